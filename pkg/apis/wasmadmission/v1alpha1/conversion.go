@@ -1,0 +1,74 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package v1alpha1
+
+import (
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/conversion"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+// Convert_v1alpha1_Limits_To_wasmadmission_Limits turns quantities into bytes. It
+// refuses, by the names of their fields, those that an int64 cannot hold exactly:
+// rounding a limit would be a silent change of it.
+func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmission.Limits, s conversion.Scope) error {
+	err := errors.Join(
+		wholeBytes("moduleSize", in.ModuleSize),
+		wholeBytes("memory", in.Memory),
+		wholeBytes("requestSize", in.RequestSize),
+		wholeBytes("responseSize", in.ResponseSize),
+		wholeBytes("hostCallPayloadSize", in.HostCallPayloadSize),
+		wholeBytes("logLineSize", in.LogLineSize),
+	)
+	if err != nil {
+		return err
+	}
+	return autoConvert_v1alpha1_Limits_To_wasmadmission_Limits(in, out, s)
+}
+
+func wholeBytes(name string, size *resource.Quantity) error {
+	if size == nil {
+		return nil
+	}
+	// Value rounds and overflows in silence. A copy is used because AsDec changes the
+	// form of a quantity.
+	exact := size.DeepCopy()
+	if resource.NewQuantity(size.Value(), resource.BinarySI).AsDec().Cmp(exact.AsDec()) == 0 {
+		return nil
+	}
+	return fmt.Errorf("limits.%s: %s is not a whole number of bytes below 8Ei: write one, such as 128Mi", name, exact.AsDec())
+}
+
+// Convert_Pointer_resource_Quantity_To_int64 gives the bytes of a quantity, zero for
+// none.
+func Convert_Pointer_resource_Quantity_To_int64(in **resource.Quantity, out *int64, _ conversion.Scope) error {
+	*out = 0
+	if *in != nil {
+		*out = (*in).Value()
+	}
+	return nil
+}
+
+// Convert_int64_To_Pointer_resource_Quantity gives the quantity of a number of bytes.
+func Convert_int64_To_Pointer_resource_Quantity(in *int64, out **resource.Quantity, _ conversion.Scope) error {
+	*out = resource.NewQuantity(*in, resource.BinarySI)
+	return nil
+}

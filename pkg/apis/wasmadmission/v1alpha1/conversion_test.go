@@ -1,0 +1,81 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package v1alpha1_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+)
+
+func TestConvertSizes(t *testing.T) {
+	tests := []struct {
+		size string
+		want int64
+		err  string
+	}{
+		{size: "0", want: 0},
+		{size: "1", want: 1},
+		{size: "1.0", want: 1},
+		{size: "1k", want: 1000},
+		{size: "1.5Ki", want: 1536},
+		{size: "4Gi", want: 4 << 30},
+		{size: "-1Ki", want: -1024},
+		{size: "9223372036854775807", want: math.MaxInt64},
+		// The parser of quantities caps what has a binary suffix; validation refuses it.
+		{size: "8Ei", want: math.MaxInt64},
+		{size: "0.5", err: `limits.memory: 0.5 is not a whole number of bytes below 8Ei: write one, such as 128Mi`},
+		{size: "1.5", err: `limits.memory: 1.5 is not a whole number of bytes below 8Ei: write one, such as 128Mi`},
+		{size: "1000E", err: `limits.memory: 1000000000000000000000 is not a whole number of bytes below 8Ei: write one, such as 128Mi`},
+	}
+	for _, test := range tests {
+		t.Run(test.size, func(t *testing.T) {
+			in := v1alpha1.Limits{Memory: new(resource.MustParse(test.size))}
+			var internal wasmadmission.Limits
+			err := v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&in, &internal, nil)
+			if test.err != "" {
+				require.EqualError(t, err, test.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, test.want, internal.Memory)
+
+			var back v1alpha1.Limits
+			require.NoError(t, v1alpha1.Convert_wasmadmission_Limits_To_v1alpha1_Limits(&internal, &back, nil))
+			require.Zero(t, back.Memory.Cmp(*in.Memory))
+		})
+	}
+}
+
+// Every size is named in its own error, and all of them are reported.
+func TestConvertSizesNamesFields(t *testing.T) {
+	half := new(resource.MustParse("0.5"))
+	in := v1alpha1.Limits{
+		ModuleSize: half, Memory: half, RequestSize: half,
+		ResponseSize: half, HostCallPayloadSize: half, LogLineSize: half,
+	}
+	var out wasmadmission.Limits
+	const reason = `: 0.5 is not a whole number of bytes below 8Ei: write one, such as 128Mi`
+	require.EqualError(t, v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&in, &out, nil),
+		"limits.moduleSize"+reason+"\nlimits.memory"+reason+"\nlimits.requestSize"+reason+
+			"\nlimits.responseSize"+reason+"\nlimits.hostCallPayloadSize"+reason+"\nlimits.logLineSize"+reason)
+}

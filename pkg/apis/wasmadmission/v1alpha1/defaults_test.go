@@ -1,0 +1,110 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package v1alpha1_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+)
+
+func TestDefaults(t *testing.T) {
+	defaultLimits := v1alpha1.Limits{
+		ModuleSize:             new(resource.MustParse("128Mi")),
+		Memory:                 new(resource.MustParse("128Mi")),
+		RequestSize:            new(resource.MustParse("8Mi")),
+		ResponseSize:           new(resource.MustParse("8Mi")),
+		HostCallPayloadSize:    new(resource.MustParse("4Mi")),
+		LogLineSize:            new(resource.MustParse("4Ki")),
+		HostCalls:              new(int32(1000)),
+		GuestLogLinesPerSecond: new(int32(100)),
+		EvaluationTimeout:      &metav1.Duration{Duration: 2 * time.Second},
+	}
+	zeroLimits := v1alpha1.Limits{
+		ModuleSize:             new(resource.MustParse("0")),
+		Memory:                 new(resource.MustParse("0")),
+		RequestSize:            new(resource.MustParse("0")),
+		ResponseSize:           new(resource.MustParse("0")),
+		HostCallPayloadSize:    new(resource.MustParse("0")),
+		LogLineSize:            new(resource.MustParse("0")),
+		HostCalls:              new(int32(0)),
+		GuestLogLinesPerSecond: new(int32(0)),
+		EvaluationTimeout:      &metav1.Duration{},
+	}
+	everythingSet := v1alpha1.Policy{
+		Settings:      runtime.RawExtension{Raw: []byte(`{"a":1}`)},
+		FailurePolicy: admissionregistrationv1.Ignore,
+		MatchPolicy:   admissionregistrationv1.Exact,
+		Mode:          v1alpha1.ModeMonitor,
+	}
+
+	tests := map[string]struct {
+		in, want v1alpha1.WasmAdmissionConfiguration
+	}{
+		"empty": {
+			want: v1alpha1.WasmAdmissionConfiguration{Limits: defaultLimits},
+		},
+		"explicit zeros stay": {
+			in:   v1alpha1.WasmAdmissionConfiguration{Limits: zeroLimits},
+			want: v1alpha1.WasmAdmissionConfiguration{Limits: zeroLimits},
+		},
+		"one limit": {
+			in: v1alpha1.WasmAdmissionConfiguration{Limits: v1alpha1.Limits{HostCalls: new(int32(7))}},
+			want: v1alpha1.WasmAdmissionConfiguration{Limits: func() v1alpha1.Limits {
+				limits := *defaultLimits.DeepCopy()
+				limits.HostCalls = new(int32(7))
+				return limits
+			}()},
+		},
+		"policies": {
+			in: v1alpha1.WasmAdmissionConfiguration{Policies: []v1alpha1.Policy{{Name: "bare"}, everythingSet}},
+			want: v1alpha1.WasmAdmissionConfiguration{
+				Limits: defaultLimits,
+				Policies: []v1alpha1.Policy{
+					{
+						Name:          "bare",
+						Settings:      runtime.RawExtension{Raw: []byte(`{}`)},
+						FailurePolicy: admissionregistrationv1.Fail,
+						MatchPolicy:   admissionregistrationv1.Equivalent,
+						Mode:          v1alpha1.ModeProtect,
+					},
+					everythingSet,
+				},
+			},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			scheme := runtime.NewScheme()
+			require.NoError(t, v1alpha1.AddToScheme(scheme))
+			config := test.in.DeepCopy()
+			scheme.Default(config)
+			require.Equal(t, &test.want, config)
+
+			// Defaults are stable: applied twice they change nothing more.
+			scheme.Default(config)
+			require.Equal(t, &test.want, config)
+		})
+	}
+}
