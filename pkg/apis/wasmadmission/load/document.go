@@ -1,0 +1,72 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package load
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/yaml"
+)
+
+// toJSON returns the one document that the data hold, YAML as JSON. What begins with
+// "{" has to be JSON, as the decoder of the apiserver's machinery has it.
+func toJSON(data []byte) ([]byte, error) {
+	var document json.RawMessage
+	if yaml.IsJSONBuffer(data) {
+		if err := json.Unmarshal(data, &document); err != nil {
+			return nil, fmt.Errorf("the configuration begins with { and is not one valid JSON object: %w", err)
+		}
+		return document, nil
+	}
+	if err := checkSoleDocument(data); err != nil {
+		return nil, err
+	}
+	if err := yaml.Unmarshal(data, &document); err != nil {
+		problem := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: yaml: ")
+		return nil, fmt.Errorf("the configuration is not valid YAML: %s", problem)
+	}
+	return document, nil
+}
+
+// checkSoleDocument refuses a YAML stream that has no document, or more than one: the
+// parser reads the first and would leave out the rest in silence. Lines of "---" and
+// "..." part documents wherever they are (YAML 1.2, section 9.1).
+func checkSoleDocument(data []byte) error {
+	content, ended := false, false
+	for line := range bytes.Lines(data) {
+		if bytes.HasPrefix(line, []byte("---")) || bytes.HasPrefix(line, []byte("...")) {
+			ended = content
+			line = line[len("---"):]
+		}
+		line = bytes.TrimSpace(line)
+		if len(line) == 0 || line[0] == '#' {
+			continue
+		}
+		if ended {
+			return errors.New("the configuration holds more than one YAML document: put all policies into one")
+		}
+		content = true
+	}
+	if !content {
+		return errors.New("the configuration is empty: write a " + kind)
+	}
+	return nil
+}

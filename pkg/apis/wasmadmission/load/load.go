@@ -1,0 +1,116 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package load decodes configuration files of the WasmAdmission plugin.
+package load
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/install"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+)
+
+// MaxSize is the largest configuration that is read, in bytes: 8 MiB.
+const MaxSize = 8 << 20
+
+const kind = "WasmAdmissionConfiguration"
+
+var codecs = newCodecs()
+
+func newCodecs() serializer.CodecFactory {
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	return serializer.NewCodecFactory(scheme, serializer.EnableStrict)
+}
+
+// LoadFromReader reads a configuration to its end and decodes it as LoadFromData does.
+// A nil reader, which the apiserver hands to a plugin that has no configuration, is an
+// error like an empty file.
+func LoadFromReader(reader io.Reader) (*wasmadmission.WasmAdmissionConfiguration, error) {
+	if reader == nil {
+		return LoadFromData(nil)
+	}
+	// One byte more than allowed tells a file that is too large from one that just fits.
+	data, err := io.ReadAll(io.LimitReader(reader, MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return LoadFromData(data)
+}
+
+// LoadFromData decodes a configuration in YAML or JSON, in any served version, and
+// returns it in the internal form with defaults applied. It is strict: fields that are
+// unknown or occur twice are errors, and all of them are reported, one a line. Values
+// are not validated; that is for the caller to do, with package validation.
+func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("the configuration is larger than %d bytes: make it smaller", MaxSize)
+	}
+	document, err := toJSON(data)
+	if err != nil {
+		return nil, err
+	}
+	fields, err := fieldsOf(document)
+	if err != nil {
+		return nil, err
+	}
+	// The decoder gets the data as they came, so that it can name lines.
+	object, err := runtime.Decode(codecs.UniversalDecoder(), data)
+	if err != nil {
+		return nil, explain(err, fields)
+	}
+	config, ok := object.(*wasmadmission.WasmAdmissionConfiguration)
+	if !ok {
+		return nil, fmt.Errorf("the configuration is a %T, not a %s", object, kind)
+	}
+	return config, nil
+}
+
+// fieldsOf splits the configuration into its fields. It refuses one that is something
+// else: what would be said about the fields of that would only mislead.
+func fieldsOf(document []byte) (map[string]json.RawMessage, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(document, &fields); err != nil || fields == nil {
+		return nil, errors.New("the configuration is not an object: write fields with values, apiVersion and kind first")
+	}
+	err := errors.Join(
+		checkEqual("apiVersion", fields["apiVersion"], v1alpha1.SchemeGroupVersion.String()),
+		checkEqual("kind", fields["kind"], kind),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return fields, nil
+}
+
+func checkEqual(name string, value json.RawMessage, want string) error {
+	var got string
+	if value == nil {
+		return fmt.Errorf("%s is missing: write %s", name, want)
+	}
+	if json.Unmarshal(value, &got) != nil || got != want {
+		return fmt.Errorf("%s is %s: write %s", name, value, want)
+	}
+	return nil
+}

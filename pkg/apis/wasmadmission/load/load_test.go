@@ -1,0 +1,224 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package load
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+const (
+	yamlHead = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"
+	jsonHead = `{"apiVersion":"wasm.admission.config.k8s.io/v1alpha1","kind":"WasmAdmissionConfiguration"`
+)
+
+func defaultLimits() wasmadmission.Limits {
+	return wasmadmission.Limits{
+		ModuleSize:             128 << 20,
+		Memory:                 128 << 20,
+		RequestSize:            8 << 20,
+		ResponseSize:           8 << 20,
+		HostCallPayloadSize:    4 << 20,
+		LogLineSize:            4 << 10,
+		HostCalls:              1000,
+		GuestLogLinesPerSecond: 100,
+		EvaluationTimeout:      metav1.Duration{Duration: 2 * time.Second},
+	}
+}
+
+func TestLoad(t *testing.T) {
+	onePolicy := &wasmadmission.WasmAdmissionConfiguration{
+		Policies: []wasmadmission.Policy{{
+			Name:          "no-privileged-pods",
+			Module:        "file:///p.wasm",
+			Settings:      runtime.RawExtension{Raw: []byte(`{}`)},
+			FailurePolicy: admissionregistrationv1.Fail,
+			MatchPolicy:   admissionregistrationv1.Equivalent,
+			Mode:          wasmadmission.ModeProtect,
+		}},
+		Limits: defaultLimits(),
+	}
+	onlyDefaults := &wasmadmission.WasmAdmissionConfiguration{Limits: defaultLimits()}
+	withLimits := &wasmadmission.WasmAdmissionConfiguration{Limits: defaultLimits()}
+	withLimits.Limits.Memory = 64 << 20
+	withLimits.Limits.LogLineSize = 1000
+	withLimits.Limits.HostCalls = 0
+	withLimits.Limits.EvaluationTimeout.Duration = 1500 * time.Millisecond
+
+	tests := map[string]struct {
+		data string
+		want *wasmadmission.WasmAdmissionConfiguration
+	}{
+		"YAML":                 {yamlHead + "policies:\n- name: no-privileged-pods\n  module: file:///p.wasm\n", onePolicy},
+		"null settings":        {yamlHead + "policies:\n- {name: no-privileged-pods, module: 'file:///p.wasm', settings: null}\n", onePolicy},
+		"JSON":                 {jsonHead + `,"policies":[{"name":"no-privileged-pods","module":"file:///p.wasm"}]}`, onePolicy},
+		"JSON in many lines":   {"\n" + jsonHead + ",\n\t\"policies\": [\n\t]\n}\n", &wasmadmission.WasmAdmissionConfiguration{Policies: []wasmadmission.Policy{}, Limits: defaultLimits()}},
+		"nothing but the kind": {yamlHead, onlyDefaults},
+		"one document":         {"# head\n---\n" + yamlHead + "---\n# tail\n", onlyDefaults},
+		"ended document":       {yamlHead + "...\n", onlyDefaults},
+		"null sections":        {yamlHead + "policies: null\nlimits: null\nexemptions: null\n", onlyDefaults},
+		"limits, zero is kept": {yamlHead + "limits: {memory: 64Mi, logLineSize: 1k, hostCalls: 0, evaluationTimeout: 1.5s}\n", withLimits},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			config, err := LoadFromData([]byte(test.data))
+			require.NoError(t, err)
+			require.Equal(t, test.want, config)
+		})
+	}
+}
+
+// A JSON escape that the YAML parser does not know must not matter.
+func TestLoadJSONEscapes(t *testing.T) {
+	config, err := LoadFromData([]byte(jsonHead + `,"policies":[{"message":"\ud83d\ude00\/"}]}`))
+	require.NoError(t, err)
+	require.Equal(t, "😀/", config.Policies[0].Message)
+}
+
+func TestLoadErrors(t *testing.T) {
+	tests := map[string]struct {
+		data string
+		want string
+	}{
+		"empty":             {"", "the configuration is empty: write a WasmAdmissionConfiguration"},
+		"comments only":     {"# nothing\n---\n\n", "the configuration is empty: write a WasmAdmissionConfiguration"},
+		"two documents":     {yamlHead + "---\n" + yamlHead, "the configuration holds more than one YAML document: put all policies into one"},
+		"after the end":     {yamlHead + "...\n" + yamlHead, "the configuration holds more than one YAML document: put all policies into one"},
+		"JSON and YAML":     {jsonHead + "}\n---\n" + yamlHead, "the configuration begins with { and is not one valid JSON object: invalid character '-' after top-level value"},
+		"two JSON objects":  {jsonHead + "} {}", "the configuration begins with { and is not one valid JSON object: invalid character '{' after top-level value"},
+		"broken JSON":       {jsonHead, "the configuration begins with { and is not one valid JSON object: unexpected end of JSON input"},
+		"broken YAML":       {yamlHead + "policies: [\n", "the configuration is not valid YAML: line 3: did not find expected node content"},
+		"tab in YAML":       {yamlHead + "\tpolicies: []\n", "the configuration is not valid YAML: line 3: found a tab character that violates indentation"},
+		"alias bomb":        {aliasBomb(), "the configuration is not valid YAML: document contains excessive aliasing"},
+		"list":              {"- 1\n", "the configuration is not an object: write fields with values, apiVersion and kind first"},
+		"text":              {"policies", "the configuration is not an object: write fields with values, apiVersion and kind first"},
+		"null":              {"null", "the configuration is not an object: write fields with values, apiVersion and kind first"},
+		"no apiVersion":     {"kind: WasmAdmissionConfiguration\n", "apiVersion is missing: write wasm.admission.config.k8s.io/v1alpha1"},
+		"no kind":           {"apiVersion: wasm.admission.config.k8s.io/v1alpha1\n", "kind is missing: write WasmAdmissionConfiguration"},
+		"wrong version":     {"apiVersion: wasm.admission.config.k8s.io/v1\nkind: WasmAdmissionConfiguration\n", `apiVersion is "wasm.admission.config.k8s.io/v1": write wasm.admission.config.k8s.io/v1alpha1`},
+		"internal version":  {"apiVersion: wasm.admission.config.k8s.io/__internal\nkind: WasmAdmissionConfiguration\n", `apiVersion is "wasm.admission.config.k8s.io/__internal": write wasm.admission.config.k8s.io/v1alpha1`},
+		"something else":    {"apiVersion: v1\nkind: Pod\nspec: {}\n", "apiVersion is \"v1\": write wasm.admission.config.k8s.io/v1alpha1\nkind is \"Pod\": write WasmAdmissionConfiguration"},
+		"numbers":           {"apiVersion: 1\nkind: [a]\n", "apiVersion is 1: write wasm.admission.config.k8s.io/v1alpha1\nkind is [\"a\"]: write WasmAdmissionConfiguration"},
+		"unknown":           {yamlHead + "verification: {}\n", `unknown field "verification": correct its name or remove it`},
+		"unknown in case":   {yamlHead + "Policies: []\n", `unknown field "Policies": correct its name or remove it`},
+		"unknown in policy": {yamlHead + "policies:\n- name: a\n- nmae: b\n", `unknown field "policies[1].nmae": correct its name or remove it`},
+		"unknown in rule":   {yamlHead + "policies:\n- rules:\n  - {apiGroup: ['']}\n", `unknown field "policies[0].rules[0].apiGroup": correct its name or remove it`},
+		"twice":             {yamlHead + "policies: []\npolicies: []\n", `line 4: key "policies" already set in map: remove one of the two`},
+		"twice, line":       {"# head\n---\n" + yamlHead + "policies: []\npolicies: []\n", `line 6: key "policies" already set in map: remove one of the two`},
+		"twice in settings": {yamlHead + "policies:\n- settings: {a: 1, a: 2}\n", `line 4: key "a" already set in map: remove one of the two`},
+		"twice in JSON":     {jsonHead + `,"policies":[{"name":"a","name":"b"}]}`, `duplicate field "policies[0].name": remove one of the two`},
+		"several strict errors": {
+			yamlHead + "policies:\n- name: a\n  name: b\n  nmae: c\nlimits: {memory: 1Gi, memory: 2Gi, fuel: 3}\nsources: {}\n",
+			`line 5: key "name" already set in map: remove one of the two` + "\n" +
+				`line 7: key "memory" already set in map: remove one of the two` + "\n" +
+				`unknown field "limits.fuel": correct its name or remove it` + "\n" +
+				`unknown field "policies[0].nmae": correct its name or remove it` + "\n" +
+				`unknown field "sources": correct its name or remove it`,
+		},
+		"several wrong values": {
+			yamlHead + "policies:\n- mutating: 'yes'\n  name: {}\n- rules: [{apiGroups: [1]}]\n  timeoutEvalSeconds: 3000000000\n  objectSelector: x\n" +
+				"limits: {memory: abc, moduleSize: [1], evaluationTimeout: soon, hostCalls: many}\nexemptions: {groups: 1}\n",
+			"policies[0].mutating: string does not fit: write true or false\n" +
+				"policies[0].name: object does not fit: write a string\n" +
+				"policies[1].objectSelector: string does not fit: write an object\n" +
+				"policies[1].rules.apiGroups: number does not fit: write a string\n" +
+				"policies[1].timeoutEvalSeconds: number 3000000000 does not fit: write a whole number below 2147483648\n" +
+				`limits.evaluationTimeout: time: invalid duration "soon": correct the value` + "\n" +
+				"limits.hostCalls: string does not fit: write a whole number below 2147483648\n" +
+				"limits.memory: is not a quantity: write a number of bytes, such as 128Mi\n" +
+				"limits.moduleSize: is not a quantity: write a number of bytes, such as 128Mi\n" +
+				"exemptions.groups: number does not fit: write a list",
+		},
+		"wrong sections": {yamlHead + "policies: 3\nlimits: 4\nstateDirectory: []\n",
+			"limits: number does not fit: write an object\n" +
+				"policies: number does not fit: write a list\n" +
+				"stateDirectory: array does not fit: write a string"},
+		"parts of bytes": {yamlHead + "limits: {memory: 0.5, requestSize: 100E}\n",
+			`limits.memory: 0.5 is not a whole number of bytes below 8Ei: write one, such as 128Mi` + "\n" +
+				`limits.requestSize: 100000000000000000000 is not a whole number of bytes below 8Ei: write one, such as 128Mi`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			config, err := LoadFromData([]byte(test.data))
+			require.EqualError(t, err, test.want)
+			require.Nil(t, config)
+		})
+	}
+}
+
+// aliasBomb is a document of a few hundred bytes that would grow to gigabytes.
+func aliasBomb() string {
+	bomb := yamlHead + "a: &a [x,x,x,x,x,x,x,x,x]\n"
+	for name := 'b'; name <= 'i'; name++ {
+		alias := "*" + string(name-1)
+		bomb += string(name) + ": &" + string(name) + " [" + strings.Repeat(alias+",", 9) + "]\n"
+	}
+	return bomb
+}
+
+func TestLoadFromReader(t *testing.T) {
+	config, err := LoadFromReader(iotest.OneByteReader(strings.NewReader(yamlHead)))
+	require.NoError(t, err)
+	require.Equal(t, defaultLimits(), config.Limits)
+
+	_, err = LoadFromReader(nil)
+	require.EqualError(t, err, "the configuration is empty: write a WasmAdmissionConfiguration")
+
+	broken := errors.New("broken pipe")
+	_, err = LoadFromReader(iotest.ErrReader(broken))
+	require.ErrorIs(t, err, broken)
+	require.EqualError(t, err, "reading the configuration: broken pipe")
+}
+
+func TestLoadSizeLimit(t *testing.T) {
+	const tooLarge = "the configuration is larger than 8388608 bytes: make it smaller"
+	fits := yamlHead + "#" + strings.Repeat("x", MaxSize-len(yamlHead)-1)
+	_, err := LoadFromReader(strings.NewReader(fits))
+	require.NoError(t, err)
+
+	_, err = LoadFromReader(strings.NewReader(fits + "x"))
+	require.EqualError(t, err, tooLarge)
+	_, err = LoadFromData([]byte(fits + "x"))
+	require.EqualError(t, err, tooLarge)
+
+	// A reader without an end is not read to it.
+	_, err = LoadFromReader(endless{})
+	require.EqualError(t, err, tooLarge)
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, io.ErrShortBuffer
+	}
+	for i := range p {
+		p[i] = '#'
+	}
+	return len(p), nil
+}
