@@ -1,0 +1,95 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package validation
+
+import (
+	"strings"
+	"sync"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	plugincel "k8s.io/apiserver/pkg/admission/plugin/cel"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
+	apiservercel "k8s.io/apiserver/pkg/cel"
+	"k8s.io/apiserver/pkg/cel/environment"
+)
+
+// maxMatchConditions is the bound of admissionregistration.k8s.io/v1.
+const maxMatchConditions = 64
+
+// compiler is made when the first condition is checked: building its environments
+// takes longer than all other validation. It is the compiler of the webhook plugins,
+// and is safe for concurrent use.
+var compiler = sync.OnceValue(func() plugincel.Compiler {
+	return plugincel.NewCompiler(environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()))
+})
+
+func validateMatchConditions(conditions []admissionregistrationv1.MatchCondition, fldPath *field.Path) field.ErrorList {
+	if len(conditions) > maxMatchConditions {
+		// No more than that are compiled either.
+		return field.ErrorList{field.TooMany(fldPath, len(conditions), maxMatchConditions)}
+	}
+	var errs field.ErrorList
+	names := sets.New[string]()
+	for i := range conditions {
+		condition, at := &conditions[i], fldPath.Index(i)
+		switch problems := validation.IsQualifiedName(condition.Name); {
+		case condition.Name == "":
+			errs = append(errs, field.Required(at.Child("name"), "a match condition needs a name for messages: write one, such as not-a-lease"))
+		case len(problems) > 0:
+			errs = append(errs, field.Invalid(at.Child("name"), condition.Name, strings.Join(problems, "; ")))
+		case names.Has(condition.Name):
+			errs = append(errs, duplicate(at.Child("name"), condition.Name, "is the name of an earlier condition: give each condition its own"))
+		}
+		names.Insert(condition.Name)
+		errs = append(errs, validateExpression(condition, at.Child("expression"))...)
+	}
+	return errs
+}
+
+// validateExpression compiles an expression in the environment in which the webhook
+// plugins compile it to evaluate it (GetCompiledMatcher of their accessors), so that
+// what passes here cannot fail to compile there.
+func validateExpression(condition *admissionregistrationv1.MatchCondition, fldPath *field.Path) field.ErrorList {
+	if strings.TrimSpace(condition.Expression) == "" {
+		return field.ErrorList{field.Required(fldPath, `write a CEL expression that is true for the requests to match, such as request.resource.resource != "leases"`)}
+	}
+	variables := plugincel.OptionalVariableDeclarations{HasParams: false, HasAuthorizer: true}
+	result := compiler().CompileCELExpression((*matchconditions.MatchCondition)(condition), variables, environment.StoredExpressions)
+	if result.Error == nil {
+		return nil
+	}
+	if result.Error.Type == apiservercel.ErrorTypeInternal {
+		return field.ErrorList{field.InternalError(fldPath, result.Error)}
+	}
+	return field.ErrorList{field.Invalid(fldPath, condition.Expression, oneLine(result.Error.Detail))}
+}
+
+// oneLine drops the excerpts of the source that CEL prints below each error: the
+// position is in the error, and the source is in the message already.
+func oneLine(detail string) string {
+	var kept []string
+	for line := range strings.Lines(detail) {
+		line = strings.TrimSpace(line)
+		if line != "" && !strings.HasPrefix(line, "|") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "; ")
+}

@@ -1,0 +1,229 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package validation
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+)
+
+const head = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"
+
+// full sets every field that this version accepts.
+const full = head + `
+policies:
+- name: no-privileged-pods
+  module: file:///etc/kubernetes/wasm-admission/pod-privileged.wasm
+  digest: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+  settings:
+    allowed: [{image: "registry.example/*"}, {image: "b"}]
+    nested: {image: {image: 1}}
+  rules:
+  - operations: [CREATE, UPDATE]
+    apiGroups: ["", apps]
+    apiVersions: [v1]
+    resources: [pods, pods/ephemeralcontainers, "deployments/*", "*/scale"]
+    scope: Namespaced
+  - operations: ["*"]
+    apiGroups: ["*"]
+    apiVersions: ["*"]
+    resources: ["*", pods/exec]
+    scope: "*"
+  failurePolicy: Ignore
+  matchPolicy: Exact
+  namespaceSelector:
+    matchLabels: {team: a}
+  objectSelector:
+    matchExpressions:
+    - {key: skip, operator: DoesNotExist}
+  matchConditions:
+  - name: not-a-node
+    expression: '!("system:nodes" in request.userInfo.groups)'
+  - name: example.com/has-labels
+    expression: |-
+      object != null &&
+      has(object.metadata.labels)
+  - name: authorised
+    expression: authorizer.group('').resource('pods').check('create').allowed()
+  timeoutEvalSeconds: 30
+  message: privileged pods are not allowed
+  mode: protect
+  mutating: false
+  contextAwareResources: []
+  hostCapabilities: ["oci/v1/*", kubernetes/can_i]
+  policyServer: default
+  sideEffects: None
+  timeoutSeconds: 1
+  backgroundAudit: true
+  allowInsideAdmissionControllerNamespace: false
+- name: rules.from.metadata
+  module: file:///policy.wasm
+stateDirectory: /var/lib/kubernetes/wasm-admission
+limits:
+  moduleSize: 1Gi
+  memory: 4Gi
+  requestSize: 64Mi
+  responseSize: 64Mi
+  hostCallPayloadSize: 64Mi
+  logLineSize: 64Ki
+  hostCalls: 100000
+  guestLogLinesPerSecond: 10000
+  evaluationTimeout: 30s
+exemptions:
+  usernames: [system:apiserver, admin]
+  groups: [system:nodes]
+  namespaces: [kube-system, kube-public]
+`
+
+func parse(t *testing.T, config string) *wasmadmission.WasmAdmissionConfiguration {
+	t.Helper()
+	decoded, err := load.LoadFromData([]byte(config))
+	require.NoError(t, err)
+	return decoded
+}
+
+func lines(errs field.ErrorList) []string {
+	var all []string
+	for _, err := range errs {
+		all = append(all, err.Error())
+	}
+	return all
+}
+
+func TestValidConfigurations(t *testing.T) {
+	for name, config := range map[string]string{
+		"full":    full,
+		"minimal": head + "policies: [{name: a, module: file:///a.wasm}]",
+		"none":    head,
+		"least": head + "limits: {moduleSize: 1, memory: 64Ki, requestSize: 1, responseSize: 1, hostCallPayloadSize: 1, " +
+			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms}",
+		"64 conditions": policy("matchConditions: [" + strings.Repeat(`{name: c%d, expression: "true"},`, 64) + "]"),
+	} {
+		for i := range strings.Count(config, "%d") {
+			config = strings.Replace(config, "%d", fmt.Sprint(i), 1)
+		}
+		t.Run(name, func(t *testing.T) {
+			require.Empty(t, lines(ValidateConfiguration(parse(t, config))))
+		})
+	}
+}
+
+// policy is a configuration of one policy, valid but for the fields that are added.
+func policy(fields string) string {
+	return head + "policies:\n- name: a\n  module: file:///a.wasm\n  " + strings.ReplaceAll(fields, "\n", "\n  ") + "\n"
+}
+
+// rule is a configuration of one policy with one rule, valid but for the fields, which
+// replace those of the same name.
+func rule(name, value string) string {
+	fields := map[string]string{"operations": "[CREATE]", "apiGroups": `[""]`, "apiVersions": "[v1]", "resources": "[pods]"}
+	fields[name] = value
+	var all []string
+	for name, value := range fields {
+		all = append(all, name+": "+value)
+	}
+	return policy("rules: [{" + strings.Join(all, ", ") + "}]")
+}
+
+func module(uri string) string {
+	return head + fmt.Sprintf("policies: [{name: a, module: %q}]", uri)
+}
+
+// Everything that is wrong is reported at once, in the order of the file.
+func TestAllProblemsAtOnce(t *testing.T) {
+	config := parse(t, head+`
+policies:
+- name: Bad
+  module: policy.wasm
+  digest: md5:0
+- module: file:///b.wasm
+  settings: []
+  rules:
+  - operations: [PATCH]
+    resources: [""]
+- name: c
+  module: file:///c.wasm
+  mutating: true
+  mode: monitor
+  contextAwareResources: [{apiVersion: v1}]
+policyDirectory: /etc/policies
+stateDirectory: state
+limits: {memory: 1, hostCalls: 0}
+exemptions: {namespaces: [A], groups: [""]}
+`)
+	require.Equal(t, []string{
+		`policies[Bad].name: Invalid value: "Bad": is not a DNS subdomain: write at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends and around each '.'`,
+		`policies[Bad].module: Invalid value: "policy.wasm": has no scheme: write file:// and the absolute path of the module`,
+		`policies[Bad].digest: Invalid value: "md5:0": must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`,
+		`policies[1].name: Required value: a policy needs a name for messages and metrics: write one, such as no-privileged-pods`,
+		`policies[1].settings: Invalid value: "[]": must be an object: write fields with values below settings, or {} for none`,
+		`policies[1].rules[0].operations[0]: Unsupported value: "PATCH": supported values: "*", "CONNECT", "CREATE", "DELETE", "UPDATE"`,
+		`policies[1].rules[0].apiGroups: Required value: write at least one API group, "" for the core group or "*" for all`,
+		`policies[1].rules[0].apiVersions: Required value: write at least one API version, such as v1, or "*" for all`,
+		`policies[1].rules[0].resources[0]: Required value: a resource cannot be empty: write one, such as pods`,
+		`policies[c].contextAwareResources[0].kind: Required value: write the kind, such as Deployment`,
+		`policies[c].mode: Forbidden: mode "monitor" is not supported yet: write "protect" or remove the field`,
+		`policies[c].mutating: Forbidden: mutating policies are not supported yet: write false or remove the field, and the policy may only accept and reject`,
+		`policies[c].contextAwareResources: Forbidden: policies that read the cluster are not supported yet: remove the field`,
+		`policyDirectory: Forbidden: policy directories are not supported yet: list the policies under policies and remove this field`,
+		`stateDirectory: Invalid value: "state": is a relative path: write the absolute path of a directory`,
+		`limits.memory: Invalid value: 1: must be between 64Ki and 4Gi, in bytes`,
+		`limits.hostCalls: Invalid value: 0: must be between 1 and 100000`,
+		`exemptions.groups[0]: Required value: a name cannot be empty: write one or remove the entry`,
+		`exemptions.namespaces[0]: Invalid value: "A": is not the name of a namespace: write at most 63 lower-case letters, digits and '-', with a letter or digit at both ends`,
+	}, lines(ValidateConfiguration(config)))
+}
+
+// Rules of a module's metadata are checked by the same function, under another path.
+func TestValidateRules(t *testing.T) {
+	require.Empty(t, ValidateRules(nil, field.NewPath("metadata", "rules")))
+	rules := []admissionregistrationv1.RuleWithOperations{{Operations: []admissionregistrationv1.OperationType{"CREATE"}}}
+	require.Equal(t, []string{
+		`metadata.rules[0].apiGroups: Required value: write at least one API group, "" for the core group or "*" for all`,
+		`metadata.rules[0].apiVersions: Required value: write at least one API version, such as v1, or "*" for all`,
+		`metadata.rules[0].resources: Required value: write at least one resource, such as pods, or "*" for all`,
+	}, lines(ValidateRules(rules, field.NewPath("metadata", "rules"))))
+}
+
+func TestValidateContextAwareResources(t *testing.T) {
+	at := field.NewPath("contextAwareResources")
+	require.Empty(t, ValidateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}, at))
+	require.Equal(t, []string{
+		`contextAwareResources[0].kind: Required value: write the kind, such as Deployment`,
+		`contextAwareResources[1].apiVersion: Required value: write the group and version of the kind, such as apps/v1`,
+	}, lines(ValidateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1"}, {Kind: "Pod"}}, at)))
+}
+
+// An embedder may make a configuration in code, where defaults can be missing.
+func TestValidateWithoutDefaults(t *testing.T) {
+	config := parse(t, head)
+	config.Policies = []wasmadmission.Policy{{Name: "a", Module: "file:///a.wasm"}}
+	require.Equal(t, []string{
+		`policies[a].settings: Invalid value: "": must be an object: write fields with values below settings, or {} for none`,
+		`policies[a].failurePolicy: Unsupported value: "": supported values: "Fail", "Ignore"`,
+		`policies[a].matchPolicy: Unsupported value: "": supported values: "Equivalent", "Exact"`,
+		`policies[a].mode: Unsupported value: "": supported values: "protect"`,
+	}, lines(ValidateConfiguration(config)))
+}
