@@ -13,6 +13,7 @@ require (
 )
 
 require (
+	github.com/stretchr/testify v1.11.1
 	github.com/wasm-admission/wasm-admission v0.0.0-00010101000000-000000000000
 	k8s.io/client-go v0.37.2
 	k8s.io/component-base v0.37.2
@@ -129,6 +130,7 @@ require (
 	gopkg.in/go-jose/go-jose.v2 v2.6.3 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
 	k8s.io/api v0.37.2 // indirect
 	k8s.io/apiextensions-apiserver v0.37.2 // indirect
 	k8s.io/cloud-provider v0.37.2 // indirect

@@ -55,6 +55,9 @@ func announce(ctx context.Context, kubeconfig string, stdout, stderr io.Writer) 
 		_, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceDefault, metav1.GetOptions{})
 		return err == nil, nil
 	})
+	if ctx.Err() != nil {
+		return
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "kube-apiserver dev: the server is ready, but has no namespace default after %s\n", namespaceTimeout)
 	}

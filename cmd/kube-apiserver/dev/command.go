@@ -26,6 +26,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -118,7 +119,7 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 	if err != nil {
 		return err
 	}
-	store, err := startEtcd(ctx, state.path("etcd"))
+	store, err := startEtcd(ctx, filepath.Join(state.dir, "etcd"))
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func openState(dir string) (*state, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	s.lock, err = fileutil.TryLockFile(s.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	s.lock, err = fileutil.TryLockFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if errors.Is(err, fileutil.ErrLocked) {
 		return nil, fmt.Errorf("state directory %s: another server uses it", s.dir)
 	}
@@ -55,9 +55,6 @@ func openState(dir string) (*state, error) {
 	}
 	return s, nil
 }
-
-// path returns the path of name in the directory.
-func (s *state) path(name string) string { return filepath.Join(s.dir, name) }
 
 // close gives the directory free, or removes it if it is a temporary one.
 func (s *state) close() error {
