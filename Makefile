@@ -1,0 +1,101 @@
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# Run `make` or `make help` for the targets. Needs Go, git, make and, for the
+# race detector, a C compiler.
+
+GO      ?= go
+KUBECTL ?= $(shell command -v kubectl || echo $(CURDIR)/bin/kubectl)
+
+# The version of Kubernetes, that of k8s.io/kubernetes in cmd/kube-apiserver/go.mod.
+KUBE_MAJOR   := 1
+KUBE_MINOR   := 37
+KUBE_VERSION := v$(KUBE_MAJOR).$(KUBE_MINOR).2
+
+# What the binaries say of themselves. All of it comes from the commit, so that
+# two builds of a commit are equal.
+GIT_COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+GIT_TREE_STATE ?= $(shell test -z "$$(git status --porcelain 2>&1)" && echo clean || echo dirty)
+BUILD_DATE     ?= $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 1970-01-01T00:00:00Z)
+
+# kubectl and the server read different packages for the same facts.
+version_flags = $(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,\
+	-X $(package).gitVersion=$(1) -X $(package).gitMajor=$(KUBE_MAJOR) -X $(package).gitMinor=$(KUBE_MINOR) \
+	-X $(package).gitCommit=$(GIT_COMMIT) -X $(package).gitTreeState=$(GIT_TREE_STATE) -X $(package).buildDate=$(BUILD_DATE))
+
+# The server's module is built, tested and linted with the same settings, static
+# and without paths: others would compile all of Kubernetes a second time.
+SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath"
+SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
+TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
+
+.PHONY: help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
+
+## help: show the targets
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+## build: make bin/kube-apiserver (the first time about five minutes)
+build:
+	$(SERVER) $(GO) build $(SERVER_LINK) -o $(CURDIR)/bin/kube-apiserver .
+
+## kubectl: make bin/kubectl, unless a kubectl is installed
+kubectl:
+	@if command -v "$(KUBECTL)" >/dev/null && [ "$(KUBECTL)" != "$(CURDIR)/bin/kubectl" ]; then \
+		echo "using $(KUBECTL)"; \
+	else \
+		set -x; $(SERVER) $(GO) build -ldflags '-s -w $(call version_flags,$(KUBE_VERSION))' -o $(CURDIR)/bin/kubectl k8s.io/kubernetes/cmd/kubectl; \
+	fi
+
+## policies: make bin/policies from the Go policies under test/policies
+policies:
+	$(MAKE) -C test/policies go-guests
+
+## generate: write the generated code anew
+generate:
+	hack/update-codegen.sh
+
+## verify-generate: fail if generated code is not up to date
+verify-generate:
+	hack/update-codegen.sh
+	git diff --exit-code -- '*zz_generated*'
+	@test -z "$$(git status --porcelain -- '*zz_generated*')"
+
+## lint: run golangci-lint over every module
+lint:
+	$(TOOL) golangci-lint run ./...
+	$(SERVER) $(TOOL) golangci-lint run ./...
+	cd test/policies && $(TOOL) golangci-lint run ./...
+
+## test: run all tests
+test: test-unit test-e2e
+
+## test-unit: run the tests that need no server, those of the policies too
+test-unit: policies
+	$(GO) test -race $$($(GO) list ./... | grep -v /test/e2e)
+	$(SERVER) $(GO) test ./...
+	$(MAKE) -C test/policies test
+
+## test-e2e: run the tests against bin/kube-apiserver
+test-e2e: build kubectl policies
+	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=30m ./test/e2e/...
+
+## run: run the server with sample policies until Ctrl-C
+run: kubectl
+	@KUBECTL="$(KUBECTL)" MAKE="$(MAKE)" hack/run.sh
+
+## clean: remove what was built
+clean:
+	rm -rf bin
+	$(MAKE) -C test/policies clean

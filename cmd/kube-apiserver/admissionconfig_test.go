@@ -1,0 +1,124 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
+)
+
+func TestCheckAdmissionConfiguration(t *testing.T) {
+	for name, test := range map[string]struct {
+		plugins string
+		want    []string // of each problem, a part
+	}{
+		"nothing":            {plugins: `[]`},
+		"the plugin inline":  {plugins: `[{name: WasmAdmission, configuration: {}}]`},
+		"the plugin by path": {plugins: `[{name: WasmAdmission, path: readable.yaml}]`},
+		"another plugin":     {plugins: `[{name: PodSecurity, configuration: {}}]`},
+		"an unknown plugin":  {plugins: `[{name: PluginOfAnotherVersion, configuration: {}}]`},
+		"misspelt": {
+			plugins: `[{name: WasmAdmision}, {name: wasm-admission}, {name: WsamAdmission}]`,
+			want:    []string{`called "WasmAdmision"`, `called "wasm-admission"`, `called "WsamAdmission"`},
+		},
+		"twice": {
+			plugins: `[{name: WasmAdmission, configuration: {}}, {name: WasmAdmission, configuration: {}}]`,
+			want:    []string{`2 entries under plugins are called "WasmAdmission"`},
+		},
+		"path and configuration": {
+			plugins: `[{name: WasmAdmission, configuration: {}, path: readable.yaml}]`,
+			want:    []string{"both path and configuration"},
+		},
+		"a path to nowhere": {
+			plugins: `[{name: WasmAdmission, path: missing.yaml}]`,
+			want:    []string{"missing.yaml: no such file"},
+		},
+		"not decodable, which the server itself reports": {plugins: `{`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "readable.yaml"), nil, 0o600))
+			file := filepath.Join(dir, "admission.yaml")
+			require.NoError(t, os.WriteFile(file, []byte("apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: "+test.plugins+"\n"), 0o600))
+			opts := kubeoptions.NewAdmissionOptions()
+			addPlugin(opts.GenericAdmission)
+			opts.GenericAdmission.ConfigFile = file
+
+			err := checkAdmissionConfiguration(opts)
+
+			if len(test.want) == 0 {
+				require.NoError(t, err)
+				return
+			}
+			require.Error(t, err)
+			problems := strings.Split(err.Error(), "\n")
+			require.Len(t, problems, len(test.want))
+			for i, want := range test.want {
+				require.Contains(t, problems[i], want)
+				require.Contains(t, problems[i], file+": ")
+			}
+		})
+	}
+}
+
+func TestCheckAdmissionConfigurationWithoutFile(t *testing.T) {
+	opts := kubeoptions.NewAdmissionOptions()
+	require.NoError(t, checkAdmissionConfiguration(opts))
+	opts.GenericAdmission.ConfigFile = filepath.Join(t.TempDir(), "missing.yaml")
+	require.NoError(t, checkAdmissionConfiguration(opts), "the server itself reports that")
+}
+
+func TestDisabled(t *testing.T) {
+	opts := kubeoptions.NewAdmissionOptions()
+	require.False(t, disabled(opts))
+	opts.GenericAdmission.DisablePlugins = []string{"WasmAdmission"}
+	require.True(t, disabled(opts))
+	opts.GenericAdmission.DisablePlugins = nil
+	opts.PluginNames = []string{"NamespaceLifecycle"}
+	require.True(t, disabled(opts), "the deprecated flag names all that is on")
+	opts.PluginNames = append(opts.PluginNames, "WasmAdmission")
+	require.False(t, disabled(opts))
+}
+
+func TestNoUpstreamPluginResemblesOurs(t *testing.T) {
+	for _, name := range kubeoptions.AllOrderedPlugins {
+		require.False(t, resemblesPluginName(name), name)
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0},
+		{"", "abc", 3},
+		{"abc", "", 3},
+		{"abc", "abc", 0},
+		{"abc", "abd", 1},
+		{"abc", "ac", 1},
+		{"ac", "abc", 1},
+		{"kitten", "sitting", 3},
+	} {
+		require.Equal(t, test.want, editDistance(test.a, test.b), "%q to %q", test.a, test.b)
+	}
+}

@@ -1,0 +1,73 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// kube-apiserver is the API server of Kubernetes v1.37 with the WasmAdmission
+// admission plugin and its feature gate compiled in. It takes the flags of the
+// upstream command, unchanged.
+//
+// `kube-apiserver dev` runs the same server with an etcd, certificates and a
+// kubeconfig of its own, for tests and for trying policies out.
+package main
+
+import (
+	"context"
+	"net"
+	"os"
+	_ "time/tzdata" // the time zones of CronJobs, for images without them
+
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/component-base/cli"
+	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
+	_ "k8s.io/component-base/metrics/prometheus/clientgo" // metrics of client-go
+	_ "k8s.io/component-base/metrics/prometheus/version"  // the build_info metric
+
+	"github.com/wasm-admission/wasm-admission/cmd/kube-apiserver/dev"
+)
+
+func main() {
+	// Once a process: a second call panics.
+	ctx := genericapiserver.SetupSignalContext()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+// run executes the command line args and returns the exit code. It chooses the
+// command itself, rather than have dev as a cobra subcommand, so that nothing
+// about the server's command differs from upstream: neither help nor the
+// handling of arguments nor the hooks that a subcommand would inherit.
+func run(ctx context.Context, args []string) int {
+	var err error
+	if len(args) > 0 && args[0] == "dev" {
+		cmd := dev.NewCommand(serve)
+		cmd.SetArgs(args[1:])
+		err = cmd.ExecuteContext(ctx)
+	} else {
+		err = serve(ctx, args, nil)
+	}
+	if err != nil {
+		reportFailure(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs the API server with the given flags until ctx ends. A listener
+// that is not nil takes the place of the one that the flags describe. Feature
+// gates and flags are global in Kubernetes: serve works once a process.
+func serve(ctx context.Context, args []string, listener net.Listener) error {
+	cmd := newServerCommand(ctx, listener)
+	cmd.SetArgs(args)
+	return cli.RunNoErrOutput(cmd)
+}

@@ -1,0 +1,45 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"slices"
+
+	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
+	"k8s.io/apiserver/pkg/server/healthz"
+	genericoptions "k8s.io/apiserver/pkg/server/options"
+
+	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
+)
+
+// addPlugin registers WasmAdmission and places it just before
+// MutatingAdmissionPolicy: after the built-in plugins that fill in defaults,
+// before everything else that an administrator configures, and before
+// ResourceQuota, which must count what is admitted in the end. The plugin is on
+// by default and does nothing while its feature gate is off. The checker
+// reports whether it is ready to serve.
+func addPlugin(opts *genericoptions.AdmissionOptions) healthz.HealthChecker {
+	readyz := wasm.Register(opts.Plugins)
+	// The slice is a package variable of k8s.io/kubernetes: insert into a copy.
+	order := slices.Clone(opts.RecommendedPluginOrder)
+	at := slices.Index(order, mutating.PluginName)
+	if at < 0 {
+		at = len(order)
+	}
+	opts.RecommendedPluginOrder = slices.Insert(order, at, wasm.PluginName)
+	return readyz
+}

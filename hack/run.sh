@@ -1,0 +1,90 @@
+#!/bin/sh
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# Builds what is missing, starts kube-apiserver with the policies of
+# hack/sample/admission.yaml, shows what they do to two requests, and serves
+# until Ctrl-C. Nothing outlives it. Settings: KUBECTL, MAKE.
+
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+kubectl=${KUBECTL:-kubectl}
+make=${MAKE:-make}
+pid=
+
+say() { printf '%s\n' "== $*"; }
+
+stop() {
+	status=$?
+	trap - EXIT
+	if [ -n "$pid" ]; then
+		kill "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	fi
+	rm -rf "$state"
+	exit "$status"
+}
+
+# show runs kubectl before the reader's eyes. A refusal is no error here.
+show() {
+	printf '\n$ kubectl %s\n' "$*"
+	"$kubectl" "$@" 2>&1 || true
+}
+
+if [ ! -x "$root/bin/kube-apiserver" ]; then
+	say "building kube-apiserver (the first time about 5 minutes)"
+fi
+"$make" -s -C "$root" build
+say "building the sample policies"
+"$make" -s -C "$root" policies
+
+# The server refuses modules that others may write, and a checkout may well be
+# writable by a group: it gets copies.
+state=$(mktemp -d)
+trap stop EXIT
+trap 'exit 0' INT TERM
+umask 077
+mkdir "$state/modules"
+cp "$root"/bin/policies/*.wasm "$state/modules/"
+for module in "$root"/test/policies/*/policy.wasm; do
+	cp "$module" "$state/modules/$(basename "$(dirname "$module")").wasm"
+done
+chmod 600 "$state"/modules/*.wasm
+sed "s|@MODULES@|$state/modules|" "$root/hack/sample/admission.yaml" >"$state/admission.yaml"
+
+say "starting kube-apiserver"
+log=$state/kube-apiserver.log
+mkfifo "$state/announcement"
+"$root/bin/kube-apiserver" dev --dir "$state/cluster" -- \
+	--feature-gates=WasmAdmission=true \
+	"--admission-control-config-file=$state/admission.yaml" \
+	>"$state/announcement" 2>"$log" &
+pid=$!
+# Ends with a line, or without one when the server does.
+if ! read -r announcement <"$state/announcement"; then
+	grep -E '^(kube-apiserver|Error): ' "$log" >&2 || tail -n 20 "$log" >&2
+	say "kube-apiserver did not start" >&2
+	exit 1
+fi
+KUBECONFIG=${announcement#KUBECONFIG=}
+export KUBECONFIG
+
+show run allowed --image=registry.example.com/web:1.0
+show run denied --image=registry.example.com/web:1.0 --privileged
+
+printf '\n'
+say "serving until Ctrl-C; its log is $log; in another shell:"
+printf 'export KUBECONFIG=%s\n' "$KUBECONFIG"
+wait "$pid"
