@@ -1,0 +1,81 @@
+// Copyright The WasmAdmission Authors.
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
+
+// A Kubewarden policy that admits images of the allowed registries only, in
+// Pods and in the pod templates of workloads.
+
+import { JSON } from "assemblyscript-json/assembly";
+import { consoleLog, handleAbort, handleCall, register, Result } from "@wapc/as-guest";
+import { canonical, isAllowed } from "./image";
+import { imagesOf } from "./pod";
+import { accept, quote, reject, settingsRefused, settingsValid } from "./response";
+import { parseSettings } from "./settings";
+
+function validate(payload: ArrayBuffer): Result<ArrayBuffer> {
+  const review = JSON.parse(Uint8Array.wrap(payload));
+  if (!(review instanceof JSON.Obj)) {
+    return Result.error<ArrayBuffer>(new Error("the review is not an object"));
+  }
+  const settings = parseSettings((review as JSON.Obj).get("settings"));
+  if (settings.fault != "") {
+    return Result.error<ArrayBuffer>(new Error(settings.fault));
+  }
+  const request = (review as JSON.Obj).getObj("request");
+  if (request == null) {
+    return Result.error<ArrayBuffer>(new Error("the review carries no request"));
+  }
+  const object = request.getObj("object");
+  if (object == null) {
+    return accept(); // DELETE and CONNECT bring no image.
+  }
+
+  const images = imagesOf(object);
+  const refused = new Array<string>();
+  for (let i = 0; i < images.length; i++) {
+    if (!isAllowed(canonical(images[i]), settings.registries)) {
+      refused.push(quote(images[i]));
+    }
+  }
+  if (refused.length == 0) {
+    return accept();
+  }
+  return reject("images from registries that are not allowed: " + refused.join(", "));
+}
+
+function validateSettings(payload: ArrayBuffer): Result<ArrayBuffer> {
+  const settings = parseSettings(JSON.parse(Uint8Array.wrap(payload)));
+  return settings.fault == "" ? settingsValid() : settingsRefused(settings.fault);
+}
+
+function protocolVersion(payload: ArrayBuffer): Result<ArrayBuffer> {
+  return Result.ok(String.UTF8.encode('"v1"'));
+}
+
+// wapc_init is called once by the host, before any operation.
+export function wapc_init(): void {
+  register("validate", validate);
+  register("validate_settings", validateSettings);
+  register("protocol_version", protocolVersion);
+}
+
+export function __guest_call(operationSize: usize, payloadSize: usize): bool {
+  return handleCall(operationSize, payloadSize);
+}
+
+// abort tells the host what failed before AssemblyScript's runtime traps.
+function abort(message: string | null, fileName: string | null, line: u32, column: u32): void {
+  consoleLog("aborted: " + (message == null ? "no reason given" : message));
+  handleAbort(message, fileName, line, column);
+  unreachable();
+}

@@ -1,0 +1,116 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command audit-logger is a Kubewarden policy that accepts every request and
+// tells of it on every channel a waPC guest has: the host capability
+// tracing/log, the console log, standard output, standard error, a warning to
+// the user and an audit annotation.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/wapc"
+)
+
+// settings has no fields, so that any setting is refused as unknown.
+type settings struct{}
+
+// event is the payload of tracing/log: level and message, and whatever other
+// fields the policy wants to see in the host's log.
+type event struct {
+	Level     string `json:"level"`
+	Message   string `json:"message"`
+	UID       string `json:"uid"`
+	Operation string `json:"operation"`
+	Resource  string `json:"resource"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+	User      string `json:"user"`
+	DryRun    bool   `json:"dry_run"`
+}
+
+func init() {
+	kubewarden.Register(func(settings) error { return nil }, validate)
+}
+
+// main is never called in a reactor, but the linker wants it.
+func main() {}
+
+func validate(request kubewarden.Request, _ settings) (kubewarden.Response, error) {
+	summary := summarise(request)
+	response := kubewarden.Accept()
+	response.Warnings = []string{"this request is recorded: " + summary}
+	response.AuditAnnotations = map[string]string{"recorded": summary}
+
+	// A log that fails must not stop the cluster: the user is told instead.
+	if err := trace(request, summary); err != nil {
+		response.Warnings = append(response.Warnings, "this request could not be traced: "+err.Error())
+	}
+	wapc.ConsoleLog("console: " + summary)
+	fmt.Fprintln(os.Stdout, "stdout: "+summary)
+	fmt.Fprintln(os.Stderr, "stderr: "+summary)
+	return response, nil
+}
+
+func trace(request kubewarden.Request, summary string) error {
+	payload, err := json.Marshal(event{
+		Level:     "info",
+		Message:   summary,
+		UID:       request.UID,
+		Operation: request.Operation,
+		Resource:  resource(request),
+		Namespace: request.Namespace,
+		Name:      request.Name,
+		User:      request.UserInfo.Username,
+		DryRun:    request.DryRun,
+	})
+	if err != nil {
+		return fmt.Errorf("encode the event: %w", err)
+	}
+	_, err = wapc.HostCall("kubewarden", "tracing", "log", payload)
+	return err
+}
+
+// summarise renders a request as, for example,
+// "alice: CREATE pods shop/web" or "bob: DELETE namespaces shop".
+func summarise(request kubewarden.Request) string {
+	name := request.Name
+	if name == "" {
+		name = "(generated name)"
+	}
+	if request.Namespace != "" {
+		name = request.Namespace + "/" + name
+	}
+	return fmt.Sprintf("%s: %s %s %s", request.UserInfo.Username, request.Operation, resource(request), name)
+}
+
+// resource renders the resource as kubectl writes it: deployments.apps/scale.
+func resource(request kubewarden.Request) string {
+	var b strings.Builder
+	b.WriteString(request.Resource.Resource)
+	if request.Resource.Group != "" {
+		b.WriteString("." + request.Resource.Group)
+	}
+	if request.SubResource != "" {
+		b.WriteString("/" + request.SubResource)
+	}
+	return b.String()
+}

@@ -1,0 +1,104 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command deny-deletion is a Kubewarden policy that protects marked objects
+// from deletion, and refuses connections (exec, attach, port-forward, proxy)
+// where its rules and settings say so. Loaded from disk it can guard what no
+// webhook may: ValidatingAdmissionPolicies and webhook configurations.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
+)
+
+const (
+	operationDelete  = "DELETE"
+	operationConnect = "CONNECT"
+)
+
+type settings struct {
+	// Operations are those that may be denied: DELETE, CONNECT or both.
+	Operations []string `json:"operations"`
+	// ProtectedLabel is the name of the label, or annotation, that protects
+	// an object from DELETE, whatever its value. It plays no part in CONNECT,
+	// whose object (PodExecOptions and the like) has no metadata: there every
+	// request that the rules select is denied.
+	ProtectedLabel string `json:"protectedLabel"`
+}
+
+func init() {
+	kubewarden.Register(checkSettings, validate)
+}
+
+// main is never called in a reactor, but the linker wants it.
+func main() {}
+
+func checkSettings(s settings) error {
+	if len(s.Operations) == 0 {
+		return errors.New("operations: at least one of DELETE and CONNECT is required")
+	}
+	for i, operation := range s.Operations {
+		if operation != operationDelete && operation != operationConnect {
+			return fmt.Errorf("operations[%d]: %q is neither DELETE nor CONNECT", i, operation)
+		}
+	}
+	if slices.Contains(s.Operations, operationDelete) && s.ProtectedLabel == "" {
+		return errors.New("protectedLabel: required when operations contains DELETE")
+	}
+	return nil
+}
+
+func validate(request kubewarden.Request, s settings) (kubewarden.Response, error) {
+	if !slices.Contains(s.Operations, request.Operation) {
+		return kubewarden.Accept(), nil
+	}
+	switch request.Operation {
+	case operationDelete:
+		return validateDelete(request, s)
+	case operationConnect:
+		return forbid("connecting to %s/%s of %q is not allowed",
+			request.Resource.Resource, request.SubResource, request.Name), nil
+	default:
+		return kubewarden.Accept(), nil
+	}
+}
+
+func validateDelete(request kubewarden.Request, s settings) (kubewarden.Response, error) {
+	metadata, err := kubewarden.DecodeMetadata(request.OldObject)
+	if err != nil {
+		return kubewarden.Response{}, err
+	}
+	if _, ok := metadata.Labels[s.ProtectedLabel]; ok {
+		return forbid("%s %q is protected from deletion by its label %q",
+			request.Kind.Kind, request.Name, s.ProtectedLabel), nil
+	}
+	if _, ok := metadata.Annotations[s.ProtectedLabel]; ok {
+		return forbid("%s %q is protected from deletion by its annotation %q",
+			request.Kind.Kind, request.Name, s.ProtectedLabel), nil
+	}
+	return kubewarden.Accept(), nil
+}
+
+func forbid(format string, args ...any) kubewarden.Response {
+	response := kubewarden.Reject(fmt.Sprintf(format, args...))
+	response.Code = http.StatusForbidden
+	return response
+}

@@ -1,0 +1,29 @@
+//go:build !wasip1
+
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package wapc
+
+// Outside wasm there is no host: calls fail and logs go nowhere.
+
+func hostCall(_, _, _ string, _ []byte) bool { return false }
+
+func hostResponse() []byte { return nil }
+
+func hostErrorText() string { return "not running in a waPC host" }
+
+func consoleLog(string) {}
