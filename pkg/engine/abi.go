@@ -1,0 +1,71 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"io"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// ValueType is the type of a parameter or result of a host function.
+type ValueType = api.ValueType
+
+// The value types that host functions use.
+const (
+	I32 = api.ValueTypeI32
+	I64 = api.ValueTypeI64
+)
+
+// ABI is a convention for speaking with a kind of guest: what the guest may
+// import from the host and how an instance of it is brought up. An ABI is
+// immutable once it was handed to [Engine.Load]; modules are shared between
+// callers who pass the same pointer.
+type ABI struct {
+	// Name identifies the ABI in errors and logs, such as "wapc".
+	Name string
+	// HostFunctions are what a guest may import beside WASI. An import that is
+	// neither makes [Engine.Load] fail.
+	HostFunctions []HostFunction
+	// RequiredExports are functions without which a module is no guest of this
+	// ABI.
+	RequiredExports []string
+	// StartFunctions are exports without parameters that are called in this
+	// order, where the module has them, before an instance is handed out. The
+	// start function of the module's start section, if any, comes before them.
+	// WASI's proc_exit with status zero ends a start function successfully and
+	// leaves the instance usable.
+	StartFunctions []string
+	// Output returns where an instance's standard output (fd 1) or standard
+	// error (fd 2) goes. It is called once for each instance and descriptor,
+	// before the instance is acquired by anyone, and may return nil to discard.
+	// Its Write runs on the goroutine of the evaluation and gets slices that
+	// are valid during the call only.
+	Output func(i *Instance, fd int) io.Writer
+}
+
+// HostFunction is a function that a guest may import.
+type HostFunction struct {
+	// Module and Name are what the guest imports it by.
+	Module, Name string
+	// Params and Results are its type.
+	Params, Results []ValueType
+	// Call runs on the goroutine of the evaluation. It finds its parameters in
+	// stack and leaves its results there, as [api.GoModuleFunc] has it. To end
+	// the evaluation it calls [Instance.Abort].
+	Call func(i *Instance, stack []uint64)
+}

@@ -1,0 +1,40 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package engine runs WebAssembly modules that nobody trusts inside a process
+// that must keep serving.
+//
+// It knows wazero and WebAssembly and nothing of Kubernetes or of policies. A
+// caller describes how a kind of guest is spoken to (an [ABI]), loads a module
+// for it ([Engine.Load]), and then, for each evaluation, acquires an instance,
+// calls exports of it and releases it:
+//
+//	module, err := e.Load(ctx, wasm, abi)
+//	...
+//	instance, err := module.Acquire(ctx, state)
+//	if err != nil { ... }
+//	defer instance.Release()
+//	result, err := instance.Call("run", 1, 2)
+//
+// Every acquired instance is pristine: nothing that an earlier evaluation left
+// in linear memory or globals can be seen. Every evaluation ends: at its
+// deadline, at the end of its context, or before. What a guest may use is
+// bounded by [Limits]. Whatever ends an evaluation early comes back as an
+// [*Error] that says what ended it; no guest can make this package panic.
+//
+// An [Engine] and a [Module] may be used concurrently. An [Instance] belongs to
+// the goroutine that acquired it.
+package engine

@@ -1,0 +1,25 @@
+;; A guest with one function for each way in which an evaluation can end.
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (import "host" "add" (func $add (param i32 i32) (result i32)))
+  (import "host" "refuse" (func $refuse))
+  (memory (export "memory") 1)
+  (global $counter (mut i32) (i32.const 0))
+  (func (export "_start") (call $proc_exit (i32.const 0)))
+  ;; Counts its calls in a global and in memory: 1 in a pristine instance.
+  (func (export "count") (result i32)
+    (global.set $counter (i32.add (global.get $counter) (i32.const 1)))
+    (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+    (i32.mul (global.get $counter) (i32.load (i32.const 0))))
+  (func (export "sum") (param i32 i32) (result i32)
+    (call $add (local.get 0) (local.get 1)))
+  (func (export "refused") (call $refuse) unreachable)
+  (func (export "trap") unreachable)
+  (func (export "divide") (result i32) (i32.div_s (i32.const 1) (i32.const 0)))
+  (func (export "outside") (result i32) (i32.load (i32.const -4)))
+  (func (export "exit") (call $proc_exit (i32.const 3)))
+  (func (export "spin") (loop (br 0)))
+  (func $recurse (export "recurse") (result i32)
+    (i32.add (call $recurse) (i32.const 1)))
+  ;; Grows memory by pages and returns what memory.grow says.
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
