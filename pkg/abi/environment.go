@@ -1,0 +1,104 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package abi
+
+import (
+	"context"
+	"time"
+)
+
+// Environment is what a policy has around it while its guest runs. It is the
+// same for all evaluations of the policy, and safe for concurrent use.
+type Environment struct {
+	// Capabilities answers the guest's host calls.
+	Capabilities Capabilities
+	// Log gets the lines that the guest prints.
+	Log Log
+	// Limits bounds what crosses the border.
+	Limits Limits
+	// Timeout bounds an evaluation's wall-clock time.
+	Timeout time.Duration
+}
+
+// Limits bounds what crosses the border between guest and host in one
+// evaluation. All of them must be positive.
+type Limits struct {
+	// RequestBytes is the largest payload that is handed to a guest.
+	RequestBytes int64
+	// ResponseBytes is the largest response that is taken from a guest.
+	ResponseBytes int64
+	// HostCallPayloadBytes is the largest payload of a host call, in either
+	// direction.
+	HostCallPayloadBytes int64
+	// HostCalls is how many host calls an evaluation may make.
+	HostCalls int64
+	// LogLineBytes is how much of a line that a guest prints is kept.
+	LogLineBytes int64
+}
+
+// HostCall is a guest's call of a host capability. All of it is the guest's
+// word.
+type HostCall struct {
+	Binding, Namespace, Operation string
+	// Payload is valid during the call only.
+	Payload []byte
+}
+
+// Capabilities answers host calls. An error's text goes to the guest.
+// Implementations are bound to one policy and safe for concurrent use; they
+// return when ctx ends.
+type Capabilities interface {
+	Call(ctx context.Context, call HostCall) ([]byte, error)
+}
+
+// Log gets what a guest prints, a line at a time. Source says by which way it
+// came: "console", "stdout" or "stderr". Implementations bound how much they
+// keep, and are safe for concurrent use.
+type Log interface {
+	Line(ctx context.Context, source, text string)
+}
+
+// Guest runs the operations of one policy module. It is safe for concurrent
+// use.
+type Guest interface {
+	// Validate evaluates an admission request. Request and settings are JSON;
+	// they are spliced into one payload and not copied before.
+	Validate(ctx context.Context, env *Environment, request, settings []byte) (*ValidationResponse, error)
+	// ValidateSettings asks the policy whether it can work with the settings.
+	ValidateSettings(ctx context.Context, env *Environment, settings []byte) (*SettingsValidationResponse, error)
+	// ProtocolVersion asks the guest which version of the protocol it speaks.
+	ProtocolVersion(ctx context.Context, env *Environment) (string, error)
+	// Close frees the module. No operation may be running.
+	Close()
+}
+
+// GuestError is an error that a guest reported of its own accord.
+type GuestError struct{ Text string }
+
+// Error implements the error interface with the text that Kubewarden's users
+// know.
+func (e *GuestError) Error() string { return "Guest call failure: " + e.Text }
+
+// ResponseError says that a guest answered something that is no response.
+type ResponseError struct{ Err error }
+
+// Error implements the error interface with the text that Kubewarden's users
+// know.
+func (e *ResponseError) Error() string { return "invalid response from policy: " + e.Err.Error() }
+
+// Unwrap returns the error underneath.
+func (e *ResponseError) Unwrap() error { return e.Err }

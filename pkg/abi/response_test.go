@@ -1,0 +1,86 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package abi
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestDecodeValidationResponse(t *testing.T) {
+	for _, test := range []struct {
+		name, data string
+		want       ValidationResponse
+		err        string
+	}{
+		{name: "accepted", data: `{"accepted":true}`, want: ValidationResponse{Accepted: true}},
+		{name: "everything", data: `{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`,
+			want: ValidationResponse{Message: "no", Code: 418, MutatedObject: json.RawMessage(`{"a":1}`), AuditAnnotations: map[string]string{"k": "v"}, Warnings: []string{"w"}}},
+		{name: "nulls", data: `{"accepted":true,"message":null,"code":null,"mutated_object":null,"audit_annotations":null,"warnings":null}`, want: ValidationResponse{Accepted: true}},
+		{name: "unknown fields", data: `{"accepted":true,"later":[]}`, want: ValidationResponse{Accepted: true}},
+		{name: "limits of code", data: `{"accepted":false,"code":65535}`, want: ValidationResponse{Code: 65535}},
+		{name: "no JSON", data: `yes`, err: "invalid character"},
+		{name: "nothing", data: ``, err: "unexpected end of JSON input"},
+		{name: "two documents", data: `{"accepted":true}{}`, err: "invalid character"},
+		{name: "an array", data: `[]`, err: "cannot unmarshal array"},
+		{name: "not accepted nor refused", data: `{}`, err: "missing field `accepted`"},
+		{name: "case", data: `{"Accepted":true}`, err: "missing field `accepted`"},
+		{name: "null verdict", data: `{"accepted":null}`, err: "missing field `accepted`"},
+		{name: "wrong type", data: `{"accepted":"true"}`, err: "cannot unmarshal string"},
+		{name: "negative code", data: `{"accepted":false,"code":-1}`, err: "code -1 is out of range"},
+		{name: "large code", data: `{"accepted":false,"code":65536}`, err: "code 65536 is out of range"},
+		{name: "fractional code", data: `{"accepted":false,"code":4.5}`, err: "cannot unmarshal number"},
+		{name: "no UTF-8", data: "{\"accepted\":true,\"message\":\"\xff\"}", err: "not UTF-8"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := DecodeValidationResponse([]byte(test.data))
+			if test.err != "" {
+				require.ErrorContains(t, err, "invalid response from policy: ")
+				require.ErrorContains(t, err, test.err)
+				require.ErrorAs(t, err, new(*ResponseError))
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, &test.want, got)
+		})
+	}
+}
+
+func TestDecodeSettingsValidationResponse(t *testing.T) {
+	got, err := DecodeSettingsValidationResponse([]byte(`{"valid":false,"message":"labels are missing"}`))
+	require.NoError(t, err)
+	require.Equal(t, &SettingsValidationResponse{Message: "labels are missing"}, got)
+
+	got, err = DecodeSettingsValidationResponse([]byte(`{"valid":true,"message":null}`))
+	require.NoError(t, err)
+	require.Equal(t, &SettingsValidationResponse{Valid: true}, got)
+
+	for _, data := range []string{``, `{}`, `{"valid":null}`, `{"valid":1}`, `null`, `{"VALID":true}`} {
+		_, err := DecodeSettingsValidationResponse([]byte(data))
+		require.ErrorAs(t, err, new(*ResponseError), data)
+	}
+}
+
+func FuzzDecodeValidationResponse(f *testing.F) {
+	f.Add([]byte(`{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		response, err := DecodeValidationResponse(data)
+		require.Equal(t, err == nil, response != nil)
+	})
+}

@@ -1,0 +1,56 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package wapc
+
+import (
+	"slices"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// convention is the waPC ABI as the engine needs to know it. The order of the
+// start functions is that of waPC's own Go host: a superset of what Kubewarden's
+// host calls, so that reactors (Go's -buildmode=c-shared) work too.
+var convention = &engine.ABI{
+	Name:            "waPC",
+	RequiredExports: []string{guestCall},
+	StartFunctions:  []string{"_start", "_initialize", "wapc_init"},
+	HostFunctions: []engine.HostFunction{
+		function("__guest_request", 2, 0, guestRequest),
+		function("__guest_response", 2, 0, guestResponse),
+		function("__guest_error", 2, 0, guestError),
+		function("__host_call", 8, 1, hostCall),
+		function("__host_response_len", 0, 1, hostResponseLen),
+		function("__host_response", 1, 0, hostResponse),
+		function("__host_error_len", 0, 1, hostErrorLen),
+		function("__host_error", 1, 0, hostError),
+		function("__console_log", 2, 0, consoleLog),
+	},
+	Output: output,
+}
+
+// function describes an import of a waPC guest. All its parameters and results
+// are of type i32.
+func function(name string, params, results int, call func(*engine.Instance, []uint64)) engine.HostFunction {
+	return engine.HostFunction{
+		Module:  "wapc",
+		Name:    name,
+		Params:  slices.Repeat([]engine.ValueType{engine.I32}, params),
+		Results: slices.Repeat([]engine.ValueType{engine.I32}, results),
+		Call:    call,
+	}
+}

@@ -1,0 +1,135 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package wapc speaks with guests by the waPC convention: the host calls
+// __guest_call with the sizes of an operation's name and payload, the guest
+// fetches both, and answers before it returns (https://wapc.io/docs/spec). It is
+// Kubewarden's convention for Rust, Go, TinyGo, AssemblyScript, Swift and C#.
+package wapc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// The operations of a Kubewarden policy.
+const (
+	operationValidate         = "validate"
+	operationValidateSettings = "validate_settings"
+	operationProtocolVersion  = "protocol_version"
+)
+
+// guestCall is the one export that a waPC guest must have.
+const guestCall = "__guest_call"
+
+// Guest is a waPC policy. It implements [abi.Guest].
+type Guest struct{ module *engine.Module }
+
+var _ abi.Guest = &Guest{}
+
+// Load compiles a waPC policy. Policies with the same binary share code.
+func Load(ctx context.Context, e *engine.Engine, wasm []byte) (*Guest, error) {
+	module, err := e.Load(ctx, wasm, convention)
+	if err != nil {
+		return nil, err
+	}
+	return &Guest{module: module}, nil
+}
+
+// Validate implements [abi.Guest].
+func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, error) {
+	response, err := g.invoke(ctx, env, operationValidate,
+		[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`))
+	if err != nil {
+		return nil, err
+	}
+	return abi.DecodeValidationResponse(response)
+}
+
+// ValidateSettings implements [abi.Guest].
+func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment, settings []byte) (*abi.SettingsValidationResponse, error) {
+	response, err := g.invoke(ctx, env, operationValidateSettings, settings)
+	if err != nil {
+		return nil, err
+	}
+	return abi.DecodeSettingsValidationResponse(response)
+}
+
+// ProtocolVersion implements [abi.Guest].
+func (g *Guest) ProtocolVersion(ctx context.Context, env *abi.Environment) (string, error) {
+	response, err := g.invoke(ctx, env, operationProtocolVersion)
+	if err != nil {
+		return "", err
+	}
+	var version string
+	if err := json.Unmarshal(response, &version); err != nil {
+		return "", &abi.ResponseError{Err: err}
+	}
+	return version, nil
+}
+
+// Close implements [abi.Guest].
+func (g *Guest) Close() { g.module.Close() }
+
+// invoke has the guest run one operation and returns its response.
+func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, error) {
+	size := 0
+	for _, part := range payload {
+		size += len(part)
+	}
+	if limit := min(env.Limits.RequestBytes, math.MaxInt32); int64(size) > limit {
+		return nil, &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseCall, Function: operation, Cause: engine.CauseLimit,
+			Err: &engine.LimitError{Limit: "bytes of request", Value: int64(size), Max: limit}}
+	}
+	c := &call{env: env, operation: operation, payload: payload, payloadSize: size}
+	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: env.Timeout})
+	if err != nil {
+		return nil, fmt.Errorf("initialization failed: %w", err)
+	}
+	defer instance.Release()
+	c.beginOperation()
+	ok, err := instance.Call(guestCall, uint64(len(operation)), uint64(size))
+	c.flushOutput(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.outcome(uint32(ok) != 0)
+}
+
+// outcome tells what became of an operation from what __guest_call returned and
+// what the guest said before.
+func (c *call) outcome(ok bool) ([]byte, error) {
+	switch {
+	case ok && c.responded:
+		return c.response, nil
+	case c.failed:
+		return nil, &abi.GuestError{Text: c.guestError}
+	case ok:
+		return nil, errNoAnswer
+	default:
+		return nil, errNoError
+	}
+}
+
+var (
+	errNoAnswer = &abi.GuestError{Text: "No error message OR response set for call success"}
+	errNoError  = &abi.GuestError{Text: "No error message set for call failure"}
+)
