@@ -1,0 +1,43 @@
+//go:build unix
+
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// checkOwnerAndMode refuses what group or others may write and what belongs to
+// neither root nor the user of this process. A directory with the sticky bit,
+// such as /tmp, may be writable: nobody can replace another user's entries
+// there, and the entries are checked themselves.
+func checkOwnerAndMode(path string, info fs.FileInfo) error {
+	mode := info.Mode()
+	sticky := mode.IsDir() && mode&fs.ModeSticky != 0
+	if mode.Perm()&0o022 != 0 && !sticky {
+		return fmt.Errorf("%s has mode %04o: group and others must not be able to write it (chmod go-w %s)", path, mode.Perm(), path)
+	}
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	if self := uint32(os.Geteuid()); owner != 0 && owner != self {
+		return fmt.Errorf("%s belongs to user %d: it must belong to root or to user %d who runs this process", path, owner, self)
+	}
+	return nil
+}
