@@ -1,0 +1,75 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package metrics is what the library tells the world about its work in numbers:
+// an interface that the other packages call, and its implementation with
+// Kubernetes' own metrics library. Nothing here is registered by itself: whoever
+// embeds the library says where.
+package metrics
+
+import "time"
+
+// Outcome is what became of an evaluation. The set is closed.
+type Outcome string
+
+// The outcomes.
+const (
+	// Accepted and Denied are verdicts of the policy.
+	Accepted Outcome = "accepted"
+	Denied   Outcome = "denied"
+	// FailedClosed and FailedOpen are evaluations without a verdict: the
+	// request was rejected, or let through as the failure policy has it.
+	FailedClosed Outcome = "failed_closed"
+	FailedOpen   Outcome = "failed_open"
+)
+
+// Exemption is why a request was not evaluated at all. The set is closed.
+type Exemption string
+
+// The exemptions.
+const (
+	ExemptUser      Exemption = "user"
+	ExemptGroup     Exemption = "group"
+	ExemptNamespace Exemption = "namespace"
+	// ExemptAPIServer is for requests of the apiserver to itself.
+	ExemptAPIServer Exemption = "apiserver"
+)
+
+// Recorder takes notes. Implementations are safe for concurrent use and fast:
+// they are called while a request waits.
+type Recorder interface {
+	// SetPolicies says how many policies are enforced now.
+	SetPolicies(count int)
+	// ObserveEvaluation says how long a policy was evaluated for a request's
+	// operation (CREATE, UPDATE, DELETE, CONNECT), and what became of it.
+	ObserveEvaluation(policy, operation string, outcome Outcome, duration time.Duration)
+	// CountExemption counts a request that was not evaluated.
+	CountExemption(reason Exemption)
+}
+
+// Discard is a Recorder that forgets everything.
+type Discard struct{}
+
+var _ Recorder = Discard{}
+
+// SetPolicies implements [Recorder].
+func (Discard) SetPolicies(int) {}
+
+// ObserveEvaluation implements [Recorder].
+func (Discard) ObserveEvaluation(string, string, Outcome, time.Duration) {}
+
+// CountExemption implements [Recorder].
+func (Discard) CountExemption(Exemption) {}
