@@ -1,0 +1,186 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/tracing"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+)
+
+// Loader makes sets of policies. It is safe for concurrent use.
+type Loader struct {
+	// Engine compiles and runs the modules. Required.
+	Engine *engine.Engine
+}
+
+// Load makes a set of a configuration that was validated before. It fetches and
+// compiles all modules, as many at a time as there are processors, and asks each
+// policy about its settings. It finds all problems before it returns; each names
+// its policy and field. With problems, the set is nil and everything is freed.
+func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (*Set, field.ErrorList) {
+	policies := make([]*Policy, len(config.Policies))
+	problems := make([]field.ErrorList, len(config.Policies))
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for n := range config.Policies {
+		group.Go(func() error {
+			spec := &config.Policies[n]
+			policies[n], problems[n] = l.load(ctx, spec, &config.Limits, field.NewPath("policies").Key(spec.Name))
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return none
+
+	set := &Set{policies: slices.DeleteFunc(policies, func(p *Policy) bool { return p == nil })}
+	if errs := slices.Concat(problems...); len(errs) > 0 {
+		set.Close()
+		return nil, errs
+	}
+	slices.SortFunc(set.policies, func(a, b *Policy) int { return cmp.Compare(a.Name(), b.Name()) })
+	return set, nil
+}
+
+func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *wasmadmission.Limits, path *field.Path) (*Policy, field.ErrorList) {
+	p := &Policy{spec: *spec, settings: spec.Settings.Raw, env: environment(spec, limits)}
+	fetcher := module.Fetcher{MaxBytes: limits.ModuleSize}
+	fetched, err := fetcher.Fetch(ctx, spec.Module)
+	if err != nil {
+		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
+	}
+	p.digest = fetched.Digest
+	if spec.Digest != "" && spec.Digest != fetched.Digest {
+		return nil, field.ErrorList{field.Invalid(path.Child("digest"), spec.Digest,
+			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", spec.Module, fetched.Digest))}
+	}
+	metadata, err := abi.ReadMetadata(fetched.Bytes)
+	if err != nil {
+		return nil, moduleProblems(path, spec, err)
+	}
+	if errs := p.takeRules(metadata, path); len(errs) > 0 {
+		return nil, errs
+	}
+	p.guest, err = wapc.Load(ctx, l.Engine, fetched.Bytes)
+	if err != nil {
+		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
+	}
+	if errs := p.checkSettings(ctx, path); len(errs) > 0 {
+		p.guest.Close()
+		return nil, errs
+	}
+	p.notice(ctx, metadata)
+	return p, nil
+}
+
+// moduleProblems makes a problem of each line of a joined error.
+func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (errs field.ErrorList) {
+	for line := range strings.Lines(err.Error()) {
+		errs = append(errs, field.Invalid(path.Child("module"), spec.Module, strings.TrimSuffix(line, "\n")))
+	}
+	return errs
+}
+
+// takeRules takes the rules from the metadata if the configuration has none.
+func (p *Policy) takeRules(metadata *abi.Metadata, path *field.Path) field.ErrorList {
+	if len(p.spec.Rules) > 0 {
+		return nil
+	}
+	for _, r := range metadata.Rules {
+		rule := admissionregistrationv1.RuleWithOperations{Rule: admissionregistrationv1.Rule{
+			APIGroups: r.APIGroups, APIVersions: r.APIVersions, Resources: r.Resources,
+		}}
+		for _, operation := range r.Operations {
+			rule.Operations = append(rule.Operations, admissionregistrationv1.OperationType(operation))
+		}
+		p.spec.Rules = append(p.spec.Rules, rule)
+	}
+	path = path.Child("rules")
+	if len(p.spec.Rules) == 0 {
+		return field.ErrorList{field.Required(path, "the module's metadata suggests none either: say which requests the policy is for")}
+	}
+	if errs := validation.ValidateRules(p.spec.Rules, path); len(errs) > 0 {
+		return append(errs, field.Invalid(path, field.OmitValueType{}, "these rules come from the module's metadata: set rules to replace them"))
+	}
+	return nil
+}
+
+// checkSettings asks the policy whether it can work with its settings. The
+// settings themselves appear in no error: they may be secret.
+func (p *Policy) checkSettings(ctx context.Context, path *field.Path) field.ErrorList {
+	response, err := p.guest.ValidateSettings(ctx, p.env, p.settings)
+	path = path.Child("settings")
+	switch {
+	case err != nil:
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, fmt.Sprintf("asking the policy about its settings: %v", err))}
+	case response.Valid:
+		return nil
+	case response.Message == "":
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "the policy refuses these settings without saying why")}
+	default:
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "the policy refuses these settings: "+response.Message)}
+	}
+}
+
+// notice tells the admin what a policy would like to have and does not get.
+func (p *Policy) notice(ctx context.Context, metadata *abi.Metadata) {
+	logger := klog.FromContext(ctx)
+	logger.Info("Loaded policy", "policy", p.Name(), "module", p.spec.Module, "moduleDigest", p.digest, "settingsHash", p.SettingsHash(), "rules", len(p.spec.Rules))
+	if metadata.Mutating && !p.spec.Mutating {
+		logger.Info("Policy can mutate objects and may not: a request that it wants to change is rejected", "policy", p.Name())
+	}
+	if len(metadata.ContextAwareResources) > len(p.spec.ContextAwareResources) {
+		logger.Info("Policy would like to read resources that it is not granted", "policy", p.Name(), "contextAwareResources", metadata.ContextAwareResources)
+	}
+}
+
+func environment(spec *wasmadmission.Policy, limits *wasmadmission.Limits) *abi.Environment {
+	log := tracing.NewLog(spec.Name, int(limits.GuestLogLinesPerSecond), int(limits.LogLineSize))
+	env := &abi.Environment{
+		Capabilities: capabilities.NewGate(spec.Name, log),
+		Log:          log,
+		Limits: abi.Limits{
+			RequestBytes:         limits.RequestSize,
+			ResponseBytes:        limits.ResponseSize,
+			HostCallPayloadBytes: limits.HostCallPayloadSize,
+			HostCalls:            int64(limits.HostCalls),
+			LogLineBytes:         limits.LogLineSize,
+		},
+		Timeout: limits.EvaluationTimeout.Duration,
+	}
+	if spec.TimeoutEvalSeconds != nil {
+		env.Timeout = time.Duration(*spec.TimeoutEvalSeconds) * time.Second
+	}
+	return env
+}

@@ -1,0 +1,98 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+// Policy is one policy, ready to be evaluated. It is safe for concurrent use.
+type Policy struct {
+	spec     wasmadmission.Policy
+	digest   string
+	settings []byte
+	guest    abi.Guest
+	env      *abi.Environment
+}
+
+// Name returns the policy's name, which is unique in its set.
+func (p *Policy) Name() string { return p.spec.Name }
+
+// Spec returns the policy's configuration, with defaults applied and with rules
+// from the module's metadata where the configuration has none. It must not be
+// changed.
+func (p *Policy) Spec() *wasmadmission.Policy { return &p.spec }
+
+// Digest returns the SHA-256 of the policy's module, as "sha256:" and 64
+// hexadecimal digits.
+func (p *Policy) Digest() string { return p.digest }
+
+// SettingsHash returns the SHA-256 of the policy's settings as JSON, in
+// hexadecimal digits.
+func (p *Policy) SettingsHash() string {
+	sum := sha256.Sum256(p.settings)
+	return hex.EncodeToString(sum[:])
+}
+
+// Evaluate asks the policy about an admission request, given as JSON. Errors are
+// of type [*EvaluationError]; they mean that there is no verdict.
+func (p *Policy) Evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, error) {
+	response, err := p.guest.Validate(ctx, p.env, request, p.settings)
+	if err != nil {
+		return nil, &EvaluationError{Policy: p.Name(), Digest: p.digest, Err: err}
+	}
+	return response, nil
+}
+
+// EvaluationError says why an evaluation ended without a verdict.
+type EvaluationError struct {
+	// Policy is the policy's name.
+	Policy string
+	// Digest is that of its module.
+	Digest string
+	// Err is the error underneath: an engine.Error, an abi.GuestError or an
+	// abi.ResponseError.
+	Err error
+}
+
+// Error implements the error interface.
+func (e *EvaluationError) Error() string {
+	return fmt.Sprintf("policy %q: %v", e.Policy, e.Err)
+}
+
+// Unwrap returns the error underneath.
+func (e *EvaluationError) Unwrap() error { return e.Err }
+
+// Set is an immutable set of policies, in the order of their names.
+type Set struct{ policies []*Policy }
+
+// Policies returns the policies in the order of their names. The slice must not
+// be changed.
+func (s *Set) Policies() []*Policy { return s.policies }
+
+// Close frees the policies' modules. No evaluation may be running.
+func (s *Set) Close() {
+	for _, p := range s.policies {
+		p.guest.Close()
+	}
+}
