@@ -1,0 +1,139 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	"encoding/json"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
+	webhookrequest "k8s.io/apiserver/pkg/admission/plugin/webhook/request"
+)
+
+// request is one admission request on its way through the dispatcher. What is
+// computed for one policy is kept for the others. It belongs to one goroutine
+// until its reviews are encoded.
+type request struct {
+	attr       admission.Attributes
+	interfaces admission.ObjectInterfaces
+	uid        types.UID
+	versions   map[schema.GroupVersionKind]*admission.VersionedAttributes
+	reviews    map[reviewKey]*review
+}
+
+var _ generic.VersionedAttributeAccessor = &request{}
+
+// reviewKey is what reviews of one request differ in.
+type reviewKey struct {
+	kind     schema.GroupVersionKind
+	resource schema.GroupVersionResource
+}
+
+// review is an admission review's request as policies get it.
+type review struct{ json []byte }
+
+func newRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
+	return &request{
+		attr:       attr,
+		interfaces: interfaces,
+		uid:        uuid.NewUUID(),
+		versions:   map[schema.GroupVersionKind]*admission.VersionedAttributes{},
+		reviews:    map[reviewKey]*review{},
+	}
+}
+
+// VersionedAttribute implements [generic.VersionedAttributeAccessor].
+func (r *request) VersionedAttribute(kind schema.GroupVersionKind) (*admission.VersionedAttributes, error) {
+	if versioned := r.versions[kind]; versioned != nil {
+		return versioned, nil
+	}
+	versioned, err := admission.NewVersionedAttributes(r.attr, kind, r.interfaces)
+	if err != nil {
+		return nil, err
+	}
+	r.versions[kind] = versioned
+	return versioned, nil
+}
+
+// review returns the review for a policy, encoded once for all policies that
+// want the same version of the same resource.
+func (r *request) review(call *generic.WebhookInvocation) (*review, error) {
+	key := reviewKey{kind: call.Kind, resource: call.Resource}
+	if encoded := r.reviews[key]; encoded != nil {
+		return encoded, nil
+	}
+	versioned, err := r.VersionedAttribute(call.Kind)
+	if err != nil {
+		return nil, fmt.Errorf("converting the object to %s: %w", call.Kind, err)
+	}
+	full := webhookrequest.CreateV1AdmissionReview(r.uid, versioned, call).Request
+	data, err := encode(full)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the admission review: %w", err)
+	}
+	encoded := &review{json: data}
+	r.reviews[key] = encoded
+	return encoded, nil
+}
+
+// encode writes what a webhook would get, with one difference that Kubewarden
+// makes before it passes a request on to a policy: what is absent is left out
+// rather than null.
+func encode(full *admissionv1.AdmissionRequest) ([]byte, error) {
+	wire := struct {
+		UID                types.UID                    `json:"uid"`
+		Kind               metav1.GroupVersionKind      `json:"kind"`
+		Resource           metav1.GroupVersionResource  `json:"resource"`
+		SubResource        string                       `json:"subResource,omitempty"`
+		RequestKind        *metav1.GroupVersionKind     `json:"requestKind,omitempty"`
+		RequestResource    *metav1.GroupVersionResource `json:"requestResource,omitempty"`
+		RequestSubResource string                       `json:"requestSubResource,omitempty"`
+		Name               string                       `json:"name,omitempty"`
+		Namespace          string                       `json:"namespace,omitempty"`
+		Operation          admissionv1.Operation        `json:"operation"`
+		UserInfo           authenticationv1.UserInfo    `json:"userInfo"`
+		Object             runtime.Object               `json:"object,omitempty"`
+		OldObject          runtime.Object               `json:"oldObject,omitempty"`
+		DryRun             *bool                        `json:"dryRun,omitempty"`
+		Options            runtime.Object               `json:"options,omitempty"`
+	}{
+		UID:                full.UID,
+		Kind:               full.Kind,
+		Resource:           full.Resource,
+		SubResource:        full.SubResource,
+		RequestKind:        full.RequestKind,
+		RequestResource:    full.RequestResource,
+		RequestSubResource: full.RequestSubResource,
+		Name:               full.Name,
+		Namespace:          full.Namespace,
+		Operation:          full.Operation,
+		UserInfo:           full.UserInfo,
+		Object:             full.Object.Object,
+		OldObject:          full.OldObject.Object,
+		DryRun:             full.DryRun,
+		Options:            full.Options.Object,
+	}
+	return json.Marshal(wire)
+}

@@ -1,0 +1,109 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
+	webhookrequest "k8s.io/apiserver/pkg/admission/plugin/webhook/request"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+func podUpdate() admission.Attributes {
+	pod := func(image string) *corev1.Pod {
+		return &corev1.Pod{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "p"},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: image}}},
+		}
+	}
+	return admission.NewAttributesRecord(pod("new"), pod("old"), corev1.SchemeGroupVersion.WithKind("Pod"), "ns", "p",
+		corev1.SchemeGroupVersion.WithResource("pods"), "ephemeralcontainers", admission.Update,
+		&metav1.UpdateOptions{TypeMeta: metav1.TypeMeta{APIVersion: "meta.k8s.io/v1", Kind: "UpdateOptions"}, DryRun: []string{"All"}}, true,
+		&user.DefaultInfo{Name: "u", UID: "1", Groups: []string{"g"}, Extra: map[string][]string{"k": {"v"}}})
+}
+
+func call(attr admission.Attributes) *generic.WebhookInvocation {
+	return &generic.WebhookInvocation{Resource: attr.GetResource(), Subresource: attr.GetSubresource(), Kind: attr.GetKind()}
+}
+
+// A policy sees what a webhook would see, field for field.
+func TestReviewIsThatOfAWebhook(t *testing.T) {
+	attr := podUpdate()
+	r := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+	review, err := r.review(call(attr))
+	require.NoError(t, err)
+
+	versioned, err := r.VersionedAttribute(attr.GetKind())
+	require.NoError(t, err)
+	want, err := json.Marshal(webhookrequest.CreateV1AdmissionReview(r.uid, versioned, call(attr)).Request)
+	require.NoError(t, err)
+	require.JSONEq(t, string(want), string(review.json))
+}
+
+func TestReviewLeavesOutWhatIsAbsent(t *testing.T) {
+	pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+	attr := admission.NewAttributesRecord(nil, pod, corev1.SchemeGroupVersion.WithKind("Pod"), "ns", "p",
+		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Delete, nil, false, &user.DefaultInfo{Name: "u"})
+	review, err := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme)).review(call(attr))
+	require.NoError(t, err)
+	var fields map[string]json.RawMessage
+	require.NoError(t, json.Unmarshal(review.json, &fields))
+	for _, absent := range []string{"object", "options", "subResource", "requestSubResource"} {
+		require.NotContains(t, fields, absent)
+	}
+	require.Contains(t, fields, "oldObject")
+	require.JSONEq(t, "false", string(fields["dryRun"]))
+	var decoded admissionv1.AdmissionRequest
+	require.NoError(t, json.Unmarshal(review.json, &decoded))
+	require.NotEmpty(t, decoded.UID)
+}
+
+func TestReviewsAreEncodedOnce(t *testing.T) {
+	attr := podUpdate()
+	r := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+	first, err := r.review(call(attr))
+	require.NoError(t, err)
+	second, err := r.review(call(attr))
+	require.NoError(t, err)
+	require.Same(t, first, second)
+
+	other := call(attr)
+	other.Resource.Version = "v2"
+	third, err := r.review(other)
+	require.NoError(t, err)
+	require.NotSame(t, first, third)
+	require.Equal(t, r.uid, uidOf(t, third))
+}
+
+func uidOf(t *testing.T, r *review) types.UID {
+	t.Helper()
+	var fields struct {
+		UID types.UID `json:"uid"`
+	}
+	require.NoError(t, json.Unmarshal(r.json, &fields))
+	return fields.UID
+}
