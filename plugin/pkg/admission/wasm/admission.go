@@ -1,0 +1,162 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package wasm contains the admission plugin that evaluates WebAssembly
+// policies. It only wires: the work is done by the packages that it hands the
+// apiserver's parts to.
+package wasm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/initializer"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	basefeaturegate "k8s.io/component-base/featuregate"
+
+	"github.com/wasm-admission/wasm-admission/featuregate"
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+)
+
+// PluginName is the plugin's name in an AdmissionConfiguration and in the
+// apiserver's flags.
+const PluginName = "WasmAdmission"
+
+// Register registers the plugin. The health check that it returns is for the
+// apiserver's readyz: it passes once the policies of every plugin made by this
+// registration are loaded.
+func Register(plugins *admission.Plugins) healthz.HealthChecker {
+	shared := &sharedPolicies{}
+	plugins.Register(PluginName, func(config io.Reader) (admission.Interface, error) {
+		return newPlugin(config, shared)
+	})
+	return healthz.NamedCheck("wasm-admission", shared.check)
+}
+
+// Plugin is the admission plugin.
+type Plugin struct {
+	*admission.Handler
+
+	// config is the plugin's configuration as bytes, nil if there is none.
+	config []byte
+	shared *sharedPolicies
+
+	enabled    bool
+	excluded   []schema.GroupResource
+	client     kubernetes.Interface
+	informers  informers.SharedInformerFactory
+	authorizer authorizer.UnconditionalAuthorizer
+
+	// dispatcher is nil while the feature is disabled.
+	dispatcher *dispatch.Dispatcher
+}
+
+var (
+	_ admission.ValidationInterface                = &Plugin{}
+	_ admission.InitializationValidator            = &Plugin{}
+	_ initializer.WantsFeatures                    = &Plugin{}
+	_ initializer.WantsExcludedAdmissionResources  = &Plugin{}
+	_ initializer.WantsExternalKubeClientSet       = &Plugin{}
+	_ initializer.WantsExternalKubeInformerFactory = &Plugin{}
+	_ initializer.WantsUnconditionalAuthorizer     = &Plugin{}
+)
+
+func newPlugin(config io.Reader, shared *sharedPolicies) (*Plugin, error) {
+	p := &Plugin{
+		Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete, admission.Connect),
+		shared:  shared,
+	}
+	if config == nil {
+		return p, nil
+	}
+	var err error
+	if p.config, err = io.ReadAll(config); err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	return p, nil
+}
+
+// InspectFeatureGates implements [initializer.WantsFeatures].
+func (p *Plugin) InspectFeatureGates(gates basefeaturegate.FeatureGate) {
+	p.enabled = gates.Enabled(featuregate.WasmAdmission)
+}
+
+// SetExcludedAdmissionResources implements
+// [initializer.WantsExcludedAdmissionResources].
+func (p *Plugin) SetExcludedAdmissionResources(excluded []schema.GroupResource) {
+	p.excluded = excluded
+}
+
+// SetExternalKubeClientSet implements [initializer.WantsExternalKubeClientSet].
+func (p *Plugin) SetExternalKubeClientSet(client kubernetes.Interface) { p.client = client }
+
+// SetExternalKubeInformerFactory implements
+// [initializer.WantsExternalKubeInformerFactory].
+func (p *Plugin) SetExternalKubeInformerFactory(informers informers.SharedInformerFactory) {
+	p.informers = informers
+}
+
+// SetUnconditionalAuthorizer implements
+// [initializer.WantsUnconditionalAuthorizer].
+func (p *Plugin) SetUnconditionalAuthorizer(authorizer authorizer.UnconditionalAuthorizer) {
+	p.authorizer = authorizer
+}
+
+// ValidateInitialization loads the policies: the apiserver starts with all of
+// them or not at all.
+func (p *Plugin) ValidateInitialization() error {
+	if !p.enabled {
+		if p.config != nil {
+			return fmt.Errorf("a configuration for admission plugin %s is given, but feature gate %s is off: add --feature-gates=%s=true or remove the configuration", PluginName, featuregate.WasmAdmission, featuregate.WasmAdmission)
+		}
+		return nil
+	}
+	if p.excluded == nil {
+		return errors.New("missing the resources that admission must not intercept")
+	}
+	loaded, err := p.shared.load(p.config)
+	if err != nil {
+		return err
+	}
+	p.dispatcher, err = dispatch.New(dispatch.Config{
+		Client:     p.client,
+		Informers:  p.informers,
+		Authorizer: p.authorizer,
+		Excluded:   p.excluded,
+		Exemptions: loaded.exemptions,
+		Recorder:   loaded.recorder,
+	})
+	if err != nil {
+		return err
+	}
+	p.dispatcher.Use(loaded.set)
+	return nil
+}
+
+// Validate implements [admission.ValidationInterface].
+func (p *Plugin) Validate(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+	if p.dispatcher == nil {
+		return nil
+	}
+	return p.dispatcher.Validate(ctx, attr, o)
+}
