@@ -42,21 +42,40 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int) {
-	var err error
-	if plain, err = harness.New(harness.Options{}); err != nil {
+	directory, err := os.MkdirTemp("", "wasm-admission-e2e-modules-")
+	if err == nil {
+		defer func() { _ = os.RemoveAll(directory) }()
+		err = copyModules(directory)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer func() {
-		logs := plain.Logs()
-		if err := plain.Stop(); err != nil {
-			fmt.Fprintln(os.Stderr, "stopping the shared server:", err)
-			code = 1
+	for _, shared := range []struct {
+		name    string
+		server  **harness.Server
+		options harness.Options
+	}{
+		{"plain", &plain, harness.Options{}},
+		{"enforcing", &enforcing, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(directory, enforced)}},
+	} {
+		server, err := harness.New(shared.options)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
-		if code != 0 {
-			fmt.Fprintf(os.Stderr, "log of the shared server:\n%s\n", logs)
-		}
-	}()
+		*shared.server = server
+		defer func() {
+			logs := server.Logs()
+			if err := server.Stop(); err != nil {
+				fmt.Fprintf(os.Stderr, "stopping the %s server: %v\n", shared.name, err)
+				code = 1
+			}
+			if code != 0 {
+				fmt.Fprintf(os.Stderr, "log of the %s server:\n%s\n", shared.name, logs)
+			}
+		}()
+	}
 	return m.Run()
 }
 
