@@ -1,0 +1,72 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package figure measures and prints figures: a line each, as
+//
+//	figure NAME VALUE UNIT
+package figure
+
+import (
+	"fmt"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// Print prints one figure.
+func Print(name string, value float64, unit string) {
+	fmt.Printf("figure %s %.4g %s\n", name, value, unit)
+}
+
+// Interleave runs contestants in turn, a batch of calls each, for a number of
+// rounds, and returns for each the median over the rounds of the processor time
+// and of the wall-clock time that a call took. Taking turns keeps what the
+// machine does beside out of the comparison.
+func Interleave(rounds, batch int, contestants ...func() error) (cpu, wall []time.Duration, err error) {
+	cpus := make([][]time.Duration, len(contestants))
+	walls := make([][]time.Duration, len(contestants))
+	for range rounds {
+		for n, call := range contestants {
+			startCPU, start := processorTime(), time.Now()
+			for range batch {
+				if err := call(); err != nil {
+					return nil, nil, err
+				}
+			}
+			cpus[n] = append(cpus[n], (processorTime()-startCPU)/time.Duration(batch))
+			walls[n] = append(walls[n], time.Since(start)/time.Duration(batch))
+		}
+	}
+	for n := range contestants {
+		cpu = append(cpu, median(cpus[n]))
+		wall = append(wall, median(walls[n]))
+	}
+	return cpu, wall, nil
+}
+
+// processorTime is what this process has used so far, on all processors.
+func processorTime() time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		panic(err) // it has no way to fail with these arguments
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+func median(values []time.Duration) time.Duration {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
