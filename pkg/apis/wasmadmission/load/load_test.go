@@ -197,13 +197,13 @@ func TestLoadFromReader(t *testing.T) {
 
 func TestLoadSizeLimit(t *testing.T) {
 	const tooLarge = "the configuration is larger than 8388608 bytes: make it smaller"
-	fits := yamlHead + "#" + strings.Repeat("x", MaxSize-len(yamlHead)-1)
+	fits := jsonHead + strings.Repeat(" ", MaxSize-len(jsonHead)-1) + "}"
 	_, err := LoadFromReader(strings.NewReader(fits))
 	require.NoError(t, err)
 
-	_, err = LoadFromReader(strings.NewReader(fits + "x"))
+	_, err = LoadFromReader(strings.NewReader(fits + " "))
 	require.EqualError(t, err, tooLarge)
-	_, err = LoadFromData([]byte(fits + "x"))
+	_, err = LoadFromData([]byte(fits + " "))
 	require.EqualError(t, err, tooLarge)
 
 	// A reader without an end is not read to it.
