@@ -40,7 +40,7 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-.PHONY: help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
+.PHONY: bench-dispatch help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
 
 ## help: show the targets
 help:
@@ -99,3 +99,7 @@ run: kubectl
 clean:
 	rm -rf bin
 	$(MAKE) -C test/policies clean
+
+## bench-dispatch: measure a request that no policy wants, and one that is evaluated in process and behind a webhook
+bench-dispatch:
+	$(GO) run ./test/bench/dispatch

@@ -89,7 +89,7 @@ func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *w
 	if err != nil {
 		return nil, moduleProblems(path, spec, err)
 	}
-	if errs := p.takeRules(metadata, path); len(errs) > 0 {
+	if errs := p.takeRules(ctx, metadata, path.Child("rules")); len(errs) > 0 {
 		return nil, errs
 	}
 	p.guest, err = wapc.Load(ctx, l.Engine, fetched.Bytes)
@@ -113,7 +113,7 @@ func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (er
 }
 
 // takeRules takes the rules from the metadata if the configuration has none.
-func (p *Policy) takeRules(metadata *abi.Metadata, path *field.Path) field.ErrorList {
+func (p *Policy) takeRules(ctx context.Context, metadata *abi.Metadata, path *field.Path) field.ErrorList {
 	if len(p.spec.Rules) > 0 {
 		return nil
 	}
@@ -126,12 +126,14 @@ func (p *Policy) takeRules(metadata *abi.Metadata, path *field.Path) field.Error
 		}
 		p.spec.Rules = append(p.spec.Rules, rule)
 	}
-	path = path.Child("rules")
 	if len(p.spec.Rules) == 0 {
 		return field.ErrorList{field.Required(path, "the module's metadata suggests none either: say which requests the policy is for")}
 	}
 	if errs := validation.ValidateRules(p.spec.Rules, path); len(errs) > 0 {
 		return append(errs, field.Invalid(path, field.OmitValueType{}, "these rules come from the module's metadata: set rules to replace them"))
+	}
+	for _, warning := range validation.WarningsForRules(p.spec.Rules, p.spec.FailurePolicy, path) {
+		klog.FromContext(ctx).Info("Warning: " + warning)
 	}
 	return nil
 }

@@ -91,6 +91,7 @@ type Policy struct {
 	ContextAwareResources []ContextAwareResource
 	// HostCapabilities are patterns of the host capabilities that the policy may call,
 	// in the syntax of package capabilities; none denies every call but tracing.
+	// Validation refuses every entry in this version.
 	HostCapabilities []string
 
 	// PolicyServer is accepted and has no effect in process.

@@ -145,7 +145,8 @@ type Policy struct {
 	// hostCapabilities are the host capabilities that the policy may call: "*" for
 	// all, a prefix such as "oci/*" or "oci/v1/*", or one path such as
 	// "kubernetes/get_resource". No pattern may occur twice. Default: none; every
-	// call but tracing is denied then.
+	// call but tracing is denied then. Refused in this version, which has no capability
+	// to grant.
 	// +optional
 	HostCapabilities []string `json:"hostCapabilities,omitempty"`
 

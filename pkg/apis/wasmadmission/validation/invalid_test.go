@@ -125,6 +125,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"mutating", policy("mutating: true"), `policies[a].mutating: Forbidden: mutating policies are not supported yet: write false or remove the field, and the policy may only accept and reject`},
 		{"context", policy("contextAwareResources: [{apiVersion: v1, kind: Namespace}]"), `policies[a].contextAwareResources: Forbidden: policies that read the cluster are not supported yet: remove the field`},
 		{"capability group", policy("hostCapabilities: ['*', oci]"), `policies[a].hostCapabilities[1]: Invalid value: "oci": names a group of capabilities: write "oci/*" for all of it, or add one of v1, v2`},
+		{"capability", policy("hostCapabilities: ['oci/*', kubernetes/can_i]"), `policies[a].hostCapabilities: Forbidden: no host capability that needs a grant is supported yet: remove the field; tracing/log works without one`},
 		{"capability twice", policy("hostCapabilities: ['oci/*', 'oci/*']"), `policies[a].hostCapabilities[1]: Duplicate value: "oci/*": ` + twice},
 		{"side effects", policy("sideEffects: Any"), `policies[a].sideEffects: Unsupported value: "Any": supported values: "None", "NoneOnDryRun", "Some", "Unknown"`},
 		{"webhook timeout", policy("timeoutSeconds: 31"), `policies[a].timeoutSeconds: Invalid value: 31: must be between 1 and 30, in seconds`},

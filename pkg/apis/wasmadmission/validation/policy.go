@@ -174,6 +174,10 @@ func validateHostCapabilities(patterns []string, fldPath *field.Path) field.Erro
 		}
 		seen.Insert(pattern)
 	}
+	if len(patterns) > 0 && len(errs) == 0 {
+		errs = append(errs, field.Forbidden(fldPath,
+			"no host capability that needs a grant is supported yet: remove the field; tracing/log works without one"))
+	}
 	return errs
 }
 

@@ -72,7 +72,7 @@ policies:
   mode: protect
   mutating: false
   contextAwareResources: []
-  hostCapabilities: ["oci/v1/*", kubernetes/can_i]
+  hostCapabilities: []
   policyServer: default
   sideEffects: None
   timeoutSeconds: 1

@@ -1,0 +1,149 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package architecture holds the house to its plan: which package may import
+// which, and what a program drags in that links the plugin.
+package architecture
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const root = "github.com/wasm-admission/wasm-admission/"
+
+// mayImport says for every package of the library which others of it it may
+// import, straight. A package that is not named may import none, and a package
+// that is new has to be entered here.
+var mayImport = map[string][]string{
+	"featuregate": {},
+
+	"plugin/pkg/admission/wasm": {
+		"featuregate", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
+	},
+
+	"pkg/dispatch": {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/metrics", "pkg/apis/wasmadmission"},
+	"pkg/policyset": {
+		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
+	},
+	"pkg/module":               {"pkg/engine"},
+	"pkg/abi":                  {},
+	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
+	"pkg/capabilities":         {"pkg/abi"},
+	"pkg/capabilities/tracing": {"pkg/abi"},
+	"pkg/metrics":              {},
+
+	"pkg/apis/wasmadmission":            {},
+	"pkg/apis/wasmadmission/v1alpha1":   {"pkg/apis/wasmadmission"},
+	"pkg/apis/wasmadmission/install":    {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/fuzzer":     {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/load":       {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install"},
+	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/capabilities"},
+
+	"pkg/engine": {},
+}
+
+// goPackage is what `go list -json` says of a package.
+type goPackage struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Module     *struct{ Path string }
+}
+
+func list(t *testing.T, arguments ...string) []goPackage {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Standard,Imports,Module"}, arguments...)...)
+	command.Dir = filepath.Join("..", "..")
+	command.Stderr = os.Stderr
+	output, err := command.Output()
+	require.NoError(t, err)
+	var packages []goPackage
+	decoder := json.NewDecoder(strings.NewReader(string(output)))
+	for {
+		var p goPackage
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		}
+		require.NoError(t, err)
+		packages = append(packages, p)
+	}
+}
+
+func TestImportsRunOneWay(t *testing.T) {
+	seen := map[string]bool{}
+	for _, p := range list(t, "./featuregate/...", "./pkg/...", "./plugin/...") {
+		name := strings.TrimPrefix(p.ImportPath, root)
+		seen[name] = true
+		allowed, known := mayImport[name]
+		require.True(t, known, "package %s has no entry in mayImport: say what it may import", name)
+		for _, imported := range p.Imports {
+			if own, ok := strings.CutPrefix(imported, root); ok {
+				require.Contains(t, allowed, own, "package %s imports %s", name, own)
+			}
+		}
+	}
+	for name := range mayImport {
+		require.True(t, seen[name], "mayImport names package %s, which does not exist", name)
+	}
+}
+
+func TestEngineKnowsNoKubernetes(t *testing.T) {
+	allowed := []string{strings.TrimSuffix(root, "/"), "github.com/tetratelabs/wazero", "golang.org/x/sys"}
+	for _, p := range list(t, "-deps", "./pkg/engine/...") {
+		if !p.Standard {
+			require.Contains(t, allowed, p.Module.Path, "the engine depends on package %s", p.ImportPath)
+		}
+	}
+	for _, p := range list(t, "-deps", "./pkg/engine/...") {
+		if own, ok := strings.CutPrefix(p.ImportPath, root); ok {
+			require.True(t, strings.HasPrefix(own, "pkg/engine"), "the engine depends on package %s", own)
+		}
+	}
+}
+
+func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
+	for _, p := range list(t, "-deps", "-test", "./...") {
+		require.False(t, p.ImportPath == "k8s.io/kubernetes" || strings.HasPrefix(p.ImportPath, "k8s.io/kubernetes/"),
+			"the library or its tests depend on %s", p.ImportPath)
+	}
+}
+
+// What the plugin links is what every embedder has to vet. A module that is new
+// here is a decision: enter it in the file if that is what it is.
+func TestThePluginDragsInNothingNew(t *testing.T) {
+	var modules []string
+	for _, p := range list(t, "-deps", "./plugin/...") {
+		if p.Module != nil && !slices.Contains(modules, p.Module.Path) {
+			modules = append(modules, p.Module.Path)
+		}
+	}
+	slices.Sort(modules)
+	allowed, err := os.ReadFile(filepath.Join("testdata", "plugin-modules.txt"))
+	require.NoError(t, err)
+	require.Equal(t, strings.Fields(string(allowed)), modules)
+}
