@@ -1,0 +1,79 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policies_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+)
+
+var (
+	// builtDir holds the Go guests, built by TestMain.
+	builtDir string
+	// compiled keeps compiled modules from one test to the next.
+	compiled = wazero.NewCompilationCache()
+)
+
+func TestMain(m *testing.M) {
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (code int, err error) {
+	if builtDir, err = os.MkdirTemp("", "policies"); err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(builtDir)
+	defer compiled.Close(context.Background())
+
+	annotate := filepath.Join(builtDir, "annotate")
+	if err := run(exec.Command("go", "build", "-o", annotate, "./internal/annotate")); err != nil {
+		return 0, err
+	}
+	for _, name := range goGuests {
+		file := filepath.Join(builtDir, name+".wasm")
+		// The flags of the Makefile.
+		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w",
+			"-buildmode=c-shared", "-o", file, "./"+name)
+		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
+		if err := run(build); err != nil {
+			return 0, err
+		}
+		metadata := filepath.Join(name, "metadata.yml")
+		if err := run(exec.Command(annotate, "-metadata", metadata, "-in", file, "-out", file)); err != nil {
+			return 0, err
+		}
+	}
+	return m.Run(), nil
+}
+
+func run(command *exec.Cmd) error {
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", command, err, output)
+	}
+	return nil
+}

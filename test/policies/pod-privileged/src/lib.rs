@@ -1,0 +1,135 @@
+// Copyright The WasmAdmission Authors.
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
+
+//! A Kubewarden policy that refuses privileged containers, in Pods and in the pod templates of workloads.
+
+mod settings;
+
+use k8s_openapi::api::core::v1::{PodSpec, SecurityContext};
+use kubewarden_policy_sdk::request::ValidationRequest;
+use kubewarden_policy_sdk::{
+    accept_request, protocol_version_guest, reject_request, validate_settings,
+};
+use settings::Settings;
+use wapc_guest::{CallResult, register_function};
+
+/// Registers the policy's operations; the waPC host calls it once per instance.
+#[unsafe(no_mangle)]
+pub extern "C" fn wapc_init() {
+    register_function("validate", validate);
+    register_function("validate_settings", validate_settings::<Settings>);
+    register_function("protocol_version", protocol_version_guest);
+}
+
+fn validate(payload: &[u8]) -> CallResult {
+    let review: ValidationRequest<Settings> = ValidationRequest::new(payload)?;
+    if review.request.operation == "DELETE" {
+        return accept_request();
+    }
+
+    match review.extract_pod_spec_from_object() {
+        Ok(Some(pod)) => verdict(&pod, &review.settings),
+        Ok(None) => accept_request(),
+        // An object that cannot be read cannot be vouched for.
+        Err(error) => reject_request(
+            Some(format!("Cannot look for privileged containers: {error}")),
+            None,
+            None,
+            None,
+        ),
+    }
+}
+
+fn verdict(pod: &PodSpec, settings: &Settings) -> CallResult {
+    let offenders = privileged_containers(pod, settings);
+    if offenders.is_empty() {
+        return accept_request();
+    }
+    reject_request(
+        Some(format!(
+            "Privileged container is not allowed: {}",
+            offenders.join(", ")
+        )),
+        None,
+        None,
+        None,
+    )
+}
+
+/// Names the privileged containers of a pod in the order in which the kubelet would start them.
+fn privileged_containers(pod: &PodSpec, settings: &Settings) -> Vec<String> {
+    let mut offenders = Vec::new();
+    if !settings.skip_init_containers {
+        for container in pod.init_containers.iter().flatten() {
+            if is_privileged(container.security_context.as_ref()) {
+                offenders.push(format!("init container {:?}", container.name));
+            }
+        }
+    }
+    for container in &pod.containers {
+        if is_privileged(container.security_context.as_ref()) {
+            offenders.push(format!("container {:?}", container.name));
+        }
+    }
+    if !settings.skip_ephemeral_containers {
+        for container in pod.ephemeral_containers.iter().flatten() {
+            if is_privileged(container.security_context.as_ref()) {
+                offenders.push(format!("ephemeral container {:?}", container.name));
+            }
+        }
+    }
+    offenders
+}
+
+fn is_privileged(context: Option<&SecurityContext>) -> bool {
+    context.and_then(|c| c.privileged).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn offenders(settings: Settings) -> Vec<String> {
+        let privileged = json!({"privileged": true});
+        let pod: PodSpec = serde_json::from_value(json!({
+            "initContainers": [{"name": "setup", "securityContext": privileged}],
+            "containers": [{"name": "web"}, {"name": "agent", "securityContext": privileged}],
+            "ephemeralContainers": [{"name": "debug", "securityContext": privileged}],
+        }))
+        .unwrap();
+        privileged_containers(&pod, &settings)
+    }
+
+    #[test]
+    fn every_kind_of_container_is_checked() {
+        assert_eq!(
+            offenders(Settings::default()),
+            [
+                r#"init container "setup""#,
+                r#"container "agent""#,
+                r#"ephemeral container "debug""#
+            ]
+        );
+    }
+
+    #[test]
+    fn skipped_kinds_are_left_out() {
+        let settings = Settings {
+            skip_init_containers: true,
+            skip_ephemeral_containers: true,
+        };
+        assert_eq!(offenders(settings), [r#"container "agent""#]);
+    }
+}

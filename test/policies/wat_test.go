@@ -1,0 +1,131 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policies_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const watDir = "../wat"
+
+// watCase says what a guest of test/wat does. At most one of the fields that
+// begin with want is set; settings default to valid.
+type watCase struct {
+	wantStartErr, wantErr, wantResponse string
+	settings                            string
+	hostCall                            hostCallFunc
+	deadline                            time.Duration // of validate; 0 is none
+}
+
+const accepted = `{"accepted":true}`
+
+var watCases = map[string]watCase{
+	"accept":               {wantResponse: accepted},
+	"deny":                 {wantResponse: `{"accepted":false,"message":"denied by deny.wat","code":451}`},
+	"code-out-of-range":    {wantResponse: `{"accepted":false,"code":200}`},
+	"bad-json":             {wantResponse: `{"accepted":tru`},
+	"settings-refused":     {wantResponse: accepted, settings: `{"valid":false,"message":"settings-refused.wat takes no settings"}`},
+	"proc-exit-zero-start": {wantResponse: accepted},
+	"proc-exit-one-start":  {wantStartErr: "_start: module closed with exit_code(1)"},
+	"unknown-import":       {wantStartErr: "module[env] not instantiated"},
+	"guest-error":          {wantErr: "guest error: guest-error.wat fails on purpose"},
+	"no-response":          {wantErr: "neither a response nor an error"},
+	"trap":                 {wantErr: "unreachable"},
+	"memory-hog":           {wantErr: "unreachable"},
+	"stack-overflow":       {wantErr: "stack overflow"},
+	"huge-response-length": {wantErr: "range of 2147483647 bytes at 65530 is out of bounds"},
+	"spin":                 {wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond},
+	"host-call": {
+		wantResponse: `{"accepted":false,"message":"host calls are not offered"}`,
+		hostCall:     noHostCalls,
+	},
+}
+
+func TestWAT(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(watDir, "*.wasm"))
+	require.NoError(t, err)
+	require.Len(t, files, len(watCases))
+
+	for name, tc := range watCases {
+		t.Run(name, func(t *testing.T) {
+			wasm, err := os.ReadFile(filepath.Join(watDir, name+".wasm"))
+			require.NoError(t, err)
+			requireMetadata(t, wasm, filepath.Join(watDir, "metadata.yml"))
+
+			guest, err := startGuest(t.Context(), t, wasm, tc.hostCall)
+			if tc.wantStartErr != "" {
+				require.ErrorContains(t, err, tc.wantStartErr)
+				return
+			}
+			require.NoError(t, err)
+			tc.checkFixedAnswers(t, guest)
+			tc.checkValidate(t, guest)
+		})
+	}
+}
+
+func (tc watCase) checkFixedAnswers(t *testing.T, guest *host) {
+	version, err := guest.call(t.Context(), "protocol_version", nil)
+	require.NoError(t, err)
+	require.Equal(t, `"v1"`, string(version))
+
+	want := tc.settings
+	if want == "" {
+		want = `{"valid":true}`
+	}
+	settings, err := guest.call(t.Context(), "validate_settings", []byte(`{}`))
+	require.NoError(t, err)
+	require.Equal(t, want, string(settings))
+}
+
+func (tc watCase) checkValidate(t *testing.T, guest *host) {
+	ctx := t.Context()
+	if tc.deadline > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, tc.deadline)
+		defer cancel()
+	}
+	response, err := guest.call(ctx, "validate", []byte(`{"request":{},"settings":{}}`))
+	if tc.wantErr != "" {
+		require.ErrorContains(t, err, tc.wantErr)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, tc.wantResponse, string(response))
+}
+
+// TestWATHostCall shows what host-call.wat asks for, and that it accepts when
+// it gets an answer.
+func TestWATHostCall(t *testing.T) {
+	wasm, err := os.ReadFile(filepath.Join(watDir, "host-call.wasm"))
+	require.NoError(t, err)
+	guest, err := startGuest(t.Context(), t, wasm, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+		require.Equal(t, "kubewarden kubernetes get_resource", binding+" "+namespace+" "+operation)
+		require.JSONEq(t, `{"api_version":"v1","kind":"Namespace","name":"default","disable_cache":false}`, string(payload))
+		return []byte(`{}`), nil
+	})
+	require.NoError(t, err)
+	response, err := guest.call(t.Context(), "validate", []byte(`{}`))
+	require.NoError(t, err)
+	require.Equal(t, accepted, string(response))
+}
