@@ -90,13 +90,3 @@ type BudgetError struct {
 func (e *BudgetError) Error() string {
 	return fmt.Sprintf("memory budget of %d bytes exceeded: %d in use, %d more requested", e.Limit, e.Used, e.Requested)
 }
-
-// LimitError says that a linear memory would have grown beyond the limit of its [Range].
-type LimitError struct {
-	// Limit is the largest size of the memory, Requested the size that was asked for, both in bytes.
-	Limit, Requested uint64
-}
-
-func (e *LimitError) Error() string {
-	return fmt.Sprintf("linear memory limit of %d bytes exceeded: %d requested", e.Limit, e.Requested)
-}

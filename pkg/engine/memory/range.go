@@ -120,6 +120,16 @@ func newRange(o Options, strategy Strategy, s space, way restorer) (*Range, erro
 // Strategy returns the strategy in use, never Auto.
 func (r *Range) Strategy() Strategy { return r.strategy }
 
+// LimitError says that a linear memory would have grown beyond the limit of its [Range].
+type LimitError struct {
+	// Limit is the largest size of the memory, Requested the size that was asked for, both in bytes.
+	Limit, Requested uint64
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("linear memory limit of %d bytes exceeded: %d requested", e.Limit, e.Requested)
+}
+
 // Usage is what a range takes, in bytes.
 type Usage struct {
 	// Size is the current length of the linear memory.
