@@ -46,6 +46,7 @@ func Module(input []byte, options Options) (*Result, error) {
 	}
 	r.result.Exports = slices.Clone(m.Exports)
 	for _, pass := range []func() error{
+		r.checkStart,
 		r.scan, // reads only: everything after it may rely on every body being well-formed
 		r.limitTables,
 		r.limitMemory,
@@ -195,10 +196,21 @@ func (r *rewriter) exportGlobals() error {
 	return nil
 }
 
+// checkStart checks the signature of the start function, because nobody else does once it is an export.
+func (r *rewriter) checkStart() error {
+	if r.module.Start == nil {
+		return nil
+	}
+	r.result.HasStart = true
+	if t := r.functionType(*r.module.Start); len(t.Params)+len(t.Results) > 0 {
+		return fmt.Errorf("start function %d has %d parameters and %d results, expected none", *r.module.Start, len(t.Params), len(t.Results))
+	}
+	return nil
+}
+
 // exportStart turns the start function into an export. It runs behind renumber: the index is that of the output.
 func (r *rewriter) exportStart() error {
 	m := r.module
-	r.result.HasStart = m.Start != nil
 	if m.Start == nil || !r.options.ExportStart {
 		return nil
 	}
