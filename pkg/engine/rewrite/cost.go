@@ -31,7 +31,7 @@ const (
 	pathCost = 10_000
 	// returnCost is the same for a path behind a call that may have gone deep. It is smaller because the returns from
 	// a deep stack follow one another without any other charge in between.
-	returnCost = 100
+	returnCost = 300
 	// foldedCost is the most that a loop may pay in addition on every turn in place of a charge at the entry of its
 	// function.
 	foldedCost = 64
