@@ -35,7 +35,7 @@ import (
 )
 
 // FuzzRewrite rewrites modules and compares them with what they were: wazero accepts both or neither, and functions
-// that end within a bound of fuel yield the same in both.
+// that end within a bound of fuel yield the same in both, and consume at least a unit for each instruction.
 func FuzzRewrite(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.wasm")
 	require.NoError(f, err)
@@ -118,6 +118,9 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 	if err != nil {
 		return
 	}
+	counted, err := r.InstantiateWithConfig(ctx, counting(t, module), wazero.NewModuleConfig().WithName("counted").WithStartFunctions())
+	require.NoError(t, err)
+	counter := counted.ExportedGlobal(counterExport)
 	for _, e := range result.Exports {
 		if e.Kind != wasm.ExternFunction {
 			continue
@@ -126,14 +129,17 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 		if !ok {
 			continue
 		}
-		m.ticks = 0
+		m.limit = m.ticks + 100
+		consumed, executed := m.consumed(rewritten), counter.Get()
 		after, err := rewritten.ExportedFunction(e.Name).Call(ctx, f...)
 		if errors.Is(err, errOutOfFuel) {
 			return
 		}
 		before, plainErr := plain.ExportedFunction(e.Name).Call(ctx, f...)
 		require.Equal(t, trap(plainErr), trap(err), "function %q", e.Name)
+		_, _ = counted.ExportedFunction(e.Name).Call(ctx, f...)
 		if err == nil {
+			require.GreaterOrEqual(t, m.consumed(rewritten)-consumed, int64(counter.Get()-executed), "fuel of function %q", e.Name)
 			equalResults(t, plain.ExportedFunction(e.Name).Definition().ResultTypes(), before, after)
 		}
 	}
