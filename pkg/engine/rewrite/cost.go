@@ -43,7 +43,7 @@ const (
 type site struct {
 	kind siteKind
 	// start and end delimit the instruction that is replaced; they are equal where something is only inserted.
-	start, end int
+	start, end uint32
 	// cost is what a charge pays.
 	cost int64
 	// x is the function index of a siteFunction, op the opcode of that and of a siteBulk.
@@ -60,6 +60,26 @@ const (
 	// siteBulk is an instruction that pays by an operand.
 	siteBulk
 )
+
+func chargeSite(at int, cost int64) site {
+	return site{start: uint32(at), end: uint32(at), cost: cost}
+}
+
+func functionSite(in *wasm.Instruction) site {
+	return site{kind: siteFunction, start: uint32(in.Start), end: uint32(in.End), x: in.X, op: in.Op}
+}
+
+// growth bounds the bytes by which a site makes the code longer.
+func (s *site) growth() int {
+	switch s.kind {
+	case siteFunction:
+		return 5
+	case siteBulk:
+		return 80
+	default:
+		return 48
+	}
+}
 
 // path stands for all paths from the head of a region to a point in it.
 type path struct {
@@ -199,12 +219,12 @@ func (c *coster) step(in *wasm.Instruction) {
 		c.leave()
 	case wasm.OpRefFunc:
 		c.add(in, 1)
-		c.sites = append(c.sites, site{kind: siteFunction, start: in.Start, end: in.End, x: in.X, op: in.Op})
+		c.sites = append(c.sites, functionSite(in))
 	default:
 		c.add(in, 1)
 		if isBulk(in.Op) {
 			c.bulk = true
-			c.sites = append(c.sites, site{kind: siteBulk, start: in.Start, end: in.End, op: in.Op})
+			c.sites = append(c.sites, site{kind: siteBulk, start: uint32(in.Start), end: uint32(in.End), op: in.Op})
 		}
 	}
 }
@@ -216,7 +236,7 @@ func (c *coster) add(in *wasm.Instruction, cost int64) {
 		return
 	}
 	if c.at.since > 0 && c.at.since+cost > c.at.limit {
-		c.sites = append(c.sites, site{start: in.Start, end: in.Start, cost: c.at.since})
+		c.sites = append(c.sites, chargeSite(in.Start, c.at.since))
 		c.at = path{cost: c.at.cost - c.at.since, limit: pathCost}
 	}
 	c.at.cost += cost
@@ -240,7 +260,7 @@ func (c *coster) call(in *wasm.Instruction) {
 		c.add(in, 1+int64(len(t.Params)+len(t.Results)))
 	}
 	if in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall {
-		c.sites = append(c.sites, site{kind: siteFunction, start: in.Start, end: in.End, x: in.X, op: in.Op})
+		c.sites = append(c.sites, functionSite(in))
 	}
 	if deep && c.at.cost >= 0 {
 		// What led to the call has to be paid before it: the calls may be nested as deep as the stack goes.
@@ -277,7 +297,7 @@ func (c *coster) open(in *wasm.Instruction) {
 	c.regions[current].suspended = path{cost: c.at.cost, limit: returnCost}
 	c.regions = append(c.regions, region{head: len(c.sites), exits: current + 1})
 	c.labels = append(c.labels, label{region: current + 1, loop: true})
-	c.sites = append(c.sites, site{start: in.End, end: in.End})
+	c.sites = append(c.sites, chargeSite(in.End, 0))
 	c.at = path{cost: 1 + values, since: 1 + values, limit: pathCost}
 }
 

@@ -98,21 +98,21 @@ type emitter struct {
 // arenaSize is the size of one allocation for rewritten code, in bytes.
 const arenaSize = 1 << 20
 
-// chargeSize is about the most that one site adds to the code, in bytes.
-const chargeSize = 80
-
 // emit replaces the code of body by the rewritten one: the spans between the sites are copied.
 func (e *emitter) emit(body *wasm.Body, c *coster, params uint32) {
 	if c.bulk {
 		e.scratch = params + body.Locals
 		body.DeclareLocals(scratchLocals, wasm.ValueType{Code: wasm.I32})
 	}
-	need := len(body.Code) + chargeSize*len(c.sites)
+	need := len(body.Code)
+	for i := range c.sites {
+		need += c.sites[i].growth()
+	}
 	if cap(e.arena)-len(e.arena) < need {
 		e.arena = make([]byte, 0, max(arenaSize, need))
 	}
 	out := e.arena[len(e.arena):]
-	copied := 0
+	copied := uint32(0)
 	for i := range c.sites {
 		s := &c.sites[i]
 		out = append(out, body.Code[copied:s.start]...)

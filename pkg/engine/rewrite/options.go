@@ -40,7 +40,8 @@ type Options struct {
 	// TableMaxEntries bounds the declared maximum of every table: 1 to [wasm.MaxTableSize]. Modules with a table whose
 	// minimum is above it are refused.
 	TableMaxEntries uint32
-	// ExtractData takes active data segments out of the module and reports them as [Result.Image].
+	// ExtractData takes active data segments out of the module and reports them as [Result.Image]. Whoever makes the
+	// memory, be it the module's own or imported, must put them there before any function runs.
 	ExtractData bool
 	// ExportStart turns the start function into an export, so that the host calls it when and how it wants.
 	ExportStart bool
@@ -88,7 +89,8 @@ type Result struct {
 	// Memory describes the memory as the module had it.
 	Memory Memory
 	// Image is the content of the data segments that were taken out, in the order in which they are to be written:
-	// later ones may overwrite earlier ones. It aliases the input. Nil if there was nothing to take out, or if ImageKept says why not.
+	// later ones may overwrite earlier ones. It aliases the input. Nil if there was nothing to take out, or if ImageKept
+	// says why not.
 	Image []Segment
 	// ImageKept says why active data segments were left in the module although [Options.ExtractData] was set; empty if
 	// they were not.
@@ -99,7 +101,7 @@ type Result struct {
 	// The host must call it once, before any other function.
 	StartExport string
 	// NeedsFreshInstance says, one reason an entry, why an instance cannot be reset by restoring memory and Globals.
-	// Empty if it can.
+	// Empty if it can; at most 100.
 	NeedsFreshInstance []string
 	// FunctionImports are the functions that the module imported before the rewrite.
 	FunctionImports []FunctionImport

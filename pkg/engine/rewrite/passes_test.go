@@ -19,6 +19,7 @@ package rewrite_test
 import (
 	"context"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -160,6 +161,20 @@ func TestNeedsFreshInstance(t *testing.T) {
 		"global 1 is a mutable funcref, which the host cannot set back",
 		"global 2 is a mutable v128, which the host cannot set back",
 	}, result.NeedsFreshInstance)
+}
+
+// TestReasonsAreBounded imports more mutable globals than there may be reasons.
+func TestReasonsAreBounded(t *testing.T) {
+	var m wasm.Module
+	for i := range 101 {
+		m.Imports = append(m.Imports, wasm.Import{
+			Module: "env", Name: strconv.Itoa(i), Kind: wasm.ExternGlobal,
+			Global: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}, Mutable: true},
+		})
+	}
+	result, err := rewrite.Module(m.Encode(), options)
+	require.NoError(t, err)
+	require.Len(t, result.NeedsFreshInstance, 100)
 }
 
 // TestMemoryLimit checks the declared maximum and what is reported.

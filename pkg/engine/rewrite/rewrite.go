@@ -220,8 +220,11 @@ func (r *rewriter) exportStart() error {
 	return nil
 }
 
+// maxReasons bounds [Result.NeedsFreshInstance]: one would be enough, the others are for people to read.
+const maxReasons = 100
+
 func (r *rewriter) needsFresh(reason string) {
-	if !slices.Contains(r.result.NeedsFreshInstance, reason) {
-		r.result.NeedsFreshInstance = append(r.result.NeedsFreshInstance, reason)
+	if reasons := r.result.NeedsFreshInstance; len(reasons) < maxReasons && !slices.Contains(reasons, reason) {
+		r.result.NeedsFreshInstance = append(reasons, reason)
 	}
 }
