@@ -99,6 +99,7 @@ func (r *rewriter) image() (image []Segment, passive bool, kept string) {
 		return nil, false, "memory.init or data.drop refers to an active data segment"
 	}
 	size := uint64(r.result.Memory.MinPages) * pageSize
+	image = make([]Segment, 0, len(r.module.Data))
 	for i := range r.module.Data {
 		segment := &r.module.Data[i]
 		if segment.Mode == wasm.SegmentPassive {
@@ -114,6 +115,9 @@ func (r *rewriter) image() (image []Segment, passive bool, kept string) {
 			return nil, false, fmt.Sprintf("data segment %d lies outside of the initial memory", i)
 		}
 		image = append(image, Segment{Offset: uint32(offset), Bytes: segment.Bytes})
+	}
+	if len(image) == 0 {
+		image = nil
 	}
 	return image, passive, ""
 }

@@ -93,7 +93,7 @@ func (r *reader) index(what string, n int) uint32 {
 // are left suffice for that many elements of at least minSize bytes.
 func (r *reader) count(what string, minSize, limit int) int {
 	at := r.pos
-	n := int64(r.u32("number of " + what))
+	n := int64(r.u32(what))
 	switch {
 	case r.err != nil:
 		return 0
@@ -109,9 +109,14 @@ func (r *reader) count(what string, minSize, limit int) int {
 
 // bytes reads a vector of bytes. The result aliases the input.
 func (r *reader) bytes(what string) []byte {
-	n := r.count("bytes of "+what, 1, MaxModuleSize)
-	b := r.buf[r.pos : r.pos+n : r.pos+n]
-	r.pos += n
+	at := r.pos
+	n := int64(r.u32(what))
+	if n > int64(r.remaining()) {
+		r.failAt(at, "%d bytes of %s do not fit in the %d bytes that are left", n, what, r.remaining())
+		return nil
+	}
+	b := r.buf[r.pos : r.pos+int(n) : r.pos+int(n)]
+	r.pos += int(n)
 	return b
 }
 
