@@ -54,7 +54,8 @@ func runtimeConfig() wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithDebugInfoEnabled(false)
 }
 
-// read returns a committed module.
+// read returns a committed module. Each is made from the text beside it by
+// wat2wasm --debug-names --enable-tail-call.
 func read(t testing.TB, name string) []byte {
 	t.Helper()
 	module, err := os.ReadFile(filepath.Join("testdata", name+".wasm"))
