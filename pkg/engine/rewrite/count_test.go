@@ -1,0 +1,115 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tetratelabs/wazero"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// counterExport is the name of the global that counts instructions.
+const counterExport = "test-counter"
+
+// counting rewrites a module in the plainest way: every instruction adds one to a global. It has nothing in common with
+// the scheme that is tested by it.
+func counting(t *testing.T, module []byte) []byte {
+	t.Helper()
+	m, err := wasm.Decode(module)
+	require.NoError(t, err)
+	global := uint32(len(m.GlobalTypes()))
+	increment := wasm.AppendUint32([]byte{byte(wasm.OpGlobalGet)}, global)
+	increment = append(increment, byte(wasm.OpI64Const), 1, byte(wasm.OpI64Add))
+	increment = wasm.AppendUint32(append(increment, byte(wasm.OpGlobalSet)), global)
+	types := m.FunctionTypes()
+	c := m.Cursor()
+	for i := range m.Bodies {
+		body := &m.Bodies[i]
+		var code []byte
+		c.Reset(body, len(m.Types[types[len(types)-len(m.Bodies)+i]].Params))
+		for in := (wasm.Instruction{}); c.Next(&in); {
+			if in.Op != wasm.OpElse && in.Op != wasm.OpEnd {
+				if in.Op == wasm.OpLoop {
+					// The loop itself counts on every turn, as its head does in the scheme.
+					code = append(append(code, body.Code[in.Start:in.End]...), increment...)
+					continue
+				}
+				code = append(code, increment...)
+			}
+			code = append(code, body.Code[in.Start:in.End]...)
+		}
+		require.NoError(t, c.Err())
+		body.Code = code
+	}
+	m.Globals = append(m.Globals, wasm.Global{
+		Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true}, Init: wasm.I64Const(0),
+	})
+	m.Exports = append(m.Exports, wasm.Export{Name: counterExport, Kind: wasm.ExternGlobal, Index: global})
+	return m.Encode()
+}
+
+// TestFuelCoversEveryInstruction compares the fuel that a run consumes with the number of instructions that it executes:
+// never less, and no more than a small multiple where paths differ in length.
+func TestFuelCoversEveryInstruction(t *testing.T) {
+	ctx := context.Background()
+	for _, c := range []struct {
+		name, function string
+		module         []byte
+		most           float64
+	}{
+		{"arithmetic", "run", read(t, "arithmetic"), 1.6},
+		{"deep_return", "run", read(t, "deep_return"), 1.2},
+		{"fill_loop", "run", read(t, "fill_loop"), 1e3}, // bulk operations pay for more than one instruction
+		{"go", "_start", buildGo(t, goProgram), 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRuntime(t)
+			result, err := rewrite.Module(c.module, plainOptions())
+			require.NoError(t, err)
+			m := &meter{export: result.FuelExport, portion: portion, limit: 1 << 40}
+			hosts(t, r, m)
+			config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
+			metered, err := r.InstantiateWithConfig(ctx, result.Module, config)
+			require.NoError(t, err)
+			_, err = metered.ExportedFunction(c.function).Call(ctx)
+			require.NoError(t, ignoreExit(err))
+			counted, err := r.InstantiateWithConfig(ctx, counting(t, c.module), config)
+			require.NoError(t, err)
+			_, err = counted.ExportedFunction(c.function).Call(ctx)
+			require.NoError(t, ignoreExit(err))
+
+			executed := int64(counted.ExportedGlobal(counterExport).Get())
+			consumed := m.consumed(metered)
+			t.Logf("%d instructions, %d fuel, ratio %.2f", executed, consumed, float64(consumed)/float64(executed))
+			require.GreaterOrEqual(t, consumed, executed)
+			require.Less(t, float64(consumed), c.most*float64(executed))
+		})
+	}
+}
+
+// ignoreExit is nil for the error with which a program for WASI ends well.
+func ignoreExit(err error) error {
+	if exit, ok := err.(interface{ ExitCode() uint32 }); ok && exit.ExitCode() == 0 {
+		return nil
+	}
+	return err
+}
