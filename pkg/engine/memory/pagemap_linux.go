@@ -1,0 +1,200 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package memory
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A page of a private mapping of a file shows the file until it is written; then it is an anonymous copy. So a page was
+// written if it is there, in memory or in swap, and is not of a file. The same holds for the part of an image without a
+// file, whose pages come with the first write; reading there maps the zero page of the kernel, which may be taken for a
+// written one, to no harm.
+
+// region is a stretch of pages, by address, as struct page_region of the kernel's include/uapi/linux/fs.h.
+type region struct {
+	start, end uint64
+	categories uint64
+}
+
+// maxRegions bounds what one step of a search finds.
+const maxRegions = 1024
+
+// scratch is working memory of one search. It lives in the heap, as the kernel gets the address of regions as a number.
+type scratch struct {
+	regions [maxRegions]region
+	entries [2 * maxRegions]uint64 // at worst every other page is a region of its own
+	arg     scanArg
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// finder finds written pages.
+type finder interface {
+	// find looks for written pages from address at on, and no further than end. It returns them, in buffers of s, and
+	// how far it came.
+	find(at, end uint64, s *scratch) (found []region, next uint64, err error)
+}
+
+// finding is the restorer that copies the image over the pages that its finder finds.
+type finding struct {
+	finder finder
+}
+
+func (f finding) restore(sp space, img *Image, n uint64) (uint64, error) {
+	mem := sp.bytes(n)
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem))))
+	private := uint64(0)
+	for at, end := base, base+n; at < end; {
+		found, next, err := f.finder.find(at, end, s)
+		if err != nil {
+			return 0, err
+		}
+		if next <= at {
+			return 0, fmt.Errorf("search for written pages: stuck %d bytes before the end", end-at)
+		}
+		for _, r := range found {
+			refill(mem, img.data, r.start-base, r.end-base)
+			private += r.end - r.start
+		}
+		at = next
+	}
+	return private, nil
+}
+
+// refill makes mem[lo:hi] equal to data, and zero where data ends. Both bounds are page bounds.
+func refill(mem, data []byte, lo, hi uint64) {
+	if stored := uint64(len(data)); lo < stored {
+		n := min(hi, stored)
+		copy(mem[lo:n], data[lo:n])
+		lo = n
+	}
+	for ; lo < hi; lo += uint64(len(zeros)) {
+		// Clearing what is clear would turn zero pages of the kernel into private ones.
+		if page := mem[lo : lo+uint64(len(zeros))]; !bytes.Equal(page, zeros[:]) {
+			clear(page)
+		}
+	}
+}
+
+// entryFinder reads entries of /proc/self/pagemap, one of 64 bits for each page, as described in the kernel's
+// Documentation/admin-guide/mm/pagemap.rst.
+type entryFinder struct {
+	fd int
+}
+
+const (
+	entryFile    = 1 << 61 // page of a file, or shared anonymous
+	entrySwapped = 1 << 62
+	entryPresent = 1 << 63
+)
+
+func (f entryFinder) find(at, end uint64, s *scratch) ([]region, uint64, error) {
+	page := uint64(os.Getpagesize())
+	n := min((end-at)/page, uint64(len(s.entries)))
+	raw := unsafe.Slice((*byte)(unsafe.Pointer(&s.entries[0])), n*8)
+	for done := 0; done < len(raw); {
+		read, err := unix.Pread(f.fd, raw[done:], int64(at/page*8)+int64(done))
+		if err != nil {
+			return nil, 0, fmt.Errorf("read /proc/self/pagemap: %w", err)
+		}
+		if read == 0 {
+			return nil, 0, fmt.Errorf("read /proc/self/pagemap: %d bytes are missing", len(raw)-done)
+		}
+		done += read
+	}
+	found := s.regions[:0]
+	for i, e := range s.entries[:n] {
+		if e&entryFile != 0 || e&(entryPresent|entrySwapped) == 0 {
+			continue
+		}
+		start := at + uint64(i)*page
+		if last := len(found) - 1; last >= 0 && found[last].end == start {
+			found[last].end += page
+			continue
+		}
+		found = append(found, region{start: start, end: start + page})
+	}
+	return found, at + n*page, nil
+}
+
+// scanFinder uses the ioctl PAGEMAP_SCAN.
+type scanFinder struct {
+	fd int
+}
+
+// scanArg is struct pm_scan_arg of include/uapi/linux/fs.h, and the constants below are its companions there.
+type scanArg struct {
+	size             uint64
+	flags            uint64
+	start            uint64
+	end              uint64
+	walkEnd          uint64
+	vec              uint64
+	vecLen           uint64
+	maxPages         uint64
+	categoryInverted uint64
+	categoryMask     uint64
+	categoryAnyof    uint64
+	returnMask       uint64
+}
+
+const (
+	pagemapScan = 3<<30 | 96<<16 | 'f'<<8 | 16 // _IOWR('f', 16, struct pm_scan_arg)
+
+	pageIsFile    = 1 << 2
+	pageIsPresent = 1 << 3
+	pageIsSwapped = 1 << 4
+	pageIsPFNZero = 1 << 5
+)
+
+func (f scanFinder) find(at, end uint64, s *scratch) ([]region, uint64, error) {
+	s.arg = scanArg{
+		size:   uint64(unsafe.Sizeof(s.arg)),
+		start:  at,
+		end:    end,
+		vec:    uint64(uintptr(unsafe.Pointer(&s.regions[0]))),
+		vecLen: uint64(len(s.regions)),
+		// Pages match that are neither of a file nor the zero page (both inverted), and present or swapped.
+		categoryInverted: pageIsFile | pageIsPFNZero,
+		categoryMask:     pageIsFile | pageIsPFNZero,
+		categoryAnyof:    pageIsPresent | pageIsSwapped,
+		// The kernel joins neighbours whose categories are equal under this mask: all that match are.
+		returnMask: pageIsFile,
+	}
+	n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(f.fd), pagemapScan, uintptr(unsafe.Pointer(&s.arg)))
+	runtime.KeepAlive(s)
+	if errno != 0 {
+		return nil, 0, fmt.Errorf("ioctl PAGEMAP_SCAN: %w", errno)
+	}
+	// walk_end says how far the kernel came, unless it came to the end after it had emptied its own buffer of 512
+	// regions on the way: then it is stale (seen with 6.18). What follows the last region is looked at again instead.
+	next := end
+	if n > 0 && s.arg.walkEnd < end {
+		next = s.regions[n-1].end
+	}
+	return s.regions[:n], next, nil
+}

@@ -1,0 +1,194 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package memory
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// keptGrowth is how far beyond the image written pages may stay for the next call: many guests grow by a little in every
+// call, and each page given back is a fault.
+const keptGrowth = 16 * PageSize
+
+// Attach makes the range hold img, in content and size, and from now on Reset goes back to it. The image may be closed
+// afterwards. An image that the range was attached to before is let go.
+func (r *Range) Attach(img *Image) error {
+	if err := r.usable(); err != nil {
+		return err
+	}
+	if err := r.bound(); err != nil {
+		return err
+	}
+	if img.size > r.limit {
+		return fmt.Errorf("attach image: %w", &LimitError{Limit: r.limit, Requested: img.size})
+	}
+	if err := img.acquire(); err != nil {
+		return fmt.Errorf("attach image: %w", err)
+	}
+	before := *r
+	r.image, r.size, r.kept, r.held = img, img.size, 0, img.size
+	if r.strategy == Copy {
+		r.kept = img.size
+	}
+	if err := r.charge(); err != nil {
+		*r = before
+		return errors.Join(fmt.Errorf("attach image: %w", err), img.release())
+	}
+	var err error
+	if before.image != nil {
+		err = before.image.release()
+	}
+	err = errors.Join(err, r.space.overlay(img))
+	if err == nil {
+		err = r.sync()
+	}
+	return r.fail("attach image", err)
+}
+
+// Bind tells the range the memory that wazero built on it, so that Reset can change the size there too. It is called
+// once, after the module was instantiated, with [api.Module.Memory] of that module or of one that imports its memory.
+//
+// wazero v1.12.0 never makes a memory smaller, but takes as the new memory whatever Reallocate returns. So a growth by
+// one page asked for by the host sets the size to what it should be. It is refused if the memory is at its declared
+// maximum: the module must declare at least one page more than Limit, and Reset fails if it needs that page and it is
+// not there. Closing a module that imports the memory cuts the memory off from its allocator; the range notices at the
+// next reset that changes the size, and fails.
+func (r *Range) Bind(view api.Memory) error {
+	if err := r.usable(); err != nil {
+		return err
+	}
+	if r.state != live || r.view != nil {
+		return errors.New("bind: the range serves no module yet, or is bound already")
+	}
+	if view == nil || !r.matches(view) {
+		return errors.New("bind: the memory is not the one that was allocated from the range")
+	}
+	r.view = view
+	return nil
+}
+
+// Reset makes the memory what the image holds, in content and size: after it the instance knows nothing of earlier calls
+// that it kept in memory. What it grew by is given back. Pages that were written, in the image part and in the first MiB
+// that the memory grew by, may stay private as long as the budget allows, and are then restored at every later reset;
+// Trim gives them back.
+func (r *Range) Reset() error {
+	return r.reset(r.restorer)
+}
+
+// Trim does what Reset does, and leaves no private page: the memory costs nothing until it is written again, and then
+// every page a fault. Called now and then, it keeps a rare large call from being held, and restored, for ever. With
+// the strategy Copy, whose pages are all private, it is no more than Reset.
+func (r *Range) Trim() error {
+	if r.strategy == Copy {
+		return r.reset(r.restorer)
+	}
+	if err := r.reset(dropping{}); err != nil {
+		return err
+	}
+	r.held = r.size
+	return r.fail("trim", r.space.uncommit(r.size))
+}
+
+func (r *Range) reset(way restorer) error {
+	if err := r.usable(); err != nil {
+		return err
+	}
+	if err := r.bound(); err != nil {
+		return err
+	}
+	if r.image == nil {
+		return errors.New("reset: no image is attached to the range")
+	}
+	return r.fail("reset", r.restore(way))
+}
+
+func (r *Range) restore(way restorer) error {
+	edge := r.image.size + keptGrowth
+	if r.size > edge {
+		if err := r.space.drop(edge, r.size); err != nil {
+			return err
+		}
+	}
+	r.held = min(max(r.held, r.size, r.image.size), edge)
+	r.refused = nil
+	r.size = r.image.size
+	var err error
+	if r.kept, err = way.restore(r.space, r.image, r.held); err != nil {
+		return err
+	}
+	if r.charge() != nil {
+		// No budget for the written pages. They can go, as the image is mapped: with Copy the charge never rises.
+		if r.kept, err = (dropping{}).restore(r.space, r.image, r.held); err != nil {
+			return err
+		}
+		if err := r.charge(); err != nil {
+			return err
+		}
+	}
+	return r.sync()
+}
+
+// bound returns an error if wazero holds the memory but the range does not know where.
+func (r *Range) bound() error {
+	if r.state != unused && r.view == nil {
+		return errors.New("range: in use by a module, but its memory was not bound")
+	}
+	return nil
+}
+
+// sync makes wazero's view agree with the size. See Bind.
+func (r *Range) sync() error {
+	if r.view == nil || r.matches(r.view) {
+		return nil
+	}
+	r.adopt = true
+	_, granted := r.view.Grow(1)
+	asked := !r.adopt
+	r.adopt = false
+	switch {
+	case granted && asked && r.matches(r.view):
+		return nil
+	case asked || granted:
+		return errors.New("the memory does not take its size from the range any more")
+	default:
+		return fmt.Errorf("the memory cannot go back from %d to %d bytes: its declared maximum leaves no page spare",
+			r.view.Size(), r.size)
+	}
+}
+
+// matches reports whether wazero's view is the memory of the range in its current size.
+func (r *Range) matches(view api.Memory) bool {
+	if uint64(view.Size()) != r.size {
+		return false
+	}
+	// A slice of length zero still points to where it begins.
+	b, ok := view.Read(0, 0)
+	return ok && unsafe.SliceData(b) == r.base()
+}
+
+// fail makes err, if any, the end of the range.
+func (r *Range) fail(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	r.failed = fmt.Errorf("%s: %w", doing, err)
+	return r.failed
+}

@@ -1,0 +1,136 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package memory
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapping is a space of address space that is reserved once and never moves. Beyond what was committed it cannot be
+// accessed.
+type mapping struct {
+	mem       []byte // all of it, [0, committed) accessible
+	committed uint64
+	copies    bool // overlay copies the image instead of mapping it
+}
+
+// newMapping reserves size bytes. With copies, overlay works without a memfd.
+func newMapping(size uint64, copies bool) (*mapping, error) {
+	size = max(size, PageSize) // a mapping cannot be empty
+	if uint64(int(size)) != size || int(size) < 0 {
+		return nil, fmt.Errorf("reserve %d bytes of address space: %w", size, unix.ENOMEM)
+	}
+	p, err := mapReserved(nil, size)
+	if err != nil {
+		return nil, fmt.Errorf("reserve %d bytes of address space: %w", size, err)
+	}
+	return &mapping{mem: unsafe.Slice((*byte)(p), size), copies: copies}, nil
+}
+
+// mapReserved maps size bytes of inaccessible memory, at addr unless that is nil.
+func mapReserved(addr unsafe.Pointer, size uint64) (unsafe.Pointer, error) {
+	flags := unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+	if addr != nil {
+		flags |= unix.MAP_FIXED
+	}
+	p, err := unix.MmapPtr(-1, 0, addr, uintptr(size), unix.PROT_NONE, flags)
+	if err != nil {
+		return nil, err
+	}
+	noHugePages(unsafe.Slice((*byte)(p), size))
+	return p, nil
+}
+
+// noHugePages keeps the kernel from backing b with huge pages: one byte written would make 2 MiB private, to be restored
+// at each reset. A kernel built without them refuses the advice, and has no need of it.
+func noHugePages(b []byte) {
+	_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE)
+}
+
+func (m *mapping) bytes(n uint64) []byte { return m.mem[:n:n] }
+
+func (m *mapping) commit(n uint64) error {
+	if n <= m.committed {
+		return nil
+	}
+	if err := unix.Mprotect(m.mem[m.committed:n], unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		return fmt.Errorf("commit %d bytes: %w", n-m.committed, err)
+	}
+	m.committed = n
+	return nil
+}
+
+// drop relies on what madvise(2) says of MADV_DONTNEED on private mappings: the next access finds the content of the
+// file, or zeros where there is none.
+func (m *mapping) drop(lo, hi uint64) error {
+	if lo >= hi {
+		return nil
+	}
+	if err := unix.Madvise(m.mem[lo:hi], unix.MADV_DONTNEED); err != nil {
+		return fmt.Errorf("drop %d bytes: %w", hi-lo, err)
+	}
+	return nil
+}
+
+func (m *mapping) overlay(img *Image) error {
+	// A fresh mapping in place of the old one leaves nothing of what was there, in one step.
+	base := unsafe.Pointer(unsafe.SliceData(m.mem))
+	if _, err := mapReserved(base, uint64(len(m.mem))); err != nil {
+		return fmt.Errorf("clear the range: %w", err)
+	}
+	m.committed = 0
+	if m.copies {
+		if err := m.commit(img.size); err != nil {
+			return err
+		}
+		copy(m.mem, img.data)
+		return nil
+	}
+	stored := img.Stored()
+	if stored > 0 {
+		if !img.file.mapped {
+			return errors.New("the image is not a file that can be mapped")
+		}
+		_, err := unix.MmapPtr(img.file.fd, 0, base, uintptr(stored), unix.PROT_READ|unix.PROT_WRITE,
+			unix.MAP_PRIVATE|unix.MAP_FIXED|unix.MAP_NORESERVE)
+		if err != nil {
+			return fmt.Errorf("map %d bytes of image: %w", stored, err)
+		}
+		noHugePages(m.mem[:stored])
+		m.committed = stored
+	}
+	return m.commit(img.size)
+}
+
+func (m *mapping) uncommit(n uint64) error {
+	if n >= m.committed {
+		return nil
+	}
+	if err := unix.Mprotect(m.mem[n:m.committed], unix.PROT_NONE); err != nil {
+		return fmt.Errorf("uncommit %d bytes: %w", m.committed-n, err)
+	}
+	m.committed = n
+	return nil
+}
+
+func (m *mapping) close() error {
+	return unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(m.mem)), uintptr(len(m.mem)))
+}
