@@ -1,0 +1,119 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite
+
+import (
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+const pageSize = 65536
+
+// limitMemory sets the declared maximum of the memory and reports what the module had declared.
+func (r *rewriter) limitMemory() error {
+	m := r.module
+	for i := range m.Imports {
+		if im := &m.Imports[i]; im.Kind == wasm.ExternMemory {
+			r.result.Memory = Memory{Imported: true, ImportModule: im.Module, ImportName: im.Name}
+			return r.limit(&im.Memory)
+		}
+	}
+	if len(m.Memories) > 0 {
+		return r.limit(&m.Memories[0])
+	}
+	return nil
+}
+
+func (r *rewriter) limit(l *wasm.Limits) error {
+	memory := &r.result.Memory
+	memory.Present = true
+	memory.MinPages, memory.OriginalMax, memory.HasMax = l.Min, l.Max, l.HasMax
+	if l.Min > r.options.MemoryMaxPages {
+		return fmt.Errorf("module needs a memory of at least %d pages (%d bytes), the limit is %d pages (%d bytes)",
+			l.Min, uint64(l.Min)*pageSize, r.options.MemoryMaxPages, uint64(r.options.MemoryMaxPages)*pageSize)
+	}
+	l.Max, l.HasMax = r.options.MemoryMaxPages, true
+	return nil
+}
+
+// limitTables lowers the declared maximum of the module's own tables: table.grow allocates on the host like
+// memory.grow. An imported table is limited by whoever made it.
+func (r *rewriter) limitTables() error {
+	for i := range r.module.Tables {
+		l := &r.module.Tables[i].Type.Limits
+		if l.Min > r.options.TableMaxEntries {
+			return fmt.Errorf("module needs a table of at least %d entries, the limit is %d", l.Min, r.options.TableMaxEntries)
+		}
+		if !l.HasMax || l.Max > r.options.TableMaxEntries {
+			l.Max, l.HasMax = r.options.TableMaxEntries, true
+		}
+	}
+	return nil
+}
+
+// extractData takes the active data segments out of the module, all or none: which of two overlapping segments wins
+// depends on their order.
+func (r *rewriter) extractData() error {
+	m := r.module
+	if !r.options.ExtractData {
+		return nil
+	}
+	image, passive, kept := r.image()
+	if kept != "" {
+		r.result.ImageKept = kept
+		return nil
+	}
+	r.result.Image = image
+	if !passive {
+		m.DropData()
+		return nil
+	}
+	// Passive segments keep their indices. In the place of an active one stands an empty one.
+	for i := range m.Data {
+		if m.Data[i].Mode == wasm.SegmentActive {
+			m.Data[i] = wasm.DataSegment{Offset: wasm.I32Const(0)}
+		}
+	}
+	return nil
+}
+
+// image returns the content of the active segments, whether there are passive ones, and why the active ones
+// must stay, if they must.
+func (r *rewriter) image() (image []Segment, passive bool, kept string) {
+	if r.facts.usesActiveData {
+		return nil, false, "memory.init or data.drop refers to an active data segment"
+	}
+	size := uint64(r.result.Memory.MinPages) * pageSize
+	for i := range r.module.Data {
+		segment := &r.module.Data[i]
+		if segment.Mode == wasm.SegmentPassive {
+			passive = true
+			continue
+		}
+		offset, constant := segment.Offset.I32()
+		switch {
+		case !constant:
+			return nil, false, fmt.Sprintf("the offset of data segment %d is not an i32.const", i)
+		case uint64(uint32(offset))+uint64(len(segment.Bytes)) > size:
+			// Instantiation of the module must fail, as it would have without the rewrite.
+			return nil, false, fmt.Sprintf("data segment %d lies outside of the initial memory", i)
+		}
+		image = append(image, Segment{Offset: uint32(offset), Bytes: segment.Bytes})
+	}
+	return image, passive, ""
+}

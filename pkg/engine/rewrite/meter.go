@@ -1,0 +1,158 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite
+
+import (
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// meter makes the code pay fuel, and moves the function indices in it.
+func (r *rewriter) meter() error {
+	metered := r.entries()
+	nodes := len(r.graph.seen)
+	e := &emitter{r: r, fuel: r.fuelGlobal()}
+	c := &coster{r: r, cursor: r.module.Cursor(), calls: make([]int64, nodes), deep: make([]bool, nodes)}
+	for _, node := range r.graph.order(metered) {
+		for _, next := range r.graph.successors(node) {
+			c.deep[node] = c.deep[node] || c.deep[next] || r.graph.isMetered(next, metered)
+		}
+		if int(node) >= r.graph.functions {
+			c.signature(node)
+			continue
+		}
+		body := &r.module.Bodies[node]
+		cost, err := c.function(node, body)
+		if err != nil {
+			return fmt.Errorf("function %d: %w", r.imported+node, err)
+		}
+		switch {
+		case !metered[node] && cost <= inlineCost:
+			c.calls[node] = cost
+		case c.first >= 0 && cost <= foldedCost:
+			c.sites[c.first].cost += cost
+			c.deep[node] = true
+		default:
+			c.sites[0].cost = cost
+			c.deep[node] = true
+		}
+		e.emit(body, c, uint32(len(r.functionType(r.imported+node).Params)))
+	}
+	r.result.Charges = e.charges
+	return nil
+}
+
+// entries marks the functions that the outside can call. They pay for themselves.
+func (r *rewriter) entries() []bool {
+	metered := make([]bool, r.graph.functions)
+	mark := func(index uint32) {
+		if index >= r.imported {
+			metered[index-r.imported] = true
+		}
+	}
+	for i := range r.module.Exports {
+		if e := &r.module.Exports[i]; e.Kind == wasm.ExternFunction {
+			mark(e.Index)
+		}
+	}
+	if r.module.Start != nil {
+		mark(*r.module.Start)
+	}
+	if r.facts.escapes {
+		for index, taken := range r.facts.addressTaken {
+			if taken {
+				mark(uint32(index))
+			}
+		}
+	}
+	return metered
+}
+
+// emitter writes rewritten bodies.
+type emitter struct {
+	r *rewriter
+	// fuel is the index of the fuel global.
+	fuel uint32
+	// scratch is the index of the first scratch local in the current function.
+	scratch uint32
+	charges int
+	// arena is where the code goes: one allocation for many functions.
+	arena []byte
+}
+
+// arenaSize is the size of one allocation for rewritten code, in bytes.
+const arenaSize = 1 << 20
+
+// chargeSize is about the most that one site adds to the code, in bytes.
+const chargeSize = 80
+
+// emit replaces the code of body by the rewritten one: the spans between the sites are copied.
+func (e *emitter) emit(body *wasm.Body, c *coster, params uint32) {
+	if c.bulk {
+		e.scratch = params + body.Locals
+		body.DeclareLocals(scratchLocals, wasm.ValueType{Code: wasm.I32})
+	}
+	need := len(body.Code) + chargeSize*len(c.sites)
+	if cap(e.arena)-len(e.arena) < need {
+		e.arena = make([]byte, 0, max(arenaSize, need))
+	}
+	out := e.arena[len(e.arena):]
+	copied := 0
+	for i := range c.sites {
+		s := &c.sites[i]
+		out = append(out, body.Code[copied:s.start]...)
+		copied = s.end
+		switch s.kind {
+		case siteFunction:
+			out = wasm.AppendUint32(append(out, byte(s.op)), e.r.shift(s.x))
+		case siteBulk:
+			e.charges++
+			out = e.appendBulk(out, s.op, body.Code[s.start:s.end])
+		case siteCharge:
+			if s.cost > 0 {
+				e.charges++
+				out = e.appendCharge(out, s.cost)
+			}
+		}
+	}
+	out = append(out, body.Code[copied:]...)
+	e.arena = e.arena[:len(e.arena)+len(out)]
+	body.Code = out[:len(out):len(out)]
+}
+
+// appendCharge appends: fuel = fuel - cost; if fuel < 0, tick.
+func (e *emitter) appendCharge(out []byte, cost int64) []byte {
+	out = e.appendFuel(out, wasm.OpGlobalGet)
+	out = wasm.AppendInt64(append(out, byte(wasm.OpI64Const)), cost)
+	return e.appendPay(out)
+}
+
+// appendPay appends what follows once fuel and cost are on the stack. wazero keeps a global that was just set in a
+// register, so reading it back costs no load.
+func (e *emitter) appendPay(out []byte) []byte {
+	out = append(out, byte(wasm.OpI64Sub))
+	out = e.appendFuel(out, wasm.OpGlobalSet)
+	out = e.appendFuel(out, wasm.OpGlobalGet)
+	out = append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64LtS), byte(wasm.OpIf), wasm.BlockTypeEmpty)
+	out = wasm.AppendUint32(append(out, byte(wasm.OpCall)), e.r.tick())
+	return append(out, byte(wasm.OpEnd))
+}
+
+func (e *emitter) appendFuel(out []byte, op wasm.Opcode) []byte {
+	return wasm.AppendUint32(append(out, byte(op)), e.fuel)
+}

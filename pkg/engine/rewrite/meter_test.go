@@ -1,0 +1,160 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// portion is the fuel that the tests grant at a time, as a host would.
+const portion = 50_000
+
+// TestEndlessEnds runs modules that would run for ever, or for years, until the host refuses to grant more fuel.
+func TestEndlessEnds(t *testing.T) {
+	for _, name := range []string{
+		"spin", "mutual_recursion", "indirect_recursion", "tail_recursion", "exponential", "br_table_loop",
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := rewrite.Module(read(t, name), options)
+			require.NoError(t, err)
+			m := &meter{portion: portion, limit: 50}
+			mod := instantiate(t, newRuntime(t), result, m)
+			_, err = mod.ExportedFunction("run").Call(context.Background())
+			require.ErrorIs(t, err, errOutOfFuel)
+			require.Equal(t, m.limit+1, m.ticks)
+		})
+	}
+}
+
+// TestBulkOperationsPayByLength runs a few instructions that write a megabyte.
+func TestBulkOperationsPayByLength(t *testing.T) {
+	m := &meter{portion: 1000, limit: 1000}
+	mod := run(t, "fill_loop", m)
+	require.Greater(t, m.consumed(mod), int64(16*65536/64))
+	require.Less(t, m.consumed(mod), int64(16*65536/64+300))
+	require.Greater(t, m.ticks, int64(10))
+}
+
+// run runs the function run of a committed module to its end.
+func run(t *testing.T, name string, m *meter) api.Module {
+	t.Helper()
+	result, err := rewrite.Module(read(t, name), options)
+	require.NoError(t, err)
+	mod := instantiate(t, newRuntime(t), result, m)
+	_, err = mod.ExportedFunction("run").Call(context.Background())
+	require.NoError(t, err)
+	return mod
+}
+
+// straight builds a module with one function of n additions in a row.
+func straight(n int) []byte {
+	code := []byte{byte(wasm.OpI32Const), 0}
+	for range n {
+		code = append(code, byte(wasm.OpI32Const), 1, byte(wasm.OpI32Add))
+	}
+	i32 := []wasm.ValueType{{Code: wasm.I32}}
+	m := wasm.Module{
+		Types:     []wasm.FuncType{{Results: i32}},
+		Functions: []uint32{0},
+		Exports:   []wasm.Export{{Name: "run", Kind: wasm.ExternFunction}},
+		Bodies:    []wasm.Body{{Code: append(code, byte(wasm.OpEnd))}},
+	}
+	return m.Encode()
+}
+
+// TestStraightCode runs code without loops: it costs its length, and long code is paid in pieces.
+func TestStraightCode(t *testing.T) {
+	for n, charges := range map[int]int{10_000: 3, 20_000: 5} {
+		result, err := rewrite.Module(straight(n), options)
+		require.NoError(t, err)
+		require.Equal(t, charges, result.Charges)
+		m := &meter{portion: portion, limit: 1}
+		mod := instantiate(t, newRuntime(t), result, m)
+		out, err := mod.ExportedFunction("run").Call(context.Background())
+		require.NoError(t, err)
+		require.EqualValues(t, n, out[0])
+		// The constant at the start, the result, and two instructions for each addition.
+		require.EqualValues(t, 2*n+2, m.consumed(mod))
+		require.EqualValues(t, 1, m.ticks, "only the first tick, as fuel starts at zero")
+	}
+}
+
+// TestFuelIsDeterministic runs the same work with fuel in portions of different sizes, and twice in one instance. It
+// computes what the module computes without the rewrite.
+func TestFuelIsDeterministic(t *testing.T) {
+	ctx := context.Background()
+	plain, err := newRuntime(t).Instantiate(ctx, read(t, "arithmetic"))
+	require.NoError(t, err)
+	expected, err := plain.ExportedFunction("run").Call(ctx)
+	require.NoError(t, err)
+
+	o := options
+	o.MemoryMaxPages = 4
+	result, err := rewrite.Module(read(t, "arithmetic"), o)
+	require.NoError(t, err)
+	var consumed []int64
+	for _, portion := range []int64{1, 777, 50_000, 1 << 40} {
+		m := &meter{portion: portion, limit: 1 << 40}
+		mod := instantiate(t, newRuntime(t), result, m)
+		for range 2 {
+			before := m.consumed(mod)
+			out, err := mod.ExportedFunction("run").Call(ctx)
+			require.NoError(t, err)
+			require.Equal(t, expected, out)
+			consumed = append(consumed, m.consumed(mod)-before)
+		}
+	}
+	for i := 2; i < len(consumed); i++ {
+		require.Equal(t, consumed[i-2], consumed[i])
+	}
+	require.EqualValues(t, 2*1024, consumed[0]-consumed[1], "only the first run can grow the memory by two pages")
+}
+
+// TestFuelIsNearTheInstructionCount compares fuel with the number of instructions that a loop executes.
+func TestFuelIsNearTheInstructionCount(t *testing.T) {
+	m := &meter{portion: portion, limit: 1000}
+	mod := run(t, "arithmetic", m)
+	require.Greater(t, m.consumed(mod), int64(2_000_000))
+	require.Less(t, m.consumed(mod), int64(8_000_000))
+}
+
+// TestDeepReturnsPay checks that a recursive function pays behind the call as well: returning from a deep stack runs
+// the ends of many functions without entering any.
+func TestDeepReturnsPay(t *testing.T) {
+	result, err := rewrite.Module(read(t, "deep_return"), options)
+	require.NoError(t, err)
+	m, err := wasm.Decode(result.Module)
+	require.NoError(t, err)
+	const tick, deep = 0, 1
+	var calls []uint32
+	c := m.Cursor()
+	c.Reset(&m.Bodies[0], 1)
+	for in := (wasm.Instruction{}); c.Next(&in); {
+		if in.Op == wasm.OpCall {
+			calls = append(calls, in.X)
+		}
+	}
+	require.NoError(t, c.Err())
+	require.Equal(t, []uint32{tick, deep, tick}, calls)
+}

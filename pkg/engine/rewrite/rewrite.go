@@ -1,0 +1,227 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// Module rewrites a module in the binary format. The input is not changed; [Result.Image] aliases it. Errors wrap
+// [*wasm.Error] and [*wasm.UnsupportedError] if the input is malformed or uses an unsupported proposal. Module may be
+// called concurrently.
+func Module(input []byte, options Options) (*Result, error) {
+	if err := options.validate(); err != nil {
+		return nil, err
+	}
+	m, err := wasm.Decode(input)
+	if err != nil {
+		return nil, err
+	}
+	if err := options.checkReserved(m); err != nil {
+		return nil, err
+	}
+	r := &rewriter{
+		options:       options,
+		module:        m,
+		functionTypes: m.FunctionTypes(),
+		imported:      uint32(m.ImportedCount(wasm.ExternFunction)),
+	}
+	r.result.Exports = slices.Clone(m.Exports)
+	for _, pass := range []func() error{
+		r.checkStart,
+		r.scan, // reads only: everything after it may rely on every body being well-formed
+		r.limitTables,
+		r.limitMemory,
+		r.extractData,
+		r.meter,
+		r.renumber,
+		r.exportGlobals,
+		r.exportStart,
+	} {
+		if err := pass(); err != nil {
+			return nil, err
+		}
+	}
+	r.result.Module = m.Encode()
+	return &r.result, nil
+}
+
+// rewriter holds the state of one rewrite.
+type rewriter struct {
+	options Options
+	module  *wasm.Module
+	result  Result
+
+	// functionTypes and imported describe the function index space of the input.
+	functionTypes []uint32
+	imported      uint32
+
+	facts facts
+	graph callGraph
+}
+
+// functionType is the type of function index of the input.
+func (r *rewriter) functionType(index uint32) *wasm.FuncType {
+	return &r.module.Types[r.functionTypes[index]]
+}
+
+// tick is the index of the tick function in the output: the last import.
+func (r *rewriter) tick() uint32 { return r.imported }
+
+// shift maps the index of a function in the input to its index in the output. Imports stand first in the index space,
+// so the one that is added moves every function which the module defines.
+func (r *rewriter) shift(index uint32) uint32 {
+	if index >= r.imported {
+		return index + 1
+	}
+	return index
+}
+
+// renumber adds the tick import and moves all function indices outside of the code, which [rewriter.meter] has done.
+func (r *rewriter) renumber() error {
+	m := r.module
+	r.reportImports()
+	tickType := slices.IndexFunc(m.Types, func(t wasm.FuncType) bool { return len(t.Params)+len(t.Results) == 0 })
+	if tickType < 0 {
+		tickType = len(m.Types)
+		m.Types = append(m.Types, wasm.FuncType{})
+	}
+	m.Imports = append(m.Imports, wasm.Import{
+		Module: r.options.TickModule, Name: r.options.TickName, Kind: wasm.ExternFunction, TypeIndex: uint32(tickType),
+	})
+	for i := range m.Exports {
+		if m.Exports[i].Kind == wasm.ExternFunction {
+			m.Exports[i].Index = r.shift(m.Exports[i].Index)
+		}
+	}
+	for i := range m.Globals {
+		m.Globals[i].Init = m.Globals[i].Init.RenumberFunctions(r.shift)
+	}
+	for i := range m.Tables {
+		if m.Tables[i].Init != nil {
+			m.Tables[i].Init = m.Tables[i].Init.RenumberFunctions(r.shift)
+		}
+	}
+	for i := range m.Elements {
+		e := &m.Elements[i]
+		for j := range e.Functions {
+			e.Functions[j] = r.shift(e.Functions[j])
+		}
+		for j := range e.Exprs {
+			e.Exprs[j] = e.Exprs[j].RenumberFunctions(r.shift)
+		}
+	}
+	if m.Start != nil {
+		*m.Start = r.shift(*m.Start)
+	}
+	return r.renumberNames()
+}
+
+func (r *rewriter) renumberNames() error {
+	for i := range r.module.Custom {
+		c := &r.module.Custom[i]
+		if c.Name != wasm.NameSection {
+			continue
+		}
+		payload, err := wasm.RenumberNames(c.Payload, r.shift)
+		if err != nil {
+			return err
+		}
+		c.Payload = payload
+	}
+	return nil
+}
+
+func (r *rewriter) reportImports() {
+	for i := range r.module.Imports {
+		im := &r.module.Imports[i]
+		if im.Kind == wasm.ExternFunction {
+			t := &r.module.Types[im.TypeIndex]
+			r.result.FunctionImports = append(r.result.FunctionImports,
+				FunctionImport{Module: im.Module, Name: im.Name, Params: t.Params, Results: t.Results})
+		}
+	}
+}
+
+// fuelGlobal is the index of the global that holds the fuel: behind all others, so that none of them moves.
+func (r *rewriter) fuelGlobal() uint32 {
+	return uint32(r.module.ImportedCount(wasm.ExternGlobal) + len(r.module.Globals))
+}
+
+// exportGlobals exports every mutable global of the module under a reserved name, and adds the fuel.
+func (r *rewriter) exportGlobals() error {
+	m := r.module
+	imported := m.ImportedCount(wasm.ExternGlobal)
+	fuel := r.fuelGlobal()
+	for i := range m.Globals {
+		t := m.Globals[i].Type
+		if !t.Mutable {
+			continue
+		}
+		index := uint32(imported + i)
+		switch t.Type.Code {
+		case wasm.I32, wasm.I64, wasm.F32, wasm.F64:
+		default:
+			r.needsFresh(fmt.Sprintf("global %d is a mutable %s, which the host cannot set back", index, t.Type))
+			continue
+		}
+		name := r.options.ExportPrefix + "global." + strconv.Itoa(int(index))
+		r.result.Globals = append(r.result.Globals, Global{Index: index, Type: t.Type.Code, Export: name})
+		m.Exports = append(m.Exports, wasm.Export{Name: name, Kind: wasm.ExternGlobal, Index: index})
+	}
+	r.result.FuelExport = r.options.ExportPrefix + "fuel"
+	m.Globals = append(m.Globals, wasm.Global{
+		Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true},
+		Init: wasm.I64Const(0),
+	})
+	m.Exports = append(m.Exports, wasm.Export{Name: r.result.FuelExport, Kind: wasm.ExternGlobal, Index: fuel})
+	return nil
+}
+
+// checkStart checks the signature of the start function, because nobody else does once it is an export.
+func (r *rewriter) checkStart() error {
+	if r.module.Start == nil {
+		return nil
+	}
+	r.result.HasStart = true
+	if t := r.functionType(*r.module.Start); len(t.Params)+len(t.Results) > 0 {
+		return fmt.Errorf("start function %d has %d parameters and %d results, expected none", *r.module.Start, len(t.Params), len(t.Results))
+	}
+	return nil
+}
+
+// exportStart turns the start function into an export. It runs behind renumber: the index is that of the output.
+func (r *rewriter) exportStart() error {
+	m := r.module
+	if m.Start == nil || !r.options.ExportStart {
+		return nil
+	}
+	r.result.StartExport = r.options.ExportPrefix + "start"
+	m.Exports = append(m.Exports, wasm.Export{Name: r.result.StartExport, Kind: wasm.ExternFunction, Index: *m.Start})
+	m.Start = nil
+	return nil
+}
+
+func (r *rewriter) needsFresh(reason string) {
+	if !slices.Contains(r.result.NeedsFreshInstance, reason) {
+		r.result.NeedsFreshInstance = append(r.result.NeedsFreshInstance, reason)
+	}
+}

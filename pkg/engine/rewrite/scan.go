@@ -1,0 +1,200 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite
+
+import (
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// facts are what the passes need to know of the module as a whole.
+type facts struct {
+	// usesActiveData says that an instruction refers to an active data segment.
+	usesActiveData bool
+	// addressTaken marks the functions of the index space to which a reference exists.
+	addressTaken []bool
+	// escapes says that references to functions may leave the module or come into it.
+	escapes bool
+}
+
+// mutators are the instructions that change state which lies neither in memory nor in globals.
+var mutators = map[wasm.Opcode]string{
+	wasm.OpTableSet:  "table.set changes a table",
+	wasm.OpTableGrow: "table.grow changes a table",
+	wasm.OpTableInit: "table.init changes a table",
+	wasm.OpTableCopy: "table.copy changes a table",
+	wasm.OpTableFill: "table.fill changes a table",
+	wasm.OpElemDrop:  "elem.drop drops an element segment",
+	wasm.OpDataDrop:  "data.drop drops a data segment",
+}
+
+// scan walks over all bodies once. It checks them, gathers the facts and builds the call graph.
+func (r *rewriter) scan() error {
+	m := r.module
+	r.facts.addressTaken = make([]bool, len(r.functionTypes))
+	r.takeAddresses()
+	r.facts.escapes = r.referencesEscape()
+	r.reportImportedState()
+	declared := r.declaredFunctions()
+
+	r.graph.init(m, r.imported, r.functionTypes)
+	cursor := m.Cursor()
+	for i := range m.Bodies {
+		r.graph.begin(uint32(i))
+		cursor.Reset(&m.Bodies[i], len(r.functionType(r.imported+uint32(i)).Params))
+		for in := (wasm.Instruction{}); cursor.Next(&in); {
+			switch in.Op {
+			case wasm.OpCall, wasm.OpReturnCall:
+				r.graph.call(in.X)
+			case wasm.OpCallIndirect, wasm.OpReturnCallIndirect, wasm.OpCallRef, wasm.OpReturnCallRef:
+				r.graph.indirectCall(in.X)
+			case wasm.OpRefFunc:
+				if !declared[in.X] {
+					return &wasm.Error{Offset: m.Bodies[i].Offset + in.Start, Message: fmt.Sprintf("ref.func of function %d, expected one that is declared outside of the code", in.X)}
+				}
+			case wasm.OpMemoryInit, wasm.OpDataDrop:
+				if err := r.scanDataUse(&m.Bodies[i], &in); err != nil {
+					return err
+				}
+			case wasm.OpTableSet, wasm.OpTableGrow, wasm.OpTableInit, wasm.OpTableCopy, wasm.OpTableFill, wasm.OpElemDrop:
+				r.needsFresh(mutators[in.Op])
+			}
+		}
+		if err := cursor.Err(); err != nil {
+			return fmt.Errorf("function %d: %w", r.imported+uint32(i), err)
+		}
+	}
+	r.graph.finish(r.facts.addressTaken)
+	return nil
+}
+
+func (r *rewriter) scanDataUse(body *wasm.Body, in *wasm.Instruction) error {
+	data := r.module.Data
+	if uint64(in.X) >= uint64(len(data)) {
+		return &wasm.Error{Offset: body.Offset + in.Start, Message: fmt.Sprintf("unknown data segment %d, expected an index below %d", in.X, len(data))}
+	}
+	if data[in.X].Mode == wasm.SegmentActive {
+		r.facts.usesActiveData = true
+	}
+	if in.Op == wasm.OpDataDrop {
+		r.needsFresh(mutators[in.Op])
+	}
+	return nil
+}
+
+// takeAddresses marks the functions that element segments and constant expressions refer to. Validation demands that
+// every function which ref.func in code refers to is among these or exported.
+func (r *rewriter) takeAddresses() {
+	m := r.module
+	mark := func(index uint32) { r.facts.addressTaken[index] = true }
+	for i := range m.Elements {
+		e := &m.Elements[i]
+		for _, index := range e.Functions {
+			mark(index)
+		}
+		for _, expr := range e.Exprs {
+			expr.Functions(mark)
+		}
+	}
+	for i := range m.Globals {
+		m.Globals[i].Init.Functions(mark)
+	}
+	for i := range m.Tables {
+		m.Tables[i].Init.Functions(mark)
+	}
+}
+
+// declaredFunctions marks the functions that ref.func in code may refer to. The rewrite checks it because it may add an
+// export, which declares a function.
+func (r *rewriter) declaredFunctions() []bool {
+	declared := make([]bool, len(r.functionTypes))
+	copy(declared, r.facts.addressTaken)
+	for i := range r.module.Exports {
+		if e := &r.module.Exports[i]; e.Kind == wasm.ExternFunction {
+			declared[e.Index] = true
+			// Exported functions count as address-taken: ref.func may refer to them.
+			r.facts.addressTaken[e.Index] = true
+		}
+	}
+	return declared
+}
+
+// referencesEscape says whether function references can pass between the module and the outside, so that the outside
+// may call functions that are not exported: through a table or global that is imported or exported, or as parameter
+// or result.
+func (r *rewriter) referencesEscape() bool {
+	m := r.module
+	tables, globals := m.TableTypes(), m.GlobalTypes()
+	for i := range m.Imports {
+		im := &m.Imports[i]
+		switch im.Kind {
+		case wasm.ExternTable:
+			return true
+		case wasm.ExternGlobal:
+			if im.Global.Type.IsFunctionReference() {
+				return true
+			}
+		case wasm.ExternFunction:
+			if passesFunctions(&m.Types[im.TypeIndex]) {
+				return true
+			}
+		}
+	}
+	for i := range m.Exports {
+		e := &m.Exports[i]
+		switch e.Kind {
+		case wasm.ExternTable:
+			if tables[e.Index].Element.IsFunctionReference() {
+				return true
+			}
+		case wasm.ExternGlobal:
+			if globals[e.Index].Type.IsFunctionReference() {
+				return true
+			}
+		case wasm.ExternFunction:
+			if passesFunctions(r.functionType(e.Index)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func passesFunctions(t *wasm.FuncType) bool {
+	for _, types := range [...][]wasm.ValueType{t.Params, t.Results} {
+		for _, vt := range types {
+			if vt.IsFunctionReference() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// reportImportedState names state that belongs to somebody else: it cannot be set back with the instance.
+func (r *rewriter) reportImportedState() {
+	for i := range r.module.Imports {
+		im := &r.module.Imports[i]
+		switch {
+		case im.Kind == wasm.ExternTable:
+			r.needsFresh(fmt.Sprintf("table %s.%s is imported", im.Module, im.Name))
+		case im.Kind == wasm.ExternGlobal && im.Global.Mutable:
+			r.needsFresh(fmt.Sprintf("mutable global %s.%s is imported", im.Module, im.Name))
+		}
+	}
+}

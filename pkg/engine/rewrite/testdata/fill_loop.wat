@@ -1,0 +1,7 @@
+;; Sixteen fills of 64 KiB on straight code: without a charge by length this would cost a few units.
+(module
+  (memory 1)
+  (func $fill (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)))
+  (func (export "run")
+    (call $fill) (call $fill) (call $fill) (call $fill) (call $fill) (call $fill) (call $fill) (call $fill)
+    (call $fill) (call $fill) (call $fill) (call $fill) (call $fill) (call $fill) (call $fill) (call $fill)))

@@ -1,0 +1,16 @@
+(module
+  (import "env" "g" (global $imported (mut i32)))
+  (memory 1)
+  (table $t 2 10 funcref)
+  (global (mut funcref) (ref.null func))
+  (global (mut v128) (v128.const i64x2 0 0))
+  (elem $e func $f)
+  (data $d "x")
+  (func $f
+    (table.set $t (i32.const 0) (ref.null func))
+    (drop (table.grow $t (ref.null func) (i32.const 1)))
+    (table.init $t $e (i32.const 0) (i32.const 0) (i32.const 1))
+    (table.copy $t $t (i32.const 0) (i32.const 0) (i32.const 1))
+    (table.fill $t (i32.const 0) (ref.null func) (i32.const 1))
+    (elem.drop $e)
+    (data.drop $d)))

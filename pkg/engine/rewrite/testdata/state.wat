@@ -1,0 +1,18 @@
+(module
+  (global $a (mut i32) (i32.const 7))
+  (global $b (mut i64) (i64.const 8))
+  (global $c (mut f32) (f32.const 1.5))
+  (global $d (mut f64) (f64.const 2.5))
+  (global $fixed i32 (i32.const 9))
+  (memory (export "memory") 1 3)
+  (data (i32.const 16) "hello")
+  (data (i32.const 20) "0 world")
+  (func $init (global.set $a (i32.const 70)))
+  (start $init)
+  (func (export "change")
+    (global.set $a (i32.const 1)) (global.set $b (i64.const 2))
+    (global.set $c (f32.const 3)) (global.set $d (f64.const 4)))
+  (func (export "sum") (result f64)
+    (f64.add
+      (f64.add (f64.convert_i32_s (global.get $a)) (f64.convert_i64_s (global.get $b)))
+      (f64.add (f64.promote_f32 (global.get $c)) (global.get $d)))))

@@ -1,0 +1,4 @@
+(module
+  (func $ping (return_call $pong))
+  (func $pong (return_call $ping))
+  (func (export "run") (call $ping)))

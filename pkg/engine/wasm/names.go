@@ -1,0 +1,81 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package wasm
+
+import "fmt"
+
+// NameSection is the name of the custom section that holds names for debugging
+// (https://www.w3.org/TR/wasm-core-2/#name-section, and for labels the extended name section proposal).
+const NameSection = "name"
+
+// Subsections of the name section whose entries are keyed by function index.
+const (
+	nameFunctions byte = 1
+	nameLocals    byte = 2
+	nameLabels    byte = 3
+)
+
+// RenumberNames returns the payload of a name section with every function index replaced by what renumber says, which
+// must be monotonic, as the entries are sorted by index. Names themselves and all other subsections stay as they are.
+// Offsets in errors count from the start of the payload.
+func RenumberNames(payload []byte, renumber func(index uint32) uint32) ([]byte, error) {
+	r := &reader{buf: payload, end: len(payload)}
+	out := make([]byte, 0, len(payload)+len(payload)/16)
+	for r.err == nil && r.pos < r.end {
+		id := r.byte("id of the subsection")
+		content := r.bytes("subsection")
+		if r.err != nil {
+			break
+		}
+		if id == nameFunctions || id == nameLocals || id == nameLabels {
+			sub := &reader{buf: payload, pos: r.pos - len(content), end: r.pos}
+			content = sub.renumberMap(id != nameFunctions, renumber)
+			sub.done("subsection")
+			r.err = sub.err
+		}
+		out = AppendUint32(append(out, id), uint32(len(content)))
+		out = append(out, content...)
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("name section: %w", r.err)
+	}
+	return out, nil
+}
+
+// renumberMap copies a map from function index to name, or with indirect set to a map of names.
+func (r *reader) renumberMap(indirect bool, renumber func(uint32) uint32) []byte {
+	out := make([]byte, 0, r.remaining()+r.remaining()/16)
+	n := r.count("names", 2, MaxModuleSize)
+	out = AppendUint32(out, uint32(n))
+	for i := 0; i < n && r.err == nil; i++ {
+		out = AppendUint32(out, renumber(r.u32("function index")))
+		start := r.pos
+		if !indirect {
+			r.bytes("name")
+		} else {
+			inner := r.count("names", 2, MaxModuleSize)
+			for j := 0; j < inner && r.err == nil; j++ {
+				r.u32("index")
+				r.bytes("name")
+			}
+		}
+		if r.err == nil {
+			out = append(out, r.buf[start:r.pos]...)
+		}
+	}
+	return out
+}

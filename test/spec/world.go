@@ -1,0 +1,142 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package spec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+)
+
+// portion is the fuel that each tick grants: little, so that many ticks happen.
+const portion = 1000
+
+var options = rewrite.Options{
+	TickModule: "spec-admission", TickName: "tick", ExportPrefix: "spec-admission/",
+	MemoryMaxPages: 65536, TableMaxEntries: 10_000_000,
+}
+
+// world is a runtime with the modules of one script.
+type world struct {
+	runtime wazero.Runtime
+	// prepare turns a module of the suite into what this world runs.
+	prepare func(module []byte) ([]byte, error)
+	modules map[string]api.Module
+	last    api.Module
+}
+
+func newWorld(ctx context.Context, features api.CoreFeatures, spectest []byte, prepare func([]byte) ([]byte, error)) (*world, error) {
+	w := &world{
+		runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(features)),
+		prepare: prepare,
+		modules: make(map[string]api.Module),
+	}
+	_, err := w.runtime.NewHostModuleBuilder(options.TickModule).NewFunctionBuilder().
+		WithFunc(tick).Export(options.TickName).Instantiate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.runtime.InstantiateWithConfig(ctx, spectest, wazero.NewModuleConfig())
+	return w, err
+}
+
+// tick grants fuel for ever: the scripts end by themselves.
+func tick(_ context.Context, mod api.Module) {
+	mod.ExportedGlobal(options.ExportPrefix + "fuel").(api.MutableGlobal).Set(portion)
+}
+
+// rewritten rewrites a module. It keeps the maximum of the memory, which otherwise the host's allocator enforces.
+func rewritten(module []byte) ([]byte, error) {
+	result, err := rewrite.Module(module, options)
+	if err != nil {
+		return nil, err
+	}
+	if memory := result.Memory; memory.HasMax && memory.OriginalMax > 0 {
+		o := options
+		o.MemoryMaxPages = memory.OriginalMax
+		if result, err = rewrite.Module(module, o); err != nil {
+			return nil, err
+		}
+	}
+	return result.Module, nil
+}
+
+func unchanged(module []byte) ([]byte, error) { return module, nil }
+
+// instantiate runs a module under a name that other modules import it by, which may be empty.
+func (w *world) instantiate(ctx context.Context, module []byte, name string) (api.Module, error) {
+	prepared, err := w.prepare(module)
+	if err != nil {
+		return nil, err
+	}
+	return w.runtime.InstantiateWithConfig(ctx, prepared, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
+}
+
+func (w *world) module(name string) (api.Module, error) {
+	mod := w.last
+	if name != "" {
+		mod = w.modules[name]
+	}
+	if mod == nil {
+		return nil, fmt.Errorf("no module %q", name)
+	}
+	return mod, nil
+}
+
+// act carries out an action.
+func (w *world) act(ctx context.Context, a *action) ([]uint64, error) {
+	mod, err := w.module(a.Module)
+	if err != nil {
+		return nil, err
+	}
+	if a.Type == "get" {
+		global := mod.ExportedGlobal(a.Field)
+		if global == nil {
+			return nil, fmt.Errorf("no global %q", a.Field)
+		}
+		return []uint64{global.Get()}, nil
+	}
+	f := mod.ExportedFunction(a.Field)
+	if f == nil {
+		return nil, fmt.Errorf("no function %q", a.Field)
+	}
+	var args []uint64
+	for _, arg := range a.Args {
+		words, err := arg.encode()
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, words...)
+	}
+	return f.Call(ctx, args...)
+}
+
+// trap is the kind of an error, without the stack trace.
+func trap(err error) string {
+	for err != nil && errors.Unwrap(err) != nil {
+		err = errors.Unwrap(err)
+	}
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
