@@ -1,0 +1,275 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package codecache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// DefaultMaxBytes is the default of [Options.MaxBytes]: 2 GiB. The code of a
+// policy is 1 to 100 MB.
+const DefaultMaxBytes = 2 << 30
+
+// ErrClosed is returned by [Cache.Entry] after [Cache.Close].
+var ErrClosed = errors.New("cache of compiled code is closed")
+
+// Options configures a [Cache]. The zero value is usable.
+type Options struct {
+	// MaxBytes bounds the sum of the sizes of all entries, in bytes; 0 means
+	// [DefaultMaxBytes]. Entries that are open may exceed it until they are
+	// closed.
+	MaxBytes int64
+	// Logger gets what is removed and why; nil discards it.
+	Logger *slog.Logger
+}
+
+// Cache is a directory of compiled code that this process owns. Make one with
+// [Open] and end it with [Cache.Close]. It is safe for concurrent use.
+type Cache struct {
+	directory string
+	maxBytes  int64
+	logger    *slog.Logger
+
+	mu      sync.Mutex
+	lock    *os.File              // nil when closed
+	entries map[Key]usage         // the entries on disk that have a manifest
+	open    map[Key]chan struct{} // closed when the entry is
+}
+
+// usage is what eviction needs to know of an entry.
+type usage struct {
+	bytes int64
+	last  time.Time
+}
+
+// Open takes ownership of a directory, which must be an absolute path and is
+// made with mode 0700 if it does not exist. It fails, and changes nothing, if
+// the directory is a symbolic link or no directory, belongs to anybody but the
+// effective user, gives any access to group or others, or is owned by another
+// Cache, of this process or another. On systems without file owners and locks
+// the error wraps [errors.ErrUnsupported].
+//
+// Open removes what interrupted runs left and, least recently used first, what
+// exceeds [Options.MaxBytes]. Files with names that this package does not use are
+// left alone and logged. It reads no entry: each is verified when asked for.
+func Open(directory string, options Options) (*Cache, error) {
+	c := &Cache{
+		maxBytes: cmp.Or(options.MaxBytes, DefaultMaxBytes),
+		logger:   options.Logger,
+		entries:  map[Key]usage{},
+		open:     map[Key]chan struct{}{},
+	}
+	if c.logger == nil {
+		c.logger = slog.New(slog.DiscardHandler)
+	}
+	if c.maxBytes < 0 {
+		return nil, fmt.Errorf("cache of compiled code cannot be bounded to %d bytes", c.maxBytes)
+	}
+	if !filepath.IsAbs(directory) {
+		return nil, fmt.Errorf("directory for compiled code: %q is not an absolute path", directory)
+	}
+	// A trailing slash would have a symbolic link followed.
+	c.directory = filepath.Clean(directory)
+	var err error
+	if c.lock, err = own(c.directory); err != nil {
+		return nil, fmt.Errorf("directory for compiled code: %w", err)
+	}
+	if err := c.scan(); err != nil {
+		_ = c.lock.Close()
+		return nil, fmt.Errorf("directory for compiled code: %w", err)
+	}
+	return c, nil
+}
+
+// Close gives the directory up, so that another process may [Open] it. It fails,
+// and does nothing, while entries are open.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lock == nil {
+		return nil
+	}
+	if n := len(c.open); n > 0 {
+		return fmt.Errorf("cache of compiled code %s: %d entries are still open", c.directory, n)
+	}
+	err := c.lock.Close()
+	c.lock = nil
+	return err
+}
+
+// scan learns what the directory holds and removes leftovers.
+func (c *Cache) scan() error {
+	names, err := os.ReadDir(c.directory)
+	if err != nil {
+		return err
+	}
+	parts := map[Key][]string{}
+	var foreign []string
+	for _, name := range names {
+		if key, suffix, ok := parseName(name.Name()); ok {
+			parts[key] = append(parts[key], suffix)
+		} else if name.Name() != lockName {
+			foreign = append(foreign, name.Name())
+		}
+	}
+	if len(foreign) > 0 {
+		// The directory may be one that somebody named by mistake.
+		c.logger.Warn("Leaving alone what does not belong to the cache of compiled code",
+			"directory", c.directory, "count", len(foreign), "first", foreign[0])
+	}
+	for key, suffixes := range parts {
+		if !slices.Equal(suffixes, []string{"", manifestSuffix}) { // ReadDir sorts
+			c.logger.Info("Removing what an interrupted compilation left", "entry", key)
+		} else if c.entries[key], err = c.usageOnDisk(key); err != nil {
+			c.logger.Warn("Removing compiled code that is not what was stored", "entry", key, "err", err)
+		} else {
+			continue
+		}
+		if err := c.forget(key); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.evict()
+	return nil
+}
+
+// usageOnDisk measures an entry, without reading it.
+func (c *Cache) usageOnDisk(key Key) (usage, error) {
+	files, err := list(c.path(key, ""))
+	if err != nil {
+		return usage{}, err
+	}
+	info, err := os.Lstat(c.path(key, manifestSuffix))
+	if err != nil {
+		return usage{}, err
+	}
+	return usage{bytes: total(files), last: info.ModTime()}, nil
+}
+
+// path returns the path of a part of an entry: "" for the directory.
+func (c *Cache) path(key Key, suffix string) string {
+	return filepath.Join(c.directory, key.String()+suffix)
+}
+
+// remove deletes everything of a key. The manifest goes first: whatever is
+// interrupted afterwards leaves nothing that passes for an entry.
+func (c *Cache) remove(key Key) error {
+	var errs []error
+	for _, suffix := range []string{manifestSuffix, temporarySuffix, ""} {
+		errs = append(errs, os.RemoveAll(c.path(key, suffix)))
+	}
+	return errors.Join(errs...)
+}
+
+// evict removes the least recently used entries that are not open until the rest
+// is within the bound. The caller holds c.mu, so that none of them can be opened
+// meanwhile.
+func (c *Cache) evict() {
+	var sum int64
+	var closed []Key
+	for key, u := range c.entries {
+		sum += u.bytes
+		if _, open := c.open[key]; !open {
+			closed = append(closed, key)
+		}
+	}
+	slices.SortFunc(closed, func(a, b Key) int { return c.entries[a].last.Compare(c.entries[b].last) })
+	for _, key := range closed {
+		if sum <= c.maxBytes {
+			return
+		}
+		u := c.entries[key]
+		c.logger.Info("Removing compiled code to make room", "entry", key, "bytes", u.bytes, "lastUsed", u.last)
+		if err := c.remove(key); err != nil {
+			c.logger.Warn("Compiled code cannot be removed", "entry", key, "err", err)
+		}
+		delete(c.entries, key)
+		sum -= u.bytes
+	}
+}
+
+// acquire makes the caller the only one who has the entry open.
+func (c *Cache) acquire(ctx context.Context, key Key) error {
+	for {
+		c.mu.Lock()
+		if c.lock == nil {
+			c.mu.Unlock()
+			return ErrClosed
+		}
+		closed, taken := c.open[key]
+		if !taken {
+			c.open[key] = make(chan struct{})
+			c.mu.Unlock()
+			return nil
+		}
+		c.mu.Unlock()
+		select {
+		case <-closed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// release ends what acquire began.
+func (c *Cache) release(key Key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.open[key])
+	delete(c.open, key)
+	c.evict()
+}
+
+// use records that an entry is on disk and was used now, in memory and, for the
+// next run, in the time of its manifest.
+func (c *Cache) use(key Key, bytes int64) error {
+	u := usage{bytes: bytes, last: time.Now()}
+	c.mu.Lock()
+	c.entries[key] = u
+	c.mu.Unlock()
+	return os.Chtimes(c.path(key, manifestSuffix), time.Time{}, u.last)
+}
+
+// forget removes an entry from the disk and from the books.
+func (c *Cache) forget(key Key) error {
+	c.mu.Lock()
+	delete(c.entries, key)
+	c.mu.Unlock()
+	return c.remove(key)
+}
+
+// absent says whether nothing at all is stored under a key.
+func (c *Cache) absent(key Key) bool {
+	for _, suffix := range []string{"", manifestSuffix} {
+		if _, err := os.Lstat(c.path(key, suffix)); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
