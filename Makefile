@@ -40,7 +40,7 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-.PHONY: bench-dispatch help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
+.PHONY: bench-dispatch spec help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
 
 ## help: show the targets
 help:
@@ -103,3 +103,7 @@ clean:
 ## bench-dispatch: measure a request that no policy wants, and one that is evaluated in process and behind a webhook
 bench-dispatch:
 	$(GO) run ./test/bench/dispatch
+
+## spec: run the WebAssembly specification's assertions on rewritten modules
+spec:
+	$(GO) test -count=1 -run TestSpec -v ./test/spec

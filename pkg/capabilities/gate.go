@@ -68,5 +68,5 @@ func (g *Gate) Call(ctx context.Context, call abi.HostCall) ([]byte, error) {
 	}
 	path := call.Namespace + "/" + call.Operation
 	klog.FromContext(ctx).Error(nil, "Policy used a host capability that it was not granted", "policy", g.policy, "hostCapability", path)
-	return nil, fmt.Errorf("Policy has not been granted access to the '%s' host capability. The violation has been reported.", path) //nolint:staticcheck // the text that Kubewarden's users know
+	return nil, fmt.Errorf("Policy has not been granted access to the '%s' host capability. The violation has been reported.", path) //nolint:revive,staticcheck // the text that Kubewarden's users know
 }

@@ -124,5 +124,5 @@ func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o 
 	if err != nil {
 		return err
 	}
-	return d.conclude(ctx, r, d.evaluate(ctx, r, invocations))
+	return d.conclude(ctx, r, evaluate(ctx, invocations))
 }

@@ -37,7 +37,7 @@ type evaluation struct {
 
 // evaluate runs all invocations, side by side, and returns what became of them
 // in the same order.
-func (d *Dispatcher) evaluate(ctx context.Context, r *request, invocations []invocation) []evaluation {
+func evaluate(ctx context.Context, invocations []invocation) []evaluation {
 	evaluations := make([]evaluation, len(invocations))
 	if len(invocations) == 0 {
 		return nil

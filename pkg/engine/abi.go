@@ -16,11 +16,7 @@ limitations under the License.
 
 package engine
 
-import (
-	"io"
-
-	"github.com/tetratelabs/wazero/api"
-)
+import "github.com/tetratelabs/wazero/api"
 
 // ValueType is the type of a parameter or result of a host function.
 type ValueType = api.ValueType
@@ -50,12 +46,18 @@ type ABI struct {
 	// WASI's proc_exit with status zero ends a start function successfully and
 	// leaves the instance usable.
 	StartFunctions []string
-	// Output returns where an instance's standard output (fd 1) or standard
-	// error (fd 2) goes. It is called once for each instance and descriptor,
-	// before the instance is acquired by anyone, and may return nil to discard.
-	// Its Write runs on the goroutine of the evaluation and gets slices that
-	// are valid during the call only.
-	Output func(i *Instance, fd int) io.Writer
+	// Output gets what a guest writes to its standard output (fd 1) or standard
+	// error (fd 2); nil discards it. It runs on the goroutine of the evaluation,
+	// and p is valid during the call only.
+	Output func(i *Instance, fd int, p []byte)
+	// StartState returns the state for start functions and for warming up,
+	// which no evaluation stands behind.
+	StartState func() any
+	// WarmUp has a fresh instance do what an evaluation will ask of it, with a
+	// request that is as good as any. What it leaves behind becomes part of
+	// what evaluations start from, if that makes them cheaper; see [Module].
+	// Nil means that instances are used as their start functions leave them.
+	WarmUp func(i *Instance) error
 }
 
 // HostFunction is a function that a guest may import.
@@ -64,6 +66,10 @@ type HostFunction struct {
 	Module, Name string
 	// Params and Results are its type.
 	Params, Results []ValueType
+	// External is whether the function tells the guest something of the world.
+	// What a guest learned while it warmed up must not be part of what
+	// evaluations start from.
+	External bool
 	// Call runs on the goroutine of the evaluation. It finds its parameters in
 	// stack and leaves its results there, as [api.GoModuleFunc] has it. To end
 	// the evaluation it calls [Instance.Abort].

@@ -63,13 +63,13 @@ func TestDirectoriesThatCannotBeUsed(t *testing.T) {
 			directory := filepath.Join(t.TempDir(), "open")
 			require.NoError(t, os.Mkdir(directory, 0o755))
 			return directory
-		}, "group and others must have no access (chmod 0700)"},
+		}, "group and others must have no access"},
 		{"a link", func(t *testing.T) string {
 			link := filepath.Join(t.TempDir(), "link")
 			require.NoError(t, os.Symlink(t.TempDir(), link))
 			return link
 		}, "is not a directory"},
-		{"none", func(*testing.T) string { return "" }, "no directory for compiled code is configured"},
+		{"none", func(*testing.T) string { return "" }, "codeKept=false"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var log bytes.Buffer

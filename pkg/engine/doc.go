@@ -29,11 +29,24 @@ limitations under the License.
 //	defer instance.Release()
 //	result, err := instance.Call("run", 1, 2)
 //
+// # What a module goes through
+//
+// When a module is loaded it is rewritten so that it meters itself (package
+// rewrite, over package wasm), compiled, with the code kept on disk (package
+// codecache), started once, and warmed up. What its memory and globals hold then
+// becomes a snapshot (package memory), from which a pool of instances is made
+// (package pool). An evaluation takes one from the pool and gives it back; then
+// it is brought back to the snapshot.
+//
+// # What holds
+//
 // Every acquired instance is pristine: nothing that an earlier evaluation left
 // in linear memory or globals can be seen. Every evaluation ends: at its
-// deadline, at the end of its context, or before. What a guest may use is
-// bounded by [Limits]. Whatever ends an evaluation early comes back as an
-// [*Error] that says what ended it; no guest can make this package panic.
+// deadline, at the end of its context, when its fuel is burnt, or before. While
+// it runs it passes a safepoint every fraction of a millisecond, so that the
+// garbage collector is not held up. What a guest may use is bounded by [Limits].
+// Whatever ends an evaluation early comes back as an [*Error] that says what
+// ended it; no guest can make this package panic.
 //
 // An [Engine] and a [Module] may be used concurrently. An [Instance] belongs to
 // the goroutine that acquired it.

@@ -21,21 +21,31 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 )
 
-// coreFeatures are the WebAssembly features that a module may use: what
-// published policies are compiled with. Go since 1.26 needs typed function
-// references, binaryen's optimiser adds tail calls and extended constants.
+// coreFeatures are the WebAssembly features that a module may use beyond those
+// of the core specification 2.0: what optimisers add to published policies. Typed
+// function references are not among them: wazero 1.12 takes constants of any
+// function type for references to its first function, which its own compiled
+// code then trusts.
 const coreFeatures = api.CoreFeaturesV2 |
 	experimental.CoreFeaturesTailCall |
-	experimental.CoreFeaturesExtendedConst |
-	experimental.CoreFeaturesTypedFunctionReferences
+	experimental.CoreFeaturesExtendedConst
+
+// Version names this engine in the keys of compiled code: code that another
+// version made is not used.
+const Version = "wasm-admission/1 wazero/1.12.0"
 
 // Options configures an [Engine]. The zero value is usable: default limits, code
 // compiled in memory, no logs.
@@ -44,10 +54,20 @@ type Options struct {
 	Limits Limits
 	// CacheDirectory is where compiled code is kept across restarts, an
 	// absolute path. It is made with mode 0700 if it does not exist. A
-	// directory that belongs to somebody else, that others may write, or that
+	// directory that belongs to somebody else, that others may use, or that
 	// cannot be used otherwise is not used: code is then compiled in memory,
 	// and the log says why. Empty means in memory.
 	CacheDirectory string
+	// Interpreter makes the engine interpret code instead of compiling it to
+	// machine code, which is many times slower. Where the system has no
+	// compiler, or does not allow code that a process made itself, this is what
+	// happens anyway, and the log says so.
+	Interpreter bool
+	// RequireCompiler makes [New] fail where code would have to be interpreted.
+	RequireCompiler bool
+	// Reset is how linear memories are brought back to their snapshot. The
+	// default is the fastest way that the system allows; the log says which.
+	Reset memory.Strategy
 	// Logger gets what the engine does; nil discards it.
 	Logger *slog.Logger
 }
@@ -55,9 +75,12 @@ type Options struct {
 // Engine compiles modules and makes instances of them. Make one with [New] and
 // end it with [Engine.Close].
 type Engine struct {
-	limits Limits
-	logger *slog.Logger
-	cache  wazero.CompilationCache
+	limits      Limits
+	logger      *slog.Logger
+	interpreter bool
+	strategy    memory.Strategy
+	budget      *memory.Budget
+	cache       *codecache.Cache // nil: compile in memory
 
 	mu      sync.Mutex
 	modules map[moduleKey]*Module
@@ -71,22 +94,117 @@ type moduleKey struct {
 	abi    *ABI
 }
 
-// New returns an engine. It fails only when the limits make no sense.
+// New returns an engine. It fails only when the limits make no sense or the
+// system does not allow the way to reset that is asked for.
 func New(o Options) (*Engine, error) {
-	limits := o.Limits.withDefaults()
-	if err := limits.validate(); err != nil {
+	e := &Engine{
+		limits:      o.Limits.withDefaults(),
+		logger:      o.Logger,
+		interpreter: o.Interpreter,
+		modules:     map[moduleKey]*Module{},
+	}
+	if e.logger == nil {
+		e.logger = slog.New(slog.DiscardHandler)
+	}
+	if err := e.limits.validate(); err != nil {
 		return nil, err
 	}
-	logger := o.Logger
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
+	e.budget = memory.NewBudget(uint64(e.limits.PoolBytes))
+	var err error
+	if e.strategy, err = chooseStrategy(o.Reset); err != nil {
+		return nil, err
 	}
-	return &Engine{
-		limits:  limits,
-		logger:  logger,
-		cache:   openCache(o.CacheDirectory, logger),
-		modules: map[moduleKey]*Module{},
-	}, nil
+	if err := e.chooseCompiler(o); err != nil {
+		return nil, err
+	}
+	e.cache = openCache(o.CacheDirectory, e.logger)
+	e.logger.Info("Engine is ready", "reset", e.strategy, "interpreter", e.interpreter, "codeKept", e.cache != nil)
+	return e, nil
+}
+
+// chooseCompiler falls back to the interpreter where code cannot be compiled.
+func (e *Engine) chooseCompiler(o Options) error {
+	if e.interpreter {
+		return nil
+	}
+	err := probeCompiler()
+	switch {
+	case err == nil:
+		return nil
+	case o.RequireCompiler:
+		return fmt.Errorf("WebAssembly cannot be compiled on this system: %w", err)
+	}
+	e.interpreter = true
+	e.logger.Warn("WebAssembly cannot be compiled on this system: it is interpreted, which is many times slower", "err", err)
+	return nil
+}
+
+// chooseStrategy returns the way to reset that is wanted, or the best one.
+func chooseStrategy(wanted memory.Strategy) (memory.Strategy, error) {
+	for _, support := range memory.Probe() {
+		switch {
+		case wanted == memory.Auto && support.Err == nil, wanted == support.Strategy && support.Err == nil:
+			return support.Strategy, nil
+		case wanted == support.Strategy:
+			return "", fmt.Errorf("resetting memory by %s: %w", wanted, support.Err)
+		}
+	}
+	return "", fmt.Errorf("there is no way to reset memory that is called %q", wanted)
+}
+
+// openCache opens the directory for compiled code. A policy must be enforced
+// whether or not a disk is full.
+func openCache(directory string, logger *slog.Logger) *codecache.Cache {
+	if directory == "" {
+		return nil
+	}
+	cache, err := codecache.Open(directory, codecache.Options{Logger: logger})
+	if err != nil {
+		logger.Warn("Compiling in memory: the directory for compiled code cannot be used", "directory", directory, "err", err)
+		return nil
+	}
+	return cache
+}
+
+// withCache has a module compiled with a cache: one that holds its code from an
+// earlier start, if there is one, and that keeps it for the next. Whatever goes
+// wrong with the disk, the module is compiled in memory instead: so compile may
+// be called twice.
+func (e *Engine) withCache(ctx context.Context, module []byte, compile func(wazero.CompilationCache) error) error {
+	if e.cache != nil && !e.interpreter {
+		err := e.withEntry(ctx, module, compile)
+		if err == nil {
+			return nil
+		}
+		e.logger.Warn("Compiling in memory, as compiling with kept code failed", "err", err)
+	}
+	return compile(wazero.NewCompilationCache())
+}
+
+func (e *Engine) withEntry(ctx context.Context, module []byte, compile func(wazero.CompilationCache) error) error {
+	entry, err := e.cache.Entry(ctx, codecache.KeyOf(module, Version, runtime.GOOS, runtime.GOARCH))
+	if err != nil {
+		return err
+	}
+	defer entry.Close()
+	cache, err := wazero.NewCompilationCacheWithDir(entry.Directory())
+	if err != nil {
+		return err
+	}
+	if err := compile(cache); err != nil {
+		return errors.Join(err, entry.Discard())
+	}
+	if err := entry.Commit(); err != nil {
+		e.logger.Warn("Compiled code is not kept", "err", err)
+	}
+	return nil
+}
+
+func (e *Engine) runtimeConfig() wazero.RuntimeConfig {
+	if e.interpreter {
+		return wazero.NewRuntimeConfigInterpreter()
+	}
+	return wazero.NewRuntimeConfigCompiler()
 }
 
 // Digest returns the SHA-256 of a module's binary as errors, logs and
@@ -115,18 +233,18 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	}
 	m, found := e.modules[key]
 	if !found {
-		m = &Module{engine: e, key: key, digest: digest, abi: abi, limits: e.limits, compiled: make(chan struct{})}
+		m = &Module{engine: e, key: key, digest: digest, abi: abi, limits: e.limits, ready: make(chan struct{})}
 		e.modules[key] = m
 	}
 	m.references++
 	e.mu.Unlock()
 
 	if !found {
-		m.err = m.compile(ctx, wasm)
-		close(m.compiled)
+		m.err = m.load(ctx, wasm)
+		close(m.ready)
 	}
 	select {
-	case <-m.compiled:
+	case <-m.ready:
 	case <-ctx.Done():
 		e.release(m)
 		return nil, ctx.Err()
@@ -148,7 +266,7 @@ func (e *Engine) release(m *Module) {
 	}
 	e.mu.Unlock()
 	if last {
-		<-m.compiled
+		<-m.ready
 		m.free()
 	}
 }
@@ -165,5 +283,8 @@ func (e *Engine) Close() error {
 	for _, m := range e.modules {
 		m.free()
 	}
-	return e.cache.Close(context.Background())
+	if e.cache == nil {
+		return nil
+	}
+	return e.cache.Close()
 }

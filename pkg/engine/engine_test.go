@@ -20,7 +20,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -51,15 +50,9 @@ var testABI = &engine.ABI{
 			Call: func(i *engine.Instance, _ []uint64) { i.Abort(errRefused) },
 		},
 	},
-	Output: func(i *engine.Instance, fd int) io.Writer {
-		state, ok := i.State().(*recording)
-		switch {
-		case !ok:
-			return nil
-		case fd == 1:
-			return &state.stdout
-		default:
-			return &state.stderr
+	Output: func(i *engine.Instance, fd int, p []byte) {
+		if state, ok := i.State().(*recording); ok {
+			[]*bytes.Buffer{&state.stdout, &state.stderr}[fd-1].Write(p)
 		}
 	},
 }
@@ -88,7 +81,7 @@ func load(t testing.TB, o engine.Options, name string) *engine.Module {
 }
 
 func TestCallsEndAsTheyShould(t *testing.T) {
-	const tenMilliseconds = 10 * time.Millisecond
+	const soon = 10 * time.Millisecond
 	for _, test := range []struct {
 		function string
 		params   []uint64
@@ -107,7 +100,7 @@ func TestCallsEndAsTheyShould(t *testing.T) {
 		{function: "recurse", timeout: time.Minute, cause: engine.CauseStack, err: "call of recurse: wasm trap: stack overflow"},
 		{function: "exit", cause: engine.CauseExit, err: "call of exit: guest exited with status 3"},
 		{function: "refused", cause: engine.CauseAbort, err: "call of refused: the host refuses"},
-		{function: "spin", timeout: tenMilliseconds, cause: engine.CauseDeadline, err: "call of spin: guest code interrupted, execution deadline exceeded: context deadline exceeded"},
+		{function: "spin", timeout: soon, cause: engine.CauseDeadline, err: "call of spin: guest code interrupted, execution deadline exceeded: context deadline exceeded"},
 		{function: "missing", cause: engine.CauseInvalid, err: "call of missing: module does not export the function"},
 		{function: "sum", params: []uint64{1}, cause: engine.CauseInvalid, err: "call of sum: function has 2 parameters and 1 results, the host calls it with 1 and at most 1"},
 	} {
@@ -163,11 +156,11 @@ func TestModulesThatCannotBeLoaded(t *testing.T) {
 		cause engine.Cause
 		err   string
 	}{
-		{"nothing", nil, engine.CauseInvalid, "invalid magic number"},
-		{"no wasm", []byte("#!/bin/sh"), engine.CauseInvalid, "invalid magic number"},
+		{"nothing", nil, engine.CauseInvalid, "0 bytes, expected the 8 bytes of the magic number and the version"},
+		{"no wasm", []byte("#!/bin/sh"), engine.CauseInvalid, "magic number 23212f62, expected 0061736d"},
 		{"truncated", binary(t, "guest")[:100], engine.CauseInvalid, "section"},
 		{"too large", make([]byte, 2<<10), engine.CauseLimit, "limit exceeded: 2048 bytes of module, at most 1024 are allowed"},
-		{"too much memory", binary(t, "big-memory"), engine.CauseLimit, "(the limit on memory is 655360 bytes)"},
+		{"too much memory", binary(t, "big-memory"), engine.CauseLimit, "limit exceeded: 6553600 bytes of linear memory at the start, at most 655360 are allowed"},
 		{"unknown import", binary(t, "unknown-import"), engine.CauseInvalid, "module imports function env.mystery, which the host does not provide to test guests"},
 		{"wrong import", binary(t, "wrong-import"), engine.CauseInvalid, "module imports function host.add with another type than it has"},
 	} {
@@ -184,7 +177,7 @@ func TestModulesThatCannotBeLoaded(t *testing.T) {
 	})
 }
 
-func TestInstancesThatCannotBeStarted(t *testing.T) {
+func TestModulesThatCannotBeStarted(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		cause engine.Cause
@@ -195,7 +188,8 @@ func TestInstancesThatCannotBeStarted(t *testing.T) {
 		{"start-spins", engine.CauseDeadline, ": start of _start: guest code interrupted, execution deadline exceeded"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := load(t, engine.Options{}, test.name).Acquire(t.Context(), engine.Evaluation{Timeout: 10 * time.Millisecond})
+			e := newEngine(t, engine.Options{Limits: engine.Limits{Timeout: 10 * time.Millisecond}})
+			_, err := e.Load(t.Context(), binary(t, test.name), testABI)
 			require.ErrorContains(t, err, test.err)
 			require.Equal(t, test.cause, engine.CauseOf(err))
 		})

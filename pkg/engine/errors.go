@@ -43,6 +43,8 @@ type Cause string
 const (
 	CauseInvalid     Cause = "invalid_module"      // not a module that this engine runs
 	CauseLimit       Cause = "limit"               // a limit was exceeded; the error names limit and value
+	CauseFuel        Cause = "fuel"                // the evaluation's fuel was burnt
+	CauseShed        Cause = "shed"                // too many evaluations wait for an instance
 	CauseDeadline    Cause = "deadline"            // the evaluation's time was up
 	CauseCanceled    Cause = "canceled"            // the caller gave up
 	CauseStack       Cause = "stack_overflow"      // calls nested too deeply
@@ -104,11 +106,15 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("limit exceeded: %d %s, at most %d are allowed", e.Value, e.Limit, e.Max)
 }
 
-// abort carries an error of a host function through the runtime's stack.
-type abort struct{ err error }
+// stop ends an evaluation from within a host function: it travels through the
+// runtime's stack as a panic and comes out as an error.
+type stop struct {
+	cause Cause
+	err   error
+}
 
-func (a *abort) Error() string { return a.err.Error() }
-func (a *abort) Unwrap() error { return a.err }
+func (s *stop) Error() string { return s.err.Error() }
+func (s *stop) Unwrap() error { return s.err }
 
 // The runtime keeps its errors for traps in an internal package; their texts
 // are those of the specification's test suite and do not change.
@@ -128,27 +134,15 @@ var trapCauses = []struct {
 
 // classify finds the cause of an error that a call into the runtime returned,
 // and an error that says it in one line: the runtime appends a backtrace.
-func classify(ctx context.Context, err error) (Cause, error) {
+func classify(err error) (Cause, error) {
+	if s := (*stop)(nil); errors.As(err, &s) {
+		return s.cause, s.err
+	}
 	if l := (*LimitError)(nil); errors.As(err, &l) {
 		return CauseLimit, l
 	}
-	if a := (*abort)(nil); errors.As(err, &a) {
-		return CauseAbort, a.err
-	}
 	if exit := (*sys.ExitError)(nil); errors.As(err, &exit) {
-		switch exit.ExitCode() {
-		case sys.ExitCodeDeadlineExceeded:
-			return CauseDeadline, errDeadline
-		case sys.ExitCodeContextCanceled:
-			return CauseCanceled, context.Canceled
-		}
 		return CauseExit, fmt.Errorf("guest exited with status %d", exit.ExitCode())
-	}
-	switch ctx.Err() {
-	case context.DeadlineExceeded:
-		return CauseDeadline, errDeadline
-	case context.Canceled:
-		return CauseCanceled, context.Canceled
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	for _, trap := range trapCauses {

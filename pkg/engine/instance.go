@@ -18,15 +18,14 @@ package engine
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 )
 
 // Evaluation says what an instance is acquired for.
@@ -39,94 +38,87 @@ type Evaluation struct {
 	Timeout time.Duration
 }
 
-// Instance is a module's instance in the hands of one evaluation. It belongs to
-// the goroutine that acquired it.
+// Usage is what an evaluation used.
+type Usage struct {
+	// Fuel is what the guest burnt.
+	Fuel int64
+	// MemoryBytes is the size of the linear memory at the end: memory never
+	// shrinks while a guest runs.
+	MemoryBytes int64
+}
+
+// Instance is an instance of a module in the hands of one evaluation. It
+// belongs to the goroutine that acquired it.
 type Instance struct {
-	module *Module
-	state  any
-	ctx    context.Context
-	cancel context.CancelFunc
-	guest  api.Module
-	stack  [4]uint64
+	module    *Module
+	guest     api.Module
+	memory    *memory.Range // nil if the module has none
+	globals   []api.MutableGlobal
+	functions map[string]api.Function
+	world     *world
+	meter     meter
+	// ctx is what the runtime gets as context: the evaluation's, and the
+	// instance as a value in it.
+	ctx   instanceContext
+	stack [4]uint64
+
+	state any
+	// waiting is the evaluation's context with its deadline, made when a host
+	// function asks for it.
+	waiting       context.Context
+	cancelWaiting context.CancelFunc
+	// external is whether the guest called an external host function.
+	external bool
+	// failed is whether the evaluation has ended with an error, and spoilt
+	// whether no reset can make up for it.
+	failed, spoilt bool
+	resets         int
+}
+
+// instanceContext is a context that knows an instance. It is made once for each
+// instance and not for each call.
+type instanceContext struct {
+	context.Context
+	instance *Instance
 }
 
 type instanceKey struct{}
+
+func (c *instanceContext) Value(key any) any {
+	if key == (instanceKey{}) {
+		return c.instance
+	}
+	return c.Context.Value(key)
+}
 
 func instanceFrom(ctx context.Context) *Instance {
 	return ctx.Value(instanceKey{}).(*Instance)
 }
 
-// Acquire makes an instance ready for one evaluation: fresh, with its start
-// functions run. The evaluation's time starts now, and ends with ctx at the
-// latest. The caller releases the instance when the evaluation is over.
-func (m *Module) Acquire(ctx context.Context, evaluation Evaluation) (*Instance, error) {
-	timeout := evaluation.Timeout
-	if timeout == 0 {
-		timeout = m.limits.Timeout
-	}
-	i := &Instance{module: m, state: evaluation.State}
-	i.ctx, i.cancel = context.WithTimeout(context.WithValue(ctx, instanceKey{}, i), timeout)
-	if err := i.start(); err != nil {
-		i.Release()
-		return nil, err
-	}
-	return i, nil
+// begin makes the instance serve an evaluation.
+func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
+	i.state, i.external, i.failed, i.world.asked = state, false, false, false
+	i.ctx.Context = ctx
+	i.meter.begin(ctx, i.module.limits.Fuel, deadline)
 }
 
-func (i *Instance) start() (err error) {
-	defer i.recoverPanic(PhaseStart, "", &err)
-	if err := i.ctx.Err(); err != nil {
-		return i.failure(PhaseStart, "", err)
+// end forgets everything of an evaluation but what is in the guest.
+func (i *Instance) end() {
+	if i.cancelWaiting != nil {
+		i.cancelWaiting()
 	}
-	config := wazero.NewModuleConfig().
-		WithName("").
-		WithStartFunctions().
-		WithRandSource(rand.Reader).
-		WithSysWalltime().
-		WithSysNanotime().
-		WithNanosleep(i.sleep)
-	if output := i.module.abi.Output; output != nil {
-		config = config.WithStdout(orDiscard(output(i, 1))).WithStderr(orDiscard(output(i, 2)))
-	}
-	i.guest, err = i.module.runtime.InstantiateModule(i.ctx, i.module.code, config)
-	if err != nil {
-		return i.failure(PhaseStart, "", err)
-	}
-	for _, name := range i.module.abi.StartFunctions {
-		f := i.guest.ExportedFunction(name)
-		if f == nil {
-			continue
-		}
-		if _, err := f.Call(i.ctx); err != nil && !isExitZero(err) {
-			return i.failure(PhaseStart, name, err)
-		}
-	}
-	return nil
-}
-
-func orDiscard(w io.Writer) io.Writer {
-	if w == nil {
-		return io.Discard
-	}
-	return w
-}
-
-// sleep is what a guest sleeps by: no longer than its evaluation lasts.
-func (i *Instance) sleep(nanoseconds int64) {
-	timer := time.NewTimer(time.Duration(nanoseconds))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-i.ctx.Done():
-	}
+	i.waiting, i.cancelWaiting = nil, nil
+	i.state, i.ctx.Context = nil, context.Background()
 }
 
 // Call calls an export and returns its result, or zero if it has none. A
 // parameter or result of type i32 is the lower half of the value. After an
 // error the instance is good for nothing but Release.
-func (i *Instance) Call(function string, params ...uint64) (result uint64, err error) {
-	defer i.recoverPanic(PhaseCall, function, &err)
-	f := i.guest.ExportedFunction(function)
+func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
+	if i.failed {
+		return 0, i.misuse(function, errors.New("the evaluation has ended with an error before"))
+	}
+	f := i.function(function)
 	if f == nil {
 		return 0, i.misuse(function, errors.New("module does not export the function"))
 	}
@@ -135,8 +127,11 @@ func (i *Instance) Call(function string, params ...uint64) (result uint64, err e
 		return 0, i.misuse(function, fmt.Errorf("function has %d parameters and %d results, the host calls it with %d and at most 1",
 			want, len(definition.ResultTypes()), len(params)))
 	}
+	if s := i.meter.check(); s != nil {
+		return 0, i.failure(PhaseCall, function, s)
+	}
 	copy(i.stack[:], params)
-	if err := f.CallWithStack(i.ctx, i.stack[:]); err != nil {
+	if err := i.run(f); err != nil {
 		return 0, i.failure(PhaseCall, function, err)
 	}
 	if len(definition.ResultTypes()) == 0 {
@@ -145,12 +140,40 @@ func (i *Instance) Call(function string, params ...uint64) (result uint64, err e
 	return i.stack[0], nil
 }
 
+func (i *Instance) function(name string) api.Function {
+	f, known := i.functions[name]
+	if !known {
+		// Made once: it has a stack of its own.
+		if f = i.guest.ExportedFunction(name); f != nil {
+			i.functions[name] = f
+		}
+	}
+	return f
+}
+
+// run calls into the guest. The runtime turns panics into errors itself; what it
+// does not catch must not reach the caller either.
+func (i *Instance) run(f api.Function) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			i.spoilt = true
+			err = fmt.Errorf("runtime panicked: %v", r)
+		}
+	}()
+	return f.CallWithStack(&i.ctx, i.stack[:])
+}
+
 // State returns what the evaluation was given for the ABI's host functions.
 func (i *Instance) State() any { return i.state }
 
-// Context returns the evaluation's context: host functions that wait do so
-// within it.
-func (i *Instance) Context() context.Context { return i.ctx }
+// Context returns the evaluation's context, which ends at its deadline: host
+// functions that wait do so within it.
+func (i *Instance) Context() context.Context {
+	if i.waiting == nil {
+		i.waiting, i.cancelWaiting = context.WithDeadline(i.ctx.Context, i.meter.deadline)
+	}
+	return i.waiting
+}
 
 // Read returns length bytes of linear memory at offset, and whether they lie
 // within it. The slice is valid until the guest runs again, and its content is
@@ -172,21 +195,40 @@ func (i *Instance) Write(offset uint32, p []byte) bool {
 
 // Abort ends the evaluation from within a host function: the guest does not run
 // on, and the call returns an [*Error] that wraps err. It does not return.
-func (i *Instance) Abort(err error) { panic(&abort{err: err}) }
-
-// Release ends the evaluation. The instance must not be used afterwards.
-func (i *Instance) Release() {
-	if i.guest != nil {
-		// Its context may be over, and closing must not depend on it.
-		if err := i.guest.Close(context.WithoutCancel(i.ctx)); err != nil {
-			i.module.engine.logger.Warn("Closing an instance failed", "digest", i.module.digest, "err", err)
-		}
+func (i *Instance) Abort(err error) {
+	cause := CauseAbort
+	if errors.As(err, new(*LimitError)) {
+		cause = CauseLimit
 	}
-	i.cancel()
+	panic(&stop{cause, err})
 }
 
+// Usage returns what the evaluation has used so far.
+func (i *Instance) Usage() Usage {
+	usage := Usage{Fuel: i.meter.used()}
+	if i.memory != nil {
+		usage.MemoryBytes = int64(i.memory.Usage().Size)
+	}
+	return usage
+}
+
+// Release ends the evaluation. The instance must not be used afterwards.
+func (i *Instance) Release() { i.module.put(i) }
+
+// failure makes an error of what the runtime said.
 func (i *Instance) failure(phase Phase, function string, err error) *Error {
-	cause, err := classify(i.ctx, err)
+	i.failed = true
+	cause, err := classify(err)
+	if i.memory != nil && (cause == CauseUnreachable || cause == CauseMemory) {
+		// The guest cannot say that it gave up because it got no memory.
+		if refused := i.memory.Refused(); refused != nil {
+			cause, err = CauseLimit, fmt.Errorf("%w (%w)", err, refused)
+		}
+	}
+	if cause == CauseStack {
+		// The runtime would keep the stack, which has grown to its limit.
+		i.spoilt = true
+	}
 	return &Error{Digest: i.module.digest, Phase: phase, Function: function, Cause: cause, Err: err}
 }
 
@@ -195,15 +237,21 @@ func (i *Instance) misuse(function string, err error) *Error {
 	return &Error{Digest: i.module.digest, Phase: PhaseCall, Function: function, Cause: CauseInvalid, Err: err}
 }
 
-// recoverPanic is the last line of defence: the runtime turns panics of host
-// functions into errors itself.
-func (i *Instance) recoverPanic(phase Phase, function string, err *error) {
-	if r := recover(); r != nil {
-		*err = &Error{Digest: i.module.digest, Phase: phase, Function: function, Cause: CauseOther, Err: fmt.Errorf("runtime panicked: %v", r)}
+// sleep is what a guest sleeps by: no longer than its evaluation lasts.
+func (i *Instance) sleep(nanoseconds int64) {
+	timer := time.NewTimer(time.Duration(nanoseconds))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-i.Context().Done():
+		if s := i.meter.check(); s != nil {
+			panic(s)
+		}
 	}
 }
 
-// procExit ends the running export without closing the instance.
+// procExit ends the running export without closing the instance, which the
+// library's own does.
 func procExit(_ *Instance, stack []uint64) {
 	panic(sys.NewExitError(uint32(stack[0])))
 }

@@ -17,16 +17,21 @@ limitations under the License.
 package engine
 
 import (
+	"cmp"
 	"fmt"
+	"runtime"
 	"time"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
 // PageSize is the size of a page of linear memory in bytes (WebAssembly core
 // specification 2.0, 4.2.8).
-const PageSize = 64 << 10
+const PageSize = memory.PageSize
 
-// Limits bounds what one module and one evaluation may use. A zero field takes
-// the value of [DefaultLimits].
+// Limits bounds what one module and one evaluation may use, and what all of them
+// may use together. A zero field takes the value of [DefaultLimits].
 type Limits struct {
 	// ModuleBytes is the largest size of a module's binary in bytes.
 	ModuleBytes int64
@@ -35,47 +40,67 @@ type Limits struct {
 	// told so by memory.grow, as the specification has it; a module that
 	// declares more as its minimum is not loaded.
 	MemoryBytes int64
+	// TableEntries is the largest size of each of a module's tables.
+	TableEntries uint32
+	// Fuel is what an evaluation may burn, about one unit for each instruction.
+	// It is a budget and no clock: the same module with the same request burns
+	// the same on every machine.
+	Fuel int64
 	// Timeout is the wall-clock time that an evaluation may take, from Acquire
 	// to the end of its last call. The context given to Acquire may end it
 	// earlier.
 	Timeout time.Duration
+	// Instances is how many instances of one module may be in use at the same
+	// time. More evaluations wait for one, in the order in which they came and
+	// within their own time.
+	Instances int
+	// Waiters is how many evaluations may wait for an instance of one module.
+	// Further ones fail at once.
+	Waiters int
+	// PoolBytes is what the linear memories and images of all modules may take
+	// together, in bytes.
+	PoolBytes int64
 }
 
 // DefaultLimits are the limits of an engine that was not told otherwise.
 var DefaultLimits = Limits{
-	ModuleBytes: 128 << 20,
-	MemoryBytes: 128 << 20,
-	Timeout:     2 * time.Second,
+	ModuleBytes:  128 << 20,
+	MemoryBytes:  128 << 20,
+	TableEntries: 1 << 20,
+	Fuel:         20_000_000_000,
+	Timeout:      2 * time.Second,
+	Instances:    max(4, 2*runtime.GOMAXPROCS(0)),
+	Waiters:      1000,
+	PoolBytes:    2 << 30,
 }
 
-// maxMemoryBytes is what 32-bit linear memory can address.
-const maxMemoryBytes = 1 << 32
-
 func (l Limits) withDefaults() Limits {
-	if l.ModuleBytes == 0 {
-		l.ModuleBytes = DefaultLimits.ModuleBytes
+	return Limits{
+		ModuleBytes:  cmp.Or(l.ModuleBytes, DefaultLimits.ModuleBytes),
+		MemoryBytes:  cmp.Or(l.MemoryBytes, DefaultLimits.MemoryBytes) / PageSize * PageSize,
+		TableEntries: cmp.Or(l.TableEntries, DefaultLimits.TableEntries),
+		Fuel:         cmp.Or(l.Fuel, DefaultLimits.Fuel),
+		Timeout:      cmp.Or(l.Timeout, DefaultLimits.Timeout),
+		Instances:    cmp.Or(l.Instances, DefaultLimits.Instances),
+		Waiters:      cmp.Or(l.Waiters, DefaultLimits.Waiters),
+		PoolBytes:    cmp.Or(l.PoolBytes, DefaultLimits.PoolBytes),
 	}
-	if l.MemoryBytes == 0 {
-		l.MemoryBytes = DefaultLimits.MemoryBytes
-	}
-	if l.Timeout == 0 {
-		l.Timeout = DefaultLimits.Timeout
-	}
-	return l
 }
 
 func (l Limits) validate() error {
 	switch {
 	case l.ModuleBytes < 0:
 		return fmt.Errorf("limit on the module's size is %d bytes: must be positive", l.ModuleBytes)
-	case l.MemoryBytes < PageSize || l.MemoryBytes > maxMemoryBytes:
-		return fmt.Errorf("limit on linear memory is %d bytes: must be between one page (%d) and %d", l.MemoryBytes, PageSize, int64(maxMemoryBytes))
+	case l.MemoryBytes < PageSize || l.MemoryBytes > memory.MaxLimit:
+		return fmt.Errorf("limit on linear memory is %d bytes: must be between one page (%d) and %d", l.MemoryBytes, PageSize, int64(memory.MaxLimit))
+	case l.TableEntries > wasm.MaxTableSize:
+		return fmt.Errorf("limit on tables is %d entries: must be at most %d", l.TableEntries, wasm.MaxTableSize)
+	case l.Fuel < 0:
+		return fmt.Errorf("limit on fuel is %d: must be positive", l.Fuel)
 	case l.Timeout < 0:
 		return fmt.Errorf("limit on an evaluation's time is %v: must be positive", l.Timeout)
+	case l.Instances < 0 || l.Waiters < 0 || l.PoolBytes < 0:
+		return fmt.Errorf("limits on instances (%d), waiters (%d) and bytes in pools (%d) must be positive", l.Instances, l.Waiters, l.PoolBytes)
 	}
 	return nil
-}
-
-func (l Limits) memoryPages() uint32 {
-	return uint32(l.MemoryBytes / PageSize)
 }

@@ -21,16 +21,33 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
-// Module is compiled code that instances are made of. It is safe for concurrent
+// What the rewrite adds to a module lies under these names, which no guest may
+// use itself.
+const (
+	tickModule   = "wasm-admission"
+	tickName     = "tick"
+	exportPrefix = "wasm-admission."
+)
+
+// Module is compiled code with a pool of instances. It is safe for concurrent
 // use.
+//
+// Instances are kept and reset: after an evaluation, an instance's linear memory
+// and globals are brought back to a snapshot that was taken when the module was
+// loaded. A module that can change what cannot be brought back, its tables, gets
+// a new instance for each evaluation.
 type Module struct {
 	engine *Engine
 	key    moduleKey
@@ -41,23 +58,78 @@ type Module struct {
 	// references is guarded by the engine's mutex.
 	references int
 
-	// compiled is closed once the fields below are set.
-	compiled chan struct{}
-	err      error
-	runtime  wazero.Runtime
-	code     wazero.CompiledModule
+	// ready is closed once the fields below are set.
+	ready     chan struct{}
+	err       error
+	rewritten *rewrite.Result
+	runtime   wazero.Runtime
+	cache     wazero.CompilationCache
+	code      wazero.CompiledModule
+	dataImage *memory.Image // what the data segments hold, nil if they were left in the module
+	snapshot  *snapshot     // nil if instances cannot be reset
+	pool      *pool.Pool[*Instance]
 }
 
 // Digest returns the SHA-256 of the module's binary as [Digest] does.
 func (m *Module) Digest() string { return m.digest }
 
+// FreshInstances says why every evaluation gets a new instance, a reason each.
+// Empty means that instances are reset and used again.
+func (m *Module) FreshInstances() []string { return m.rewritten.NeedsFreshInstance }
+
 // Close gives the module back. The caller must have released all instances that
 // it acquired through this reference.
 func (m *Module) Close() { m.engine.release(m) }
 
-// compile fills in the module. Every module has a runtime of its own, so that
-// no guest shares anything with another but the host functions' code.
-func (m *Module) compile(ctx context.Context, wasm []byte) (err error) {
+// Acquire returns an instance for one evaluation, in the state that every
+// evaluation of this module starts from. The evaluation's time starts now: it
+// includes waiting for an instance. It ends with ctx at the latest. The caller
+// releases the instance when the evaluation is over.
+func (m *Module) Acquire(ctx context.Context, evaluation Evaluation) (*Instance, error) {
+	timeout := evaluation.Timeout
+	if timeout == 0 {
+		timeout = m.limits.Timeout
+	}
+	deadline := time.Now().Add(timeout)
+	i, err := m.get(ctx, deadline)
+	if err != nil {
+		return nil, m.fail(PhaseStart, causeOf(err), err)
+	}
+	i.begin(ctx, evaluation.State, deadline)
+	return i, nil
+}
+
+// get takes an instance from the pool, and waits for one if there is none.
+func (m *Module) get(ctx context.Context, deadline time.Time) (*Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if i, ok := m.pool.TryGet(); ok {
+		return i, nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	return m.pool.Get(ctx)
+}
+
+// put takes back an instance after an evaluation.
+func (m *Module) put(i *Instance) {
+	i.end()
+	if i.spoilt || m.snapshot == nil {
+		m.pool.Drop(i)
+		return
+	}
+	if err := i.reset(); err != nil {
+		m.engine.logger.Warn("Resetting an instance failed: it is not used again", "digest", m.digest, "err", err)
+		m.pool.Drop(i)
+		return
+	}
+	m.pool.Put(i)
+}
+
+// load fills in the module. Every module has a runtime of its own, so that no
+// guest shares anything with another but the host functions' code.
+func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	start := time.Now()
 	defer func() {
 		// The compiler digests bytes that nobody vouches for.
@@ -65,27 +137,88 @@ func (m *Module) compile(ctx context.Context, wasm []byte) (err error) {
 			err = m.fail(PhaseLoad, CauseInvalid, fmt.Errorf("compiler panicked: %v", r))
 		}
 	}()
-
-	config := wazero.NewRuntimeConfig().
-		WithCoreFeatures(coreFeatures).
-		WithMemoryLimitPages(m.limits.memoryPages()).
-		WithCompilationCache(m.engine.cache).
-		WithCloseOnContextDone(true)
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	m.code, err = m.runtime.CompileModule(ctx, wasm)
-	if err != nil {
-		cause := CauseInvalid
-		if strings.Contains(err.Error(), "over limit of") {
-			cause = CauseLimit
-			err = fmt.Errorf("linear memory: %w (the limit on memory is %d bytes)", err, m.limits.MemoryBytes)
-		}
-		return m.fail(PhaseLoad, cause, err)
+	if err := m.rewrite(binary); err != nil {
+		return m.fail(PhaseLoad, CauseInvalid, err)
+	}
+	rewriting := time.Since(start)
+	if err := m.compile(ctx); err != nil {
+		return m.fail(PhaseLoad, CauseInvalid, err)
 	}
 	if err := m.link(ctx); err != nil {
 		return m.fail(PhaseLoad, CauseInvalid, err)
 	}
-	m.engine.logger.Info("Compiled module", "digest", m.digest, "bytes", len(wasm), "duration", time.Since(start))
+	compiling := time.Since(start) - rewriting
+	if err := m.prepare(ctx); err != nil {
+		return err
+	}
+	m.engine.logger.Info("Loaded module", "digest", m.digest, "bytes", len(binary), "rewriting", rewriting, "compiling", compiling,
+		"preparing", time.Since(start)-rewriting-compiling, "freshInstances", m.rewritten.NeedsFreshInstance)
 	return nil
+}
+
+// rewrite meters the module and takes its initial memory out of it.
+func (m *Module) rewrite(binary []byte) (err error) {
+	m.rewritten, err = rewrite.Module(binary, rewrite.Options{
+		TickModule:   tickModule,
+		TickName:     tickName,
+		ExportPrefix: exportPrefix,
+		// The declared maximum is raised to what can be declared, at least a page
+		// more than there can be: the instance's memory enforces the limit, and
+		// needs that page to shrink (see [memory.Range.Bind]).
+		MemoryMaxPages:  wasm.MaxMemoryPages,
+		TableMaxEntries: m.limits.TableEntries,
+		ExtractData:     true,
+		ExportStart:     true,
+	})
+	if err != nil {
+		return err
+	}
+	// Code can grow when it is metered, most where it was written for that.
+	if size, most := int64(len(m.rewritten.Module)), 2*m.limits.ModuleBytes; size > most {
+		return &LimitError{Limit: "bytes of metered module", Value: size, Max: most}
+	}
+	described := m.rewritten.Memory
+	if described.Imported {
+		return fmt.Errorf("module imports memory %s.%s, which the host does not provide to %s guests", described.ImportModule, described.ImportName, m.abi.Name)
+	}
+	size := int64(described.MinPages) * PageSize
+	if size > m.limits.MemoryBytes {
+		return &LimitError{Limit: "bytes of linear memory at the start", Value: size, Max: m.limits.MemoryBytes}
+	}
+	if len(m.rewritten.Image) == 0 {
+		return nil
+	}
+	var segments []memory.Segment
+	for _, s := range m.rewritten.Image {
+		segments = append(segments, memory.Segment{Offset: uint64(s.Offset), Data: s.Bytes})
+	}
+	m.dataImage, err = memory.NewImage(uint64(size), m.engine.budget, segments...)
+	return err
+}
+
+// memoryLimit is how large an instance's linear memory may become.
+func (m *Module) memoryLimit() int64 {
+	if described := m.rewritten.Memory; described.HasMax {
+		return min(m.limits.MemoryBytes, int64(described.OriginalMax)*PageSize)
+	}
+	return m.limits.MemoryBytes
+}
+
+// compile turns the rewritten module into machine code.
+func (m *Module) compile(ctx context.Context) error {
+	config := m.engine.runtimeConfig().
+		WithCoreFeatures(coreFeatures).
+		// The rewritten code is not what DWARF sections describe.
+		WithDebugInfoEnabled(false).
+		WithMemoryLimitPages(wasm.MaxMemoryPages)
+	return m.engine.withCache(ctx, m.rewritten.Module, func(cache wazero.CompilationCache) (err error) {
+		// A runtime keeps a module that it failed to store: each try has its own.
+		m.freeCode()
+		m.cache = cache
+		m.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCompilationCache(cache))
+		m.code, err = m.runtime.CompileModule(ctx, m.rewritten.Module)
+		return err
+	})
 }
 
 // link makes the host modules that the guest imports from, and checks that
@@ -105,10 +238,6 @@ func (m *Module) link(ctx context.Context) error {
 	if err := m.instantiateHostModules(ctx); err != nil {
 		return err
 	}
-	if memories := m.code.ImportedMemories(); len(memories) > 0 {
-		module, name, _ := memories[0].Import()
-		return fmt.Errorf("module imports memory %s.%s, which the host does not provide to %s guests", module, name, m.abi.Name)
-	}
 	for _, imported := range m.code.ImportedFunctions() {
 		if err := m.checkImport(imported); err != nil {
 			return err
@@ -120,11 +249,9 @@ func (m *Module) link(ctx context.Context) error {
 func (m *Module) instantiateHostModules(ctx context.Context) error {
 	wasi := m.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
-	// The library's proc_exit closes the module; a start function that exits
-	// with status zero must leave it usable.
 	export(wasi, HostFunction{Name: "proc_exit", Params: []ValueType{I32}, Call: procExit})
 	builders := map[string]wazero.HostModuleBuilder{wasi_snapshot_preview1.ModuleName: wasi}
-	for _, f := range m.abi.HostFunctions {
+	for _, f := range append([]HostFunction{{Module: tickModule, Name: tickName, Call: tick}}, m.abi.HostFunctions...) {
 		if builders[f.Module] == nil {
 			builders[f.Module] = m.runtime.NewHostModuleBuilder(f.Module)
 		}
@@ -140,9 +267,9 @@ func (m *Module) instantiateHostModules(ctx context.Context) error {
 
 func export(builder wazero.HostModuleBuilder, f HostFunction) {
 	builder.NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, guest api.Module, stack []uint64) {
+		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 			i := instanceFrom(ctx)
-			i.guest = guest // a start section runs before anybody else knows it
+			i.external = i.external || f.External
 			f.Call(i, stack)
 		}), f.Params, f.Results).
 		Export(f.Name)
@@ -150,12 +277,11 @@ func export(builder wazero.HostModuleBuilder, f HostFunction) {
 
 func (m *Module) checkImport(imported api.FunctionDefinition) error {
 	module, name, _ := imported.Import()
-	host := m.runtime.Module(module)
-	if host == nil {
-		return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", module, name, m.abi.Name)
+	var provided api.FunctionDefinition
+	if host := m.runtime.Module(module); host != nil {
+		provided = host.ExportedFunctionDefinitions()[name]
 	}
-	provided, ok := host.ExportedFunctionDefinitions()[name]
-	if !ok {
+	if provided == nil {
 		return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", module, name, m.abi.Name)
 	}
 	if !slices.Equal(provided.ParamTypes(), imported.ParamTypes()) || !slices.Equal(provided.ResultTypes(), imported.ResultTypes()) {
@@ -164,19 +290,97 @@ func (m *Module) checkImport(imported api.FunctionDefinition) error {
 	return nil
 }
 
-// free gives back what compile made. It runs once, after the last use.
-func (m *Module) free() {
-	if m.runtime == nil {
-		return
+// prepare takes the snapshot and makes the pool, with a first instance in it.
+func (m *Module) prepare(ctx context.Context) (err error) {
+	if len(m.rewritten.NeedsFreshInstance) == 0 {
+		if m.snapshot, err = m.takeSnapshot(ctx); err != nil {
+			return err
+		}
 	}
-	if err := m.runtime.Close(context.Background()); err != nil {
+	bringUp := m.fromSnapshot
+	if m.snapshot == nil {
+		bringUp = func(ctx context.Context) (*Instance, error) {
+			i, err := m.start(ctx, time.Now().Add(m.limits.Timeout))
+			if err == nil {
+				i.world.goLive()
+			}
+			return i, err
+		}
+	}
+	m.pool, err = pool.New(pool.Options[*Instance]{
+		Max:        m.limits.Instances,
+		MaxWaiters: m.limits.Waiters,
+		Make:       bringUp,
+		Destroy:    (*Instance).destroy,
+	})
+	if err != nil {
+		return m.fail(PhaseLoad, CauseInvalid, err)
+	}
+	first, err := m.pool.Get(ctx)
+	if err != nil {
+		return err
+	}
+	m.pool.Put(first)
+	return nil
+}
+
+// free gives back what load made. It runs once, after the last use.
+func (m *Module) free() {
+	var errs []error
+	if m.pool != nil {
+		m.pool.Close()
+	}
+	if m.snapshot != nil {
+		errs = append(errs, m.snapshot.close())
+	}
+	if m.dataImage != nil {
+		errs = append(errs, m.dataImage.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
 		m.engine.logger.Warn("Freeing a module failed", "digest", m.digest, "err", err)
+	}
+	m.freeCode()
+}
+
+// freeCode gives back the runtime and the code in it.
+func (m *Module) freeCode() {
+	var errs []error
+	if m.runtime != nil {
+		errs = append(errs, m.runtime.Close(context.Background()))
+	}
+	if m.cache != nil {
+		errs = append(errs, m.cache.Close(context.Background()))
+	}
+	m.runtime, m.cache = nil, nil
+	if err := errors.Join(errs...); err != nil {
+		m.engine.logger.Warn("Freeing code failed", "digest", m.digest, "err", err)
 	}
 }
 
+// fail makes an [*Error] of err, unless it is one.
 func (m *Module) fail(phase Phase, cause Cause, err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
 	}
+	if errors.As(err, new(*LimitError)) {
+		cause = CauseLimit
+	}
 	return &Error{Digest: m.digest, Phase: phase, Cause: cause, Err: err}
+}
+
+// causeOf finds the cause of an error that no guest had a part in.
+func causeOf(err error) Cause {
+	switch {
+	case errors.As(err, new(*pool.ShedError)):
+		return CauseShed
+	case errors.Is(err, context.DeadlineExceeded):
+		return CauseDeadline
+	case errors.Is(err, context.Canceled):
+		return CauseCanceled
+	case errors.As(err, new(*memory.LimitError)), errors.As(err, new(*memory.BudgetError)), errors.As(err, new(*LimitError)):
+		return CauseLimit
+	case errors.As(err, new(*wasm.Error)), errors.As(err, new(*wasm.UnsupportedError)):
+		return CauseInvalid
+	}
+	return CauseOther
 }

@@ -120,7 +120,7 @@ func TestLoadFindsAllProblems(t *testing.T) {
 		"policies[plain].module: Invalid value: ",
 		"policies[import].module: Invalid value: ",
 		"policies[settings].settings: Invalid value: the policy refuses these settings: ",
-		"policies[start].settings: Invalid value: asking the policy about its settings: initialization failed: ",
+		"policies[start].module: Invalid value: ",
 	} {
 		require.ErrorContains(t, errs[n], want)
 	}

@@ -64,7 +64,12 @@ var mayImport = map[string][]string{
 	"pkg/apis/wasmadmission/load":       {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install"},
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/capabilities"},
 
-	"pkg/engine": {},
+	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/rewrite", "pkg/engine/wasm"},
+	"pkg/engine/codecache": {},
+	"pkg/engine/memory":    {},
+	"pkg/engine/pool":      {},
+	"pkg/engine/rewrite":   {"pkg/engine/wasm"},
+	"pkg/engine/wasm":      {},
 }
 
 // goPackage is what `go list -json` says of a package.

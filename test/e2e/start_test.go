@@ -80,7 +80,7 @@ func TestEveryProblemIsALine(t *testing.T) {
 			`policies[other-digest].digest: Invalid value: `,
 			`policies[unknown-import].module: Invalid value: `,
 			`policies[settings].settings: Invalid value: the policy refuses these settings: `,
-			`policies[no-start].settings: Invalid value: asking the policy about its settings: initialization failed: `,
+			`policies[no-start].module: Invalid value: `,
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,6 +18,7 @@ package spec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,7 +40,7 @@ type runner struct {
 }
 
 // run runs the script of wast2json at path.
-func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte, f *figures) error {
+func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte, f *figures) (err error) {
 	s, err := readScript(path)
 	if err != nil {
 		return err
@@ -48,11 +49,11 @@ func run(ctx context.Context, features api.CoreFeatures, path string, spectest [
 	if r.plain, err = newWorld(ctx, features, spectest, unchanged); err != nil {
 		return err
 	}
-	defer r.plain.runtime.Close(ctx)
+	defer func() { err = errors.Join(err, r.plain.runtime.Close(ctx)) }()
 	if r.rewritten, err = newWorld(ctx, features, spectest, rewritten); err != nil {
 		return err
 	}
-	defer r.rewritten.runtime.Close(ctx)
+	defer func() { err = errors.Join(err, r.rewritten.runtime.Close(ctx)) }()
 	for i := range s.Commands {
 		c := &s.Commands[i]
 		checked, err := r.command(ctx, c, registeredAs(s.Commands[i:]))
@@ -165,10 +166,10 @@ func (r *runner) fails(ctx context.Context, c *command) error {
 	_, plain := r.plain.instantiate(ctx, module, "")
 	_, err = r.rewritten.instantiate(ctx, module, "")
 	if plain != nil && err == nil {
-		return fmt.Errorf("accepted, expected an error like %q", plain)
+		return fmt.Errorf("accepted, expected an error like: %w", plain)
 	}
 	if plain == nil && err != nil && c.Type != "assert_invalid" && c.Type != "assert_malformed" {
-		return fmt.Errorf("refused with %q, but wazero accepts the module", err)
+		return fmt.Errorf("wazero accepts the module, but it is refused: %w", err)
 	}
 	return nil
 }

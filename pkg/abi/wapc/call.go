@@ -21,7 +21,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"unicode/utf8"
 
@@ -43,11 +42,7 @@ type call struct {
 	operation   string
 	payload     [][]byte
 	payloadSize int
-	output      [2]lineWriter
-
-	// started tells start functions, which may print and call the host, from
-	// the operation, whose answer counts.
-	started bool
+	output      [2]lineBuffer
 
 	responded bool
 	response  []byte
@@ -60,14 +55,6 @@ type call struct {
 	hostError    []byte
 }
 
-// beginOperation forgets what start functions did.
-func (c *call) beginOperation() {
-	c.started = true
-	c.responded, c.response = false, nil
-	c.failed, c.guestError = false, ""
-	c.hostResponse, c.hostError = nil, nil
-}
-
 func callOf(i *engine.Instance) *call { return i.State().(*call) }
 
 // errOutOfBounds ends an evaluation whose guest gave an address outside its
@@ -76,10 +63,10 @@ func errOutOfBounds(what string, offset, length uint32) error {
 	return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, length, offset)
 }
 
-// read copies a part of the guest's memory that is at most max bytes long.
-func read(i *engine.Instance, what string, offset, length uint32, max int64) []byte {
-	if int64(length) > max {
-		i.Abort(&engine.LimitError{Limit: "bytes of " + what, Value: int64(length), Max: max})
+// read copies a part of the guest's memory that is at most limit bytes long.
+func read(i *engine.Instance, what string, offset, length uint32, limit int64) []byte {
+	if int64(length) > limit {
+		i.Abort(&engine.LimitError{Limit: "bytes of " + what, Value: int64(length), Max: limit})
 	}
 	p, ok := i.Read(offset, length)
 	if !ok {
@@ -97,9 +84,6 @@ func write(i *engine.Instance, what string, offset uint32, p []byte) {
 // guestRequest copies the operation's name and payload into the guest.
 func guestRequest(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
-	if !c.started {
-		return
-	}
 	write(i, "operation", uint32(stack[0]), []byte(c.operation))
 	offset := stack[1] & 0xffffffff
 	if offset+uint64(c.payloadSize) > 1<<32 {
@@ -151,7 +135,7 @@ func hostCall(i *engine.Instance, stack []uint64) {
 
 func (c *call) answer(ctx context.Context, request abi.HostCall) ([]byte, error) {
 	if c.env.Capabilities == nil {
-		return nil, errors.New("Missing host callback function!") //nolint:staticcheck // the text that Kubewarden's users know
+		return nil, errors.New("Missing host callback function!") //nolint:revive,staticcheck // the text that Kubewarden's users know
 	}
 	response, err := c.env.Capabilities.Call(ctx, request)
 	if err == nil && int64(len(response)) > c.env.Limits.HostCallPayloadBytes {
@@ -201,44 +185,39 @@ func (c *call) line(ctx context.Context, source string, text []byte) {
 	}
 }
 
-// lineWriter cuts what a guest prints into lines. Of a line that is too long it
-// keeps the beginning.
-type lineWriter struct {
-	call   *call
-	ctx    func() context.Context
-	source string
-	line   []byte
-}
-
-func output(i *engine.Instance, fd int) io.Writer {
+// output collects what a guest prints, for the call that is running.
+func output(i *engine.Instance, fd int, p []byte) {
 	c := callOf(i)
-	w := &c.output[fd-1]
-	*w = lineWriter{call: c, ctx: i.Context, source: [2]string{"stdout", "stderr"}[fd-1]}
-	return w
+	c.output[fd-1].write(p, c.env.Limits.LogLineBytes, func(line []byte) {
+		c.line(i.Context(), outputs[fd-1], line)
+	})
 }
 
-// Write implements io.Writer. It never fails.
-func (w *lineWriter) Write(p []byte) (int, error) {
-	size := len(p)
-	for len(p) > 0 {
-		text, rest, ended := bytes.Cut(p, []byte("\n"))
-		room := w.call.env.Limits.LogLineBytes - int64(len(w.line))
-		w.line = append(w.line, text[:min(int64(len(text)), room)]...)
-		if ended {
-			w.call.line(w.ctx(), w.source, w.line)
-			w.line = w.line[:0]
-		}
-		p = rest
-	}
-	return size, nil
-}
+// outputs are the names of what a guest prints to, by descriptor less one.
+var outputs = [2]string{"stdout", "stderr"}
 
 // flushOutput logs what a guest printed without ending the line.
 func (c *call) flushOutput(ctx context.Context) {
 	for n := range c.output {
-		if w := &c.output[n]; len(w.line) > 0 {
-			c.line(ctx, w.source, w.line)
-			w.line = nil
+		if len(c.output[n].line) > 0 {
+			c.line(ctx, outputs[n], c.output[n].line)
 		}
+	}
+}
+
+// lineBuffer cuts what a guest prints into lines. Of a line that is too long it
+// keeps the beginning.
+type lineBuffer struct{ line []byte }
+
+func (b *lineBuffer) write(p []byte, limit int64, emit func(line []byte)) {
+	for len(p) > 0 {
+		text, rest, ended := bytes.Cut(p, []byte("\n"))
+		room := limit - int64(len(b.line))
+		b.line = append(b.line, text[:min(int64(len(text)), room)]...)
+		if ended {
+			emit(b.line)
+			b.line = b.line[:0]
+		}
+		p = rest
 	}
 }

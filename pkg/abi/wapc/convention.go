@@ -19,6 +19,7 @@ package wapc
 import (
 	"slices"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -33,14 +34,53 @@ var convention = &engine.ABI{
 		function("__guest_request", 2, 0, guestRequest),
 		function("__guest_response", 2, 0, guestResponse),
 		function("__guest_error", 2, 0, guestError),
-		function("__host_call", 8, 1, hostCall),
+		external(function("__host_call", 8, 1, hostCall)),
 		function("__host_response_len", 0, 1, hostResponseLen),
 		function("__host_response", 1, 0, hostResponse),
 		function("__host_error_len", 0, 1, hostErrorLen),
 		function("__host_error", 1, 0, hostError),
 		function("__console_log", 2, 0, consoleLog),
 	},
-	Output: output,
+	Output:     output,
+	StartState: func() any { return &call{env: &startEnvironment} },
+	WarmUp:     warmUp,
+}
+
+// startEnvironment is what start functions and warm-up rounds have around them:
+// no capabilities, no log, and the limits of a configuration that sets none.
+var startEnvironment = abi.Environment{Limits: abi.Limits{
+	RequestBytes:         8 << 20,
+	ResponseBytes:        8 << 20,
+	HostCallPayloadBytes: 4 << 20,
+	HostCalls:            1000,
+	LogLineBytes:         4 << 10,
+}}
+
+// warmUpPayload is a request as good as any: the creation of a Pod. Settings are
+// no part of a snapshot, which policies with different ones share.
+const warmUpPayload = `{"request":{"uid":"00000000-0000-0000-0000-000000000000",` +
+	`"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},` +
+	`"name":"warm-up","namespace":"default","operation":"CREATE","userInfo":{"username":"warm-up","groups":["system:authenticated"]},` +
+	`"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"warm-up","namespace":"default","labels":{"app":"warm-up"}},` +
+	`"spec":{"containers":[{"name":"main","image":"registry.example.com/warm-up:1"}]}},"dryRun":false},"settings":{}}`
+
+// warmUp runs the operation that counts. An error of the guest is a failure: it
+// may have left the guest in the middle of something.
+func warmUp(i *engine.Instance) error {
+	c := callOf(i)
+	c.operation, c.payload, c.payloadSize = operationValidate, [][]byte{[]byte(warmUpPayload)}, len(warmUpPayload)
+	ok, err := i.Call(guestCall, uint64(len(c.operation)), uint64(c.payloadSize))
+	if err != nil {
+		return err
+	}
+	_, err = c.outcome(uint32(ok) != 0)
+	return err
+}
+
+// external marks a function by which a guest learns of the world.
+func external(f engine.HostFunction) engine.HostFunction {
+	f.External = true
+	return f
 }
 
 // function describes an import of a waPC guest. All its parameters and results

@@ -105,7 +105,6 @@ func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation stri
 		return nil, fmt.Errorf("initialization failed: %w", err)
 	}
 	defer instance.Release()
-	c.beginOperation()
 	ok, err := instance.Call(guestCall, uint64(len(operation)), uint64(size))
 	c.flushOutput(ctx)
 	if err != nil {

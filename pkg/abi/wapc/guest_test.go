@@ -180,23 +180,20 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 	require.Equal(t, []string{"console: the ", "stdout: prin", "stderr: prin"}, short.lines)
 }
 
-func TestLineWriterKeepsTheBeginning(t *testing.T) {
-	var h host
-	c := &call{env: h.environment()}
-	w := &lineWriter{call: c, ctx: t.Context, source: "stdout"}
+func TestLineBufferKeepsTheBeginning(t *testing.T) {
+	var b lineBuffer
+	var lines []string
 	for _, p := range []string{strings.Repeat("x", 90), strings.Repeat("y", 90), "\n\n", "next\nlast"} {
-		n, err := w.Write([]byte(p))
-		require.NoError(t, err)
-		require.Equal(t, len(p), n)
+		b.write([]byte(p), 100, func(line []byte) { lines = append(lines, string(line)) })
 	}
-	require.Equal(t, []string{"stdout: " + strings.Repeat("x", 90) + strings.Repeat("y", 10), "stdout: ", "stdout: next"}, h.lines)
-	require.Equal(t, "last", string(w.line))
+	require.Equal(t, []string{strings.Repeat("x", 90) + strings.Repeat("y", 10), "", "next"}, lines)
+	require.Equal(t, "last", string(b.line))
 }
 
 func TestLoadRefusesWhatIsNoGuest(t *testing.T) {
 	e, err := engine.New(engine.Options{})
 	require.NoError(t, err)
-	defer e.Close()
+	defer func() { require.NoError(t, e.Close()) }()
 	_, err = Load(t.Context(), e, []byte("\x00asm\x01\x00\x00\x00"))
 	require.ErrorContains(t, err, `module does not export function "__guest_call": it is no waPC guest`)
 }

@@ -42,7 +42,7 @@ func storeImage(size uint64, segments []Segment) ([]byte, imageFile, error) {
 	}
 	fd, err := newMemfd()
 	if err != nil {
-		return storeSlice(size, segments), imageFile{}, nil
+		return storeSlice(size, segments), imageFile{}, nil //nolint:nilerr // a slice does as well
 	}
 	data, err := fillMemfd(fd, size, segments)
 	if err != nil {

@@ -192,7 +192,7 @@ func TestFinders(t *testing.T) {
 			base := uint64(uintptr(unsafe.Pointer(&m.mem[0])))
 
 			var want, got []uint64 // page numbers
-			for p := range uint64(size / page) {
+			for p := range size / page {
 				switch {
 				case p%3 == 0:
 					m.mem[p*page]++

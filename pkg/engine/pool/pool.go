@@ -153,10 +153,7 @@ func (p *Pool[T]) Get(ctx context.Context) (T, error) {
 		p.mu.Unlock()
 		return none, ErrClosed
 	case len(p.idle) > 0:
-		last := len(p.idle) - 1
-		v := p.idle[last]
-		p.idle[last] = none
-		p.idle = p.idle[:last]
+		v := p.popIdle()
 		p.mu.Unlock()
 		return v, nil
 	case p.places < p.options.Max:
@@ -173,6 +170,27 @@ func (p *Pool[T]) Get(ctx context.Context) (T, error) {
 	element := p.waiters.PushBack(w)
 	p.mu.Unlock()
 	return p.wait(ctx, w, element)
+}
+
+// TryGet returns what [Pool.Get] would return without making anything and without
+// waiting, and whether there was something. It does not allocate.
+func (p *Pool[T]) TryGet() (v T, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.idle) == 0 {
+		return v, false
+	}
+	return p.popIdle(), true
+}
+
+// popIdle takes the idle value that was put back last.
+func (p *Pool[T]) popIdle() T {
+	var none T
+	last := len(p.idle) - 1
+	v := p.idle[last]
+	p.idle[last] = none
+	p.idle = p.idle[:last]
+	return v
 }
 
 // wait returns what the waiter is granted, or leaves the line when the context

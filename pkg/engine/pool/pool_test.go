@@ -380,3 +380,22 @@ func BenchmarkGetPut(b *testing.B) {
 		p.Put(v)
 	}
 }
+
+func TestTryGetNeitherMakesNorWaits(t *testing.T) {
+	p, err := pool.New(pool.Options[int]{Max: 1, Make: func(context.Context) (int, error) { return 7, nil }})
+	require.NoError(t, err)
+	_, ok := p.TryGet()
+	require.False(t, ok, "nothing was made yet")
+	v, err := p.Get(t.Context())
+	require.NoError(t, err)
+	_, ok = p.TryGet()
+	require.False(t, ok, "the one value is in use")
+	p.Put(v)
+	v, ok = p.TryGet()
+	require.True(t, ok)
+	require.Equal(t, 7, v)
+	p.Put(v)
+	p.Close()
+	_, ok = p.TryGet()
+	require.False(t, ok, "the pool is closed")
+}

@@ -97,7 +97,7 @@ func (c *Cursor) adopt(r *reader) {
 	if c.err != nil || r.err == nil {
 		return
 	}
-	switch e := r.err.(type) {
+	switch e := r.err.(type) { //nolint:errorlint // a reader returns its errors as they are
 	case *Error:
 		e.Offset += c.base
 	case *UnsupportedError:

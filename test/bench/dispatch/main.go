@@ -63,12 +63,12 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context) (err error) {
 	directory, err := os.MkdirTemp("", "bench-dispatch-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(directory)
+	defer func() { _ = os.RemoveAll(directory) }() // in the system's directory for temporary files
 	wasm, err := os.ReadFile(modulePath)
 	if err != nil {
 		return fmt.Errorf("run this from the root of the repository: %w", err)
@@ -80,7 +80,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer e.Close()
+	defer func() { err = errors.Join(err, e.Close()) }()
 	if err := measureNoMatch(ctx, e, directory); err != nil {
 		return err
 	}

@@ -1,0 +1,92 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/tetratelabs/wazero/api"
+)
+
+// quantum is how much fuel a guest is granted at a time. When it is burnt, the
+// guest calls the tick, which is where the evaluation can be stopped and where
+// the collector can stop the world: every 50 to 300 microseconds. Less would
+// cost guests more than it gives others.
+const quantum = 500_000
+
+// meter keeps the account of one evaluation's fuel and time.
+type meter struct {
+	fuel     api.MutableGlobal
+	granted  int64 // what the guest was given and has not been charged for
+	left     int64 // what it may be given yet
+	budget   int64
+	deadline time.Time
+	done     <-chan struct{}
+	ctx      context.Context
+}
+
+// begin starts an evaluation's account.
+func (m *meter) begin(ctx context.Context, budget int64, deadline time.Time) {
+	m.ctx, m.done = ctx, ctx.Done()
+	m.budget, m.left, m.deadline = budget, budget, deadline
+	m.grant()
+}
+
+func (m *meter) grant() {
+	m.granted = min(m.left, quantum)
+	m.left -= m.granted
+	m.fuel.Set(uint64(m.granted))
+}
+
+// used returns what was burnt since begin.
+func (m *meter) used() int64 {
+	return m.budget - m.left - int64(m.fuel.Get())
+}
+
+// check stops the evaluation if its time is up.
+func (m *meter) check() *stop {
+	select {
+	case <-m.done:
+		if m.ctx.Err() == context.DeadlineExceeded {
+			return &stop{CauseDeadline, errDeadline}
+		}
+		return &stop{CauseCanceled, context.Canceled}
+	default:
+	}
+	if time.Now().After(m.deadline) {
+		return &stop{CauseDeadline, errDeadline}
+	}
+	return nil
+}
+
+// tick is what a guest calls that has burnt what it was granted. The fuel
+// global is negative then, by what the guest used beyond the grant.
+func tick(i *Instance, _ []uint64) {
+	m := &i.meter
+	m.left += int64(m.fuel.Get())
+	if m.left < 0 {
+		// The account stays exact for whoever looks at it afterwards.
+		m.fuel.Set(uint64(m.left))
+		m.left = 0
+		panic(&stop{CauseFuel, &LimitError{Limit: "units of fuel", Value: m.used(), Max: m.budget}})
+	}
+	m.grant()
+	if s := m.check(); s != nil {
+		panic(s)
+	}
+}

@@ -1,0 +1,263 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+)
+
+// snapshot is what evaluations start from: the linear memory and the globals of
+// an instance that has started and perhaps warmed up.
+type snapshot struct {
+	image   *memory.Image // nil if the module has no memory
+	globals []uint64
+}
+
+func (s *snapshot) close() error {
+	if s == nil || s.image == nil {
+		return nil
+	}
+	return s.image.Close()
+}
+
+// instantiate makes an instance whose start functions have not run.
+func (m *Module) instantiate(ctx context.Context) (i *Instance, err error) {
+	i = &Instance{module: m, functions: map[string]api.Function{}, world: newWorld(m.key.digest)}
+	i.ctx = instanceContext{Context: context.Background(), instance: i}
+	defer func() {
+		// The allocator has no other way to say that it has no memory.
+		if r := recover(); r != nil {
+			err = fmt.Errorf("runtime panicked: %v", r)
+		}
+		if err != nil {
+			i.destroy()
+			i, err = nil, m.fail(PhaseStart, causeOf(err), err)
+		}
+	}()
+	if m.rewritten.Memory.Present {
+		i.memory, err = memory.NewRange(memory.Options{
+			Limit:    uint64(m.memoryLimit()),
+			Size:     uint64(m.rewritten.Memory.MinPages) * PageSize,
+			Strategy: m.engine.strategy,
+			Budget:   m.engine.budget,
+		})
+		if err != nil {
+			return nil, err
+		}
+		ctx = experimental.WithMemoryAllocator(ctx, i.memory)
+	}
+	i.guest, err = m.runtime.InstantiateModule(ctx, m.code, m.configure(i))
+	if err != nil {
+		return nil, err
+	}
+	if i.memory != nil {
+		if err := i.memory.Bind(i.guest.Memory()); err != nil {
+			return nil, err
+		}
+	}
+	i.meter.fuel = i.guest.ExportedGlobal(m.rewritten.FuelExport).(api.MutableGlobal)
+	for _, g := range m.rewritten.Globals {
+		i.globals = append(i.globals, i.guest.ExportedGlobal(g.Export).(api.MutableGlobal))
+	}
+	return i, nil
+}
+
+func (m *Module) configure(i *Instance) wazero.ModuleConfig {
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithNanosleep(i.sleep)
+	if output := m.abi.Output; output != nil {
+		config = config.
+			WithStdout(writerFunc(func(p []byte) (int, error) { output(i, 1, p); return len(p), nil })).
+			WithStderr(writerFunc(func(p []byte) (int, error) { output(i, 2, p); return len(p), nil }))
+	}
+	return i.world.configure(config)
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// start makes an instance and runs its start functions. They have the fuel of
+// an evaluation, and their own time until the deadline.
+func (m *Module) start(ctx context.Context, deadline time.Time) (*Instance, error) {
+	i, err := m.instantiate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if m.dataImage != nil {
+		if err := i.memory.Attach(m.dataImage); err != nil {
+			i.destroy()
+			return nil, m.fail(PhaseStart, causeOf(err), err)
+		}
+	}
+	var state any
+	if m.abi.StartState != nil {
+		state = m.abi.StartState()
+	}
+	i.begin(ctx, state, deadline)
+	defer i.end()
+	for _, name := range append([]string{m.rewritten.StartExport}, m.abi.StartFunctions...) {
+		f := i.guest.ExportedFunction(name)
+		if name == "" || f == nil {
+			continue
+		}
+		if err := i.run(f); err != nil && !isExitZero(err) {
+			if name == m.rewritten.StartExport {
+				name = ""
+			}
+			err := i.failure(PhaseStart, name, err)
+			i.destroy()
+			return nil, err
+		}
+	}
+	return i, nil
+}
+
+// capture makes a snapshot of an instance.
+func (i *Instance) capture() (*snapshot, error) {
+	s := &snapshot{globals: make([]uint64, len(i.globals))}
+	for n, g := range i.globals {
+		s.globals[n] = g.Get()
+	}
+	if i.memory == nil {
+		return s, nil
+	}
+	var err error
+	s.image, err = i.memory.Capture()
+	return s, err
+}
+
+// takeSnapshot finds the best point for evaluations to start from: after the
+// start functions, or after any of a few rounds of warming up. The best is the
+// one from which the next round burns the least fuel. A round that asks the
+// world for anything leaves behind what must not be shared, and one that fails
+// leaves behind anything: no snapshot is taken after either.
+func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
+	const rounds = 4
+	deadline := time.Now().Add(m.limits.Timeout)
+	i, err := m.start(ctx, deadline)
+	if err != nil {
+		return nil, err
+	}
+	defer i.destroy()
+	if best, err = i.capture(); err != nil {
+		return nil, m.fail(PhaseStart, causeOf(err), err)
+	}
+	if m.abi.WarmUp == nil {
+		return best, nil
+	}
+	lowest := int64(-1)
+	current := best
+	for range rounds {
+		fuel, clean := m.warmUp(ctx, i)
+		if fuel >= 0 && (lowest < 0 || fuel < lowest) {
+			lowest = fuel
+			if current != best {
+				err = errors.Join(err, best.close())
+				best = current
+			}
+		}
+		if current != best {
+			err = errors.Join(err, current.close())
+		}
+		if !clean {
+			break
+		}
+		if current, err = i.capture(); err != nil {
+			// Without budget for another image the one there is must do.
+			current, err = best, nil
+			break
+		}
+	}
+	if current != best {
+		err = errors.Join(err, current.close())
+	}
+	return best, err
+}
+
+// warmUp runs one round. It returns the fuel that it burnt, or -1 if it failed,
+// and whether what it left behind may be shared.
+func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean bool) {
+	i.world.goLive()
+	i.begin(ctx, m.abi.StartState(), time.Now().Add(m.limits.Timeout))
+	defer i.end()
+	if err := m.abi.WarmUp(i); err != nil || i.failed {
+		return -1, false
+	}
+	return i.meter.used(), !i.external && !i.world.asked
+}
+
+// fromSnapshot makes an instance in the state of the module's snapshot.
+func (m *Module) fromSnapshot(ctx context.Context) (*Instance, error) {
+	i, err := m.instantiate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i.world.goLive()
+	if i.memory != nil {
+		if err := i.memory.Attach(m.snapshot.image); err != nil {
+			i.destroy()
+			return nil, m.fail(PhaseStart, causeOf(err), err)
+		}
+	}
+	i.restoreGlobals()
+	return i, nil
+}
+
+// trimInterval is after how many resets an instance gives back what it holds
+// for its next evaluation, so that one that was large once is not so for ever.
+const trimInterval = 256
+
+// reset brings the instance back to the module's snapshot.
+func (i *Instance) reset() error {
+	i.restoreGlobals()
+	if i.memory == nil {
+		return nil
+	}
+	if i.resets++; i.resets%trimInterval == 0 {
+		return i.memory.Trim()
+	}
+	return i.memory.Reset()
+}
+
+func (i *Instance) restoreGlobals() {
+	for n, g := range i.globals {
+		g.Set(i.module.snapshot.globals[n])
+	}
+}
+
+// destroy frees the instance. Nothing may call into it any more.
+func (i *Instance) destroy() {
+	var errs []error
+	if i.guest != nil {
+		errs = append(errs, i.guest.Close(context.Background()))
+	}
+	if i.memory != nil {
+		errs = append(errs, i.memory.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		i.module.engine.logger.Warn("Freeing an instance failed", "digest", i.module.digest, "err", err)
+	}
+}
