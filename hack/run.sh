@@ -56,23 +56,19 @@ state=$(mktemp -d)
 trap stop EXIT
 trap 'exit 0' INT TERM
 umask 077
-mkdir "$state/modules"
-cp "$root"/bin/policies/*.wasm "$state/modules/"
+mkdir "$state/policies"
+cp "$root"/hack/sample/*.yaml "$state/policies/"
 for module in "$root"/test/policies/*/policy.wasm; do
-	cp "$module" "$state/modules/$(basename "$(dirname "$module")").wasm"
+	cp "$module" "$state/policies/$(basename "$(dirname "$module")").wasm"
 done
-chmod 600 "$state"/modules/*.wasm
-sed "s|@MODULES@|$state/modules|" "$root/hack/sample/admission.yaml" >"$state/admission.yaml"
+cp "$root/bin/policies/required-labels.wasm" "$state/policies/"
 
 say "starting kube-apiserver"
 log=$state/kube-apiserver.log
 mkfifo "$state/announcement"
-"$root/bin/kube-apiserver" dev --dir "$state/cluster" -- \
-	--feature-gates=WasmAdmission=true \
-	"--admission-control-config-file=$state/admission.yaml" \
+"$root/bin/kube-apiserver" dev --dir "$state/cluster" --policies "$state/policies" \
 	>"$state/announcement" 2>"$log" &
 pid=$!
-# Ends with a line, or without one when the server does.
 if ! read -r announcement <"$state/announcement"; then
 	grep -E '^(kube-apiserver|Error): ' "$log" >&2 || tail -n 20 "$log" >&2
 	say "kube-apiserver did not start" >&2

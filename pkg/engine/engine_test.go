@@ -258,12 +258,21 @@ func TestAClosedEngineLoadsNothing(t *testing.T) {
 	require.EqualError(t, err, "engine is closed")
 }
 
+func TestFourGibibytesOfMemoryMayBeAskedFor(t *testing.T) {
+	load(t, engine.Options{Limits: engine.Limits{MemoryBytes: 1 << 32}}, "guest")
+}
+
 func TestLimitsThatMakeNoSense(t *testing.T) {
 	for _, limits := range []engine.Limits{
 		{ModuleBytes: -1},
 		{MemoryBytes: engine.PageSize - 1},
 		{MemoryBytes: 1<<32 + 1},
 		{Timeout: -time.Second},
+		{Fuel: -1},
+		{Instances: -1},
+		{Waiters: -1},
+		{PoolBytes: -1},
+		{TableEntries: 1 << 31},
 	} {
 		_, err := engine.New(engine.Options{Limits: limits})
 		require.Error(t, err)

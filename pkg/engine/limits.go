@@ -38,7 +38,8 @@ type Limits struct {
 	// MemoryBytes is the largest size of the linear memory of one instance in
 	// bytes. It is rounded down to whole pages. A guest that asks for more is
 	// told so by memory.grow, as the specification has it; a module that
-	// declares more as its minimum is not loaded.
+	// declares more as its minimum is not loaded. Of the 4 GiB that a memory can
+	// have at most, the last page is not available.
 	MemoryBytes int64
 	// TableEntries is the largest size of each of a module's tables.
 	TableEntries uint32
@@ -75,6 +76,9 @@ var DefaultLimits = Limits{
 }
 
 func (l Limits) withDefaults() Limits {
+	if l.MemoryBytes == memory.MaxLimit+PageSize {
+		l.MemoryBytes = memory.MaxLimit
+	}
 	return Limits{
 		ModuleBytes:  cmp.Or(l.ModuleBytes, DefaultLimits.ModuleBytes),
 		MemoryBytes:  cmp.Or(l.MemoryBytes, DefaultLimits.MemoryBytes) / PageSize * PageSize,

@@ -38,6 +38,7 @@ type Serve func(ctx context.Context, flags []string, listener net.Listener) erro
 // options are the flags of the command.
 type options struct {
 	dir            string
+	policies       string
 	port           uint16
 	exitOnStdinEOF bool
 }
@@ -59,15 +60,19 @@ listened on. Once the server answers, one line is written to standard output:
 The user in it is an administrator (group system:masters). The server's log goes
 to standard error. SIGINT and SIGTERM end it.
 
-What follows -- goes to the API server and overrides what dev sets. No admission
-policies are configured unless you do so there.
+With --policies, every file NAME.wasm of a directory is enforced as a policy
+called NAME. A file NAME.yaml beside it holds other fields of the policy, such as
+settings and rules. Without it no policies are configured.
+
+What follows -- goes to the API server and overrides what dev sets.
 
 There are no controllers, no scheduler and no nodes: objects are stored, and
 pods stay pending. The ServiceAccount admission plugin is off, as nothing
 creates the service accounts that it asks for; privileged pods are allowed, so
 that it is policies that refuse them. The state survives the death of the
 process, but not of the machine: etcd does not wait for the disk.`,
-		Example: `  kube-apiserver dev --dir /tmp/cluster -- \
+		Example: `  kube-apiserver dev --policies bin/policies
+  kube-apiserver dev --dir /tmp/cluster -- \
     --feature-gates=WasmAdmission=true \
     --admission-control-config-file=/etc/kubernetes/admission.yaml`,
 		SilenceUsage:      true,
@@ -85,6 +90,7 @@ process, but not of the machine: etcd does not wait for the disk.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&opts.dir, "dir", "", "directory of all state, made if missing; start again with it to go on (default: a new one, removed at exit)")
+	flags.StringVar(&opts.policies, "policies", "", "directory of policies to enforce")
 	flags.Uint16Var(&opts.port, "port", 0, "port to serve on, 0 for a free one")
 	flags.BoolVar(&opts.exitOnStdinEOF, "exit-on-stdin-eof", false, "also end when standard input does, so as not to outlive the program that holds it")
 	return cmd
@@ -118,6 +124,13 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 	files, err := writeCredentials(state.dir, listener.Addr())
 	if err != nil {
 		return err
+	}
+	if opts.policies != "" {
+		enforce, err := policyFlags(opts.policies, state.dir)
+		if err != nil {
+			return err
+		}
+		flags = append(enforce, flags...)
 	}
 	store, err := startEtcd(ctx, filepath.Join(state.dir, "etcd"))
 	if err != nil {
