@@ -20,9 +20,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/version"
 	kjson "sigs.k8s.io/json"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
 // MetadataSection is the name of the custom section in which a policy carries
@@ -92,15 +95,16 @@ type ContextAwareResource struct {
 // ReadMetadata finds a policy's metadata in its binary, and checks that it is
 // complete and that this host can serve the policy. Of several sections the
 // first counts. Unknown fields are ignored.
-func ReadMetadata(wasm []byte) (*Metadata, error) {
-	section, err := customSection(wasm, MetadataSection)
+func ReadMetadata(binary []byte) (*Metadata, error) {
+	module, err := wasm.Decode(binary)
 	if err != nil {
-		return nil, fmt.Errorf("reading custom sections: %w", err)
+		return nil, err
 	}
-	if section == nil {
+	n := slices.IndexFunc(module.Custom, func(c wasm.CustomSection) bool { return c.Name == MetadataSection })
+	if n < 0 {
 		return nil, fmt.Errorf("the module has no metadata (custom section %q): annotate it, for example with kwctl annotate", MetadataSection)
 	}
-	metadata, err := decodeMetadata(section)
+	metadata, err := decodeMetadata(module.Custom[n].Payload)
 	if err != nil {
 		return nil, fmt.Errorf("custom section %q: %w", MetadataSection, err)
 	}

@@ -51,7 +51,7 @@ var mayImport = map[string][]string{
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/module":               {"pkg/engine"},
-	"pkg/abi":                  {},
+	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/tracing": {"pkg/abi"},
