@@ -83,7 +83,8 @@ test: test-unit test-e2e
 
 ## test-unit: run the tests that need no server, those of the policies too
 test-unit: policies
-	$(GO) test -race $$($(GO) list ./... | grep -v /test/e2e)
+	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec)
+	$(GO) test ./test/spec
 	$(SERVER) $(GO) test ./...
 	$(MAKE) -C test/policies test
 
