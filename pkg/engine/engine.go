@@ -256,6 +256,10 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	return m, nil
 }
 
+// MemoryInUse returns the bytes that the linear memories and images of all modules
+// take now, as [Limits.PoolBytes] counts them. It is safe for concurrent use.
+func (e *Engine) MemoryInUse() uint64 { return e.budget.Used() }
+
 // release gives back one reference to a module and frees it with the last one.
 func (e *Engine) release(m *Module) {
 	e.mu.Lock()

@@ -179,18 +179,16 @@ func (i *Instance) Context() context.Context {
 // within it. The slice is valid until the guest runs again, and its content is
 // the guest's: copy it before looking twice.
 func (i *Instance) Read(offset, length uint32) ([]byte, bool) {
-	memory := i.guest.Memory()
-	if memory == nil {
+	if i.memory == nil {
 		return nil, false
 	}
-	return memory.Read(offset, length)
+	return i.guest.Memory().Read(offset, length)
 }
 
 // Write copies p into linear memory at offset. It reports whether p fits there;
 // if not, nothing is written.
 func (i *Instance) Write(offset uint32, p []byte) bool {
-	memory := i.guest.Memory()
-	return memory != nil && memory.Write(offset, p)
+	return i.memory != nil && i.guest.Memory().Write(offset, p)
 }
 
 // Abort ends the evaluation from within a host function: the guest does not run
@@ -244,9 +242,7 @@ func (i *Instance) sleep(nanoseconds int64) {
 	select {
 	case <-timer.C:
 	case <-i.Context().Done():
-		if s := i.meter.check(); s != nil {
-			panic(s)
-		}
+		i.mustGoOn()
 	}
 }
 

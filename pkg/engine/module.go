@@ -249,7 +249,9 @@ func (m *Module) link(ctx context.Context) error {
 func (m *Module) instantiateHostModules(ctx context.Context) error {
 	wasi := m.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
-	export(wasi, HostFunction{Name: "proc_exit", Params: []ValueType{I32}, Call: procExit})
+	for _, f := range wasiFunctions() {
+		export(wasi, f)
+	}
 	builders := map[string]wazero.HostModuleBuilder{wasi_snapshot_preview1.ModuleName: wasi}
 	for _, f := range append([]HostFunction{{Module: tickModule, Name: tickName, Call: tick}}, m.abi.HostFunctions...) {
 		if builders[f.Module] == nil {
@@ -270,6 +272,9 @@ func export(builder wazero.HostModuleBuilder, f HostFunction) {
 		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 			i := instanceFrom(ctx)
 			i.external = i.external || f.External
+			// What the host does for a guest burns no fuel: without this look at the
+			// clock a guest could have it do much between two ticks.
+			i.mustGoOn()
 			f.Call(i, stack)
 		}), f.Params, f.Results).
 		Export(f.Name)

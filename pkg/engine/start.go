@@ -44,8 +44,8 @@ func (s *snapshot) close() error {
 }
 
 // instantiate makes an instance whose start functions have not run.
-func (m *Module) instantiate(ctx context.Context) (i *Instance, err error) {
-	i = &Instance{module: m, functions: map[string]api.Function{}, world: newWorld(m.key.digest)}
+func (m *Module) instantiate(ctx context.Context) (made *Instance, err error) {
+	i := &Instance{module: m, functions: map[string]api.Function{}, world: newWorld(m.key.digest)}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
 	defer func() {
 		// The allocator has no other way to say that it has no memory.
@@ -54,7 +54,7 @@ func (m *Module) instantiate(ctx context.Context) (i *Instance, err error) {
 		}
 		if err != nil {
 			i.destroy()
-			i, err = nil, m.fail(PhaseStart, causeOf(err), err)
+			made, err = nil, m.fail(PhaseStart, causeOf(err), err)
 		}
 	}()
 	if m.rewritten.Memory.Present {
@@ -69,10 +69,12 @@ func (m *Module) instantiate(ctx context.Context) (i *Instance, err error) {
 		}
 		ctx = experimental.WithMemoryAllocator(ctx, i.memory)
 	}
-	i.guest, err = m.runtime.InstantiateModule(ctx, m.code, m.configure(i))
+	guest, err := m.runtime.InstantiateModule(ctx, m.code, m.configure(i))
 	if err != nil {
+		// The module may be an interface that is not nil and holds nil.
 		return nil, err
 	}
+	i.guest = guest
 	if i.memory != nil {
 		if err := i.memory.Bind(i.guest.Memory()); err != nil {
 			return nil, err
@@ -86,18 +88,8 @@ func (m *Module) instantiate(ctx context.Context) (i *Instance, err error) {
 }
 
 func (m *Module) configure(i *Instance) wazero.ModuleConfig {
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithNanosleep(i.sleep)
-	if output := m.abi.Output; output != nil {
-		config = config.
-			WithStdout(writerFunc(func(p []byte) (int, error) { output(i, 1, p); return len(p), nil })).
-			WithStderr(writerFunc(func(p []byte) (int, error) { output(i, 2, p); return len(p), nil }))
-	}
-	return i.world.configure(config)
+	return i.world.configure(wazero.NewModuleConfig().WithName("").WithStartFunctions())
 }
-
-type writerFunc func(p []byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // start makes an instance and runs its start functions. They have the fuel of
 // an evaluation, and their own time until the deadline.

@@ -54,13 +54,15 @@ func newWorld(seed [sha256.Size]byte) *world {
 // goLive ends the time of start functions.
 func (w *world) goLive() { w.random, w.live = rand.Reader, true }
 
-// configure gives a module the world's clocks and randomness.
+// draw fills p with randomness. Neither source can fail: see crypto/rand.Read.
+func (w *world) draw(p []byte) {
+	w.asked = true
+	_, _ = w.random.Read(p)
+}
+
+// configure gives a module the world's clocks.
 func (w *world) configure(config wazero.ModuleConfig) wazero.ModuleConfig {
 	return config.
-		WithRandSource(readerFunc(func(p []byte) (int, error) {
-			w.asked = true
-			return w.random.Read(p)
-		})).
 		WithWalltime(func() (int64, int32) {
 			w.asked = true
 			if !w.live {
@@ -79,7 +81,3 @@ func (w *world) configure(config wazero.ModuleConfig) wazero.ModuleConfig {
 }
 
 var processStart = time.Now()
-
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -1,0 +1,229 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"encoding/binary"
+	"math"
+)
+
+// What a guest finds of WASI (preview 1, witx of snapshot_preview1) is a process
+// with standard streams, clocks, randomness and nothing else: no arguments, no
+// environment, no directories. wazero's implementation serves where it does a
+// small and constant piece of work and keeps no state. The functions here take its
+// place where a guest decides how much work a call is, or where a call would
+// change what the next evaluation finds, which no reset of memory undoes.
+
+// Numbers of the WASI type errno.
+const (
+	wasiSuccess = 0
+	wasiBadf    = 8
+	wasiFault   = 21
+	wasiInval   = 28
+	wasiNotsup  = 58
+)
+
+const (
+	// hostChunk is how many bytes the host works on for a guest before it looks at
+	// the clock again.
+	hostChunk = 1 << 10
+	// maxSubscriptions is how many events a guest may wait for at once. One with
+	// only standard streams has no use for more than a few.
+	maxSubscriptions = 1 << 10
+)
+
+// wasiFunctions replace functions of wazero's implementation of WASI.
+func wasiFunctions() []HostFunction {
+	functions := []HostFunction{
+		{Name: "proc_exit", Params: []ValueType{I32}, Call: procExit},
+		wasiFunction("fd_close", "i", fdClose),
+		wasiFunction("fd_read", "iiii", fdRead),
+		wasiFunction("fd_write", "iiii", fdWrite),
+		wasiFunction("poll_oneoff", "iiii", pollOneoff),
+		wasiFunction("random_get", "ii", randomGet),
+	}
+	// Every path is relative to the descriptor of a directory, and there is none.
+	// wazero copies and cleans the path before it looks.
+	for name, params := range map[string]string{
+		"fd_pread":                "iiiji",
+		"fd_pwrite":               "iiiji",
+		"path_create_directory":   "iii",
+		"path_filestat_get":       "iiiii",
+		"path_filestat_set_times": "iiiijji",
+		"path_link":               "iiiiiii",
+		"path_open":               "iiiiijjii",
+		"path_readlink":           "iiiiii",
+		"path_remove_directory":   "iii",
+		"path_rename":             "iiiiii",
+		"path_symlink":            "iiiii",
+		"path_unlink_file":        "iii",
+	} {
+		functions = append(functions, wasiFunction(name, params, func(*Instance, []uint64) uint32 { return wasiBadf }))
+	}
+	return functions
+}
+
+// wasiFunction describes a function that returns an errno. Its parameters are a
+// letter each: i for i32, j for i64.
+func wasiFunction(name, params string, call func(i *Instance, params []uint64) uint32) HostFunction {
+	f := HostFunction{Name: name, Results: []ValueType{I32}, Call: func(i *Instance, stack []uint64) {
+		stack[0] = uint64(call(i, stack))
+	}}
+	for _, letter := range params {
+		f.Params = append(f.Params, map[rune]ValueType{'i': I32, 'j': I64}[letter])
+	}
+	return f
+}
+
+// mustGoOn ends the evaluation from within a host function if its time is up.
+func (i *Instance) mustGoOn() {
+	if s := i.meter.check(); s != nil {
+		panic(s)
+	}
+}
+
+// fdClose says that it closed a standard stream, and leaves it open for the next
+// evaluation.
+func fdClose(_ *Instance, params []uint64) uint32 {
+	if uint32(params[0]) > 2 {
+		return wasiBadf
+	}
+	return wasiSuccess
+}
+
+// fdRead reads from an empty standard input.
+func fdRead(i *Instance, params []uint64) uint32 {
+	if uint32(params[0]) != 0 {
+		return wasiBadf
+	}
+	return i.writeUint32(uint32(params[3]), 0)
+}
+
+// fdWrite hands what a guest prints to the ABI, in pieces.
+func fdWrite(i *Instance, params []uint64) uint32 {
+	fd, list, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
+	if fd != 1 && fd != 2 {
+		return wasiBadf
+	}
+	const vectorSize = 8 // address and length
+	if count > math.MaxUint32/vectorSize {
+		return wasiFault
+	}
+	vectors, ok := i.Read(list, count*vectorSize)
+	if !ok {
+		return wasiFault
+	}
+	var written uint32
+	for ; len(vectors) > 0; vectors = vectors[vectorSize:] {
+		p, ok := i.Read(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))
+		if !ok {
+			return wasiFault
+		}
+		written += uint32(len(p))
+		for first := true; first || len(p) > 0; first = false {
+			i.mustGoOn()
+			piece := p[:min(len(p), hostChunk)]
+			if p = p[len(piece):]; i.module.abi.Output != nil {
+				i.module.abi.Output(i, int(fd), piece)
+			}
+		}
+	}
+	return i.writeUint32(result, written)
+}
+
+// randomGet fills memory with randomness, in pieces.
+func randomGet(i *Instance, params []uint64) uint32 {
+	p, ok := i.Read(uint32(params[0]), uint32(params[1]))
+	if !ok {
+		return wasiFault
+	}
+	for len(p) > 0 {
+		i.mustGoOn()
+		piece := p[:min(len(p), hostChunk)]
+		i.world.draw(piece)
+		p = p[len(piece):]
+	}
+	return wasiSuccess
+}
+
+// The layout of a subscription and of an event, and the types of both.
+const (
+	subscriptionSize = 48
+	eventSize        = 32
+
+	eventClock   = 0
+	eventFdRead  = 1
+	eventFdWrite = 2
+)
+
+// pollOneoff waits for the first of several clocks, unless there is something to
+// read, which is always so: the end of standard input. Like wazero it knows only
+// relative times, and reports all clocks at once.
+func pollOneoff(i *Instance, params []uint64) uint32 {
+	in, out, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
+	if count == 0 || count > maxSubscriptions {
+		return wasiInval
+	}
+	if _, ok := i.Read(out, count*eventSize); !ok {
+		return wasiFault
+	}
+	subscriptions, ok := i.Read(in, count*subscriptionSize)
+	if !ok {
+		return wasiFault
+	}
+	events := make([]byte, 0, count*eventSize)
+	timeout, ready := uint64(math.MaxInt64), false
+	for ; len(subscriptions) > 0; subscriptions = subscriptions[subscriptionSize:] {
+		kind, errno := subscriptions[8], uint16(wasiSuccess)
+		descriptor := binary.LittleEndian.Uint32(subscriptions[16:])
+		switch {
+		case kind == eventClock:
+			if flags := binary.LittleEndian.Uint16(subscriptions[40:]); flags != 0 {
+				return wasiNotsup // absolute times
+			}
+			timeout = min(timeout, binary.LittleEndian.Uint64(subscriptions[24:]))
+		case kind > eventFdWrite:
+			return wasiInval
+		case descriptor > 2:
+			errno, ready = wasiBadf, true
+		case kind == eventFdWrite:
+			errno, ready = wasiNotsup, true
+		default:
+			ready = true
+		}
+		event := [eventSize]byte{}
+		copy(event[:8], subscriptions) // what the guest knows it by
+		binary.LittleEndian.PutUint16(event[8:], errno)
+		event[10] = kind
+		events = append(events, event[:]...)
+	}
+	if !ready && timeout > 0 {
+		i.sleep(int64(timeout))
+	}
+	i.Write(out, events)
+	return i.writeUint32(result, count)
+}
+
+// writeUint32 writes a result of a WASI function.
+func (i *Instance) writeUint32(offset, value uint32) uint32 {
+	var p [4]byte
+	binary.LittleEndian.PutUint32(p[:], value)
+	if !i.Write(offset, p[:]) {
+		return wasiFault
+	}
+	return wasiSuccess
+}
