@@ -41,7 +41,9 @@ type Limits struct {
 	// declares more as its minimum is not loaded. Of the 4 GiB that a memory can
 	// have at most, the last page is not available.
 	MemoryBytes int64
-	// TableEntries is the largest size of each of a module's tables.
+	// TableEntries is the largest size of a module's tables, all of them together.
+	// A guest that asks for more is told so by table.grow; a module that declares
+	// more as their minimum is not loaded.
 	TableEntries uint32
 	// Fuel is what an evaluation may burn, about one unit for each instruction.
 	// It is a budget and no clock: the same module with the same request burns

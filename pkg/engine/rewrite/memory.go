@@ -52,15 +52,25 @@ func (r *rewriter) limit(l *wasm.Limits) error {
 }
 
 // limitTables lowers the declared maximum of the module's own tables: table.grow allocates on the host like
-// memory.grow. An imported table is limited by whoever made it.
+// memory.grow. The limit is for all of them together, as a module may have any number; what their minimums leave of it
+// is divided evenly. An imported table is limited by whoever made it.
 func (r *rewriter) limitTables() error {
-	for i := range r.module.Tables {
-		l := &r.module.Tables[i].Type.Limits
-		if l.Min > r.options.TableMaxEntries {
-			return fmt.Errorf("module needs a table of at least %d entries, the limit is %d", l.Min, r.options.TableMaxEntries)
-		}
-		if !l.HasMax || l.Max > r.options.TableMaxEntries {
-			l.Max, l.HasMax = r.options.TableMaxEntries, true
+	tables := r.module.Tables
+	if len(tables) == 0 {
+		return nil
+	}
+	var least uint64
+	for i := range tables {
+		least += uint64(tables[i].Type.Limits.Min)
+	}
+	if least > uint64(r.options.TableMaxEntries) {
+		return fmt.Errorf("module needs tables of at least %d entries, the limit is %d", least, r.options.TableMaxEntries)
+	}
+	share := (r.options.TableMaxEntries - uint32(least)) / uint32(len(tables))
+	for i := range tables {
+		l := &tables[i].Type.Limits
+		if most := l.Min + share; !l.HasMax || l.Max > most {
+			l.Max, l.HasMax = most, true
 		}
 	}
 	return nil

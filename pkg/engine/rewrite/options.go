@@ -37,8 +37,8 @@ type Options struct {
 	// [wasm.MaxMemoryPages]. Modules whose minimum is above it are refused. A smaller maximum of the module's own is
 	// raised too, and reported as [Memory.OriginalMax]: the host's allocator enforces it.
 	MemoryMaxPages uint32
-	// TableMaxEntries bounds the declared maximum of every table: 1 to [wasm.MaxTableSize]. Modules with a table whose
-	// minimum is above it are refused.
+	// TableMaxEntries bounds the declared maximums of all tables together: 1 to [wasm.MaxTableSize]. Modules whose
+	// minimums are above it are refused.
 	TableMaxEntries uint32
 	// ExtractData takes active data segments out of the module and reports them as [Result.Image]. Whoever makes the
 	// memory, be it the module's own or imported, must put them there before any function runs.

@@ -203,13 +203,27 @@ func TestTableLimit(t *testing.T) {
 	o := options
 	o.TableMaxEntries = 10
 	_, err := rewrite.Module(table.Encode(), o)
-	require.EqualError(t, err, "module needs a table of at least 11 entries, the limit is 10")
+	require.EqualError(t, err, "module needs tables of at least 11 entries, the limit is 10")
 	o.TableMaxEntries = 11
 	result, err := rewrite.Module(table.Encode(), o)
 	require.NoError(t, err)
 	m, err := wasm.Decode(result.Module)
 	require.NoError(t, err)
 	require.Equal(t, wasm.Limits{Min: 11, Max: 11, HasMax: true}, m.Tables[0].Type.Limits)
+
+	// The limit is for all tables together.
+	table.Tables = append(table.Tables, table.Tables[0])
+	table.Tables[1].Type.Limits = wasm.Limits{Min: 5, Max: 6, HasMax: true}
+	o.TableMaxEntries = 15
+	_, err = rewrite.Module(table.Encode(), o)
+	require.EqualError(t, err, "module needs tables of at least 16 entries, the limit is 15")
+	o.TableMaxEntries = 21
+	result, err = rewrite.Module(table.Encode(), o)
+	require.NoError(t, err)
+	m, err = wasm.Decode(result.Module)
+	require.NoError(t, err)
+	require.Equal(t, wasm.Limits{Min: 11, Max: 13, HasMax: true}, m.Tables[0].Type.Limits)
+	require.Equal(t, wasm.Limits{Min: 5, Max: 6, HasMax: true}, m.Tables[1].Type.Limits)
 }
 
 // TestNames checks that the names of functions and locals follow their functions, in the trap of a rewritten module.
