@@ -1,0 +1,197 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package hostile runs modules that attack their host, and shows that none of them
+// gets anywhere: each is refused, or stopped for the right reason, and what comes
+// after it finds everything as it was.
+package hostile
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+)
+
+const modules = "../wat"
+
+// An attack that nothing but the deadline ends has a short one. All others have
+// one that they must not reach, however busy the machine is.
+const (
+	short = 50 * time.Millisecond
+	long  = time.Minute
+)
+
+// The guests attack when a request is long.
+var (
+	attacking = []byte(`{"uid":"` + strings.Repeat("x", 200) + `"}`)
+	innocent  = []byte(`{}`)
+	settings  = []byte(`{}`)
+)
+
+func environment(timeout time.Duration) *abi.Environment {
+	return &abi.Environment{
+		Timeout: timeout,
+		Limits: abi.Limits{
+			RequestBytes:         8 << 20,
+			ResponseBytes:        8 << 20,
+			HostCallPayloadBytes: 4 << 20,
+			HostCalls:            1000,
+			LogLineBytes:         4 << 10,
+		},
+	}
+}
+
+func TestEveryModuleHasAnOutcome(t *testing.T) {
+	for _, pattern := range []string{"*.wat", "*.wasm"} {
+		files, err := filepath.Glob(filepath.Join(modules, "hostile", pattern))
+		require.NoError(t, err)
+		require.Len(t, files, len(attacks))
+		for _, file := range files {
+			require.Contains(t, attacks, strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
+		}
+	}
+}
+
+func TestAttacks(t *testing.T) {
+	t.Run("compiled", func(t *testing.T) {
+		run(t, engine.Options{}, func(outcome) bool { return true })
+	})
+	representative := func(o outcome) bool { return o.everywhere }
+	t.Run("interpreted", func(t *testing.T) {
+		run(t, engine.Options{Interpreter: true}, representative)
+	})
+	for _, support := range memory.Probe() {
+		t.Run(string(support.Strategy), func(t *testing.T) {
+			if support.Err != nil {
+				t.Skipf("this system cannot reset memory so: %v", support.Err)
+			}
+			run(t, engine.Options{Reset: support.Strategy}, representative)
+		})
+	}
+}
+
+// run runs the attacks that are wanted, all on two engines: what one leaves behind
+// would be found by those after it.
+func run(t *testing.T, options engine.Options, wanted func(outcome) bool) {
+	hurried, patient := newHost(t, options, short), newHost(t, options, long)
+	for name, attack := range attacks {
+		if !wanted(attack) {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			wasm, err := os.ReadFile(filepath.Join(modules, "hostile", name+".wasm"))
+			require.NoError(t, err)
+			h := patient
+			if attack.cause == engine.CauseDeadline {
+				h = hurried
+			}
+			h.attack(t, wasm, attack)
+		})
+	}
+}
+
+// host is an engine with a policy beside those that attack.
+type host struct {
+	engine    *engine.Engine
+	timeout   time.Duration
+	bystander *wapc.Guest
+	// memory is what the bystander takes.
+	memory uint64
+}
+
+func newHost(t *testing.T, options engine.Options, timeout time.Duration) *host {
+	t.Helper()
+	options.Limits.Timeout = timeout
+	e, err := engine.New(options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	wasm, err := os.ReadFile(filepath.Join(modules, "accept.wasm"))
+	require.NoError(t, err)
+	bystander, err := wapc.Load(t.Context(), e, wasm)
+	require.NoError(t, err)
+	t.Cleanup(bystander.Close)
+	h := &host{engine: e, timeout: timeout, bystander: bystander}
+	h.accepts(t, bystander, innocent)
+	h.memory = e.MemoryInUse()
+	return h
+}
+
+// accepts has a guest accept a request, with all the time in the world.
+func (h *host) accepts(t *testing.T, guest *wapc.Guest, request []byte) {
+	t.Helper()
+	response, err := guest.Validate(t.Context(), environment(long), request, settings)
+	require.NoError(t, err)
+	require.Equal(t, &abi.ValidationResponse{Accepted: true}, response)
+}
+
+// attack loads a module, has it attack, and looks for what it left behind.
+func (h *host) attack(t *testing.T, wasm []byte, want outcome) {
+	defer func() {
+		require.Equal(t, h.memory, h.engine.MemoryInUse(), "memory is not given back")
+		h.accepts(t, h.bystander, attacking)
+	}()
+	guest, err := wapc.Load(t.Context(), h.engine, wasm)
+	if want.refused != "" {
+		require.ErrorContains(t, err, want.refused)
+		require.NotContains(t, err.Error(), "panicked")
+		require.Contains(t, err.Error(), engine.Digest(wasm))
+		if want.cause != "" {
+			require.Equal(t, want.cause, engine.CauseOf(err))
+		}
+		return
+	}
+	require.NoError(t, err)
+	defer guest.Close()
+	loaded := h.engine.MemoryInUse()
+	// Twice, as the second may find what the first has left.
+	for range 2 {
+		h.validate(t, guest, attacking, want)
+		require.Less(t, h.engine.MemoryInUse(), loaded+kept, "grown memory is not given back")
+		h.accepts(t, h.bystander, attacking)
+	}
+	if want.always {
+		h.validate(t, guest, innocent, want)
+	} else {
+		h.accepts(t, guest, innocent)
+	}
+}
+
+// kept is more than an instance keeps of what an evaluation wrote, for its next one
+// to find it mapped, and far less than what the attacks take.
+const kept = 2 << 20
+
+func (h *host) validate(t *testing.T, guest *wapc.Guest, request []byte, want outcome) {
+	t.Helper()
+	if want.text == "" {
+		h.accepts(t, guest, request)
+		return
+	}
+	response, err := guest.Validate(t.Context(), environment(h.timeout), request, settings)
+	require.Nil(t, response)
+	require.ErrorContains(t, err, want.text)
+	if want.cause != "" {
+		require.Equal(t, want.cause, engine.CauseOf(err))
+	}
+}
