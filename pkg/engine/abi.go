@@ -51,7 +51,7 @@ type ABI struct {
 	// and p is valid during the call only.
 	Output func(i *Instance, fd int, p []byte)
 	// StartState returns the state for start functions and for warming up,
-	// which no evaluation stands behind.
+	// which no evaluation stands behind. Nil stands for a state of nil.
 	StartState func() any
 	// WarmUp has a fresh instance do what an evaluation will ask of it, with a
 	// request that is as good as any. What it leaves behind becomes part of

@@ -273,8 +273,11 @@ func export(builder wazero.HostModuleBuilder, f HostFunction) {
 			i := instanceFrom(ctx)
 			i.external = i.external || f.External
 			// What the host does for a guest burns no fuel: without this look at the
-			// clock a guest could have it do much between two ticks.
-			i.mustGoOn()
+			// clock a guest could have it do much between two ticks. The tick looks
+			// itself, once it has settled the account.
+			if f.Module != tickModule {
+				i.mustGoOn()
+			}
 			f.Call(i, stack)
 		}), f.Params, f.Results).
 		Export(f.Name)
@@ -367,7 +370,7 @@ func (m *Module) fail(phase Phase, cause Cause, err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
 	}
-	if errors.As(err, new(*LimitError)) {
+	if causeOf(err) == CauseLimit {
 		cause = CauseLimit
 	}
 	return &Error{Digest: m.digest, Phase: phase, Cause: cause, Err: err}

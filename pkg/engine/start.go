@@ -88,7 +88,7 @@ func (m *Module) instantiate(ctx context.Context) (made *Instance, err error) {
 }
 
 func (m *Module) configure(i *Instance) wazero.ModuleConfig {
-	return i.world.configure(wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	return i.world.configure(wazero.NewModuleConfig().WithName("").WithStartFunctions(), i.mustGoOn)
 }
 
 // start makes an instance and runs its start functions. They have the fuel of
@@ -104,11 +104,7 @@ func (m *Module) start(ctx context.Context, deadline time.Time) (*Instance, erro
 			return nil, m.fail(PhaseStart, causeOf(err), err)
 		}
 	}
-	var state any
-	if m.abi.StartState != nil {
-		state = m.abi.StartState()
-	}
-	i.begin(ctx, state, deadline)
+	i.begin(ctx, m.startState(), deadline)
 	defer i.end()
 	for _, name := range append([]string{m.rewritten.StartExport}, m.abi.StartFunctions...) {
 		f := i.guest.ExportedFunction(name)
@@ -125,6 +121,13 @@ func (m *Module) start(ctx context.Context, deadline time.Time) (*Instance, erro
 		}
 	}
 	return i, nil
+}
+
+func (m *Module) startState() any {
+	if m.abi.StartState == nil {
+		return nil
+	}
+	return m.abi.StartState()
 }
 
 // capture makes a snapshot of an instance.
@@ -193,7 +196,7 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 // and whether what it left behind may be shared.
 func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean bool) {
 	i.world.goLive()
-	i.begin(ctx, m.abi.StartState(), time.Now().Add(m.limits.Timeout))
+	i.begin(ctx, m.startState(), time.Now().Add(m.limits.Timeout))
 	defer i.end()
 	if err := m.abi.WarmUp(i); err != nil || i.failed {
 		return -1, false

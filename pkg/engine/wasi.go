@@ -51,6 +51,8 @@ func wasiFunctions() []HostFunction {
 	functions := []HostFunction{
 		{Name: "proc_exit", Params: []ValueType{I32}, Call: procExit},
 		wasiFunction("fd_close", "i", fdClose),
+		// It would change which stream is which for the next evaluation.
+		wasiFunction("fd_renumber", "ii", func(*Instance, []uint64) uint32 { return wasiNotsup }),
 		wasiFunction("fd_read", "iiii", fdRead),
 		wasiFunction("fd_write", "iiii", fdWrite),
 		wasiFunction("poll_oneoff", "iiii", pollOneoff),

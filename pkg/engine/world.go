@@ -60,10 +60,12 @@ func (w *world) draw(p []byte) {
 	_, _ = w.random.Read(p)
 }
 
-// configure gives a module the world's clocks.
-func (w *world) configure(config wazero.ModuleConfig) wazero.ModuleConfig {
+// configure gives a module the world's clocks. A guest that does nothing but look
+// at them is stopped there: look is called each time.
+func (w *world) configure(config wazero.ModuleConfig, look func()) wazero.ModuleConfig {
 	return config.
 		WithWalltime(func() (int64, int32) {
+			look()
 			w.asked = true
 			if !w.live {
 				return startSeconds, 0
@@ -72,6 +74,7 @@ func (w *world) configure(config wazero.ModuleConfig) wazero.ModuleConfig {
 			return now.Unix(), int32(now.Nanosecond())
 		}, sys.ClockResolution(time.Microsecond)).
 		WithNanotime(func() int64 {
+			look()
 			w.asked = true
 			if !w.live {
 				return startNanoseconds

@@ -1,0 +1,18 @@
+;; A guest that closes and renumbers its standard output.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_close" (func $fd_close (param i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_renumber" (func $fd_renumber (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $fd_fdstat_set_flags (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\10\00\00\00\06\00\00\00")
+  (data (i32.const 16) "hello\0a")
+  (func (export "print") (param $fd i32) (result i32)
+    (call $fd_write (local.get $fd) (i32.const 0) (i32.const 1) (i32.const 8)))
+  (func (export "flags") (param $fd i32) (result i32)
+    (drop (call $fd_fdstat_get (local.get $fd) (i32.const 32)))
+    (i32.load16_u (i32.const 34)))
+  (func (export "close") (result i32) (call $fd_close (i32.const 1)))
+  (func (export "renumber") (result i32) (call $fd_renumber (i32.const 1) (i32.const 2)))
+  (func (export "set_flags") (result i32) (call $fd_fdstat_set_flags (i32.const 1) (i32.const 4))))

@@ -1,0 +1,31 @@
+;; A guest that does the larger part of its work once, whatever it is asked for
+;; first, and then asks the world or fails.
+(module
+  (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
+  (import "host" "ask" (func $ask))
+  (memory (export "memory") 1)
+  (global $done (mut i32) (i32.const 0))
+  (global $calls (mut i32) (i32.const 0))
+  (func $work (param $turns i32)
+    (loop $next
+      (br_if $next (local.tee $turns (i32.sub (local.get $turns) (i32.const 1))))))
+  (func $lazy (export "lazy") (result i32)
+    (if (i32.eqz (global.get $done)) (then
+      (global.set $done (i32.const 1))
+      (call $work (i32.const 10000))))
+    (i32.const 0))
+  (func (export "asks") (result i32) (call $ask) (call $lazy))
+  (func (export "traps") (result i32) (drop (call $lazy)) unreachable)
+  (func (export "fails") (result i32) (drop (call $lazy)) (i32.const 1))
+  (func (export "draws") (result i32)
+    (drop (call $random_get (i32.const 0) (i32.const 8)))
+    (call $lazy))
+  (func (export "looks") (result i32)
+    (drop (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 0)))
+    (call $lazy))
+  ;; Costs more with every call.
+  (func (export "tires") (result i32)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 10000)))
+    (call $work (global.get $calls))
+    (i32.const 0)))

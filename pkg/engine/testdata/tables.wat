@@ -1,0 +1,27 @@
+;; A guest that changes its table, which the host cannot set back.
+(module
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (type $answer (func (result i32)))
+  (memory (export "memory") 1)
+  (table $table 2 10 funcref)
+  (global $calls (mut i32) (i32.const 0))
+  (elem (i32.const 0) $one $two)
+  (func $one (result i32) (i32.const 1))
+  (func $two (result i32) (i32.const 2))
+  ;; 1 in a pristine instance.
+  (func (export "pristine") (result i32)
+    (i32.eq (call_indirect (type $answer) (i32.const 0)) (i32.const 1))
+    (i32.and (i32.eq (table.size $table) (i32.const 2)))
+    (i32.and (i32.eqz (global.get $calls)))
+    (i32.and (i32.eqz (i32.load (i32.const 0)))))
+  (func (export "mark")
+    (table.set $table (i32.const 0) (ref.func $two))
+    (drop (table.grow $table (ref.null func) (i32.const 1)))
+    (global.set $calls (i32.const 1))
+    (i32.store (i32.const 0) (i32.const 1)))
+  ;; Grows the table and returns what table.grow says.
+  (func (export "grow") (param i32) (result i32)
+    (table.grow $table (ref.null func) (local.get 0)))
+  (func (export "succeed"))
+  (func (export "trap") unreachable)
+  (func (export "exit") (call $proc_exit (i32.const 3))))
