@@ -1,0 +1,246 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// What the rewrite adds to a module lies under these names, which no guest may
+// use itself.
+const (
+	tickModule   = "wasm-admission"
+	tickName     = "tick"
+	exportPrefix = "wasm-admission."
+)
+
+// load fills in the module. Every module has a runtime of its own, so that no
+// guest shares anything with another but the host functions' code.
+func (m *Module) load(ctx context.Context, binary []byte) (err error) {
+	start := time.Now()
+	defer func() {
+		// The compiler digests bytes that nobody vouches for.
+		if r := recover(); r != nil {
+			err = m.fail(PhaseLoad, CauseInvalid, fmt.Errorf("compiler panicked: %v", r))
+		}
+	}()
+	if err := m.rewrite(binary); err != nil {
+		return m.fail(PhaseLoad, CauseInvalid, err)
+	}
+	rewriting := time.Since(start)
+	if err := m.compile(ctx); err != nil {
+		return m.fail(PhaseLoad, CauseInvalid, err)
+	}
+	if err := m.link(ctx); err != nil {
+		return m.fail(PhaseLoad, CauseInvalid, err)
+	}
+	compiling := time.Since(start) - rewriting
+	if err := m.prepare(ctx); err != nil {
+		return err
+	}
+	m.engine.logger.Info("Loaded module", "digest", m.digest, "bytes", len(binary), "rewriting", rewriting, "compiling", compiling,
+		"preparing", time.Since(start)-rewriting-compiling, "freshInstances", m.rewritten.NeedsFreshInstance)
+	return nil
+}
+
+// rewrite meters the module and takes its initial memory out of it.
+func (m *Module) rewrite(binary []byte) (err error) {
+	m.rewritten, err = rewrite.Module(binary, rewrite.Options{
+		TickModule:   tickModule,
+		TickName:     tickName,
+		ExportPrefix: exportPrefix,
+		// The declared maximum is raised to what can be declared, at least a page
+		// more than there can be: the instance's memory enforces the limit, and
+		// needs that page to shrink (see [memory.Range.Bind]).
+		MemoryMaxPages:  wasm.MaxMemoryPages,
+		TableMaxEntries: m.limits.TableEntries,
+		ExtractData:     true,
+		ExportStart:     true,
+	})
+	if err != nil {
+		return err
+	}
+	// Code can grow when it is metered, most where it was written for that.
+	if size, most := int64(len(m.rewritten.Module)), 2*m.limits.ModuleBytes; size > most {
+		return &LimitError{Limit: "bytes of metered module", Value: size, Max: most}
+	}
+	described := m.rewritten.Memory
+	if described.Imported {
+		return fmt.Errorf("module imports memory %s.%s, which the host does not provide to %s guests", described.ImportModule, described.ImportName, m.abi.Name)
+	}
+	size := int64(described.MinPages) * PageSize
+	if size > m.limits.MemoryBytes {
+		return &LimitError{Limit: "bytes of linear memory at the start", Value: size, Max: m.limits.MemoryBytes}
+	}
+	if len(m.rewritten.Image) == 0 {
+		return nil
+	}
+	var segments []memory.Segment
+	for _, s := range m.rewritten.Image {
+		segments = append(segments, memory.Segment{Offset: uint64(s.Offset), Data: s.Bytes})
+	}
+	m.dataImage, err = memory.NewImage(uint64(size), m.engine.budget, segments...)
+	return err
+}
+
+// memoryLimit is how large an instance's linear memory may become.
+func (m *Module) memoryLimit() int64 {
+	if described := m.rewritten.Memory; described.HasMax {
+		return min(m.limits.MemoryBytes, int64(described.OriginalMax)*PageSize)
+	}
+	return m.limits.MemoryBytes
+}
+
+// compile turns the rewritten module into machine code.
+func (m *Module) compile(ctx context.Context) error {
+	config := m.engine.runtimeConfig().
+		WithCoreFeatures(coreFeatures).
+		// The rewritten code is not what DWARF sections describe.
+		WithDebugInfoEnabled(false).
+		WithMemoryLimitPages(wasm.MaxMemoryPages)
+	return m.engine.withCache(ctx, m.rewritten.Module, func(cache wazero.CompilationCache) (err error) {
+		// A runtime keeps a module that it failed to store: each try has its own.
+		m.freeCode()
+		m.cache = cache
+		m.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCompilationCache(cache))
+		m.code, err = m.runtime.CompileModule(ctx, m.rewritten.Module)
+		return err
+	})
+}
+
+// link makes the host modules that the guest imports from, and checks that
+// nothing is missing on either side.
+func (m *Module) link(ctx context.Context) error {
+	exports := m.code.ExportedFunctions()
+	for _, name := range m.abi.RequiredExports {
+		if _, ok := exports[name]; !ok {
+			return fmt.Errorf("module does not export function %q: it is no %s guest", name, m.abi.Name)
+		}
+	}
+	for _, name := range m.abi.StartFunctions {
+		if f, ok := exports[name]; ok && len(f.ParamTypes()) > 0 {
+			return fmt.Errorf("start function %q has parameters", name)
+		}
+	}
+	if err := m.instantiateHostModules(ctx); err != nil {
+		return err
+	}
+	for _, imported := range m.code.ImportedFunctions() {
+		if err := m.checkImport(imported); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *Module) instantiateHostModules(ctx context.Context) error {
+	wasi := m.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
+	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
+	for _, f := range wasiFunctions() {
+		export(wasi, f)
+	}
+	builders := map[string]wazero.HostModuleBuilder{wasi_snapshot_preview1.ModuleName: wasi}
+	for _, f := range append([]HostFunction{{Module: tickModule, Name: tickName, Call: tick}}, m.abi.HostFunctions...) {
+		if builders[f.Module] == nil {
+			builders[f.Module] = m.runtime.NewHostModuleBuilder(f.Module)
+		}
+		export(builders[f.Module], f)
+	}
+	for name, builder := range builders {
+		if _, err := builder.Instantiate(ctx); err != nil {
+			return fmt.Errorf("making host module %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func export(builder wazero.HostModuleBuilder, f HostFunction) {
+	builder.NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
+			i := instanceFrom(ctx)
+			i.external = i.external || f.External
+			// What the host does for a guest burns no fuel: without this look at the
+			// clock a guest could have it do much between two ticks. The tick looks
+			// itself, once it has settled the account.
+			if f.Module != tickModule {
+				i.mustGoOn()
+			}
+			f.Call(i, stack)
+		}), f.Params, f.Results).
+		Export(f.Name)
+}
+
+func (m *Module) checkImport(imported api.FunctionDefinition) error {
+	module, name, _ := imported.Import()
+	var provided api.FunctionDefinition
+	if host := m.runtime.Module(module); host != nil {
+		provided = host.ExportedFunctionDefinitions()[name]
+	}
+	if provided == nil {
+		return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", module, name, m.abi.Name)
+	}
+	if !slices.Equal(provided.ParamTypes(), imported.ParamTypes()) || !slices.Equal(provided.ResultTypes(), imported.ResultTypes()) {
+		return fmt.Errorf("module imports function %s.%s with another type than it has", module, name)
+	}
+	return nil
+}
+
+// prepare takes the snapshot and makes the pool, with a first instance in it.
+func (m *Module) prepare(ctx context.Context) (err error) {
+	if len(m.rewritten.NeedsFreshInstance) == 0 {
+		if m.snapshot, err = m.takeSnapshot(ctx); err != nil {
+			return err
+		}
+	}
+	bringUp := m.fromSnapshot
+	if m.snapshot == nil {
+		bringUp = func(ctx context.Context) (*Instance, error) {
+			i, err := m.start(ctx, time.Now().Add(m.limits.Timeout))
+			if err == nil {
+				i.world.goLive()
+			}
+			return i, err
+		}
+	}
+	m.pool, err = pool.New(pool.Options[*Instance]{
+		Max:        m.limits.Instances,
+		MaxWaiters: m.limits.Waiters,
+		Make:       bringUp,
+		Destroy:    (*Instance).destroy,
+	})
+	if err != nil {
+		return m.fail(PhaseLoad, CauseInvalid, err)
+	}
+	first, err := m.pool.Get(ctx)
+	if err != nil {
+		return err
+	}
+	m.pool.Put(first)
+	return nil
+}
