@@ -1,0 +1,240 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command engine measures what an evaluation costs in processor time: metered,
+// with a deadline, and on an instance that is reset, against the library alone
+// that does none of it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+// guests are the policies, by the language that they are written in.
+var guests = []struct{ language, path, settings string }{
+	{"rust", "test/policies/pod-privileged/policy.wasm", `{}`},
+	{"go", "bin/policies/required-labels.wasm", `{"labels":{"app":".+"}}`},
+	{"as", "test/policies/allowed-registries/policy.wasm", `{"registries":["registry.example.com"]}`},
+	{"c", "test/policies/no-latest-tag/policy.wasm", `{}`},
+}
+
+const (
+	reviewPath    = "test/policies/testdata/pod-create-9k.json"
+	rounds, batch = 15, 20
+)
+
+var environment = &abi.Environment{
+	Timeout: time.Minute,
+	Limits: abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20, HostCallPayloadBytes: 4 << 20,
+		HostCalls: 1000, LogLineBytes: 4 << 10},
+}
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "engine:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	request, err := readRequest()
+	if err != nil {
+		return err
+	}
+	b := &bench{ctx: ctx, request: request}
+	defer b.close()
+	for _, support := range memory.Probe() {
+		if support.Err != nil {
+			fmt.Fprintf(os.Stderr, "engine: not measured: %s: %v\n", support.Strategy, support.Err)
+			continue
+		}
+		if err := b.addEngine(support.Strategy); err != nil {
+			return err
+		}
+	}
+	for _, g := range guests {
+		binary, err := os.ReadFile(g.path)
+		if err != nil {
+			return fmt.Errorf("run this from the root of the repository, after make policies: %w", err)
+		}
+		if err := b.measure(g.language, binary, []byte(g.settings)); err != nil {
+			return fmt.Errorf("%s: %w", g.path, err)
+		}
+	}
+	return nil
+}
+
+// readRequest returns the request of the review.
+func readRequest() (json.RawMessage, error) {
+	content, err := os.ReadFile(reviewPath)
+	if err != nil {
+		return nil, fmt.Errorf("run this from the root of the repository: %w", err)
+	}
+	var review struct{ Request json.RawMessage }
+	if err := json.Unmarshal(content, &review); err != nil {
+		return nil, err
+	}
+	if review.Request == nil {
+		return content, nil
+	}
+	return review.Request, nil
+}
+
+// bench has an engine for each way to reset, the default first.
+type bench struct {
+	ctx     context.Context
+	request []byte
+	ways    []memory.Strategy
+	engines []*engine.Engine
+}
+
+func (b *bench) addEngine(way memory.Strategy) error {
+	e, err := engine.New(engine.Options{Reset: way})
+	if err == nil {
+		b.ways, b.engines = append(b.ways, way), append(b.engines, e)
+	}
+	return err
+}
+
+func (b *bench) close() {
+	for _, e := range b.engines {
+		if err := e.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "engine:", err)
+		}
+	}
+}
+
+func (b *bench) measure(language string, binary, settings []byte) error {
+	base, err := newPlain(b.ctx, binary)
+	if err != nil {
+		return err
+	}
+	defer base.runtime.Close(b.ctx)
+	contestants := []func() error{func() error { return decided(base.validate(b.ctx, b.request, settings)) }}
+	for _, e := range b.engines {
+		guest, err := wapc.Load(b.ctx, e, binary)
+		if err != nil {
+			return err
+		}
+		defer guest.Close()
+		contestants = append(contestants, func() error { return decided(guest.Validate(b.ctx, environment, b.request, settings)) })
+	}
+	cpu, _, err := figure.Interleave(rounds, batch, contestants...)
+	if err != nil {
+		return err
+	}
+	figure.Print(language+"_us", microseconds(cpu[1]), "us")
+	figure.Print(language+"_plain_us", microseconds(cpu[0]), "us")
+	figure.Print(language+"_added_us", microseconds(cpu[1]-cpu[0]), "us")
+	figure.Print(language+"_ratio", float64(cpu[1])/float64(cpu[0]), "x")
+	for n, way := range b.ways {
+		figure.Print(fmt.Sprintf("%s_us_%s", language, way), microseconds(cpu[n+1]), "us")
+	}
+	figure.Print(language+"_evaluate_allocs", testing.AllocsPerRun(batch, func() { err = errors.Join(err, contestants[1]()) }), "allocs")
+	if err != nil {
+		return err
+	}
+	if err := measureScaling(language, contestants[1]); err != nil {
+		return err
+	}
+	return b.measureRewrite(language, binary)
+}
+
+// measureScaling measures how many more evaluations two goroutines do than one.
+func measureScaling(language string, call func() error) error {
+	alone := func() error {
+		for range batch {
+			if err := call(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	both := func() error {
+		errs := make([]error, 2)
+		var group sync.WaitGroup
+		for n := range errs {
+			group.Go(func() { errs[n] = alone() })
+		}
+		group.Wait()
+		return errors.Join(errs...)
+	}
+	if err := both(); err != nil { // makes the second instance
+		return err
+	}
+	_, wall, err := figure.Interleave(rounds, 1, alone, both)
+	if err != nil {
+		return err
+	}
+	figure.Print(language+"_scaling_1_to_2", 2*float64(wall[0])/float64(wall[1]), "x")
+	return nil
+}
+
+// measureRewrite measures which part of the time to compile a module goes into
+// its rewriting.
+func (b *bench) measureRewrite(language string, binary []byte) error {
+	options := rewrite.Options{
+		TickModule: "bench", TickName: "tick", ExportPrefix: "bench.",
+		MemoryMaxPages: wasm.MaxMemoryPages, TableMaxEntries: engine.DefaultLimits.TableEntries,
+		ExtractData: true, ExportStart: true,
+	}
+	rewritten, err := rewrite.Module(binary, options)
+	if err != nil {
+		return err
+	}
+	cpu, _, err := figure.Interleave(3, 1,
+		func() error {
+			_, err := rewrite.Module(binary, options)
+			return err
+		},
+		func() error {
+			runtime := wazero.NewRuntime(b.ctx)
+			_, err := runtime.CompileModule(b.ctx, rewritten.Module)
+			return errors.Join(err, runtime.Close(b.ctx))
+		})
+	if err != nil {
+		return err
+	}
+	figure.Print(language+"_rewrite_share_of_compile", float64(cpu[0])/float64(cpu[0]+cpu[1]), "x")
+	return nil
+}
+
+// decided fails if an evaluation came to no verdict.
+func decided(response *abi.ValidationResponse, err error) error {
+	if err == nil && response == nil {
+		err = errors.New("no response")
+	}
+	return err
+}
+
+func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
