@@ -1,0 +1,161 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"math"
+	"runtime"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+const (
+	rounds = 5
+	// period is how long each of the contestants runs in a round.
+	period = 2 * time.Second
+	// spinning is about how long a run of the module in plain wazero takes.
+	spinning = 300 * time.Millisecond
+)
+
+// collectorWaits are how long the collector waited, by what ran meanwhile.
+type collectorWaits struct{ idle, attacked, plain histogram }
+
+// measureCollector has the collector run all the time: beside nothing, beside an
+// attacker on every core, and beside a module that plain wazero runs without
+// metering, by turns.
+func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (*collectorWaits, error) {
+	guest, err := wapc.Load(ctx, e, wasm)
+	if err != nil {
+		return nil, err
+	}
+	defer guest.Close()
+	spin, closeSpin, err := plainSpin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer closeSpin()
+	var waits collectorWaits
+	for range rounds {
+		collect(&waits.idle, nil)
+		collect(&waits.attacked, func() { _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
+		collect(&waits.plain, spin)
+	}
+	return &waits, nil
+}
+
+// collect runs the collector for a period, while load runs again and again on every
+// core, and adds what it waited.
+func collect(into *histogram, load func()) {
+	var (
+		over  atomic.Bool
+		group sync.WaitGroup
+	)
+	if load != nil {
+		for range runtime.GOMAXPROCS(0) {
+			group.Go(func() {
+				for !over.Load() {
+					load()
+				}
+			})
+		}
+	}
+	before := readWaits()
+	for start := time.Now(); time.Since(start) < period; {
+		runtime.GC()
+	}
+	into.add(before, readWaits())
+	over.Store(true)
+	group.Wait()
+}
+
+//go:embed spin.wasm
+var spinModule []byte
+
+// plainSpin returns a run of a loop in a runtime as it comes, of about the length
+// of spinning: nothing could end it earlier.
+func plainSpin(ctx context.Context) (run, closeRuntime func(), err error) {
+	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
+	closeRuntime = func() { _ = r.Close(ctx) }
+	module, err := r.Instantiate(ctx, spinModule)
+	if err != nil {
+		return nil, nil, errors.Join(err, r.Close(ctx))
+	}
+	spin := func(turns uint64) error {
+		// A function for each call, as they belong to one goroutine each.
+		_, err := module.ExportedFunction("spin").Call(ctx, turns)
+		return err
+	}
+	const sample = 10_000_000
+	start := time.Now()
+	if err := spin(sample); err != nil {
+		return nil, nil, errors.Join(err, r.Close(ctx))
+	}
+	turns := uint64(float64(sample) * float64(spinning) / float64(time.Since(start)))
+	return func() { _ = spin(turns) }, closeRuntime, nil
+}
+
+// histogram is how often the collector waited how long, in seconds. The runtime
+// counts, for each stop of the world, the time from the decision to stop it until
+// all goroutines have stopped.
+type histogram struct {
+	counts  []uint64
+	buckets []float64
+}
+
+func readWaits() *metrics.Float64Histogram {
+	samples := []metrics.Sample{{Name: "/sched/pauses/stopping/gc:seconds"}}
+	metrics.Read(samples)
+	return samples[0].Value.Float64Histogram()
+}
+
+// add adds what was counted between two readings.
+func (h *histogram) add(before, after *metrics.Float64Histogram) {
+	if h.counts == nil {
+		h.counts, h.buckets = make([]uint64, len(after.Counts)), after.Buckets
+	}
+	for n := range after.Counts {
+		h.counts[n] += after.Counts[n] - before.Counts[n]
+	}
+}
+
+// quantile returns the upper end of the bucket in which the quantile lies, or its
+// lower end where there is none.
+func (h *histogram) quantile(q float64) float64 {
+	var total, seen uint64
+	for _, count := range h.counts {
+		total += count
+	}
+	for n, count := range h.counts {
+		if seen += count; count > 0 && float64(seen) >= q*float64(total) {
+			if upper := h.buckets[n+1]; !math.IsInf(upper, 1) {
+				return upper
+			}
+			return h.buckets[n]
+		}
+	}
+	return 0
+}
