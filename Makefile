@@ -40,7 +40,7 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-.PHONY: bench-dispatch spec help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
+.PHONY: bench-dispatch bench-engine hostile spec help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
 
 ## help: show the targets
 help:
@@ -108,3 +108,11 @@ bench-dispatch:
 ## spec: run the WebAssembly specification's assertions on rewritten modules
 spec:
 	$(GO) test -count=1 -run TestSpec -v ./test/spec
+
+## bench-engine: measure an evaluation against the library alone, for guests in four languages
+bench-engine: policies
+	$(GO) run ./test/bench/engine
+
+## hostile: measure how late attacks are stopped, and what the garbage collector waits meanwhile
+hostile:
+	$(GO) run ./test/bench/hostile

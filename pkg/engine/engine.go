@@ -240,7 +240,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	e.mu.Unlock()
 
 	if !found {
-		m.err = m.load(ctx, wasm)
+		// Others may be waiting for it when this caller gives up.
+		m.err = m.load(context.WithoutCancel(ctx), wasm)
 		close(m.ready)
 	}
 	select {
@@ -264,8 +265,8 @@ func (e *Engine) MemoryInUse() uint64 { return e.budget.Used() }
 func (e *Engine) release(m *Module) {
 	e.mu.Lock()
 	m.references--
-	last := m.references == 0
-	if last && e.modules[m.key] == m {
+	last := m.references == 0 && e.modules[m.key] == m
+	if last {
 		delete(e.modules, m.key)
 	}
 	e.mu.Unlock()
@@ -287,6 +288,7 @@ func (e *Engine) Close() error {
 	for _, m := range e.modules {
 		m.free()
 	}
+	e.modules = nil
 	if e.cache == nil {
 		return nil
 	}

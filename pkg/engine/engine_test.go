@@ -20,6 +20,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -256,6 +257,17 @@ func TestAClosedEngineLoadsNothing(t *testing.T) {
 	require.NoError(t, e.Close())
 	_, err = e.Load(t.Context(), binary(t, "guest"), testABI)
 	require.EqualError(t, err, "engine is closed")
+}
+
+func TestClosingInAnyOrder(t *testing.T) {
+	var log bytes.Buffer
+	e, err := engine.New(engine.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	m, err := e.Load(t.Context(), binary(t, "guest"), testABI)
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	m.Close()
+	require.NotContains(t, log.String(), "level=WARN")
 }
 
 func TestFourGibibytesOfMemoryMayBeAskedFor(t *testing.T) {
