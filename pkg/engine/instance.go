@@ -219,7 +219,10 @@ func (i *Instance) failure(phase Phase, function string, err error) *Error {
 	cause, err := classify(err)
 	if i.memory != nil && (cause == CauseUnreachable || cause == CauseMemory) {
 		// The guest cannot say that it gave up because it got no memory.
-		if refused := i.memory.Refused(); refused != nil {
+		refused := i.memory.Refused()
+		if s := (*stop)(nil); errors.As(refused, &s) {
+			cause, err = s.cause, s.err
+		} else if refused != nil {
 			cause, err = CauseLimit, fmt.Errorf("%w (%w)", err, refused)
 		}
 	}

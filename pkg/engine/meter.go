@@ -60,6 +60,9 @@ func (m *meter) used() int64 {
 
 // check stops the evaluation if its time is up.
 func (m *meter) check() *stop {
+	if m.ctx == nil {
+		return nil // before the first evaluation
+	}
 	select {
 	case <-m.done:
 		if m.ctx.Err() == context.DeadlineExceeded {

@@ -63,6 +63,12 @@ func (m *Module) instantiate(ctx context.Context) (made *Instance, err error) {
 			Size:     uint64(m.rewritten.Memory.MinPages) * PageSize,
 			Strategy: m.engine.strategy,
 			Budget:   m.engine.budget,
+			Interrupted: func() error {
+				if s := i.meter.check(); s != nil {
+					return s
+				}
+				return nil
+			},
 		})
 		if err != nil {
 			return nil, err

@@ -40,6 +40,11 @@ type Options struct {
 
 	// Budget is what the memory is reserved from; nil means that nothing is counted.
 	Budget *Budget
+
+	// Interrupted is asked while memory grows, for every MiB: an error ends that, and the growth is refused with it. It
+	// has grown memory backed before the guest touches it, where the system can do so. Nil means that each page is
+	// backed when it is touched.
+	Interrupted func() error
 }
 
 // Range is the linear memory of one module instance. It implements [experimental.MemoryAllocator], for the one memory of
@@ -59,8 +64,10 @@ type Range struct {
 	limit    uint64
 	strategy Strategy
 	budget   *Budget
-	space    space
-	restorer restorer
+	// interrupted is Options.Interrupted.
+	interrupted func() error
+	space       space
+	restorer    restorer
 
 	image   *Image
 	size    uint64 // current length of the linear memory. What the space holds beyond is zero or not committed
@@ -110,7 +117,7 @@ func NewRange(o Options) (*Range, error) {
 }
 
 func newRange(o Options, strategy Strategy, s space, way restorer) (*Range, error) {
-	r := &Range{limit: o.Limit, strategy: strategy, budget: o.Budget, space: s, restorer: way}
+	r := &Range{limit: o.Limit, strategy: strategy, budget: o.Budget, interrupted: o.Interrupted, space: s, restorer: way}
 	if err := r.grow(o.Size); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -208,9 +215,28 @@ func (r *Range) grow(size uint64) error {
 		r.size = before
 		return err
 	}
-	if err := r.space.commit(size); err != nil {
+	err := r.space.commit(size)
+	if err == nil && r.interrupted != nil {
+		if err = r.populate(before, size); err != nil {
+			err = errors.Join(err, r.space.drop(max(before, r.storedSize()), size))
+		}
+	}
+	if err != nil {
 		r.size = before
 		return errors.Join(err, r.charge())
+	}
+	return nil
+}
+
+// populate has the system back what was grown before the guest touches it. A guest that touches a new page waits for the
+// kernel in the midst of its code, where the garbage collector cannot stop it: 100 MiB of pages are a tenth of a second.
+func (r *Range) populate(lo, hi uint64) error {
+	const piece = 1 << 20
+	for ; lo < hi; lo += piece {
+		if err := r.interrupted(); err != nil {
+			return err
+		}
+		r.space.populate(lo, min(lo+piece, hi))
 	}
 	return nil
 }

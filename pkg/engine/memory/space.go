@@ -22,6 +22,8 @@ type space interface {
 	bytes(n uint64) []byte
 	// commit makes the first n bytes usable. Those that were not so before are zero.
 	commit(n uint64) error
+	// populate backs the committed bytes [lo, hi) with memory where the system can. Their content stays what it is.
+	populate(lo, hi uint64)
 	// drop makes the committed bytes [lo, hi) what a mapped image holds there and zero elsewhere, and gives back the
 	// memory that they take where the system can.
 	drop(lo, hi uint64) error
@@ -42,6 +44,9 @@ type heapSpace struct {
 func newHeapSpace() *heapSpace { return &heapSpace{buf: []byte{}} }
 
 func (s *heapSpace) bytes(n uint64) []byte { return s.buf[:n:n] }
+
+// populate has nothing to do: what is on the heap was allocated by Go code.
+func (s *heapSpace) populate(_, _ uint64) {}
 
 func (s *heapSpace) commit(n uint64) error {
 	if have := uint64(len(s.buf)); n > have {

@@ -78,6 +78,11 @@ func (m *mapping) commit(n uint64) error {
 	return nil
 }
 
+// populate does nothing before Linux 5.14: pages are then backed when they are touched.
+func (m *mapping) populate(lo, hi uint64) {
+	_ = unix.Madvise(m.mem[lo:hi], unix.MADV_POPULATE_WRITE)
+}
+
 // drop relies on what madvise(2) says of MADV_DONTNEED on private mappings: the next access finds the content of the
 // file, or zeros where there is none.
 func (m *mapping) drop(lo, hi uint64) error {
