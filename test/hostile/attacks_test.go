@@ -28,6 +28,9 @@ type outcome struct {
 	text string
 	// always says that the module attacks on every request, not on long ones only.
 	always bool
+	// keeps is how much of what an evaluation wrote the instance may keep mapped for
+	// its next one, in bytes, beyond what all instances may.
+	keeps uint64
 	// everywhere says that the attack is run with every way to reset memory and
 	// interpreted, too.
 	everywhere bool
@@ -123,6 +126,7 @@ var attacks = map[string]outcome{
 	"memory-grow-huge":                everywhere(harmless()),
 	"memory-init":                     everywhere(ends(engine.CauseMemory, "out of bounds memory access")),
 	"memory-minimum-huge":             refused("4294967296 bytes of linear memory at the start, at most 134217728 are allowed"),
+	"memory-minimum-touched":          outcome{keeps: 2000 * engine.PageSize},
 	"memory-none":                     always(ends(engine.CauseAbort, outside)),
 	"memory-none-wasi":                fails(noAnswer),
 	"memory-out-of-bounds":            everywhere(ends(engine.CauseMemory, "out of bounds memory access")),

@@ -1,0 +1,45 @@
+;; Copyright The WasmAdmission Authors.
+;;
+;; Licensed under the Apache License, Version 2.0 (the "License");
+;; you may not use this file except in compliance with the License.
+;; You may obtain a copy of the License at
+;;
+;;     http://www.apache.org/licenses/LICENSE-2.0
+;;
+;; Unless required by applicable law or agreed to in writing, software
+;; distributed under the License is distributed on an "AS IS" BASIS,
+;; WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+;; See the License for the specific language governing permissions and
+;; limitations under the License.
+
+;; Attack: declares nearly all the memory that it may have, and writes to each page of it.
+;; Must happen: it runs, and the next evaluation finds zeros.
+(module
+  (import "wapc" "__guest_response" (func $response (param i32 i32)))
+  (memory (export "memory") 2000)
+  (data (i32.const 0) "{\"accepted\":true}")
+  (data (i32.const 256) "{\"valid\":true}")
+  (data (i32.const 512) "\"v1\"")
+
+  ;; An operation is told by the length of its name: "validate" has 8 letters,
+  ;; "validate_settings" 17, "protocol_version" 16. A short request is no reason
+  ;; to attack.
+  (func (export "__guest_call") (param $op_len i32) (param $payload_len i32) (result i32)
+    (if (i32.eq (local.get $op_len) (i32.const 17))
+      (then (call $response (i32.const 256) (i32.const 14)) (return (i32.const 1))))
+    (if (i32.eq (local.get $op_len) (i32.const 16))
+      (then (call $response (i32.const 512) (i32.const 4)) (return (i32.const 1))))
+    (if (i32.ge_u (local.get $payload_len) (i32.const 100))
+      (then (call $attack)))
+    (call $response (i32.const 0) (i32.const 17))
+    (i32.const 1))
+
+  (func $attack
+    (local $at i32)
+    (local.set $at (i32.const 65536))
+    (loop $next
+      (if (i32.load (local.get $at)) (then unreachable))
+      (i32.store (local.get $at) (i32.const -1))
+      (local.set $at (i32.add (local.get $at) (i32.const 4096)))
+      (br_if $next (i32.lt_u (local.get $at) (i32.const 0x7d00000)))))
+)
