@@ -18,6 +18,7 @@ package policies_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,8 +48,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	if builtDir, err = os.MkdirTemp("", "policies"); err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(builtDir)
-	defer compiled.Close(context.Background())
+	defer func() { err = errors.Join(err, compiled.Close(context.Background()), os.RemoveAll(builtDir)) }()
 
 	annotate := filepath.Join(builtDir, "annotate")
 	if err := run(exec.Command("go", "build", "-o", annotate, "./internal/annotate")); err != nil {

@@ -111,7 +111,7 @@ func requireMetadata(t *testing.T, wasm []byte, file string) {
 
 	runtime := wazero.NewRuntimeWithConfig(t.Context(),
 		wazero.NewRuntimeConfigInterpreter().WithCustomSections(true))
-	defer runtime.Close(t.Context())
+	defer func() { require.NoError(t, runtime.Close(t.Context())) }()
 	module, err := runtime.CompileModule(t.Context(), wasm)
 	require.NoError(t, err)
 	var found []string
