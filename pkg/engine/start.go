@@ -227,9 +227,14 @@ func (m *Module) fromSnapshot(ctx context.Context) (*Instance, error) {
 	return i, nil
 }
 
-// trimInterval is after how many resets an instance gives back what it holds
-// for its next evaluation, so that one that was large once is not so for ever.
-const trimInterval = 256
+// An instance holds on to the pages that it wrote, for its next evaluation. It
+// gives them back after trimInterval resets, so that one that was large once is
+// not so for ever, and at once if they are more than trimBytes. Where resets are
+// copies there is nothing to give back.
+const (
+	trimInterval = 256
+	trimBytes    = 8 << 20
+)
 
 // reset brings the instance back to the module's snapshot.
 func (i *Instance) reset() error {
@@ -240,7 +245,11 @@ func (i *Instance) reset() error {
 	if i.resets++; i.resets%trimInterval == 0 {
 		return i.memory.Trim()
 	}
-	return i.memory.Reset()
+	err := i.memory.Reset()
+	if err == nil && i.memory.Strategy() != memory.Copy && i.memory.Usage().Private > trimBytes {
+		err = i.memory.Trim()
+	}
+	return err
 }
 
 func (i *Instance) restoreGlobals() {

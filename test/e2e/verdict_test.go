@@ -194,22 +194,27 @@ func TestAPolicyLogsAndWarns(t *testing.T) {
 	require.Contains(t, enforcing.Logs(), `"Policy log" policy="log"`)
 }
 
-// A policy that never ends is stopped, and does not keep others waiting.
-func TestALoopEndsAtItsDeadline(t *testing.T) {
-	spinning, quick := namespaceFor(t, "spin"), namespaceFor(t, "team-label")
-	ended := make(chan error, 1)
-	go func() { ended <- createConfigMap(t.Context(), configMap(spinning, "any")) }()
-	for others := 0; ; others++ {
-		select {
-		case err := <-ended:
-			require.ErrorContains(t, err, `WasmAdmission policy "spin" failed: Policy execution interrupted because it exceeded the allowed execution time`)
-			require.Positive(t, others, "no other request was served while the policy looped")
-			return
-		default:
-			require.NoError(t, createConfigMap(t.Context(), &corev1.ConfigMap{
-				ObjectMeta: metav1.ObjectMeta{Namespace: quick, GenerateName: "other-", Labels: map[string]string{"team": "blue"}},
-			}))
-		}
+// A policy that never ends is stopped, be it in a loop or in calls without one,
+// and does not keep others waiting.
+func TestEndlessPoliciesEndAtTheirDeadlines(t *testing.T) {
+	for _, policy := range []string{"spin", "explode"} {
+		t.Run(policy, func(t *testing.T) {
+			endless, quick := namespaceFor(t, policy), namespaceFor(t, "team-label")
+			ended := make(chan error, 1)
+			go func() { ended <- createConfigMap(t.Context(), configMap(endless, "any")) }()
+			for others := 0; ; others++ {
+				select {
+				case err := <-ended:
+					require.ErrorContains(t, err, `WasmAdmission policy "`+policy+`" failed: Policy execution interrupted because it exceeded the allowed execution time`)
+					require.Positive(t, others, "no other request was served meanwhile")
+					return
+				default:
+					require.NoError(t, createConfigMap(t.Context(), &corev1.ConfigMap{
+						ObjectMeta: metav1.ObjectMeta{Namespace: quick, GenerateName: "other-", Labels: map[string]string{"team": "blue"}},
+					}))
+				}
+			}
+		})
 	}
 }
 
