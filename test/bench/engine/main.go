@@ -134,12 +134,12 @@ func (b *bench) close() {
 	}
 }
 
-func (b *bench) measure(language string, binary, settings []byte) error {
+func (b *bench) measure(language string, binary, settings []byte) (err error) {
 	base, err := newPlain(b.ctx, binary)
 	if err != nil {
 		return err
 	}
-	defer base.runtime.Close(b.ctx)
+	defer func() { err = errors.Join(err, base.runtime.Close(b.ctx)) }()
 	contestants := []func() error{func() error { return decided(base.validate(b.ctx, b.request, settings)) }}
 	for _, e := range b.engines {
 		guest, err := wapc.Load(b.ctx, e, binary)
