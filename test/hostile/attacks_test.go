@@ -126,7 +126,7 @@ var attacks = map[string]outcome{
 	"memory-grow-huge":                everywhere(harmless()),
 	"memory-init":                     everywhere(ends(engine.CauseMemory, "out of bounds memory access")),
 	"memory-minimum-huge":             refused("4294967296 bytes of linear memory at the start, at most 134217728 are allowed"),
-	"memory-minimum-touched":          outcome{keeps: 2000 * engine.PageSize},
+	"memory-minimum-touched":          {keeps: 2000 * engine.PageSize},
 	"memory-none":                     always(ends(engine.CauseAbort, outside)),
 	"memory-none-wasi":                fails(noAnswer),
 	"memory-out-of-bounds":            everywhere(ends(engine.CauseMemory, "out of bounds memory access")),
