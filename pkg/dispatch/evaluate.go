@@ -30,6 +30,7 @@ import (
 // is no verdict.
 type evaluation struct {
 	policy   *policyset.Policy
+	review   *review
 	response *abi.ValidationResponse
 	err      error
 	duration time.Duration
@@ -54,7 +55,7 @@ func evaluate(ctx context.Context, invocations []invocation) []evaluation {
 
 func evaluateOne(ctx context.Context, call *invocation) (e evaluation) {
 	start := time.Now()
-	e.policy = call.policy
+	e.policy, e.review = call.policy, call.review
 	defer func() {
 		if r := recover(); r != nil {
 			e.response, e.err = nil, fmt.Errorf("policy %q: panic during evaluation: %v", call.policy.Name(), r)

@@ -18,21 +18,23 @@ package dispatch
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"unicode"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/warning"
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // Keys of audit annotations.
@@ -61,14 +63,14 @@ func (d *Dispatcher) conclude(ctx context.Context, r *request, evaluations []eva
 		e := &evaluations[n]
 		outcome := metrics.Accepted
 		switch {
-		case e.err == nil && e.response.MutatedObject != nil:
+		case e.err == nil && e.mutates():
 			outcome = metrics.Denied
-			refusals = append(refusals, refusal{code: http.StatusBadRequest, message: fmt.Sprintf(
-				"Request rejected by policy %s. The policy attempted to mutate the request, but it is currently configured to not allow mutations.", e.policy.Name())})
+			refusals = append(refusals, refuse(e.policy, fmt.Sprintf(
+				"Request rejected by policy %s. The policy attempted to mutate the request, but it is currently configured to not allow mutations.", e.policy.Name()), 0))
 		case e.err == nil && e.response.Accepted:
 		case e.err == nil:
 			outcome = metrics.Denied
-			refusals = append(refusals, denial(e))
+			refusals = append(refusals, refuse(e.policy, e.response.Message, e.response.Code))
 		case e.policy.Spec().FailurePolicy == admissionregistrationv1.Ignore:
 			outcome = metrics.FailedOpen
 			ignored = append(ignored, e.policy.Name())
@@ -100,20 +102,39 @@ func (d *Dispatcher) report(ctx context.Context, r *request, e *evaluation, outc
 	}
 }
 
-// denial is a policy's own verdict.
-func denial(e *evaluation) refusal {
-	said := e.response.Message
-	cause := metav1.StatusCause{Field: "policies[" + e.policy.Name() + "]", Message: said}
-	if custom := e.policy.Spec().Message; custom != "" {
+// mutates is whether a policy wants another object than there is. One that hands
+// the object back as it was changes nothing.
+func (e *evaluation) mutates() bool {
+	if e.response.MutatedObject == nil {
+		return false
+	}
+	var before struct {
+		Object any `json:"object"`
+	}
+	var after any
+	if json.Unmarshal(e.review.json, &before) != nil || json.Unmarshal(e.response.MutatedObject, &after) != nil {
+		return true
+	}
+	return !equality.Semantic.DeepEqual(before.Object, after)
+}
+
+// refuse is a policy's own verdict: what it said, or what the configuration says
+// instead. What it said is kept as the cause.
+func refuse(policy *policyset.Policy, said string, code int32) refusal {
+	r := refusal{
+		message: fmt.Sprintf("WasmAdmission policy %q denied the request", policy.Name()),
+		code:    statusCode(code),
+		cause:   metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said},
+	}
+	if custom := policy.Spec().Message; custom != "" {
 		said = custom
 	}
-	message := fmt.Sprintf("WasmAdmission policy %q denied the request", e.policy.Name())
 	if said == "" {
-		message += " without explanation"
+		r.message += " without explanation"
 	} else {
-		message += ": " + said
+		r.message += ": " + said
 	}
-	return refusal{message: message, code: statusCode(e.response), cause: cause}
+	return r
 }
 
 // failure is the rejection that a policy causes by having no verdict.
@@ -136,8 +157,8 @@ func explain(err error) string {
 // statusCode is the code that a webhook's denial would have: what the policy
 // asks for, if it is one of an error, and else the nearest that is. The server
 // cannot send arbitrary ones.
-func statusCode(response *abi.ValidationResponse) int32 {
-	return min(max(response.Code, http.StatusBadRequest), 599)
+func statusCode(wanted int32) int32 {
+	return min(max(wanted, http.StatusBadRequest), 599)
 }
 
 // reject makes one status of all refusals. Its code is that of the first, in the
