@@ -27,6 +27,8 @@ const (
 	entriesPerUnitLog2 = 3
 	// unitsPerPageLog2 makes a page of grown memory as dear as filling it.
 	unitsPerPageLog2 = 16 - bytesPerUnitLog2
+	// growCost is for asking the host to grow a memory or table, granted or not: it takes microseconds.
+	growCost = 500
 )
 
 // scratchLocals is the number of i32 locals that a function with bulk operations gets in addition: the operand, and
@@ -43,7 +45,7 @@ func isBulk(op wasm.Opcode) bool {
 }
 
 // appendBulk appends a bulk operation and its charge. All of them have their length on top of the stack. A grow pays
-// only if it succeeds: a guest may try a large one and fall back to a smaller one.
+// by length only if it succeeds: a guest may try a large one and fall back to a smaller one.
 func (e *emitter) appendBulk(out []byte, op wasm.Opcode, instruction []byte) []byte {
 	operand, result := e.scratch, e.scratch+1
 	out = wasm.AppendUint32(append(out, byte(wasm.OpLocalTee)), operand)

@@ -221,12 +221,20 @@ func (c *coster) step(in *wasm.Instruction) {
 		c.add(in, 1)
 		c.sites = append(c.sites, functionSite(in))
 	default:
-		c.add(in, 1)
+		c.add(in, unitsOf(in.Op))
 		if isBulk(in.Op) {
 			c.bulk = true
 			c.sites = append(c.sites, site{kind: siteBulk, start: uint32(in.Start), end: uint32(in.End), op: in.Op})
 		}
 	}
+}
+
+// unitsOf is what an instruction costs that is no more than one step.
+func unitsOf(op wasm.Opcode) int64 {
+	if op == wasm.OpMemoryGrow || op == wasm.OpTableGrow {
+		return growCost
+	}
+	return 1
 }
 
 // add adds the cost of an instruction to the current path. Where the path has become too long, a checkpoint before

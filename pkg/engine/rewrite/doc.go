@@ -54,7 +54,8 @@ limitations under the License.
 //     deep and without any loop, so becomes too expensive after a few levels, and pays from there on.
 //   - A path that grows too long pays at a checkpoint in between. Behind calls that may nest deeply that happens
 //     early, because returning from a deep stack executes the ends of many functions without entering one.
-//   - Bulk operations on memories and tables pay by length, after they were carried out.
+//   - Bulk operations on memories and tables pay by length, after they were carried out. Asking for more memory or a
+//     larger table pays a constant too, as it is work for the host even if it is refused.
 //
 // So the work between two charges is bounded, however the module is built: by ten thousand units on straight code, and
 // on the way back through a stack of n frames by a few hundred units for each.
