@@ -53,6 +53,7 @@ var watCases = map[string]watCase{
 	"trap":                 {wantErr: "unreachable"},
 	"memory-hog":           {wantErr: "unreachable"},
 	"stack-overflow":       {wantErr: "stack overflow"},
+	"explode":              {wantResponse: accepted}, // the payload is short
 	"huge-response-length": {wantErr: "range of 2147483647 bytes at 65530 is out of bounds"},
 	"spin":                 {wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond},
 	"host-call": {
