@@ -124,7 +124,7 @@ func refuse(policy *policyset.Policy, said string, code int32) refusal {
 	r := refusal{
 		message: fmt.Sprintf("WasmAdmission policy %q denied the request", policy.Name()),
 		code:    statusCode(code),
-		cause:   metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said},
+		cause:   cause(policy, said),
 	}
 	if custom := policy.Spec().Message; custom != "" {
 		said = custom
@@ -137,13 +137,18 @@ func refuse(policy *policyset.Policy, said string, code int32) refusal {
 	return r
 }
 
+// cause names a policy as the configuration's problems do.
+func cause(policy *policyset.Policy, said string) metav1.StatusCause {
+	return metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said}
+}
+
 // failure is the rejection that a policy causes by having no verdict.
 func failure(e *evaluation) refusal {
 	said := explain(e.err)
 	return refusal{
 		message: fmt.Sprintf("WasmAdmission policy %q failed: %s", e.policy.Name(), said),
 		code:    http.StatusInternalServerError,
-		cause:   metav1.StatusCause{Field: "policies[" + e.policy.Name() + "]", Message: said},
+		cause:   cause(e.policy, said),
 	}
 }
 

@@ -43,8 +43,9 @@ func (s *snapshot) close() error {
 	return s.image.Close()
 }
 
-// instantiate makes an instance whose start functions have not run.
-func (m *Module) instantiate(ctx context.Context) (made *Instance, err error) {
+// instantiate makes an instance whose start functions have not run, and whose
+// memory holds an image unless that is nil.
+func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *Instance, err error) {
 	i := &Instance{module: m, functions: map[string]api.Function{}, world: newWorld(m.key.digest)}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
 	defer func() {
@@ -85,6 +86,11 @@ func (m *Module) instantiate(ctx context.Context) (made *Instance, err error) {
 		if err := i.memory.Bind(i.guest.Memory()); err != nil {
 			return nil, err
 		}
+		if image != nil {
+			if err := i.memory.Attach(image); err != nil {
+				return nil, err
+			}
+		}
 	}
 	i.meter.fuel = i.guest.ExportedGlobal(m.rewritten.FuelExport).(api.MutableGlobal)
 	for _, g := range m.rewritten.Globals {
@@ -100,15 +106,9 @@ func (m *Module) configure(i *Instance) wazero.ModuleConfig {
 // start makes an instance and runs its start functions. They have the fuel of
 // an evaluation, and their own time until the deadline.
 func (m *Module) start(ctx context.Context, deadline time.Time) (*Instance, error) {
-	i, err := m.instantiate(ctx)
+	i, err := m.instantiate(ctx, m.dataImage)
 	if err != nil {
 		return nil, err
-	}
-	if m.dataImage != nil {
-		if err := i.memory.Attach(m.dataImage); err != nil {
-			i.destroy()
-			return nil, m.fail(PhaseStart, causeOf(err), err)
-		}
 	}
 	i.begin(ctx, m.startState(), deadline)
 	defer i.end()
@@ -212,17 +212,11 @@ func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean boo
 
 // fromSnapshot makes an instance in the state of the module's snapshot.
 func (m *Module) fromSnapshot(ctx context.Context) (*Instance, error) {
-	i, err := m.instantiate(ctx)
+	i, err := m.instantiate(ctx, m.snapshot.image)
 	if err != nil {
 		return nil, err
 	}
 	i.world.goLive()
-	if i.memory != nil {
-		if err := i.memory.Attach(m.snapshot.image); err != nil {
-			i.destroy()
-			return nil, m.fail(PhaseStart, causeOf(err), err)
-		}
-	}
 	i.restoreGlobals()
 	return i, nil
 }

@@ -58,7 +58,7 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	for n := range config.Policies {
 		group.Go(func() error {
 			spec := &config.Policies[n]
-			policies[n], problems[n] = l.load(ctx, spec, &config.Limits, field.NewPath("policies").Key(spec.Name))
+			policies[n], problems[n] = l.load(ctx, spec, &config.Limits, validation.PolicyPath(n, spec.Name))
 			return nil
 		})
 	}

@@ -20,7 +20,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -147,5 +146,5 @@ func problems(errs field.ErrorList) error {
 	for n, err := range errs {
 		lines[n] = strings.ReplaceAll(err.Error(), "\n", " ")
 	}
-	return fmt.Errorf("%s", strings.Join(lines, "\n"))
+	return errors.New(strings.Join(lines, "\n"))
 }
