@@ -18,22 +18,20 @@ package rewrite
 
 import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 
-// Bulk operations pay by length, behind the operation: one that traps pays nothing and traps as it would have, and a
-// single one is bounded by the size of the memory or table.
+// Bulk operations pay by length, behind the operation: one that traps pays nothing and traps as it would have.
 const (
-	// bytesPerUnitLog2 makes 64 bytes of memory one unit.
-	bytesPerUnitLog2 = 6
-	// entriesPerUnitLog2 makes 8 entries of a table one unit: they are references of 8 bytes.
-	entriesPerUnitLog2 = 3
+	// bytesPerUnitLog2 makes 8 bytes of memory one unit: it takes the time of a few instructions to write them if their
+	// page is new.
+	bytesPerUnitLog2 = 3
 	// unitsPerPageLog2 makes a page of grown memory as dear as filling it.
 	unitsPerPageLog2 = 16 - bytesPerUnitLog2
 	// growCost is for asking the host to grow a memory or table, granted or not: it takes microseconds.
 	growCost = 500
 )
 
-// scratchLocals is the number of i32 locals that a function with bulk operations gets in addition: the operand, and
-// the result of a grow.
-const scratchLocals = 2
+// scratchLocals is the number of i32 locals that a function with bulk operations gets in addition: the operands, or
+// the operand and the result of a grow.
+const scratchLocals = 3
 
 func isBulk(op wasm.Opcode) bool {
 	switch op {
@@ -44,34 +42,67 @@ func isBulk(op wasm.Opcode) bool {
 	return false
 }
 
-// appendBulk appends a bulk operation and its charge. All of them have their length on top of the stack. A grow pays
-// by length only if it succeeds: a guest may try a large one and fall back to a smaller one.
-func (e *emitter) appendBulk(out []byte, op wasm.Opcode, instruction []byte) []byte {
+// appendBulk appends a bulk operation and its charge. All of them have their length on top of the stack.
+func (e *emitter) appendBulk(out []byte, s *site, instruction []byte) []byte {
+	switch s.op {
+	case wasm.OpMemoryGrow, wasm.OpTableGrow:
+		return e.appendGrow(out, s.op, instruction)
+	}
+	first, second, length := e.scratch, e.scratch+1, e.scratch+2
+	function, divisible := e.portion(s, instruction)
+	if !divisible {
+		out = appendLocals(out, wasm.OpLocalTee, length)
+		return e.appendLengthCharge(append(out, instruction...), s.op, length)
+	}
+	out = appendLocals(out, wasm.OpLocalSet, length, second, first)
+	out = appendLocals(out, wasm.OpLocalGet, length)
+	out = wasm.AppendInt64(append(out, byte(wasm.OpI32Const)), portionBytes)
+	out = append(out, byte(wasm.OpI32GtU), byte(wasm.OpIf), wasm.BlockTypeEmpty)
+	out = appendLocals(out, wasm.OpLocalGet, first, second, length)
+	out = wasm.AppendUint32(append(out, byte(wasm.OpCall)), function)
+	out = append(out, byte(wasm.OpElse))
+	out = appendLocals(out, wasm.OpLocalGet, first, second, length)
+	out = e.appendLengthCharge(append(out, instruction...), s.op, length)
+	return append(out, byte(wasm.OpEnd))
+}
+
+// appendGrow appends a grow and its charge. It pays by length only if it succeeds: a guest may try a large one and fall
+// back to a smaller one.
+func (e *emitter) appendGrow(out []byte, op wasm.Opcode, instruction []byte) []byte {
 	operand, result := e.scratch, e.scratch+1
-	out = wasm.AppendUint32(append(out, byte(wasm.OpLocalTee)), operand)
-	out = append(out, instruction...)
-	shift, distance := wasm.OpI64ShrU, int64(bytesPerUnitLog2)
+	out = append(appendLocals(out, wasm.OpLocalTee, operand), instruction...)
+	out = appendLocals(out, wasm.OpLocalTee, result)
+	out = wasm.AppendInt64(append(out, byte(wasm.OpI32Const)), -1)
+	out = append(out, byte(wasm.OpI32Ne), byte(wasm.OpIf), wasm.BlockTypeEmpty)
+	out = e.appendLengthCharge(out, op, operand)
+	out = append(out, byte(wasm.OpEnd))
+	return appendLocals(out, wasm.OpLocalGet, result)
+}
+
+// appendLengthCharge appends a charge by the length in a local.
+func (e *emitter) appendLengthCharge(out []byte, op wasm.Opcode, length uint32) []byte {
+	e.charges++
+	return e.appendPay(e.appendLength(e.appendFuel(out, wasm.OpGlobalGet), op, length))
+}
+
+// appendLength appends what puts the units of a length on the stack.
+func (e *emitter) appendLength(out []byte, op wasm.Opcode, length uint32) []byte {
+	out = append(appendLocals(out, wasm.OpLocalGet, length), byte(wasm.OpI64ExtendI32U))
 	switch op {
 	case wasm.OpTableInit, wasm.OpTableCopy, wasm.OpTableFill, wasm.OpTableGrow:
-		distance = entriesPerUnitLog2
+		return out // references are of 8 bytes
 	case wasm.OpMemoryGrow:
-		shift, distance = wasm.OpI64Shl, unitsPerPageLog2
+		out = wasm.AppendInt64(append(out, byte(wasm.OpI64Const)), unitsPerPageLog2)
+		return append(out, byte(wasm.OpI64Shl))
 	}
-	grows := op == wasm.OpMemoryGrow || op == wasm.OpTableGrow
-	if grows {
-		out = wasm.AppendUint32(append(out, byte(wasm.OpLocalTee)), result)
-		out = wasm.AppendInt64(append(out, byte(wasm.OpI32Const)), -1)
-		out = append(out, byte(wasm.OpI32Ne), byte(wasm.OpIf), wasm.BlockTypeEmpty)
-	}
-	out = e.appendFuel(out, wasm.OpGlobalGet)
-	out = wasm.AppendUint32(append(out, byte(wasm.OpLocalGet)), operand)
-	out = append(out, byte(wasm.OpI64ExtendI32U))
-	out = wasm.AppendInt64(append(out, byte(wasm.OpI64Const)), distance)
-	out = append(out, byte(shift))
-	out = e.appendPay(out)
-	if grows {
-		out = append(out, byte(wasm.OpEnd))
-		out = wasm.AppendUint32(append(out, byte(wasm.OpLocalGet)), result)
+	out = wasm.AppendInt64(append(out, byte(wasm.OpI64Const)), bytesPerUnitLog2)
+	return append(out, byte(wasm.OpI64ShrU))
+}
+
+// appendLocals appends an instruction for each of several locals.
+func appendLocals(out []byte, op wasm.Opcode, locals ...uint32) []byte {
+	for _, local := range locals {
+		out = wasm.AppendUint32(append(out, byte(op)), local)
 	}
 	return out
 }

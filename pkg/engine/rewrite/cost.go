@@ -46,7 +46,7 @@ type site struct {
 	start, end uint32
 	// cost is what a charge pays.
 	cost int64
-	// x is the function index of a siteFunction, op the opcode of that and of a siteBulk.
+	// x is the function index of a siteFunction and the first index of a siteBulk, op the opcode of both.
 	x  uint32
 	op wasm.Opcode
 }
@@ -75,7 +75,7 @@ func (s *site) growth() int {
 	case siteFunction:
 		return 5
 	case siteBulk:
-		return 80
+		return 180
 	default:
 		return 48
 	}
@@ -224,7 +224,7 @@ func (c *coster) step(in *wasm.Instruction) {
 		c.add(in, unitsOf(in.Op))
 		if isBulk(in.Op) {
 			c.bulk = true
-			c.sites = append(c.sites, site{kind: siteBulk, start: uint32(in.Start), end: uint32(in.End), op: in.Op})
+			c.sites = append(c.sites, site{kind: siteBulk, start: uint32(in.Start), end: uint32(in.End), x: in.X, op: in.Op})
 		}
 	}
 }

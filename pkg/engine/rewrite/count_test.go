@@ -76,9 +76,9 @@ func TestFuelCoversEveryInstruction(t *testing.T) {
 		module         []byte
 		most           float64
 	}{
-		{"arithmetic", "run", read(t, "arithmetic"), 1.6},
+		{"arithmetic", "run", read(t, "arithmetic"), 3.2},
 		{"deep_return", "run", read(t, "deep_return"), 1.2},
-		{"fill_loop", "run", read(t, "fill_loop"), 1e3}, // bulk operations pay for more than one instruction
+		{"fill_loop", "run", read(t, "fill_loop"), 2e3}, // bulk operations pay for more than one instruction
 		{"go", "_start", buildGo(t, goProgram), 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -21,6 +21,7 @@ limitations under the License.
 //   - Code pays fuel, and calls an imported function, the tick, when it has run out.
 //   - Mutable globals are exported under reserved names, so that the host can save and restore them.
 //   - The declared maximum of memory and tables becomes the host's limit.
+//   - An imported memory can become the module's own.
 //   - Active data segments can be taken out and handed to the host as an image of the memory.
 //   - The start function can be turned into an export, to be run like any other call.
 //
@@ -54,8 +55,9 @@ limitations under the License.
 //     deep and without any loop, so becomes too expensive after a few levels, and pays from there on.
 //   - A path that grows too long pays at a checkpoint in between. Behind calls that may nest deeply that happens
 //     early, because returning from a deep stack executes the ends of many functions without entering one.
-//   - Bulk operations on memories and tables pay by length, after they were carried out. Asking for more memory or a
-//     larger table pays a constant too, as it is work for the host even if it is refused.
+//   - Bulk operations on memories and tables pay by length, after they were carried out. Those on memory that are longer
+//     than half a MiB are carried out in portions, by functions that are added, with a tick after each. Asking for more
+//     memory or a larger table pays a constant too, as it is work for the host even if it is refused.
 //
 // So the work between two charges is bounded, however the module is built: by ten thousand units on straight code, and
 // on the way back through a stack of n frames by a few hundred units for each.

@@ -35,7 +35,8 @@ import (
 )
 
 // FuzzRewrite rewrites modules and compares them with what they were: wazero accepts both or neither, and functions
-// that end within a bound of fuel yield the same in both, and consume at least a unit for each instruction.
+// that end within a bound of fuel yield the same in both, compiled and interpreted, and consume at least a unit for each
+// instruction.
 func FuzzRewrite(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.wasm")
 	require.NoError(f, err)
@@ -45,10 +46,7 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(module, uint64(3))
 	}
 	f.Fuzz(func(t *testing.T, module []byte, argument uint64) {
-		o := plainOptions()
-		// Above this the plain module may allocate more than the fuzzer has.
-		o.MemoryMaxPages, o.TableMaxEntries = 64, 1000
-		result, err := rewrite.Module(module, o)
+		result, err := rewrite.Module(module, fuzzOptions())
 		if err != nil {
 			return
 		}
@@ -64,6 +62,28 @@ func FuzzRewrite(f *testing.F) {
 			compare(t, module, result, argument)
 		}
 	})
+}
+
+// FuzzGenerated does the same with modules that are valid whatever the fuzzer comes up with: it chooses what they do.
+func FuzzGenerated(f *testing.F) {
+	for _, seed := range []string{"", "a function of few instructions", "\x03\x02\x01\x00\x05\x08\x0c\x0f and more of them, which call one another"} {
+		f.Add([]byte(seed), uint64(3))
+	}
+	f.Fuzz(func(t *testing.T, entropy []byte, argument uint64) {
+		module := generate(entropy)
+		require.True(t, compiles(t, module), "the generator makes valid modules only")
+		result, err := rewrite.Module(module, fuzzOptions())
+		require.NoError(t, err)
+		require.True(t, compiles(t, result.Module), "valid after the rewrite")
+		compare(t, module, result, argument)
+	})
+}
+
+// fuzzOptions bound what a plain module may allocate.
+func fuzzOptions() rewrite.Options {
+	o := plainOptions()
+	o.MemoryMaxPages, o.TableMaxEntries = 64, 1000
+	return o
 }
 
 // emptyCustomSection says whether there is a custom section without content. wazero 1.12 refuses it at the very end of a
@@ -102,19 +122,18 @@ func standsAlone(t *testing.T, module []byte) bool {
 }
 
 // compare calls every exported function of both modules, in the rewritten one first: only what ends there is safe to
-// run without metering.
+// run without metering. The rewritten one is interpreted, too, with the same outcome and the same fuel.
 func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	config := wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithMemoryLimitPages(64)
-	r := wazero.NewRuntimeWithConfig(ctx, config)
-	defer func() { require.NoError(t, r.Close(context.Background())) }()
-	m := &meter{export: result.FuelExport, portion: 10_000, limit: 100}
-	hosts(t, r, m)
+	r, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(), result)
 	rewritten, err := r.InstantiateWithConfig(ctx, result.Module, wazero.NewModuleConfig().WithName("rewritten").WithStartFunctions())
 	plain, plainErr := r.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithName("plain").WithStartFunctions())
 	require.Equal(t, plainErr == nil, err == nil, "instantiated before: %v, after: %v", plainErr, err)
+	interpreter, interpreted := fuzzRuntime(t, wazero.NewRuntimeConfigInterpreter(), result)
+	slow, slowErr := interpreter.InstantiateWithConfig(ctx, result.Module, wazero.NewModuleConfig().WithStartFunctions())
+	require.Equal(t, err == nil, slowErr == nil, "instantiated compiled: %v, interpreted: %v", err, slowErr)
 	if err != nil {
 		return
 	}
@@ -125,24 +144,47 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 		if e.Kind != wasm.ExternFunction {
 			continue
 		}
+		types := plain.ExportedFunction(e.Name).Definition().ResultTypes()
 		f, ok := arguments(plain.ExportedFunction(e.Name), argument)
 		if !ok {
 			continue
 		}
-		m.limit = m.ticks + 100
+		m.limit, interpreted.limit = m.ticks+100, m.ticks+100
 		consumed, executed := m.consumed(rewritten), counter.Get()
 		after, err := rewritten.ExportedFunction(e.Name).Call(ctx, f...)
+		if trap(err) == stackOverflow {
+			return // where the stack ends is not the same in the two
+		}
+		slowAfter, slowErr := slow.ExportedFunction(e.Name).Call(ctx, f...)
+		if trap(slowErr) == stackOverflow {
+			return
+		}
+		require.Equal(t, trap(err), trap(slowErr), "function %q, compiled and interpreted", e.Name)
 		if errors.Is(err, errOutOfFuel) {
 			return
 		}
 		before, plainErr := plain.ExportedFunction(e.Name).Call(ctx, f...)
 		require.Equal(t, trap(plainErr), trap(err), "function %q", e.Name)
 		_, _ = counted.ExportedFunction(e.Name).Call(ctx, f...)
+		require.Equal(t, m.consumed(rewritten), interpreted.consumed(slow), "fuel of function %q, compiled and interpreted", e.Name)
 		if err == nil {
 			require.GreaterOrEqual(t, m.consumed(rewritten)-consumed, int64(counter.Get()-executed), "fuel of function %q", e.Name)
-			equalResults(t, plain.ExportedFunction(e.Name).Definition().ResultTypes(), before, after)
+			equalResults(t, types, before, after)
+			equalResults(t, types, after, slowAfter)
 		}
 	}
+}
+
+const stackOverflow = "stack overflow"
+
+// fuzzRuntime returns a runtime with a meter for a rewritten module.
+func fuzzRuntime(t *testing.T, config wazero.RuntimeConfig, result *rewrite.Result) (wazero.Runtime, *meter) {
+	t.Helper()
+	r := wazero.NewRuntimeWithConfig(context.Background(), config.WithCoreFeatures(features).WithMemoryLimitPages(64))
+	t.Cleanup(func() { require.NoError(t, r.Close(context.Background())) })
+	m := &meter{export: result.FuelExport, portion: 10_000, limit: 100}
+	hosts(t, r, m)
+	return r, m
 }
 
 // equalResults compares results; a NaN equals any other NaN of its type, as the specification leaves their bits open.

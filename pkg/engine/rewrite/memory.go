@@ -18,20 +18,31 @@ package rewrite
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
 const pageSize = 65536
 
-// limitMemory sets the declared maximum of the memory and reports what the module had declared.
+// limitMemory sets the declared maximum of the memory and reports what the module had declared. An imported memory
+// can become the module's own: there is one at most, so that its index stays zero.
 func (r *rewriter) limitMemory() error {
 	m := r.module
 	for i := range m.Imports {
-		if im := &m.Imports[i]; im.Kind == wasm.ExternMemory {
-			r.result.Memory = Memory{Imported: true, ImportModule: im.Module, ImportName: im.Name}
-			return r.limit(&im.Memory)
+		im := &m.Imports[i]
+		if im.Kind != wasm.ExternMemory {
+			continue
 		}
+		r.result.Memory = Memory{Imported: true, ImportModule: im.Module, ImportName: im.Name}
+		if err := r.limit(&im.Memory); err != nil {
+			return err
+		}
+		if r.options.AdoptMemory {
+			m.Memories = append(m.Memories, im.Memory)
+			m.Imports = slices.Delete(m.Imports, i, i+1)
+		}
+		return nil
 	}
 	if len(m.Memories) > 0 {
 		return r.limit(&m.Memories[0])

@@ -53,6 +53,7 @@ func (r *rewriter) meter() error {
 		}
 		e.emit(body, c, uint32(len(r.functionType(r.imported+node).Params)))
 	}
+	e.appendPortioned()
 	r.result.Charges = e.charges
 	return nil
 }
@@ -91,6 +92,8 @@ type emitter struct {
 	// scratch is the index of the first scratch local in the current function.
 	scratch uint32
 	charges int
+	// portioned are the functions that are added to the module, in order.
+	portioned []portioned
 	// arena is where the code goes: one allocation for many functions.
 	arena []byte
 }
@@ -122,7 +125,7 @@ func (e *emitter) emit(body *wasm.Body, c *coster, params uint32) {
 			out = wasm.AppendUint32(append(out, byte(s.op)), e.r.shift(s.x))
 		case siteBulk:
 			e.charges++
-			out = e.appendBulk(out, s.op, body.Code[s.start:s.end])
+			out = e.appendBulk(out, s, body.Code[s.start:s.end])
 		case siteCharge:
 			if s.cost > 0 {
 				e.charges++

@@ -51,8 +51,8 @@ func TestEndlessEnds(t *testing.T) {
 func TestBulkOperationsPayByLength(t *testing.T) {
 	m := &meter{portion: 1000, limit: 1000}
 	mod := run(t, "fill_loop", m)
-	require.Greater(t, m.consumed(mod), int64(16*65536/64))
-	require.Less(t, m.consumed(mod), int64(16*65536/64+300))
+	require.Greater(t, m.consumed(mod), int64(16*65536/8))
+	require.Less(t, m.consumed(mod), int64(16*65536/8+300))
 	require.Greater(t, m.ticks, int64(10))
 }
 
@@ -128,7 +128,7 @@ func TestFuelIsDeterministic(t *testing.T) {
 	for i := 2; i < len(consumed); i++ {
 		require.Equal(t, consumed[i-2], consumed[i])
 	}
-	require.EqualValues(t, 2*1024, consumed[0]-consumed[1], "only the first run can grow the memory by two pages")
+	require.EqualValues(t, 2*65536/8, consumed[0]-consumed[1], "only the first run can grow the memory by two pages")
 }
 
 // TestFuelIsNearTheInstructionCount compares fuel with the number of instructions that a loop executes.
@@ -136,7 +136,7 @@ func TestFuelIsNearTheInstructionCount(t *testing.T) {
 	m := &meter{portion: portion, limit: 1000}
 	mod := run(t, "arithmetic", m)
 	require.Greater(t, m.consumed(mod), int64(2_000_000))
-	require.Less(t, m.consumed(mod), int64(8_000_000))
+	require.Less(t, m.consumed(mod), int64(15_000_000))
 }
 
 // TestDeepReturnsPay checks that a recursive function pays behind the call as well: returning from a deep stack runs

@@ -37,6 +37,9 @@ type Options struct {
 	// [wasm.MaxMemoryPages]. Modules whose minimum is above it are refused. A smaller maximum of the module's own is
 	// raised too, and reported as [Memory.OriginalMax]: the host's allocator enforces it.
 	MemoryMaxPages uint32
+	// AdoptMemory makes an imported memory the module's own. It is for hosts that would make a memory for every instance
+	// of the module and share it with nobody.
+	AdoptMemory bool
 	// TableMaxEntries bounds the declared maximums of all tables together: 1 to [wasm.MaxTableSize]. Modules whose
 	// minimums are above it are refused.
 	TableMaxEntries uint32
@@ -125,7 +128,7 @@ type Global struct {
 type Memory struct {
 	// Present says that there is one. All other fields are zero if not.
 	Present bool
-	// ImportModule and ImportName say where an imported memory comes from.
+	// ImportModule and ImportName say where an imported memory comes from, or came from before it was adopted.
 	Imported                 bool
 	ImportModule, ImportName string
 	// MinPages is the initial size, in pages of 64 KiB.

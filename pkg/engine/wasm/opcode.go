@@ -40,6 +40,7 @@ const (
 	OpCallRef            Opcode = 0x14
 	OpReturnCallRef      Opcode = 0x15
 	OpDrop               Opcode = 0x1a
+	OpSelect             Opcode = 0x1b
 	OpLocalGet           Opcode = 0x20
 	OpLocalSet           Opcode = 0x21
 	OpLocalTee           Opcode = 0x22
@@ -54,6 +55,8 @@ const (
 	OpF32Const           Opcode = 0x43
 	OpF64Const           Opcode = 0x44
 	OpI32Ne              Opcode = 0x47
+	OpI32LtU             Opcode = 0x49
+	OpI32GtU             Opcode = 0x4b
 	OpI64LtS             Opcode = 0x53
 	OpI32Add             Opcode = 0x6a
 	OpI32Sub             Opcode = 0x6b
