@@ -57,12 +57,13 @@ func (e *emitter) appendBulk(out []byte, s *site, instruction []byte) []byte {
 	out = appendLocals(out, wasm.OpLocalSet, length, second, first)
 	out = appendLocals(out, wasm.OpLocalGet, length)
 	out = wasm.AppendInt64(append(out, byte(wasm.OpI32Const)), portionBytes)
-	out = append(out, byte(wasm.OpI32GtU), byte(wasm.OpIf), wasm.BlockTypeEmpty)
-	out = appendLocals(out, wasm.OpLocalGet, first, second, length)
-	out = wasm.AppendUint32(append(out, byte(wasm.OpCall)), function)
-	out = append(out, byte(wasm.OpElse))
+	// The short way comes first, for the reason given at appendPay.
+	out = append(out, byte(wasm.OpI32LeU), byte(wasm.OpIf), wasm.BlockTypeEmpty)
 	out = appendLocals(out, wasm.OpLocalGet, first, second, length)
 	out = e.appendLengthCharge(append(out, instruction...), s.op, length)
+	out = append(out, byte(wasm.OpElse))
+	out = appendLocals(out, wasm.OpLocalGet, first, second, length)
+	out = wasm.AppendUint32(append(out, byte(wasm.OpCall)), function)
 	return append(out, byte(wasm.OpEnd))
 }
 

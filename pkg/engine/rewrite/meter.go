@@ -138,7 +138,7 @@ func (e *emitter) emit(body *wasm.Body, c *coster, params uint32) {
 	body.Code = out[:len(out):len(out)]
 }
 
-// appendCharge appends: fuel = fuel - cost; if fuel < 0, tick.
+// appendCharge appends: fuel = fuel - cost; unless fuel >= 0, tick.
 func (e *emitter) appendCharge(out []byte, cost int64) []byte {
 	out = e.appendFuel(out, wasm.OpGlobalGet)
 	out = wasm.AppendInt64(append(out, byte(wasm.OpI64Const)), cost)
@@ -146,12 +146,14 @@ func (e *emitter) appendCharge(out []byte, cost int64) []byte {
 }
 
 // appendPay appends what follows once fuel and cost are on the stack. wazero keeps a global that was just set in a
-// register, so reading it back costs no load.
+// register, so reading it back costs no load. It allocates registers behind a block as they are where the first branch to
+// its end comes from: that has to be the way past the tick, behind which nothing is left in registers.
 func (e *emitter) appendPay(out []byte) []byte {
 	out = append(out, byte(wasm.OpI64Sub))
 	out = e.appendFuel(out, wasm.OpGlobalSet)
+	out = append(out, byte(wasm.OpBlock), wasm.BlockTypeEmpty)
 	out = e.appendFuel(out, wasm.OpGlobalGet)
-	out = append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64LtS), byte(wasm.OpIf), wasm.BlockTypeEmpty)
+	out = append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64GeS), byte(wasm.OpBrIf), 0)
 	out = wasm.AppendUint32(append(out, byte(wasm.OpCall)), e.r.tick())
 	return append(out, byte(wasm.OpEnd))
 }

@@ -57,7 +57,8 @@ const (
 	OpI32Ne              Opcode = 0x47
 	OpI32LtU             Opcode = 0x49
 	OpI32GtU             Opcode = 0x4b
-	OpI64LtS             Opcode = 0x53
+	OpI32LeU             Opcode = 0x4d
+	OpI64GeS             Opcode = 0x59
 	OpI32Add             Opcode = 0x6a
 	OpI32Sub             Opcode = 0x6b
 	OpI32Mul             Opcode = 0x6c
