@@ -37,6 +37,10 @@ type ABI struct {
 	// HostFunctions are what a guest may import beside WASI. An import that is
 	// neither makes [Engine.Load] fail.
 	HostFunctions []HostFunction
+	// Memory is what guests import their linear memory by, if they do. The memory is
+	// made for each instance, like one that the module defines itself. The zero value
+	// is for ABIs whose guests do not import it: one that does is not loaded.
+	Memory MemoryImport
 	// RequiredExports are functions without which a module is no guest of this
 	// ABI.
 	RequiredExports []string
@@ -59,6 +63,9 @@ type ABI struct {
 	// Nil means that instances are used as their start functions leave them.
 	WarmUp func(i *Instance) error
 }
+
+// MemoryImport names an imported memory.
+type MemoryImport struct{ Module, Name string }
 
 // HostFunction is a function that a guest may import.
 type HostFunction struct {

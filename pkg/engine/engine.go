@@ -25,6 +25,8 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -32,6 +34,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
 )
 
 // coreFeatures are the WebAssembly features that a module may use beyond those
@@ -70,6 +73,8 @@ type Options struct {
 	Reset memory.Strategy
 	// Logger gets what the engine does; nil discards it.
 	Logger *slog.Logger
+	// Recorder gets what the engine does in numbers; nil discards them.
+	Recorder Recorder
 }
 
 // Engine compiles modules and makes instances of them. Make one with [New] and
@@ -77,10 +82,12 @@ type Options struct {
 type Engine struct {
 	limits      Limits
 	logger      *slog.Logger
+	recorder    Recorder
 	interpreter bool
 	strategy    memory.Strategy
 	budget      *memory.Budget
 	cache       *codecache.Cache // nil: compile in memory
+	lastReclaim atomic.Int64     // when reclaim was logged, in Unix seconds
 
 	mu      sync.Mutex
 	modules map[moduleKey]*Module
@@ -100,16 +107,20 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{
 		limits:      o.Limits.withDefaults(),
 		logger:      o.Logger,
+		recorder:    o.Recorder,
 		interpreter: o.Interpreter,
 		modules:     map[moduleKey]*Module{},
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
 	}
+	if e.recorder == nil {
+		e.recorder = discard{}
+	}
 	if err := e.limits.validate(); err != nil {
 		return nil, err
 	}
-	e.budget = memory.NewBudget(uint64(e.limits.PoolBytes))
+	e.budget = memory.NewBudget(uint64(e.limits.PoolBytes), e.reclaim)
 	var err error
 	if e.strategy, err = chooseStrategy(o.Reset); err != nil {
 		return nil, err
@@ -257,9 +268,66 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	return m, nil
 }
 
-// MemoryInUse returns the bytes that the linear memories and images of all modules
-// take now, as [Limits.PoolBytes] counts them. It is safe for concurrent use.
-func (e *Engine) MemoryInUse() uint64 { return e.budget.Used() }
+// Stats is a view of an [Engine] at one moment, over all modules.
+type Stats struct {
+	// Modules is how many are loaded.
+	Modules int
+	// InUse, Idle and Waiting are instances that evaluations have, instances that are
+	// ready, and evaluations that wait for one.
+	InUse, Idle, Waiting int
+	// MemoryBytes is what linear memories, their images and code take, as
+	// [Limits.PoolBytes] counts them.
+	MemoryBytes uint64
+	// Reset is how linear memories are brought back to their snapshot, and
+	// Interpreter whether code is interpreted.
+	Reset       memory.Strategy
+	Interpreter bool
+}
+
+// Stats returns the engine's numbers. It is safe for concurrent use.
+func (e *Engine) Stats() Stats {
+	s := Stats{MemoryBytes: e.budget.Used(), Reset: e.strategy, Interpreter: e.interpreter}
+	for _, p := range e.pools() {
+		pooled := p.Stats()
+		s.Modules++
+		s.InUse += pooled.InUse
+		s.Idle += pooled.Idle
+		s.Waiting += pooled.Waiting
+	}
+	return s
+}
+
+// pools returns the pools of all modules that are loaded.
+func (e *Engine) pools() (pools []*pool.Pool[*Instance]) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, m := range e.modules {
+		select {
+		case <-m.ready:
+			if m.err == nil {
+				pools = append(pools, m.pool)
+			}
+		default:
+		}
+	}
+	return pools
+}
+
+// reclaim gives up what no evaluation uses: those that need memory go before those
+// that may come.
+func (e *Engine) reclaim() {
+	freed := 0
+	for _, p := range e.pools() {
+		freed += p.Trim(0)
+	}
+	// Guests can bring this about as often as they like.
+	if now, last := time.Now().Unix(), e.lastReclaim.Load(); now-last >= reclaimLogSeconds && e.lastReclaim.CompareAndSwap(last, now) {
+		e.logger.Warn("Memory for modules is used up: idle instances are given up", "instances", freed, "limit", e.limits.PoolBytes)
+	}
+}
+
+// reclaimLogSeconds is the least time between two log lines of reclaim.
+const reclaimLogSeconds = 10
 
 // release gives back one reference to a module and frees it with the last one.
 func (e *Engine) release(m *Module) {

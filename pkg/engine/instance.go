@@ -73,6 +73,7 @@ type Instance struct {
 	// whether no reset can make up for it.
 	failed, spoilt bool
 	resets         int
+	acquired       time.Time
 }
 
 // instanceContext is a context that knows an instance. It is made once for each
@@ -230,6 +231,7 @@ func (i *Instance) failure(phase Phase, function string, err error) *Error {
 		// The runtime would keep the stack, which has grown to its limit.
 		i.spoilt = true
 	}
+	i.module.engine.recorder.CountFailure(string(phase), string(cause))
 	return &Error{Digest: i.module.digest, Phase: phase, Function: function, Cause: cause, Err: err}
 }
 
@@ -238,8 +240,13 @@ func (i *Instance) misuse(function string, err error) *Error {
 	return &Error{Digest: i.module.digest, Phase: PhaseCall, Function: function, Cause: CauseInvalid, Err: err}
 }
 
-// sleep is what a guest sleeps by: no longer than its evaluation lasts.
+// sleep is what a guest sleeps by: no longer than its evaluation lasts. Before the
+// snapshot it takes no time: the clock goes on.
 func (i *Instance) sleep(nanoseconds int64) {
+	if !i.world.live {
+		i.world.elapsed += min(nanoseconds, int64(time.Hour))
+		return
+	}
 	timer := time.NewTimer(time.Duration(nanoseconds))
 	defer timer.Stop()
 	select {

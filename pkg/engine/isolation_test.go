@@ -29,12 +29,14 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
 // keeperABI is that of the guests that try to keep something. The state of an
 // evaluation is what the guest's signal calls, if anything.
 var keeperABI = &engine.ABI{
 	Name:           "keeper",
+	Memory:         engine.MemoryImport{Module: "host", Name: "memory"},
 	StartFunctions: []string{"_start"},
 	HostFunctions: []engine.HostFunction{
 		{Module: "host", Name: "refuse", Call: func(i *engine.Instance, _ []uint64) { i.Abort(errRefused) }},
@@ -111,7 +113,12 @@ func engineKinds(t *testing.T, test func(t *testing.T, o engine.Options)) {
 
 func loadFor(t testing.TB, o engine.Options, name string, abi *engine.ABI) *engine.Module {
 	t.Helper()
-	m, err := newEngine(t, o).Load(t.Context(), binary(t, name), abi)
+	return loadBinary(t, o, binary(t, name), abi)
+}
+
+func loadBinary(t testing.TB, o engine.Options, wasm []byte, abi *engine.ABI) *engine.Module {
+	t.Helper()
+	m, err := newEngine(t, o).Load(t.Context(), wasm, abi)
 	require.NoError(t, err)
 	t.Cleanup(m.Close)
 	return m
@@ -165,23 +172,46 @@ func requirePristine(t *testing.T, m *engine.Module) (*engine.Instance, int64) {
 }
 
 func TestNothingOfAnEvaluationReachesTheNext(t *testing.T) {
+	keeper := binary(t, "keeper")
+	importing := importMemory(t, keeper)
 	for _, w := range ways {
 		t.Run(w.name, func(t *testing.T) {
 			engineKinds(t, func(t *testing.T, o engine.Options) {
-				o.Limits = w.limit
-				o.Limits.Instances = 1
-				o.Limits.MemoryBytes = 16 * engine.PageSize
-				m := loadFor(t, o, "keeper", keeperABI)
-				require.Empty(t, m.FreshInstances())
-				_, fresh := requirePristine(t, m)
-				used := leaveMarks(t, m, w)
-				next, again := requirePristine(t, m)
-				// A test of isolation that never uses an instance again proves nothing.
-				require.Equal(t, w.dropped, next != used)
-				require.Equal(t, fresh, again, "an evaluation burns the same fuel whatever came before")
+				requireIsolation(t, o, keeper, w)
+			})
+		})
+		t.Run(w.name+", imported memory", func(t *testing.T) {
+			engineKinds(t, func(t *testing.T, o engine.Options) {
+				requireIsolation(t, o, importing, w)
 			})
 		})
 	}
+}
+
+// importMemory makes a module import its memory.
+func importMemory(t testing.TB, binary []byte) []byte {
+	t.Helper()
+	m, err := wasm.Decode(binary)
+	require.NoError(t, err)
+	from := keeperABI.Memory
+	m.Imports = append(m.Imports, wasm.Import{Module: from.Module, Name: from.Name, Kind: wasm.ExternMemory, Memory: m.Memories[0]})
+	m.Memories = nil
+	return m.Encode()
+}
+
+func requireIsolation(t *testing.T, o engine.Options, keeper []byte, w way) {
+	t.Helper()
+	o.Limits = w.limit
+	o.Limits.Instances = 1
+	o.Limits.MemoryBytes = 16 * engine.PageSize
+	m := loadBinary(t, o, keeper, keeperABI)
+	require.Empty(t, m.FreshInstances())
+	_, fresh := requirePristine(t, m)
+	used := leaveMarks(t, m, w)
+	next, again := requirePristine(t, m)
+	// A test of isolation that never uses an instance again proves nothing.
+	require.Equal(t, w.dropped, next != used)
+	require.Equal(t, fresh, again, "an evaluation burns the same fuel whatever came before")
 }
 
 // The pages that a reset leaves mapped, and the trimming now and then, belong to

@@ -53,6 +53,7 @@ type Module struct {
 	runtime   wazero.Runtime
 	cache     wazero.CompilationCache
 	code      wazero.CompiledModule
+	codeBytes uint64        // what is reserved for the code
 	dataImage *memory.Image // what the data segments hold, nil if they were left in the module
 	snapshot  *snapshot     // nil if instances cannot be reset
 	pool      *pool.Pool[*Instance]
@@ -78,17 +79,21 @@ func (m *Module) Acquire(ctx context.Context, evaluation Evaluation) (*Instance,
 	if timeout == 0 {
 		timeout = m.limits.Timeout
 	}
-	deadline := time.Now().Add(timeout)
-	i, err := m.get(ctx, deadline)
+	start := time.Now()
+	deadline := start.Add(timeout)
+	i, err := m.get(ctx, start, deadline)
 	if err != nil {
-		return nil, m.fail(PhaseStart, causeOf(err), err)
+		failure := m.fail(PhaseStart, causeOf(err), err)
+		m.engine.recorder.CountFailure(string(failure.Phase), string(failure.Cause))
+		return nil, failure
 	}
+	i.acquired = start
 	i.begin(ctx, evaluation.State, deadline)
 	return i, nil
 }
 
 // get takes an instance from the pool, and waits for one if there is none.
-func (m *Module) get(ctx context.Context, deadline time.Time) (*Instance, error) {
+func (m *Module) get(ctx context.Context, start, deadline time.Time) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -97,17 +102,24 @@ func (m *Module) get(ctx context.Context, deadline time.Time) (*Instance, error)
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	return m.pool.Get(ctx)
+	i, err := m.pool.Get(ctx)
+	m.engine.recorder.ObserveWait(time.Since(start))
+	return i, err
 }
 
 // put takes back an instance after an evaluation.
 func (m *Module) put(i *Instance) {
+	usage := i.Usage()
 	i.end()
+	done := time.Now()
+	m.engine.recorder.ObserveEvaluation(done.Sub(i.acquired), usage.Fuel, usage.MemoryBytes)
 	if i.spoilt || m.snapshot == nil {
 		m.pool.Drop(i)
 		return
 	}
-	if err := i.reset(); err != nil {
+	err := i.reset()
+	m.engine.recorder.ObserveReset(time.Since(done))
+	if err != nil {
 		m.engine.logger.Warn("Resetting an instance failed: it is not used again", "digest", m.digest, "err", err)
 		m.pool.Drop(i)
 		return
@@ -131,6 +143,7 @@ func (m *Module) free() {
 		m.engine.logger.Warn("Freeing a module failed", "digest", m.digest, "err", err)
 	}
 	m.freeCode()
+	m.engine.budget.Release(m.codeBytes)
 }
 
 // freeCode gives back the runtime and the code in it.

@@ -19,6 +19,7 @@ package engine_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -67,6 +68,8 @@ func TestWhereTheSnapshotIsTaken(t *testing.T) {
 		warm   bool
 	}{
 		{"lazy", true},
+		{"waits", true},
+		{"sleeps", true},
 		{"asks", false},
 		{"traps", false},
 		{"fails", false},
@@ -87,6 +90,20 @@ func TestWhereTheSnapshotIsTaken(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The clock that a guest measures time by never goes back, not even over the
+// snapshot: before it, a clock goes on with each look.
+func TestTheClockGoesOn(t *testing.T) {
+	m := loadFor(t, engine.Options{}, "lazy", warmedBy("sleeps"))
+	for range 3 {
+		evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+			const slept = 10 * time.Minute
+			first := call(t, i, "time")
+			require.Greater(t, first, uint64(slept))
+			require.GreaterOrEqual(t, call(t, i, "time"), first)
+		})
 	}
 }
 

@@ -34,6 +34,7 @@ import (
 type snapshot struct {
 	image   *memory.Image // nil if the module has no memory
 	globals []uint64
+	elapsed int64 // what the guest's clock showed
 }
 
 func (s *snapshot) close() error {
@@ -62,6 +63,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 		i.memory, err = memory.NewRange(memory.Options{
 			Limit:    uint64(m.memoryLimit()),
 			Size:     uint64(m.rewritten.Memory.MinPages) * PageSize,
+			Lazy:     lazyBytes,
 			Strategy: m.engine.strategy,
 			Budget:   m.engine.budget,
 			Interrupted: func() error {
@@ -90,6 +92,9 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 			if err := i.memory.Attach(image); err != nil {
 				return nil, err
 			}
+		}
+		if err := i.memory.Populate(); err != nil {
+			return nil, err
 		}
 	}
 	i.meter.fuel = i.guest.ExportedGlobal(m.rewritten.FuelExport).(api.MutableGlobal)
@@ -138,7 +143,7 @@ func (m *Module) startState() any {
 
 // capture makes a snapshot of an instance.
 func (i *Instance) capture() (*snapshot, error) {
-	s := &snapshot{globals: make([]uint64, len(i.globals))}
+	s := &snapshot{globals: make([]uint64, len(i.globals)), elapsed: i.world.elapsed}
 	for n, g := range i.globals {
 		s.globals[n] = g.Get()
 	}
@@ -153,8 +158,8 @@ func (i *Instance) capture() (*snapshot, error) {
 // takeSnapshot finds the best point for evaluations to start from: after the
 // start functions, or after any of a few rounds of warming up. The best is the
 // one from which the next round burns the least fuel. A round that asks the
-// world for anything leaves behind what must not be shared, and one that fails
-// leaves behind anything: no snapshot is taken after either.
+// world for anything leaves behind what must not be shared (see [world]), and one
+// that fails leaves behind anything: no snapshot is taken after either.
 func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	const rounds = 4
 	deadline := time.Now().Add(m.limits.Timeout)
@@ -201,7 +206,6 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 // warmUp runs one round. It returns the fuel that it burnt, or -1 if it failed,
 // and whether what it left behind may be shared.
 func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean bool) {
-	i.world.goLive()
 	i.begin(ctx, m.startState(), time.Now().Add(m.limits.Timeout))
 	defer i.end()
 	if err := m.abi.WarmUp(i); err != nil || i.failed {
@@ -216,18 +220,23 @@ func (m *Module) fromSnapshot(ctx context.Context) (*Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i.world.goLive()
+	i.world.goLive(m.snapshot.elapsed)
 	i.restoreGlobals()
 	return i, nil
 }
 
 // An instance holds on to the pages that it wrote, for its next evaluation. It
 // gives them back after trimInterval resets, so that one that was large once is
-// not so for ever, and at once if they are more than trimBytes. Where resets are
-// copies there is nothing to give back.
+// not so for ever, and at once if they are more than trimBytes, beyond what stays
+// backed. Where resets are copies there is nothing to give back.
+//
+// Of the memory that an evaluation starts with, lazyBytes may be backed when the
+// guest touches them: each page is a few microseconds in which nothing can stop
+// the guest.
 const (
 	trimInterval = 256
 	trimBytes    = 8 << 20
+	lazyBytes    = 8 << 20
 )
 
 // reset brings the instance back to the module's snapshot.
@@ -237,10 +246,13 @@ func (i *Instance) reset() error {
 		return nil
 	}
 	if i.resets++; i.resets%trimInterval == 0 {
+		// The runtime's stack of a function only grows.
+		clear(i.functions)
 		return i.memory.Trim()
 	}
 	err := i.memory.Reset()
-	if err == nil && i.memory.Strategy() != memory.Copy && i.memory.Usage().Private > trimBytes {
+	usage := i.memory.Usage()
+	if err == nil && i.memory.Strategy() != memory.Copy && usage.Private > trimBytes+max(usage.Size, lazyBytes)-lazyBytes {
 		err = i.memory.Trim()
 	}
 	return err

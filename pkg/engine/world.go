@@ -29,35 +29,60 @@ import (
 
 // world is what an instance sees of time and chance.
 //
-// What a start function draws is frozen into the snapshot that all evaluations
-// start from: hash keys in Rust, seeds and clocks in Go. So start functions get
-// what is the same on every machine, derived from the module: replicas then
-// agree in their answers and in the fuel that these cost. Evaluations get the
-// real thing.
+// What a guest draws or reads before the snapshot is frozen into what all evaluations
+// start from: hash keys in Rust, seeds and clocks in Go. So until then it gets what is
+// the same on every machine: randomness derived from the module, and clocks that go
+// on with each look. Replicas then agree in their answers and in the fuel that
+// these cost. Evaluations get the real thing.
 type world struct {
 	random io.Reader
 	live   bool
-	asked  bool
+	// asked is whether the guest asked for the date or for randomness. The other
+	// clock does not count: it says nothing but how long the guest has been running.
+	asked bool
+	// elapsed is how long that is, in nanoseconds, until the world went live.
+	elapsed int64
 }
 
-// The clocks that start functions see: some time in the past that is not zero,
-// which Go's runtime takes for an error.
 const (
-	startSeconds     = 1_700_000_000
+	// startSeconds is the date before the snapshot: some time in the past.
+	startSeconds = 1_700_000_000
+	// startNanoseconds is where the other clock begins. Go's runtime takes zero for an
+	// error.
 	startNanoseconds = 1_000_000
+	// lookNanoseconds is how far that clock goes with each look, before the snapshot.
+	lookNanoseconds = 1_000
 )
 
 func newWorld(seed [sha256.Size]byte) *world {
-	return &world{random: mathrand.NewChaCha8(seed)}
+	return &world{random: mathrand.NewChaCha8(seed), elapsed: startNanoseconds}
 }
 
-// goLive ends the time of start functions.
-func (w *world) goLive() { w.random, w.live = rand.Reader, true }
+// goLive ends the time before the snapshot, after which a guest had been running for a
+// while.
+func (w *world) goLive(elapsed int64) { w.random, w.live, w.elapsed = rand.Reader, true, elapsed }
 
 // draw fills p with randomness. Neither source can fail: see crypto/rand.Read.
 func (w *world) draw(p []byte) {
 	w.asked = true
 	_, _ = w.random.Read(p)
+}
+
+func (w *world) walltime() (int64, int32) {
+	w.asked = true
+	if !w.live {
+		return startSeconds, 0
+	}
+	now := time.Now()
+	return now.Unix(), int32(now.Nanosecond())
+}
+
+func (w *world) nanotime() int64 {
+	if !w.live {
+		w.elapsed += lookNanoseconds
+		return w.elapsed
+	}
+	return w.elapsed + int64(time.Since(processStart))
 }
 
 // configure gives a module the world's clocks. A guest that does nothing but look
@@ -66,20 +91,11 @@ func (w *world) configure(config wazero.ModuleConfig, look func()) wazero.Module
 	return config.
 		WithWalltime(func() (int64, int32) {
 			look()
-			w.asked = true
-			if !w.live {
-				return startSeconds, 0
-			}
-			now := time.Now()
-			return now.Unix(), int32(now.Nanosecond())
+			return w.walltime()
 		}, sys.ClockResolution(time.Microsecond)).
 		WithNanotime(func() int64 {
 			look()
-			w.asked = true
-			if !w.live {
-				return startNanoseconds
-			}
-			return startNanoseconds + int64(time.Since(processStart))
+			return w.nanotime()
 		}, sys.ClockResolution(1))
 }
 

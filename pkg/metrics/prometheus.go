@@ -28,6 +28,10 @@ const (
 	subsystem = "wasm_admission"
 )
 
+// evaluationBuckets are in seconds. A warm evaluation takes tens to hundreds of
+// microseconds, a cold one milliseconds; the default deadline is two seconds.
+var evaluationBuckets = []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5}
+
 // Prometheus is a [Recorder] over Kubernetes' metrics library. Labels are names
 // of policies, which the configuration bounds, and closed sets.
 type Prometheus struct {
@@ -49,13 +53,11 @@ func NewPrometheus() *Prometheus {
 			StabilityLevel: metrics.ALPHA,
 		}),
 		evaluations: metrics.NewHistogramVec(&metrics.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "evaluation_duration_seconds",
-			Help:      "Time that a policy took to evaluate a request, by policy, operation and outcome: accepted, denied, failed_closed or failed_open.",
-			// A warm evaluation takes tens to hundreds of microseconds, a cold
-			// one milliseconds; the default deadline is two seconds.
-			Buckets:        []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5},
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "evaluation_duration_seconds",
+			Help:           "Time that a policy took to evaluate a request, by policy, operation and outcome: accepted, denied, failed_closed or failed_open.",
+			Buckets:        evaluationBuckets,
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"policy", "operation", "outcome"}),
 		exemptions: metrics.NewCounterVec(&metrics.CounterOpts{

@@ -188,7 +188,7 @@ func TestTruncatedModules(t *testing.T) {
 		}
 		require.NotContains(t, err.Error(), "panicked", "after %d bytes", size)
 	}
-	require.Equal(t, h.memory, h.engine.MemoryInUse())
+	require.Equal(t, h.memory, h.engine.Stats().MemoryBytes)
 	h.accepts(t, h.bystander, innocent)
 }
 
@@ -212,6 +212,6 @@ func TestCorruptModules(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, h.memory, h.engine.MemoryInUse())
+	require.Equal(t, h.memory, h.engine.Stats().MemoryBytes)
 	h.accepts(t, h.bystander, innocent)
 }

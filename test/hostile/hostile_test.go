@@ -134,7 +134,7 @@ func newHost(t *testing.T, options engine.Options, timeout time.Duration) *host 
 	t.Cleanup(bystander.Close)
 	h := &host{engine: e, timeout: timeout, bystander: bystander}
 	h.accepts(t, bystander, innocent)
-	h.memory = e.MemoryInUse()
+	h.memory = e.Stats().MemoryBytes
 	return h
 }
 
@@ -149,7 +149,7 @@ func (h *host) accepts(t *testing.T, guest *wapc.Guest, request []byte) {
 // attack loads a module, has it attack, and looks for what it left behind.
 func (h *host) attack(t *testing.T, wasm []byte, want outcome) {
 	defer func() {
-		require.Equal(t, h.memory, h.engine.MemoryInUse(), "memory is not given back")
+		require.Equal(t, h.memory, h.engine.Stats().MemoryBytes, "memory is not given back")
 		h.accepts(t, h.bystander, attacking)
 	}()
 	guest, err := wapc.Load(t.Context(), h.engine, wasm)
@@ -164,11 +164,11 @@ func (h *host) attack(t *testing.T, wasm []byte, want outcome) {
 	}
 	require.NoError(t, err)
 	defer guest.Close()
-	loaded := h.engine.MemoryInUse()
+	loaded := h.engine.Stats().MemoryBytes
 	// Twice, as the second may find what the first has left.
 	for range 2 {
 		h.validate(t, guest, attacking, want)
-		require.Less(t, h.engine.MemoryInUse(), loaded+kept+want.keeps, "grown memory is not given back")
+		require.Less(t, h.engine.Stats().MemoryBytes, loaded+kept+want.keeps, "grown memory is not given back")
 		h.accepts(t, h.bystander, attacking)
 	}
 	if want.always {

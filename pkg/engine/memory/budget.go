@@ -24,17 +24,30 @@ import (
 // Budget caps the bytes that many owners hold together. The zero limit and the nil Budget cap nothing. All methods are
 // safe for concurrent use.
 type Budget struct {
-	limit uint64
-	used  atomic.Uint64
+	limit   uint64
+	used    atomic.Uint64
+	reclaim func()
 }
 
-// NewBudget returns a budget of limit bytes; 0 means that there is no cap and the budget only counts.
-func NewBudget(limit uint64) *Budget {
-	return &Budget{limit: limit}
+// NewBudget returns a budget of limit bytes; 0 means that there is no cap and the budget only counts. Reclaim is called
+// when a reservation would exceed the limit, by whoever makes it: it has owners release what they can do without. Nil
+// does nothing.
+func NewBudget(limit uint64, reclaim func()) *Budget {
+	return &Budget{limit: limit, reclaim: reclaim}
 }
 
-// Reserve takes n bytes, all or none. If they would exceed the limit, the error is a [*BudgetError].
+// Reserve takes n bytes, all or none. If they would exceed the limit even after others were asked to release what they
+// can, the error is a [*BudgetError].
 func (b *Budget) Reserve(n uint64) error {
+	err := b.reserve(n)
+	if err != nil && b.reclaim != nil && n <= b.limit {
+		b.reclaim()
+		err = b.reserve(n)
+	}
+	return err
+}
+
+func (b *Budget) reserve(n uint64) error {
 	if b == nil || n == 0 {
 		return nil
 	}

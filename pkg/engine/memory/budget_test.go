@@ -25,7 +25,7 @@ import (
 )
 
 func TestBudget(t *testing.T) {
-	b := NewBudget(100)
+	b := NewBudget(100, nil)
 	require.NoError(t, b.Reserve(60))
 	err := b.Reserve(41)
 	var exceeded *BudgetError
@@ -43,7 +43,7 @@ func TestBudget(t *testing.T) {
 }
 
 func TestBudgetWithoutLimit(t *testing.T) {
-	b := NewBudget(0)
+	b := NewBudget(0, nil)
 	require.NoError(t, b.Reserve(1<<62))
 	require.Equal(t, uint64(1<<62), b.Used())
 
@@ -55,7 +55,7 @@ func TestBudgetWithoutLimit(t *testing.T) {
 }
 
 func TestBudgetConcurrently(t *testing.T) {
-	b := NewBudget(10)
+	b := NewBudget(10, nil)
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
@@ -71,4 +71,27 @@ func TestBudgetConcurrently(t *testing.T) {
 	}
 	wg.Wait()
 	require.Zero(t, b.Used())
+}
+
+// TestBudgetReclaims has an owner release what another one needs.
+func TestBudgetReclaims(t *testing.T) {
+	var calls int
+	var b *Budget
+	held := uint64(60)
+	b = NewBudget(100, func() {
+		calls++
+		b.Release(held)
+		held = 0
+	})
+	require.NoError(t, b.Reserve(60))
+	require.NoError(t, b.Reserve(40))
+	require.Zero(t, calls, "nobody is asked before there is need")
+	require.NoError(t, b.Reserve(50))
+	require.Equal(t, 1, calls)
+	require.EqualValues(t, 90, b.Used())
+	require.Error(t, b.Reserve(101))
+	require.Equal(t, 1, calls, "what can never fit is not worth anybody's memory")
+	require.Error(t, b.Reserve(50))
+	require.Equal(t, 2, calls)
+	require.EqualValues(t, 90, b.Used())
 }

@@ -289,3 +289,67 @@ func TestNoHugePages(t *testing.T) {
 	}
 	require.Equal(t, uintptr(16<<20), checked)
 }
+
+// privateIn counts the bytes of a range from lo to hi that are private memory now.
+func privateIn(t *testing.T, r *Range, lo, hi uint64) (n uint64) {
+	t.Helper()
+	fd, err := openPagemap()
+	require.NoError(t, err)
+	base := uint64(uintptr(unsafe.Pointer(r.base())))
+	for at := base + lo; at < base+hi; {
+		found, next, err := entryFinder{fd}.find(at, base+hi, new(scratch))
+		require.NoError(t, err)
+		for _, region := range found {
+			n += region.end - region.start
+		}
+		at = next
+	}
+	return n
+}
+
+// TestPopulate has the end of a memory backed: it is when the range is made, and stays so whatever a reset drops.
+func TestPopulate(t *testing.T) {
+	lazy, size := pages(2), pages(8)
+	start := append(noise(1, pages(4)), make([]byte, pages(4))...)
+	for _, p := range Probe() {
+		if p.Err != nil {
+			continue
+		}
+		t.Run(string(p.Strategy), func(t *testing.T) {
+			budget := NewBudget(0, nil)
+			r := way{make: NewRange}.open(t, Options{
+				Limit: pages(20), Strategy: p.Strategy, Budget: budget, Lazy: lazy, Interrupted: func() error { return nil },
+			})
+			require.NoError(t, r.Attach(newImage(t, start)))
+			if p.Strategy != Copy {
+				require.Zero(t, privateIn(t, r, 0, size))
+			}
+			check := func() {
+				require.Equal(t, size-lazy, privateIn(t, r, lazy, size))
+				require.GreaterOrEqual(t, r.Usage().Private, size-lazy)
+				require.Equal(t, r.Usage().Private, budget.Used())
+				requireContent(t, start, r)
+			}
+			require.NoError(t, r.Populate())
+			check()
+			for range 2 {
+				copy(content(r)[pages(1):], noise(2, pages(6)))
+				require.NotNil(t, r.Reallocate(pages(12)))
+				require.NoError(t, r.Reset())
+				check()
+				content(r)[pages(7)] = 1
+				require.NoError(t, r.Trim())
+				check()
+			}
+		})
+	}
+}
+
+// TestPopulateWithoutBudget makes a range whose end cannot be backed.
+func TestPopulateWithoutBudget(t *testing.T) {
+	budget := NewBudget(pages(5), nil)
+	r := way{make: NewRange}.open(t, Options{Limit: pages(8), Strategy: Madvise, Budget: budget, Lazy: pages(2)})
+	require.NoError(t, r.Attach(newImage(t, noise(1, pages(8)))))
+	exceeded := (*BudgetError)(nil)
+	require.ErrorAs(t, r.Populate(), &exceeded)
+}

@@ -41,10 +41,14 @@ type Options struct {
 	// Budget is what the memory is reserved from; nil means that nothing is counted.
 	Budget *Budget
 
-	// Interrupted is asked while memory grows, for every MiB: an error ends that, and the growth is refused with it. It
-	// has grown memory backed before the guest touches it, where the system can do so. Nil means that each page is
-	// backed when it is touched.
+	// Interrupted is asked while a guest grows its memory, for every MiB: an error ends that, and the growth is refused
+	// with it. It has grown memory backed before the guest touches it, where the system can do so. Nil means that each
+	// page is backed when it is touched.
 	Interrupted func() error
+
+	// Lazy is how many bytes of the memory that is there when a call begins may be backed when they are touched. What
+	// lies beyond is backed by Populate and stays so. Zero means all.
+	Lazy uint64
 }
 
 // Range is the linear memory of one module instance. It implements [experimental.MemoryAllocator], for the one memory of
@@ -66,6 +70,7 @@ type Range struct {
 	budget   *Budget
 	// interrupted is Options.Interrupted.
 	interrupted func() error
+	lazy        uint64
 	space       space
 	restorer    restorer
 
@@ -117,8 +122,8 @@ func NewRange(o Options) (*Range, error) {
 }
 
 func newRange(o Options, strategy Strategy, s space, way restorer) (*Range, error) {
-	r := &Range{limit: o.Limit, strategy: strategy, budget: o.Budget, interrupted: o.Interrupted, space: s, restorer: way}
-	if err := r.grow(o.Size); err != nil {
+	r := &Range{limit: o.Limit, strategy: strategy, budget: o.Budget, lazy: o.Lazy, space: s, restorer: way}
+	if err := r.resize(o.Size); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
@@ -204,22 +209,30 @@ func (r *Range) Reallocate(size uint64) []byte {
 // SIGSEGV. The owner calls Close when nothing can call the module any more.
 func (r *Range) Free() {}
 
-// grow makes the memory size bytes long, which is not less than now.
+// grow makes the memory size bytes long, which is not less than now, and has what was grown backed.
 func (r *Range) grow(size uint64) error {
+	before := r.size
+	if err := r.resize(size); err != nil || r.interrupted == nil {
+		return err
+	}
+	if err := r.back(before, size, r.interrupted); err != nil {
+		err = errors.Join(err, r.space.drop(max(before, r.storedSize()), size))
+		r.size = before
+		return errors.Join(err, r.charge())
+	}
+	return nil
+}
+
+// resize makes the memory size bytes long, which is not less than now.
+func (r *Range) resize(size uint64) error {
 	if size > r.limit {
 		return &LimitError{Limit: r.limit, Requested: size}
 	}
 	before := r.size
 	r.size = size
-	if err := r.charge(); err != nil {
-		r.size = before
-		return err
-	}
-	err := r.space.commit(size)
-	if err == nil && r.interrupted != nil {
-		if err = r.populate(before, size); err != nil {
-			err = errors.Join(err, r.space.drop(max(before, r.storedSize()), size))
-		}
+	err := r.charge()
+	if err == nil {
+		err = r.space.commit(size)
 	}
 	if err != nil {
 		r.size = before
@@ -228,17 +241,32 @@ func (r *Range) grow(size uint64) error {
 	return nil
 }
 
-// populate has the system back what was grown before the guest touches it. A guest that touches a new page waits for the
-// kernel in the midst of its code, where the garbage collector cannot stop it: 100 MiB of pages are a tenth of a second.
-func (r *Range) populate(lo, hi uint64) error {
+// back has the system back [lo, hi) before the guest touches it. A guest that touches a new page waits for the kernel in
+// the midst of its code, where the garbage collector cannot stop it: 100 MiB of pages are a tenth of a second.
+func (r *Range) back(lo, hi uint64, interrupted func() error) error {
 	const piece = 1 << 20
 	for ; lo < hi; lo += piece {
-		if err := r.interrupted(); err != nil {
+		if err := interrupted(); err != nil {
 			return err
 		}
 		r.space.populate(lo, min(lo+piece, hi))
 	}
 	return nil
+}
+
+// Populate has the system back the memory beyond [Options].Lazy, as private memory. It is for an instance that is made:
+// Reset and Trim leave the memory so. An error is a lack of budget.
+func (r *Range) Populate() error {
+	if r.lazy == 0 || r.size <= r.lazy {
+		return nil
+	}
+	if r.image != nil { // else the whole memory counts as private
+		r.kept = max(r.kept, r.size-r.lazy)
+	}
+	if err := r.charge(); err != nil {
+		return err
+	}
+	return r.back(r.lazy, r.size, func() error { return nil })
 }
 
 // shrink makes the memory size bytes long, which is less than now.

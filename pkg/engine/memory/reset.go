@@ -93,8 +93,8 @@ func (r *Range) Reset() error {
 	return r.reset(r.restorer)
 }
 
-// Trim does what Reset does, and leaves no private page: the memory costs nothing until it is written again, and then
-// every page a fault. Called now and then, it keeps a rare large call from being held, and restored, for ever. With
+// Trim does what Reset does, and leaves no private page but those of Populate: the memory costs nothing until it is
+// written again, and then every page a fault. Called now and then, it keeps a rare large call from being held, and restored, for ever. With
 // the strategy Copy, whose pages are all private, it is no more than Reset.
 func (r *Range) Trim() error {
 	if r.strategy == Copy {
@@ -142,6 +142,9 @@ func (r *Range) restore(way restorer) error {
 		if err := r.charge(); err != nil {
 			return err
 		}
+	}
+	if err := r.Populate(); err != nil {
+		return err
 	}
 	return r.sync()
 }

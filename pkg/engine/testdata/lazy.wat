@@ -3,6 +3,7 @@
 (module
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
   (import "host" "ask" (func $ask))
   (memory (export "memory") 1)
   (global $done (mut i32) (i32.const 0))
@@ -24,6 +25,28 @@
   (func (export "looks") (result i32)
     (drop (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 0)))
     (call $lazy))
+;; Looks at the clock that says nothing of the date, until it has gone on.
+  (func $time (result i64)
+    (drop (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 8)))
+    (i64.load (i32.const 8)))
+  (func (export "waits") (result i32)
+    (local $until i64)
+    (local.set $until (i64.add (call $time) (i64.const 100000)))
+    (loop $again (br_if $again (i64.lt_s (call $time) (local.get $until))))
+    (call $lazy))
+  ;; Sleeps for ten minutes, and until they are over.
+  (func (export "sleeps") (result i32)
+    (local $until i64)
+    (local.set $until (i64.add (call $time) (i64.const 600000000000)))
+    (i32.store8 (i32.const 72) (i32.const 0))
+    (i64.store (i32.const 88) (i64.const 600000000000))
+    (i64.store (i32.const 104) (i64.const 0))
+    (loop $again
+      (drop (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 8)))
+      (br_if $again (i64.lt_s (call $time) (local.get $until))))
+    (call $lazy))
+  ;; What that clock shows.
+  (func (export "time") (result i64) (call $time))
   ;; Costs more with every call.
   (func (export "tires") (result i32)
     (global.set $calls (i32.add (global.get $calls) (i32.const 10000)))

@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -38,6 +39,32 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
+
+// engineMetrics serves all engines of the process; its gauges show the one that was
+// made last.
+var engineMetrics = sync.OnceValue(func() *engineRecorder {
+	r := &engineRecorder{Engine: metrics.NewEngine()}
+	r.MustRegister(legacyregistry.MustRegister)
+	legacyregistry.CustomMustRegister(metrics.NewEngineStateCollector(r.state))
+	return r
+})
+
+// engineRecorder hands an engine's numbers to its metrics.
+type engineRecorder struct {
+	*metrics.Engine
+	engine atomic.Pointer[engine.Engine]
+}
+
+var _ engine.Recorder = &engineRecorder{}
+
+func (r *engineRecorder) state() metrics.EngineState {
+	e := r.engine.Load()
+	if e == nil {
+		return metrics.EngineState{}
+	}
+	s := e.Stats()
+	return metrics.EngineState{Modules: s.Modules, InUse: s.InUse, Idle: s.Idle, Waiting: s.Waiting, MemoryBytes: s.MemoryBytes}
+}
 
 // defaultRecorder serves all plugins of the process from the apiserver's own
 // /metrics, where a metric can be registered once only.
@@ -131,12 +158,17 @@ func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Log
 			MemoryBytes: config.Limits.Memory,
 			Timeout:     config.Limits.EvaluationTimeout.Duration,
 		},
-		Logger: slog.New(logr.ToSlogHandler(logger)),
+		Logger:   slog.New(logr.ToSlogHandler(logger)),
+		Recorder: engineMetrics(),
 	}
 	if config.StateDirectory != "" {
 		options.CacheDirectory = filepath.Join(config.StateDirectory, "compiled")
 	}
-	return engine.New(options)
+	e, err := engine.New(options)
+	if err == nil {
+		engineMetrics().engine.Store(e)
+	}
+	return e, err
 }
 
 // problems makes an error of everything that is wrong with a configuration, a

@@ -1,0 +1,129 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+)
+
+// notes is a Recorder that keeps everything.
+type notes struct {
+	mu                                sync.Mutex
+	loads, waits, evaluations, resets int
+	fuel, memoryBytes                 int64
+	failures                          map[string]int
+}
+
+var _ engine.Recorder = &notes{}
+
+func (n *notes) note(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
+}
+
+func (n *notes) ObserveLoad(_, _ time.Duration)   { n.note(func() { n.loads++ }) }
+func (n *notes) ObserveWait(time.Duration)        { n.note(func() { n.waits++ }) }
+func (n *notes) ObserveReset(time.Duration)       { n.note(func() { n.resets++ }) }
+func (n *notes) CountFailure(phase, cause string) { n.note(func() { n.failures[phase+" "+cause]++ }) }
+func (n *notes) ObserveEvaluation(_ time.Duration, fuel, memoryBytes int64) {
+	n.note(func() {
+		n.evaluations, n.fuel, n.memoryBytes = n.evaluations+1, n.fuel+fuel, max(n.memoryBytes, memoryBytes)
+	})
+}
+
+func TestTheRecorderIsTold(t *testing.T) {
+	n := &notes{failures: map[string]int{}}
+	o := engine.Options{Recorder: n, Limits: engine.Limits{Instances: 1, MemoryBytes: 16 * engine.PageSize}}
+	m := loadFor(t, o, "keeper", keeperABI)
+	require.Equal(t, 1, n.loads)
+	require.Zero(t, n.evaluations, "start functions and warming up are none")
+
+	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) { call(t, i, "grow", 0) })
+	require.Equal(t, 1, n.evaluations)
+	require.Equal(t, 1, n.resets)
+	require.Positive(t, n.fuel)
+	require.EqualValues(t, 16*engine.PageSize, n.memoryBytes)
+	require.Zero(t, n.waits, "an instance was ready")
+	require.Empty(t, n.failures)
+
+	leaveMarks(t, m, ways[2])
+	require.Equal(t, map[string]int{"call unreachable": 1}, n.failures)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := m.Acquire(canceled, engine.Evaluation{})
+	require.Error(t, err)
+	require.Equal(t, 1, n.failures["start canceled"])
+
+	evaluate(t, m, engine.Evaluation{}, func(*engine.Instance) {
+		_, err := m.Acquire(t.Context(), engine.Evaluation{Timeout: time.Millisecond})
+		require.Error(t, err)
+	})
+	require.Equal(t, 1, n.waits)
+	require.Equal(t, 1, n.failures["start deadline"])
+}
+
+func TestStats(t *testing.T) {
+	e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: 2}})
+	empty := e.Stats()
+	require.Equal(t, engine.Stats{Reset: empty.Reset}, empty)
+	m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
+	require.NoError(t, err)
+	require.Equal(t, 1, e.Stats().Idle, "an instance is ready before the first evaluation")
+	evaluate(t, m, engine.Evaluation{}, func(*engine.Instance) {
+		s := e.Stats()
+		require.Equal(t, []int{1, 1, 0, 0}, []int{s.Modules, s.InUse, s.Idle, s.Waiting})
+		require.Greater(t, s.MemoryBytes, uint64(7*len(binary(t, "keeper"))), "the code counts")
+	})
+	m.Close()
+	require.Zero(t, e.Stats().MemoryBytes)
+}
+
+// A module's idle instances make room for what another one needs.
+func TestIdleInstancesMakeRoom(t *testing.T) {
+	// With whole copies an idle instance takes as much as its memory is long.
+	o := engine.Options{Reset: memory.Copy, Limits: engine.Limits{Instances: 4}}
+	e := newEngine(t, o)
+	idle, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
+	require.NoError(t, err)
+	one := e.Stats().MemoryBytes
+	idle.Close()
+
+	o.Limits.PoolBytes = int64(2*one + engine.PageSize)
+	e = newEngine(t, o)
+	idle, err = e.Load(t.Context(), binary(t, "keeper"), keeperABI)
+	require.NoError(t, err)
+	defer idle.Close()
+	require.Equal(t, 1, e.Stats().Idle)
+	busy, err := e.Load(t.Context(), append(bytes.Clone(binary(t, "keeper")), 0, 2, 1, 'x'), keeperABI)
+	require.NoError(t, err)
+	defer busy.Close()
+	evaluate(t, busy, engine.Evaluation{}, func(*engine.Instance) {
+		// A second instance is more than is left beside the other module's.
+		evaluate(t, busy, engine.Evaluation{}, func(i *engine.Instance) { call(t, i, "succeed") })
+	})
+	require.Equal(t, 2, e.Stats().Idle)
+}

@@ -1,0 +1,183 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package metrics
+
+import (
+	"time"
+
+	"k8s.io/component-base/metrics"
+)
+
+// Engine are the metrics of the engine that runs modules. It implements the Recorder
+// of package engine, over Kubernetes' metrics library.
+type Engine struct {
+	loads       *metrics.HistogramVec
+	waits       *metrics.Histogram
+	evaluations *metrics.Histogram
+	fuel        *metrics.Histogram
+	memory      *metrics.Histogram
+	resets      *metrics.Histogram
+	failures    *metrics.CounterVec
+}
+
+// EngineState is what an engine holds at one moment, over all modules.
+type EngineState struct {
+	// Modules is how many modules are loaded.
+	Modules int
+	// InUse, Idle and Waiting are instances that evaluations have, instances that are
+	// ready, and evaluations that wait for one.
+	InUse, Idle, Waiting int
+	// MemoryBytes is what linear memories, their images and compiled code take.
+	MemoryBytes uint64
+}
+
+// NewEngine returns metrics that are not registered yet.
+func NewEngine() *Engine {
+	return &Engine{
+		loads: metrics.NewHistogramVec(&metrics.HistogramOpts{
+			Namespace: namespace,
+			Subsystem: subsystem,
+			Name:      "module_load_duration_seconds",
+			Help:      "Time that loading a module took, by step: rewrite, or compile, which includes reading compiled code from disk.",
+			// From disk small modules take milliseconds; those of Go with 84 MB compile for
+			// 20 seconds.
+			Buckets:        []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60},
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"step"}),
+		waits: metrics.NewHistogram(&metrics.HistogramOpts{
+			Namespace: namespace,
+			Subsystem: subsystem,
+			Name:      "instance_wait_duration_seconds",
+			Help:      "Time that evaluations waited for an instance of their module, or for one to be made. Those that found one are not counted.",
+			// An instance is made in a fraction of a millisecond.
+			Buckets:        []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5},
+			StabilityLevel: metrics.ALPHA,
+		}),
+		evaluations: metrics.NewHistogram(&metrics.HistogramOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "instance_use_duration_seconds",
+			Help:           "Time for which evaluations had an instance of their module, waiting for it included.",
+			Buckets:        evaluationBuckets,
+			StabilityLevel: metrics.ALPHA,
+		}),
+		fuel: metrics.NewHistogram(&metrics.HistogramOpts{
+			Namespace: namespace,
+			Subsystem: subsystem,
+			Name:      "evaluation_fuel",
+			Help:      "Fuel that evaluations burnt, about one unit for each instruction.",
+			// Small guests burn ten thousands, those of Go millions; the default limit is
+			// 20 billions.
+			Buckets:        metrics.ExponentialBuckets(1e3, 10, 8),
+			StabilityLevel: metrics.ALPHA,
+		}),
+		memory: metrics.NewHistogram(&metrics.HistogramOpts{
+			Namespace: namespace,
+			Subsystem: subsystem,
+			Name:      "evaluation_memory_bytes",
+			Help:      "Size of the linear memory at the end of evaluations.",
+			// From one page to the largest memory that there can be.
+			Buckets:        metrics.ExponentialBuckets(64<<10, 4, 9),
+			StabilityLevel: metrics.ALPHA,
+		}),
+		resets: metrics.NewHistogram(&metrics.HistogramOpts{
+			Namespace: namespace,
+			Subsystem: subsystem,
+			Name:      "instance_reset_duration_seconds",
+			Help:      "Time that it took to bring an instance back to its snapshot.",
+			// Two microseconds for a few pages; milliseconds for whole memories.
+			Buckets:        []float64{0.000002, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.001, 0.005, 0.025, 0.1},
+			StabilityLevel: metrics.ALPHA,
+		}),
+		failures: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "module_failures_total",
+			Help:           "Number of modules that did not start and of evaluations that did not end as they should, by phase and cause.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"phase", "cause"}),
+	}
+}
+
+// MustRegister registers the metrics. Register is the MustRegister method of a
+// registry, such as that of k8s.io/component-base/metrics/legacyregistry.
+func (e *Engine) MustRegister(register func(...metrics.Registerable)) {
+	register(e.loads, e.waits, e.evaluations, e.fuel, e.memory, e.resets, e.failures)
+}
+
+// ObserveLoad implements the engine's Recorder.
+func (e *Engine) ObserveLoad(rewriting, compiling time.Duration) {
+	e.loads.WithLabelValues("rewrite").Observe(rewriting.Seconds())
+	e.loads.WithLabelValues("compile").Observe(compiling.Seconds())
+}
+
+// ObserveWait implements the engine's Recorder.
+func (e *Engine) ObserveWait(duration time.Duration) { e.waits.Observe(duration.Seconds()) }
+
+// ObserveEvaluation implements the engine's Recorder.
+func (e *Engine) ObserveEvaluation(duration time.Duration, fuel, memoryBytes int64) {
+	e.evaluations.Observe(duration.Seconds())
+	e.fuel.Observe(float64(fuel))
+	e.memory.Observe(float64(memoryBytes))
+}
+
+// ObserveReset implements the engine's Recorder.
+func (e *Engine) ObserveReset(duration time.Duration) { e.resets.Observe(duration.Seconds()) }
+
+// CountFailure implements the engine's Recorder.
+func (e *Engine) CountFailure(phase, cause string) { e.failures.WithLabelValues(phase, cause).Inc() }
+
+// NewEngineStateCollector returns a collector of what state returns at that moment. It
+// is for the CustomMustRegister method of a registry.
+func NewEngineStateCollector(state func() EngineState) metrics.StableCollector {
+	return &engineStateCollector{state: state}
+}
+
+type engineStateCollector struct {
+	metrics.BaseStableCollector
+	state func() EngineState
+}
+
+var (
+	modulesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "modules"),
+		"Number of modules that are loaded.", nil, nil, metrics.ALPHA, "")
+	memoryDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "memory_bytes"),
+		"Bytes that linear memories, their images and compiled code take, which limits.totalMemory bounds.", nil, nil, metrics.ALPHA, "")
+	instancesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "instances"),
+		"Number of instances of modules by state: in_use, idle, or waiting, which are evaluations that wait for one.",
+		[]string{"state"}, nil, metrics.ALPHA, "")
+)
+
+// DescribeWithStability implements [metrics.StableCollector].
+func (c *engineStateCollector) DescribeWithStability(ch chan<- *metrics.Desc) {
+	ch <- modulesDesc
+	ch <- memoryDesc
+	ch <- instancesDesc
+}
+
+// CollectWithStability implements [metrics.StableCollector].
+func (c *engineStateCollector) CollectWithStability(ch chan<- metrics.Metric) {
+	s := c.state()
+	gauge := func(desc *metrics.Desc, value float64, labels ...string) {
+		ch <- metrics.NewLazyConstMetric(desc, metrics.GaugeValue, value, labels...)
+	}
+	gauge(modulesDesc, float64(s.Modules))
+	gauge(memoryDesc, float64(s.MemoryBytes))
+	gauge(instancesDesc, float64(s.InUse), "in_use")
+	gauge(instancesDesc, float64(s.Idle), "idle")
+	gauge(instancesDesc, float64(s.Waiting), "waiting")
+}

@@ -1,0 +1,81 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package metrics_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	kmetrics "k8s.io/component-base/metrics"
+	"k8s.io/component-base/metrics/testutil"
+
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+)
+
+func TestEngineMetrics(t *testing.T) {
+	registry := kmetrics.NewKubeRegistry()
+	e := metrics.NewEngine()
+	e.MustRegister(registry.MustRegister)
+	registry.CustomMustRegister(metrics.NewEngineStateCollector(func() metrics.EngineState {
+		return metrics.EngineState{Modules: 1, InUse: 2, Idle: 3, Waiting: 4, MemoryBytes: 5}
+	}))
+	e.ObserveLoad(time.Millisecond, time.Second)
+	e.ObserveWait(time.Millisecond)
+	e.ObserveEvaluation(time.Millisecond, 1000, 65536)
+	e.ObserveReset(time.Microsecond)
+	e.CountFailure("call", "fuel")
+
+	names := []string{"modules", "memory_bytes", "instances", "module_failures_total"}
+	for n := range names {
+		names[n] = "apiserver_wasm_admission_" + names[n]
+	}
+	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP apiserver_wasm_admission_instances [ALPHA] Number of instances of modules by state: in_use, idle, or waiting, which are evaluations that wait for one.
+# TYPE apiserver_wasm_admission_instances gauge
+apiserver_wasm_admission_instances{state="idle"} 3
+apiserver_wasm_admission_instances{state="in_use"} 2
+apiserver_wasm_admission_instances{state="waiting"} 4
+# HELP apiserver_wasm_admission_memory_bytes [ALPHA] Bytes that linear memories, their images and compiled code take, which limits.totalMemory bounds.
+# TYPE apiserver_wasm_admission_memory_bytes gauge
+apiserver_wasm_admission_memory_bytes 5
+# HELP apiserver_wasm_admission_module_failures_total [ALPHA] Number of modules that did not start and of evaluations that did not end as they should, by phase and cause.
+# TYPE apiserver_wasm_admission_module_failures_total counter
+apiserver_wasm_admission_module_failures_total{cause="fuel",phase="call"} 1
+# HELP apiserver_wasm_admission_modules [ALPHA] Number of modules that are loaded.
+# TYPE apiserver_wasm_admission_modules gauge
+apiserver_wasm_admission_modules 1
+`), names...))
+
+	for name, want := range map[string]uint64{
+		"module_load_duration_seconds": 2, "instance_wait_duration_seconds": 1, "instance_use_duration_seconds": 1,
+		"evaluation_fuel": 1, "evaluation_memory_bytes": 1, "instance_reset_duration_seconds": 1,
+	} {
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		var count uint64
+		for _, family := range families {
+			if family.GetName() == "apiserver_wasm_admission_"+name {
+				for _, m := range family.GetMetric() {
+					count += m.GetHistogram().GetSampleCount()
+				}
+			}
+		}
+		require.Equal(t, want, count, name)
+	}
+}
