@@ -60,8 +60,10 @@ func Module(input []byte, options Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	r.result.Module = m.Encode()
-	return &r.result, nil
+	// A copy: whoever keeps the result must not keep the module that was taken apart.
+	result := r.result
+	result.Module = m.Encode()
+	return &result, nil
 }
 
 // rewriter holds the state of one rewrite.

@@ -49,6 +49,8 @@ var guests = []struct{ language, path, settings string }{
 }
 
 const (
+	// footprintPath is the module of which many variants are loaded.
+	footprintPath = "test/policies/pod-privileged/policy.wasm"
 	reviewPath    = "test/policies/testdata/pod-create-9k.json"
 	rounds, batch = 15, 20
 )
@@ -91,7 +93,14 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", g.path, err)
 		}
 	}
-	return nil
+	if err := measureAllocations(ctx); err != nil {
+		return err
+	}
+	binary, err := os.ReadFile(footprintPath)
+	if err != nil {
+		return err
+	}
+	return b.measureFootprint(binary, []byte(`{}`))
 }
 
 // readRequest returns the request of the review.
@@ -160,7 +169,7 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 	for n, way := range b.ways {
 		figure.Print(fmt.Sprintf("%s_us_%s", language, way), microseconds(cpu[n+1]), "us")
 	}
-	figure.Print(language+"_evaluate_allocs", testing.AllocsPerRun(batch, func() { err = errors.Join(err, contestants[1]()) }), "allocs")
+	figure.Print(language+"_allocs", testing.AllocsPerRun(batch, func() { err = errors.Join(err, contestants[1]()) }), "allocs")
 	if err != nil {
 		return err
 	}

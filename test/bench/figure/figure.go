@@ -40,13 +40,13 @@ func Interleave(rounds, batch int, contestants ...func() error) (cpu, wall []tim
 	walls := make([][]time.Duration, len(contestants))
 	for range rounds {
 		for n, call := range contestants {
-			startCPU, start := processorTime(), time.Now()
+			startCPU, start := ProcessorTime(), time.Now()
 			for range batch {
 				if err := call(); err != nil {
 					return nil, nil, err
 				}
 			}
-			cpus[n] = append(cpus[n], (processorTime()-startCPU)/time.Duration(batch))
+			cpus[n] = append(cpus[n], (ProcessorTime()-startCPU)/time.Duration(batch))
 			walls[n] = append(walls[n], time.Since(start)/time.Duration(batch))
 		}
 	}
@@ -57,8 +57,8 @@ func Interleave(rounds, batch int, contestants ...func() error) (cpu, wall []tim
 	return cpu, wall, nil
 }
 
-// processorTime is what this process has used so far, on all processors.
-func processorTime() time.Duration {
+// ProcessorTime is what this process has used so far, on all processors.
+func ProcessorTime() time.Duration {
 	var usage syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		panic(err) // it has no way to fail with these arguments

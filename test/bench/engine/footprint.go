@@ -1,0 +1,166 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+const (
+	// manyModules are loaded to see what each takes, manyInstances are made of one.
+	manyModules, manyInstances = 100, 64
+	keeperPath                 = "pkg/engine/testdata/keeper.wasm"
+)
+
+// measureFootprint measures what modules and instances take in memory, and what it
+// costs to load modules whose code is on disk. The modules are variants of one: a
+// custom section makes each another.
+func (b *bench) measureFootprint(binary, settings []byte) (err error) {
+	directory, err := os.MkdirTemp("", "bench-engine-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
+	variants := make([][]byte, manyModules)
+	for n := range variants {
+		name := "variant " + strconv.Itoa(1000+n)
+		variants[n] = append(bytes.Clone(binary), append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)...)
+	}
+	options := engine.Options{CacheDirectory: directory, Limits: engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30}}
+	if err := withModules(b.ctx, options, variants, func([]*wapc.Guest) error { return nil }); err != nil {
+		return err
+	}
+	figure.Print("module_kib", float64(len(binary))/1024, "KiB")
+
+	before, start := residentBytes(), time.Duration(0)
+	start = figure.ProcessorTime()
+	return withModules(b.ctx, options, variants, func(guests []*wapc.Guest) error {
+		figure.Print("warm_cache_100_modules_cpu_ms", milliseconds(figure.ProcessorTime()-start), "ms")
+		loaded := residentBytes()
+		figure.Print("rss_per_rust_module_mib", float64(loaded-before)/manyModules/(1<<20), "MiB")
+		if err := b.occupy(guests[0], settings); err != nil {
+			return err
+		}
+		figure.Print("rss_per_instance_kib", float64(residentBytes()-loaded)/manyInstances/1024, "KiB")
+		return nil
+	})
+}
+
+// withModules loads modules and hands them to use.
+func withModules(ctx context.Context, o engine.Options, modules [][]byte, use func([]*wapc.Guest) error) (err error) {
+	e, err := engine.New(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	var guests []*wapc.Guest
+	defer func() {
+		for _, g := range guests {
+			g.Close()
+		}
+	}()
+	for _, m := range modules {
+		g, err := wapc.Load(ctx, e, m)
+		if err != nil {
+			return err
+		}
+		guests = append(guests, g)
+	}
+	return use(guests)
+}
+
+// occupy has a guest evaluate so often at the same time that all its instances are
+// made.
+func (b *bench) occupy(guest *wapc.Guest, settings []byte) error {
+	errs := make(chan error)
+	for range manyInstances {
+		go func() {
+			var err error
+			for range batch {
+				err = errors.Join(err, decided(guest.Validate(b.ctx, environment, b.request, settings)))
+			}
+			errs <- err
+		}()
+	}
+	var err error
+	for range manyInstances {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+// residentBytes is the resident memory of this process, once what is garbage was given
+// back.
+func residentBytes() int64 {
+	debug.FreeOSMemory()
+	content, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0 // not on Linux: the figures are then zero
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(content), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
+}
+
+// measureAllocations counts what the engine allocates for an evaluation, whatever the
+// convention does on top of it.
+func measureAllocations(ctx context.Context) error {
+	wasm, err := os.ReadFile(keeperPath)
+	if err != nil {
+		return err
+	}
+	e, err := engine.New(engine.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = e.Close() }()
+	nothing := func(*engine.Instance, []uint64) {}
+	module, err := e.Load(ctx, wasm, &engine.ABI{Name: "bench", HostFunctions: []engine.HostFunction{
+		{Module: "host", Name: "refuse", Call: nothing}, {Module: "host", Name: "signal", Call: nothing}, {Module: "host", Name: "nothing", Call: nothing},
+	}})
+	if err != nil {
+		return err
+	}
+	defer module.Close()
+	allocs := testing.AllocsPerRun(1000, func() {
+		i, acquireErr := module.Acquire(ctx, engine.Evaluation{})
+		if acquireErr != nil {
+			err = acquireErr
+			return
+		}
+		_, callErr := i.Call("succeed")
+		i.Release()
+		err = errors.Join(err, callErr)
+	})
+	figure.Print("evaluate_allocs", allocs, "allocs")
+	return err
+}
+
+func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }
