@@ -40,7 +40,7 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-.PHONY: bench-dispatch bench-engine hostile spec help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
+.PHONY: bench-dispatch bench-engine fuzz hostile spec help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
 
 ## help: show the targets
 help:
@@ -77,6 +77,7 @@ lint:
 	$(TOOL) golangci-lint run ./...
 	$(SERVER) $(TOOL) golangci-lint run ./...
 	cd test/policies && $(TOOL) golangci-lint run ./...
+	cd test/bench/wasmtime && $(TOOL) golangci-lint run ./...
 
 ## test: run all tests
 test: test-unit test-e2e
@@ -85,6 +86,7 @@ test: test-unit test-e2e
 test-unit: policies
 	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec)
 	$(GO) test ./test/spec
+	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite
 	$(SERVER) $(GO) test ./...
 	$(MAKE) -C test/policies test
 
@@ -109,10 +111,19 @@ bench-dispatch:
 spec:
 	$(GO) test -count=1 -run TestSpec -v ./test/spec
 
-## bench-engine: measure an evaluation against the library alone, for guests in four languages
+## bench-engine: measure an evaluation against the library alone, and against wasmtime
 bench-engine: policies
 	$(GO) run ./test/bench/engine
+	$(GO) -C test/bench/wasmtime build -o $(CURDIR)/bin/bench-wasmtime .
+	bin/bench-wasmtime
 
 ## hostile: measure how late attacks are stopped, and what the garbage collector waits meanwhile
 hostile:
 	$(GO) run ./test/bench/hostile
+
+FUZZTIME ?= 1h
+
+## fuzz: fuzz the rewriter for twice FUZZTIME, which is an hour
+fuzz:
+	$(GO) test -run XXX -fuzz FuzzRewrite -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./pkg/engine/rewrite
+	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./pkg/engine/rewrite

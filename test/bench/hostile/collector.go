@@ -37,12 +37,32 @@ const (
 	rounds = 5
 	// period is how long each of the contestants runs in a round.
 	period = 2 * time.Second
+	// glance is how long each module is looked at to find the worst.
+	glance = 200 * time.Millisecond
 	// spinning is about how long a run of the module in plain wazero takes.
 	spinning = 300 * time.Millisecond
 )
 
 // collectorWaits are how long the collector waited, by what ran meanwhile.
 type collectorWaits struct{ idle, attacked, plain histogram }
+
+// holdsLongest finds the module that has the collector wait for the longest.
+func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (worst attacker, err error) {
+	most := -1.0
+	for _, a := range attackers {
+		guest, err := wapc.Load(ctx, e, a.wasm)
+		if err != nil {
+			return worst, err
+		}
+		var waits histogram
+		collect(&waits, glance, func() { _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
+		guest.Close()
+		if wait := waits.quantile(0.99); wait > most {
+			most, worst = wait, a
+		}
+	}
+	return worst, nil
+}
 
 // measureCollector has the collector run all the time: beside nothing, beside an
 // attacker on every core, and beside a module that plain wazero runs without
@@ -60,16 +80,16 @@ func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (*coll
 	defer closeSpin()
 	var waits collectorWaits
 	for range rounds {
-		collect(&waits.idle, nil)
-		collect(&waits.attacked, func() { _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
-		collect(&waits.plain, spin)
+		collect(&waits.idle, period, nil)
+		collect(&waits.attacked, period, func() { _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
+		collect(&waits.plain, period, spin)
 	}
 	return &waits, nil
 }
 
 // collect runs the collector for a period, while load runs again and again on every
 // core, and adds what it waited.
-func collect(into *histogram, load func()) {
+func collect(into *histogram, period time.Duration, load func()) {
 	var (
 		over  atomic.Bool
 		group sync.WaitGroup

@@ -78,7 +78,6 @@ func run(ctx context.Context) (err error) {
 	}
 	slices.Sort(all)
 	slices.SortFunc(attackers, func(a, b attacker) int { return int(b.most() - a.most()) })
-	worst := attackers[0]
 	for _, a := range attackers[:min(8, len(attackers))] {
 		fmt.Fprintf(os.Stderr, "%-32s %6.1f ms past its deadline, median %6.1f ms\n", a.name, milliseconds(a.most()), milliseconds(a.median()))
 	}
@@ -86,6 +85,11 @@ func run(ctx context.Context) (err error) {
 	figure.Print("hostile_overshoot_p99_ms", milliseconds(all[len(all)*99/100]), "ms")
 	figure.Print("hostile_overshoot_max_ms", milliseconds(all[len(all)-1]), "ms")
 
+	worst, err := holdsLongest(ctx, e, attackers)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%s has the collector wait for the longest\n", worst.name)
 	waits, err := measureCollector(ctx, e, worst.wasm)
 	if err != nil {
 		return err

@@ -1,0 +1,120 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+// Command wasmtime compares an evaluation with one in wasmtime on an instance that is
+// made for it, which is how Kubewarden's policy server runs policies. It has a module
+// of its own, as the product does not depend on wasmtime. Run it from the root of the
+// repository.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+var guests = []struct{ language, path, settings string }{
+	{"rust", "test/policies/pod-privileged/policy.wasm", `{}`},
+	{"go", "bin/policies/required-labels.wasm", `{"labels":{"app":".+"}}`},
+}
+
+const (
+	reviewPath    = "test/policies/testdata/pod-create-9k.json"
+	rounds, batch = 15, 10
+)
+
+var environment = &abi.Environment{
+	Timeout: time.Minute,
+	Limits: abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20, HostCallPayloadBytes: 4 << 20,
+		HostCalls: 1000, LogLineBytes: 4 << 10},
+}
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "wasmtime:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	content, err := os.ReadFile(reviewPath)
+	if err != nil {
+		return fmt.Errorf("run this from the root of the repository: %w", err)
+	}
+	var review struct{ Request json.RawMessage }
+	if err := json.Unmarshal(content, &review); err != nil {
+		return err
+	}
+	request := review.Request
+	if request == nil {
+		request = content
+	}
+	e, err := engine.New(engine.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Close()) }()
+	for _, g := range guests {
+		wasm, err := os.ReadFile(g.path)
+		if err != nil {
+			return fmt.Errorf("run this from the root of the repository, after make policies: %w", err)
+		}
+		if err := compare(ctx, e, g.language, wasm, request, []byte(g.settings)); err != nil {
+			return fmt.Errorf("%s: %w", g.path, err)
+		}
+	}
+	return nil
+}
+
+func compare(ctx context.Context, e *engine.Engine, language string, wasm, request, settings []byte) error {
+	guest, err := wapc.Load(ctx, e, wasm)
+	if err != nil {
+		return err
+	}
+	defer guest.Close()
+	fresh, err := newFresh(wasm)
+	if err != nil {
+		return err
+	}
+	var ours, theirs *abi.ValidationResponse
+	cpu, _, err := figure.Interleave(rounds, batch,
+		func() (err error) {
+			ours, err = guest.Validate(ctx, environment, request, settings)
+			return err
+		},
+		func() (err error) {
+			theirs, err = fresh.validate(request, settings)
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	if ours.Accepted != theirs.Accepted || ours.Message != theirs.Message {
+		return fmt.Errorf("the answers differ: %+v and %+v", ours, theirs)
+	}
+	microseconds := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+	figure.Print(language+"_us", microseconds(cpu[0]), "us")
+	figure.Print(language+"_wasmtime_fresh_us", microseconds(cpu[1]), "us")
+	figure.Print(language+"_vs_wasmtime_fresh", float64(cpu[0])/float64(cpu[1]), "x")
+	return nil
+}
