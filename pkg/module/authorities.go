@@ -18,32 +18,22 @@ package module
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
 
 	certutil "k8s.io/client-go/util/cert"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/safefile"
 )
 
 // maxSettingsFileBytes bounds a file of certificates or credentials.
 const maxSettingsFileBytes = 1 << 20
-
-// readSettings reads a file of certificates or credentials.
-func readSettings(path string) ([]byte, error) {
-	content, err := readFile(path, maxSettingsFileBytes)
-	if l := (*engine.LimitError)(nil); errors.As(err, &l) {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxSettingsFileBytes)
-	}
-	return content, err
-}
 
 // readAuthorities reads certificates, one file after another. Each file must have
 // some.
 func readAuthorities(files []string) ([]byte, error) {
 	var all []byte
 	for _, file := range files {
-		pem, err := readSettings(file)
+		pem, err := safefile.Read(file, maxSettingsFileBytes)
 		if err != nil {
 			return nil, fmt.Errorf("read certificates: %w", err)
 		}

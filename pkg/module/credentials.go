@@ -24,6 +24,8 @@ import (
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
+
+	"github.com/wasm-admission/wasm-admission/pkg/safefile"
 )
 
 // Docker Hub's credentials are kept under a name that is no host of it.
@@ -35,7 +37,7 @@ const (
 // readCredentials reads a config.json of Docker. Helpers are programs: nothing of
 // that kind is run inside an API server.
 func readCredentials(path string) (credentials.Store, error) {
-	content, err := readSettings(path)
+	content, err := safefile.Read(path, maxSettingsFileBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read credentials: %w", err)
 	}

@@ -306,7 +306,7 @@ func TestCredentialsAreRefused(t *testing.T) {
 		`{"auths": {"example.com": {"auth": "c2VjcmV0"}}}`: "not what docker login writes",
 		`secret`:              "is not a config.json of Docker",
 		`{"auths": "secret"}`: "auth",
-		strings.Repeat(" ", 1<<20) + `{"auths": {}}`: "is larger than 1048576 bytes",
+		strings.Repeat(" ", 1<<20) + `{"auths": {}}`: "at most 1048576 are allowed",
 	} {
 		_, err := module.NewFetcher(module.Options{MaxBytes: 1, Sources: module.Sources{DockerConfig: writeFile(t, content)}})
 		require.ErrorContains(t, err, "sources.dockerConfig: ")
