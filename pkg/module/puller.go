@@ -122,7 +122,7 @@ func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
 	switch {
 	case ctx.Err() != nil: // the caller gave up, or has a deadline of its own
 		return nil, context.Cause(ctx)
-	case deadline.Err() != nil:
+	case deadline.Err() != nil && unanswered(classify(err)): // and no answer that only came late
 		return nil, fail(CauseUnreachable, "not done within %s (sources.timeout): %w", r.sources.Timeout, err)
 	}
 	return nil, err
