@@ -62,6 +62,10 @@ kubectl:
 policies:
 	$(MAKE) -C test/policies go-guests
 
+## registry: make bin/registry, which serves modules in tests
+registry:
+	cd test/registry/server && $(GO) build -o $(CURDIR)/bin/registry .
+
 ## generate: write the generated code anew
 generate:
 	hack/update-codegen.sh
@@ -78,12 +82,13 @@ lint:
 	$(SERVER) $(TOOL) golangci-lint run ./...
 	cd test/policies && $(TOOL) golangci-lint run ./...
 	cd test/bench/wasmtime && $(TOOL) golangci-lint run ./...
+	cd test/registry/server && $(TOOL) golangci-lint run ./...
 
 ## test: run all tests
 test: test-unit test-e2e
 
 ## test-unit: run the tests that need no server, those of the policies too
-test-unit: policies
+test-unit: policies registry
 	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec)
 	$(GO) test ./test/spec
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite
@@ -91,7 +96,7 @@ test-unit: policies
 	$(MAKE) -C test/policies test
 
 ## test-e2e: run the tests against bin/kube-apiserver
-test-e2e: build kubectl policies
+test-e2e: build kubectl policies registry
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=30m ./test/e2e/...
 
 ## run: run the server with sample policies until Ctrl-C

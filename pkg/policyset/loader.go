@@ -19,6 +19,7 @@ package policyset
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -44,6 +45,9 @@ import (
 type Loader struct {
 	// Engine compiles and runs the modules. Required.
 	Engine *engine.Engine
+	// Fetcher fetches the modules; see [NewFetcher]. nil means that they can only be
+	// read from files, which are bounded by the configuration's limits.
+	Fetcher *module.Fetcher
 }
 
 // Load makes a set of a configuration that was validated before. It fetches and
@@ -75,16 +79,15 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 
 func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *wasmadmission.Limits, path *field.Path) (*Policy, field.ErrorList) {
 	p := &Policy{spec: *spec, settings: spec.Settings.Raw, env: environment(spec, limits)}
-	fetcher := module.Fetcher{MaxBytes: limits.ModuleSize}
-	fetched, err := fetcher.Fetch(ctx, spec.Module)
+	fetcher := l.Fetcher
+	if fetcher == nil {
+		fetcher = &module.Fetcher{MaxBytes: limits.ModuleSize}
+	}
+	fetched, err := fetcher.Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
 	if err != nil {
-		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
+		return nil, field.ErrorList{fetchProblem(path, spec, err)}
 	}
 	p.digest = fetched.Digest
-	if spec.Digest != "" && spec.Digest != fetched.Digest {
-		return nil, field.ErrorList{field.Invalid(path.Child("digest"), spec.Digest,
-			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", spec.Module, fetched.Digest))}
-	}
 	metadata, err := abi.ReadMetadata(fetched.Bytes)
 	if err != nil {
 		return nil, moduleProblems(path, spec, err)
@@ -94,7 +97,7 @@ func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *w
 	}
 	p.guest, err = wapc.Load(ctx, l.Engine, fetched.Bytes)
 	if err != nil {
-		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
+		return nil, field.ErrorList{field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())}
 	}
 	if errs := p.checkSettings(ctx, path); len(errs) > 0 {
 		p.guest.Close()
@@ -104,10 +107,19 @@ func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *w
 	return p, nil
 }
 
+// fetchProblem says at which field a module that cannot be fetched is wrong.
+func fetchProblem(path *field.Path, spec *wasmadmission.Policy, err error) *field.Error {
+	if d := (*module.DigestError)(nil); errors.As(err, &d) && d.Want == spec.Digest {
+		return field.Invalid(path.Child("digest"), spec.Digest,
+			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", module.Redact(spec.Module), d.Got))
+	}
+	return field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())
+}
+
 // moduleProblems makes a problem of each line of a joined error.
 func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (errs field.ErrorList) {
 	for line := range strings.Lines(err.Error()) {
-		errs = append(errs, field.Invalid(path.Child("module"), spec.Module, strings.TrimSuffix(line, "\n")))
+		errs = append(errs, field.Invalid(path.Child("module"), module.Redact(spec.Module), strings.TrimSuffix(line, "\n")))
 	}
 	return errs
 }

@@ -30,13 +30,27 @@ import (
 type WasmAdmissionConfiguration struct {
 	metav1.TypeMeta
 
-	// Policies are the policies to serve, in any order, with unique names.
+	// Policies are the policies to serve, in any order. No policy or group has the name
+	// of another.
 	Policies []Policy
-	// PolicyDirectory is reserved; validation refuses a value in this version.
+	// PolicyGroups are groups of policies that decide together, in any order.
+	PolicyGroups []PolicyGroup
+	// PolicyDirectory is the absolute, clean path of a directory of Kubewarden's policy
+	// manifests, which is watched; "" means none.
 	PolicyDirectory string
-	// StateDirectory is the absolute, clean path below which compiled code is kept;
-	// "" means in memory only.
+	// StateDirectory is the absolute, clean path below which modules from registries
+	// and compiled code are kept; "" means in memory only.
 	StateDirectory string
+	// BreakGlassFile is the absolute, clean path of a file that puts policies into
+	// monitor mode until a time that it states; "" means none. It is watched, and need
+	// not exist.
+	BreakGlassFile string
+	// Sources say how modules are fetched.
+	Sources Sources
+	// Reload says how changes on disk are taken over.
+	Reload Reload
+	// CircuitBreaker says what is done with a policy that keeps failing.
+	CircuitBreaker CircuitBreaker
 	// Limits bound what policies may use.
 	Limits Limits
 	// Exemptions name requests that no policy sees.
@@ -49,8 +63,11 @@ type WasmAdmissionConfiguration struct {
 type Policy struct {
 	// Name identifies the policy: a DNS subdomain, unique in the configuration.
 	Name string
+	// Namespace restricts the policy to requests in one namespace, as an AdmissionPolicy
+	// is; "" means that there is no such restriction. Only manifests can set it.
+	Namespace string
 	// Module is the URI of the wasm module: file:// and an absolute, clean path that
-	// is not percent-encoded.
+	// is not percent-encoded, registry:// or https:// (http:// where Sources allow it).
 	Module string
 	// Digest is "sha256:" and 64 lower-case hexadecimal digits; "" means that the
 	// module is not compared with a digest.
@@ -81,11 +98,14 @@ type Policy struct {
 	TimeoutEvalSeconds *int32
 	// Message replaces the policy's own message when it rejects a request; "" keeps it.
 	Message string
-	// Mode says what is done with an answer. Validation refuses ModeMonitor in this
-	// version.
+	// Mode says what is done with an answer: ModeProtect (the default) or ModeMonitor.
 	Mode PolicyMode
-	// Mutating lets the policy change objects. Validation refuses true in this version.
+	// Mutating lets the policy change objects: it is then evaluated in the mutating
+	// phase of admission, and not again in the validating one.
 	Mutating bool
+	// ReinvocationPolicy says whether a mutating policy is evaluated again after others
+	// changed the object: IfNeeded (the default) or Never.
+	ReinvocationPolicy admissionregistrationv1.ReinvocationPolicyType
 	// ContextAwareResources are the kinds of which the policy may read objects.
 	// Validation refuses every entry in this version.
 	ContextAwareResources []ContextAwareResource
@@ -104,6 +124,109 @@ type Policy struct {
 	BackgroundAudit *bool
 	// AllowInsideAdmissionControllerNamespace is accepted and has no effect in process.
 	AllowInsideAdmissionControllerNamespace *bool
+}
+
+// PolicyGroup is several policies whose verdicts are combined by an expression. Its
+// fields follow the spec of a Kubewarden ClusterAdmissionPolicyGroup
+// (policies.kubewarden.io/v1), plus Name. Fields that a Policy has too mean the same. A
+// group never mutates.
+type PolicyGroup struct {
+	// Name identifies the group: a DNS subdomain, unique among policies and groups.
+	Name string
+	// Namespace restricts the group to requests in one namespace, as an
+	// AdmissionPolicyGroup is; "" means that there is no such restriction. Only manifests
+	// can set it.
+	Namespace string
+	// Expression is a CEL expression over the members, each a function without
+	// parameters that returns whether the member accepts. Operators are ==, !=, ||, &&
+	// and !. The request is admitted if it is true.
+	Expression string
+	// Message is what a rejection says. Never empty.
+	Message string
+	// Policies are the members, in the order of their names, which are unique.
+	Policies []PolicyGroupMember
+
+	// Rules are never empty: those of several modules would have to be combined.
+	Rules             []admissionregistrationv1.RuleWithOperations
+	FailurePolicy     admissionregistrationv1.FailurePolicyType
+	MatchPolicy       admissionregistrationv1.MatchPolicyType
+	NamespaceSelector *metav1.LabelSelector
+	ObjectSelector    *metav1.LabelSelector
+	MatchConditions   []admissionregistrationv1.MatchCondition
+	Mode              PolicyMode
+
+	PolicyServer                            *string
+	SideEffects                             *admissionregistrationv1.SideEffectClass
+	TimeoutSeconds                          *int32
+	BackgroundAudit                         *bool
+	AllowInsideAdmissionControllerNamespace *bool
+}
+
+// PolicyGroupMember is a policy in a group. Fields that a Policy has too mean the same.
+type PolicyGroupMember struct {
+	// Name is what the expression calls the member by: an identifier of CEL.
+	Name                  string
+	Module                string
+	Digest                string
+	Settings              runtime.RawExtension
+	TimeoutEvalSeconds    *int32
+	ContextAwareResources []ContextAwareResource
+	HostCapabilities      []string
+}
+
+// Sources say how modules are fetched from registries and servers.
+type Sources struct {
+	// Insecure are hosts (host or host:port) that may be asked without TLS, or with a
+	// certificate that nobody vouches for.
+	Insecure []string
+	// Authorities are the certificate authorities of hosts, beside those of the system.
+	Authorities []SourceAuthority
+	// Mirrors replace prefixes of URIs, the longest that fits.
+	Mirrors []Mirror
+	// DockerConfig is the absolute, clean path of a config.json of Docker with
+	// credentials; "" means that everything is fetched anonymously. It is watched.
+	DockerConfig string
+	// Timeout bounds fetching one module, retries included. Default: 1 minute.
+	Timeout metav1.Duration
+}
+
+// SourceAuthority says which certificate authorities a host is trusted by.
+type SourceAuthority struct {
+	// Host is host or host:port.
+	Host string
+	// Files are absolute, clean paths of certificates in PEM.
+	Files []string
+}
+
+// Mirror is where modules are fetched from instead.
+type Mirror struct {
+	// Prefix is what a URI begins with, such as registry://ghcr.io/kubewarden/.
+	Prefix string
+	// Replacement takes its place, such as registry://mirror.example.com/kubewarden/.
+	Replacement string
+}
+
+// Reload says how changes of the policy directory, of modules and of credentials are
+// taken over.
+type Reload struct {
+	// Interval is how often they are looked at even when the system reports no change.
+	// Default: 1 minute.
+	Interval metav1.Duration
+	// KeepLastGood says that the set that was served last is kept in the state
+	// directory and served after a restart if the configured one cannot be loaded.
+	// Default: false, such a start is refused.
+	KeepLastGood bool
+}
+
+// CircuitBreaker says what is done with a policy that keeps failing: it is answered by
+// its failure policy at once, and evaluated now and then to see whether it has recovered.
+type CircuitBreaker struct {
+	// Failures is how many evaluations in a row have to fail. Default: 10. Zero
+	// switches the breaker off.
+	Failures int32
+	// ProbeInterval is how often an open breaker lets one evaluation through.
+	// Default: 10s.
+	ProbeInterval metav1.Duration
 }
 
 // PolicyMode says what is done with a policy's answer.
@@ -149,6 +272,26 @@ type Limits struct {
 	// EvaluationTimeout is the wall-clock time that one evaluation of one policy may
 	// take. Default: 2s.
 	EvaluationTimeout metav1.Duration
+	// RequestTimeout is the wall-clock time that all policies together may take for one
+	// request in one phase of admission. Default: 10s.
+	RequestTimeout metav1.Duration
+	// Fuel is what one evaluation may burn, about one unit for each instruction.
+	// Default: 20,000,000,000.
+	Fuel int64
+	// TableEntries is the size that the tables of one module may have, all together.
+	// Default: 1,048,576.
+	TableEntries int32
+	// TotalMemory is what the linear memories, their images and the compiled code of
+	// all modules may take together. Default: 2 GiB.
+	TotalMemory int64
+	// ModuleEvaluations is how many evaluations of one module may run at the same time;
+	// zero means twice the number of processors and at least 4. Default: 0.
+	ModuleEvaluations int32
+	// ModuleWaiters is how many evaluations may wait for one module. Default: 1000.
+	ModuleWaiters int32
+	// PolicyEvaluations is how many requests one policy may be busy with at the same
+	// time, waiting ones included. Default: 500.
+	PolicyEvaluations int32
 }
 
 // Exemptions name requests that no policy sees. One match suffices.
