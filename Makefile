@@ -40,7 +40,8 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-.PHONY: bench-dispatch bench-engine fuzz hostile spec help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
+# Every target that help shows.
+.PHONY: $(shell sed -n 's/^## \([a-z0-9-]*\):.*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 ## help: show the targets
 help:
