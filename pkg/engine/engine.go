@@ -89,6 +89,12 @@ type Engine struct {
 	cache       *codecache.Cache // nil: compile in memory
 	lastReclaim atomic.Int64     // when reclaim was logged, in Unix seconds
 
+	// compiling is held while modules are compiled: shared by small ones, of which as
+	// many are compiled at a time as there are callers and processors, and by a large
+	// one alone. The compiler takes ten times the size of a module.
+	compiling sync.RWMutex
+	cores     chan struct{}
+
 	mu      sync.Mutex
 	modules map[moduleKey]*Module
 	closed  bool
@@ -110,6 +116,7 @@ func New(o Options) (*Engine, error) {
 		recorder:    o.Recorder,
 		interpreter: o.Interpreter,
 		modules:     map[moduleKey]*Module{},
+		cores:       make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
@@ -175,6 +182,24 @@ func openCache(directory string, logger *slog.Logger) *codecache.Cache {
 		return nil
 	}
 	return cache
+}
+
+// largeModule is the size in bytes from which a module is compiled alone.
+const largeModule = 8 << 20
+
+// enterCompiler waits until a module of a size may be compiled, and returns what to
+// call afterwards.
+func (e *Engine) enterCompiler(size int) (leave func()) {
+	if size >= largeModule {
+		e.compiling.Lock()
+		return e.compiling.Unlock
+	}
+	e.compiling.RLock()
+	e.cores <- struct{}{}
+	return func() {
+		<-e.cores
+		e.compiling.RUnlock()
+	}
 }
 
 // withCache has a module compiled with a cache: one that holds its code from an

@@ -43,7 +43,9 @@ const (
 // load fills in the module. Every module has a runtime of its own, so that no
 // guest shares anything with another but the host functions' code.
 func (m *Module) load(ctx context.Context, binary []byte) (err error) {
+	defer m.engine.enterCompiler(len(binary))()
 	start := time.Now()
+	m.engine.logger.Info("Loading module", "digest", m.digest, "bytes", len(binary))
 	defer func() {
 		// The compiler digests bytes that nobody vouches for.
 		if r := recover(); r != nil {

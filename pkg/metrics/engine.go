@@ -17,6 +17,7 @@ limitations under the License.
 package metrics
 
 import (
+	"strconv"
 	"time"
 
 	"k8s.io/component-base/metrics"
@@ -43,6 +44,11 @@ type EngineState struct {
 	InUse, Idle, Waiting int
 	// MemoryBytes is what linear memories, their images and compiled code take.
 	MemoryBytes uint64
+	// Reset is how linear memories are brought back to their snapshot; "" if there is no
+	// engine.
+	Reset string
+	// Interpreted is whether code is interpreted rather than compiled.
+	Interpreted bool
 }
 
 // NewEngine returns metrics that are not registered yet.
@@ -160,6 +166,9 @@ var (
 	instancesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "instances"),
 		"Number of instances of modules by state: in_use, idle, or waiting, which are evaluations that wait for one.",
 		[]string{"state"}, nil, metrics.ALPHA, "")
+	engineDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "engine_info"),
+		"1, with how the engine works: the way in which linear memories are reset (pagemap_scan, pagemap, madvise or copy, from fast to slow), and whether code is interpreted, which is many times slower than compiled.",
+		[]string{"reset", "interpreted"}, nil, metrics.ALPHA, "")
 )
 
 // DescribeWithStability implements [metrics.StableCollector].
@@ -167,6 +176,7 @@ func (c *engineStateCollector) DescribeWithStability(ch chan<- *metrics.Desc) {
 	ch <- modulesDesc
 	ch <- memoryDesc
 	ch <- instancesDesc
+	ch <- engineDesc
 }
 
 // CollectWithStability implements [metrics.StableCollector].
@@ -180,4 +190,7 @@ func (c *engineStateCollector) CollectWithStability(ch chan<- metrics.Metric) {
 	gauge(instancesDesc, float64(s.InUse), "in_use")
 	gauge(instancesDesc, float64(s.Idle), "idle")
 	gauge(instancesDesc, float64(s.Waiting), "waiting")
+	if s.Reset != "" {
+		gauge(engineDesc, 1, s.Reset, strconv.FormatBool(s.Interpreted))
+	}
 }

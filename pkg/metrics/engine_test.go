@@ -33,7 +33,7 @@ func TestEngineMetrics(t *testing.T) {
 	e := metrics.NewEngine()
 	e.MustRegister(registry.MustRegister)
 	registry.CustomMustRegister(metrics.NewEngineStateCollector(func() metrics.EngineState {
-		return metrics.EngineState{Modules: 1, InUse: 2, Idle: 3, Waiting: 4, MemoryBytes: 5}
+		return metrics.EngineState{Modules: 1, InUse: 2, Idle: 3, Waiting: 4, MemoryBytes: 5, Reset: "copy", Interpreted: true}
 	}))
 	e.ObserveLoad(time.Millisecond, time.Second)
 	e.ObserveWait(time.Millisecond)
@@ -41,11 +41,14 @@ func TestEngineMetrics(t *testing.T) {
 	e.ObserveReset(time.Microsecond)
 	e.CountFailure("call", "fuel")
 
-	names := []string{"modules", "memory_bytes", "instances", "module_failures_total"}
+	names := []string{"modules", "memory_bytes", "instances", "module_failures_total", "engine_info"}
 	for n := range names {
 		names[n] = "apiserver_wasm_admission_" + names[n]
 	}
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP apiserver_wasm_admission_engine_info [ALPHA] 1, with how the engine works: the way in which linear memories are reset (pagemap_scan, pagemap, madvise or copy, from fast to slow), and whether code is interpreted, which is many times slower than compiled.
+# TYPE apiserver_wasm_admission_engine_info gauge
+apiserver_wasm_admission_engine_info{interpreted="true",reset="copy"} 1
 # HELP apiserver_wasm_admission_instances [ALPHA] Number of instances of modules by state: in_use, idle, or waiting, which are evaluations that wait for one.
 # TYPE apiserver_wasm_admission_instances gauge
 apiserver_wasm_admission_instances{state="idle"} 3

@@ -63,7 +63,8 @@ func (r *engineRecorder) state() metrics.EngineState {
 		return metrics.EngineState{}
 	}
 	s := e.Stats()
-	return metrics.EngineState{Modules: s.Modules, InUse: s.InUse, Idle: s.Idle, Waiting: s.Waiting, MemoryBytes: s.MemoryBytes}
+	return metrics.EngineState{Modules: s.Modules, InUse: s.InUse, Idle: s.Idle, Waiting: s.Waiting, MemoryBytes: s.MemoryBytes,
+		Reset: string(s.Reset), Interpreted: s.Interpreter}
 }
 
 // defaultRecorder serves all plugins of the process from the apiserver's own
