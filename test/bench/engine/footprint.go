@@ -102,7 +102,8 @@ func (b *bench) occupy(guest *wapc.Guest, settings []byte) error {
 		go func() {
 			var err error
 			for range batch {
-				err = errors.Join(err, decided(guest.Validate(b.ctx, environment, b.request, settings)))
+				response, _, validateErr := guest.Validate(b.ctx, environment, b.request, settings)
+				err = errors.Join(err, decided(response, validateErr))
 			}
 			errs <- err
 		}()

@@ -55,7 +55,7 @@ func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (
 			return worst, err
 		}
 		var waits histogram
-		collect(&waits, glance, func() { _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
+		collect(&waits, glance, func() { _, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
 		guest.Close()
 		if wait := waits.quantile(0.99); wait > most {
 			most, worst = wait, a
@@ -81,7 +81,7 @@ func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (*coll
 	var waits collectorWaits
 	for range rounds {
 		collect(&waits.idle, period, nil)
-		collect(&waits.attacked, period, func() { _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
+		collect(&waits.attacked, period, func() { _, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
 		collect(&waits.plain, period, spin)
 	}
 	return &waits, nil

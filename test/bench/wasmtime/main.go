@@ -99,7 +99,7 @@ func compare(ctx context.Context, e *engine.Engine, language string, wasm, reque
 	var ours, theirs *abi.ValidationResponse
 	cpu, _, err := figure.Interleave(rounds, batch,
 		func() (err error) {
-			ours, err = guest.Validate(ctx, environment, request, settings)
+			ours, _, err = guest.Validate(ctx, environment, request, settings)
 			return err
 		},
 		func() (err error) {
