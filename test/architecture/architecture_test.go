@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
+	"pkg/policyset/breaker":    {},
 	"pkg/module":               {"pkg/engine"},
 	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
