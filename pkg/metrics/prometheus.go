@@ -34,6 +34,7 @@ type Prometheus struct {
 	policies    *metrics.Gauge
 	evaluations *metrics.HistogramVec
 	exemptions  *metrics.CounterVec
+	*breakerMetrics
 }
 
 var _ Recorder = &Prometheus{}
@@ -65,6 +66,7 @@ func NewPrometheus() *Prometheus {
 			Help:           "Number of requests that matched policies and were not evaluated, by reason: user, group, namespace or apiserver.",
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"reason"}),
+		breakerMetrics: newBreakerMetrics(),
 	}
 }
 
@@ -72,6 +74,7 @@ func NewPrometheus() *Prometheus {
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.evaluations, p.exemptions)
+	register(p.breakerMetrics.all()...)
 }
 
 // SetPolicies implements [Recorder].

@@ -58,6 +58,15 @@ type Recorder interface {
 	ObserveEvaluation(policy, operation string, outcome Outcome, duration time.Duration)
 	// CountExemption counts a request that was not evaluated.
 	CountExemption(reason Exemption)
+	// AddOpenBreakers says that so many more circuit breakers of a policy are open, or
+	// fewer if the count is negative. Zero makes the policy known. While one set of
+	// policies replaces another, there are two breakers with the same name.
+	AddOpenBreakers(policy string, count int)
+	// CountBreakerTransition counts that a policy's circuit breaker opened or closed.
+	CountBreakerTransition(policy string, to BreakerState)
+	// CountOverload counts an evaluation that failed at once because its policy was busy
+	// with as many as it may be.
+	CountOverload(policy string)
 }
 
 // Discard is a Recorder that forgets everything.
@@ -73,3 +82,12 @@ func (Discard) ObserveEvaluation(string, string, Outcome, time.Duration) {}
 
 // CountExemption implements [Recorder].
 func (Discard) CountExemption(Exemption) {}
+
+// AddOpenBreakers implements [Recorder].
+func (Discard) AddOpenBreakers(string, int) {}
+
+// CountBreakerTransition implements [Recorder].
+func (Discard) CountBreakerTransition(string, BreakerState) {}
+
+// CountOverload implements [Recorder].
+func (Discard) CountOverload(string) {}
