@@ -51,7 +51,8 @@ var mayImport = map[string][]string{
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/breaker":    {},
-	"pkg/module":               {"pkg/engine"},
+	"pkg/module":               {"pkg/engine", "pkg/safefile"},
+	"pkg/safefile":             {},
 	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
@@ -63,7 +64,9 @@ var mayImport = map[string][]string{
 	"pkg/apis/wasmadmission/install":    {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/fuzzer":     {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/load":       {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install"},
-	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/capabilities"},
+	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
+
+	"pkg/apis/wasmadmission/groupexpression": {},
 
 	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/rewrite", "pkg/engine/wasm"},
 	"pkg/engine/codecache": {},
