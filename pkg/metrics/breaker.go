@@ -43,7 +43,7 @@ func newBreakerMetrics() *breakerMetrics {
 			Namespace:      namespace,
 			Subsystem:      subsystem,
 			Name:           "open_circuit_breakers",
-			Help:           "Whether a policy is answered by its failure policy without evaluation because it kept failing, by policy: 1 if so, else 0. Members of groups are named group/member.",
+			Help:           "Number of open circuit breakers, by policy: one while the policy is answered by its failure policy without evaluation because it kept failing, zero while it is evaluated. Members of groups are named group/member.",
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"policy"}),
 		transitions: metrics.NewCounterVec(&metrics.CounterOpts{
@@ -63,7 +63,7 @@ func newBreakerMetrics() *breakerMetrics {
 	}
 }
 
-func (m *breakerMetrics) all() []metrics.Registerable {
+func (m *breakerMetrics) registerables() []metrics.Registerable {
 	return []metrics.Registerable{m.open, m.transitions, m.overloads}
 }
 

@@ -74,7 +74,7 @@ func NewPrometheus() *Prometheus {
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.evaluations, p.exemptions)
-	register(p.breakerMetrics.all()...)
+	register(p.registerables()...)
 }
 
 // SetPolicies implements [Recorder].

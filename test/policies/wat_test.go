@@ -140,6 +140,7 @@ func TestWATObedient(t *testing.T) {
 	for text, tc := range map[string]watCase{
 		`{"request":{"a":1},"settings":{"tell":"do:d"}}`:               {wantResponse: `{"accepted":false,"message":"told to refuse"}`},
 		`{"request":{"tell":"do:m"},"settings":{"tell":"do:t"}}`:       {wantResponse: `{"accepted":true,"mutated_object":{"kind":"Mutated"}}`},
+		`{"request":{"tell":"do:w"},"settings":{}}`:                    {wantResponse: `{"accepted":true,"warnings":["told to warn"],"audit_annotations":{"told":"to annotate"}}`},
 		`{"request":{"tell":"do:nothing"},"settings":{"tell":"do:t"}}`: {wantResponse: accepted},
 		`{"request":{"tell":"do:e"},"settings":{}}`:                    {wantErr: "guest error: told to fail"},
 		`{"request":{"tell":"do:t"},"settings":{}}`:                    {wantErr: "unreachable"},

@@ -17,7 +17,8 @@
 ;;
 ;;   d  refuse                     t  trap
 ;;   m  accept and mutate          s  spin for ever
-;;   e  report an error
+;;   w  accept, with a warning     e  report an error
+;;      and an audit annotation
 ;;
 ;; Anything else, or nothing, is to accept. Each evaluation writes a line to the console.
 ;; A payload of 60 KiB or more does not fit.
@@ -34,6 +35,7 @@
   (data (i32.const 1024) "{\"accepted\":true,\"mutated_object\":{\"kind\":\"Mutated\"}}")
   (data (i32.const 1280) "told to fail")
   (data (i32.const 1536) "evaluated")
+  (data (i32.const 1792) "{\"accepted\":true,\"warnings\":[\"told to warn\"],\"audit_annotations\":{\"told\":\"to annotate\"}}")
 
   ;; What the guest is told: the letter, or 0. The operation goes to 3072 and the payload to 4096.
   (func $told (param $payload_len i32) (result i32)
@@ -64,6 +66,8 @@
       (then (call $response (i32.const 768) (i32.const 45)) (return (i32.const 1))))
     (if (i32.eq (local.get $told) (i32.const 0x6d)) ;; m
       (then (call $response (i32.const 1024) (i32.const 53)) (return (i32.const 1))))
+    (if (i32.eq (local.get $told) (i32.const 0x77)) ;; w
+      (then (call $response (i32.const 1792) (i32.const 88)) (return (i32.const 1))))
     (if (i32.eq (local.get $told) (i32.const 0x65)) ;; e
       (then (call $error (i32.const 1280) (i32.const 12)) (return (i32.const 0))))
     (if (i32.eq (local.get $told) (i32.const 0x74)) ;; t
