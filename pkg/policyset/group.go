@@ -39,7 +39,7 @@ func (g *group) close() {
 }
 
 // evaluate asks the members that the expression needs, from left to right.
-func (g *group) evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, error) {
+func (g *group) evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	p := &poll{group: g, ctx: ctx, request: request, answers: map[string]answer{}, failures: map[string]error{}}
 	accepted, err := g.expression.Evaluate(ctx, p.ask)
 	if err == nil && accepted {
@@ -47,9 +47,9 @@ func (g *group) evaluate(ctx context.Context, request []byte) (*abi.ValidationRe
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf(expressionError+": %w", err)
+		return nil, p.usage, fmt.Errorf(expressionError+": %w", err)
 	case accepted:
-		return &abi.ValidationResponse{Accepted: true}, nil
+		return &abi.ValidationResponse{Accepted: true}, p.usage, nil
 	}
-	return &abi.ValidationResponse{Message: g.message, Causes: p.causes()}, nil
+	return &abi.ValidationResponse{Message: g.message, Causes: p.causes()}, p.usage, nil
 }

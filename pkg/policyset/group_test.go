@@ -136,7 +136,7 @@ func TestGroupVerdicts(t *testing.T) {
 		t.Run(expression, func(t *testing.T) {
 			p := loadGroup(t, groupConfiguration(expression, append(slices.Clone(members), deny)...))
 			ctx, evaluated := withLog(t)
-			response, err := p.Evaluate(ctx, []byte("{}"))
+			response, _, err := p.Evaluate(ctx, []byte("{}"))
 			require.Equal(t, test.evaluated, strings.ReplaceAll(strings.Join(evaluated(), " "), "g/", ""))
 			if test.failure != "" {
 				var failed *policyset.EvaluationError
@@ -174,7 +174,7 @@ func TestGroupMemberHandsBackTheObject(t *testing.T) {
 		`{"oldObject":{"kind":"Mutated"}}`:               false,
 		`{"object":{"kind":"Mutated","spec":{"n":1.0}}}`: false,
 	} {
-		response, err := p.Evaluate(t.Context(), []byte(request))
+		response, _, err := p.Evaluate(t.Context(), []byte(request))
 		require.NoError(t, err)
 		require.Equal(t, accepted, response.Accepted, request)
 	}
@@ -184,14 +184,14 @@ func TestGroupTimeouts(t *testing.T) {
 	from := modules(t)
 	general := groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"), told(from, "accepts_a"))
 	general.Limits.EvaluationTimeout = metav1.Duration{Duration: 20 * time.Millisecond}
-	response, err := loadGroup(t, general).Evaluate(t.Context(), []byte("{}"))
+	response, _, err := loadGroup(t, general).Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
 	require.True(t, response.Accepted)
 
 	own := groupConfiguration("spins_s() && accepts_a()", told(from, "spins_s"), told(from, "accepts_a"))
 	own.Limits.EvaluationTimeout = metav1.Duration{Duration: time.Hour}
 	own.PolicyGroups[0].Policies[1].TimeoutEvalSeconds = new(int32(1))
-	response, err = loadGroup(t, own).Evaluate(t.Context(), []byte("{}"))
+	response, _, err = loadGroup(t, own).Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
 	require.False(t, response.Accepted)
 	require.Len(t, response.Causes, 1)
@@ -204,7 +204,7 @@ func TestGroupTimeouts(t *testing.T) {
 	ctx, evaluated := withLog(t)
 	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
-	_, err = p.Evaluate(ctx, []byte("{}"))
+	_, _, err = p.Evaluate(ctx, []byte("{}"))
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
 	require.Equal(t, []string{"g/spins_s"}, evaluated())
 }
@@ -227,7 +227,7 @@ func TestGroupMemberIsNotStarted(t *testing.T) {
 	errors := make(chan error, 3)
 	for range cap(errors) {
 		go func() {
-			_, err := set.Policies()[0].Evaluate(ctx, []byte("{}"))
+			_, _, err := set.Policies()[0].Evaluate(ctx, []byte("{}"))
 			errors <- err
 		}()
 	}

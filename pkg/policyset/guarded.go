@@ -47,14 +47,14 @@ type guarded struct {
 // called it recovers from that.
 var errPanicked = errors.New("panic during evaluation")
 
-func (g *guarded) evaluate(ctx context.Context, request []byte) (response *abi.ValidationResponse, err error) {
+func (g *guarded) evaluate(ctx context.Context, request []byte) (response *abi.ValidationResponse, usage abi.Usage, err error) {
 	if err := g.enter(); err != nil {
-		return nil, err
+		return nil, usage, err
 	}
 	defer g.busy.Add(-1)
 	attempt, err := g.breaker.Begin()
 	if err != nil {
-		return nil, err
+		return nil, usage, err
 	}
 	err = errPanicked // until the evaluation returns
 	defer func() { end(ctx, attempt, err) }()

@@ -34,11 +34,11 @@ type idle struct {
 	panics   any
 }
 
-func (i *idle) evaluate(context.Context, []byte) (*abi.ValidationResponse, error) {
+func (i *idle) evaluate(context.Context, []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	if i.panics != nil {
 		panic(i.panics)
 	}
-	return i.response, nil
+	return i.response, abi.Usage{}, nil
 }
 
 func (i *idle) close() {}
@@ -53,7 +53,7 @@ func newIdle() (*guarded, *idle) {
 func TestGuardDoesNotAllocate(t *testing.T) {
 	g, _ := newIdle()
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		_, _ = g.evaluate(t.Context(), nil)
+		_, _, _ = g.evaluate(t.Context(), nil)
 	}))
 }
 
@@ -62,11 +62,11 @@ func TestGuardSurvivesPanics(t *testing.T) {
 	g, i := newIdle()
 	i.panics = "why not"
 	for range 2 {
-		require.Panics(t, func() { _, _ = g.evaluate(t.Context(), nil) })
+		require.Panics(t, func() { _, _, _ = g.evaluate(t.Context(), nil) })
 	}
 	require.Zero(t, g.busy.Load())
 	require.True(t, g.breaker.Open())
-	_, err := g.evaluate(t.Context(), nil)
+	_, _, err := g.evaluate(t.Context(), nil)
 	var open *breaker.OpenError
 	require.ErrorAs(t, err, &open)
 	require.Equal(t, errPanicked, open.Last)
@@ -78,6 +78,6 @@ func BenchmarkGuard(b *testing.B) {
 	ctx := b.Context()
 	b.ReportAllocs()
 	for b.Loop() {
-		_, _ = g.evaluate(ctx, nil)
+		_, _, _ = g.evaluate(ctx, nil)
 	}
 }

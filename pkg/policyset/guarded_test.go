@@ -83,7 +83,7 @@ func obedient(t *testing.T) *wasmadmission.WasmAdmissionConfiguration {
 func (g *guarded) evaluate(requests ...string) string {
 	var outcomes []string
 	for _, request := range requests {
-		response, err := g.Evaluate(g.ctx, []byte(request))
+		response, _, err := g.Evaluate(g.ctx, []byte(request))
 		switch {
 		case isOpen(err):
 			outcomes = append(outcomes, "open")
@@ -145,7 +145,7 @@ func TestBreakerOpensAndRecovers(t *testing.T) {
 	require.Contains(t, g.logged("Circuit breaker opened")[0], `err="module `+g.Digest()+`: call of __guest_call: wasm trap: unreachable"`)
 	require.Contains(t, g.logged("Circuit breaker opened")[0], `policy="p" moduleDigest="`+g.Digest()+`" failures=3 cause="unreachable"`)
 
-	_, err := g.Evaluate(g.ctx, []byte(accept))
+	_, _, err := g.Evaluate(g.ctx, []byte(accept))
 	var open *breaker.OpenError
 	require.ErrorAs(t, err, &open)
 	require.Equal(t, since, open.Since)
@@ -206,7 +206,7 @@ func TestBreakerKnowsWhoIsToBlame(t *testing.T) {
 				if test.context != nil {
 					ctx, cancel = test.context(g.ctx)
 				}
-				_, err := g.Evaluate(ctx, []byte(test.request))
+				_, _, err := g.Evaluate(ctx, []byte(test.request))
 				cancel()
 				require.Equal(t, test.module == "deny", err == nil)
 				require.False(t, isOpen(err))
@@ -228,7 +228,7 @@ func TestConcurrencyOfOnePolicy(t *testing.T) {
 	errs := make(chan error, 5)
 	for range cap(errs) {
 		go func() {
-			_, err := g.Evaluate(ctx, []byte(spin))
+			_, _, err := g.Evaluate(ctx, []byte(spin))
 			errs <- err
 		}()
 	}
@@ -262,7 +262,7 @@ func TestBreakersOfMembers(t *testing.T) {
 	require.Equal(t, 1, g.value(t, "open_circuit_breakers", "policy", "g/x_t"))
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g/y_a"))
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g"))
-	response, err := g.Evaluate(g.ctx, []byte(accept))
+	response, _, err := g.Evaluate(g.ctx, []byte(accept))
 	require.NoError(t, err)
 	require.Equal(t, "spec.policies.x_t", response.Causes[0].Field)
 	require.Regexp(t, "^circuit breaker open since", response.Causes[0].Message)
@@ -298,7 +298,7 @@ func TestManyAtOnce(t *testing.T) {
 		wait.Go(func() {
 			for k := range 100 {
 				for _, p := range g.set.Policies() {
-					response, err := p.Evaluate(t.Context(), []byte(requests[(n+k/3)%len(requests)]))
+					response, _, err := p.Evaluate(t.Context(), []byte(requests[(n+k/3)%len(requests)]))
 					if (response == nil) == (err == nil) {
 						t.Errorf("response %v, error %v", response, err)
 					}
@@ -316,7 +316,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	for range 6 {
 		wait.Go(func() {
-			_, err := g.Evaluate(t.Context(), []byte(accept))
+			_, _, err := g.Evaluate(t.Context(), []byte(accept))
 			if err != nil {
 				t.Error(err)
 			}

@@ -29,7 +29,7 @@ type guest struct {
 	settings []byte
 }
 
-func (g *guest) evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, error) {
+func (g *guest) evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
 	return g.module.Validate(ctx, g.env, request, g.settings)
 }
 

@@ -38,7 +38,8 @@ type Policy struct {
 // evaluator is what has the answers of a policy.
 type evaluator interface {
 	// evaluate answers a request, given as JSON. An error means that there is no verdict.
-	evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, error)
+	// What was used up is told of errors too.
+	evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error)
 	// close frees what the evaluator holds. No evaluation may be running.
 	close()
 }
@@ -65,13 +66,14 @@ func (p *Policy) Digest() string { return p.digest }
 func (p *Policy) SettingsHash() string { return p.settingsHash }
 
 // Evaluate asks the policy about an admission request, given as JSON. Errors are
-// of type [*EvaluationError]; they mean that there is no verdict.
-func (p *Policy) Evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, error) {
-	response, err := p.evaluator.evaluate(ctx, request)
+// of type [*EvaluationError]; they mean that there is no verdict. What was used up
+// is told of them too; of a group, it is what all evaluations of members used together.
+func (p *Policy) Evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	response, usage, err := p.evaluator.evaluate(ctx, request)
 	if err != nil {
-		return nil, &EvaluationError{Policy: p.Name(), Digest: p.digest, Err: err}
+		return nil, usage, &EvaluationError{Policy: p.Name(), Digest: p.digest, Err: err}
 	}
-	return response, nil
+	return response, usage, nil
 }
 
 // EvaluationError says why an evaluation ended without a verdict.
@@ -94,15 +96,19 @@ func (e *EvaluationError) Error() string {
 // Unwrap returns the error underneath.
 func (e *EvaluationError) Unwrap() error { return e.Err }
 
-// Set is an immutable set of policies, in the order of their names.
-type Set struct{ policies []*Policy }
+// Set is an immutable set of policies, in the order of their names. The zero value
+// is an empty set. It is safe for concurrent use.
+type Set struct {
+	policies []*Policy
+	lifetime lifetime
+}
 
 // Policies returns the policies and groups in the order of their names. The slice must
 // not be changed.
 func (s *Set) Policies() []*Policy { return s.policies }
 
-// Close frees the policies' modules. No evaluation may be running.
-func (s *Set) Close() {
+// free frees the policies' modules.
+func (s *Set) free() {
 	for _, p := range s.policies {
 		p.evaluator.close()
 	}

@@ -51,6 +51,8 @@ type poll struct {
 	answers map[string]answer
 	// failures are members that had no verdict, or had none once.
 	failures map[string]error
+	// usage is what all of them used.
+	usage abi.Usage
 }
 
 // answer is what counts as a member's verdict.
@@ -70,7 +72,9 @@ func (p *poll) ask(name string) (bool, error) {
 }
 
 func (p *poll) answer(name string) (answer, error) {
-	response, err := p.group.members[name].Evaluate(p.ctx, p.request)
+	response, usage, err := p.group.members[name].Evaluate(p.ctx, p.request)
+	p.usage.Fuel += usage.Fuel
+	p.usage.MemoryBytes += usage.MemoryBytes
 	switch {
 	case err != nil && (p.ctx.Err() != nil || notStarted(err)):
 		return answer{}, err

@@ -72,6 +72,7 @@ type Plugin struct {
 }
 
 var (
+	_ admission.MutationInterface                  = &Plugin{}
 	_ admission.ValidationInterface                = &Plugin{}
 	_ admission.InitializationValidator            = &Plugin{}
 	_ initializer.WantsFeatures                    = &Plugin{}
@@ -139,18 +140,27 @@ func (p *Plugin) ValidateInitialization() error {
 		return err
 	}
 	p.dispatcher, err = dispatch.New(dispatch.Config{
-		Client:     p.client,
-		Informers:  p.informers,
-		Authorizer: p.authorizer,
-		Excluded:   p.excluded,
-		Exemptions: loaded.exemptions,
-		Recorder:   loaded.recorder,
+		Client:         p.client,
+		Informers:      p.informers,
+		Authorizer:     p.authorizer,
+		Excluded:       p.excluded,
+		Exemptions:     loaded.exemptions,
+		Recorder:       loaded.recorder,
+		RequestTimeout: loaded.requestTimeout,
 	})
 	if err != nil {
 		return err
 	}
 	p.dispatcher.Use(loaded.set)
 	return nil
+}
+
+// Admit implements [admission.MutationInterface].
+func (p *Plugin) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+	if p.dispatcher == nil {
+		return nil
+	}
+	return p.dispatcher.Admit(ctx, attr, o)
 }
 
 // Validate implements [admission.ValidationInterface].

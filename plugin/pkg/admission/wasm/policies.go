@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -63,6 +64,8 @@ type loadedPolicies struct {
 	set        *policyset.Set
 	exemptions wasmadmission.Exemptions
 	recorder   metrics.Recorder
+	// requestTimeout is limits.requestTimeout.
+	requestTimeout time.Duration
 }
 
 // load loads the policies of a configuration, the first time it is called.
@@ -104,7 +107,7 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 			logger.Info("Warning: " + warning)
 		}
 	}
-	loaded := &loadedPolicies{set: &policyset.Set{}, exemptions: config.Exemptions, recorder: recorder}
+	loaded := &loadedPolicies{set: &policyset.Set{}, exemptions: config.Exemptions, recorder: recorder, requestTimeout: config.Limits.RequestTimeout.Duration}
 	if len(config.Policies)+len(config.PolicyGroups) == 0 {
 		logger.Error(nil, "Warning: the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off")
 		recorder.SetPolicies(0)
