@@ -40,6 +40,7 @@ type Prometheus struct {
 	mutations   *metrics.CounterVec
 	dropped     *metrics.CounterVec
 	exemptions  *metrics.CounterVec
+	*breakerMetrics
 }
 
 var _ Recorder = &Prometheus{}
@@ -83,6 +84,7 @@ func NewPrometheus() *Prometheus {
 			Help:           "Number of requests that matched policies and were not evaluated, by type (validate or admit) and reason: user, group, namespace or apiserver.",
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"type", "reason"}),
+		breakerMetrics: newBreakerMetrics(),
 	}
 }
 
@@ -90,6 +92,7 @@ func NewPrometheus() *Prometheus {
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.evaluations, p.mutations, p.dropped, p.exemptions)
+	register(p.registerables()...)
 }
 
 // SetPolicies implements [Recorder].

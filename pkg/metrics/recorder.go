@@ -94,6 +94,15 @@ type Recorder interface {
 	CountDroppedOutput(policy string, output Output, count int)
 	// CountExemption counts a request that was not evaluated in a phase.
 	CountExemption(phase Type, reason Exemption)
+	// AddOpenBreakers says that so many more circuit breakers of a policy are open, or
+	// fewer if the count is negative. Zero makes the policy known. While one set of
+	// policies replaces another, there are two breakers with the same name.
+	AddOpenBreakers(policy string, count int)
+	// CountBreakerTransition counts that a policy's circuit breaker opened or closed.
+	CountBreakerTransition(policy string, to BreakerState)
+	// CountOverload counts an evaluation that failed at once because its policy was busy
+	// with as many as it may be.
+	CountOverload(policy string)
 }
 
 // Discard is a Recorder that forgets everything.
@@ -115,3 +124,12 @@ func (Discard) CountDroppedOutput(string, Output, int) {}
 
 // CountExemption implements [Recorder].
 func (Discard) CountExemption(Type, Exemption) {}
+
+// AddOpenBreakers implements [Recorder].
+func (Discard) AddOpenBreakers(string, int) {}
+
+// CountBreakerTransition implements [Recorder].
+func (Discard) CountBreakerTransition(string, BreakerState) {}
+
+// CountOverload implements [Recorder].
+func (Discard) CountOverload(string) {}

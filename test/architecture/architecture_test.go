@@ -48,8 +48,10 @@ var mayImport = map[string][]string{
 	"pkg/dispatch": {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
+		"pkg/metrics", "pkg/policyset/breaker",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
+	"pkg/policyset/breaker":    {},
 	"pkg/module":               {"pkg/engine", "pkg/engine/private", "pkg/safefile"},
 	"pkg/safefile":             {},
 	"pkg/abi":                  {"pkg/engine/wasm"},

@@ -136,7 +136,7 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 		}
 	}
 	loaded := &loadedPolicies{set: &policyset.Set{}, exemptions: config.Exemptions, recorder: recorder, requestTimeout: config.Limits.RequestTimeout.Duration}
-	if len(config.Policies) == 0 {
+	if len(config.Policies)+len(config.PolicyGroups) == 0 {
 		logger.Error(nil, "Warning: the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off")
 		recorder.SetPolicies(0)
 		return loaded, nil
@@ -145,7 +145,7 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, errs := (&policyset.Loader{Engine: e}).Load(ctx, config)
+	set, errs := (&policyset.Loader{Engine: e, Recorder: recorder}).Load(ctx, config)
 	if len(errs) > 0 {
 		return nil, errors.Join(problems(errs), e.Close())
 	}
