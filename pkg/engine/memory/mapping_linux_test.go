@@ -18,6 +18,7 @@ package memory
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -352,4 +353,25 @@ func TestPopulateWithoutBudget(t *testing.T) {
 	require.NoError(t, r.Attach(newImage(t, noise(1, pages(8)))))
 	exceeded := (*BudgetError)(nil)
 	require.ErrorAs(t, r.Populate(), &exceeded)
+}
+
+// TestGrownMemoryIsBacked grows a memory, which is backed before anybody touches it, until that is interrupted.
+func TestGrownMemoryIsBacked(t *testing.T) {
+	errLate := errors.New("late")
+	asked := 0
+	r := way{make: NewRange}.open(t, Options{Limit: pages(200), Interrupted: func() error {
+		if asked++; asked > 3 { // a MiB for each time
+			return errLate
+		}
+		return nil
+	}})
+	require.NotNil(t, r.Reallocate(pages(1)))
+	require.NotNil(t, r.Reallocate(pages(17)))
+	require.Equal(t, 2, asked)
+	require.Equal(t, pages(17), privateIn(t, r, 0, pages(17)))
+
+	require.Nil(t, r.Reallocate(pages(100)))
+	require.ErrorIs(t, r.Refused(), errLate)
+	require.Equal(t, pages(17), r.Usage().Size)
+	require.Zero(t, privateIn(t, r, pages(17), pages(100)), "what was backed in vain is given back")
 }

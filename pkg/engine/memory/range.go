@@ -122,7 +122,7 @@ func NewRange(o Options) (*Range, error) {
 }
 
 func newRange(o Options, strategy Strategy, s space, way restorer) (*Range, error) {
-	r := &Range{limit: o.Limit, strategy: strategy, budget: o.Budget, lazy: o.Lazy, space: s, restorer: way}
+	r := &Range{limit: o.Limit, strategy: strategy, budget: o.Budget, interrupted: o.Interrupted, lazy: o.Lazy, space: s, restorer: way}
 	if err := r.resize(o.Size); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
