@@ -113,6 +113,10 @@ clean:
 bench-dispatch:
 	$(GO) run ./test/bench/dispatch
 
+## mutation-parity: compare what a mutating policy makes of objects in process and behind a webhook
+mutation-parity: build policies
+	$(GO) run ./test/bench/parity
+
 ## spec: run the WebAssembly specification's assertions on rewritten modules
 spec:
 	$(GO) test -count=1 -run TestSpec -v ./test/spec

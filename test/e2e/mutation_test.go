@@ -19,6 +19,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,14 +108,16 @@ rules:
 - {level: None}
 `
 
-// auditEvent waits for the event of the request by which an object was written.
+// auditEvent waits for the event of the request by which an object was written, dry runs
+// left out.
 func auditEvent(t *testing.T, verb, namespace, name string) (found auditv1.Event) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		events, err := enforcing.AuditEvents()
 		require.NoError(t, err)
 		for _, event := range events {
-			if ref := event.ObjectRef; event.Verb == verb && ref != nil && ref.Namespace == namespace && ref.Name == name {
+			ref, dry := event.ObjectRef, strings.Contains(event.RequestURI, "dryRun=")
+			if event.Verb == verb && !dry && ref != nil && ref.Namespace == namespace && ref.Name == name {
 				found = event
 				return true
 			}
