@@ -78,19 +78,36 @@ func strictLines(err error) []error {
 func wrongValues(fields map[string]json.RawMessage) []error {
 	var errs []error
 	rest := maps.Clone(fields)
-	var policies []map[string]json.RawMessage
-	if json.Unmarshal(fields["policies"], &policies) == nil {
-		delete(rest, "policies")
-		for i, policy := range policies {
-			at := field.NewPath("policies").Index(i)
-			errs = append(errs, wrongFields(at, policy, func() any { return &v1alpha1.Policy{} })...)
+	for _, list := range []struct {
+		name      string
+		newObject func() any
+	}{
+		{"policies", func() any { return &v1alpha1.Policy{} }},
+		{"policyGroups", func() any { return &v1alpha1.PolicyGroup{} }},
+	} {
+		var objects []map[string]json.RawMessage
+		if json.Unmarshal(fields[list.name], &objects) != nil {
+			continue
+		}
+		delete(rest, list.name)
+		for i, object := range objects {
+			errs = append(errs, wrongFields(field.NewPath(list.name).Index(i), object, list.newObject)...)
 		}
 	}
-	var limits map[string]json.RawMessage
-	if json.Unmarshal(fields["limits"], &limits) == nil {
-		delete(rest, "limits")
-		at := field.NewPath("limits")
-		errs = append(errs, wrongFields(at, limits, func() any { return &v1alpha1.Limits{} })...)
+	for _, section := range []struct {
+		name      string
+		newObject func() any
+	}{
+		{"limits", func() any { return &v1alpha1.Limits{} }},
+		{"sources", func() any { return &v1alpha1.Sources{} }},
+		{"reload", func() any { return &v1alpha1.Reload{} }},
+		{"circuitBreaker", func() any { return &v1alpha1.CircuitBreaker{} }},
+	} {
+		var object map[string]json.RawMessage
+		if json.Unmarshal(fields[section.name], &object) == nil {
+			delete(rest, section.name)
+			errs = append(errs, wrongFields(field.NewPath(section.name), object, section.newObject)...)
+		}
 	}
 	return append(errs, wrongFields(nil, rest, func() any { return &v1alpha1.WasmAdmissionConfiguration{} })...)
 }
@@ -131,6 +148,8 @@ func expected(goType reflect.Type) string {
 		return "true or false"
 	case reflect.Int32:
 		return "a whole number below 2147483648"
+	case reflect.Int64:
+		return "a whole number below 9223372036854775808"
 	case reflect.Slice:
 		return "a list"
 	case reflect.Struct, reflect.Map:
