@@ -43,6 +43,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
@@ -94,7 +95,9 @@ func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) err
 	wanted := []string{"pods", "deployments", "services", "ingresses", "configmaps", "secrets", "namespaces"}
 	var specs []wasmadmission.Policy
 	for n := range policies {
-		specs = append(specs, spec(fmt.Sprintf("policy-%d", n), directory, wanted[n%len(wanted)]))
+		validating, mutating := spec(fmt.Sprintf("validating-%d", n), directory, wanted[n%len(wanted)]), spec(fmt.Sprintf("mutating-%d", n), directory, wanted[n%len(wanted)])
+		mutating.Mutating = true
+		specs = append(specs, validating, mutating)
 	}
 	set, err := load(ctx, e, specs...)
 	if err != nil {
@@ -105,21 +108,26 @@ func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) err
 	if err != nil {
 		return err
 	}
+	defer dispatcher.Close()
 	dispatcher.Use(set)
 	lease := &coordinationv1.Lease{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"}}
 	attr := admission.NewAttributesRecord(lease, lease, lease.GroupVersionKind(), "kube-node-lease", "node-1",
 		coordinationv1.SchemeGroupVersion.WithResource("leases"), "", admission.Update, &metav1.UpdateOptions{}, false, &user.DefaultInfo{Name: "system:node:node-1"})
 	interfaces := objectInterfaces()
-	result := testing.Benchmark(func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := dispatcher.Validate(ctx, attr, interfaces); err != nil {
-				b.Fatal(err)
+	for prefix, phase := range map[string]func(context.Context, admission.Attributes, admission.ObjectInterfaces) error{
+		"no_match": dispatcher.Validate, "no_match_admit": dispatcher.Admit,
+	} {
+		result := testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := phase(ctx, attr, interfaces); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
-	figure.Print("no_match_ns", float64(result.NsPerOp()), "ns")
-	figure.Print("no_match_allocs", float64(result.AllocsPerOp()), "allocations")
+		})
+		figure.Print(prefix+"_ns", float64(result.NsPerOp()), "ns")
+		figure.Print(prefix+"_allocs", float64(result.AllocsPerOp()), "allocations")
+	}
 	return nil
 }
 
@@ -134,8 +142,9 @@ func measurePod(ctx context.Context, e *engine.Engine, directory string) error {
 	if err != nil {
 		return err
 	}
+	defer dispatcher.Close()
 	dispatcher.Use(set)
-	hook, err := newWebhook(ctx, set.Policies()[0])
+	hook, err := newHook(ctx, set.Policies()[0])
 	if err != nil {
 		return err
 	}
@@ -214,4 +223,15 @@ func podAttributes() (admission.Attributes, error) {
 	return admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(), pod.Namespace, pod.Name,
 		schema.GroupVersionResource{Version: "v1", Resource: "pods"}, "", admission.Create, &metav1.CreateOptions{}, false,
 		&user.DefaultInfo{Name: request.UserInfo.Username, Groups: request.UserInfo.Groups}), nil
+}
+
+// limits are those of a configuration that sets none.
+func limits() wasmadmission.Limits {
+	external := &v1alpha1.WasmAdmissionConfiguration{}
+	v1alpha1.SetObjectDefaults_WasmAdmissionConfiguration(external)
+	var internal wasmadmission.Limits
+	if err := v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&external.Limits, &internal, nil); err != nil {
+		panic(err) // defaults convert
+	}
+	return internal
 }
