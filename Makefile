@@ -67,15 +67,15 @@ policies:
 registry:
 	cd test/registry/server && $(GO) build -o $(CURDIR)/bin/registry .
 
-## generate: write the generated code anew
+## generate: write the generated code, and docs/metrics.md, anew
 generate:
 	hack/update-codegen.sh
 
 ## verify-generate: fail if generated code is not up to date
 verify-generate:
 	hack/update-codegen.sh
-	git diff --exit-code -- '*zz_generated*'
-	@test -z "$$(git status --porcelain -- '*zz_generated*')"
+	git diff --exit-code -- '*zz_generated*' docs/metrics.md
+	@test -z "$$(git status --porcelain -- '*zz_generated*' docs/metrics.md)"
 
 ## lint: run golangci-lint over every module
 lint:

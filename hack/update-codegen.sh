@@ -15,7 +15,8 @@
 # limitations under the License.
 
 # Writes the generated code of the configuration API (deepcopy, defaults,
-# conversion) with the generators that hack/tools/go.mod pins.
+# conversion) with the generators that hack/tools/go.mod pins, and the reference
+# of the metrics.
 
 set -o errexit
 set -o nounset
@@ -43,3 +44,7 @@ find "${api}" -name 'zz_generated.*.go' -delete
   --output-file zz_generated.defaults.go "${api}/v1alpha1"
 "${bin}/conversion-gen" --go-header-file "${header}" \
   --output-file zz_generated.conversion.go "${api}/v1alpha1"
+
+# Not into the file at once: if this fails, what is there stays.
+go run ./hack/metricsdoc >"${bin}/metrics.md"
+cp "${bin}/metrics.md" docs/metrics.md

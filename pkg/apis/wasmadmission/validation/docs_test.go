@@ -19,11 +19,14 @@ package validation
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
@@ -31,22 +34,52 @@ import (
 
 // The examples of docs/config.md can be used as they are.
 func TestDocumentedExamples(t *testing.T) {
-	var examples []*wasmadmission.WasmAdmissionConfiguration
-	for _, block := range strings.Split(reference(t), "```yaml\n")[1:] {
+	var configs []*wasmadmission.WasmAdmissionConfiguration
+	for _, example := range examples(t, "config.md") {
+		configs = append(configs, requireUsable(t, example))
+	}
+	require.Len(t, configs, 3)
+	require.Equal(t, parse(t, head), configs[1], "the example of limits states the defaults")
+}
+
+// So can the configurations in the other documents. Their other examples are YAML at
+// least.
+func TestExamplesOfGuides(t *testing.T) {
+	for guide, configs := range map[string]int{"operations.md": 2, "migration.md": 1} {
+		for _, example := range examples(t, guide) {
+			var object metav1.TypeMeta
+			require.NoError(t, yaml.Unmarshal([]byte(example), &object), example)
+			if object.Kind == "WasmAdmissionConfiguration" {
+				requireUsable(t, example)
+				configs--
+			}
+		}
+		require.Zero(t, configs, guide)
+	}
+}
+
+// examples returns the blocks of YAML in a document.
+func examples(t *testing.T, document string) (all []string) {
+	t.Helper()
+	for _, block := range strings.Split(read(t, document), "```yaml\n")[1:] {
 		example, _, ended := strings.Cut(block, "```")
 		require.True(t, ended)
-		config := parse(t, example)
-		require.Empty(t, lines(ValidateConfiguration(config)), example)
-		require.Empty(t, Warnings(config), example)
-		examples = append(examples, config)
+		all = append(all, example)
 	}
-	require.Len(t, examples, 3)
-	require.Equal(t, parse(t, head), examples[1], "the example of limits states the defaults")
+	return all
+}
+
+func requireUsable(t *testing.T, example string) *wasmadmission.WasmAdmissionConfiguration {
+	t.Helper()
+	config := parse(t, example)
+	require.Empty(t, lines(ValidateConfiguration(config)), example)
+	require.Empty(t, Warnings(config), example)
+	return config
 }
 
 // The reference has a row for every field.
 func TestEveryFieldIsDocumented(t *testing.T) {
-	text := reference(t)
+	text := read(t, "config.md")
 	for _, object := range []any{
 		v1alpha1.WasmAdmissionConfiguration{}, v1alpha1.Policy{}, v1alpha1.PolicyGroup{}, v1alpha1.PolicyGroupMember{},
 		v1alpha1.Sources{}, v1alpha1.SourceAuthority{}, v1alpha1.Mirror{}, v1alpha1.Reload{}, v1alpha1.CircuitBreaker{},
@@ -56,15 +89,16 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		for i := range goType.NumField() {
 			name, _, _ := strings.Cut(goType.Field(i).Tag.Get("json"), ",")
 			if name != "" {
-				require.True(t, strings.Contains(text, fmt.Sprintf("\n| `%s` | ", name)), "%s.%s has no row", goType.Name(), name)
+				documented := strings.Contains(text, fmt.Sprintf("\n| `%s` | ", name))
+				require.True(t, documented, "%s.%s has no row", goType.Name(), name)
 			}
 		}
 	}
 }
 
-func reference(t *testing.T) string {
+func read(t *testing.T, document string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../../../docs/config.md")
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "docs", document))
 	require.NoError(t, err)
 	return string(text)
 }

@@ -1,0 +1,151 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command metricsdoc writes docs/metrics.md, the reference of the metrics of
+// package metrics, to its standard output. Metrics that have no samples cannot be
+// seen in a registry, so it calls every method that records something, and reads
+// what a scrape would.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+
+	basemetrics "k8s.io/component-base/metrics"
+
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+)
+
+// registrar is what holds metrics that are registered together.
+type registrar interface {
+	MustRegister(register func(...basemetrics.Registerable))
+}
+
+// metric is a row of the reference.
+type metric struct {
+	name, kind, stability, help string
+	labels, buckets             []string
+}
+
+const head = `# Metrics
+
+<!-- Written by "make generate" from package metrics. Do not edit. -->
+
+What kube-apiserver with WasmAdmission serves at ` + "`/metrics`" + ` beside its own metrics, of which
+` + "`apiserver_admission_controller_admission_duration_seconds{name=\"WasmAdmission\"}`" + ` is the time that requests spend in the plugin.
+What to watch for is in [operations.md](operations.md#what-is-wrong).
+
+Labels have few values: names of policies, which the configuration bounds, members of closed sets, and a hash that replaces the one before. Times
+are in seconds. ALPHA metrics may change or go with any version.
+
+| Metric | Type | Labels | Stability | Meaning |
+|---|---|---|---|---|
+`
+
+func main() {
+	if err := write(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "metricsdoc:", err)
+		os.Exit(1)
+	}
+}
+
+// write writes the reference.
+func write(w io.Writer) error {
+	found, err := collect(metrics.NewPrometheus(), metrics.NewEngine())
+	if err != nil {
+		return err
+	}
+	text := head
+	for _, m := range found {
+		help := m.help
+		if len(m.buckets) > 0 {
+			help += " Buckets: " + strings.Join(m.buckets, ", ") + "."
+		}
+		text += fmt.Sprintf("| `%s` | %s | %s | %s | %s |\n", m.name, m.kind, code(m.labels), m.stability, strings.ReplaceAll(help, "|", `\|`))
+	}
+	_, err = io.WriteString(w, text)
+	return err
+}
+
+// collect returns all metrics in the order of their names. It is an error if one that
+// is registered is recorded by no method.
+func collect(registrars ...registrar) ([]metric, error) {
+	registry := basemetrics.NewKubeRegistry()
+	missing := map[string]bool{}
+	for _, r := range registrars {
+		r.MustRegister(func(all ...basemetrics.Registerable) {
+			registry.MustRegister(all...)
+			for _, m := range all {
+				missing[m.FQName()] = true
+			}
+		})
+		record(r)
+	}
+	registry.CustomMustRegister(metrics.NewEngineStateCollector(func() metrics.EngineState { return metrics.EngineState{} }))
+
+	families, err := registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	var found []metric
+	for _, family := range families {
+		delete(missing, family.GetName())
+		m := metric{name: family.GetName(), kind: strings.ToLower(family.GetType().String()), help: family.GetHelp()}
+		if stability, help, ok := strings.Cut(m.help, "] "); ok {
+			m.stability, m.help = strings.TrimPrefix(stability, "["), help
+		}
+		sample := family.GetMetric()[0]
+		for _, label := range sample.GetLabel() {
+			m.labels = append(m.labels, label.GetName())
+		}
+		for _, bucket := range sample.GetHistogram().GetBucket() {
+			m.buckets = append(m.buckets, strconv.FormatFloat(bucket.GetUpperBound(), 'f', -1, 64))
+		}
+		found = append(found, m)
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("registered and never recorded: %v", missing)
+	}
+	return found, nil
+}
+
+// record calls all methods but MustRegister with zero values: the names of labels are
+// wanted, not their values.
+func record(r registrar) {
+	value := reflect.ValueOf(r)
+	for n := range value.NumMethod() {
+		if value.Type().Method(n).Name == "MustRegister" {
+			continue
+		}
+		method := value.Method(n)
+		arguments := make([]reflect.Value, method.Type().NumIn())
+		for a := range arguments {
+			arguments[a] = reflect.Zero(method.Type().In(a))
+		}
+		method.Call(arguments)
+	}
+}
+
+func code(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return "`" + strings.Join(names, "`, `") + "`"
+}
