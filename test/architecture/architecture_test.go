@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
-	"pkg/module":               {"pkg/engine"},
+	"pkg/module":               {"pkg/engine", "pkg/engine/private"},
 	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
@@ -65,9 +65,10 @@ var mayImport = map[string][]string{
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/capabilities"},
 
 	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/rewrite", "pkg/engine/wasm"},
-	"pkg/engine/codecache": {},
+	"pkg/engine/codecache": {"pkg/engine/private"},
 	"pkg/engine/memory":    {},
 	"pkg/engine/pool":      {},
+	"pkg/engine/private":   {},
 	"pkg/engine/rewrite":   {"pkg/engine/wasm"},
 	"pkg/engine/wasm":      {},
 }

@@ -22,6 +22,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
 )
 
 // Entry is the exclusive use of the directory of one key. It belongs to one
@@ -163,7 +165,7 @@ func (e *Entry) commit() error {
 	if err := m.write(path, e.cache.path(e.key, temporarySuffix)); err != nil {
 		return err
 	}
-	if err := syncDirectory(e.cache.directory); err != nil {
+	if err := private.SyncDirectory(e.cache.directory); err != nil {
 		return err
 	}
 	e.kept, e.files = true, files

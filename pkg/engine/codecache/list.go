@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
 )
 
 // list returns the files below the directory of an entry, in the order of their
@@ -59,7 +61,7 @@ func (l *lister) visit(relative string) error {
 	if !info.IsDir() && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is neither a regular file nor a directory", absolute)
 	}
-	if err := checkPrivate(absolute, info, os.Geteuid()); err != nil {
+	if err := private.Check(absolute, info); err != nil {
 		return err
 	}
 	if !info.IsDir() {

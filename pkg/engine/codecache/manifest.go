@@ -26,6 +26,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
 )
 
 const (
@@ -80,7 +82,7 @@ func newManifest(key Key, directory string, files []onDisk) (*manifest, error) {
 		}
 	}
 	for d := range directories {
-		if err := syncDirectory(filepath.Join(directory, filepath.FromSlash(d))); err != nil {
+		if err := private.SyncDirectory(filepath.Join(directory, filepath.FromSlash(d))); err != nil {
 			return nil, err
 		}
 	}
@@ -146,7 +148,7 @@ func parseManifest(b []byte, key Key) (*manifest, error) {
 }
 
 func readManifest(path string, key Key) (*manifest, error) {
-	f, err := openPrivate(path)
+	f, err := private.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +194,7 @@ func (m *manifest) write(path, temporary string) (err error) {
 // digest returns the SHA-256 of a file as hexadecimal digits, if it has the size
 // it was listed with. then is called with the file, if not nil.
 func digest(directory string, file onDisk, then func(*os.File) error) (string, error) {
-	f, err := openPrivate(filepath.Join(directory, filepath.FromSlash(file.path)))
+	f, err := private.Open(filepath.Join(directory, filepath.FromSlash(file.path)))
 	if err != nil {
 		return "", err
 	}
@@ -218,14 +220,4 @@ func total(files []onDisk) (sum int64) {
 		sum += f.size
 	}
 	return sum
-}
-
-// syncDirectory writes the names in a directory through to the disk.
-func syncDirectory(directory string) error {
-	f, err := os.Open(directory)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = f.Close() }()
-	return f.Sync()
 }

@@ -117,13 +117,3 @@ func FuzzParseManifest(f *testing.F) {
 		require.Error(t, m.match(t.TempDir(), []onDisk{{path: "none"}}))
 	})
 }
-
-func TestCheckPrivate(t *testing.T) {
-	directory := t.TempDir()
-	require.NoError(t, os.Chmod(directory, 0o700))
-	info, err := os.Lstat(directory)
-	require.NoError(t, err)
-	require.NoError(t, checkPrivate(directory, info, os.Geteuid()))
-	require.ErrorContains(t, checkPrivate(directory, info, os.Geteuid()+1),
-		fmt.Sprintf("belongs to user %d, not to user %d", os.Geteuid(), os.Geteuid()+1))
-}

@@ -1,5 +1,3 @@
-//go:build !(darwin || dragonfly || freebsd || illumos || linux || netbsd || openbsd)
-
 /*
 Copyright The WasmAdmission Authors.
 
@@ -21,16 +19,22 @@ package codecache
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path/filepath"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
 )
 
-// Without owners, modes and locks nobody can tell who put code into a directory.
-
+// own makes the directory, checks that it is private, and locks it until the
+// file that it returns is closed.
 func own(directory string) (*os.File, error) {
-	return nil, fmt.Errorf("%s: file owners, modes and locks: %w", directory, errors.ErrUnsupported)
+	if err := private.Directory(directory); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(directory, lockName)
+	lock, err := private.Lock(path)
+	if errors.Is(err, private.ErrLocked) {
+		return nil, fmt.Errorf("%s is in use by another process or another cache of this one: it holds %s", directory, path)
+	}
+	return lock, err
 }
-
-func checkPrivate(string, fs.FileInfo, int) error { return errors.ErrUnsupported }
-
-func openPrivate(string) (*os.File, error) { return nil, errors.ErrUnsupported }
