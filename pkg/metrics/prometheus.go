@@ -34,6 +34,8 @@ type Prometheus struct {
 	policies    *metrics.Gauge
 	evaluations *metrics.HistogramVec
 	exemptions  *metrics.CounterVec
+	*reloadMetrics
+	*breakGlassMetrics
 }
 
 var _ Recorder = &Prometheus{}
@@ -65,6 +67,8 @@ func NewPrometheus() *Prometheus {
 			Help:           "Number of requests that matched policies and were not evaluated, by reason: user, group, namespace or apiserver.",
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"reason"}),
+		reloadMetrics:     newReloadMetrics(),
+		breakGlassMetrics: newBreakGlassMetrics(),
 	}
 }
 
@@ -72,6 +76,8 @@ func NewPrometheus() *Prometheus {
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.evaluations, p.exemptions)
+	register(p.reloadMetrics.all()...)
+	register(p.breakGlassMetrics.all()...)
 }
 
 // SetPolicies implements [Recorder].

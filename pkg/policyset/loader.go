@@ -44,6 +44,17 @@ import (
 type Loader struct {
 	// Engine compiles and runs the modules. Required.
 	Engine *engine.Engine
+	// Fetcher brings the modules. The default brings files only.
+	Fetcher Fetcher
+
+	// carryOver finds the policy that a spec would make again; nil finds none.
+	carryOver func(*wasmadmission.Policy) *Policy
+}
+
+// Fetcher brings modules from where URIs say that they are. Implementations are safe
+// for concurrent use.
+type Fetcher interface {
+	Fetch(ctx context.Context, uri string) (*module.Module, error)
 }
 
 // Load makes a set of a configuration that was validated before. It fetches and
@@ -58,7 +69,13 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	for n := range config.Policies {
 		group.Go(func() error {
 			spec := &config.Policies[n]
-			policies[n], problems[n] = l.load(ctx, spec, &config.Limits, validation.PolicyPath(n, spec.Name))
+			path := validation.PolicyPath(n, spec.Name)
+			defer func() {
+				if r := recover(); r != nil {
+					problems[n] = field.ErrorList{field.InternalError(path, fmt.Errorf("panic while the policy was loaded: %v", r))}
+				}
+			}()
+			policies[n], problems[n] = l.load(ctx, spec, &config.Limits, path)
 			return nil
 		})
 	}
@@ -74,9 +91,13 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 }
 
 func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *wasmadmission.Limits, path *field.Path) (*Policy, field.ErrorList) {
-	p := &Policy{spec: *spec, settings: spec.Settings.Raw, env: environment(spec, limits)}
-	fetcher := module.Fetcher{MaxBytes: limits.ModuleSize}
-	fetched, err := fetcher.Fetch(ctx, spec.Module)
+	if l.carryOver != nil {
+		if p := l.carryOver(spec); p != nil {
+			return p, nil
+		}
+	}
+	p := &Policy{configured: spec, spec: *spec, settings: spec.Settings.Raw, env: environment(spec, limits)}
+	fetched, err := l.fetcher(limits).Fetch(ctx, spec.Module)
 	if err != nil {
 		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
 	}
@@ -101,7 +122,14 @@ func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *w
 		return nil, errs
 	}
 	p.notice(ctx, metadata)
-	return p, nil
+	return p.join(), nil
+}
+
+func (l *Loader) fetcher(limits *wasmadmission.Limits) Fetcher {
+	if l.Fetcher != nil {
+		return l.Fetcher
+	}
+	return &module.Fetcher{MaxBytes: limits.ModuleSize}
 }
 
 // moduleProblems makes a problem of each line of a joined error.

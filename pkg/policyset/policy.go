@@ -21,6 +21,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"reflect"
+	"sync/atomic"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
@@ -28,11 +30,15 @@ import (
 
 // Policy is one policy, ready to be evaluated. It is safe for concurrent use.
 type Policy struct {
-	spec     wasmadmission.Policy
-	digest   string
-	settings []byte
-	guest    abi.Guest
-	env      *abi.Environment
+	// configured is the spec as it was before anything was taken from the module.
+	configured *wasmadmission.Policy
+	spec       wasmadmission.Policy
+	digest     string
+	settings   []byte
+	guest      abi.Guest
+	env        *abi.Environment
+	// sets is in how many sets the policy is.
+	sets atomic.Int32
 }
 
 // Name returns the policy's name, which is unique in its set.
@@ -90,9 +96,40 @@ type Set struct{ policies []*Policy }
 // be changed.
 func (s *Set) Policies() []*Policy { return s.policies }
 
-// Close frees the policies' modules. No evaluation may be running.
+// Close frees the policies' modules, unless another set has them too. No evaluation
+// may be running.
 func (s *Set) Close() {
 	for _, p := range s.policies {
+		p.leave()
+	}
+}
+
+// join puts the policy into one more set.
+func (p *Policy) join() *Policy {
+	p.sets.Add(1)
+	return p
+}
+
+// leave takes the policy out of a set, and frees its module with the last one.
+func (p *Policy) leave() {
+	if p.sets.Add(-1) == 0 {
 		p.guest.Close()
+	}
+}
+
+// carryOver returns what finds the policy of the set that a spec would make again, and
+// puts it into one more set: one with the same spec and, by what modules' URIs stand
+// for now, the same module. The set must stay open meanwhile.
+func (s *Set) carryOver(digest func(uri string) string) func(*wasmadmission.Policy) *Policy {
+	byName := make(map[string]*Policy, len(s.policies))
+	for _, p := range s.policies {
+		byName[p.Name()] = p
+	}
+	return func(spec *wasmadmission.Policy) *Policy {
+		p := byName[spec.Name]
+		if p == nil || p.digest != digest(spec.Module) || !reflect.DeepEqual(p.configured, spec) {
+			return nil
+		}
+		return p.join()
 	}
 }

@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"pkg/dispatch": {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
+		"pkg/engine/private", "pkg/filewatch", "pkg/metrics",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/module":               {"pkg/engine", "pkg/engine/private"},
@@ -56,6 +57,7 @@ var mayImport = map[string][]string{
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/tracing": {"pkg/abi"},
 	"pkg/metrics":              {},
+	"pkg/filewatch":            {},
 
 	"pkg/apis/wasmadmission":            {},
 	"pkg/apis/wasmadmission/v1alpha1":   {"pkg/apis/wasmadmission"},

@@ -1,0 +1,77 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+// Source says which policies are to be served. It is asked again and again.
+type Source interface {
+	// Policies returns the policies as they are wanted now, validated. An error, with a
+	// line for each problem, is a bad change and never the wish for no policies; what
+	// comes with it has a hash, if that is known, and nothing else.
+	Policies(ctx context.Context) (*Desired, error)
+	// Paths are the files and directories whose change may change the answer.
+	Paths() []string
+}
+
+// Desired is what a [Source] wants to be served.
+type Desired struct {
+	Policies     []wasmadmission.Policy
+	PolicyGroups []wasmadmission.PolicyGroup
+	// Hash is the SHA-256 of all that they were read from, in hexadecimal digits: the
+	// same for the same files. "" means that it is not known.
+	Hash string
+	// Warnings are lines for the administrator.
+	Warnings []string
+}
+
+// modules returns the URIs of all modules, each once, in order.
+func (d *Desired) modules() []string {
+	var uris []string
+	for n := range d.Policies {
+		uris = append(uris, d.Policies[n].Module)
+	}
+	for n := range d.PolicyGroups {
+		for m := range d.PolicyGroups[n].Policies {
+			uris = append(uris, d.PolicyGroups[n].Policies[m].Module)
+		}
+	}
+	slices.Sort(uris)
+	return slices.Compact(uris)
+}
+
+// JoinProblems makes an error of everything that is wrong with a configuration, a line
+// each.
+func JoinProblems(errs field.ErrorList) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	lines := make([]string, len(errs))
+	for n, err := range errs {
+		lines[n] = strings.ReplaceAll(err.Error(), "\n", " ")
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
