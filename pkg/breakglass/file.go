@@ -39,7 +39,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/filewatch"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
-	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/safefile"
 )
 
 // remindEvery is how often the log says that policies are in monitor mode, or that a
@@ -136,7 +136,7 @@ func (f *File) Look(ctx context.Context) {
 			f.refuse(ctx, fmt.Errorf("panic while the file was read: %v", r))
 		}
 	}()
-	content, err := readFile(f.Path)
+	content, err := safefile.Read(f.Path, maxBytes)
 	now := f.Clock.Now()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -232,14 +232,4 @@ func (f *File) remind(ctx context.Context, now time.Time) {
 // log says what is in force, as loudly as an error: it is meant to be noticed.
 func (f *File) log(ctx context.Context, g *grant, message string) {
 	klog.FromContext(ctx).Error(nil, message, "file", f.Path, "policies", g.names, "until", g.until.Format(time.RFC3339), "reason", g.reason)
-}
-
-// readFile reads a file that nobody but root and the user of this process can have
-// written.
-func readFile(path string) ([]byte, error) {
-	fetched, err := (&module.Fetcher{MaxBytes: maxBytes}).Fetch(context.Background(), "file://"+path)
-	if err != nil {
-		return nil, err
-	}
-	return fetched.Bytes, nil
 }

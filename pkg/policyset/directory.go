@@ -17,19 +17,14 @@ limitations under the License.
 package policyset
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/safefile"
 )
 
 // Bounds of a policy directory.
@@ -79,19 +74,18 @@ func readDirectory(path string) (*directory, error) {
 }
 
 func readDirectoryOnce(path string) (*directory, error) {
-	// One name can come to stand for another directory at any time.
+	// A link can come to lead to another directory at any time: it is followed once.
 	root, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := list(root)
+	names, err := safefile.ReadNames(path, maxDirectoryEntries)
 	if err != nil {
 		return nil, err
 	}
 	d := &directory{}
 	sum, left := sha256.New(), int64(maxManifestBytes)
-	for _, entry := range entries {
-		name := entry.Name()
+	for _, name := range names {
 		switch {
 		case strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~"):
 			continue // what volumes and editors put there
@@ -101,7 +95,7 @@ func readDirectoryOnce(path string) (*directory, error) {
 		case len(d.files) == maxManifestFiles:
 			return nil, fmt.Errorf("%s holds more than %d manifests: join some, each file can hold many policies", path, maxManifestFiles)
 		}
-		content, err := readFile(filepath.Join(root, name), left)
+		content, err := safefile.Read(filepath.Join(root, name), left)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(path, name), err)
 		}
@@ -112,34 +106,6 @@ func readDirectoryOnce(path string) (*directory, error) {
 	}
 	d.hash = hex.EncodeToString(sum.Sum(nil))
 	return d, nil
-}
-
-// list returns the entries of a directory in the order of their names.
-func list(path string) ([]fs.DirEntry, error) {
-	opened, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = opened.Close() }() // it was only read
-	entries, err := opened.ReadDir(maxDirectoryEntries + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	if len(entries) > maxDirectoryEntries {
-		return nil, fmt.Errorf("%s has more than %d entries: it must hold manifests and nothing else", path, maxDirectoryEntries)
-	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	return entries, nil
-}
-
-// readFile reads a file that nobody but root and the user of this process can have
-// written.
-func readFile(path string, maxBytes int64) ([]byte, error) {
-	fetched, err := (&module.Fetcher{MaxBytes: maxBytes}).Fetch(context.Background(), "file://"+path)
-	if err != nil {
-		return nil, err
-	}
-	return fetched.Bytes, nil
 }
 
 // warnings says what was left aside.

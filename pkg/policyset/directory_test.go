@@ -62,7 +62,7 @@ func TestReadDirectoryIsBounded(t *testing.T) {
 		require.NoError(t, os.Symlink("nowhere", filepath.Join(path, fmt.Sprintf("%d", n))))
 	}
 	_, err = readDirectory(path)
-	require.ErrorContains(t, err, "has more than 10000 entries")
+	require.ErrorContains(t, err, "holds more than 10000 entries")
 
 	path = t.TempDir()
 	for _, name := range []string{"a.yaml", "b.yaml"} {

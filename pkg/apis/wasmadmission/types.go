@@ -146,6 +146,7 @@ type PolicyGroup struct {
 	// Policies are the members, in the order of their names, which are unique.
 	Policies []PolicyGroupMember
 
+	// Rules are never empty: those of several modules would have to be combined.
 	Rules             []admissionregistrationv1.RuleWithOperations
 	FailurePolicy     admissionregistrationv1.FailurePolicyType
 	MatchPolicy       admissionregistrationv1.MatchPolicyType

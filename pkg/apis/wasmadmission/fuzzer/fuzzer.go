@@ -39,6 +39,20 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			policy.FailurePolicy = oneOf(c, admissionregistrationv1.Fail, admissionregistrationv1.Ignore)
 			policy.MatchPolicy = oneOf(c, admissionregistrationv1.Equivalent, admissionregistrationv1.Exact)
 			policy.Mode = oneOf(c, wasmadmission.ModeProtect, wasmadmission.ModeMonitor)
+			policy.ReinvocationPolicy = oneOf(c, admissionregistrationv1.IfNeededReinvocationPolicy, admissionregistrationv1.NeverReinvocationPolicy)
+			// No version has it.
+			policy.Namespace = ""
+		},
+		func(group *wasmadmission.PolicyGroup, c randfill.Continue) {
+			c.FillNoCustom(group)
+			group.FailurePolicy = oneOf(c, admissionregistrationv1.Fail, admissionregistrationv1.Ignore)
+			group.MatchPolicy = oneOf(c, admissionregistrationv1.Equivalent, admissionregistrationv1.Exact)
+			group.Mode = oneOf(c, wasmadmission.ModeProtect, wasmadmission.ModeMonitor)
+			group.Namespace = ""
+			// The members are in the order of unique names.
+			for i := range group.Policies {
+				group.Policies[i].Name = fmt.Sprintf("member%03d", i)
+			}
 		},
 		func(limits *wasmadmission.Limits, c randfill.Continue) {
 			c.FillNoCustom(limits)
@@ -49,6 +63,7 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			limits.ResponseSize = c.Int63()
 			limits.HostCallPayloadSize = c.Int63()
 			limits.LogLineSize = c.Int63()
+			limits.TotalMemory = c.Int63()
 		},
 		// Compact JSON is what the encoder leaves as it is.
 		func(settings *runtime.RawExtension, c randfill.Continue) {

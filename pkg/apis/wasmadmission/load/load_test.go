@@ -48,23 +48,53 @@ func defaultLimits() wasmadmission.Limits {
 		HostCalls:              1000,
 		GuestLogLinesPerSecond: 100,
 		EvaluationTimeout:      metav1.Duration{Duration: 2 * time.Second},
+		RequestTimeout:         metav1.Duration{Duration: 10 * time.Second},
+		Fuel:                   20_000_000_000,
+		TableEntries:           1 << 20,
+		TotalMemory:            2 << 30,
+		ModuleWaiters:          1000,
+		PolicyEvaluations:      500,
+	}
+}
+
+func defaults() *wasmadmission.WasmAdmissionConfiguration {
+	minute := metav1.Duration{Duration: time.Minute}
+	return &wasmadmission.WasmAdmissionConfiguration{
+		Sources:        wasmadmission.Sources{Timeout: minute},
+		Reload:         wasmadmission.Reload{Interval: minute},
+		CircuitBreaker: wasmadmission.CircuitBreaker{Failures: 10, ProbeInterval: metav1.Duration{Duration: 10 * time.Second}},
+		Limits:         defaultLimits(),
 	}
 }
 
 func TestLoad(t *testing.T) {
-	onePolicy := &wasmadmission.WasmAdmissionConfiguration{
-		Policies: []wasmadmission.Policy{{
-			Name:          "no-privileged-pods",
-			Module:        "file:///p.wasm",
-			Settings:      runtime.RawExtension{Raw: []byte(`{}`)},
-			FailurePolicy: admissionregistrationv1.Fail,
-			MatchPolicy:   admissionregistrationv1.Equivalent,
-			Mode:          wasmadmission.ModeProtect,
-		}},
-		Limits: defaultLimits(),
-	}
-	onlyDefaults := &wasmadmission.WasmAdmissionConfiguration{Limits: defaultLimits()}
-	withLimits := &wasmadmission.WasmAdmissionConfiguration{Limits: defaultLimits()}
+	onePolicy := defaults()
+	onePolicy.Policies = []wasmadmission.Policy{{
+		Name:          "no-privileged-pods",
+		Module:        "file:///p.wasm",
+		Settings:      runtime.RawExtension{Raw: []byte(`{}`)},
+		FailurePolicy: admissionregistrationv1.Fail,
+		MatchPolicy:   admissionregistrationv1.Equivalent,
+		Mode:          wasmadmission.ModeProtect,
+
+		ReinvocationPolicy: admissionregistrationv1.IfNeededReinvocationPolicy,
+	}}
+	oneGroup := defaults()
+	oneGroup.PolicyGroups = []wasmadmission.PolicyGroup{{
+		Name:       "signed-or-scanned",
+		Expression: "signed() || scanned()",
+		Policies: []wasmadmission.PolicyGroupMember{
+			{Name: "scanned", Module: "file:///s.wasm", Settings: runtime.RawExtension{Raw: []byte(`{"level":1}`)}},
+			{Name: "signed", Module: "file:///p.wasm", Settings: runtime.RawExtension{Raw: []byte(`{}`)}},
+		},
+		FailurePolicy: admissionregistrationv1.Fail,
+		MatchPolicy:   admissionregistrationv1.Equivalent,
+		Mode:          wasmadmission.ModeProtect,
+	}}
+	emptyPolicies := defaults()
+	emptyPolicies.Policies = []wasmadmission.Policy{}
+	onlyDefaults := defaults()
+	withLimits := defaults()
 	withLimits.Limits.Memory = 64 << 20
 	withLimits.Limits.LogLineSize = 1000
 	withLimits.Limits.HostCalls = 0
@@ -74,10 +104,15 @@ func TestLoad(t *testing.T) {
 		data string
 		want *wasmadmission.WasmAdmissionConfiguration
 	}{
-		"YAML":                 {yamlHead + "policies:\n- name: no-privileged-pods\n  module: file:///p.wasm\n", onePolicy},
-		"null settings":        {yamlHead + "policies:\n- {name: no-privileged-pods, module: 'file:///p.wasm', settings: null}\n", onePolicy},
-		"JSON":                 {jsonHead + `,"policies":[{"name":"no-privileged-pods","module":"file:///p.wasm"}]}`, onePolicy},
-		"JSON in many lines":   {"\n" + jsonHead + ",\n\t\"policies\": [\n\t]\n}\n", &wasmadmission.WasmAdmissionConfiguration{Policies: []wasmadmission.Policy{}, Limits: defaultLimits()}},
+		"YAML":               {yamlHead + "policies:\n- name: no-privileged-pods\n  module: file:///p.wasm\n", onePolicy},
+		"null settings":      {yamlHead + "policies:\n- {name: no-privileged-pods, module: 'file:///p.wasm', settings: null}\n", onePolicy},
+		"JSON":               {jsonHead + `,"policies":[{"name":"no-privileged-pods","module":"file:///p.wasm"}]}`, onePolicy},
+		"JSON in many lines": {"\n" + jsonHead + ",\n\t\"policies\": [\n\t]\n}\n", emptyPolicies},
+		"group": {
+			yamlHead + "policyGroups:\n- name: signed-or-scanned\n  expression: signed() || scanned()\n  policies:\n" +
+				"    signed: {module: 'file:///p.wasm', settings: null}\n    scanned: {module: 'file:///s.wasm', settings: {level: 1}}\n",
+			oneGroup,
+		},
 		"nothing but the kind": {yamlHead, onlyDefaults},
 		"one document":         {"# head\n---\n" + yamlHead + "---\n# tail\n", onlyDefaults},
 		"ended document":       {yamlHead + "...\n", onlyDefaults},
@@ -133,12 +168,12 @@ func TestLoadErrors(t *testing.T) {
 		"twice in settings": {yamlHead + "policies:\n- settings: {a: 1, a: 2}\n", `line 4: key "a" already set in map: remove one of the two`},
 		"twice in JSON":     {jsonHead + `,"policies":[{"name":"a","name":"b"}]}`, `duplicate field "policies[0].name": remove one of the two`},
 		"several strict errors": {
-			yamlHead + "policies:\n- name: a\n  name: b\n  nmae: c\nlimits: {memory: 1Gi, memory: 2Gi, fuel: 3}\nsources: {}\n",
+			yamlHead + "policies:\n- name: a\n  name: b\n  nmae: c\nlimits: {memory: 1Gi, memory: 2Gi, feul: 3}\nsource: {}\n",
 			`line 5: key "name" already set in map: remove one of the two` + "\n" +
 				`line 7: key "memory" already set in map: remove one of the two` + "\n" +
-				`unknown field "limits.fuel": correct its name or remove it` + "\n" +
+				`unknown field "limits.feul": correct its name or remove it` + "\n" +
 				`unknown field "policies[0].nmae": correct its name or remove it` + "\n" +
-				`unknown field "sources": correct its name or remove it`,
+				`unknown field "source": correct its name or remove it`,
 		},
 		"several wrong values": {
 			yamlHead + "policies:\n- mutating: 'yes'\n  name: {}\n- rules: [{apiGroups: [1]}]\n  timeoutEvalSeconds: 3000000000\n  objectSelector: x\n" +

@@ -37,6 +37,7 @@ func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmiss
 		wholeBytes("responseSize", in.ResponseSize),
 		wholeBytes("hostCallPayloadSize", in.HostCallPayloadSize),
 		wholeBytes("logLineSize", in.LogLineSize),
+		wholeBytes("totalMemory", in.TotalMemory),
 	)
 	if err != nil {
 		return err

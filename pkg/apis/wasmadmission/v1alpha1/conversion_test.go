@@ -71,11 +71,39 @@ func TestConvertSizesNamesFields(t *testing.T) {
 	half := new(resource.MustParse("0.5"))
 	in := v1alpha1.Limits{
 		ModuleSize: half, Memory: half, RequestSize: half,
-		ResponseSize: half, HostCallPayloadSize: half, LogLineSize: half,
+		ResponseSize: half, HostCallPayloadSize: half, LogLineSize: half, TotalMemory: half,
 	}
 	var out wasmadmission.Limits
 	const reason = `: 0.5 is not a whole number of bytes below 8Ei: write one, such as 128Mi`
 	require.EqualError(t, v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&in, &out, nil),
 		"limits.moduleSize"+reason+"\nlimits.memory"+reason+"\nlimits.requestSize"+reason+
-			"\nlimits.responseSize"+reason+"\nlimits.hostCallPayloadSize"+reason+"\nlimits.logLineSize"+reason)
+			"\nlimits.responseSize"+reason+"\nlimits.hostCallPayloadSize"+reason+"\nlimits.logLineSize"+reason+"\nlimits.totalMemory"+reason)
+}
+
+// The members of a group are a map in the file and an ordered list in memory.
+func TestConvertGroup(t *testing.T) {
+	in := v1alpha1.PolicyGroup{Name: "g", Policies: map[string]v1alpha1.PolicyGroupMember{
+		"b": {Module: "file:///b.wasm"}, "c": {Module: "file:///c.wasm"}, "a": {Module: "file:///a.wasm", TimeoutEvalSeconds: new(int32(3))},
+	}}
+	var internal wasmadmission.PolicyGroup
+	require.NoError(t, v1alpha1.Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(&in, &internal, nil))
+	require.Equal(t, []wasmadmission.PolicyGroupMember{
+		{Name: "a", Module: "file:///a.wasm", TimeoutEvalSeconds: new(int32(3))},
+		{Name: "b", Module: "file:///b.wasm"},
+		{Name: "c", Module: "file:///c.wasm"},
+	}, internal.Policies)
+
+	var back v1alpha1.PolicyGroup
+	require.NoError(t, v1alpha1.Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(&internal, &back, nil))
+	require.Equal(t, in, back)
+}
+
+// Leaving out the namespace would widen what a policy sees.
+func TestConvertRefusesNamespaces(t *testing.T) {
+	err := v1alpha1.Convert_wasmadmission_Policy_To_v1alpha1_Policy(
+		&wasmadmission.Policy{Name: "a", Namespace: "team"}, &v1alpha1.Policy{}, nil)
+	require.EqualError(t, err, `policy "a" is restricted to namespace "team", which wasm.admission.config.k8s.io/v1alpha1 cannot express`)
+	err = v1alpha1.Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(
+		&wasmadmission.PolicyGroup{Name: "g", Namespace: "team"}, &v1alpha1.PolicyGroup{}, nil)
+	require.EqualError(t, err, `policy group "g" is restricted to namespace "team", which wasm.admission.config.k8s.io/v1alpha1 cannot express`)
 }

@@ -29,45 +29,82 @@ func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return RegisterDefaults(scheme)
 }
 
-// SetDefaults_Policy fills in what a policy leaves out. Null settings have already
-// been read as absent.
+// SetDefaults_Policy fills in what a policy leaves out.
 func SetDefaults_Policy(policy *Policy) {
-	if len(policy.Settings.Raw) == 0 && policy.Settings.Object == nil {
-		policy.Settings.Raw = []byte("{}")
+	defaultSettings(&policy.Settings)
+	defaultTo(&policy.FailurePolicy, admissionregistrationv1.Fail)
+	defaultTo(&policy.MatchPolicy, admissionregistrationv1.Equivalent)
+	defaultTo(&policy.Mode, ModeProtect)
+	defaultTo(&policy.ReinvocationPolicy, admissionregistrationv1.IfNeededReinvocationPolicy)
+}
+
+// SetDefaults_PolicyGroup fills in what a group and its members leave out.
+func SetDefaults_PolicyGroup(group *PolicyGroup) {
+	for name, member := range group.Policies {
+		defaultSettings(&member.Settings)
+		group.Policies[name] = member
 	}
-	if policy.FailurePolicy == "" {
-		policy.FailurePolicy = admissionregistrationv1.Fail
-	}
-	if policy.MatchPolicy == "" {
-		policy.MatchPolicy = admissionregistrationv1.Equivalent
-	}
-	if policy.Mode == "" {
-		policy.Mode = ModeProtect
+	defaultTo(&group.FailurePolicy, admissionregistrationv1.Fail)
+	defaultTo(&group.MatchPolicy, admissionregistrationv1.Equivalent)
+	defaultTo(&group.Mode, ModeProtect)
+}
+
+// defaultSettings makes an empty object of settings that are left out. Null settings
+// have already been read as absent.
+func defaultSettings(settings *runtime.RawExtension) {
+	if len(settings.Raw) == 0 && settings.Object == nil {
+		settings.Raw = []byte("{}")
 	}
 }
 
-// SetDefaults_Limits fills in the limits that are left out. An explicit zero stays
-// and is refused by validation.
+// SetDefaults_Sources fills in how long fetching a module may take.
+func SetDefaults_Sources(sources *Sources) {
+	defaultPointer(&sources.Timeout, metav1.Duration{Duration: time.Minute})
+}
+
+// SetDefaults_Reload fills in how often changes are looked for.
+func SetDefaults_Reload(reload *Reload) {
+	defaultPointer(&reload.Interval, metav1.Duration{Duration: time.Minute})
+}
+
+// SetDefaults_CircuitBreaker fills in when the breaker opens and how it closes. An
+// explicit zero stays, and switches the breaker off.
+func SetDefaults_CircuitBreaker(breaker *CircuitBreaker) {
+	defaultPointer(&breaker.Failures, 10)
+	defaultPointer(&breaker.ProbeInterval, metav1.Duration{Duration: 10 * time.Second})
+}
+
+// SetDefaults_Limits fills in the limits that are left out. An explicit zero stays, and
+// validation refuses it where it has no meaning.
 func SetDefaults_Limits(limits *Limits) {
-	defaultSize(&limits.ModuleSize, "128Mi")
-	defaultSize(&limits.Memory, "128Mi")
-	defaultSize(&limits.RequestSize, "8Mi")
-	defaultSize(&limits.ResponseSize, "8Mi")
-	defaultSize(&limits.HostCallPayloadSize, "4Mi")
-	defaultSize(&limits.LogLineSize, "4Ki")
-	if limits.HostCalls == nil {
-		limits.HostCalls = new(int32(1000))
-	}
-	if limits.GuestLogLinesPerSecond == nil {
-		limits.GuestLogLinesPerSecond = new(int32(100))
-	}
-	if limits.EvaluationTimeout == nil {
-		limits.EvaluationTimeout = &metav1.Duration{Duration: 2 * time.Second}
+	defaultPointer(&limits.ModuleSize, resource.MustParse("128Mi"))
+	defaultPointer(&limits.Memory, resource.MustParse("128Mi"))
+	defaultPointer(&limits.RequestSize, resource.MustParse("8Mi"))
+	defaultPointer(&limits.ResponseSize, resource.MustParse("8Mi"))
+	defaultPointer(&limits.HostCallPayloadSize, resource.MustParse("4Mi"))
+	defaultPointer(&limits.LogLineSize, resource.MustParse("4Ki"))
+	defaultPointer(&limits.HostCalls, 1000)
+	defaultPointer(&limits.GuestLogLinesPerSecond, 100)
+	defaultPointer(&limits.EvaluationTimeout, metav1.Duration{Duration: 2 * time.Second})
+	defaultPointer(&limits.RequestTimeout, metav1.Duration{Duration: 10 * time.Second})
+	defaultPointer(&limits.Fuel, 20_000_000_000)
+	defaultPointer(&limits.TableEntries, 1<<20)
+	defaultPointer(&limits.TotalMemory, resource.MustParse("2Gi"))
+	defaultPointer(&limits.ModuleEvaluations, 0)
+	defaultPointer(&limits.ModuleWaiters, 1000)
+	defaultPointer(&limits.PolicyEvaluations, 500)
+}
+
+// defaultTo sets a value that is left out.
+func defaultTo[T ~string](field *T, value T) {
+	if *field == "" {
+		*field = value
 	}
 }
 
-func defaultSize(size **resource.Quantity, value string) {
-	if *size == nil {
-		*size = new(resource.MustParse(value))
+// defaultPointer sets a value that is left out and whose zero may mean something.
+func defaultPointer[T any](field **T, value T) {
+	if *field == nil {
+		*field = &value
 	}
 }

@@ -40,6 +40,13 @@ func TestDefaults(t *testing.T) {
 		HostCalls:              new(int32(1000)),
 		GuestLogLinesPerSecond: new(int32(100)),
 		EvaluationTimeout:      &metav1.Duration{Duration: 2 * time.Second},
+		RequestTimeout:         &metav1.Duration{Duration: 10 * time.Second},
+		Fuel:                   new(int64(20_000_000_000)),
+		TableEntries:           new(int32(1_048_576)),
+		TotalMemory:            new(resource.MustParse("2Gi")),
+		ModuleEvaluations:      new(int32(0)),
+		ModuleWaiters:          new(int32(1000)),
+		PolicyEvaluations:      new(int32(500)),
 	}
 	zeroLimits := v1alpha1.Limits{
 		ModuleSize:             new(resource.MustParse("0")),
@@ -51,9 +58,46 @@ func TestDefaults(t *testing.T) {
 		HostCalls:              new(int32(0)),
 		GuestLogLinesPerSecond: new(int32(0)),
 		EvaluationTimeout:      &metav1.Duration{},
+		RequestTimeout:         &metav1.Duration{},
+		Fuel:                   new(int64(0)),
+		TableEntries:           new(int32(0)),
+		TotalMemory:            new(resource.MustParse("0")),
+		ModuleEvaluations:      new(int32(0)),
+		ModuleWaiters:          new(int32(0)),
+		PolicyEvaluations:      new(int32(0)),
+	}
+	minute := &metav1.Duration{Duration: time.Minute}
+	defaults := v1alpha1.WasmAdmissionConfiguration{
+		Sources: v1alpha1.Sources{Timeout: minute},
+		Reload:  v1alpha1.Reload{Interval: minute},
+		CircuitBreaker: v1alpha1.CircuitBreaker{
+			Failures: new(int32(10)), ProbeInterval: &metav1.Duration{Duration: 10 * time.Second},
+		},
+		Limits: defaultLimits,
+	}
+	// with returns the defaults with a change.
+	with := func(change func(*v1alpha1.WasmAdmissionConfiguration)) v1alpha1.WasmAdmissionConfiguration {
+		config := *defaults.DeepCopy()
+		change(&config)
+		return config
+	}
+	zeros := v1alpha1.WasmAdmissionConfiguration{
+		Sources:        v1alpha1.Sources{Timeout: &metav1.Duration{}},
+		Reload:         v1alpha1.Reload{Interval: &metav1.Duration{}},
+		CircuitBreaker: v1alpha1.CircuitBreaker{Failures: new(int32(0)), ProbeInterval: &metav1.Duration{}},
+		Limits:         zeroLimits,
 	}
 	everythingSet := v1alpha1.Policy{
 		Settings:      runtime.RawExtension{Raw: []byte(`{"a":1}`)},
+		FailurePolicy: admissionregistrationv1.Ignore,
+		MatchPolicy:   admissionregistrationv1.Exact,
+		Mode:          v1alpha1.ModeMonitor,
+
+		ReinvocationPolicy: admissionregistrationv1.NeverReinvocationPolicy,
+	}
+	wholeGroup := v1alpha1.PolicyGroup{
+		Name:          "whole",
+		Policies:      map[string]v1alpha1.PolicyGroupMember{"a": {Settings: everythingSet.Settings}},
 		FailurePolicy: admissionregistrationv1.Ignore,
 		MatchPolicy:   admissionregistrationv1.Exact,
 		Mode:          v1alpha1.ModeMonitor,
@@ -62,36 +106,46 @@ func TestDefaults(t *testing.T) {
 	tests := map[string]struct {
 		in, want v1alpha1.WasmAdmissionConfiguration
 	}{
-		"empty": {
-			want: v1alpha1.WasmAdmissionConfiguration{Limits: defaultLimits},
-		},
-		"explicit zeros stay": {
-			in:   v1alpha1.WasmAdmissionConfiguration{Limits: zeroLimits},
-			want: v1alpha1.WasmAdmissionConfiguration{Limits: zeroLimits},
-		},
+		"empty":               {want: defaults},
+		"explicit zeros stay": {in: zeros, want: zeros},
 		"one limit": {
-			in: v1alpha1.WasmAdmissionConfiguration{Limits: v1alpha1.Limits{HostCalls: new(int32(7))}},
-			want: v1alpha1.WasmAdmissionConfiguration{Limits: func() v1alpha1.Limits {
-				limits := *defaultLimits.DeepCopy()
-				limits.HostCalls = new(int32(7))
-				return limits
-			}()},
+			in:   v1alpha1.WasmAdmissionConfiguration{Limits: v1alpha1.Limits{HostCalls: new(int32(7))}},
+			want: with(func(config *v1alpha1.WasmAdmissionConfiguration) { config.Limits.HostCalls = new(int32(7)) }),
 		},
 		"policies": {
 			in: v1alpha1.WasmAdmissionConfiguration{Policies: []v1alpha1.Policy{{Name: "bare"}, everythingSet}},
-			want: v1alpha1.WasmAdmissionConfiguration{
-				Limits: defaultLimits,
-				Policies: []v1alpha1.Policy{
+			want: with(func(config *v1alpha1.WasmAdmissionConfiguration) {
+				config.Policies = []v1alpha1.Policy{
 					{
 						Name:          "bare",
 						Settings:      runtime.RawExtension{Raw: []byte(`{}`)},
 						FailurePolicy: admissionregistrationv1.Fail,
 						MatchPolicy:   admissionregistrationv1.Equivalent,
 						Mode:          v1alpha1.ModeProtect,
+
+						ReinvocationPolicy: admissionregistrationv1.IfNeededReinvocationPolicy,
 					},
 					everythingSet,
-				},
-			},
+				}
+			}),
+		},
+		"groups": {
+			in: v1alpha1.WasmAdmissionConfiguration{PolicyGroups: []v1alpha1.PolicyGroup{
+				{Name: "bare", Policies: map[string]v1alpha1.PolicyGroupMember{"a": {}, "b": {}}}, wholeGroup,
+			}},
+			want: with(func(config *v1alpha1.WasmAdmissionConfiguration) {
+				empty := v1alpha1.PolicyGroupMember{Settings: runtime.RawExtension{Raw: []byte(`{}`)}}
+				config.PolicyGroups = []v1alpha1.PolicyGroup{
+					{
+						Name:          "bare",
+						Policies:      map[string]v1alpha1.PolicyGroupMember{"a": empty, "b": empty},
+						FailurePolicy: admissionregistrationv1.Fail,
+						MatchPolicy:   admissionregistrationv1.Equivalent,
+						Mode:          v1alpha1.ModeProtect,
+					},
+					wholeGroup,
+				}
+			}),
 		},
 	}
 	for name, test := range tests {

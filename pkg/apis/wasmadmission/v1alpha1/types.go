@@ -31,21 +31,50 @@ import (
 type WasmAdmissionConfiguration struct {
 	metav1.TypeMeta `json:",inline"`
 
-	// policies are the policies to serve, in any order. Default: none, and the
-	// plugin then admits everything.
+	// policies are the policies to serve, in any order. Default: none; a plugin that
+	// has no policies at all admits everything.
 	// +optional
 	Policies []Policy `json:"policies,omitempty"`
 
-	// policyDirectory is reserved for a directory of policy manifests. This version
-	// does not read one and refuses a value. Default: "".
+	// policyGroups are groups of policies that decide together, in any order.
+	// Default: none.
+	// +optional
+	PolicyGroups []PolicyGroup `json:"policyGroups,omitempty"`
+
+	// policyDirectory is the absolute, clean path of a directory of Kubewarden's policy
+	// manifests: *.yaml, *.yml and *.json files with objects of
+	// policies.kubewarden.io. Changes in it are taken over while the server runs.
+	// Default: "", none.
 	// +optional
 	PolicyDirectory string `json:"policyDirectory,omitempty"`
 
 	// stateDirectory is the absolute, clean path of a directory below which the
-	// plugin keeps compiled code, so that the next start need not compile again.
-	// Default: "", compiled code is kept in memory only.
+	// plugin keeps modules from registries and compiled code, so that the next start
+	// need not fetch and compile again. Modules from registries need one. Default: "",
+	// compiled code is kept in memory only.
 	// +optional
 	StateDirectory string `json:"stateDirectory,omitempty"`
+
+	// breakGlassFile is the absolute, clean path of a file that puts policies into
+	// monitor mode until a time that it states. It is watched, and need not exist.
+	// Default: "", none.
+	// +optional
+	BreakGlassFile string `json:"breakGlassFile,omitempty"`
+
+	// sources say how modules are fetched from registries and servers. Default: with
+	// TLS, anonymously and from where their URIs say.
+	// +optional
+	Sources Sources `json:"sources,omitzero"`
+
+	// reload says how changes of the policy directory, of modules and of credentials
+	// are taken over. Default: every field at its own default.
+	// +optional
+	Reload Reload `json:"reload,omitzero"`
+
+	// circuitBreaker says what is done with a policy that keeps failing. Default:
+	// every field at its own default.
+	// +optional
+	CircuitBreaker CircuitBreaker `json:"circuitBreaker,omitzero"`
 
 	// limits bound what policies may use. Default: every limit at its own default.
 	// +optional
@@ -64,15 +93,18 @@ type Policy struct {
 	// subdomain of at most 253 characters, unique in the file. Required.
 	Name string `json:"name"`
 
-	// module says where the wasm module is: file:// followed by the absolute, clean
+	// module says where the wasm module is. file:// is followed by the absolute, clean
 	// path of a file, such as file:///etc/kubernetes/wasm-admission/policy.wasm. The
 	// path stands for itself: it is not percent-encoded and holds none of '%', '?'
-	// and '#'. No other scheme is supported in this version. At most 4096 bytes.
+	// and '#'. registry:// is followed by a reference to an OCI artifact, such as
+	// registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3; without a tag or
+	// digest it means the tag latest. https:// is followed by host and path; http://
+	// is for the hosts in sources.insecure. At most 4096 bytes after the scheme.
 	// Required.
 	Module string `json:"module"`
 
-	// digest is the SHA-256 of the module file: "sha256:" and 64 lower-case
-	// hexadecimal digits. Default: "", the module is not compared with a digest.
+	// digest is the SHA-256 of the module itself, wherever it comes from: "sha256:" and
+	// 64 lower-case hexadecimal digits. Default: "", the module is not compared with a digest.
 	// +optional
 	Digest string `json:"digest,omitempty"`
 
@@ -128,14 +160,19 @@ type Policy struct {
 	Message string `json:"message,omitempty"`
 
 	// mode is protect, to act on what the policy answers, or monitor, to record it
-	// only. This version refuses monitor. Default: protect.
+	// only. Default: protect.
 	// +optional
 	Mode PolicyMode `json:"mode,omitempty"`
 
-	// mutating lets the policy change objects. This version refuses true.
-	// Default: false.
+	// mutating lets the policy change objects: it is then evaluated in the mutating
+	// phase of admission, and not again in the validating one. Default: false.
 	// +optional
 	Mutating bool `json:"mutating,omitempty"`
+
+	// reinvocationPolicy says whether a mutating policy is evaluated again after others
+	// changed the object: IfNeeded or Never. Default: IfNeeded.
+	// +optional
+	ReinvocationPolicy admissionregistrationv1.ReinvocationPolicyType `json:"reinvocationPolicy,omitempty"`
 
 	// contextAwareResources are the kinds of which the policy may read objects in
 	// the cluster. This version refuses every entry. Default: none.
@@ -177,6 +214,201 @@ type Policy struct {
 	AllowInsideAdmissionControllerNamespace *bool `json:"allowInsideAdmissionControllerNamespace,omitempty"`
 }
 
+// PolicyGroup is several policies whose verdicts are combined by an expression. Apart
+// from name, its fields are those of the spec of a Kubewarden
+// ClusterAdmissionPolicyGroup (policies.kubewarden.io/v1). A group never mutates.
+type PolicyGroup struct {
+	// name identifies the group in messages, metrics and audit annotations: a DNS
+	// subdomain of at most 253 characters, unique among policies and groups. Required.
+	Name string `json:"name"`
+
+	// expression is a CEL expression over the members, each a function without
+	// parameters that says whether the member accepts the request, such as
+	// "signed() || (trusted() && scanned())". Operators are ==, !=, ||, && and !. The
+	// request is admitted if it is true. Members that it need not ask are not
+	// evaluated. At most 8192 bytes. Required.
+	Expression string `json:"expression"`
+
+	// message is what a rejection says. At most 1024 bytes. Required.
+	Message string `json:"message"`
+
+	// policies are the members, by the names that the expression calls them: letters,
+	// digits and '_', no digit first, and no reserved word of CEL. At least one.
+	// Required.
+	Policies map[string]PolicyGroupMember `json:"policies"`
+
+	// rules say which requests the group is asked about, as those of a policy do. They
+	// cannot be left to the modules, of which there may be several. At least one.
+	// Required.
+	Rules []admissionregistrationv1.RuleWithOperations `json:"rules"`
+
+	// failurePolicy says what happens to a request when a member gives no usable
+	// answer: Fail rejects it, Ignore admits it. Default: Fail.
+	// +optional
+	FailurePolicy admissionregistrationv1.FailurePolicyType `json:"failurePolicy,omitempty"`
+
+	// matchPolicy says whether rules match a request that comes by another group or
+	// version of the same resource: Equivalent or Exact. Default: Equivalent.
+	// +optional
+	MatchPolicy admissionregistrationv1.MatchPolicyType `json:"matchPolicy,omitempty"`
+
+	// namespaceSelector restricts the group as it restricts a policy. Default: every
+	// namespace.
+	// +optional
+	NamespaceSelector *metav1.LabelSelector `json:"namespaceSelector,omitempty"`
+
+	// objectSelector restricts the group as it restricts a policy. Default: every
+	// object.
+	// +optional
+	ObjectSelector *metav1.LabelSelector `json:"objectSelector,omitempty"`
+
+	// matchConditions are CEL expressions, all of which have to be true for the group
+	// to be asked, as for a policy. At most 64, each with a unique qualified name.
+	// Default: none.
+	// +optional
+	MatchConditions []admissionregistrationv1.MatchCondition `json:"matchConditions,omitempty"`
+
+	// mode is protect, to act on the verdict, or monitor, to record it only.
+	// Default: protect.
+	// +optional
+	Mode PolicyMode `json:"mode,omitempty"`
+
+	// policyServer has no effect in process: there is no policy server. A warning is
+	// given when it is set.
+	// +optional
+	PolicyServer *string `json:"policyServer,omitempty"`
+
+	// sideEffects has no effect in process: dry-run requests are evaluated like any
+	// other. None, NoneOnDryRun, Some or Unknown. A warning is given when it is set.
+	// +optional
+	SideEffects *admissionregistrationv1.SideEffectClass `json:"sideEffects,omitempty"`
+
+	// timeoutSeconds has no effect in process: there is no webhook call whose timeout
+	// it could be. From 1 to 30. A warning is given when it is set.
+	// +optional
+	TimeoutSeconds *int32 `json:"timeoutSeconds,omitempty"`
+
+	// backgroundAudit has no effect in process: objects that exist already are not
+	// scanned. A warning is given when it is set.
+	// +optional
+	BackgroundAudit *bool `json:"backgroundAudit,omitempty"`
+
+	// allowInsideAdmissionControllerNamespace has no effect in process: there is no
+	// controller whose namespace would be left out. A warning is given when it is set.
+	// +optional
+	AllowInsideAdmissionControllerNamespace *bool `json:"allowInsideAdmissionControllerNamespace,omitempty"`
+}
+
+// PolicyGroupMember is a policy in a group. Its name is its key in the group.
+type PolicyGroupMember struct {
+	// module says where the wasm module is, as that of a policy does. Required.
+	Module string `json:"module"`
+
+	// digest is the SHA-256 of the module itself: "sha256:" and 64 lower-case
+	// hexadecimal digits. Default: "", the module is not compared with a digest.
+	// +optional
+	Digest string `json:"digest,omitempty"`
+
+	// settings are handed to the policy as they stand: any JSON object in which no
+	// field occurs twice. Default: {}; null means the same.
+	// +optional
+	Settings runtime.RawExtension `json:"settings,omitzero"`
+
+	// timeoutEvalSeconds is the wall-clock time that one evaluation of this member
+	// may take, in seconds, from 1 to 30. Default: limits.evaluationTimeout.
+	// +optional
+	TimeoutEvalSeconds *int32 `json:"timeoutEvalSeconds,omitempty"`
+
+	// contextAwareResources are the kinds of which the member may read objects in
+	// the cluster. This version refuses every entry. Default: none.
+	// +optional
+	ContextAwareResources []ContextAwareResource `json:"contextAwareResources,omitempty"`
+
+	// hostCapabilities are the host capabilities that the member may call, as those of
+	// a policy. This version refuses every entry. Default: none.
+	// +optional
+	HostCapabilities []string `json:"hostCapabilities,omitempty"`
+}
+
+// Sources say how modules are fetched from registries and servers. Hosts are host or
+// host:port, in lower case.
+type Sources struct {
+	// insecure are hosts that may be asked without TLS, or with a certificate that
+	// nobody vouches for. Default: none.
+	// +optional
+	Insecure []string `json:"insecure,omitempty"`
+
+	// authorities are the certificate authorities of hosts, beside those of the system.
+	// No host may occur twice. Default: none.
+	// +optional
+	Authorities []SourceAuthority `json:"authorities,omitempty"`
+
+	// mirrors say where modules are fetched from instead. The longest prefix that a
+	// module's URI begins with counts; a prefix may not occur twice. Default: none.
+	// +optional
+	Mirrors []Mirror `json:"mirrors,omitempty"`
+
+	// dockerConfig is the absolute, clean path of a config.json of Docker with
+	// credentials. Changes are taken over while the server runs. Default: "",
+	// everything is fetched anonymously.
+	// +optional
+	DockerConfig string `json:"dockerConfig,omitempty"`
+
+	// timeout bounds fetching one module, retries included, from 1s to 10m.
+	// Default: 1m.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// SourceAuthority says which certificate authorities a host is trusted by.
+type SourceAuthority struct {
+	// host is host or host:port. Required.
+	Host string `json:"host"`
+	// files are the absolute, clean paths of files with certificates in PEM. At least
+	// one. Required.
+	Files []string `json:"files"`
+}
+
+// Mirror is where modules are fetched from instead. Both fields begin with registry://
+// or both with https://.
+type Mirror struct {
+	// prefix is what a URI begins with, such as registry://ghcr.io/kubewarden/. It ends
+	// with '/'. Required.
+	Prefix string `json:"prefix"`
+	// replacement takes its place, such as registry://mirror.example.com/kubewarden/.
+	// It ends with '/'. Required.
+	Replacement string `json:"replacement"`
+}
+
+// Reload says how changes of the policy directory, of modules and of credentials are
+// taken over.
+type Reload struct {
+	// interval is how often they are looked at even when the system reports no change,
+	// from 1s to 24h. Default: 1m.
+	// +optional
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// keepLastGood says that the set that was served last is kept in the state
+	// directory and served after a restart if the configured one cannot be loaded. It
+	// needs a stateDirectory. Default: false, such a start is refused.
+	// +optional
+	KeepLastGood bool `json:"keepLastGood,omitempty"`
+}
+
+// CircuitBreaker says what is done with a policy that keeps failing: it is answered by
+// its failure policy at once, and evaluated now and then to see whether it has recovered.
+type CircuitBreaker struct {
+	// failures is how many evaluations in a row have to fail, from 0 to 1000000. Zero
+	// switches the breaker off. Default: 10.
+	// +optional
+	Failures *int32 `json:"failures,omitempty"`
+
+	// probeInterval is how often an open breaker lets one evaluation through, from
+	// 100ms to 1h. Default: 10s.
+	// +optional
+	ProbeInterval *metav1.Duration `json:"probeInterval,omitempty"`
+}
+
 // PolicyMode says what is done with a policy's answer.
 type PolicyMode string
 
@@ -197,7 +429,8 @@ type ContextAwareResource struct {
 }
 
 // Limits bound what policies may use. Sizes are quantities of whole bytes, such as
-// 128Mi. A value that is left out takes its default; zero is refused.
+// 128Mi. A value that is left out takes its default; zero is refused unless it has a
+// meaning of its own.
 type Limits struct {
 	// moduleSize is the largest module file that is read, from 1 to 1Gi.
 	// Default: 128Mi.
@@ -243,6 +476,42 @@ type Limits struct {
 	// take, from 1ms to 30s, unless the policy sets timeoutEvalSeconds. Default: 2s.
 	// +optional
 	EvaluationTimeout *metav1.Duration `json:"evaluationTimeout,omitempty"`
+
+	// requestTimeout is the wall-clock time that all policies together may take for one
+	// request in one phase of admission, from 1ms to 30s. Default: 10s.
+	// +optional
+	RequestTimeout *metav1.Duration `json:"requestTimeout,omitempty"`
+
+	// fuel is what one evaluation may burn, about one unit for each instruction, from
+	// 1000000 to 1000000000000. Default: 20000000000.
+	// +optional
+	Fuel *int64 `json:"fuel,omitempty"`
+
+	// tableEntries is the size that the tables of one module may have, all together,
+	// from 1 to 16777216. Default: 1048576.
+	// +optional
+	TableEntries *int32 `json:"tableEntries,omitempty"`
+
+	// totalMemory is what the linear memories, their images and the compiled code of
+	// all modules may take together, from limits.memory to 1Ti. Default: 2Gi.
+	// +optional
+	TotalMemory *resource.Quantity `json:"totalMemory,omitempty"`
+
+	// moduleEvaluations is how many evaluations of one module may run at the same time,
+	// from 0 to 10000; zero means twice the number of processors and at least 4.
+	// Default: 0.
+	// +optional
+	ModuleEvaluations *int32 `json:"moduleEvaluations,omitempty"`
+
+	// moduleWaiters is how many evaluations may wait for one module, from 1 to 100000.
+	// Default: 1000.
+	// +optional
+	ModuleWaiters *int32 `json:"moduleWaiters,omitempty"`
+
+	// policyEvaluations is how many requests one policy may be busy with at the same
+	// time, waiting ones included, from 1 to 100000. Default: 500.
+	// +optional
+	PolicyEvaluations *int32 `json:"policyEvaluations,omitempty"`
 }
 
 // Exemptions name requests that no policy sees. One match suffices.

@@ -25,6 +25,7 @@ import (
 	unsafe "unsafe"
 
 	wasmadmission "github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	resource "k8s.io/apimachinery/pkg/api/resource"
 	v1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	conversion "k8s.io/apimachinery/pkg/conversion"
@@ -38,6 +39,16 @@ func init() {
 // RegisterConversions adds conversion functions to the given scheme.
 // Public to allow building arbitrary schemes.
 func RegisterConversions(s *runtime.Scheme) error {
+	if err := s.AddGeneratedConversionFunc((*CircuitBreaker)(nil), (*wasmadmission.CircuitBreaker)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_CircuitBreaker_To_wasmadmission_CircuitBreaker(a.(*CircuitBreaker), b.(*wasmadmission.CircuitBreaker), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*wasmadmission.CircuitBreaker)(nil), (*CircuitBreaker)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_CircuitBreaker_To_v1alpha1_CircuitBreaker(a.(*wasmadmission.CircuitBreaker), b.(*CircuitBreaker), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*ContextAwareResource)(nil), (*wasmadmission.ContextAwareResource)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_ContextAwareResource_To_wasmadmission_ContextAwareResource(a.(*ContextAwareResource), b.(*wasmadmission.ContextAwareResource), scope)
 	}); err != nil {
@@ -63,13 +74,53 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*Mirror)(nil), (*wasmadmission.Mirror)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_Mirror_To_wasmadmission_Mirror(a.(*Mirror), b.(*wasmadmission.Mirror), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*wasmadmission.Mirror)(nil), (*Mirror)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_Mirror_To_v1alpha1_Mirror(a.(*wasmadmission.Mirror), b.(*Mirror), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*Policy)(nil), (*wasmadmission.Policy)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_Policy_To_wasmadmission_Policy(a.(*Policy), b.(*wasmadmission.Policy), scope)
 	}); err != nil {
 		return err
 	}
-	if err := s.AddGeneratedConversionFunc((*wasmadmission.Policy)(nil), (*Policy)(nil), func(a, b interface{}, scope conversion.Scope) error {
-		return Convert_wasmadmission_Policy_To_v1alpha1_Policy(a.(*wasmadmission.Policy), b.(*Policy), scope)
+	if err := s.AddGeneratedConversionFunc((*PolicyGroupMember)(nil), (*wasmadmission.PolicyGroupMember)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_PolicyGroupMember_To_wasmadmission_PolicyGroupMember(a.(*PolicyGroupMember), b.(*wasmadmission.PolicyGroupMember), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*Reload)(nil), (*wasmadmission.Reload)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_Reload_To_wasmadmission_Reload(a.(*Reload), b.(*wasmadmission.Reload), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*wasmadmission.Reload)(nil), (*Reload)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_Reload_To_v1alpha1_Reload(a.(*wasmadmission.Reload), b.(*Reload), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*SourceAuthority)(nil), (*wasmadmission.SourceAuthority)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_SourceAuthority_To_wasmadmission_SourceAuthority(a.(*SourceAuthority), b.(*wasmadmission.SourceAuthority), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*wasmadmission.SourceAuthority)(nil), (*SourceAuthority)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_SourceAuthority_To_v1alpha1_SourceAuthority(a.(*wasmadmission.SourceAuthority), b.(*SourceAuthority), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*Sources)(nil), (*wasmadmission.Sources)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_Sources_To_wasmadmission_Sources(a.(*Sources), b.(*wasmadmission.Sources), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*wasmadmission.Sources)(nil), (*Sources)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_Sources_To_v1alpha1_Sources(a.(*wasmadmission.Sources), b.(*Sources), scope)
 	}); err != nil {
 		return err
 	}
@@ -98,7 +149,57 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddConversionFunc((*PolicyGroup)(nil), (*wasmadmission.PolicyGroup)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(a.(*PolicyGroup), b.(*wasmadmission.PolicyGroup), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddConversionFunc((*wasmadmission.PolicyGroupMember)(nil), (*PolicyGroupMember)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(a.(*wasmadmission.PolicyGroupMember), b.(*PolicyGroupMember), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddConversionFunc((*wasmadmission.PolicyGroup)(nil), (*PolicyGroup)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(a.(*wasmadmission.PolicyGroup), b.(*PolicyGroup), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddConversionFunc((*wasmadmission.Policy)(nil), (*Policy)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_Policy_To_v1alpha1_Policy(a.(*wasmadmission.Policy), b.(*Policy), scope)
+	}); err != nil {
+		return err
+	}
 	return nil
+}
+
+func autoConvert_v1alpha1_CircuitBreaker_To_wasmadmission_CircuitBreaker(in *CircuitBreaker, out *wasmadmission.CircuitBreaker, s conversion.Scope) error {
+	if err := v1.Convert_Pointer_int32_To_int32(&in.Failures, &out.Failures, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.ProbeInterval, &out.ProbeInterval, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_CircuitBreaker_To_wasmadmission_CircuitBreaker is an autogenerated conversion function.
+func Convert_v1alpha1_CircuitBreaker_To_wasmadmission_CircuitBreaker(in *CircuitBreaker, out *wasmadmission.CircuitBreaker, s conversion.Scope) error {
+	return autoConvert_v1alpha1_CircuitBreaker_To_wasmadmission_CircuitBreaker(in, out, s)
+}
+
+func autoConvert_wasmadmission_CircuitBreaker_To_v1alpha1_CircuitBreaker(in *wasmadmission.CircuitBreaker, out *CircuitBreaker, s conversion.Scope) error {
+	if err := v1.Convert_int32_To_Pointer_int32(&in.Failures, &out.Failures, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.ProbeInterval, &out.ProbeInterval, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_wasmadmission_CircuitBreaker_To_v1alpha1_CircuitBreaker is an autogenerated conversion function.
+func Convert_wasmadmission_CircuitBreaker_To_v1alpha1_CircuitBreaker(in *wasmadmission.CircuitBreaker, out *CircuitBreaker, s conversion.Scope) error {
+	return autoConvert_wasmadmission_CircuitBreaker_To_v1alpha1_CircuitBreaker(in, out, s)
 }
 
 func autoConvert_v1alpha1_ContextAwareResource_To_wasmadmission_ContextAwareResource(in *ContextAwareResource, out *wasmadmission.ContextAwareResource, s conversion.Scope) error {
@@ -169,6 +270,27 @@ func autoConvert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmad
 	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.EvaluationTimeout, &out.EvaluationTimeout, s); err != nil {
 		return err
 	}
+	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.RequestTimeout, &out.RequestTimeout, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_Pointer_int64_To_int64(&in.Fuel, &out.Fuel, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_Pointer_int32_To_int32(&in.TableEntries, &out.TableEntries, s); err != nil {
+		return err
+	}
+	if err := Convert_Pointer_resource_Quantity_To_int64(&in.TotalMemory, &out.TotalMemory, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_Pointer_int32_To_int32(&in.ModuleEvaluations, &out.ModuleEvaluations, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_Pointer_int32_To_int32(&in.ModuleWaiters, &out.ModuleWaiters, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_Pointer_int32_To_int32(&in.PolicyEvaluations, &out.PolicyEvaluations, s); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -200,6 +322,27 @@ func autoConvert_wasmadmission_Limits_To_v1alpha1_Limits(in *wasmadmission.Limit
 	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.EvaluationTimeout, &out.EvaluationTimeout, s); err != nil {
 		return err
 	}
+	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.RequestTimeout, &out.RequestTimeout, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_int64_To_Pointer_int64(&in.Fuel, &out.Fuel, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_int32_To_Pointer_int32(&in.TableEntries, &out.TableEntries, s); err != nil {
+		return err
+	}
+	if err := Convert_int64_To_Pointer_resource_Quantity(&in.TotalMemory, &out.TotalMemory, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_int32_To_Pointer_int32(&in.ModuleEvaluations, &out.ModuleEvaluations, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_int32_To_Pointer_int32(&in.ModuleWaiters, &out.ModuleWaiters, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_int32_To_Pointer_int32(&in.PolicyEvaluations, &out.PolicyEvaluations, s); err != nil {
+		return err
+	}
 	return nil
 }
 
@@ -208,8 +351,49 @@ func Convert_wasmadmission_Limits_To_v1alpha1_Limits(in *wasmadmission.Limits, o
 	return autoConvert_wasmadmission_Limits_To_v1alpha1_Limits(in, out, s)
 }
 
+func autoConvert_v1alpha1_Mirror_To_wasmadmission_Mirror(in *Mirror, out *wasmadmission.Mirror, s conversion.Scope) error {
+	*out = *(*wasmadmission.Mirror)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_Mirror_To_wasmadmission_Mirror is an autogenerated conversion function.
+func Convert_v1alpha1_Mirror_To_wasmadmission_Mirror(in *Mirror, out *wasmadmission.Mirror, s conversion.Scope) error {
+	return autoConvert_v1alpha1_Mirror_To_wasmadmission_Mirror(in, out, s)
+}
+
+func autoConvert_wasmadmission_Mirror_To_v1alpha1_Mirror(in *wasmadmission.Mirror, out *Mirror, s conversion.Scope) error {
+	*out = *(*Mirror)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_wasmadmission_Mirror_To_v1alpha1_Mirror is an autogenerated conversion function.
+func Convert_wasmadmission_Mirror_To_v1alpha1_Mirror(in *wasmadmission.Mirror, out *Mirror, s conversion.Scope) error {
+	return autoConvert_wasmadmission_Mirror_To_v1alpha1_Mirror(in, out, s)
+}
+
 func autoConvert_v1alpha1_Policy_To_wasmadmission_Policy(in *Policy, out *wasmadmission.Policy, s conversion.Scope) error {
-	*out = *(*wasmadmission.Policy)(unsafe.Pointer(in))
+	out.Name = in.Name
+	out.Module = in.Module
+	out.Digest = in.Digest
+	out.Settings = in.Settings
+	out.Rules = *(*[]admissionregistrationv1.RuleWithOperations)(unsafe.Pointer(&in.Rules))
+	out.FailurePolicy = admissionregistrationv1.FailurePolicyType(in.FailurePolicy)
+	out.MatchPolicy = admissionregistrationv1.MatchPolicyType(in.MatchPolicy)
+	out.NamespaceSelector = (*v1.LabelSelector)(unsafe.Pointer(in.NamespaceSelector))
+	out.ObjectSelector = (*v1.LabelSelector)(unsafe.Pointer(in.ObjectSelector))
+	out.MatchConditions = *(*[]admissionregistrationv1.MatchCondition)(unsafe.Pointer(&in.MatchConditions))
+	out.TimeoutEvalSeconds = (*int32)(unsafe.Pointer(in.TimeoutEvalSeconds))
+	out.Message = in.Message
+	out.Mode = wasmadmission.PolicyMode(in.Mode)
+	out.Mutating = in.Mutating
+	out.ReinvocationPolicy = admissionregistrationv1.ReinvocationPolicyType(in.ReinvocationPolicy)
+	out.ContextAwareResources = *(*[]wasmadmission.ContextAwareResource)(unsafe.Pointer(&in.ContextAwareResources))
+	out.HostCapabilities = *(*[]string)(unsafe.Pointer(&in.HostCapabilities))
+	out.PolicyServer = (*string)(unsafe.Pointer(in.PolicyServer))
+	out.SideEffects = (*admissionregistrationv1.SideEffectClass)(unsafe.Pointer(in.SideEffects))
+	out.TimeoutSeconds = (*int32)(unsafe.Pointer(in.TimeoutSeconds))
+	out.BackgroundAudit = (*bool)(unsafe.Pointer(in.BackgroundAudit))
+	out.AllowInsideAdmissionControllerNamespace = (*bool)(unsafe.Pointer(in.AllowInsideAdmissionControllerNamespace))
 	return nil
 }
 
@@ -219,19 +403,212 @@ func Convert_v1alpha1_Policy_To_wasmadmission_Policy(in *Policy, out *wasmadmiss
 }
 
 func autoConvert_wasmadmission_Policy_To_v1alpha1_Policy(in *wasmadmission.Policy, out *Policy, s conversion.Scope) error {
-	*out = *(*Policy)(unsafe.Pointer(in))
+	out.Name = in.Name
+	// WARNING: in.Namespace requires manual conversion: does not exist in peer-type
+	out.Module = in.Module
+	out.Digest = in.Digest
+	out.Settings = in.Settings
+	out.Rules = *(*[]admissionregistrationv1.RuleWithOperations)(unsafe.Pointer(&in.Rules))
+	out.FailurePolicy = admissionregistrationv1.FailurePolicyType(in.FailurePolicy)
+	out.MatchPolicy = admissionregistrationv1.MatchPolicyType(in.MatchPolicy)
+	out.NamespaceSelector = (*v1.LabelSelector)(unsafe.Pointer(in.NamespaceSelector))
+	out.ObjectSelector = (*v1.LabelSelector)(unsafe.Pointer(in.ObjectSelector))
+	out.MatchConditions = *(*[]admissionregistrationv1.MatchCondition)(unsafe.Pointer(&in.MatchConditions))
+	out.TimeoutEvalSeconds = (*int32)(unsafe.Pointer(in.TimeoutEvalSeconds))
+	out.Message = in.Message
+	out.Mode = PolicyMode(in.Mode)
+	out.Mutating = in.Mutating
+	out.ReinvocationPolicy = admissionregistrationv1.ReinvocationPolicyType(in.ReinvocationPolicy)
+	out.ContextAwareResources = *(*[]ContextAwareResource)(unsafe.Pointer(&in.ContextAwareResources))
+	out.HostCapabilities = *(*[]string)(unsafe.Pointer(&in.HostCapabilities))
+	out.PolicyServer = (*string)(unsafe.Pointer(in.PolicyServer))
+	out.SideEffects = (*admissionregistrationv1.SideEffectClass)(unsafe.Pointer(in.SideEffects))
+	out.TimeoutSeconds = (*int32)(unsafe.Pointer(in.TimeoutSeconds))
+	out.BackgroundAudit = (*bool)(unsafe.Pointer(in.BackgroundAudit))
+	out.AllowInsideAdmissionControllerNamespace = (*bool)(unsafe.Pointer(in.AllowInsideAdmissionControllerNamespace))
 	return nil
 }
 
-// Convert_wasmadmission_Policy_To_v1alpha1_Policy is an autogenerated conversion function.
-func Convert_wasmadmission_Policy_To_v1alpha1_Policy(in *wasmadmission.Policy, out *Policy, s conversion.Scope) error {
-	return autoConvert_wasmadmission_Policy_To_v1alpha1_Policy(in, out, s)
+func autoConvert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(in *PolicyGroup, out *wasmadmission.PolicyGroup, s conversion.Scope) error {
+	out.Name = in.Name
+	out.Expression = in.Expression
+	out.Message = in.Message
+	// WARNING: in.Policies requires manual conversion: inconvertible types (map[string]github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1.PolicyGroupMember vs []github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission.PolicyGroupMember)
+	out.Rules = *(*[]admissionregistrationv1.RuleWithOperations)(unsafe.Pointer(&in.Rules))
+	out.FailurePolicy = admissionregistrationv1.FailurePolicyType(in.FailurePolicy)
+	out.MatchPolicy = admissionregistrationv1.MatchPolicyType(in.MatchPolicy)
+	out.NamespaceSelector = (*v1.LabelSelector)(unsafe.Pointer(in.NamespaceSelector))
+	out.ObjectSelector = (*v1.LabelSelector)(unsafe.Pointer(in.ObjectSelector))
+	out.MatchConditions = *(*[]admissionregistrationv1.MatchCondition)(unsafe.Pointer(&in.MatchConditions))
+	out.Mode = wasmadmission.PolicyMode(in.Mode)
+	out.PolicyServer = (*string)(unsafe.Pointer(in.PolicyServer))
+	out.SideEffects = (*admissionregistrationv1.SideEffectClass)(unsafe.Pointer(in.SideEffects))
+	out.TimeoutSeconds = (*int32)(unsafe.Pointer(in.TimeoutSeconds))
+	out.BackgroundAudit = (*bool)(unsafe.Pointer(in.BackgroundAudit))
+	out.AllowInsideAdmissionControllerNamespace = (*bool)(unsafe.Pointer(in.AllowInsideAdmissionControllerNamespace))
+	return nil
+}
+
+func autoConvert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in *wasmadmission.PolicyGroup, out *PolicyGroup, s conversion.Scope) error {
+	out.Name = in.Name
+	// WARNING: in.Namespace requires manual conversion: does not exist in peer-type
+	out.Expression = in.Expression
+	out.Message = in.Message
+	// WARNING: in.Policies requires manual conversion: inconvertible types ([]github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission.PolicyGroupMember vs map[string]github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1.PolicyGroupMember)
+	out.Rules = *(*[]admissionregistrationv1.RuleWithOperations)(unsafe.Pointer(&in.Rules))
+	out.FailurePolicy = admissionregistrationv1.FailurePolicyType(in.FailurePolicy)
+	out.MatchPolicy = admissionregistrationv1.MatchPolicyType(in.MatchPolicy)
+	out.NamespaceSelector = (*v1.LabelSelector)(unsafe.Pointer(in.NamespaceSelector))
+	out.ObjectSelector = (*v1.LabelSelector)(unsafe.Pointer(in.ObjectSelector))
+	out.MatchConditions = *(*[]admissionregistrationv1.MatchCondition)(unsafe.Pointer(&in.MatchConditions))
+	out.Mode = PolicyMode(in.Mode)
+	out.PolicyServer = (*string)(unsafe.Pointer(in.PolicyServer))
+	out.SideEffects = (*admissionregistrationv1.SideEffectClass)(unsafe.Pointer(in.SideEffects))
+	out.TimeoutSeconds = (*int32)(unsafe.Pointer(in.TimeoutSeconds))
+	out.BackgroundAudit = (*bool)(unsafe.Pointer(in.BackgroundAudit))
+	out.AllowInsideAdmissionControllerNamespace = (*bool)(unsafe.Pointer(in.AllowInsideAdmissionControllerNamespace))
+	return nil
+}
+
+func autoConvert_v1alpha1_PolicyGroupMember_To_wasmadmission_PolicyGroupMember(in *PolicyGroupMember, out *wasmadmission.PolicyGroupMember, s conversion.Scope) error {
+	out.Module = in.Module
+	out.Digest = in.Digest
+	out.Settings = in.Settings
+	out.TimeoutEvalSeconds = (*int32)(unsafe.Pointer(in.TimeoutEvalSeconds))
+	out.ContextAwareResources = *(*[]wasmadmission.ContextAwareResource)(unsafe.Pointer(&in.ContextAwareResources))
+	out.HostCapabilities = *(*[]string)(unsafe.Pointer(&in.HostCapabilities))
+	return nil
+}
+
+// Convert_v1alpha1_PolicyGroupMember_To_wasmadmission_PolicyGroupMember is an autogenerated conversion function.
+func Convert_v1alpha1_PolicyGroupMember_To_wasmadmission_PolicyGroupMember(in *PolicyGroupMember, out *wasmadmission.PolicyGroupMember, s conversion.Scope) error {
+	return autoConvert_v1alpha1_PolicyGroupMember_To_wasmadmission_PolicyGroupMember(in, out, s)
+}
+
+func autoConvert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(in *wasmadmission.PolicyGroupMember, out *PolicyGroupMember, s conversion.Scope) error {
+	// WARNING: in.Name requires manual conversion: does not exist in peer-type
+	out.Module = in.Module
+	out.Digest = in.Digest
+	out.Settings = in.Settings
+	out.TimeoutEvalSeconds = (*int32)(unsafe.Pointer(in.TimeoutEvalSeconds))
+	out.ContextAwareResources = *(*[]ContextAwareResource)(unsafe.Pointer(&in.ContextAwareResources))
+	out.HostCapabilities = *(*[]string)(unsafe.Pointer(&in.HostCapabilities))
+	return nil
+}
+
+func autoConvert_v1alpha1_Reload_To_wasmadmission_Reload(in *Reload, out *wasmadmission.Reload, s conversion.Scope) error {
+	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.Interval, &out.Interval, s); err != nil {
+		return err
+	}
+	out.KeepLastGood = in.KeepLastGood
+	return nil
+}
+
+// Convert_v1alpha1_Reload_To_wasmadmission_Reload is an autogenerated conversion function.
+func Convert_v1alpha1_Reload_To_wasmadmission_Reload(in *Reload, out *wasmadmission.Reload, s conversion.Scope) error {
+	return autoConvert_v1alpha1_Reload_To_wasmadmission_Reload(in, out, s)
+}
+
+func autoConvert_wasmadmission_Reload_To_v1alpha1_Reload(in *wasmadmission.Reload, out *Reload, s conversion.Scope) error {
+	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.Interval, &out.Interval, s); err != nil {
+		return err
+	}
+	out.KeepLastGood = in.KeepLastGood
+	return nil
+}
+
+// Convert_wasmadmission_Reload_To_v1alpha1_Reload is an autogenerated conversion function.
+func Convert_wasmadmission_Reload_To_v1alpha1_Reload(in *wasmadmission.Reload, out *Reload, s conversion.Scope) error {
+	return autoConvert_wasmadmission_Reload_To_v1alpha1_Reload(in, out, s)
+}
+
+func autoConvert_v1alpha1_SourceAuthority_To_wasmadmission_SourceAuthority(in *SourceAuthority, out *wasmadmission.SourceAuthority, s conversion.Scope) error {
+	*out = *(*wasmadmission.SourceAuthority)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_SourceAuthority_To_wasmadmission_SourceAuthority is an autogenerated conversion function.
+func Convert_v1alpha1_SourceAuthority_To_wasmadmission_SourceAuthority(in *SourceAuthority, out *wasmadmission.SourceAuthority, s conversion.Scope) error {
+	return autoConvert_v1alpha1_SourceAuthority_To_wasmadmission_SourceAuthority(in, out, s)
+}
+
+func autoConvert_wasmadmission_SourceAuthority_To_v1alpha1_SourceAuthority(in *wasmadmission.SourceAuthority, out *SourceAuthority, s conversion.Scope) error {
+	*out = *(*SourceAuthority)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_wasmadmission_SourceAuthority_To_v1alpha1_SourceAuthority is an autogenerated conversion function.
+func Convert_wasmadmission_SourceAuthority_To_v1alpha1_SourceAuthority(in *wasmadmission.SourceAuthority, out *SourceAuthority, s conversion.Scope) error {
+	return autoConvert_wasmadmission_SourceAuthority_To_v1alpha1_SourceAuthority(in, out, s)
+}
+
+func autoConvert_v1alpha1_Sources_To_wasmadmission_Sources(in *Sources, out *wasmadmission.Sources, s conversion.Scope) error {
+	out.Insecure = *(*[]string)(unsafe.Pointer(&in.Insecure))
+	out.Authorities = *(*[]wasmadmission.SourceAuthority)(unsafe.Pointer(&in.Authorities))
+	out.Mirrors = *(*[]wasmadmission.Mirror)(unsafe.Pointer(&in.Mirrors))
+	out.DockerConfig = in.DockerConfig
+	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.Timeout, &out.Timeout, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_Sources_To_wasmadmission_Sources is an autogenerated conversion function.
+func Convert_v1alpha1_Sources_To_wasmadmission_Sources(in *Sources, out *wasmadmission.Sources, s conversion.Scope) error {
+	return autoConvert_v1alpha1_Sources_To_wasmadmission_Sources(in, out, s)
+}
+
+func autoConvert_wasmadmission_Sources_To_v1alpha1_Sources(in *wasmadmission.Sources, out *Sources, s conversion.Scope) error {
+	out.Insecure = *(*[]string)(unsafe.Pointer(&in.Insecure))
+	out.Authorities = *(*[]SourceAuthority)(unsafe.Pointer(&in.Authorities))
+	out.Mirrors = *(*[]Mirror)(unsafe.Pointer(&in.Mirrors))
+	out.DockerConfig = in.DockerConfig
+	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.Timeout, &out.Timeout, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_wasmadmission_Sources_To_v1alpha1_Sources is an autogenerated conversion function.
+func Convert_wasmadmission_Sources_To_v1alpha1_Sources(in *wasmadmission.Sources, out *Sources, s conversion.Scope) error {
+	return autoConvert_wasmadmission_Sources_To_v1alpha1_Sources(in, out, s)
 }
 
 func autoConvert_v1alpha1_WasmAdmissionConfiguration_To_wasmadmission_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration, out *wasmadmission.WasmAdmissionConfiguration, s conversion.Scope) error {
-	out.Policies = *(*[]wasmadmission.Policy)(unsafe.Pointer(&in.Policies))
+	if in.Policies != nil {
+		in, out := &in.Policies, &out.Policies
+		*out = make([]wasmadmission.Policy, len(*in))
+		for i := range *in {
+			if err := Convert_v1alpha1_Policy_To_wasmadmission_Policy(&(*in)[i], &(*out)[i], s); err != nil {
+				return err
+			}
+		}
+	} else {
+		out.Policies = nil
+	}
+	if in.PolicyGroups != nil {
+		in, out := &in.PolicyGroups, &out.PolicyGroups
+		*out = make([]wasmadmission.PolicyGroup, len(*in))
+		for i := range *in {
+			if err := Convert_v1alpha1_PolicyGroup_To_wasmadmission_PolicyGroup(&(*in)[i], &(*out)[i], s); err != nil {
+				return err
+			}
+		}
+	} else {
+		out.PolicyGroups = nil
+	}
 	out.PolicyDirectory = in.PolicyDirectory
 	out.StateDirectory = in.StateDirectory
+	out.BreakGlassFile = in.BreakGlassFile
+	if err := Convert_v1alpha1_Sources_To_wasmadmission_Sources(&in.Sources, &out.Sources, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_Reload_To_wasmadmission_Reload(&in.Reload, &out.Reload, s); err != nil {
+		return err
+	}
+	if err := Convert_v1alpha1_CircuitBreaker_To_wasmadmission_CircuitBreaker(&in.CircuitBreaker, &out.CircuitBreaker, s); err != nil {
+		return err
+	}
 	if err := Convert_v1alpha1_Limits_To_wasmadmission_Limits(&in.Limits, &out.Limits, s); err != nil {
 		return err
 	}
@@ -247,9 +624,40 @@ func Convert_v1alpha1_WasmAdmissionConfiguration_To_wasmadmission_WasmAdmissionC
 }
 
 func autoConvert_wasmadmission_WasmAdmissionConfiguration_To_v1alpha1_WasmAdmissionConfiguration(in *wasmadmission.WasmAdmissionConfiguration, out *WasmAdmissionConfiguration, s conversion.Scope) error {
-	out.Policies = *(*[]Policy)(unsafe.Pointer(&in.Policies))
+	if in.Policies != nil {
+		in, out := &in.Policies, &out.Policies
+		*out = make([]Policy, len(*in))
+		for i := range *in {
+			if err := Convert_wasmadmission_Policy_To_v1alpha1_Policy(&(*in)[i], &(*out)[i], s); err != nil {
+				return err
+			}
+		}
+	} else {
+		out.Policies = nil
+	}
+	if in.PolicyGroups != nil {
+		in, out := &in.PolicyGroups, &out.PolicyGroups
+		*out = make([]PolicyGroup, len(*in))
+		for i := range *in {
+			if err := Convert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(&(*in)[i], &(*out)[i], s); err != nil {
+				return err
+			}
+		}
+	} else {
+		out.PolicyGroups = nil
+	}
 	out.PolicyDirectory = in.PolicyDirectory
 	out.StateDirectory = in.StateDirectory
+	out.BreakGlassFile = in.BreakGlassFile
+	if err := Convert_wasmadmission_Sources_To_v1alpha1_Sources(&in.Sources, &out.Sources, s); err != nil {
+		return err
+	}
+	if err := Convert_wasmadmission_Reload_To_v1alpha1_Reload(&in.Reload, &out.Reload, s); err != nil {
+		return err
+	}
+	if err := Convert_wasmadmission_CircuitBreaker_To_v1alpha1_CircuitBreaker(&in.CircuitBreaker, &out.CircuitBreaker, s); err != nil {
+		return err
+	}
 	if err := Convert_wasmadmission_Limits_To_v1alpha1_Limits(&in.Limits, &out.Limits, s); err != nil {
 		return err
 	}

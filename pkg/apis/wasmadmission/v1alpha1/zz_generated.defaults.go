@@ -38,5 +38,12 @@ func SetObjectDefaults_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration
 		a := &in.Policies[i]
 		SetDefaults_Policy(a)
 	}
+	for i := range in.PolicyGroups {
+		a := &in.PolicyGroups[i]
+		SetDefaults_PolicyGroup(a)
+	}
+	SetDefaults_Sources(&in.Sources)
+	SetDefaults_Reload(&in.Reload)
+	SetDefaults_CircuitBreaker(&in.CircuitBreaker)
 	SetDefaults_Limits(&in.Limits)
 }

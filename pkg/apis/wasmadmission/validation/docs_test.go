@@ -48,13 +48,15 @@ func TestDocumentedExamples(t *testing.T) {
 func TestEveryFieldIsDocumented(t *testing.T) {
 	text := reference(t)
 	for _, object := range []any{
-		v1alpha1.WasmAdmissionConfiguration{}, v1alpha1.Policy{}, v1alpha1.Limits{}, v1alpha1.Exemptions{},
+		v1alpha1.WasmAdmissionConfiguration{}, v1alpha1.Policy{}, v1alpha1.PolicyGroup{}, v1alpha1.PolicyGroupMember{},
+		v1alpha1.Sources{}, v1alpha1.SourceAuthority{}, v1alpha1.Mirror{}, v1alpha1.Reload{}, v1alpha1.CircuitBreaker{},
+		v1alpha1.Limits{}, v1alpha1.Exemptions{},
 	} {
 		goType := reflect.TypeOf(object)
 		for i := range goType.NumField() {
 			name, _, _ := strings.Cut(goType.Field(i).Tag.Get("json"), ",")
 			if name != "" {
-				require.Contains(t, text, fmt.Sprintf("\n| `%s` | ", name))
+				require.True(t, strings.Contains(text, fmt.Sprintf("\n| `%s` | ", name)), "%s.%s has no row", goType.Name(), name)
 			}
 		}
 	}

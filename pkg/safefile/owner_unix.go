@@ -16,7 +16,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package module
+package safefile
 
 import (
 	"fmt"
@@ -26,15 +26,25 @@ import (
 )
 
 // checkOwnerAndMode refuses what group or others may write and what belongs to
-// neither root nor the user of this process. A directory with the sticky bit,
-// such as /tmp, may be writable: nobody can replace another user's entries
-// there, and the entries are checked themselves.
+// neither root nor the user of this process.
 func checkOwnerAndMode(path string, info fs.FileInfo) error {
-	mode := info.Mode()
-	sticky := mode.IsDir() && mode&fs.ModeSticky != 0
-	if mode.Perm()&0o022 != 0 && !sticky {
-		return fmt.Errorf("%s has mode %04o: group and others must not be able to write it (chmod go-w %s)", path, mode.Perm(), path)
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("%s has mode %04o: group and others must not be able to write it (chmod go-w %s)", path, mode, path)
 	}
+	return checkOwner(path, info)
+}
+
+// checkOnTheWay checks a directory on the way to a file. One with the sticky bit, such
+// as /tmp, may be writable: nobody can replace another user's entries there, and the
+// entry that is on the way is checked itself.
+func checkOnTheWay(path string, info fs.FileInfo) error {
+	if info.Mode()&fs.ModeSticky != 0 {
+		return checkOwner(path, info)
+	}
+	return checkOwnerAndMode(path, info)
+}
+
+func checkOwner(path string, info fs.FileInfo) error {
 	owner := info.Sys().(*syscall.Stat_t).Uid
 	if self := uint32(os.Geteuid()); owner != 0 && owner != self {
 		return fmt.Errorf("%s belongs to user %d: it must belong to root or to user %d who runs this process", path, owner, self)

@@ -1,0 +1,149 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package safefile reads files and directories that decide what the apiserver runs:
+// policies, manifests, credentials. It reads only what nobody but root and the user of
+// this process can have written or put there. Its functions hold no state and may be
+// called concurrently.
+package safefile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// TooLargeError says that a file is larger than it may be.
+type TooLargeError struct {
+	// Path is the file.
+	Path string
+	// Size is its size in bytes, as far as it is known.
+	Size int64
+	// Max is the largest size allowed, in bytes.
+	Max int64
+}
+
+// Error names the file and both sizes.
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("%s has %d bytes, at most %d are allowed", e.Path, e.Size, e.Max)
+}
+
+// Read returns the content of the regular file at an absolute path, which may lead over
+// symbolic links. It fails if others could have written the file or a directory on the
+// way to it, and with a *TooLargeError if it has more than maxBytes.
+func Read(path string, maxBytes int64) ([]byte, error) {
+	target, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	// Nobody else can put another file in its place from here on. Opening comes
+	// last: a FIFO would keep it waiting.
+	info, err := os.Lstat(target)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", target)
+	}
+	if err := checkOwnerAndMode(target, info); err != nil {
+		return nil, err
+	}
+	file, err := os.Open(target)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	bytes, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(bytes)) > maxBytes {
+		return nil, &TooLargeError{Path: path, Size: max(info.Size(), int64(len(bytes))), Max: maxBytes}
+	}
+	return bytes, nil
+}
+
+// ReadNames returns the names of the entries of the directory at an absolute path, in
+// order. The path may lead over symbolic links. It fails if others could have put an
+// entry there, and if there are more than maxEntries.
+func ReadNames(path string, maxEntries int) ([]string, error) {
+	target, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Lstat(target)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a directory", target)
+	}
+	if err := checkOwnerAndMode(target, info); err != nil {
+		return nil, err
+	}
+	directory, err := os.Open(target)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = directory.Close() }() // it was only read
+	names, err := directory.Readdirnames(maxEntries + 1)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(names) > maxEntries {
+		return nil, fmt.Errorf("%s holds more than %d entries", path, maxEntries)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// resolve follows the symbolic links of an absolute path, which are how ConfigMaps and
+// package managers switch versions: both the way to the link and the way to its target
+// must be safe.
+func resolve(path string) (string, error) {
+	if !filepath.IsAbs(path) {
+		return "", fmt.Errorf("%q is not an absolute path", path)
+	}
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range []string{filepath.Clean(path), target} {
+		if err := checkDirectories(p); err != nil {
+			return "", err
+		}
+	}
+	return target, nil
+}
+
+// checkDirectories checks every directory on the way to path.
+func checkDirectories(path string) error {
+	for directory := filepath.Dir(path); ; directory = filepath.Dir(directory) {
+		info, err := os.Stat(directory)
+		if err != nil {
+			return err
+		}
+		if err := checkOnTheWay(directory, info); err != nil {
+			return err
+		}
+		if directory == filepath.Dir(directory) {
+			return nil
+		}
+	}
+}
