@@ -60,7 +60,8 @@ type Manager struct {
 	lastGood *lastGood // nil: nothing is kept
 
 	// What only Start and Run's looks touch.
-	modules []string // URIs of the modules that were wanted last
+	modules []string        // URIs of the modules that were wanted last
+	known   map[string]bool // digests of the modules that are served
 	trouble trouble
 
 	mu          sync.Mutex
@@ -145,10 +146,10 @@ func (m *Manager) Serves(name string) bool {
 // error has a line for each problem.
 func (m *Manager) Start(ctx context.Context) error {
 	began := m.Clock.Now()
-	wanted := m.want(ctx)
-	set, err := m.load(ctx, wanted)
+	goal := m.goal(ctx)
+	set, err := m.load(ctx, goal)
 	if err == nil {
-		m.succeed(ctx, set, wanted, began)
+		m.succeed(ctx, set, goal, began)
 		return nil
 	}
 	m.Recorder.ObserveReload(metrics.ReloadFailed, m.Clock.Since(began))
@@ -159,8 +160,8 @@ func (m *Manager) Start(ctx context.Context) error {
 	if errKept != nil {
 		return errors.Join(err, fmt.Errorf("the set that was served last cannot be served instead: %w", errKept))
 	}
-	m.swap(set, Status{Desired: wanted.hash, Running: kept.Hash, Kept: true})
-	m.fail(ctx, wanted.hash, err)
+	m.swap(set, Status{Desired: goal.hash, Running: kept.Hash, Kept: true})
+	m.fail(ctx, goal.hash, err)
 	return nil
 }
 
@@ -177,20 +178,23 @@ func (m *Manager) look(ctx context.Context) {
 		}
 	}()
 	began := m.Clock.Now()
-	wanted := m.want(ctx)
+	goal := m.goal(ctx)
 	switch {
-	case wanted.err == nil && wanted.hash == m.Status().Running:
+	case goal.err == nil && goal.hash == m.Status().Running:
 		m.mend(ctx)
 		return
-	case !m.trouble.due(wanted.hash, began):
+	case !m.trouble.due(goal.hash, began):
 		m.remind(ctx)
 		return
 	}
-	set, err := m.load(ctx, wanted)
-	if err != nil {
+	set, err := m.load(ctx, goal)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return // it is the end of this process
+	case err != nil:
 		m.Recorder.ObserveReload(metrics.ReloadFailed, m.Clock.Since(began))
-		m.fail(ctx, wanted.hash, err)
+		m.fail(ctx, goal.hash, err)
 		return
 	}
-	m.succeed(ctx, set, wanted, began)
+	m.succeed(ctx, set, goal, began)
 }

@@ -75,15 +75,15 @@ func (t *trouble) saysNow(cause string, now time.Time) bool {
 }
 
 // succeed has a set served that is wanted.
-func (m *Manager) succeed(ctx context.Context, set *Set, w *wanted, began time.Time) {
-	m.swap(set, Status{Desired: w.hash, Running: w.hash})
+func (m *Manager) succeed(ctx context.Context, set *Set, g *goal, began time.Time) {
+	m.swap(set, Status{Desired: g.hash, Running: g.hash})
 	m.Recorder.ObserveReload(metrics.ReloadSucceeded, m.Clock.Since(began))
-	m.trouble = trouble{}
-	announce(ctx, set, w)
+	m.trouble, m.known = trouble{}, g.modules.digests()
+	announce(ctx, set, g)
 	if m.lastGood == nil {
 		return
 	}
-	if err := m.keep(ctx, w); err != nil {
+	if err := m.keep(ctx, g); err != nil {
 		m.Recorder.CountLastGoodSave(metrics.ReloadFailed)
 		klog.FromContext(ctx).Error(err, "The policies that are served are not kept: a restart cannot fall back on them")
 		return

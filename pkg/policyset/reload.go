@@ -34,31 +34,26 @@ const unknown = "unknown"
 // maxTries is how often a load is tried when modules change under its hands.
 const maxTries = 3
 
-// wanted is what the source wanted at one time, and what its modules were then.
-type wanted struct {
+// goal is what the source wanted at one time, and what its modules were then.
+type goal struct {
 	desired *Desired
 	err     error // from the source
 	modules *resolution
 	hash    string
 }
 
-// want asks the source, and fetches the modules.
-func (m *Manager) want(ctx context.Context) *wanted {
+// goal asks the source, and fetches the modules.
+func (m *Manager) goal(ctx context.Context) *goal {
 	desired, err := m.desired(ctx)
-	w := &wanted{desired: desired, err: err, hash: unknown}
+	g := &goal{desired: desired, err: err, hash: unknown}
 	if err == nil {
 		m.modules = desired.modules()
 	}
-	running := m.running()
-	known := map[string]bool{}
-	for _, policy := range running.Policies() {
-		known[policy.Digest()] = true
-	}
-	w.modules = resolve(ctx, m.fetcher(), desired.modules(), func(digest string) bool { return known[digest] })
+	g.modules = resolve(ctx, m.fetcher(), desired.modules(), m.known)
 	if desired.Hash != "" {
-		w.hash = w.modules.hash(desired.Hash)
+		g.hash = g.modules.hash(desired.Hash)
 	}
-	return w
+	return g
 }
 
 // desired asks the source, and takes a panic for an error.
@@ -84,16 +79,16 @@ func (m *Manager) fetcher() Fetcher { return m.Loader.fetcher(&m.Config.Limits) 
 
 // load makes the set that is wanted, beside the one that is served. A module that
 // changes meanwhile makes it look again.
-func (m *Manager) load(ctx context.Context, w *wanted) (*Set, error) {
+func (m *Manager) load(ctx context.Context, g *goal) (*Set, error) {
 	for try := 1; ; try++ {
-		if w.err != nil {
-			return nil, w.err
+		if g.err != nil {
+			return nil, g.err
 		}
-		set, err := m.loadFrom(ctx, w.desired.Policies, w.desired.PolicyGroups, w.modules)
-		if err == nil || !w.modules.changed.Load() || try == maxTries {
+		set, err := m.loadFrom(ctx, g.desired.Policies, g.desired.PolicyGroups, g.modules)
+		if err == nil || !g.modules.changed.Load() || try == maxTries {
 			return set, err
 		}
-		*w = *m.want(ctx)
+		*g = *m.goal(ctx)
 	}
 }
 
@@ -137,12 +132,12 @@ func (m *Manager) paths() []string {
 }
 
 // keep keeps the set that is served for a restart. Serving it does not depend on that.
-func (m *Manager) keep(ctx context.Context, w *wanted) error {
-	r := &record{Hash: w.hash, Digests: map[string]string{}, Policies: w.desired.Policies, PolicyGroups: w.desired.PolicyGroups}
-	for _, uri := range w.modules.uris {
-		r.Digests[uri] = w.modules.digest(uri)
+func (m *Manager) keep(ctx context.Context, g *goal) error {
+	r := &record{Hash: g.hash, Digests: map[string]string{}, Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
+	for _, uri := range g.modules.uris {
+		r.Digests[uri] = g.modules.digest(uri)
 	}
-	if err := m.lastGood.save(ctx, r, w.modules); err != nil {
+	if err := m.lastGood.save(ctx, r, g.modules); err != nil {
 		return fmt.Errorf("keeping the set in %s: %w", m.lastGood.directory, err)
 	}
 	return nil
@@ -151,14 +146,14 @@ func (m *Manager) keep(ctx context.Context, w *wanted) error {
 var errNoPolicy = errors.New("no policy is configured")
 
 // announce says what is served from now on.
-func announce(ctx context.Context, set *Set, w *wanted) {
+func announce(ctx context.Context, set *Set, g *goal) {
 	logger := klog.FromContext(ctx)
-	for _, warning := range w.desired.Warnings {
+	for _, warning := range g.desired.Warnings {
 		logger.Info("Warning: " + warning)
 	}
 	if len(set.Policies()) == 0 {
 		logger.Error(errNoPolicy, "Warning: the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off")
 		return
 	}
-	logger.Info("Policies are loaded", "count", len(set.Policies()), "hash", w.hash)
+	logger.Info("Policies are loaded", "count", len(set.Policies()), "hash", g.hash)
 }

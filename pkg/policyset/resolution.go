@@ -53,7 +53,7 @@ type resolved struct {
 
 // resolve fetches all modules, and keeps those in memory that are needed: those whose
 // digests are not known.
-func resolve(ctx context.Context, fetcher Fetcher, uris []string, known func(digest string) bool) *resolution {
+func resolve(ctx context.Context, fetcher Fetcher, uris []string, known map[string]bool) *resolution {
 	r := &resolution{fetcher: fetcher, uris: uris, modules: make(map[string]*resolved, len(uris))}
 	for _, uri := range uris {
 		r.modules[uri] = &resolved{}
@@ -73,7 +73,7 @@ func resolve(ctx context.Context, fetcher Fetcher, uris []string, known func(dig
 			to.digest = fetched.Digest
 			mu.Lock()
 			defer mu.Unlock()
-			if !known(fetched.Digest) && kept+len(fetched.Bytes) <= maxKeptBytes {
+			if !known[fetched.Digest] && kept+len(fetched.Bytes) <= maxKeptBytes {
 				kept += len(fetched.Bytes)
 				to.kept = fetched
 			}
@@ -100,6 +100,15 @@ func (r *resolution) digest(uri string) string {
 		return found.digest
 	}
 	return ""
+}
+
+// digests returns the set of all modules' digests.
+func (r *resolution) digests() map[string]bool {
+	digests := map[string]bool{}
+	for _, found := range r.modules {
+		digests[found.digest] = true
+	}
+	return digests
 }
 
 // Fetch implements [Fetcher].
