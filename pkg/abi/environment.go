@@ -76,14 +76,24 @@ type Log interface {
 // use.
 type Guest interface {
 	// Validate evaluates an admission request. Request and settings are JSON;
-	// they are spliced into one payload and not copied before.
-	Validate(ctx context.Context, env *Environment, request, settings []byte) (*ValidationResponse, error)
+	// they are spliced into one payload and not copied before. What was used up
+	// is told of failures too.
+	Validate(ctx context.Context, env *Environment, request, settings []byte) (*ValidationResponse, Usage, error)
 	// ValidateSettings asks the policy whether it can work with the settings.
 	ValidateSettings(ctx context.Context, env *Environment, settings []byte) (*SettingsValidationResponse, error)
 	// ProtocolVersion asks the guest which version of the protocol it speaks.
 	ProtocolVersion(ctx context.Context, env *Environment) (string, error)
 	// Close frees the module. No operation may be running.
 	Close()
+}
+
+// Usage is what an evaluation used up.
+type Usage struct {
+	// Fuel is what the guest burnt, about one unit for each instruction. It is the
+	// same on every machine.
+	Fuel int64
+	// MemoryBytes is the size of the guest's linear memory at the end.
+	MemoryBytes int64
 }
 
 // GuestError is an error that a guest reported of its own accord.

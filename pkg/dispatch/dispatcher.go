@@ -26,7 +26,9 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -37,11 +39,10 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// Config is what a dispatcher works with. All fields but Excluded, Exemptions
-// and Recorder are required.
+// Config is what a dispatcher works with. Client, Informers and Authorizer are
+// required.
 type Config struct {
 	// Client is the apiserver's client of itself: for namespaces that the
 	// informer has not seen yet, and to learn who the apiserver is.
@@ -57,6 +58,19 @@ type Config struct {
 	Exemptions wasmadmission.Exemptions
 	// Recorder takes notes; nil discards them.
 	Recorder metrics.Recorder
+	// RequestTimeout is the wall-clock time that all policies together may take for
+	// one request in one phase of admission. Policies that are not done by then have
+	// failed. Zero means that there is no such limit.
+	RequestTimeout time.Duration
+	// Overrides change policies' modes; nil changes none.
+	Overrides Overrides
+}
+
+// Overrides change policies' modes while requests are served. Implementations are
+// safe for concurrent use and fast.
+type Overrides interface {
+	// Mode returns the mode that a policy is in, which may be the configured one.
+	Mode(policy string, configured wasmadmission.PolicyMode) wasmadmission.PolicyMode
 }
 
 // Dispatcher evaluates admission requests. It is safe for concurrent use.
@@ -65,7 +79,11 @@ type Dispatcher struct {
 	exemptions *exemptions
 	excluded   sets.Set[schema.GroupResource]
 	recorder   metrics.Recorder
-	index      atomic.Pointer[index]
+	timeout    time.Duration
+	overrides  Overrides
+
+	using   sync.Mutex // held while current is replaced
+	current atomic.Pointer[generation]
 }
 
 // New returns a dispatcher that has no policies yet and admits everything.
@@ -87,42 +105,76 @@ func New(config Config) (*Dispatcher, error) {
 		exemptions: newExemptions(config.Exemptions, config.Client),
 		excluded:   sets.New(config.Excluded...),
 		recorder:   config.Recorder,
+		timeout:    config.RequestTimeout,
+		overrides:  config.Overrides,
 	}
 	if d.recorder == nil {
 		d.recorder = metrics.Discard{}
 	}
-	d.index.Store(newIndex(nil))
 	return d, nil
 }
 
-// Use makes the dispatcher use a set from now on. Requests that have begun
-// finish on the set before.
-func (d *Dispatcher) Use(set *policyset.Set) {
-	var hooks []*hook
-	for _, policy := range set.Policies() {
-		hooks = append(hooks, newHook(policy))
+// Admit is the mutating phase: it has a request evaluated by the mutating policies
+// that match it, one after another in the order of their names, and leaves in it the
+// object as they want it. Each of them sees the object as the one before left it. It
+// returns nil if the request may go on, and otherwise an error with an API status that
+// names the policy that refused it.
+func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+	g, candidates := d.begin(ctx, attr, o, metrics.Admit)
+	if candidates == nil {
+		return nil
 	}
-	d.index.Store(newIndex(hooks))
+	defer g.set.Release()
+	if d.exempt(ctx, attr, metrics.Admit) {
+		return nil
+	}
+	return d.mutate(ctx, newMutation(attr, o), g.mutating.hooks, candidates)
 }
 
-// Validate evaluates a request against the policies that match it, all of them,
-// side by side. It returns nil if the request may pass, and otherwise an error
-// with an API status that names every policy that refused it.
+// Validate is the validating phase: it has a request evaluated by the other policies
+// that match it, all of them, side by side. It returns nil if the request may pass,
+// and otherwise an error with an API status that names every policy that refused it.
 func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
-	index := d.index.Load()
-	candidates := index.lookup(attr, o)
-	if candidates == nil || d.excluded.Has(attr.GetResource().GroupResource()) {
+	g, candidates := d.begin(ctx, attr, o, metrics.Validate)
+	if candidates == nil {
 		return nil
 	}
-	if reason, exempt := d.exemptions.exempt(ctx, attr); exempt {
-		d.recorder.CountExemption(reason)
-		annotate(ctx, attr, exemptAnnotation, string(reason))
+	defer g.set.Release()
+	if d.exempt(ctx, attr, metrics.Validate) {
 		return nil
 	}
-	r := newRequest(attr, o)
-	invocations, err := d.matcher.match(ctx, r, index.hooks, candidates)
-	if err != nil {
-		return err
+	return d.validate(ctx, newRequest(attr, o), g.validating.hooks, candidates)
+}
+
+// begin finds the policies that a request may concern in a phase. If there are some
+// it takes hold of their set, which the caller releases.
+func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces, phase metrics.Type) (*generation, bitset) {
+	for {
+		g := d.current.Load()
+		if g == nil {
+			return nil, nil
+		}
+		g = g.of(ctx)
+		candidates := g.index(phase).lookup(attr, o)
+		if candidates == nil || d.excluded.Has(attr.GetResource().GroupResource()) {
+			return nil, nil
+		}
+		if g.set.Acquire() {
+			return g, candidates
+		}
+		// It was given up between the two looks at it: there is a later one.
 	}
-	return d.conclude(ctx, r, evaluate(ctx, invocations))
+}
+
+// exempt is whether no policy is to see a request. If so it says why.
+func (d *Dispatcher) exempt(ctx context.Context, attr admission.Attributes, phase metrics.Type) bool {
+	reason, exempt := d.exemptions.exempt(ctx, attr)
+	if !exempt {
+		return false
+	}
+	if !attr.GetReinvocationContext().IsReinvoke() {
+		d.recorder.CountExemption(phase, reason)
+	}
+	annotate(ctx, attr, exemptAnnotation, string(reason))
+	return true
 }

@@ -22,46 +22,95 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// evaluation is what became of one invocation: a response, or an error if there
-// is no verdict.
+// evaluation is a request in the hands of a policy, and what becomes of it.
 type evaluation struct {
-	policy   *policyset.Policy
-	review   *review
+	hook *hook
+	// index is the policy's position among those of its phase.
+	index int
+	// mode is what is done with the answer, and configured what it would be if it were
+	// not overridden.
+	mode, configured wasmadmission.PolicyMode
+	review           *review
+
+	// What the policy says: a response, or an error if there is no verdict.
 	response *abi.ValidationResponse
+	usage    abi.Usage
 	err      error
 	duration time.Duration
+	mutation mutation
+
+	// What that comes to.
+	outcome metrics.Outcome
+	// refusal is what the request is rejected for, nil if it may go on, and unheeded
+	// what it would be rejected for if the policy were not in monitor mode.
+	refusal, unheeded *refusal
 }
 
-// evaluate runs all invocations, side by side, and returns what became of them
-// in the same order.
-func evaluate(ctx context.Context, invocations []invocation) []evaluation {
-	evaluations := make([]evaluation, len(invocations))
-	if len(invocations) == 0 {
-		return nil
+func (e *evaluation) policy() *policyset.Policy { return e.hook.policy }
+
+// prepare returns a policy's evaluation of a request, to be run, or nil if the request
+// does not match the policy. An error means that the request is rejected.
+func (d *Dispatcher) prepare(ctx context.Context, r *request, h *hook, index int) (*evaluation, error) {
+	call, err := d.matcher.match(ctx, r, h)
+	if call == nil && err == nil {
+		return nil, nil
+	}
+	e := &evaluation{hook: h, index: index}
+	e.configured = h.policy.Spec().Mode
+	e.mode = e.configured
+	if d.overrides != nil {
+		e.mode = d.overrides.Mode(h.policy.Name(), e.configured)
+	}
+	if err == nil {
+		if e.review, err = r.review(call); err != nil {
+			err = apierrors.NewInternalError(fmt.Errorf("WasmAdmission policy %q: %w", h.policy.Name(), err))
+		}
+	}
+	if err != nil && e.mode != wasmadmission.ModeMonitor {
+		return nil, err
+	}
+	e.err = err
+	return e, nil
+}
+
+// evaluate runs all evaluations, side by side.
+func evaluate(ctx context.Context, b budget, evaluations []*evaluation) {
+	if len(evaluations) == 0 {
+		return
 	}
 	var others sync.WaitGroup
-	for n := range invocations[1:] {
-		others.Go(func() { evaluations[n+1] = evaluateOne(ctx, &invocations[n+1]) })
+	for _, e := range evaluations[1:] {
+		others.Go(func() { e.run(ctx, b) })
 	}
 	// The first runs here: most requests match one policy.
-	evaluations[0] = evaluateOne(ctx, &invocations[0])
+	evaluations[0].run(ctx, b)
 	others.Wait()
-	return evaluations
 }
 
-func evaluateOne(ctx context.Context, call *invocation) (e evaluation) {
+// run asks the policy.
+func (e *evaluation) run(ctx context.Context, b budget) {
+	if e.err != nil {
+		return
+	}
 	start := time.Now()
-	e.policy, e.review = call.policy, call.review
 	defer func() {
 		if r := recover(); r != nil {
-			e.response, e.err = nil, fmt.Errorf("policy %q: panic during evaluation: %v", call.policy.Name(), r)
+			e.response, e.err = nil, fmt.Errorf("policy %q: panic during evaluation: %v", e.policy().Name(), r)
 		}
 		e.duration = time.Since(start)
 	}()
-	e.response, e.err = call.policy.Evaluate(ctx, call.review.json)
-	return e
+	e.response, e.usage, e.err = e.policy().Evaluate(ctx, e.review.json)
+	if e.err != nil {
+		e.err = b.blame(e.err)
+		return
+	}
+	e.mutation = readMutation(e.review, e.response)
 }

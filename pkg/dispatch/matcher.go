@@ -21,54 +21,16 @@ import (
 	"fmt"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/admission/plugin/webhook"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
 	webhookutil "k8s.io/apiserver/pkg/util/webhook"
-
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // namespacesTimeout is how long a request waits for the namespace informer
 // after a start, within its own deadline: as long as other plugins wait.
 const namespacesTimeout = 10 * time.Second
-
-// hook is a policy as the webhook machinery sees it.
-type hook struct {
-	policy   *policyset.Policy
-	accessor webhook.WebhookAccessor
-	// needsNamespaces is whether matching looks at labels of namespaces.
-	needsNamespaces bool
-}
-
-func newHook(policy *policyset.Policy) *hook {
-	spec := policy.Spec()
-	h := &admissionregistrationv1.ValidatingWebhook{
-		Name:              policy.Name(),
-		Rules:             spec.Rules,
-		FailurePolicy:     &spec.FailurePolicy,
-		MatchPolicy:       &spec.MatchPolicy,
-		NamespaceSelector: spec.NamespaceSelector,
-		ObjectSelector:    spec.ObjectSelector,
-		MatchConditions:   spec.MatchConditions,
-	}
-	// The machinery takes an absent selector for one that selects nothing.
-	if h.NamespaceSelector == nil {
-		h.NamespaceSelector = &metav1.LabelSelector{}
-	}
-	if h.ObjectSelector == nil {
-		h.ObjectSelector = &metav1.LabelSelector{}
-	}
-	return &hook{
-		policy:          policy,
-		accessor:        webhook.NewValidatingWebhookAccessor(policy.Name(), policy.Name(), h),
-		needsNamespaces: len(h.NamespaceSelector.MatchLabels)+len(h.NamespaceSelector.MatchExpressions) > 0,
-	}
-}
 
 // matcher decides which policies a request is evaluated by.
 type matcher struct {
@@ -93,38 +55,30 @@ func newMatcher(config Config) (*matcher, error) {
 	}, nil
 }
 
-// invocation is a policy that a request is to be evaluated by, and the review
-// that it gets.
-type invocation struct {
-	policy *policyset.Policy
-	review *review
+// match returns how a request reaches a policy, or nil if it does not match it. An
+// error means that this cannot be told: as with webhooks, a request whose namespace
+// cannot be looked up, or for which a match condition fails, does not pass.
+func (m *matcher) match(ctx context.Context, r *request, h *hook) (*generic.WebhookInvocation, error) {
+	if namespace := h.policy.Spec().Namespace; namespace != "" && !inNamespace(r.attr, namespace) {
+		return nil, nil
+	}
+	if h.needsNamespaces && !m.waitForNamespaces(ctx) {
+		return nil, admission.NewForbidden(r.attr, fmt.Errorf("WasmAdmission policy %q: not yet ready to handle request: namespaces are not known yet", h.policy.Name()))
+	}
+	call, status := m.hooks.ShouldCallHook(ctx, h.accessor, r.attributes(), r.interfaces, r)
+	if status != nil {
+		return nil, status
+	}
+	return call, nil
 }
 
-// match returns the invocations of those candidates that a request matches. An
-// error means that the request is rejected: as with webhooks, a request whose
-// namespace cannot be looked up, or whose object cannot be converted, does not
-// pass.
-func (m *matcher) match(ctx context.Context, r *request, hooks []*hook, candidates bitset) ([]invocation, error) {
-	var invocations []invocation
-	for n := range candidates.all() {
-		h := hooks[n]
-		if h.needsNamespaces && !m.waitForNamespaces(ctx) {
-			return nil, admission.NewForbidden(r.attr, fmt.Errorf("WasmAdmission policy %q: not yet ready to handle request: namespaces are not known yet", h.policy.Name()))
-		}
-		call, status := m.hooks.ShouldCallHook(ctx, h.accessor, r.attr, r.interfaces, r)
-		if status != nil {
-			return nil, status
-		}
-		if call == nil {
-			continue
-		}
-		review, err := r.review(call)
-		if err != nil {
-			return nil, apierrors.NewInternalError(fmt.Errorf("WasmAdmission policy %q: %w", h.policy.Name(), err))
-		}
-		invocations = append(invocations, invocation{policy: h.policy, review: review})
-	}
-	return invocations, nil
+// inNamespace is whether a request is for something in a namespace. Kubewarden's
+// controller has the namespace's label kubernetes.io/metadata.name selected for that.
+// The request itself is more exact: it needs no namespace object, which may not be known
+// yet, and a selector would let requests for objects outside of all namespaces through.
+// A namespace is in none, although its requests carry its name.
+func inNamespace(attr admission.Attributes, namespace string) bool {
+	return attr.GetNamespace() == namespace && attr.GetResource().GroupResource() != corev1.Resource("namespaces")
 }
 
 func (m *matcher) waitForNamespaces(ctx context.Context) bool {

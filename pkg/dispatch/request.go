@@ -30,20 +30,24 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
 	webhookrequest "k8s.io/apiserver/pkg/admission/plugin/webhook/request"
+
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
-// request is one admission request on its way through the dispatcher. What is
-// computed for one policy is kept for the others. It belongs to one goroutine
-// until its reviews are encoded.
+// request is one admission request on its way through one phase. What is computed for
+// one policy is kept for the others. It belongs to one goroutine until its reviews are
+// encoded.
 type request struct {
+	// The versions of the object; those of a mutation change.
+	generic.VersionedAttributeAccessor
 	attr       admission.Attributes
 	interfaces admission.ObjectInterfaces
+	phase      metrics.Type
 	uid        types.UID
-	versions   map[schema.GroupVersionKind]*admission.VersionedAttributes
 	reviews    map[reviewKey]*review
+	// mutable is nil if the object cannot be changed in this phase.
+	mutable *mutableVersion
 }
-
-var _ generic.VersionedAttributeAccessor = &request{}
 
 // reviewKey is what reviews of one request differ in.
 type reviewKey struct {
@@ -54,31 +58,54 @@ type reviewKey struct {
 // review is an admission review's request as policies get it.
 type review struct{ json []byte }
 
+// newRequest returns a request in its validating phase.
 func newRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
 	return &request{
-		attr:       attr,
-		interfaces: interfaces,
-		uid:        uuid.NewUUID(),
-		versions:   map[schema.GroupVersionKind]*admission.VersionedAttributes{},
-		reviews:    map[reviewKey]*review{},
+		VersionedAttributeAccessor: &fixedVersions{attr: attr, interfaces: interfaces, made: map[schema.GroupVersionKind]*admission.VersionedAttributes{}},
+		attr:                       attr,
+		interfaces:                 interfaces,
+		phase:                      metrics.Validate,
+		uid:                        uuid.NewUUID(),
+		reviews:                    map[reviewKey]*review{},
 	}
 }
 
-// VersionedAttribute implements [generic.VersionedAttributeAccessor].
-func (r *request) VersionedAttribute(kind schema.GroupVersionKind) (*admission.VersionedAttributes, error) {
-	if versioned := r.versions[kind]; versioned != nil {
-		return versioned, nil
+// newMutation returns a request in its mutating phase.
+func newMutation(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
+	r := newRequest(attr, interfaces)
+	r.phase = metrics.Admit
+	r.mutable = &mutableVersion{attr: attr, interfaces: interfaces}
+	r.VersionedAttributeAccessor = r.mutable
+	return r
+}
+
+// attributes are those that a request has now: with the object as it was changed.
+func (r *request) attributes() admission.Attributes {
+	if r.mutable != nil && r.mutable.versioned != nil {
+		return r.mutable.versioned
 	}
-	versioned, err := admission.NewVersionedAttributes(r.attr, kind, r.interfaces)
-	if err != nil {
-		return nil, err
+	return r.attr
+}
+
+// round is which time the mutating phase runs, as the webhooks' annotations count.
+func (r *request) round() int {
+	if r.attr.GetReinvocationContext().IsReinvoke() {
+		return 1
 	}
-	r.versions[kind] = versioned
-	return versioned, nil
+	return 0
+}
+
+// annotationName is the part of an audit annotation's key that tells phases and rounds
+// apart.
+func (r *request) annotationName() string {
+	if r.phase == metrics.Admit {
+		return fmt.Sprintf("mutate.round_%d", r.round())
+	}
+	return "validate"
 }
 
 // review returns the review for a policy, encoded once for all policies that
-// want the same version of the same resource.
+// want the same version of the same resource of the same object.
 func (r *request) review(call *generic.WebhookInvocation) (*review, error) {
 	key := reviewKey{kind: call.Kind, resource: call.Resource}
 	if encoded := r.reviews[key]; encoded != nil {

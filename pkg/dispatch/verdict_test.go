@@ -17,45 +17,51 @@ limitations under the License.
 package dispatch
 
 import (
-	"context"
 	"encoding/json"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-func conclude(ctx context.Context, reviewed string, response *abi.ValidationResponse) error {
-	d := &Dispatcher{recorder: metrics.Discard{}}
-	r := newRequest(attributes("", "pods", "", admission.Create), nil)
-	return d.conclude(ctx, r, []evaluation{{policy: &policyset.Policy{}, review: &review{json: []byte(reviewed)}, response: response}})
+func judged(reviewed string, response *abi.ValidationResponse) *evaluation {
+	e := &evaluation{hook: &hook{policy: &policyset.Policy{}}, review: &review{json: []byte(reviewed)}, response: response}
+	e.mutation = readMutation(e.review, response)
+	e.judge()
+	return e
 }
 
 // A policy that may not mutate may still hand the object back.
 func TestMutationsAreRefused(t *testing.T) {
-	const pod = `{"object":{"kind":"Pod","spec":{"a":1,"b":[]}}}`
+	const (
+		pod         = `{"object":{"kind":"Pod","spec":{"a":1,"b":[]}}}`
+		mayNot      = "Request rejected by policy . The policy attempted to mutate the request, but it is currently configured to not allow mutations."
+		notOnDelete = "Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
+	)
 	for _, test := range []struct {
 		name, reviewed, mutated string
-		refused                 bool
+		refused                 string
 	}{
-		{"the same object", pod, `{"spec":{"b":[],"a":1.0},"kind":"Pod"}`, false},
-		{"another object", pod, `{"kind":"Pod","spec":{"a":2,"b":[]}}`, true},
-		{"less", pod, `{"kind":"Pod"}`, true},
-		{"an object on DELETE", `{"oldObject":{"kind":"Pod"}}`, `{"kind":"Pod"}`, true},
-		{"no JSON", pod, `{`, true},
+		{"the same object", pod, `{"spec":{"b":[],"a":1.0},"kind":"Pod"}`, ""},
+		{"another object", pod, `{"kind":"Pod","spec":{"a":2,"b":[]}}`, mayNot},
+		{"less", pod, `{"kind":"Pod"}`, mayNot},
+		{"another large number", `{"object":{"n":9007199254740993}}`, `{"n":9007199254740992}`, mayNot},
+		{"an object on DELETE", `{"oldObject":{"kind":"Pod"}}`, `{"kind":"Pod"}`, notOnDelete},
+		{"no JSON", pod, `{`, mayNot},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := conclude(t.Context(), test.reviewed, &abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(test.mutated)})
-			if test.refused {
-				require.ErrorContains(t, err, "The policy attempted to mutate the request, but it is currently configured to not allow mutations.")
-			} else {
-				require.NoError(t, err)
+			e := judged(test.reviewed, &abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(test.mutated)})
+			if test.refused == "" {
+				require.Nil(t, e.refusal)
+				return
 			}
+			require.Equal(t, test.refused, e.refusal.cause.Message)
+			require.ErrorContains(t, reject([]*refusal{e.refusal}), test.refused)
 		})
 	}
 }
@@ -66,14 +72,49 @@ func TestCodesAreThoseOfErrors(t *testing.T) {
 	}
 }
 
+func TestMessagesAreBounded(t *testing.T) {
+	e := judged("{}", &abi.ValidationResponse{Message: strings.Repeat("ä", maxMessageBytes)})
+	require.LessOrEqual(t, len(e.refusal.cause.Message), maxMessageBytes)
+	require.True(t, utf8.ValidString(e.refusal.message))
+	require.True(t, strings.HasSuffix(e.refusal.message, "ä…"))
+}
+
 // recorder keeps warnings as they would be sent.
 type recorder struct{ texts []string }
 
 func (r *recorder) AddWarning(_, text string) { r.texts = append(r.texts, text) }
 
-func TestWarningsCarryNoControlCharacters(t *testing.T) {
+func sent(t *testing.T, w *warnings) []string {
+	t.Helper()
 	r := &recorder{}
-	err := conclude(warning.WithWarningRecorder(t.Context(), r), "{}", &abi.ValidationResponse{Accepted: true, Warnings: []string{"one\ntwo\x00three", "bad \xff"}})
-	require.NoError(t, err)
-	require.Equal(t, []string{"one two three", "bad \uFFFD"}, r.texts)
+	w.send(warning.WithWarningRecorder(t.Context(), r))
+	return r.texts
+}
+
+func TestWarningsCarryNoControlCharacters(t *testing.T) {
+	w := &warnings{}
+	require.Zero(t, w.theirs([]string{"one\ntwo\x00three", "bad \xff"}))
+	w.ours("three\rfour")
+	require.Equal(t, []string{"three four", "one two three", "bad \uFFFD"}, sent(t, w))
+}
+
+func TestWarningsAreBounded(t *testing.T) {
+	long := strings.Repeat("ö", 5000)
+	many := make([]string, 100)
+	for n := range many {
+		many[n] = long
+	}
+	w := &warnings{}
+	require.Equal(t, 100-maxWarnings, w.theirs(many), "those of one policy are counted")
+	require.Equal(t, 3, w.theirs([]string{long, long, ""}), "those of all together have a size")
+	w.ours(long)
+	texts := sent(t, w)
+	require.Len(t, texts, maxWarnings+1, "ours are sent whatever guests say")
+	total := 0
+	for _, text := range texts {
+		require.LessOrEqual(t, len(text), maxWarningBytes)
+		require.True(t, utf8.ValidString(text))
+		total += len(text)
+	}
+	require.LessOrEqual(t, total, maxWarningsBytes+maxWarningBytes)
 }

@@ -17,7 +17,7 @@ limitations under the License.
 package metrics
 
 import (
-	"time"
+	"strconv"
 
 	"k8s.io/component-base/metrics"
 )
@@ -33,6 +33,8 @@ const (
 type Prometheus struct {
 	policies    *metrics.Gauge
 	evaluations *metrics.HistogramVec
+	mutations   *metrics.CounterVec
+	dropped     *metrics.CounterVec
 	exemptions  *metrics.CounterVec
 	*reloadMetrics
 	*breakGlassMetrics
@@ -54,19 +56,33 @@ func NewPrometheus() *Prometheus {
 			Namespace: namespace,
 			Subsystem: subsystem,
 			Name:      "evaluation_duration_seconds",
-			Help:      "Time that a policy took to evaluate a request, by policy, operation and outcome: accepted, denied, failed_closed or failed_open.",
+			Help:      "Time that a policy took to evaluate a request, by policy, type (validate or admit), operation, outcome (accepted, denied, failed_closed or failed_open) and whether the request was rejected for it, which in monitor mode it never is.",
 			// A warm evaluation takes tens to hundreds of microseconds, a cold
 			// one milliseconds; the default deadline is two seconds.
 			Buckets:        []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5},
 			StabilityLevel: metrics.ALPHA,
-		}, []string{"policy", "operation", "outcome"}),
+		}, []string{"policy", "type", "operation", "outcome", "rejected"}),
+		mutations: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "mutations_total",
+			Help:           "Number of times that a policy changed an object, by policy and operation.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"policy", "operation"}),
+		dropped: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "dropped_outputs_total",
+			Help:           "Number of warnings and audit annotations of policies that were dropped because they were too many, too long or malformed, by policy and output: warning or audit_annotation.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"policy", "output"}),
 		exemptions: metrics.NewCounterVec(&metrics.CounterOpts{
 			Namespace:      namespace,
 			Subsystem:      subsystem,
 			Name:           "exempt_requests_total",
-			Help:           "Number of requests that matched policies and were not evaluated, by reason: user, group, namespace or apiserver.",
+			Help:           "Number of requests that matched policies and were not evaluated, by type (validate or admit) and reason: user, group, namespace or apiserver.",
 			StabilityLevel: metrics.ALPHA,
-		}, []string{"reason"}),
+		}, []string{"type", "reason"}),
 		reloadMetrics:     newReloadMetrics(),
 		breakGlassMetrics: newBreakGlassMetrics(),
 	}
@@ -75,7 +91,7 @@ func NewPrometheus() *Prometheus {
 // MustRegister registers the metrics. Register is the MustRegister method of a
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
-	register(p.policies, p.evaluations, p.exemptions)
+	register(p.policies, p.evaluations, p.mutations, p.dropped, p.exemptions)
 	register(p.reloadMetrics.all()...)
 	register(p.breakGlassMetrics.all()...)
 }
@@ -84,11 +100,22 @@ func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 func (p *Prometheus) SetPolicies(count int) { p.policies.Set(float64(count)) }
 
 // ObserveEvaluation implements [Recorder].
-func (p *Prometheus) ObserveEvaluation(policy, operation string, outcome Outcome, duration time.Duration) {
-	p.evaluations.WithLabelValues(policy, operation, string(outcome)).Observe(duration.Seconds())
+func (p *Prometheus) ObserveEvaluation(e Evaluation) {
+	p.evaluations.WithLabelValues(e.Policy, string(e.Type), e.Operation, string(e.Outcome), strconv.FormatBool(e.Rejected)).
+		Observe(e.Duration.Seconds())
+}
+
+// CountMutation implements [Recorder].
+func (p *Prometheus) CountMutation(policy, operation string) {
+	p.mutations.WithLabelValues(policy, operation).Inc()
+}
+
+// CountDroppedOutput implements [Recorder].
+func (p *Prometheus) CountDroppedOutput(policy string, output Output, count int) {
+	p.dropped.WithLabelValues(policy, string(output)).Add(float64(count))
 }
 
 // CountExemption implements [Recorder].
-func (p *Prometheus) CountExemption(reason Exemption) {
-	p.exemptions.WithLabelValues(string(reason)).Inc()
+func (p *Prometheus) CountExemption(phase Type, reason Exemption) {
+	p.exemptions.WithLabelValues(string(phase), string(reason)).Inc()
 }

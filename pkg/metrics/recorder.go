@@ -30,10 +30,42 @@ const (
 	// Accepted and Denied are verdicts of the policy.
 	Accepted Outcome = "accepted"
 	Denied   Outcome = "denied"
-	// FailedClosed and FailedOpen are evaluations without a verdict: the
-	// request was rejected, or let through as the failure policy has it.
+	// FailedClosed and FailedOpen are evaluations without a verdict: the failure
+	// policy rejects the request, or lets it through.
 	FailedClosed Outcome = "failed_closed"
 	FailedOpen   Outcome = "failed_open"
+)
+
+// Type is the phase of admission, as the in-tree admission metrics name it. The set
+// is closed.
+type Type string
+
+// The types.
+const (
+	// Admit is the mutating phase, and Validate the validating one.
+	Admit    Type = "admit"
+	Validate Type = "validate"
+)
+
+// Evaluation is what is noted of a policy's evaluation of a request.
+type Evaluation struct {
+	Policy string
+	Type   Type
+	// Operation is the request's: CREATE, UPDATE, DELETE or CONNECT.
+	Operation string
+	Outcome   Outcome
+	// Rejected is whether the request was rejected for it. In monitor mode it never is.
+	Rejected bool
+	Duration time.Duration
+}
+
+// Output is something that a guest said beside its verdict. The set is closed.
+type Output string
+
+// The outputs.
+const (
+	OutputWarning         Output = "warning"
+	OutputAuditAnnotation Output = "audit_annotation"
 )
 
 // Exemption is why a request was not evaluated at all. The set is closed.
@@ -85,11 +117,15 @@ const (
 type Recorder interface {
 	// SetPolicies says how many policies are enforced now.
 	SetPolicies(count int)
-	// ObserveEvaluation says how long a policy was evaluated for a request's
-	// operation (CREATE, UPDATE, DELETE, CONNECT), and what became of it.
-	ObserveEvaluation(policy, operation string, outcome Outcome, duration time.Duration)
-	// CountExemption counts a request that was not evaluated.
-	CountExemption(reason Exemption)
+	// ObserveEvaluation says that a policy was evaluated.
+	ObserveEvaluation(e Evaluation)
+	// CountMutation counts an object that a policy changed.
+	CountMutation(policy, operation string)
+	// CountDroppedOutput counts what a policy's guest said and nobody was told,
+	// because it was too much or had not the form that it has to have.
+	CountDroppedOutput(policy string, output Output, count int)
+	// CountExemption counts a request that was not evaluated in a phase.
+	CountExemption(phase Type, reason Exemption)
 	// SetPolicySet says which set of policies is in a state, by its hash.
 	SetPolicySet(state SetState, hash string)
 	// ObserveReload says how long loading policies took, at the start or after a
@@ -116,10 +152,16 @@ var _ Recorder = Discard{}
 func (Discard) SetPolicies(int) {}
 
 // ObserveEvaluation implements [Recorder].
-func (Discard) ObserveEvaluation(string, string, Outcome, time.Duration) {}
+func (Discard) ObserveEvaluation(Evaluation) {}
+
+// CountMutation implements [Recorder].
+func (Discard) CountMutation(string, string) {}
+
+// CountDroppedOutput implements [Recorder].
+func (Discard) CountDroppedOutput(string, Output, int) {}
 
 // CountExemption implements [Recorder].
-func (Discard) CountExemption(Exemption) {}
+func (Discard) CountExemption(Type, Exemption) {}
 
 // SetPolicySet implements [Recorder].
 func (Discard) SetPolicySet(SetState, string) {}

@@ -89,10 +89,12 @@ func TestLoad(t *testing.T) {
 	require.Regexp(t, "^sha256:[0-9a-f]{64}$", policies[0].Digest())
 	require.Equal(t, "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", policies[0].SettingsHash(), "as sha256sum prints it for {}")
 
-	response, err := policies[0].Evaluate(t.Context(), []byte("{}"))
+	response, usage, err := policies[0].Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
 	require.True(t, response.Accepted)
-	response, err = policies[1].Evaluate(t.Context(), []byte("{}"))
+	require.Positive(t, usage.Fuel)
+	require.EqualValues(t, 64<<10, usage.MemoryBytes, "accept.wat has a page")
+	response, _, err = policies[1].Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
 	require.False(t, response.Accepted)
 	require.Equal(t, "denied by deny.wat", response.Message)
@@ -137,14 +139,14 @@ func TestLimitsReachTheGuest(t *testing.T) {
 	set, errs := newLoader(t).Load(t.Context(), config)
 	require.Empty(t, errs)
 	defer set.Close()
-	_, err := set.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+	_, _, err := set.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
 	var evaluation *policyset.EvaluationError
 	require.ErrorAs(t, err, &evaluation)
 	require.Equal(t, "spin", evaluation.Policy)
 	require.Equal(t, set.Policies()[0].Digest(), evaluation.Digest)
 
-	_, err = set.Policies()[0].Evaluate(t.Context(), make([]byte, 2<<10))
+	_, _, err = set.Policies()[0].Evaluate(t.Context(), make([]byte, 2<<10))
 	require.ErrorContains(t, err, "bytes of request, at most 1024 are allowed")
 
 	config = configuration(wasmadmission.Policy{Name: "large", Module: from + "/accept.wasm"})
@@ -157,6 +159,6 @@ func TestLimitsReachTheGuest(t *testing.T) {
 	slow, errs := newLoader(t).Load(t.Context(), config)
 	require.Empty(t, errs)
 	defer slow.Close()
-	_, err = slow.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+	_, _, err = slow.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err), "a policy's own timeout replaces the general one")
 }

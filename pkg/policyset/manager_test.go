@@ -189,7 +189,7 @@ func (w *world) requireServed(want ...string) {
 	require.Equal(w, want, got)
 	require.Equal(w, len(want), w.notes.policies)
 	for _, p := range w.served.Policies() {
-		_, err := p.Evaluate(w.Context(), []byte("{}"))
+		_, _, err := p.Evaluate(w.Context(), []byte("{}"))
 		require.NoError(w, err)
 	}
 }
@@ -254,7 +254,7 @@ func TestAModuleIsReplaced(t *testing.T) {
 	w.module("m", "deny")
 	w.look()
 	w.requireGood()
-	response, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+	response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
 	require.False(t, response.Accepted)
 	require.Same(t, kept, w.served.Policies()[1], "what has not changed is carried over")
@@ -427,7 +427,7 @@ func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 	w.manifest("a", "accept", `{"n":1}`)
 	w.look()
 	w.requireGood()
-	response, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+	response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
 	require.False(t, response.Accepted)
 

@@ -61,13 +61,14 @@ func (p *Policy) SettingsHash() string {
 }
 
 // Evaluate asks the policy about an admission request, given as JSON. Errors are
-// of type [*EvaluationError]; they mean that there is no verdict.
-func (p *Policy) Evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, error) {
-	response, err := p.guest.Validate(ctx, p.env, request, p.settings)
+// of type [*EvaluationError]; they mean that there is no verdict. What was used up
+// is told of them too.
+func (p *Policy) Evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	response, usage, err := p.guest.Validate(ctx, p.env, request, p.settings)
 	if err != nil {
-		return nil, &EvaluationError{Policy: p.Name(), Digest: p.digest, Err: err}
+		return nil, usage, &EvaluationError{Policy: p.Name(), Digest: p.digest, Err: err}
 	}
-	return response, nil
+	return response, usage, nil
 }
 
 // EvaluationError says why an evaluation ended without a verdict.
@@ -89,16 +90,20 @@ func (e *EvaluationError) Error() string {
 // Unwrap returns the error underneath.
 func (e *EvaluationError) Unwrap() error { return e.Err }
 
-// Set is an immutable set of policies, in the order of their names.
-type Set struct{ policies []*Policy }
+// Set is an immutable set of policies, in the order of their names. The zero value
+// is an empty set. It is safe for concurrent use.
+type Set struct {
+	policies []*Policy
+	lifetime lifetime
+}
 
 // Policies returns the policies in the order of their names. The slice must not
 // be changed.
 func (s *Set) Policies() []*Policy { return s.policies }
 
-// Close frees the policies' modules, unless another set has them too. No evaluation
-// may be running.
-func (s *Set) Close() {
+// free takes the policies out of the set, which frees their modules unless another set
+// has them too.
+func (s *Set) free() {
 	for _, p := range s.policies {
 		p.leave()
 	}

@@ -66,7 +66,9 @@ var mayImport = map[string][]string{
 	"pkg/apis/wasmadmission/install":    {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/fuzzer":     {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/load":       {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install"},
-	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/capabilities"},
+	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
+
+	"pkg/apis/wasmadmission/groupexpression": {},
 
 	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/rewrite", "pkg/engine/wasm"},
 	"pkg/engine/codecache": {"pkg/engine/private"},

@@ -203,7 +203,7 @@ func TestCorruptModules(t *testing.T) {
 			corrupt[at] ^= change
 			guest, err := wapc.Load(t.Context(), h.engine, corrupt)
 			if err == nil {
-				_, err = guest.Validate(t.Context(), environment(short), attacking, settings)
+				_, _, err = guest.Validate(t.Context(), environment(short), attacking, settings)
 				guest.Close()
 			}
 			if err != nil {

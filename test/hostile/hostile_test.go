@@ -141,7 +141,7 @@ func newHost(t *testing.T, options engine.Options, timeout time.Duration) *host 
 // accepts has a guest accept a request, with all the time in the world.
 func (h *host) accepts(t *testing.T, guest *wapc.Guest, request []byte) {
 	t.Helper()
-	response, err := guest.Validate(t.Context(), environment(long), request, settings)
+	response, _, err := guest.Validate(t.Context(), environment(long), request, settings)
 	require.NoError(t, err)
 	require.Equal(t, &abi.ValidationResponse{Accepted: true}, response)
 }
@@ -188,7 +188,7 @@ func (h *host) validate(t *testing.T, guest *wapc.Guest, request []byte, want ou
 		h.accepts(t, guest, request)
 		return
 	}
-	response, err := guest.Validate(t.Context(), environment(h.timeout), request, settings)
+	response, _, err := guest.Validate(t.Context(), environment(h.timeout), request, settings)
 	require.Nil(t, response)
 	require.ErrorContains(t, err, want.text)
 	if want.cause != "" {

@@ -41,6 +41,8 @@ const accepted = `{"accepted":true}`
 
 var watCases = map[string]watCase{
 	"accept":               {wantResponse: accepted},
+	"answer":               {wantResponse: `{}`},
+	"contains":             {wantResponse: accepted}, // no text is in every request
 	"deny":                 {wantResponse: `{"accepted":false,"message":"denied by deny.wat","code":451}`},
 	"code-out-of-range":    {wantResponse: `{"accepted":false,"code":200}`},
 	"bad-json":             {wantResponse: `{"accepted":tru`},

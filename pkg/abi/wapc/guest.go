@@ -55,18 +55,19 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte) (*Guest, error) {
 }
 
 // Validate implements [abi.Guest].
-func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, error) {
-	response, err := g.invoke(ctx, env, operationValidate,
+func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	answer, usage, err := g.invoke(ctx, env, operationValidate,
 		[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`))
 	if err != nil {
-		return nil, err
+		return nil, usage, err
 	}
-	return abi.DecodeValidationResponse(response)
+	response, err := abi.DecodeValidationResponse(answer)
+	return response, usage, err
 }
 
 // ValidateSettings implements [abi.Guest].
 func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment, settings []byte) (*abi.SettingsValidationResponse, error) {
-	response, err := g.invoke(ctx, env, operationValidateSettings, settings)
+	response, _, err := g.invoke(ctx, env, operationValidateSettings, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +76,7 @@ func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment, sett
 
 // ProtocolVersion implements [abi.Guest].
 func (g *Guest) ProtocolVersion(ctx context.Context, env *abi.Environment) (string, error) {
-	response, err := g.invoke(ctx, env, operationProtocolVersion)
+	response, _, err := g.invoke(ctx, env, operationProtocolVersion)
 	if err != nil {
 		return "", err
 	}
@@ -89,28 +90,30 @@ func (g *Guest) ProtocolVersion(ctx context.Context, env *abi.Environment) (stri
 // Close implements [abi.Guest].
 func (g *Guest) Close() { g.module.Close() }
 
-// invoke has the guest run one operation and returns its response.
-func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, error) {
+// invoke has the guest run one operation and returns its response and what it used.
+func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
 	size := 0
 	for _, part := range payload {
 		size += len(part)
 	}
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); int64(size) > limit {
-		return nil, &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseCall, Function: operation, Cause: engine.CauseLimit,
+		return nil, abi.Usage{}, &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseCall, Function: operation, Cause: engine.CauseLimit,
 			Err: &engine.LimitError{Limit: "bytes of request", Value: int64(size), Max: limit}}
 	}
 	c := &call{env: env, operation: operation, payload: payload, payloadSize: size}
 	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: env.Timeout})
 	if err != nil {
-		return nil, fmt.Errorf("initialization failed: %w", err)
+		return nil, abi.Usage{}, fmt.Errorf("initialization failed: %w", err)
 	}
 	defer instance.Release()
 	ok, err := instance.Call(guestCall, uint64(len(operation)), uint64(size))
 	c.flushOutput(ctx)
+	usage := abi.Usage(instance.Usage())
 	if err != nil {
-		return nil, err
+		return nil, usage, err
 	}
-	return c.outcome(uint32(ok) != 0)
+	response, err := c.outcome(uint32(ok) != 0)
+	return response, usage, err
 }
 
 // outcome tells what became of an operation from what __guest_call returned and

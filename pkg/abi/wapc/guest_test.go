@@ -124,7 +124,7 @@ func TestOutcomes(t *testing.T) {
 			if test.limits != nil {
 				test.limits(&env.Limits)
 			}
-			got, err := guest.invoke(t.Context(), env, test.operation, []byte("pay"), nil, []byte("load"))
+			got, _, err := guest.invoke(t.Context(), env, test.operation, []byte("pay"), nil, []byte("load"))
 			if test.err == "" {
 				require.NoError(t, err)
 				require.Equal(t, test.want, string(got))
@@ -143,7 +143,7 @@ func TestOutcomes(t *testing.T) {
 
 func TestGuestErrorIsBounded(t *testing.T) {
 	var h host
-	_, err := loadGuest(t).invoke(t.Context(), h.environment(), "p")
+	_, _, err := loadGuest(t).invoke(t.Context(), h.environment(), "p")
 	var guestError *abi.GuestError
 	require.ErrorAs(t, err, &guestError)
 	// What is not UTF-8 is replaced by a character of three bytes.
@@ -152,7 +152,7 @@ func TestGuestErrorIsBounded(t *testing.T) {
 
 func TestHostCallsArriveWhole(t *testing.T) {
 	h := host{answer: []byte("yes")}
-	_, err := loadGuest(t).invoke(t.Context(), h.environment(), "j", []byte("hello"))
+	_, _, err := loadGuest(t).invoke(t.Context(), h.environment(), "j", []byte("hello"))
 	require.NoError(t, err)
 	require.Equal(t, []abi.HostCall{{Binding: "kubewarden", Namespace: "tracing", Operation: "log", Payload: []byte("hello")}}, h.calls)
 }
@@ -161,21 +161,21 @@ func TestHostCallsWithoutCapabilities(t *testing.T) {
 	var h host
 	env := h.environment()
 	env.Capabilities = nil
-	_, err := loadGuest(t).invoke(t.Context(), env, "j")
+	_, _, err := loadGuest(t).invoke(t.Context(), env, "j")
 	require.EqualError(t, err, "Guest call failure: Missing host callback function!")
 }
 
 func TestOutputIsCutIntoLines(t *testing.T) {
 	guest := loadGuest(t)
 	var h host
-	_, err := guest.invoke(t.Context(), h.environment(), "m")
+	_, _, err := guest.invoke(t.Context(), h.environment(), "m")
 	require.NoError(t, err)
 	require.Equal(t, []string{"console: the text", "stdout: printed", "stderr: printedprinted"}, h.lines)
 
 	var short host
 	env := short.environment()
 	env.Limits.LogLineBytes = 4
-	_, err = guest.invoke(t.Context(), env, "m")
+	_, _, err = guest.invoke(t.Context(), env, "m")
 	require.NoError(t, err)
 	require.Equal(t, []string{"console: the ", "stdout: prin", "stderr: prin"}, short.lines)
 }

@@ -113,7 +113,7 @@ func answer(policy *policyset.Policy, response http.ResponseWriter, request *htt
 	if err := json.Unmarshal(review.Request, &identity); err != nil {
 		return err
 	}
-	verdict, err := policy.Evaluate(request.Context(), review.Request)
+	verdict, _, err := policy.Evaluate(request.Context(), review.Request)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,10 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 			return err
 		}
 		defer guest.Close()
-		contestants = append(contestants, func() error { return decided(guest.Validate(b.ctx, environment, b.request, settings)) })
+		contestants = append(contestants, func() error {
+			response, _, err := guest.Validate(b.ctx, environment, b.request, settings)
+			return decided(response, err)
+		})
 	}
 	cpu, _, err := figure.Interleave(rounds, batch, contestants...)
 	if err != nil {

@@ -61,7 +61,7 @@ func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (*coll
 	var waits collectorWaits
 	for range rounds {
 		collect(&waits.idle, nil)
-		collect(&waits.attacked, func() { _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
+		collect(&waits.attacked, func() { _, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
 		collect(&waits.plain, spin)
 	}
 	return &waits, nil

@@ -86,6 +86,7 @@ type Plugin struct {
 }
 
 var (
+	_ admission.MutationInterface                  = &Plugin{}
 	_ admission.ValidationInterface                = &Plugin{}
 	_ admission.InitializationValidator            = &Plugin{}
 	_ initializer.WantsDrainedNotification         = &Plugin{}
@@ -160,18 +161,28 @@ func (p *Plugin) ValidateInitialization() error {
 		return err
 	}
 	p.dispatcher, err = dispatch.New(dispatch.Config{
-		Client:     p.client,
-		Informers:  p.informers,
-		Authorizer: p.authorizer,
-		Excluded:   p.excluded,
-		Exemptions: loaded.config.Exemptions,
-		Recorder:   loaded.recorder,
+		Client:         p.client,
+		Informers:      p.informers,
+		Authorizer:     p.authorizer,
+		Excluded:       p.excluded,
+		Exemptions:     loaded.config.Exemptions,
+		Recorder:       loaded.recorder,
+		RequestTimeout: loaded.config.Limits.RequestTimeout.Duration,
+		Overrides:      loaded.overrides(),
 	})
 	if err != nil {
 		return err
 	}
 	loaded.manager.Subscribe(p.dispatcher.Use)
 	return nil
+}
+
+// Admit implements [admission.MutationInterface].
+func (p *Plugin) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+	if p.dispatcher == nil {
+		return nil
+	}
+	return p.dispatcher.Admit(ctx, attr, o)
 }
 
 // Validate implements [admission.ValidationInterface].

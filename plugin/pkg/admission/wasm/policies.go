@@ -35,6 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/breakglass"
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
@@ -66,6 +67,15 @@ type loadedPolicies struct {
 	recorder metrics.Recorder
 	// breakGlass is nil if there is no such file.
 	breakGlass *breakglass.File
+}
+
+// overrides returns what changes policies' modes while requests are served, if anything
+// does.
+func (l *loadedPolicies) overrides() dispatch.Overrides {
+	if l.breakGlass == nil {
+		return nil
+	}
+	return l.breakGlass
 }
 
 // load loads the policies of a configuration, the first time it is called, and takes

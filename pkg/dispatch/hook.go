@@ -1,0 +1,80 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook"
+
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+)
+
+// hook is a policy as the webhook machinery sees it.
+type hook struct {
+	policy   *policyset.Policy
+	accessor webhook.WebhookAccessor
+	// settingsHash is that of the policy.
+	settingsHash string
+	// needsNamespaces is whether matching looks at labels of namespaces.
+	needsNamespaces bool
+}
+
+func newHook(policy *policyset.Policy) *hook {
+	spec := policy.Spec()
+	// The machinery takes an absent selector for one that selects nothing.
+	namespaces, objects := orEverything(spec.NamespaceSelector), orEverything(spec.ObjectSelector)
+	h := &hook{
+		policy:          policy,
+		settingsHash:    policy.SettingsHash(),
+		needsNamespaces: len(namespaces.MatchLabels)+len(namespaces.MatchExpressions) > 0,
+	}
+	if spec.Mutating {
+		h.accessor = webhook.NewMutatingWebhookAccessor(spec.Name, spec.Name, &admissionregistrationv1.MutatingWebhook{
+			Name:              spec.Name,
+			Rules:             spec.Rules,
+			FailurePolicy:     &spec.FailurePolicy,
+			MatchPolicy:       &spec.MatchPolicy,
+			NamespaceSelector: namespaces,
+			ObjectSelector:    objects,
+			MatchConditions:   spec.MatchConditions,
+		})
+		return h
+	}
+	h.accessor = webhook.NewValidatingWebhookAccessor(spec.Name, spec.Name, &admissionregistrationv1.ValidatingWebhook{
+		Name:              spec.Name,
+		Rules:             spec.Rules,
+		FailurePolicy:     &spec.FailurePolicy,
+		MatchPolicy:       &spec.MatchPolicy,
+		NamespaceSelector: namespaces,
+		ObjectSelector:    objects,
+		MatchConditions:   spec.MatchConditions,
+	})
+	return h
+}
+
+func orEverything(selector *metav1.LabelSelector) *metav1.LabelSelector {
+	if selector == nil {
+		return &metav1.LabelSelector{}
+	}
+	return selector
+}
+
+// reinvocable is whether a mutating policy may be evaluated again in one request.
+func (h *hook) reinvocable() bool {
+	return h.policy.Spec().ReinvocationPolicy != admissionregistrationv1.NeverReinvocationPolicy
+}

@@ -1,0 +1,156 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	serializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apiserver/pkg/admission"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+)
+
+// mutation is what a policy wants to change.
+type mutation struct {
+	// wanted is whether it wants another object than there is. A policy that hands the
+	// object back as it was changes nothing.
+	wanted bool
+	// possible is whether there is an object: a DELETE has none.
+	possible bool
+	// before and after are the object as the policy got it and as it wants it, as JSON
+	// values. They are set if it is wanted and possible.
+	before, after any
+	// applied is whether it was taken over, and changed whether the object has become
+	// another one by that: what is decoded may still mean the same.
+	applied, changed bool
+}
+
+func readMutation(reviewed *review, response *abi.ValidationResponse) mutation {
+	if response.MutatedObject == nil {
+		return mutation{}
+	}
+	before, err := decodeJSON(objectOf(reviewed.json))
+	if err != nil || before == nil {
+		return mutation{wanted: true}
+	}
+	after, err := decodeJSON(response.MutatedObject)
+	if err == nil && sameJSON(before, after) {
+		return mutation{possible: true}
+	}
+	return mutation{wanted: true, possible: true, before: before, after: after}
+}
+
+// objectOf returns the object in a review, or nil.
+func objectOf(review []byte) json.RawMessage {
+	var fields struct {
+		Object json.RawMessage `json:"object"`
+	}
+	if json.Unmarshal(review, &fields) != nil {
+		return nil
+	}
+	return fields.Object
+}
+
+// change makes the object what a policy wants it to be, given as JSON: decoded and
+// defaulted as the mutating webhooks do it with an object that they patched. It reports
+// whether that is another object.
+func (r *request) change(wanted []byte) (changed bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			changed, err = false, fmt.Errorf("mutated object: panic while it was taken over: %v", p)
+		}
+	}()
+	versioned := r.mutable.versioned
+	object, err := r.decode(wanted, versioned)
+	if err != nil {
+		return false, fmt.Errorf("mutated object: %w", err)
+	}
+	before := versioned.VersionedObject.Object()
+	if err := sameIdentity(before, object, versioned.GetOperation()); err != nil {
+		return false, fmt.Errorf("mutated object: %w", err)
+	}
+	changed = !equality.Semantic.DeepEqual(before, object)
+	r.interfaces.GetObjectDefaulter().Default(object)
+	if err := r.tryConvert(object); err != nil {
+		return false, fmt.Errorf("mutated object: %w", err)
+	}
+	versioned.UpdateObject(object)
+	clear(r.reviews)
+	return changed, nil
+}
+
+// decode reads an object of the kind that there is: custom resources, which have no Go
+// type, as they are.
+func (r *request) decode(data []byte, versioned *admission.VersionedAttributes) (runtime.Object, error) {
+	var into runtime.Object = &unstructured.Unstructured{}
+	if _, custom := versioned.VersionedObject.Object().(*unstructured.Unstructured); !custom {
+		var err error
+		if into, err = r.interfaces.GetObjectCreater().New(versioned.VersionedKind); err != nil {
+			return nil, err
+		}
+	}
+	decoder := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory, r.interfaces.GetObjectCreater(), r.interfaces.GetObjectTyper(), serializer.SerializerOptions{})
+	object, kind, err := decoder.Decode(data, nil, into)
+	if err != nil {
+		return nil, err
+	}
+	if *kind != versioned.VersionedKind {
+		return nil, fmt.Errorf("its kind is %s, that of the request is %s", describe(*kind), describe(versioned.VersionedKind))
+	}
+	object.GetObjectKind().SetGroupVersionKind(*kind)
+	return object, nil
+}
+
+func describe(kind schema.GroupVersionKind) string {
+	version, name := kind.ToAPIVersionAndKind()
+	return fmt.Sprintf("%q of %q", name, version)
+}
+
+// sameIdentity checks that a changed object is still the one that the request is for. A
+// name may be given to an object that is created and has none yet.
+func sameIdentity(before, after runtime.Object, operation admission.Operation) error {
+	was, err := meta.Accessor(before)
+	if err != nil {
+		return nil // it has no metadata
+	}
+	is, err := meta.Accessor(after)
+	if err != nil {
+		return err
+	}
+	unnamed := was.GetName() == "" && operation == admission.Create
+	if is.GetName() != was.GetName() && !unnamed {
+		return fmt.Errorf("its metadata.name is %q, that of the request is %q", is.GetName(), was.GetName())
+	}
+	if is.GetNamespace() != was.GetNamespace() {
+		return fmt.Errorf("its metadata.namespace is %q, that of the request is %q", is.GetNamespace(), was.GetNamespace())
+	}
+	return nil
+}
+
+// tryConvert finds out whether an object can be converted to what the apiserver works
+// with. That happens once, after all policies, when nobody can tell any more who is to
+// blame.
+func (r *request) tryConvert(object runtime.Object) error {
+	return r.interfaces.GetObjectConvertor().Convert(object, r.attr.GetObject().DeepCopyObject(), nil)
+}

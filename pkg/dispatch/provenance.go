@@ -1,0 +1,148 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"k8s.io/apiserver/pkg/admission"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+)
+
+// provenance is the audit annotation that says which policies a request was evaluated by,
+// in which version, and what came of it.
+type provenance struct{ evaluations []*evaluation }
+
+// record is one evaluation in it.
+type record struct {
+	// Index is the policy's position among all that are evaluated in this phase.
+	Index    int                      `json:"index"`
+	Policy   string                   `json:"policy"`
+	Module   string                   `json:"module"`
+	Settings string                   `json:"settings"`
+	Mode     wasmadmission.PolicyMode `json:"mode"`
+	// Verdict is allowed, denied or failed, whatever the mode and the failure policy
+	// made of it.
+	Verdict string `json:"verdict"`
+	// Cause is why it failed.
+	Cause engine.Cause `json:"cause,omitempty"`
+	// Mutated is whether the policy changed the object.
+	Mutated bool  `json:"mutated,omitempty"`
+	Fuel    int64 `json:"fuel"`
+}
+
+func (p *provenance) add(e *evaluation) { p.evaluations = append(p.evaluations, e) }
+
+// publish annotates the audit event, if there is one.
+func (p *provenance) publish(ctx context.Context, attr admission.Attributes, name string) {
+	if len(p.evaluations) == 0 || !audited(ctx, auditinternal.LevelMetadata) {
+		return
+	}
+	value, err := p.encode(maxAnnotationBytes)
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "Composing an audit annotation failed", "key", provenanceAnnotation+name)
+		return
+	}
+	annotate(ctx, attr, provenanceAnnotation+name, value)
+}
+
+// encode lists as many evaluations as fit and says how many it left out.
+func (p *provenance) encode(limit int) (string, error) {
+	var list struct {
+		Policies []json.RawMessage `json:"policies"`
+		Omitted  int               `json:"omitted,omitempty"`
+	}
+	size := len(`{"policies":[],"omitted":1000000}`)
+	for n, e := range p.evaluations {
+		entry, err := json.Marshal(recordOf(e))
+		if err != nil {
+			return "", err
+		}
+		if size += len(entry) + 1; size > limit {
+			list.Omitted = len(p.evaluations) - n
+			break
+		}
+		list.Policies = append(list.Policies, entry)
+	}
+	value, err := json.Marshal(list)
+	return string(value), err
+}
+
+func recordOf(e *evaluation) record {
+	r := record{
+		Index:    e.index,
+		Policy:   e.policy().Name(),
+		Module:   e.policy().Digest(),
+		Settings: e.hook.settingsHash,
+		Mode:     e.mode,
+		Mutated:  e.mutation.changed,
+		Fuel:     e.usage.Fuel,
+	}
+	switch e.outcome {
+	case metrics.Accepted:
+		r.Verdict = "allowed"
+	case metrics.Denied:
+		r.Verdict = "denied"
+	default:
+		r.Verdict, r.Cause = "failed", engine.CauseOf(e.err)
+	}
+	return r
+}
+
+// maxPatchBytes bounds the patch of one mutation in the audit event.
+const maxPatchBytes = 256 << 10
+
+// addMutation puts what a policy changed into the audit event, at the levels at which
+// webhooks' patches go there: those at which the request itself does.
+func (p *report) addMutation(ctx context.Context, e *evaluation) {
+	if !e.mutation.applied || !audited(ctx, auditinternal.LevelRequest) {
+		return
+	}
+	annotation := struct {
+		Policy    string      `json:"policy"`
+		Patch     []operation `json:"patch,omitempty"`
+		PatchType string      `json:"patchType,omitempty"`
+		Omitted   string      `json:"omitted,omitempty"`
+	}{Policy: e.policy().Name(), PatchType: "JSONPatch"}
+	var err error
+	if annotation.Patch, err = jsonPatch(e.mutation.before, e.mutation.after, maxPatchBytes); err != nil {
+		annotation.Omitted, annotation.PatchType = err.Error(), ""
+	}
+	key := fmt.Sprintf("%sround_%d_index_%d", patchAnnotation, p.request.round(), e.index)
+	value, err := json.Marshal(annotation)
+	if err == nil {
+		err = p.request.attr.AddAnnotationWithLevel(key, string(value), auditinternal.LevelRequest)
+	}
+	if err != nil {
+		// Not the error's text, which may have the patch.
+		klog.FromContext(ctx).Info("Adding a mutation to the audit event failed", "key", key, "policy", e.policy().Name())
+	}
+}
+
+// audited is whether the request's audit event is of a level or above.
+func audited(ctx context.Context, level auditinternal.Level) bool {
+	event := audit.AuditContextFrom(ctx)
+	return event != nil && event.Enabled() && event.GetEventLevel().GreaterOrEqual(level)
+}

@@ -1,0 +1,115 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+)
+
+// report tells the client, the audit event, the log and the metrics of the evaluations
+// of a request in one phase.
+type report struct {
+	recorder metrics.Recorder
+	request  *request
+	warnings warnings
+	// failures is whether any evaluation ended without a verdict.
+	failures bool
+	// ignored are the policies whose failure policy had the request go on, and
+	// overridden those that were not in the mode that is configured, with the mode.
+	ignored, overridden []string
+	provenance          provenance
+}
+
+func (d *Dispatcher) newReport(r *request) *report {
+	return &report{recorder: d.recorder, request: r}
+}
+
+// add reports an evaluation that has been judged.
+func (p *report) add(ctx context.Context, e *evaluation) {
+	policy, operation := e.policy().Name(), string(p.request.attr.GetOperation())
+	p.recorder.ObserveEvaluation(metrics.Evaluation{
+		Policy: policy, Type: p.request.phase, Operation: operation,
+		Outcome: e.outcome, Rejected: e.refusal != nil, Duration: e.duration,
+	})
+	p.provenance.add(e)
+	p.addMode(e)
+	if e.err != nil {
+		p.addFailure(ctx, e)
+		return
+	}
+	if e.unheeded != nil {
+		klog.FromContext(ctx).Info("Policy in monitor mode would have denied a request", "policy", policy, "moduleDigest", e.policy().Digest(),
+			"message", e.unheeded.message, "code", e.unheeded.code, "requestUID", p.request.uid)
+	}
+	if e.mutation.changed {
+		p.recorder.CountMutation(policy, operation)
+	}
+	p.addMutation(ctx, e)
+	p.addOutput(ctx, e)
+}
+
+// addFailure reports an evaluation without a verdict.
+func (p *report) addFailure(ctx context.Context, e *evaluation) {
+	p.failures = true
+	klog.FromContext(ctx).Error(e.err, "Policy failed", "policy", e.policy().Name(), "moduleDigest", e.policy().Digest(),
+		"failurePolicy", e.policy().Spec().FailurePolicy, "mode", e.mode, "cause", engine.CauseOf(e.err), "requestUID", p.request.uid)
+	if e.refusal != nil {
+		return
+	}
+	p.ignored = append(p.ignored, e.policy().Name())
+	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s", e.policy().Name(), explain(e.err)))
+}
+
+// addMode reports a mode that is not the configured one.
+func (p *report) addMode(e *evaluation) {
+	if e.mode == e.configured {
+		return
+	}
+	p.overridden = append(p.overridden, e.policy().Name()+"="+string(e.mode))
+	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q is in mode %s for the time being, not in mode %s", e.policy().Name(), e.mode, e.configured))
+}
+
+// addOutput passes on what a guest said beside its verdict, as far as that may be.
+func (p *report) addOutput(ctx context.Context, e *evaluation) {
+	policy := e.policy().Name()
+	if dropped := p.warnings.theirs(e.response.Warnings); dropped > 0 {
+		p.recorder.CountDroppedOutput(policy, metrics.OutputWarning, dropped)
+	}
+	if dropped := annotateForGuest(ctx, p.request.attr, policy, e.response.AuditAnnotations); dropped > 0 {
+		p.recorder.CountDroppedOutput(policy, metrics.OutputAuditAnnotation, dropped)
+	}
+}
+
+// publish says what can only be said of all evaluations together.
+func (p *report) publish(ctx context.Context) {
+	attr, name := p.request.attr, p.request.annotationName()
+	if len(p.ignored) > 0 {
+		annotate(ctx, attr, failedOpenAnnotation+name, cut(strings.Join(p.ignored, ","), maxAnnotationBytes))
+	}
+	if len(p.overridden) > 0 {
+		annotate(ctx, attr, overriddenAnnotation+name, cut(strings.Join(p.overridden, ","), maxAnnotationBytes))
+	}
+	p.provenance.publish(ctx, attr, name)
+	p.warnings.send(ctx)
+}

@@ -1,0 +1,129 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+)
+
+// maxMessageBytes bounds what a policy, or an error, says in a status. Objects that
+// policies complain about at length are named by the first of them.
+const maxMessageBytes = 8 << 10
+
+// deadlineMessage is the sentence that Kubewarden's users know.
+const deadlineMessage = "Policy execution interrupted because it exceeded the allowed execution time"
+
+// refusal is a policy's part in the rejection of a request.
+type refusal struct {
+	message string
+	code    int32
+	cause   metav1.StatusCause
+}
+
+// refuse is a policy's own verdict: what it said, or what the configuration says
+// instead. What it said is kept as the cause.
+func refuse(policy *policyset.Policy, said string, code int32) *refusal {
+	said = cut(said, maxMessageBytes)
+	r := &refusal{
+		message: fmt.Sprintf("WasmAdmission policy %q denied the request", policy.Name()),
+		code:    statusCode(code),
+		cause:   cause(policy, said),
+	}
+	if custom := policy.Spec().Message; custom != "" {
+		said = custom
+	}
+	if said == "" {
+		r.message += " without explanation"
+	} else {
+		r.message += ": " + said
+	}
+	return r
+}
+
+// cause names a policy as the configuration's problems do.
+func cause(policy *policyset.Policy, said string) metav1.StatusCause {
+	return metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said}
+}
+
+// failure is the rejection that a policy causes by having no verdict.
+func failure(e *evaluation) *refusal {
+	said := cut(explain(e.err), maxMessageBytes)
+	return &refusal{
+		message: fmt.Sprintf("WasmAdmission policy %q failed: %s", e.policy().Name(), said),
+		code:    http.StatusInternalServerError,
+		cause:   cause(e.policy(), said),
+	}
+}
+
+func explain(err error) string {
+	if engine.CauseOf(err) == engine.CauseDeadline {
+		return deadlineMessage + ": " + err.Error()
+	}
+	return err.Error()
+}
+
+// statusCode is the code that a webhook's denial would have: what the policy
+// asks for, if it is one of an error, and else the nearest that is. The server
+// cannot send arbitrary ones.
+func statusCode(wanted int32) int32 {
+	return min(max(wanted, http.StatusBadRequest), 599)
+}
+
+// reject makes one status of all refusals. Its code is that of the first, in the
+// order of the policies' names.
+func reject(refusals []*refusal) error {
+	if len(refusals) == 0 {
+		return nil
+	}
+	status := metav1.Status{
+		Status:  metav1.StatusFailure,
+		Code:    refusals[0].code,
+		Details: &metav1.StatusDetails{},
+	}
+	if status.Code == http.StatusInternalServerError {
+		status.Reason = metav1.StatusReasonInternalError
+	}
+	messages := make([]string, len(refusals))
+	for n, r := range refusals {
+		messages[n] = r.message
+		status.Details.Causes = append(status.Details.Causes, r.cause)
+	}
+	status.Message = strings.Join(messages, "; ")
+	return &apierrors.StatusError{ErrStatus: status}
+}
+
+// cut shortens a text to a number of bytes, between two characters.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	const ellipsis = "…"
+	end := limit - len(ellipsis)
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + ellipsis
+}
