@@ -22,6 +22,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,4 +93,34 @@ func TestTheWatchEndsWithTheServer(t *testing.T) {
 	close(drained)
 	replace(t, config, "deny")
 	require.Never(t, func() bool { return createConfigMap(t, p) != nil }, 300*time.Millisecond, 10*time.Millisecond)
+}
+
+// Requests finish on the set that they started with, while others come and go.
+func TestRequestsDuringReloads(t *testing.T) {
+	plugins, config := admission.NewPlugins(), configuration(t, "accept")
+	Register(plugins)
+	p, err := newApiserver(t, true).start(plugins, config)
+	require.NoError(t, err)
+	var clients sync.WaitGroup
+	var ended atomic.Bool
+	for range 4 {
+		clients.Go(func() {
+			for !ended.Load() {
+				if err := createConfigMap(t, p); err != nil && !strings.Contains(err.Error(), "denied by deny.wat") {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for n := range 20 {
+		guest, denies := "deny", true
+		if n%2 == 1 {
+			guest, denies = "accept", false
+		}
+		replace(t, config, guest)
+		require.Eventually(t, func() bool { return (createConfigMap(t, p) != nil) == denies }, time.Minute, time.Millisecond)
+	}
+	ended.Store(true)
+	clients.Wait()
 }
