@@ -57,6 +57,12 @@ type fixture struct {
 
 func newFixture(t *testing.T, exemptions wasmadmission.Exemptions, objects ...runtime.Object) *fixture {
 	t.Helper()
+	return configured(t, func(c *dispatch.Config) { c.Exemptions = exemptions }, objects...)
+}
+
+// configured returns a fixture whose configuration is adjusted.
+func configured(t *testing.T, adjust func(*dispatch.Config), objects ...runtime.Object) *fixture {
+	t.Helper()
 	client := fake.NewClientset(objects...)
 	client.PrependReactor("create", "selfsubjectreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, &authenticationv1.SelfSubjectReview{Status: authenticationv1.SelfSubjectReviewStatus{
@@ -64,13 +70,14 @@ func newFixture(t *testing.T, exemptions wasmadmission.Exemptions, objects ...ru
 		}}, nil
 	})
 	factory := informers.NewSharedInformerFactory(client, 0)
-	dispatcher, err := dispatch.New(dispatch.Config{
+	config := dispatch.Config{
 		Client:     client,
 		Informers:  factory,
 		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
 		Excluded:   []schema.GroupResource{{Group: "authentication.k8s.io", Resource: "tokenreviews"}},
-		Exemptions: exemptions,
-	})
+	}
+	adjust(&config)
+	dispatcher, err := dispatch.New(config)
 	require.NoError(t, err)
 	factory.Start(t.Context().Done())
 	factory.WaitForCacheSync(t.Context().Done())
@@ -78,6 +85,7 @@ func newFixture(t *testing.T, exemptions wasmadmission.Exemptions, objects ...ru
 	e, err := engine.New(engine.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	t.Cleanup(dispatcher.Close)
 	directory := t.TempDir()
 	require.NoError(t, os.Chmod(directory, 0o700))
 	return &fixture{dispatcher: dispatcher, directory: directory, engine: e}
@@ -87,8 +95,16 @@ func newFixture(t *testing.T, exemptions wasmadmission.Exemptions, objects ...ru
 // are those of guests in test/wat, and what is special about them.
 func (f *fixture) use(t *testing.T, specs ...func(*wasmadmission.Policy)) {
 	t.Helper()
+	set := f.load(t, specs...)
+	t.Cleanup(set.Close)
+	f.dispatcher.Use(set)
+}
+
+// load makes a set of such policies.
+func (f *fixture) load(t *testing.T, specs ...func(*wasmadmission.Policy)) *policyset.Set {
+	t.Helper()
 	config := &wasmadmission.WasmAdmissionConfiguration{Limits: wasmadmission.Limits{
-		ModuleSize: 1 << 20, RequestSize: 1 << 20, ResponseSize: 1 << 20, HostCallPayloadSize: 1 << 20,
+		ModuleSize: 1 << 20, RequestSize: 3 << 20, ResponseSize: 1 << 20, HostCallPayloadSize: 1 << 20,
 		LogLineSize: 1 << 10, HostCalls: 10, GuestLogLinesPerSecond: 10,
 	}}
 	for _, adjust := range specs {
@@ -96,6 +112,7 @@ func (f *fixture) use(t *testing.T, specs ...func(*wasmadmission.Policy)) {
 			Settings:      runtime.RawExtension{Raw: []byte("{}")},
 			FailurePolicy: admissionregistrationv1.Fail,
 			MatchPolicy:   admissionregistrationv1.Equivalent,
+			Mode:          wasmadmission.ModeProtect,
 		}
 		adjust(&policy)
 		wasm, err := os.ReadFile(filepath.Join("..", "..", "test", "wat", policy.Module+".wasm"))
@@ -107,8 +124,7 @@ func (f *fixture) use(t *testing.T, specs ...func(*wasmadmission.Policy)) {
 	}
 	set, errs := (&policyset.Loader{Engine: f.engine}).Load(t.Context(), config)
 	require.Empty(t, errs)
-	t.Cleanup(set.Close)
-	f.dispatcher.Use(set)
+	return set
 }
 
 func policy(name, module string) func(*wasmadmission.Policy) {
@@ -274,6 +290,7 @@ func TestNamespacesThatAreNotKnownYet(t *testing.T) {
 		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
 	})
 	require.NoError(t, err)
+	t.Cleanup(dispatcher.Close)
 	f := newFixture(t, wasmadmission.Exemptions{})
 	f.dispatcher = dispatcher
 	f.use(t, func(p *wasmadmission.Policy) {

@@ -94,7 +94,9 @@ func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) err
 	wanted := []string{"pods", "deployments", "services", "ingresses", "configmaps", "secrets", "namespaces"}
 	var specs []wasmadmission.Policy
 	for n := range policies {
-		specs = append(specs, spec(fmt.Sprintf("policy-%d", n), directory, wanted[n%len(wanted)]))
+		validating, mutating := spec(fmt.Sprintf("validating-%d", n), directory, wanted[n%len(wanted)]), spec(fmt.Sprintf("mutating-%d", n), directory, wanted[n%len(wanted)])
+		mutating.Mutating = true
+		specs = append(specs, validating, mutating)
 	}
 	set, err := load(ctx, e, specs...)
 	if err != nil {
@@ -105,21 +107,26 @@ func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) err
 	if err != nil {
 		return err
 	}
+	defer dispatcher.Close()
 	dispatcher.Use(set)
 	lease := &coordinationv1.Lease{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"}}
 	attr := admission.NewAttributesRecord(lease, lease, lease.GroupVersionKind(), "kube-node-lease", "node-1",
 		coordinationv1.SchemeGroupVersion.WithResource("leases"), "", admission.Update, &metav1.UpdateOptions{}, false, &user.DefaultInfo{Name: "system:node:node-1"})
 	interfaces := objectInterfaces()
-	result := testing.Benchmark(func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := dispatcher.Validate(ctx, attr, interfaces); err != nil {
-				b.Fatal(err)
+	for prefix, phase := range map[string]func(context.Context, admission.Attributes, admission.ObjectInterfaces) error{
+		"no_match": dispatcher.Validate, "no_match_admit": dispatcher.Admit,
+	} {
+		result := testing.Benchmark(func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := phase(ctx, attr, interfaces); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
-	figure.Print("no_match_ns", float64(result.NsPerOp()), "ns")
-	figure.Print("no_match_allocs", float64(result.AllocsPerOp()), "allocations")
+		})
+		figure.Print(prefix+"_ns", float64(result.NsPerOp()), "ns")
+		figure.Print(prefix+"_allocs", float64(result.AllocsPerOp()), "allocations")
+	}
 	return nil
 }
 
@@ -134,6 +141,7 @@ func measurePod(ctx context.Context, e *engine.Engine, directory string) error {
 	if err != nil {
 		return err
 	}
+	defer dispatcher.Close()
 	dispatcher.Use(set)
 	hook, err := newWebhook(ctx, set.Policies()[0])
 	if err != nil {
