@@ -19,6 +19,7 @@ package policyset
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -44,17 +45,18 @@ import (
 type Loader struct {
 	// Engine compiles and runs the modules. Required.
 	Engine *engine.Engine
-	// Fetcher brings the modules. The default brings files only.
+	// Fetcher fetches the modules; see [NewFetcher]. nil means that they can only be
+	// read from files, which are bounded by the configuration's limits.
 	Fetcher Fetcher
 
 	// carryOver finds the policy that a spec would make again; nil finds none.
 	carryOver func(*wasmadmission.Policy) *Policy
 }
 
-// Fetcher brings modules from where URIs say that they are. Implementations are safe
-// for concurrent use.
+// Fetcher fetches modules, as [module.Fetcher] does. Implementations are safe for
+// concurrent use.
 type Fetcher interface {
-	Fetch(ctx context.Context, uri string) (*module.Module, error)
+	Get(ctx context.Context, request module.Request) (*module.Module, error)
 }
 
 // Load makes a set of a configuration that was validated before. It fetches and
@@ -97,15 +99,11 @@ func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *w
 		}
 	}
 	p := &Policy{configured: spec, spec: *spec, settings: spec.Settings.Raw, env: environment(spec, limits)}
-	fetched, err := l.fetcher(limits).Fetch(ctx, spec.Module)
+	fetched, err := l.fetcher(limits).Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
 	if err != nil {
-		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
+		return nil, field.ErrorList{fetchProblem(path, spec, err)}
 	}
 	p.digest = fetched.Digest
-	if spec.Digest != "" && spec.Digest != fetched.Digest {
-		return nil, field.ErrorList{field.Invalid(path.Child("digest"), spec.Digest,
-			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", spec.Module, fetched.Digest))}
-	}
 	metadata, err := abi.ReadMetadata(fetched.Bytes)
 	if err != nil {
 		return nil, moduleProblems(path, spec, err)
@@ -115,7 +113,7 @@ func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *w
 	}
 	p.guest, err = wapc.Load(ctx, l.Engine, fetched.Bytes)
 	if err != nil {
-		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
+		return nil, field.ErrorList{field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())}
 	}
 	if errs := p.checkSettings(ctx, path); len(errs) > 0 {
 		p.guest.Close()
@@ -132,10 +130,19 @@ func (l *Loader) fetcher(limits *wasmadmission.Limits) Fetcher {
 	return &module.Fetcher{MaxBytes: limits.ModuleSize}
 }
 
+// fetchProblem says at which field a module that cannot be fetched is wrong.
+func fetchProblem(path *field.Path, spec *wasmadmission.Policy, err error) *field.Error {
+	if d := (*module.DigestError)(nil); errors.As(err, &d) && d.Want == spec.Digest {
+		return field.Invalid(path.Child("digest"), spec.Digest,
+			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", module.Redact(spec.Module), d.Got))
+	}
+	return field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())
+}
+
 // moduleProblems makes a problem of each line of a joined error.
 func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (errs field.ErrorList) {
 	for line := range strings.Lines(err.Error()) {
-		errs = append(errs, field.Invalid(path.Child("module"), spec.Module, strings.TrimSuffix(line, "\n")))
+		errs = append(errs, field.Invalid(path.Child("module"), module.Redact(spec.Module), strings.TrimSuffix(line, "\n")))
 	}
 	return errs
 }
