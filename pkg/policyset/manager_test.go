@@ -181,7 +181,7 @@ func (w *world) requireServed(want ...string) {
 	w.Helper()
 	got := []string{}
 	for _, p := range w.served.Policies() {
-		got = append(got, p.Name()+" "+string(p.settings))
+		got = append(got, p.Name()+" "+string(p.configured.Settings.Raw))
 	}
 	if want == nil {
 		want = []string{}

@@ -144,7 +144,7 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 	loaded.manager = policyset.NewManager(policyset.ManagerOptions{
 		Config:   config,
 		Source:   policyset.NewSource(config, decodeManifests),
-		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher},
+		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder},
 		Recorder: loaded.recorder,
 	})
 	if err := loaded.manager.Start(ctx); err != nil {
