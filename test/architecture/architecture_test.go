@@ -62,11 +62,14 @@ var mayImport = map[string][]string{
 	"pkg/metrics":              {},
 	"pkg/filewatch":            {},
 
-	"pkg/apis/wasmadmission":            {},
-	"pkg/apis/wasmadmission/v1alpha1":   {"pkg/apis/wasmadmission"},
-	"pkg/apis/wasmadmission/install":    {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
-	"pkg/apis/wasmadmission/fuzzer":     {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
-	"pkg/apis/wasmadmission/load":       {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install"},
+	"pkg/apis/explain":                {},
+	"pkg/apis/wasmadmission":          {},
+	"pkg/apis/wasmadmission/v1alpha1": {"pkg/apis/wasmadmission"},
+	"pkg/apis/wasmadmission/install":  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/fuzzer":   {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/load": {
+		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install",
+	},
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
 
 	"pkg/apis/wasmadmission/groupexpression": {},
