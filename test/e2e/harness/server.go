@@ -47,6 +47,9 @@ type Options struct {
 	// AdmissionConfig is the content of the AdmissionConfiguration file, YAML
 	// or JSON. There is no such file if it is empty.
 	AdmissionConfig string
+	// AuditPolicy is the content of the audit policy file, YAML or JSON. Without one
+	// nothing is audited; see Server.AuditEvents.
+	AuditPolicy string
 	// Dir is the directory of the server's state; a second server on the
 	// directory of one that has ended goes on with its data. Empty is a new
 	// temporary directory, which goes when the server is stopped.
@@ -139,6 +142,13 @@ func launch(opts Options) (*Server, error) {
 			return nil, errors.Join(err, s.removeTemporary())
 		}
 		args = append(args, "--admission-control-config-file="+file)
+	}
+	if opts.AuditPolicy != "" {
+		file := filepath.Join(s.dir, "audit.yaml")
+		if err := os.WriteFile(file, []byte(opts.AuditPolicy), 0o600); err != nil {
+			return nil, errors.Join(err, s.removeTemporary())
+		}
+		args = append(args, "--audit-policy-file="+file, "--audit-log-path="+s.auditLog())
 	}
 	s.process, err = startProcess(binary, append(args, opts.Args...), filepath.Join(s.dir, "kube-apiserver.log"))
 	if err != nil {
