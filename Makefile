@@ -137,3 +137,7 @@ FUZZTIME ?= 1h
 fuzz:
 	$(GO) test -run XXX -fuzz FuzzRewrite -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./pkg/engine/rewrite
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./pkg/engine/rewrite
+
+## soak-reload: send 100,000 requests to the server while its policies change, and judge every answer
+soak-reload: build
+	$(GO) run ./test/soak

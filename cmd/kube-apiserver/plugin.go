@@ -30,9 +30,9 @@ import (
 // MutatingAdmissionPolicy: after the built-in plugins that fill in defaults,
 // before everything else that an administrator configures, and before
 // ResourceQuota, which must count what is admitted in the end. The plugin is on
-// by default and does nothing while its feature gate is off. The checker
-// reports whether it is ready to serve.
-func addPlugin(opts *genericoptions.AdmissionOptions) healthz.HealthChecker {
+// by default and does nothing while its feature gate is off. The checkers
+// report whether it is ready to serve, and whether it serves what is configured.
+func addPlugin(opts *genericoptions.AdmissionOptions) []healthz.HealthChecker {
 	readyz := wasm.Register(opts.Plugins)
 	// The slice is a package variable of k8s.io/kubernetes: insert into a copy.
 	order := slices.Clone(opts.RecommendedPluginOrder)

@@ -33,7 +33,9 @@ func TestAddPlugin(t *testing.T) {
 
 	readyz := addPlugin(opts.GenericAdmission)
 
-	require.Equal(t, "wasm-admission", readyz.Name())
+	require.Len(t, readyz, 2)
+	require.Equal(t, "wasm-admission", readyz[0].Name())
+	require.Equal(t, "wasm-admission-policies", readyz[1].Name())
 	require.Empty(t, opts.Validate(), "every plugin in the order is registered, and the other way round")
 	order := opts.GenericAdmission.RecommendedPluginOrder
 	at := slices.Index(order, wasm.PluginName)

@@ -31,7 +31,7 @@ import (
 // runServer builds the chain of API servers and serves until ctx ends. It is
 // app.Run taken apart, so that readyz can be added to the front server, which
 // is the one that answers /readyz.
-func runServer(ctx context.Context, opts options.CompletedOptions, readyz healthz.HealthChecker) error {
+func runServer(ctx context.Context, opts options.CompletedOptions, readyz []healthz.HealthChecker) error {
 	klog.InfoS("Starting kube-apiserver", "version", utilversion.Get())
 	klog.InfoS("Golang settings", "GOGC", os.Getenv("GOGC"), "GOMAXPROCS", os.Getenv("GOMAXPROCS"), "GOTRACEBACK", os.Getenv("GOTRACEBACK"))
 
@@ -54,7 +54,7 @@ func runServer(ctx context.Context, opts options.CompletedOptions, readyz health
 	if err != nil {
 		return err
 	}
-	if err := server.GenericAPIServer.AddReadyzChecks(readyz); err != nil {
+	if err := server.GenericAPIServer.AddReadyzChecks(readyz...); err != nil {
 		return err
 	}
 	prepared, err := server.PrepareRun()

@@ -41,6 +41,8 @@ type Prometheus struct {
 	dropped     *metrics.CounterVec
 	exemptions  *metrics.CounterVec
 	*breakerMetrics
+	*reloadMetrics
+	*breakGlassMetrics
 }
 
 var _ Recorder = &Prometheus{}
@@ -84,7 +86,9 @@ func NewPrometheus() *Prometheus {
 			Help:           "Number of requests that matched policies and were not evaluated, by type (validate or admit) and reason: user, group, namespace or apiserver.",
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"type", "reason"}),
-		breakerMetrics: newBreakerMetrics(),
+		breakerMetrics:    newBreakerMetrics(),
+		reloadMetrics:     newReloadMetrics(),
+		breakGlassMetrics: newBreakGlassMetrics(),
 	}
 }
 
@@ -92,7 +96,9 @@ func NewPrometheus() *Prometheus {
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.evaluations, p.mutations, p.dropped, p.exemptions)
-	register(p.registerables()...)
+	register(p.breakerMetrics.registerables()...)
+	register(p.reloadMetrics.all()...)
+	register(p.breakGlassMetrics.all()...)
 }
 
 // SetPolicies implements [Recorder].

@@ -80,6 +80,38 @@ const (
 	ExemptAPIServer Exemption = "apiserver"
 )
 
+// SetState says of which set of policies something is said. The set is closed.
+type SetState string
+
+// The states.
+const (
+	// Desired is what the configuration asks for, and Running what is served: they
+	// differ while a change is bad.
+	Desired SetState = "desired"
+	Running SetState = "running"
+)
+
+// ReloadResult is what became of a change. The set is closed.
+type ReloadResult string
+
+// The results.
+const (
+	ReloadSucceeded ReloadResult = "succeeded"
+	ReloadFailed    ReloadResult = "failed"
+)
+
+// BreakGlassEvent is what happened to the break-glass file's order. The set is closed.
+type BreakGlassEvent string
+
+// The events.
+const (
+	// BreakGlassBegun and BreakGlassEnded are the begin and end of monitor mode.
+	BreakGlassBegun BreakGlassEvent = "begun"
+	BreakGlassEnded BreakGlassEvent = "ended"
+	// BreakGlassRefused is a file that is not obeyed.
+	BreakGlassRefused BreakGlassEvent = "refused"
+)
+
 // Recorder takes notes. Implementations are safe for concurrent use and fast:
 // they are called while a request waits.
 type Recorder interface {
@@ -103,6 +135,21 @@ type Recorder interface {
 	// CountOverload counts an evaluation that failed at once because its policy was busy
 	// with as many as it may be.
 	CountOverload(policy string)
+	// SetPolicySet says which set of policies is in a state, by its hash.
+	SetPolicySet(state SetState, hash string)
+	// ObserveReload says how long loading policies took, at the start or after a
+	// change, and what became of it.
+	ObserveReload(result ReloadResult, duration time.Duration)
+	// SetReloadFailedSince says since when what is served is not what is configured.
+	// The zero time means that it is.
+	SetReloadFailedSince(since time.Time)
+	// CountLastGoodSave counts that a set was kept for a restart, or could not be.
+	CountLastGoodSave(result ReloadResult)
+	// SetBreakGlassUntil says until when the break-glass file holds policies in monitor
+	// mode. The zero time means that it does not.
+	SetBreakGlassUntil(until time.Time)
+	// CountBreakGlass counts an event about the break-glass file.
+	CountBreakGlass(event BreakGlassEvent)
 }
 
 // Discard is a Recorder that forgets everything.
@@ -133,3 +180,21 @@ func (Discard) CountBreakerTransition(string, BreakerState) {}
 
 // CountOverload implements [Recorder].
 func (Discard) CountOverload(string) {}
+
+// SetPolicySet implements [Recorder].
+func (Discard) SetPolicySet(SetState, string) {}
+
+// ObserveReload implements [Recorder].
+func (Discard) ObserveReload(ReloadResult, time.Duration) {}
+
+// SetReloadFailedSince implements [Recorder].
+func (Discard) SetReloadFailedSince(time.Time) {}
+
+// CountLastGoodSave implements [Recorder].
+func (Discard) CountLastGoodSave(ReloadResult) {}
+
+// SetBreakGlassUntil implements [Recorder].
+func (Discard) SetBreakGlassUntil(time.Time) {}
+
+// CountBreakGlass implements [Recorder].
+func (Discard) CountBreakGlass(BreakGlassEvent) {}

@@ -88,7 +88,7 @@ func (l *Loader) loadGroup(ctx context.Context, config *wasmadmission.WasmAdmiss
 	p.digest, p.settingsHash = g.digests(spec)
 	p.evaluator = l.guard(config, p, g, false)
 	klog.FromContext(ctx).Info("Loaded policy group", "policy", p.Name(), "members", names, "moduleDigest", p.digest, "settingsHash", p.settingsHash, "rules", len(spec.Rules))
-	return p, nil
+	return p.join(), nil
 }
 
 // compile compiles the group's expression, and tries it with members that all accept.

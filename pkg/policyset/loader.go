@@ -50,11 +50,21 @@ type Loader struct {
 	Engine *engine.Engine
 	// Fetcher fetches the modules; see [NewFetcher]. nil means that they can only be
 	// read from files, which are bounded by the configuration's limits.
-	Fetcher *module.Fetcher
+	Fetcher Fetcher
+
 	// Recorder takes notes of what keeps policies from being evaluated; nil discards them.
 	Recorder metrics.Recorder
 	// Clock is what circuit breakers go by; nil is the real one.
 	Clock clock.PassiveClock
+
+	// carryOver finds the policy that a spec would make again; nil finds none.
+	carryOver func(*wasmadmission.Policy) *Policy
+}
+
+// Fetcher fetches modules, as [module.Fetcher] does. Implementations are safe for
+// concurrent use.
+type Fetcher interface {
+	Get(ctx context.Context, request module.Request) (*module.Module, error)
 }
 
 // Load makes a set of a configuration that was validated before. It fetches and
@@ -69,7 +79,13 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for n := range wanted {
 		group.Go(func() error {
-			loaded[n], problems[n] = l.load(ctx, config, &wanted[n])
+			w := &wanted[n]
+			defer func() {
+				if r := recover(); r != nil {
+					problems[n] = field.ErrorList{field.InternalError(w.path, fmt.Errorf("panic while the policy was loaded: %v", r))}
+				}
+			}()
+			loaded[n], problems[n] = l.load(ctx, config, w)
 			return nil
 		})
 	}
@@ -119,12 +135,13 @@ func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wan
 
 func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
 	spec, limits, path := w.spec, &config.Limits, w.path
-	p := &Policy{spec: *spec, settingsHash: hash(spec.Settings.Raw)}
-	fetcher := l.Fetcher
-	if fetcher == nil {
-		fetcher = &module.Fetcher{MaxBytes: limits.ModuleSize}
+	if l.carryOver != nil {
+		if p := l.carryOver(spec); p != nil {
+			return p, nil
+		}
 	}
-	fetched, err := fetcher.Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
+	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw)}
+	fetched, err := l.fetcher(limits).Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
 	if err != nil {
 		return nil, field.ErrorList{fetchProblem(path, spec, err)}
 	}
@@ -148,7 +165,14 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	}
 	p.evaluator = l.guard(config, p, g, w.member)
 	p.notice(ctx, metadata)
-	return p, nil
+	return p.join(), nil
+}
+
+func (l *Loader) fetcher(limits *wasmadmission.Limits) Fetcher {
+	if l.Fetcher != nil {
+		return l.Fetcher
+	}
+	return &module.Fetcher{MaxBytes: limits.ModuleSize}
 }
 
 // fetchProblem says at which field a module that cannot be fetched is wrong.

@@ -21,6 +21,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"reflect"
+	"sync/atomic"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
@@ -29,6 +31,12 @@ import (
 // Policy is one policy or policy group, ready to be evaluated. It is safe for concurrent
 // use.
 type Policy struct {
+	// configured is the spec as it was before anything was taken from the module; nil of
+	// a group.
+	configured *wasmadmission.Policy
+	// sets is in how many sets the policy is.
+	sets atomic.Int32
+
 	spec         wasmadmission.Policy
 	digest       string
 	settingsHash string
@@ -107,10 +115,41 @@ type Set struct {
 // not be changed.
 func (s *Set) Policies() []*Policy { return s.policies }
 
-// free frees the policies' modules.
+// free takes the policies out of the set, which frees their modules unless another set
+// has them too.
 func (s *Set) free() {
 	for _, p := range s.policies {
+		p.leave()
+	}
+}
+
+// join puts the policy into one more set.
+func (p *Policy) join() *Policy {
+	p.sets.Add(1)
+	return p
+}
+
+// leave takes the policy out of a set, and frees its module with the last one.
+func (p *Policy) leave() {
+	if p.sets.Add(-1) == 0 {
 		p.evaluator.close()
+	}
+}
+
+// carryOver returns what finds the policy of the set that a spec would make again, and
+// puts it into one more set: one with the same spec and, by what addresses stand for now,
+// the same module. The set must stay open meanwhile.
+func (s *Set) carryOver(modules *resolution) func(*wasmadmission.Policy) *Policy {
+	byName := make(map[string]*Policy, len(s.policies))
+	for _, p := range s.policies {
+		byName[p.Name()] = p
+	}
+	return func(spec *wasmadmission.Policy) *Policy {
+		p := byName[spec.Name]
+		if p == nil || p.digest != modules.digest(address{spec.Module, spec.Digest}) || !reflect.DeepEqual(p.configured, spec) {
+			return nil
+		}
+		return p.join()
 	}
 }
 

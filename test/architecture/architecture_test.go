@@ -41,17 +41,18 @@ var mayImport = map[string][]string{
 	"featuregate": {},
 
 	"plugin/pkg/admission/wasm": {
-		"featuregate", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
+		"featuregate", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
 	},
 
 	"pkg/dispatch": {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"pkg/metrics", "pkg/policyset/breaker",
+		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker", "pkg/safefile",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/breaker":    {},
+	"pkg/breakglass":           {"pkg/apis/wasmadmission", "pkg/engine", "pkg/filewatch", "pkg/metrics", "pkg/safefile"},
 	"pkg/module":               {"pkg/engine", "pkg/engine/private", "pkg/safefile"},
 	"pkg/safefile":             {},
 	"pkg/abi":                  {"pkg/engine/wasm"},
@@ -59,6 +60,7 @@ var mayImport = map[string][]string{
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/tracing": {"pkg/abi"},
 	"pkg/metrics":              {},
+	"pkg/filewatch":            {},
 
 	"pkg/apis/explain":                {},
 	"pkg/apis/wasmadmission":          {},

@@ -39,6 +39,7 @@ type Serve func(ctx context.Context, flags []string, listener net.Listener) erro
 type options struct {
 	dir            string
 	policies       string
+	manifests      string
 	port           uint16
 	exitOnStdinEOF bool
 }
@@ -62,7 +63,14 @@ to standard error. SIGINT and SIGTERM end it.
 
 With --policies, every file NAME.wasm of a directory is enforced as a policy
 called NAME. A file NAME.yaml beside it holds other fields of the policy, such as
-settings and rules. Without it no policies are configured.
+settings and rules. They are read once.
+
+With --policy-directory, the Kubewarden manifests in a directory are enforced, and
+watched: what is edited, added or removed takes effect at once. A change that is
+bad is refused, and the log and /readyz/wasm-admission-policies say why. The
+modules that the manifests name, as file:// and an absolute path, are watched too.
+
+Without either no policies are configured.
 
 What follows -- goes to the API server and overrides what dev sets.
 
@@ -72,6 +80,7 @@ creates the service accounts that it asks for; privileged pods are allowed, so
 that it is policies that refuse them. The state survives the death of the
 process, but not of the machine: etcd does not wait for the disk.`,
 		Example: `  kube-apiserver dev --policies bin/policies
+  kube-apiserver dev --policy-directory ~/policies.d
   kube-apiserver dev --dir /tmp/cluster -- \
     --feature-gates=WasmAdmission=true \
     --admission-control-config-file=/etc/kubernetes/admission.yaml`,
@@ -91,6 +100,7 @@ process, but not of the machine: etcd does not wait for the disk.`,
 	flags := cmd.Flags()
 	flags.StringVar(&opts.dir, "dir", "", "directory of all state, made if missing; start again with it to go on (default: a new one, removed at exit)")
 	flags.StringVar(&opts.policies, "policies", "", "directory of policies to enforce")
+	flags.StringVar(&opts.manifests, "policy-directory", "", "directory of Kubewarden manifests to enforce, which is watched")
 	flags.Uint16Var(&opts.port, "port", 0, "port to serve on, 0 for a free one")
 	flags.BoolVar(&opts.exitOnStdinEOF, "exit-on-stdin-eof", false, "also end when standard input does, so as not to outlive the program that holds it")
 	return cmd
@@ -125,8 +135,8 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 	if err != nil {
 		return err
 	}
-	if opts.policies != "" {
-		enforce, err := policyFlags(opts.policies, state.dir)
+	if opts.policies != "" || opts.manifests != "" {
+		enforce, err := policyFlags(opts.policies, opts.manifests, state.dir)
 		if err != nil {
 			return err
 		}

@@ -32,39 +32,56 @@ import (
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
-// policyFlags makes a configuration of the policies in a directory and returns
-// the flags that make the server use it. Every file NAME.wasm is a policy called
-// NAME. A file NAME.yaml beside it holds the other fields of the policy, such as
-// its settings.
+// policyFlags makes a configuration of the policies in directories, either of which may
+// be "", and returns the flags that make the server use it.
 //
-// The modules are copied below dir: the server refuses files that others may
-// write, and a checkout may be such a place.
-func policyFlags(source, dir string) ([]string, error) {
-	modules, err := filepath.Glob(filepath.Join(source, "*.wasm"))
-	if err != nil {
-		return nil, err
-	}
-	if len(modules) == 0 {
-		return nil, fmt.Errorf("policies: no file %s", filepath.Join(source, "*.wasm"))
-	}
-	copies := filepath.Join(dir, "policies")
-	if err := os.MkdirAll(copies, 0o700); err != nil {
-		return nil, fmt.Errorf("policies: %w", err)
-	}
+// Every file NAME.wasm in source is a policy called NAME. A file NAME.yaml beside it
+// holds the other fields of the policy, such as its settings. The modules are copied
+// below dir: the server refuses files that others may write, and a checkout may be such
+// a place. The files in manifests stay where they are, and are watched.
+func policyFlags(source, manifests, dir string) ([]string, error) {
 	config := v1alpha1.WasmAdmissionConfiguration{StateDirectory: filepath.Join(dir, "wasm-admission")}
 	config.APIVersion, config.Kind = v1alpha1.SchemeGroupVersion.String(), "WasmAdmissionConfiguration"
-	for _, module := range modules {
-		policy, err := copyPolicy(module, copies)
-		if err != nil {
+	var err error
+	if source != "" {
+		if config.Policies, err = copyPolicies(source, filepath.Join(dir, "policies")); err != nil {
 			return nil, fmt.Errorf("policies: %w", err)
 		}
-		config.Policies = append(config.Policies, *policy)
+	}
+	if manifests != "" {
+		if config.PolicyDirectory, err = filepath.Abs(manifests); err != nil {
+			return nil, fmt.Errorf("policy-directory: %w", err)
+		}
 	}
 	file := filepath.Join(dir, "admission.yaml")
 	if err := writeAdmissionConfiguration(file, &config); err != nil {
 		return nil, fmt.Errorf("policies: %w", err)
 	}
 	return []string{"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + file}, nil
+}
+
+// copyPolicies copies all modules of a directory and returns the policies that they
+// make.
+func copyPolicies(source, to string) ([]v1alpha1.Policy, error) {
+	modules, err := filepath.Glob(filepath.Join(source, "*.wasm"))
+	if err != nil {
+		return nil, err
+	}
+	if len(modules) == 0 {
+		return nil, fmt.Errorf("no file %s", filepath.Join(source, "*.wasm"))
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return nil, err
+	}
+	var policies []v1alpha1.Policy
+	for _, module := range modules {
+		policy, err := copyPolicy(module, to)
+		if err != nil {
+			return nil, err
+		}
+		policies = append(policies, *policy)
+	}
+	return policies, nil
 }
 
 // copyPolicy copies a module and returns the policy that it makes.

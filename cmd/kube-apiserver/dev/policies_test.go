@@ -37,7 +37,7 @@ func TestPolicyFlags(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(source, name), []byte(content), 0o666))
 	}
-	flags, err := policyFlags(source, dir)
+	flags, err := policyFlags(source, "", dir)
 	require.NoError(t, err)
 	require.Equal(t, []string{"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + dir + "/admission.yaml"}, flags)
 
@@ -63,13 +63,13 @@ func TestPolicyFlags(t *testing.T) {
 }
 
 func TestPolicyFlagsRefuse(t *testing.T) {
-	_, err := policyFlags(t.TempDir(), t.TempDir())
+	_, err := policyFlags(t.TempDir(), "", t.TempDir())
 	require.ErrorContains(t, err, "policies: no file ")
 
 	source := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(source, "a.wasm"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(source, "a.yaml"), []byte("setings: {}"), 0o600))
-	_, err = policyFlags(source, t.TempDir())
+	_, err = policyFlags(source, "", t.TempDir())
 	require.ErrorContains(t, err, filepath.Join(source, "a.yaml"))
 	require.ErrorContains(t, err, `unknown field "setings"`)
 }

@@ -42,15 +42,27 @@ import (
 // apiserver's flags.
 const PluginName = "WasmAdmission"
 
-// Register registers the plugin. The health check that it returns is for the
-// apiserver's readyz: it passes once the policies of every plugin made by this
-// registration are loaded.
-func Register(plugins *admission.Plugins) healthz.HealthChecker {
+// Names of the health checks.
+const (
+	loadedCheckName  = "wasm-admission"
+	currentCheckName = "wasm-admission-policies"
+)
+
+// Register registers the plugin. The health checks that it returns are for the
+// apiserver's readyz. The first, wasm-admission, passes once the policies of every
+// plugin made by this registration are loaded. The second, wasm-admission-policies,
+// says why if what is served is not what is configured, because a change is bad; it
+// fails when it is asked for by name only, as /readyz/wasm-admission-policies, and
+// passes as a part of /readyz.
+func Register(plugins *admission.Plugins) []healthz.HealthChecker {
 	shared := &sharedPolicies{}
 	plugins.Register(PluginName, func(config io.Reader) (admission.Interface, error) {
 		return newPlugin(config, shared)
 	})
-	return healthz.NamedCheck("wasm-admission", shared.check)
+	return []healthz.HealthChecker{
+		healthz.NamedCheck(loadedCheckName, shared.checkLoaded),
+		healthz.NamedCheck(currentCheckName, shared.checkCurrent),
+	}
 }
 
 // Plugin is the admission plugin.
@@ -66,6 +78,8 @@ type Plugin struct {
 	client     kubernetes.Interface
 	informers  informers.SharedInformerFactory
 	authorizer authorizer.UnconditionalAuthorizer
+	// drained is closed when the apiserver serves no more requests.
+	drained <-chan struct{}
 
 	// dispatcher is nil while the feature is disabled.
 	dispatcher *dispatch.Dispatcher
@@ -75,6 +89,7 @@ var (
 	_ admission.MutationInterface                  = &Plugin{}
 	_ admission.ValidationInterface                = &Plugin{}
 	_ admission.InitializationValidator            = &Plugin{}
+	_ initializer.WantsDrainedNotification         = &Plugin{}
 	_ initializer.WantsFeatures                    = &Plugin{}
 	_ initializer.WantsExcludedAdmissionResources  = &Plugin{}
 	_ initializer.WantsExternalKubeClientSet       = &Plugin{}
@@ -96,6 +111,9 @@ func newPlugin(config io.Reader, shared *sharedPolicies) (*Plugin, error) {
 	}
 	return p, nil
 }
+
+// SetDrainedNotification implements [initializer.WantsDrainedNotification].
+func (p *Plugin) SetDrainedNotification(drained <-chan struct{}) { p.drained = drained }
 
 // InspectFeatureGates implements [initializer.WantsFeatures].
 func (p *Plugin) InspectFeatureGates(gates basefeaturegate.FeatureGate) {
@@ -132,10 +150,13 @@ func (p *Plugin) ValidateInitialization() error {
 		}
 		return nil
 	}
-	if p.excluded == nil {
+	switch {
+	case p.excluded == nil:
 		return errors.New("missing the resources that admission must not intercept")
+	case p.drained == nil:
+		return errors.New("missing the notification of when the server is drained")
 	}
-	loaded, err := p.shared.load(p.config)
+	loaded, err := p.shared.load(p.config, p.drained)
 	if err != nil {
 		return err
 	}
@@ -144,14 +165,15 @@ func (p *Plugin) ValidateInitialization() error {
 		Informers:      p.informers,
 		Authorizer:     p.authorizer,
 		Excluded:       p.excluded,
-		Exemptions:     loaded.exemptions,
+		Exemptions:     loaded.config.Exemptions,
 		Recorder:       loaded.recorder,
-		RequestTimeout: loaded.requestTimeout,
+		RequestTimeout: loaded.config.Limits.RequestTimeout.Duration,
+		Overrides:      loaded.overrides(),
 	})
 	if err != nil {
 		return err
 	}
-	p.dispatcher.Use(loaded.set)
+	loaded.manager.Subscribe(p.dispatcher.Use)
 	return nil
 }
 

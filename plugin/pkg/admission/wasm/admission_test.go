@@ -42,6 +42,7 @@ import (
 // apiserver initializes plugins as an apiserver does.
 type apiserver struct {
 	gates   basefeaturegate.MutableVersionedFeatureGate
+	drained <-chan struct{}
 	without string // what it does not hand out
 }
 
@@ -50,7 +51,7 @@ func newApiserver(t *testing.T, gate bool) *apiserver {
 	gates := basefeaturegate.NewVersionedFeatureGate(version.MustParse("1.37"))
 	require.NoError(t, featuregate.Add(gates))
 	require.NoError(t, gates.SetFromMap(map[string]bool{string(featuregate.WasmAdmission): gate}))
-	return &apiserver{gates: gates}
+	return &apiserver{gates: gates, drained: t.Context().Done()}
 }
 
 // Initialize implements [admission.PluginInitializer].
@@ -58,6 +59,9 @@ func (a *apiserver) Initialize(p admission.Interface) {
 	plugin := p.(*Plugin)
 	client := fake.NewClientset()
 	plugin.InspectFeatureGates(a.gates)
+	if a.without != "drained" {
+		plugin.SetDrainedNotification(a.drained)
+	}
 	if a.without != "excluded" {
 		plugin.SetExcludedAdmissionResources([]schema.GroupResource{{Group: "authentication.k8s.io", Resource: "tokenreviews"}})
 	}
@@ -133,12 +137,15 @@ func TestGateOnWithoutPoliciesAdmits(t *testing.T) {
 
 func TestGateOnEnforces(t *testing.T) {
 	plugins := admission.NewPlugins()
-	check := Register(plugins)
-	require.Equal(t, "wasm-admission", check.Name())
+	checks := Register(plugins)
+	require.Equal(t, "wasm-admission", checks[0].Name())
+	require.Equal(t, "wasm-admission-policies", checks[1].Name())
 	p, err := newApiserver(t, true).start(plugins, configuration(t, "deny"))
 	require.NoError(t, err)
 	require.ErrorContains(t, createConfigMap(t, p), `WasmAdmission policy "p" denied the request: denied by deny.wat`)
-	require.NoError(t, check.Check(nil))
+	for _, check := range checks {
+		require.NoError(t, check.Check(nil))
+	}
 }
 
 // The servers that a kube-apiserver consists of have a plugin each.
@@ -158,7 +165,7 @@ func TestPluginsOfOneRegistrationSharePolicies(t *testing.T) {
 
 func TestEveryProblemIsALine(t *testing.T) {
 	plugins := admission.NewPlugins()
-	check := Register(plugins)
+	checks := Register(plugins)
 	_, err := newApiserver(t, true).start(plugins, `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"policies": [{"name": "a", "module": "file:///no/where.wasm"}, {"name": "b", "module": "file:///no\twhere\n.wasm"}, {"name": "c", "mode": "audit", "module": "file:///a"}]}`)
 	lines := strings.Split(err.Error(), "\n")
@@ -166,7 +173,7 @@ func TestEveryProblemIsALine(t *testing.T) {
 	for _, line := range lines {
 		require.Regexp(t, `policies\[[bc]\]\.(module|mode): `, line)
 	}
-	require.Error(t, check.Check(nil))
+	require.Error(t, checks[0].Check(nil))
 
 	_, err = newApiserver(t, true).start(newPlugins(), `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"policies": [{"name": "a", "module": "file:///no/where.wasm"}, {"name": "b", "module": "file:///no/where/else.wasm"}]}`)
@@ -174,7 +181,7 @@ func TestEveryProblemIsALine(t *testing.T) {
 }
 
 func TestEverythingThatIsWantedIsNeeded(t *testing.T) {
-	for _, without := range []string{"excluded", "client", "informers", "authorizer"} {
+	for _, without := range []string{"excluded", "drained", "client", "informers", "authorizer"} {
 		a := newApiserver(t, true)
 		a.without = without
 		_, err := a.start(newPlugins(), "")

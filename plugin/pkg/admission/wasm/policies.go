@@ -20,53 +20,26 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/breakglass"
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// engineMetrics serves all engines of the process; its gauges show the one that was
-// made last.
-var engineMetrics = sync.OnceValue(func() *engineRecorder {
-	r := &engineRecorder{Engine: metrics.NewEngine()}
-	r.MustRegister(legacyregistry.MustRegister)
-	legacyregistry.CustomMustRegister(metrics.NewEngineStateCollector(r.state))
-	return r
-})
-
-// engineRecorder hands an engine's numbers to its metrics.
-type engineRecorder struct {
-	*metrics.Engine
-	engine atomic.Pointer[engine.Engine]
-}
-
-var _ engine.Recorder = &engineRecorder{}
-
-func (r *engineRecorder) state() metrics.EngineState {
-	e := r.engine.Load()
-	if e == nil {
-		return metrics.EngineState{}
-	}
-	s := e.Stats()
-	return metrics.EngineState{Modules: s.Modules, InUse: s.InUse, Idle: s.Idle, Waiting: s.Waiting, MemoryBytes: s.MemoryBytes,
-		Reset: string(s.Reset), Interpreted: s.Interpreter}
-}
+// emptyConfiguration is what a plugin without one has: all defaults and no policy.
+var emptyConfiguration = []byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`)
 
 // defaultRecorder serves all plugins of the process from the apiserver's own
 // /metrics, where a metric can be registered once only.
@@ -89,15 +62,25 @@ type sharedPolicies struct {
 
 // loadedPolicies is what a configuration comes to.
 type loadedPolicies struct {
-	set        *policyset.Set
-	exemptions wasmadmission.Exemptions
-	recorder   metrics.Recorder
-	// requestTimeout is limits.requestTimeout.
-	requestTimeout time.Duration
+	config   *wasmadmission.WasmAdmissionConfiguration
+	manager  *policyset.Manager
+	recorder metrics.Recorder
+	// breakGlass is nil if there is no such file.
+	breakGlass *breakglass.File
 }
 
-// load loads the policies of a configuration, the first time it is called.
-func (s *sharedPolicies) load(config []byte) (*loadedPolicies, error) {
+// overrides returns what changes policies' modes while requests are served, if anything
+// does.
+func (l *loadedPolicies) overrides() dispatch.Overrides {
+	if l.breakGlass == nil {
+		return nil
+	}
+	return l.breakGlass
+}
+
+// load loads the policies of a configuration, the first time it is called, and takes
+// over changes until stop is closed.
+func (s *sharedPolicies) load(config []byte, stop <-chan struct{}) (*loadedPolicies, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done && !bytes.Equal(s.config, config) {
@@ -105,82 +88,74 @@ func (s *sharedPolicies) load(config []byte) (*loadedPolicies, error) {
 	}
 	if !s.done {
 		s.config = config
-		s.loaded, s.err = loadPolicies(context.Background(), config)
+		logger := klog.Background().WithName(PluginName)
+		s.loaded, s.err = loadPolicies(klog.NewContext(wait.ContextForChannel(stop), logger), config)
 		s.done = true
 	}
 	return s.loaded, s.err
 }
 
-// check is the readyz check.
-func (s *sharedPolicies) check(*http.Request) error {
+// checkLoaded is the readyz check of whether there are policies to serve.
+func (s *sharedPolicies) checkLoaded(*http.Request) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
 }
 
+// checkCurrent is the readyz check of whether the policies that are served are the
+// configured ones. It fails only when it is asked for by name: a server that keeps the
+// last good set is to be mended, not to be taken out of service.
+func (s *sharedPolicies) checkCurrent(r *http.Request) error {
+	s.mu.Lock()
+	loaded := s.loaded
+	s.mu.Unlock()
+	if loaded == nil || r == nil || !strings.HasSuffix(r.URL.Path, "/"+currentCheckName) {
+		return nil
+	}
+	return loaded.manager.Check()
+}
+
 func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
-	logger := klog.FromContext(ctx).WithName(PluginName)
-	ctx = klog.NewContext(ctx, logger)
-	recorder := defaultRecorder()
-	config := &wasmadmission.WasmAdmissionConfiguration{}
-	if data != nil {
-		var err error
-		if config, err = load.LoadFromData(data); err != nil {
-			return nil, err
-		}
-		if errs := validation.ValidateConfiguration(config); len(errs) > 0 {
-			return nil, problems(errs)
-		}
-		for _, warning := range validation.Warnings(config) {
-			logger.Info("Warning: " + warning)
-		}
+	if data == nil {
+		data = emptyConfiguration
 	}
-	loaded := &loadedPolicies{set: &policyset.Set{}, exemptions: config.Exemptions, recorder: recorder, requestTimeout: config.Limits.RequestTimeout.Duration}
-	if len(config.Policies)+len(config.PolicyGroups) == 0 {
-		logger.Error(nil, "Warning: the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off")
-		recorder.SetPolicies(0)
-		return loaded, nil
-	}
-	e, err := newEngine(config, logger)
+	config, err := load.LoadFromData(data)
 	if err != nil {
 		return nil, err
 	}
-	set, errs := (&policyset.Loader{Engine: e, Recorder: recorder}).Load(ctx, config)
-	if len(errs) > 0 {
-		return nil, errors.Join(problems(errs), e.Close())
+	if errs := validation.ValidateConfiguration(config); len(errs) > 0 {
+		return nil, policyset.JoinProblems(errs)
 	}
-	loaded.set = set
-	recorder.SetPolicies(len(set.Policies()))
-	logger.Info("Policies are loaded", "count", len(set.Policies()))
+	for _, warning := range validation.Warnings(config) {
+		klog.FromContext(ctx).Info("Warning: " + warning)
+	}
+	e, err := newEngine(config, klog.FromContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	fetcher, _, err := policyset.NewFetcher(ctx, config, nil)
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	loaded := &loadedPolicies{config: config, recorder: defaultRecorder()}
+	loaded.manager = policyset.NewManager(policyset.ManagerOptions{
+		Config:   config,
+		Source:   policyset.NewSource(config),
+		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder},
+		Recorder: loaded.recorder,
+	})
+	if err := loaded.manager.Start(ctx); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	if config.BreakGlassFile != "" {
+		loaded.breakGlass = breakglass.New(breakglass.Options{
+			Path: config.BreakGlassFile, Interval: config.Reload.Interval.Duration,
+			Serves: loaded.manager.Serves, Recorder: loaded.recorder,
+		})
+		// Before the first request: it may be the reason for this start.
+		loaded.breakGlass.Look(ctx)
+		go loaded.breakGlass.Run(ctx)
+	}
+	go loaded.manager.Run(ctx)
 	return loaded, nil
-}
-
-func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Logger) (*engine.Engine, error) {
-	options := engine.Options{
-		Limits: engine.Limits{
-			ModuleBytes: config.Limits.ModuleSize,
-			MemoryBytes: config.Limits.Memory,
-			Timeout:     config.Limits.EvaluationTimeout.Duration,
-		},
-		Logger:   slog.New(logr.ToSlogHandler(logger)),
-		Recorder: engineMetrics(),
-	}
-	if config.StateDirectory != "" {
-		options.CacheDirectory = filepath.Join(config.StateDirectory, "compiled")
-	}
-	e, err := engine.New(options)
-	if err == nil {
-		engineMetrics().engine.Store(e)
-	}
-	return e, err
-}
-
-// problems makes an error of everything that is wrong with a configuration, a
-// line each.
-func problems(errs field.ErrorList) error {
-	lines := make([]string, len(errs))
-	for n, err := range errs {
-		lines[n] = strings.ReplaceAll(err.Error(), "\n", " ")
-	}
-	return errors.New(strings.Join(lines, "\n"))
 }

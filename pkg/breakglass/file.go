@@ -1,0 +1,235 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package breakglass puts policies into monitor mode for a while, when a file says so:
+// for the night in which a policy rejects what keeps the cluster alive. It takes
+// whoever may write a file beside the apiserver's, and neither a restart nor the API.
+//
+// The file states its own end, a day ahead at most, and the end comes without anybody
+// doing anything. A file that is wrong in any way is not obeyed, and the policies stay
+// enforced.
+package breakglass
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/filewatch"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/safefile"
+)
+
+// remindEvery is how often the log says that policies are in monitor mode, or that a
+// file is not obeyed.
+const remindEvery = time.Minute
+
+// Options say what is watched. Path is required.
+type Options struct {
+	// Path is the file's, absolute. The file need not exist.
+	Path string
+	// Interval is how often the file is looked at when nothing is reported. Default: 1
+	// minute.
+	Interval time.Duration
+	// Serves says whether there is a policy or group of a name; nil means yes. It is
+	// for a warning.
+	Serves func(name string) bool
+	// Recorder takes notes; nil discards them.
+	Recorder metrics.Recorder
+	// Clock is for tests. Default: the system's.
+	Clock clock.WithTicker
+}
+
+// File is a break-glass file. It is safe for concurrent use.
+type File struct {
+	Options
+	grant atomic.Pointer[grant]
+
+	// What only looks touch.
+	last     string    // digest of the content that was looked at last
+	refused  error     // why that content is not obeyed
+	reminded time.Time // when the log was told last
+}
+
+// grant is an order that is in force. It is immutable.
+type grant struct {
+	policies map[string]bool
+	every    bool
+	reason   string
+	names    []string
+	// until is the end by the calendar, and end the same by a clock that nobody sets:
+	// whichever comes first ends the grant.
+	until, end time.Time
+}
+
+func (g *grant) ended(now time.Time) bool {
+	return !now.Before(g.end) || !now.Round(0).Before(g.until)
+}
+
+// New returns a file that was not looked at yet: nothing is in monitor mode.
+func New(o Options) *File {
+	o.Interval = cmp.Or(o.Interval, time.Minute)
+	if o.Serves == nil {
+		o.Serves = func(string) bool { return true }
+	}
+	if o.Recorder == nil {
+		o.Recorder = metrics.Discard{}
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	return &File{Options: o}
+}
+
+// Mode returns the mode of a policy or group that is configured to have another:
+// monitor while the file says so. It takes no lock.
+func (f *File) Mode(policy string, configured wasmadmission.PolicyMode) wasmadmission.PolicyMode {
+	g := f.grant.Load()
+	if g == nil || !g.every && !g.policies[policy] || g.ended(f.Clock.Now()) {
+		return configured
+	}
+	return wasmadmission.ModeMonitor
+}
+
+// Run obeys the file until ctx ends.
+func (f *File) Run(ctx context.Context) {
+	// The end wants to be told of when it comes, and not up to a minute later.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	filewatch.Run(ctx, filewatch.Options{
+		Paths:    func() []string { return []string{f.Path} },
+		Interval: min(f.Interval, tellEndWithin),
+		Clock:    f.Clock,
+	}, f.Look)
+}
+
+// tellEndWithin is how soon the log and the metrics know that a grant has ended. That
+// it has, the policies know at once.
+const tellEndWithin = 10 * time.Second
+
+// Look reads the file and obeys it, if it is good. Looks must not overlap.
+func (f *File) Look(ctx context.Context) {
+	defer func() {
+		if r := recover(); r != nil {
+			f.refuse(ctx, fmt.Errorf("panic while the file was read: %v", r))
+		}
+	}()
+	content, err := safefile.Read(f.Path, maxBytes)
+	now := f.Clock.Now()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		f.last, f.refused = "", nil
+		f.end(ctx, "the file is gone")
+		return
+	case err != nil:
+		f.last = ""
+		f.refuse(ctx, err)
+		return
+	}
+	if digest := engine.Digest(content); digest != f.last {
+		f.last, f.refused = digest, nil
+		f.obey(ctx, content, now)
+		return
+	}
+	f.remind(ctx, now)
+}
+
+// obey makes the content's order the one in force.
+func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
+	o, err := decode(content)
+	if err == nil && o.until.Sub(now) > MaxDuration {
+		// It stays refused when its end comes nearer: nobody would expect that.
+		err = fmt.Errorf("until is %s, more than %s ahead: write an earlier time", o.Until, MaxDuration)
+	}
+	if err != nil {
+		f.refuse(ctx, err)
+		return
+	}
+	g := &grant{
+		policies: map[string]bool{}, every: o.Policies[0] == everyPolicy, reason: o.Reason, names: o.Policies,
+		until: o.until, end: now.Add(o.until.Sub(now)),
+	}
+	if g.ended(now) {
+		f.end(ctx, "the file's time is over")
+		klog.FromContext(ctx).Info("Break-glass file is without effect: its time is over", "file", f.Path, "until", o.Until)
+		return
+	}
+	for _, name := range o.Policies {
+		g.policies[name] = true
+		if name != everyPolicy && !f.Serves(name) {
+			klog.FromContext(ctx).Info("Warning: the break-glass file names a policy that is not served", "file", f.Path, "policy", name)
+		}
+	}
+	f.grant.Store(g)
+	f.reminded = now
+	f.Recorder.CountBreakGlass(metrics.BreakGlassBegun)
+	f.Recorder.SetBreakGlassUntil(g.until)
+	f.log(ctx, g, "BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
+}
+
+// refuse enforces all policies, since the file says nothing that can be obeyed.
+func (f *File) refuse(ctx context.Context, reason error) {
+	f.end(ctx, "the file is not obeyed")
+	now := f.Clock.Now()
+	if f.refused != nil && f.refused.Error() == reason.Error() && now.Sub(f.reminded) < remindEvery {
+		return
+	}
+	if f.refused == nil || f.refused.Error() != reason.Error() {
+		f.Recorder.CountBreakGlass(metrics.BreakGlassRefused)
+	}
+	f.refused, f.reminded = reason, now
+	klog.FromContext(ctx).Error(reason, "Break-glass file is not obeyed: all policies stay enforced", "file", f.Path)
+}
+
+// end ends the grant in force, if there is one.
+func (f *File) end(ctx context.Context, why string) {
+	g := f.grant.Swap(nil)
+	if g == nil {
+		return
+	}
+	f.Recorder.CountBreakGlass(metrics.BreakGlassEnded)
+	f.Recorder.SetBreakGlassUntil(time.Time{})
+	klog.FromContext(ctx).Info("Break-glass has ended: policies are enforced again", "file", f.Path, "why", why, "policies", g.names)
+}
+
+// remind ends what is over, and repeats what is not.
+func (f *File) remind(ctx context.Context, now time.Time) {
+	g := f.grant.Load()
+	switch {
+	case g == nil && f.refused != nil:
+		f.refuse(ctx, f.refused)
+	case g == nil:
+	case g.ended(now):
+		f.end(ctx, "its time is over")
+	case now.Sub(f.reminded) >= remindEvery:
+		f.reminded = now
+		f.log(ctx, g, "BREAK-GLASS: policies are still in monitor mode, their rejections are NOT ENFORCED")
+	}
+}
+
+// log says what is in force, as loudly as an error: it is meant to be noticed.
+func (f *File) log(ctx context.Context, g *grant, message string) {
+	klog.FromContext(ctx).Error(nil, message, "file", f.Path, "policies", g.names, "until", g.until.Format(time.RFC3339), "reason", g.reason)
+}

@@ -1,0 +1,60 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package metrics
+
+import (
+	"time"
+
+	"k8s.io/component-base/metrics"
+)
+
+// breakGlassMetrics are about the break-glass file.
+type breakGlassMetrics struct {
+	until  *metrics.Gauge
+	events *metrics.CounterVec
+}
+
+func newBreakGlassMetrics() *breakGlassMetrics {
+	return &breakGlassMetrics{
+		until: metrics.NewGauge(&metrics.GaugeOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "break_glass_until_timestamp_seconds",
+			Help:           "Unix time until which the break-glass file holds policies in monitor mode. Zero while it does not.",
+			StabilityLevel: metrics.ALPHA,
+		}),
+		events: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "break_glass_events_total",
+			Help:           "Number of events about the break-glass file, by event: begun, ended, or refused for a file that is not obeyed.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"event"}),
+	}
+}
+
+func (m *breakGlassMetrics) all() []metrics.Registerable {
+	return []metrics.Registerable{m.until, m.events}
+}
+
+// SetBreakGlassUntil implements [Recorder].
+func (m *breakGlassMetrics) SetBreakGlassUntil(until time.Time) { m.until.Set(timestamp(until)) }
+
+// CountBreakGlass implements [Recorder].
+func (m *breakGlassMetrics) CountBreakGlass(event BreakGlassEvent) {
+	m.events.WithLabelValues(string(event)).Inc()
+}

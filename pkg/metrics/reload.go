@@ -1,0 +1,117 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/component-base/metrics"
+)
+
+// reloadMetrics are about which policies are served.
+type reloadMetrics struct {
+	set         *metrics.GaugeVec
+	reloads     *metrics.CounterVec
+	durations   *metrics.HistogramVec
+	failedSince *metrics.Gauge
+	saves       *metrics.CounterVec
+
+	mu     sync.Mutex
+	hashes map[SetState]string
+}
+
+func newReloadMetrics() *reloadMetrics {
+	return &reloadMetrics{
+		set: metrics.NewGaugeVec(&metrics.GaugeOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "policy_set_info",
+			Help:           "The set of policies that is desired and the one that is running, by state and by the hash of their configuration and modules. Equal on all replicas that have the same files; the value is always 1.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"state", "hash"}),
+		reloads: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "reloads_total",
+			Help:           "Number of times that policies were loaded, at the start and after changes, by result: succeeded or failed.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"result"}),
+		durations: metrics.NewHistogramVec(&metrics.HistogramOpts{
+			Namespace: namespace,
+			Subsystem: subsystem,
+			Name:      "reload_duration_seconds",
+			Help:      "Time from finding a change to serving it, or to knowing that it is bad, by result: succeeded or failed.",
+			// New settings take some milliseconds, a small module that is
+			// compiled some tens, the largest half a minute.
+			Buckets:        []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"result"}),
+		failedSince: metrics.NewGauge(&metrics.GaugeOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "reload_failed_since_timestamp_seconds",
+			Help:           "Unix time since when the policies that are served are not the configured ones, because these cannot be loaded. Zero while they are the same.",
+			StabilityLevel: metrics.ALPHA,
+		}),
+		saves: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "last_good_saves_total",
+			Help:           "Number of times that a set of policies was kept in the state directory for a restart, by result: succeeded or failed.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"result"}),
+		hashes: map[SetState]string{},
+	}
+}
+
+func (m *reloadMetrics) all() []metrics.Registerable {
+	return []metrics.Registerable{m.set, m.reloads, m.durations, m.failedSince, m.saves}
+}
+
+// SetPolicySet implements [Recorder].
+func (m *reloadMetrics) SetPolicySet(state SetState, hash string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before, known := m.hashes[state]; known && before != hash {
+		m.set.Delete(map[string]string{"state": string(state), "hash": before})
+	}
+	m.hashes[state] = hash
+	m.set.WithLabelValues(string(state), hash).Set(1)
+}
+
+// ObserveReload implements [Recorder].
+func (m *reloadMetrics) ObserveReload(result ReloadResult, duration time.Duration) {
+	m.reloads.WithLabelValues(string(result)).Inc()
+	m.durations.WithLabelValues(string(result)).Observe(duration.Seconds())
+}
+
+// SetReloadFailedSince implements [Recorder].
+func (m *reloadMetrics) SetReloadFailedSince(since time.Time) { m.failedSince.Set(timestamp(since)) }
+
+// CountLastGoodSave implements [Recorder].
+func (m *reloadMetrics) CountLastGoodSave(result ReloadResult) {
+	m.saves.WithLabelValues(string(result)).Inc()
+}
+
+// timestamp is a time in seconds since 1970, and 0 for the zero time.
+func timestamp(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}

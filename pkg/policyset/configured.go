@@ -1,0 +1,88 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+// configured is the source that a configuration comes to.
+type configured struct {
+	config *wasmadmission.WasmAdmissionConfiguration
+}
+
+// NewSource returns the source of a validated configuration: its own policies, and those
+// of the manifests in its policy directory.
+func NewSource(config *wasmadmission.WasmAdmissionConfiguration) Source {
+	return &configured{config}
+}
+
+// Paths implements [Source].
+func (c *configured) Paths() []string {
+	var paths []string
+	for _, path := range []string{c.config.PolicyDirectory, c.config.Sources.DockerConfig} {
+		if path != "" {
+			paths = append(paths, path)
+		}
+	}
+	for _, authority := range c.config.Sources.Authorities {
+		paths = append(paths, authority.Files...)
+	}
+	return paths
+}
+
+// Policies implements [Source].
+func (c *configured) Policies(context.Context) (*Desired, error) {
+	own, err := json.Marshal([]any{c.config.Policies, c.config.PolicyGroups})
+	if err != nil {
+		return nil, fmt.Errorf("hashing the configuration: %w", err)
+	}
+	desired := &Desired{
+		Policies:     slices.Clone(c.config.Policies),
+		PolicyGroups: slices.Clone(c.config.PolicyGroups),
+		Hash:         hash(own),
+	}
+	if c.config.PolicyDirectory == "" {
+		return desired, nil
+	}
+	files, err := kubewarden.ReadFiles(c.config.PolicyDirectory)
+	if err != nil {
+		return nil, err
+	}
+	desired.Hash = hash(desired.Hash + files.Hash())
+	manifests, err := files.Decode(c.config)
+	if err != nil {
+		return &Desired{Hash: desired.Hash}, err
+	}
+	desired.Policies = append(desired.Policies, manifests.Policies...)
+	desired.PolicyGroups = append(desired.PolicyGroups, manifests.PolicyGroups...)
+	desired.Origins = make(map[string]string, len(manifests.Origins))
+	for name, origin := range manifests.Origins {
+		desired.Origins[name] = origin.String()
+	}
+	desired.Warnings = manifests.Warnings
+	if len(files) == 0 {
+		desired.Warnings = append(desired.Warnings, "policyDirectory: "+c.config.PolicyDirectory+" holds no manifest")
+	}
+	return desired, nil
+}

@@ -1,0 +1,232 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+)
+
+// maxLastGoodBytes bounds the record that is read: what a configuration and its policy
+// directory can hold, and what JSON makes of it.
+const maxLastGoodBytes = 64 << 20
+
+// lastGood keeps the set that was served last in a directory of its own, with all that
+// serving it takes: a record of the policies and, by digest, the modules. Everything in
+// it is private to the user of this process, and hashed:
+//
+//	policies.json   the SHA-256 of the rest of the file, a newline, the record
+//	modules/HEX     a module, by its SHA-256
+type lastGood struct {
+	directory string
+	// saved is the record that is on disk, and written are the modules that are, as far
+	// as this process knows.
+	saved   []byte
+	written map[string]bool
+}
+
+// record is what is kept of a set, beside its modules.
+type record struct {
+	// Hash identifies the set, as [resolution.hash] does.
+	Hash         string
+	Modules      []keptModule
+	Policies     []wasmadmission.Policy
+	PolicyGroups []wasmadmission.PolicyGroup
+}
+
+// keptModule is what an address stood for.
+type keptModule struct {
+	Address address
+	Digest  string
+}
+
+func newLastGood(directory string) *lastGood {
+	return &lastGood{directory: directory, written: map[string]bool{}}
+}
+
+func (g *lastGood) recordPath() string       { return filepath.Join(g.directory, "policies.json") }
+func (g *lastGood) modulesDirectory() string { return filepath.Join(g.directory, "modules") }
+func (g *lastGood) modulePath(digest string) string {
+	return filepath.Join(g.modulesDirectory(), strings.TrimPrefix(digest, "sha256:"))
+}
+
+// save keeps a set instead of the one before. The modules come first: a record never
+// names one that is not there.
+func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
+	encoded, err := r.encode()
+	if err != nil {
+		return err
+	}
+	content := append([]byte(sumLine(encoded)), encoded...)
+	if bytes.Equal(content, g.saved) {
+		return nil
+	}
+	if len(content) > maxLastGoodBytes {
+		return fmt.Errorf("the record has %d bytes, at most %d are kept", len(content), maxLastGoodBytes)
+	}
+	for _, directory := range []string{g.directory, g.modulesDirectory()} {
+		if err := private.Directory(directory); err != nil {
+			return err
+		}
+	}
+	for _, kept := range r.Modules {
+		if err := g.saveModule(ctx, kept, modules); err != nil {
+			return err
+		}
+	}
+	if err := private.Write(g.recordPath(), content); err != nil {
+		return err
+	}
+	g.saved = content
+	return g.sweep(r)
+}
+
+func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules Fetcher) error {
+	if g.written[kept.Digest] {
+		return nil
+	}
+	if _, err := g.readModule(kept.Digest, math.MaxInt64-1); err != nil {
+		fetched, err := modules.Get(ctx, module.Request{URI: kept.Address.URI, Digest: kept.Address.Digest})
+		if err != nil {
+			return fmt.Errorf("module %s: %w", module.Redact(kept.Address.URI), err)
+		}
+		if err := private.Write(g.modulePath(kept.Digest), fetched.Bytes); err != nil {
+			return err
+		}
+	}
+	g.written[kept.Digest] = true
+	return nil
+}
+
+// encode returns the record as JSON, with settings as they were written.
+func (r *record) encode() ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(r)
+	return buffer.Bytes(), err
+}
+
+// sweep removes modules that the record does not name, and what was interrupted.
+func (g *lastGood) sweep(r *record) error {
+	named := map[string]bool{}
+	for _, kept := range r.Modules {
+		named[kept.Digest] = true
+	}
+	entries, err := os.ReadDir(g.modulesDirectory())
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, entry := range entries {
+		if digest := "sha256:" + entry.Name(); !named[digest] {
+			errs = append(errs, os.Remove(filepath.Join(g.modulesDirectory(), entry.Name())))
+			delete(g.written, digest)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// load returns the record that was kept.
+func (g *lastGood) load() (*record, error) {
+	content, err := readPrivate(g.recordPath(), maxLastGoodBytes)
+	if err != nil {
+		return nil, err
+	}
+	line, encoded, found := bytes.Cut(content, []byte("\n"))
+	if !found || string(line)+"\n" != sumLine(encoded) {
+		return nil, fmt.Errorf("%s is damaged: its content has another SHA-256 than its first line says", g.recordPath())
+	}
+	decoder := json.NewDecoder(bytes.NewReader(encoded))
+	decoder.DisallowUnknownFields() // another version of this program may have written it
+	r := &record{}
+	if err := decoder.Decode(r); err != nil {
+		return nil, fmt.Errorf("%s: %w", g.recordPath(), err)
+	}
+	return r, nil
+}
+
+// fetcher returns what fetches the kept modules of a record.
+func (g *lastGood) fetcher(r *record, maxBytes int64) Fetcher {
+	k := &keptModules{lastGood: g, digests: map[address]string{}, maxBytes: maxBytes}
+	for _, kept := range r.Modules {
+		k.digests[kept.Address] = kept.Digest
+	}
+	return k
+}
+
+type keptModules struct {
+	lastGood *lastGood
+	digests  map[address]string
+	maxBytes int64
+}
+
+// Get implements [Fetcher].
+func (k *keptModules) Get(_ context.Context, request module.Request) (*module.Module, error) {
+	digest, kept := k.digests[address{request.URI, request.Digest}]
+	if !kept {
+		return nil, fmt.Errorf("module %s was not kept", module.Redact(request.URI))
+	}
+	return k.lastGood.readModule(digest, k.maxBytes)
+}
+
+func (g *lastGood) readModule(digest string, maxBytes int64) (*module.Module, error) {
+	wasm, err := readPrivate(g.modulePath(digest), maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	if found := engine.Digest(wasm); found != digest {
+		return nil, fmt.Errorf("%s is damaged: its content has digest %s", g.modulePath(digest), found)
+	}
+	return &module.Module{Bytes: wasm, Digest: digest}, nil
+}
+
+func readPrivate(path string, maxBytes int64) ([]byte, error) {
+	opened, err := private.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = opened.Close() }() // it was only read
+	content, err := io.ReadAll(io.LimitReader(opened, maxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > maxBytes {
+		return nil, fmt.Errorf("%s has more than %d bytes", path, maxBytes)
+	}
+	return content, nil
+}
+
+func sumLine(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:]) + "\n"
+}

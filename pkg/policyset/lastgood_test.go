@@ -1,0 +1,171 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+)
+
+// keptWorld is a world whose manager has served a set and kept it.
+func keptWorld(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, keepLastGood)
+	w.manifest("a", "accept", `{"text":"<&>"}`)
+	w.manifest("b", "deny", `{}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	require.Equal(t, 1, w.notes.saves[metrics.ReloadSucceeded])
+	return w
+}
+
+// keptModules returns the names of the modules in the state directory.
+func (w *world) keptModules() []string {
+	files, err := filepath.Glob(w.path("state", "last-good", "modules", "*"))
+	require.NoError(w, err)
+	return files
+}
+
+func TestRestartOnWhatWasKept(t *testing.T) {
+	for name, spoil := range map[string]func(w *world){
+		"the directory is gone":    func(w *world) { require.NoError(w, os.RemoveAll(w.path("policies.d"))) },
+		"the modules are gone":     func(w *world) { require.NoError(w, os.Remove(w.path("accept.wasm"))) },
+		"a manifest is half a one": func(w *world) { w.file("a.json", `{"Policies": [`) },
+		"a policy refuses its settings": func(w *world) {
+			w.manifest("a", "settings-refused", `{}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := keptWorld(t)
+			before := w.notes.sets[metrics.Running]
+			spoil(w)
+			w.restart(keepLastGood)
+			require.NoError(t, w.manager.Start(t.Context()))
+			w.requireServed(`a {"text":"<&>"}`, `b {}`)
+			w.requireBad("a set that an earlier process kept is served")
+			require.Equal(t, before, w.notes.sets[metrics.Running])
+			require.True(t, w.manager.Status().Kept)
+
+			// Mended as it was: served is what is wanted.
+			require.NoError(t, os.MkdirAll(w.path("policies.d"), 0o700))
+			w.module("accept", "accept")
+			w.manifest("a", "accept", `{"text":"<&>"}`)
+			w.manifest("b", "deny", `{}`)
+			w.look()
+			w.requireGood()
+			require.False(t, w.manager.Status().Kept)
+		})
+	}
+}
+
+func TestOnlyANewerGoodSetReplacesTheKeptOne(t *testing.T) {
+	w := keptWorld(t)
+	require.Len(t, w.keptModules(), 2)
+	w.file("a.json", `{`)
+	w.look()
+	w.requireBad("a.json: ")
+	require.NoError(t, os.Remove(w.path("policies.d", "b.json")))
+	w.manifest("a", "accept", `{"n":2}`)
+	w.look()
+	w.requireGood()
+	require.Len(t, w.keptModules(), 1, "what the set does not name is removed")
+	w.file("a.json", `{`)
+	w.look()
+
+	w.restart(keepLastGood)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.requireServed(`a {"n":2}`)
+}
+
+func TestWithoutTheOptionABadStartIsRefused(t *testing.T) {
+	w := keptWorld(t)
+	w.file("a.json", `{`)
+	w.restart()
+	require.ErrorContains(t, w.manager.Start(t.Context()), "a.json: ")
+}
+
+func TestKeptSetsAreChecked(t *testing.T) {
+	const kept = "state/last-good/policies.json"
+	change := func(w *world, path string) {
+		content, err := os.ReadFile(path)
+		require.NoError(w, err)
+		content[len(content)-2] ^= 1
+		require.NoError(w, os.WriteFile(path, content, 0o600))
+	}
+	for name, test := range map[string]struct {
+		spoil  func(w *world)
+		reason string
+	}{
+		"nothing was kept":       {func(w *world) { require.NoError(w, os.Remove(w.path(kept))) }, "no such file"},
+		"the record is changed":  {func(w *world) { change(w, w.path(kept)) }, "is damaged"},
+		"the record is cut off":  {func(w *world) { require.NoError(w, os.Truncate(w.path(kept), 10)) }, "is damaged"},
+		"the record is empty":    {func(w *world) { require.NoError(w, os.Truncate(w.path(kept), 0)) }, "is damaged"},
+		"the record is readable": {func(w *world) { require.NoError(w, os.Chmod(w.path(kept), 0o644)) }, "has mode 0644"},
+		"a module is changed":    {func(w *world) { change(w, w.keptModules()[0]) }, "is damaged"},
+		"a module is gone":       {func(w *world) { require.NoError(w, os.Remove(w.keptModules()[1])) }, "no such file"},
+		"a module is a link": {func(w *world) {
+			module := w.keptModules()[0]
+			require.NoError(w, os.Rename(module, w.path("moved")))
+			require.NoError(w, os.Symlink(w.path("moved"), module))
+		}, "too many levels of symbolic links"},
+		"the record is of another version": {func(w *world) {
+			record := []byte(`{"Hash": "x", "NewField": 1}`)
+			require.NoError(w, os.WriteFile(w.path(kept), append([]byte(sumLine(record)), record...), 0o600))
+		}, `unknown field "NewField"`},
+		"the record is not valid": {func(w *world) {
+			record := []byte(`{"Hash": "x", "Policies": [{"Name": "NOT A NAME"}]}`)
+			require.NoError(w, os.WriteFile(w.path(kept), append([]byte(sumLine(record)), record...), 0o600))
+		}, "policies[NOT A NAME].name: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := keptWorld(t)
+			test.spoil(w)
+			w.file("a.json", `{`)
+			w.restart(keepLastGood)
+			err := w.manager.Start(t.Context())
+			require.ErrorContains(t, err, "a.json: ")
+			require.ErrorContains(t, err, "the set that was served last cannot be served instead: ")
+			require.ErrorContains(t, err, test.reason)
+		})
+	}
+}
+
+// Damage is found and mended when a set is kept.
+func TestDamagedModulesAreWrittenAgain(t *testing.T) {
+	w := keptWorld(t)
+	require.NoError(t, os.Truncate(w.keptModules()[0], 0))
+	w.restart(keepLastGood)
+	require.NoError(t, w.manager.Start(t.Context()))
+	require.NoError(t, os.RemoveAll(w.path("policies.d")))
+	w.restart(keepLastGood)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.requireServed(`a {"text":"<&>"}`, `b {}`)
+}
+
+func TestASetThatCannotBeKeptIsServed(t *testing.T) {
+	w := newWorld(t, keepLastGood)
+	require.NoError(t, os.WriteFile(w.path("state"), nil, 0o600)) // no directory can be made here
+	w.manifest("a", "accept", `{}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.requireServed(`a {}`)
+	w.requireGood()
+	require.Equal(t, 1, w.notes.saves[metrics.ReloadFailed])
+}

@@ -1,0 +1,202 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/filewatch"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+)
+
+// defaultInterval is how often everything is looked at if the configuration does not
+// say.
+const defaultInterval = time.Minute
+
+// ManagerOptions is what a manager works with. Config, Source and Loader are required.
+type ManagerOptions struct {
+	// Config is the configuration, validated. Of its policies nothing is taken: those
+	// come from the source.
+	Config *wasmadmission.WasmAdmissionConfiguration
+	// Source says which policies are wanted.
+	Source Source
+	// Loader makes sets of them.
+	Loader *Loader
+	// Recorder takes notes; nil discards them.
+	Recorder metrics.Recorder
+	// Clock is for tests. Default: the system's.
+	Clock clock.WithTicker
+}
+
+// Manager serves the set of policies that its source wants, and keeps the set that it
+// has while what the source wants cannot be loaded. It is safe for concurrent use; Start
+// comes first and Run second.
+type Manager struct {
+	ManagerOptions
+	interval time.Duration
+	lastGood *lastGood // nil: nothing is kept
+
+	// What only Start and Run's looks touch.
+	resolved *resolution     // what was wanted last, if that could be read
+	known    map[string]bool // digests of the modules that are served
+	trouble  trouble
+
+	mu          sync.Mutex
+	set         *Set
+	status      Status
+	subscribers []func(*Set)
+}
+
+// Status is how what is served stands to what is wanted.
+type Status struct {
+	// Desired and Running are the hashes of the sets. Desired is "unknown" if not even
+	// that could be found out.
+	Desired, Running string
+	// FailedSince is since when the desired set cannot be loaded; zero if it is running.
+	FailedSince time.Time
+	// Reason says why, a line for each problem; nil if it is running.
+	Reason error
+	// Kept is whether the running set was kept by an earlier process.
+	Kept bool
+}
+
+// NewManager returns a manager that serves nothing yet.
+func NewManager(o ManagerOptions) *Manager {
+	if o.Recorder == nil {
+		o.Recorder = metrics.Discard{}
+	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	m := &Manager{ManagerOptions: o, interval: cmp.Or(o.Config.Reload.Interval.Duration, defaultInterval), set: &Set{}, resolved: &resolution{}}
+	if o.Config.Reload.KeepLastGood && o.Config.StateDirectory != "" {
+		m.lastGood = newLastGood(filepath.Join(o.Config.StateDirectory, "last-good"))
+	}
+	return m
+}
+
+// Subscribe has use called with the set that is served, at once and whenever there is
+// another, before the one before is closed. Calls do not overlap, and must not wait for
+// anything.
+func (m *Manager) Subscribe(use func(*Set)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.subscribers = append(m.subscribers, use)
+	use(m.set)
+}
+
+// Status returns how things stand.
+func (m *Manager) Status() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.status
+}
+
+// Check returns nil if what is served is what is wanted, and otherwise why and since
+// when it is not.
+func (m *Manager) Check() error {
+	status := m.Status()
+	if status.Reason == nil {
+		return nil
+	}
+	served := "the set before it is served"
+	if status.Kept {
+		served = "a set that an earlier process kept is served"
+	}
+	return fmt.Errorf("since %s the configured policies cannot be loaded, and %s: %w", status.FailedSince.UTC().Format(time.RFC3339), served, status.Reason)
+}
+
+// Serves is whether a policy or group of that name is in the set that is served.
+func (m *Manager) Serves(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, policy := range m.set.Policies() {
+		if policy.Name() == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Start loads the policies for the first time. If they cannot be loaded, the set that
+// was kept last is served instead, if the configuration has it so and there is one. The
+// error has a line for each problem.
+func (m *Manager) Start(ctx context.Context) error {
+	defer func() { m.resolved.drop() }()
+	began := m.Clock.Now()
+	goal := m.goal(ctx)
+	set, goal, err := m.load(ctx, goal)
+	if err == nil {
+		m.succeed(ctx, set, goal, began)
+		return nil
+	}
+	m.Recorder.ObserveReload(metrics.ReloadFailed, m.Clock.Since(began))
+	if m.lastGood == nil {
+		return err
+	}
+	kept, set, errKept := m.loadLastGood(ctx)
+	if errKept != nil {
+		return errors.Join(err, fmt.Errorf("the set that was served last cannot be served instead: %w", errKept))
+	}
+	m.swap(set, Status{Desired: goal.hash, Running: kept.Hash, Kept: true})
+	m.fail(ctx, goal.hash, err)
+	return nil
+}
+
+// Run takes over changes until ctx ends.
+func (m *Manager) Run(ctx context.Context) {
+	filewatch.Run(ctx, filewatch.Options{Paths: m.paths, Interval: m.interval, Clock: m.Clock}, m.look)
+}
+
+// look takes over what has changed, if it is good.
+func (m *Manager) look(ctx context.Context) {
+	defer func() { m.resolved.drop() }()
+	defer func() {
+		if r := recover(); r != nil {
+			m.fail(ctx, unknown, fmt.Errorf("panic while changes were looked for: %v", r))
+		}
+	}()
+	began := m.Clock.Now()
+	goal := m.goal(ctx)
+	switch {
+	case goal.err == nil && goal.hash == m.Status().Running:
+		m.mend(ctx)
+		return
+	case !m.trouble.due(goal.hash, began):
+		m.remind(ctx)
+		return
+	}
+	set, goal, err := m.load(ctx, goal)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return // it is the end of this process
+	case err != nil:
+		m.Recorder.ObserveReload(metrics.ReloadFailed, m.Clock.Since(began))
+		m.fail(ctx, goal.hash, err)
+		return
+	}
+	m.succeed(ctx, set, goal, began)
+}

@@ -1,0 +1,484 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+)
+
+// world is a manager with a policy directory, modules and a state directory on disk.
+type world struct {
+	*testing.T
+	root    string
+	config  *wasmadmission.WasmAdmissionConfiguration
+	engine  *engine.Engine
+	clock   *clocktesting.FakeClock
+	notes   *notes
+	fetched *countingFetcher
+	manager *Manager
+	served  *Set
+}
+
+// countingFetcher counts what it brings from files, and can be told to fail.
+type countingFetcher struct {
+	module.Fetcher
+	fail  error
+	after func(uri string) // called after each fetch
+}
+
+func (f *countingFetcher) Get(ctx context.Context, request module.Request) (*module.Module, error) {
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	fetched, err := f.Fetcher.Get(ctx, request)
+	if f.after != nil {
+		f.after(request.URI)
+	}
+	return fetched, err
+}
+
+// notes are what a manager tells the metrics.
+type notes struct {
+	metrics.Discard
+	sets     map[metrics.SetState]string
+	reloads  map[metrics.ReloadResult]int
+	saves    map[metrics.ReloadResult]int
+	since    time.Time
+	policies int
+}
+
+func (n *notes) SetPolicySet(state metrics.SetState, hash string)           { n.sets[state] = hash }
+func (n *notes) ObserveReload(result metrics.ReloadResult, _ time.Duration) { n.reloads[result]++ }
+func (n *notes) CountLastGoodSave(result metrics.ReloadResult)              { n.saves[result]++ }
+func (n *notes) SetReloadFailedSince(since time.Time)                       { n.since = since }
+func (n *notes) SetPolicies(count int)                                      { n.policies = count }
+
+// newWorld makes a world. The manager is not started.
+func newWorld(t *testing.T, adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) *world {
+	t.Helper()
+	w := &world{T: t, root: t.TempDir()}
+	require.NoError(t, os.Chmod(w.root, 0o700))
+	require.NoError(t, os.Mkdir(w.path("policies.d"), 0o700))
+	for _, name := range []string{"accept", "deny", "settings-refused"} {
+		w.module(name, name)
+	}
+	w.restart(adjust...)
+	return w
+}
+
+// restart makes a new manager over the same files, as a new process would.
+func (w *world) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) {
+	w.Helper()
+	var err error
+	w.config, err = load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
+	require.NoError(w, err)
+	w.config.PolicyDirectory = w.path("policies.d")
+	w.config.StateDirectory = w.path("state")
+	w.config.Limits.ModuleSize = 1 << 20
+	for _, f := range adjust {
+		f(w.config)
+	}
+	e, err := engine.New(engine.Options{})
+	require.NoError(w, err)
+	w.engine = e
+	w.clock = clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	w.notes = &notes{sets: map[metrics.SetState]string{}, reloads: map[metrics.ReloadResult]int{}, saves: map[metrics.ReloadResult]int{}}
+	w.fetched = &countingFetcher{Fetcher: module.Fetcher{MaxBytes: 1 << 20}}
+	w.manager = NewManager(ManagerOptions{
+		Config: w.config, Source: NewSource(w.config),
+		Loader: &Loader{Engine: w.engine, Fetcher: w.fetched}, Recorder: w.notes, Clock: w.clock,
+	})
+	w.manager.Subscribe(func(set *Set) { w.served = set })
+	manager := w.manager
+	w.Cleanup(func() {
+		manager.running().Close()
+		require.Zero(w, e.Stats().MemoryBytes, "what was loaded is freed")
+		require.NoError(w, e.Close())
+	})
+}
+
+func keepLastGood(config *wasmadmission.WasmAdmissionConfiguration) {
+	config.Reload.KeepLastGood = true
+}
+
+func (w *world) path(parts ...string) string {
+	return filepath.Join(append([]string{w.root}, parts...)...)
+}
+
+// module puts a guest of test/wat at a name.
+func (w *world) module(name, guest string) {
+	w.Helper()
+	wasm, err := os.ReadFile(filepath.Join("..", "..", "test", "wat", guest+".wasm"))
+	require.NoError(w, err)
+	require.NoError(w, os.WriteFile(w.path(name+".wasm"), wasm, 0o600))
+}
+
+// manifest puts a file with one policy into the directory.
+func (w *world) manifest(name, guest, settings string) {
+	w.Helper()
+	w.file(name+".json", fmt.Sprintf(`{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": %q},
+		"spec": {"module": "file://%s", "settings": %s, "mutating": false,
+		"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}}`, name, w.path(guest+".wasm"), settings))
+}
+
+func (w *world) file(name, content string) {
+	w.Helper()
+	require.NoError(w, os.WriteFile(w.path("policies.d", name), []byte(content), 0o600))
+}
+
+// look does what happens after a change on disk, or at the interval.
+func (w *world) look() { w.manager.look(w.Context()) }
+
+// requireServed checks which policies are served, as NAME=DIGEST/SETTINGS of each.
+func (w *world) requireServed(want ...string) {
+	w.Helper()
+	got := []string{}
+	for _, p := range w.served.Policies() {
+		got = append(got, strings.TrimPrefix(p.Name(), "clusterwide-")+" "+string(p.configured.Settings.Raw))
+	}
+	if want == nil {
+		want = []string{}
+	}
+	require.Equal(w, want, got)
+	require.Equal(w, len(want), w.notes.policies)
+	for _, p := range w.served.Policies() {
+		_, _, err := p.Evaluate(w.Context(), []byte("{}"))
+		require.NoError(w, err)
+	}
+}
+
+// requireGood checks that what is wanted is what is served.
+func (w *world) requireGood() {
+	w.Helper()
+	require.NoError(w, w.manager.Check())
+	require.Zero(w, w.notes.since)
+	require.Equal(w, w.notes.sets[metrics.Running], w.notes.sets[metrics.Desired])
+}
+
+// requireBad checks that it is not, and that it says why.
+func (w *world) requireBad(reason string) {
+	w.Helper()
+	require.ErrorContains(w, w.manager.Check(), reason)
+	require.False(w, w.notes.since.IsZero())
+	require.NotEqual(w, w.notes.sets[metrics.Running], w.notes.sets[metrics.Desired])
+}
+
+func TestChangesAreTakenOver(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("a", "accept", `{"n":1}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.requireServed(`a {"n":1}`)
+	w.requireGood()
+
+	for _, change := range []struct {
+		name string
+		make func()
+		want []string
+	}{
+		{"settings", func() { w.manifest("a", "accept", `{"n":2}`) }, []string{`a {"n":2}`}},
+		{"a policy more", func() { w.manifest("b", "deny", `{}`) }, []string{`a {"n":2}`, `b {}`}},
+		{"a policy less", func() { require.NoError(t, os.Remove(w.path("policies.d", "a.json"))) }, []string{`b {}`}},
+		{"a space, of which nothing follows", func() {
+			content, err := os.ReadFile(w.path("policies.d", "b.json"))
+			require.NoError(t, err)
+			w.file("b.json", " "+string(content))
+		}, []string{`b {}`}},
+		{"no policy", func() { require.NoError(t, os.Remove(w.path("policies.d", "b.json"))) }, nil},
+	} {
+		before := w.notes.sets[metrics.Running]
+		reloads := w.notes.reloads[metrics.ReloadSucceeded]
+		change.make()
+		w.look()
+		w.requireServed(change.want...)
+		w.requireGood()
+		require.NotEqual(t, before, w.notes.sets[metrics.Running], change.name)
+		require.Equal(t, reloads+1, w.notes.reloads[metrics.ReloadSucceeded], change.name)
+		served := w.served
+		w.look()
+		require.Same(t, served, w.served, "no change, no reload")
+	}
+}
+
+func TestAModuleIsReplaced(t *testing.T) {
+	w := newWorld(t)
+	w.module("m", "accept")
+	w.manifest("a", "m", `{}`)
+	w.manifest("b", "accept", `{}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	kept := w.served.Policies()[1]
+	w.module("m", "deny")
+	w.look()
+	w.requireGood()
+	response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+	require.NoError(t, err)
+	require.False(t, response.Accepted)
+	require.Same(t, kept, w.served.Policies()[1], "what has not changed is carried over")
+}
+
+func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		spoil  func(w *world)
+		mend   func(w *world)
+		reason string
+	}{
+		{
+			"a file that does not parse",
+			func(w *world) { w.file("a.json", `{"Policies": [`) }, func(w *world) { w.manifest("a", "accept", `{}`) },
+			"a.json: object 1 is not valid JSON",
+		},
+		{
+			"settings that the policy refuses",
+			func(w *world) { w.manifest("b", "settings-refused", `{}`) }, func(w *world) { w.manifest("b", "accept", `{}`) },
+			`b.json[1] ClusterAdmissionPolicy "b": policies[clusterwide-b].settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings`,
+		},
+		{
+			"a value that validation refuses",
+			func(w *world) { w.manifest("Not A Name", "accept", `{}`) }, func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "Not A Name.json"))) },
+			`ClusterAdmissionPolicy "Not A Name": metadata.name: Invalid value`,
+		},
+		{
+			"a name twice",
+			func(w *world) {
+				w.manifest("a", "accept", `{}`)
+				require.NoError(w, os.Link(w.path("policies.d", "a.json"), w.path("policies.d", "again.json")))
+			},
+			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "again.json"))) },
+			`metadata.name: makes "clusterwide-a" the name of the policy`,
+		},
+		{
+			"a module that is missing",
+			func(w *world) { w.manifest("b", "missing", `{}`) }, func(w *world) { w.manifest("b", "deny", `{}`) },
+			"policies[clusterwide-b].module: Invalid value",
+		},
+		{
+			"a module that is cut off",
+			func(w *world) { require.NoError(w, os.Truncate(w.path("accept.wasm"), 100)) }, func(w *world) { w.module("accept", "accept") },
+			"policies[clusterwide-a].module: Invalid value",
+		},
+		{
+			"a directory that is gone",
+			func(w *world) { require.NoError(w, os.Rename(w.path("policies.d"), w.path("away"))) },
+			func(w *world) { require.NoError(w, os.Rename(w.path("away"), w.path("policies.d"))) },
+			"reading the policy directory: lstat ",
+		},
+		{
+			"a file that others may write",
+			func(w *world) { require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o666)) },
+			func(w *world) { require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o600)) },
+			"must not be able to write it",
+		},
+		{
+			"a file that is no file",
+			func(w *world) { require.NoError(w, os.Mkdir(w.path("policies.d", "x.yaml"), 0o700)) },
+			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
+			"x.yaml is not a regular file",
+		},
+		{
+			"a dangling link",
+			func(w *world) { require.NoError(w, os.Symlink("nowhere", w.path("policies.d", "x.yaml"))) },
+			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
+			"nowhere: no such file",
+		},
+		{
+			"files that are too large together",
+			func(w *world) { w.file("x.json", strings.Repeat(" ", 4<<20)+"!") },
+			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "x.json"))) },
+			"x.json has 4194305 bytes",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.manifest("a", "accept", `{}`)
+			require.NoError(t, w.manager.Start(t.Context()))
+			served := w.served
+			began := w.clock.Now()
+			test.spoil(w)
+			w.look()
+			require.Same(t, served, w.served)
+			w.requireServed(`a {}`)
+			w.requireBad(test.reason)
+			require.Equal(t, began, w.notes.since)
+			w.clock.Step(time.Hour)
+			w.look()
+			w.requireBad(test.reason)
+			require.Equal(t, began, w.notes.since, "it says since when")
+			test.mend(w)
+			w.look()
+			w.requireGood()
+		})
+	}
+}
+
+func TestABadChangeNamesAllProblems(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.manifest("a", "missing", `{}`)
+	w.manifest("b", "settings-refused", `{}`)
+	w.look()
+	w.requireBad("policies[clusterwide-a].module: ")
+	w.requireBad("policies[clusterwide-b].settings: ")
+
+	w.file("a.json", `{`)
+	w.file("b.json", `}`)
+	w.look()
+	w.requireBad("a.json: ")
+	w.requireBad("b.json: ")
+}
+
+func TestABadStartIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("a", "missing", `{}`)
+	w.manifest("b", "settings-refused", `{}`)
+	err := w.manager.Start(t.Context())
+	require.Len(t, strings.Split(err.Error(), "\n"), 2)
+}
+
+func TestTheSameFailureIsTriedLessAndLessOften(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.manifest("b", "settings-refused", `{}`)
+	var tries []int
+	for minute := range 40 {
+		before := w.notes.reloads[metrics.ReloadFailed]
+		w.look()
+		if w.notes.reloads[metrics.ReloadFailed] > before {
+			tries = append(tries, minute)
+		}
+		w.clock.Step(time.Minute)
+	}
+	require.Equal(t, []int{0, 1, 3, 7, 15, 31}, tries)
+	w.manifest("b", "deny", `{}`)
+	w.look()
+	w.requireGood()
+}
+
+func TestARegistryThatIsDown(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("a", "accept", `{}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.fetched.fail = errors.New("connection refused")
+	w.look()
+	w.requireBad("connection refused")
+	w.requireServed(`a {}`)
+	w.fetched.fail = nil
+	w.look()
+	w.requireGood()
+	require.Equal(t, 1, w.notes.reloads[metrics.ReloadSucceeded], "what is served was never another set")
+}
+
+// A set is of one moment, even if modules are exchanged while it is loaded.
+func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
+	for name, at := range map[string]int{"between the looks": 1, "between looking and loading": 2} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.manifest("a", "accept", `{}`)
+			require.NoError(t, w.manager.Start(t.Context()))
+			fetches := 0
+			w.fetched.after = func(string) {
+				if fetches++; fetches == at {
+					w.module("accept", "deny")
+				}
+			}
+			w.manifest("a", "accept", `{"n":1}`)
+			w.look()
+			w.requireGood()
+			response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+			require.NoError(t, err)
+			require.False(t, response.Accepted)
+
+			w.fetched.after = func(string) {
+				fetches++
+				w.module("accept", []string{"accept", "deny"}[fetches%2])
+			}
+			w.manifest("a", "accept", `{"n":2}`)
+			w.look()
+			w.requireBad("again and again")
+		})
+	}
+}
+
+func TestPanicsAreBadChanges(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("a", "accept", `{}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.fetched.after = func(string) { panic("out of order") }
+	w.look()
+	w.requireBad("out of order")
+	w.fetched.after = nil
+	w.manager.Source = panickingSource{w.manager.Source}
+	w.manifest("a", "accept", `{"n":1}`)
+	w.look()
+	w.requireBad("no idea")
+	w.requireServed(`a {}`)
+}
+
+type panickingSource struct{ Source }
+
+func (panickingSource) Policies(context.Context) (*Desired, error) { panic("no idea") }
+
+func TestSubscribersComeAndSeeTheSameSet(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("a", "accept", `{}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	var late *Set
+	w.manager.Subscribe(func(set *Set) { late = set })
+	require.Same(t, w.served, late)
+	w.manifest("a", "accept", `{"n":1}`)
+	w.look()
+	require.Same(t, w.served, late)
+	require.True(t, w.manager.Serves("clusterwide-a"))
+	require.False(t, w.manager.Serves("clusterwide-b"))
+}
+
+// Run finds a change by itself.
+func TestRun(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("a", "accept", `{}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.manager.Clock = clock.RealClock{}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended, changed := make(chan struct{}), make(chan *Set, 10)
+	go func() {
+		defer close(ended)
+		w.manager.Run(ctx)
+	}()
+	w.manager.Subscribe(func(set *Set) { changed <- set })
+	require.Len(t, (<-changed).Policies(), 1)
+	w.manifest("b", "deny", `{}`)
+	for len((<-changed).Policies()) != 2 {
+	}
+	cancel()
+	<-ended
+}

@@ -1,0 +1,172 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+)
+
+// unknown stands for the hash of what could not be read.
+const unknown = "unknown"
+
+// maxTries is how often a load is tried when modules change under its hands.
+const maxTries = 3
+
+// goal is what the source wanted at one time, and what its modules were then.
+type goal struct {
+	desired *Desired
+	err     error // from the source
+	modules *resolution
+	hash    string
+}
+
+// goal asks the source, and fetches the modules.
+func (m *Manager) goal(ctx context.Context) *goal {
+	desired, err := m.desired(ctx)
+	g := &goal{desired: desired, err: err, hash: unknown}
+	g.modules = resolve(ctx, m.fetcher(), desired.modules(), m.resolved, m.known)
+	if err == nil {
+		m.resolved = g.modules
+	}
+	if desired.Hash != "" {
+		g.hash = g.modules.hash(desired.Hash)
+	}
+	return g
+}
+
+// desired asks the source, and takes a panic for an error.
+func (m *Manager) desired(ctx context.Context) (desired *Desired, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic while the policies were read: %v", r)
+		}
+		if desired == nil {
+			desired = &Desired{}
+		}
+	}()
+	return m.Source.Policies(ctx)
+}
+
+func (m *Manager) running() *Set {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.set
+}
+
+func (m *Manager) fetcher() Fetcher { return m.Loader.fetcher(&m.Config.Limits) }
+
+// settled returns the goal once two looks in a row find the same: files and modules
+// that are exchanged together are not read half before and half after.
+func (m *Manager) settled(ctx context.Context, g *goal) (*goal, error) {
+	for range maxTries {
+		again := m.goal(ctx)
+		if again.hash == g.hash {
+			// The first look has the modules that are new in memory.
+			return g, g.err
+		}
+		g = again
+	}
+	return g, errors.New("policies or modules change while they are read, again and again")
+}
+
+// load makes the set that is wanted, beside the one that is served. A module that
+// changes meanwhile makes it look again.
+func (m *Manager) load(ctx context.Context, g *goal) (*Set, *goal, error) {
+	for try := 1; ; try++ {
+		g, err := m.settled(ctx, g)
+		if err != nil {
+			return nil, g, err
+		}
+		set, err := m.loadFrom(ctx, g.desired, g.modules)
+		if err == nil || !g.modules.changed.Load() || try == maxTries {
+			return set, g, err
+		}
+	}
+}
+
+func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resolution) (*Set, error) {
+	loader := *m.Loader
+	loader.Fetcher = modules
+	loader.carryOver = m.running().carryOver(modules)
+	config := *m.Config
+	config.Policies, config.PolicyGroups = desired.Policies, desired.PolicyGroups
+	set, errs := loader.Load(ctx, &config)
+	return set, joinProblems(errs, desired.Origins)
+}
+
+// loadLastGood makes the set that was kept, of nothing but what was kept.
+func (m *Manager) loadLastGood(ctx context.Context) (*record, *Set, error) {
+	kept, err := m.lastGood.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	config := *m.Config
+	config.PolicyDirectory = ""
+	config.Policies, config.PolicyGroups = kept.Policies, kept.PolicyGroups
+	if err := JoinProblems(validation.ValidateConfiguration(&config)); err != nil {
+		return nil, nil, err
+	}
+	loader := *m.Loader
+	loader.Fetcher = m.lastGood.fetcher(kept, m.Config.Limits.ModuleSize)
+	set, errs := loader.Load(ctx, &config)
+	return kept, set, JoinProblems(errs)
+}
+
+// paths are the files and directories to watch.
+func (m *Manager) paths() []string {
+	paths := m.Source.Paths()
+	for _, a := range m.resolved.addresses {
+		if path, isFile := strings.CutPrefix(a.URI, "file://"); isFile {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// keep keeps the set that is served for a restart. Serving it does not depend on that.
+func (m *Manager) keep(ctx context.Context, g *goal) error {
+	r := &record{Hash: g.hash, Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
+	for _, a := range g.modules.addresses {
+		r.Modules = append(r.Modules, keptModule{a, g.modules.digest(a)})
+	}
+	if err := m.lastGood.save(ctx, r, g.modules); err != nil {
+		return fmt.Errorf("keeping the set in %s: %w", m.lastGood.directory, err)
+	}
+	return nil
+}
+
+var errNoPolicy = errors.New("no policy is configured")
+
+// announce says what is served from now on.
+func announce(ctx context.Context, set *Set, g *goal) {
+	logger := klog.FromContext(ctx)
+	for _, warning := range g.desired.Warnings {
+		logger.Info("Warning: " + warning)
+	}
+	if len(set.Policies()) == 0 {
+		logger.Error(errNoPolicy, "Warning: the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off")
+		return
+	}
+	logger.Info("Policies are loaded", "count", len(set.Policies()), "hash", g.hash)
+}

@@ -1,0 +1,84 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package wasm
+
+import (
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/go-logr/logr"
+	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+)
+
+// engineMetrics serves all engines of the process; its gauges show the one that was
+// made last.
+var engineMetrics = sync.OnceValue(func() *engineRecorder {
+	r := &engineRecorder{Engine: metrics.NewEngine()}
+	r.MustRegister(legacyregistry.MustRegister)
+	legacyregistry.CustomMustRegister(metrics.NewEngineStateCollector(r.state))
+	return r
+})
+
+// engineRecorder hands an engine's numbers to its metrics.
+type engineRecorder struct {
+	*metrics.Engine
+	engine atomic.Pointer[engine.Engine]
+}
+
+var _ engine.Recorder = &engineRecorder{}
+
+func (r *engineRecorder) state() metrics.EngineState {
+	e := r.engine.Load()
+	if e == nil {
+		return metrics.EngineState{}
+	}
+	s := e.Stats()
+	return metrics.EngineState{Modules: s.Modules, InUse: s.InUse, Idle: s.Idle, Waiting: s.Waiting, MemoryBytes: s.MemoryBytes,
+		Reset: string(s.Reset), Interpreted: s.Interpreter}
+}
+
+func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Logger) (*engine.Engine, error) {
+	options := engine.Options{
+		Limits: engine.Limits{
+			ModuleBytes:  config.Limits.ModuleSize,
+			MemoryBytes:  config.Limits.Memory,
+			TableEntries: uint32(config.Limits.TableEntries),
+			Fuel:         config.Limits.Fuel,
+			Timeout:      config.Limits.EvaluationTimeout.Duration,
+			Instances:    int(config.Limits.ModuleEvaluations),
+			Waiters:      int(config.Limits.ModuleWaiters),
+			PoolBytes:    config.Limits.TotalMemory,
+		},
+		Logger:   slog.New(logr.ToSlogHandler(logger)),
+		Recorder: engineMetrics(),
+	}
+	if config.StateDirectory != "" {
+		options.CacheDirectory = filepath.Join(config.StateDirectory, "compiled")
+	}
+	e, err := engine.New(options)
+	if err == nil {
+		engineMetrics().engine.Store(e)
+	}
+	return e, err
+}
