@@ -72,6 +72,9 @@ var mayImport = map[string][]string{
 	},
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
 
+	"pkg/apis/kubewarden": {
+		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/safefile",
+	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 
 	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/rewrite", "pkg/engine/wasm"},
