@@ -155,6 +155,7 @@ func (c *Comparison) wait(ctx context.Context) error {
 		probe := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "c", Image: "i"}}}}
 		err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
 			pod, err := tries.Create(ctx, probe, name)
+			//nolint:nilerr // some variants refuse everything
 			return err != nil || len(pod.Labels) > 0 && pod.Annotations[lateAnnotation] != "", nil
 		})
 		if err != nil {
