@@ -67,7 +67,10 @@ func Creation(pod interface {
 }) admission.Attributes {
 	return admission.NewAttributesRecord(pod, nil, pod.GetObjectKind().GroupVersionKind(), pod.GetNamespace(), pod.GetName(),
 		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, &metav1.CreateOptions{}, false,
-		&user.DefaultInfo{Name: "system:serviceaccount:kube-system:replicaset-controller", Groups: []string{"system:serviceaccounts", "system:authenticated"}})
+		&user.DefaultInfo{
+			Name:   "system:serviceaccount:kube-system:replicaset-controller",
+			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"},
+		})
 }
 
 // ObjectInterfaces are those of a server that serves events in two groups.
