@@ -117,6 +117,10 @@ bench-dispatch:
 mutation-parity: build policies
 	$(GO) run ./test/bench/parity
 
+## bench-admission: measure Pod creates on bin/kube-apiserver with policies in process, CEL policies and webhooks
+bench-admission: build
+	$(GO) run ./test/bench/admission
+
 ## spec: run the WebAssembly specification's assertions on rewritten modules
 spec:
 	$(GO) test -count=1 -run TestSpec -v ./test/spec

@@ -18,9 +18,12 @@ package dispatch_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -317,4 +320,38 @@ func TestNewWantsEverything(t *testing.T) {
 		_, err := dispatch.New(config)
 		require.ErrorContains(t, err, "dispatch: missing ")
 	}
+}
+
+// countedConfigMap counts how often it is written as JSON.
+type countedConfigMap struct {
+	*corev1.ConfigMap
+	encodings *atomic.Int64
+}
+
+func (c countedConfigMap) MarshalJSON() ([]byte, error) {
+	c.encodings.Add(1)
+	return json.Marshal(c.ConfigMap)
+}
+
+func (c countedConfigMap) DeepCopyObject() runtime.Object {
+	return countedConfigMap{ConfigMap: c.DeepCopy(), encodings: c.encodings}
+}
+
+// However many policies are asked, the review is encoded once, by which the object
+// in it is.
+func TestARequestIsEncodedOnceForTenPolicies(t *testing.T) {
+	f := newFixture(t, wasmadmission.Exemptions{})
+	var specs []func(*wasmadmission.Policy)
+	for n := range 9 {
+		specs = append(specs, policy(fmt.Sprintf("policy-%d", n), "accept"))
+	}
+	specs = append(specs, policy("refuses", "deny"))
+	f.use(t, specs...)
+	object := countedConfigMap{
+		ConfigMap: &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}},
+		encodings: new(atomic.Int64),
+	}
+	err := f.dispatcher.Validate(t.Context(), create(object, "configmaps", somebody), admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+	require.ErrorContains(t, err, `"refuses"`, "the policies were not asked")
+	require.EqualValues(t, 1, object.encodings.Load())
 }

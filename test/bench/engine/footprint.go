@@ -16,19 +16,18 @@ limitations under the License.
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
 const (
@@ -48,8 +47,7 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
 	variants := make([][]byte, manyModules)
 	for n := range variants {
-		name := "variant " + strconv.Itoa(1000+n)
-		variants[n] = append(bytes.Clone(binary), append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)...)
+		variants[n] = sample.Variant(binary, n)
 	}
 	options := engine.Options{CacheDirectory: directory, Limits: engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30}}
 	if err := withModules(b.ctx, options, variants, func([]*wapc.Guest) error { return nil }); err != nil {

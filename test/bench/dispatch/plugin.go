@@ -29,55 +29,17 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-	"github.com/wasm-admission/wasm-admission/test/webhook"
+	"github.com/wasm-admission/wasm-admission/test/bench/webhook"
 )
 
-// hook is a policy behind a webhook, and Kubernetes' own plugin that calls it.
-type hook struct {
-	server *webhook.Server
-	plugin *validating.Plugin
-	stop   chan struct{}
-}
-
-func (h *hook) close() {
-	close(h.stop)
-	h.server.Close()
-}
-
-func newHook(ctx context.Context, policy *policyset.Policy) (*hook, error) {
-	server, err := webhook.Serve(policy)
-	if err != nil {
-		return nil, err
-	}
-	plugin, stop, err := newPlugin(ctx, server.URL(policy.Name()), server.CA)
-	if err != nil {
-		server.Close()
-		return nil, err
-	}
-	return &hook{server: server, plugin: plugin, stop: stop}, nil
-}
-
-func newPlugin(ctx context.Context, address string, certificate []byte) (*validating.Plugin, chan struct{}, error) {
+// newPlugin returns Kubernetes' own plugin that calls webhooks, calling the
+// first of a server. Closing stop ends what runs beside it.
+func newPlugin(ctx context.Context, endpoint webhook.Endpoint) (plugin *validating.Plugin, stop chan struct{}, err error) {
 	client := fake.NewClientset(&admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "bench"},
-		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-			Name:                    "bench.example.com",
-			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &address, CABundle: certificate},
-			AdmissionReviewVersions: []string{"v1"},
-			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
-			FailurePolicy:           new(admissionregistrationv1.Fail),
-			MatchPolicy:             new(admissionregistrationv1.Equivalent),
-			NamespaceSelector:       &metav1.LabelSelector{},
-			ObjectSelector:          &metav1.LabelSelector{},
-			TimeoutSeconds:          new(int32(10)),
-			Rules: []admissionregistrationv1.RuleWithOperations{{
-				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
-			}},
-		}},
+		Webhooks:   []admissionregistrationv1.ValidatingWebhook{endpoint.Webhook(0, &metav1.LabelSelector{})},
 	})
-	plugin, err := validating.NewValidatingAdmissionWebhook(nil)
+	plugin, err = validating.NewValidatingAdmissionWebhook(nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -90,7 +52,7 @@ func newPlugin(ctx context.Context, address string, certificate []byte) (*valida
 	if err := plugin.ValidateInitialization(); err != nil {
 		return nil, nil, err
 	}
-	stop := make(chan struct{})
+	stop = make(chan struct{})
 	factory.Start(stop)
 	for _, synced := range factory.WaitForCacheSync(stop) {
 		if !synced {

@@ -1,0 +1,78 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// mechanism is a way to have requests checked. It is the prefix of the server's
+// counter of checks.
+type mechanism string
+
+const (
+	inProcess mechanism = "apiserver_wasm_admission_evaluation_duration_seconds_count{"
+	byCEL     mechanism = "apiserver_validating_admission_policy_check_total{"
+	byWebhook mechanism = "apiserver_admission_webhook_request_total{"
+)
+
+// configuration is what is compared: a namespace in which a number of policies of
+// one kind match.
+type configuration struct {
+	name      string
+	mechanism mechanism
+	policies  int
+}
+
+// configurations are those of the figures. The first is what others add to.
+var configurations = []configuration{
+	{name: "none"},
+	{"wasm1", inProcess, 1},
+	{"wasm10", inProcess, 10},
+	{"wasm22", inProcess, 22},
+	{"cel1", byCEL, 1},
+	{"cel10", byCEL, 10},
+	{"hook1", byWebhook, 1},
+	{"hook10", byWebhook, 10},
+}
+
+// most is how many policies of a kind there are in all.
+func most(m mechanism) (n int) {
+	for _, c := range configurations {
+		if c.mechanism == m {
+			n = max(n, c.policies)
+		}
+	}
+	return n
+}
+
+// namespaceLabel is the label of namespaces whose value is the configuration's
+// name.
+const namespaceLabel = "bench"
+
+// namespacesOf selects the namespaces in which policy n of a kind matches.
+func namespacesOf(m mechanism, n int) *metav1.LabelSelector {
+	var names []string
+	for _, c := range configurations {
+		if c.mechanism == m && n < c.policies {
+			names = append(names, c.name)
+		}
+	}
+	return &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
+		{Key: namespaceLabel, Operator: metav1.LabelSelectorOpIn, Values: names},
+	}}
+}

@@ -1,0 +1,100 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+const (
+	// rounds of batches are measured, after one that warms everything up.
+	rounds, batch = 25, 100
+)
+
+// result is what was measured of one configuration.
+type result struct {
+	// latencies are those of all requests, as the client sees them.
+	latencies []time.Duration
+	// cpu is what all requests took together.
+	cpu time.Duration
+}
+
+// measure runs batches of the configurations in turn. Their order changes, always
+// in the same way: a batch would else always inherit the garbage of the same other
+// one.
+func (b *bench) measure(ctx context.Context) ([]result, error) {
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // an order is no secret
+	results := make([]result, len(configurations))
+	for round := range 1 + rounds {
+		for _, n := range random.Perm(len(configurations)) {
+			measured, err := b.batch(ctx, configurations[n].name)
+			if err != nil {
+				return nil, fmt.Errorf("configuration %s: %w", configurations[n].name, err)
+			}
+			if round == 0 {
+				continue
+			}
+			results[n].latencies = append(results[n].latencies, measured.latencies...)
+			results[n].cpu += measured.cpu
+		}
+	}
+	return results, nil
+}
+
+// batch creates Pods one after another, and then deletes them without measuring
+// that.
+func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
+	pods := b.client.CoreV1().Pods(namespace)
+	before, err := b.processorTime()
+	if err != nil {
+		return result{}, err
+	}
+	var r result
+	for n := range batch {
+		pod := b.named(fmt.Sprintf("pod-%d", n))
+		start := time.Now()
+		if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+			return result{}, err
+		}
+		r.latencies = append(r.latencies, time.Since(start))
+	}
+	after, err := b.processorTime()
+	if err != nil {
+		return result{}, err
+	}
+	r.cpu = after - before
+	return r, pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+}
+
+// processorTime is what the processes have used together.
+func (b *bench) processorTime() (sum time.Duration, err error) {
+	for _, pid := range b.processes() {
+		used, err := figure.ProcessorTimeOf(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}

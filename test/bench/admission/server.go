@@ -1,0 +1,128 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/test/bench/sample"
+	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
+)
+
+// bench is a server with all configurations, and the process of the webhooks.
+type bench struct {
+	server *harness.Server
+	hooks  *webhooks
+	client kubernetes.Interface
+	// pod is what is created, but for its name.
+	pod *corev1.Pod
+}
+
+// start starts the processes and makes everything that the configurations need.
+func start(ctx context.Context, directory string) (_ *bench, err error) {
+	b := &bench{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.stop())
+		}
+	}()
+	if b.pod, err = pod(); err != nil {
+		return nil, err
+	}
+	config, err := admissionConfiguration(directory)
+	if err != nil {
+		return nil, err
+	}
+	if b.hooks, err = startWebhooks(directory); err != nil {
+		return nil, err
+	}
+	// It comes without the ServiceAccount plugin, which wants accounts that
+	// nobody makes here.
+	if b.server, err = harness.New(harness.Options{FeatureGate: true, AdmissionConfig: config}); err != nil {
+		return nil, err
+	}
+	b.client = b.server.Clientset()
+	for _, c := range configurations {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.name, Labels: map[string]string{namespaceLabel: c.name}}}
+		if _, err := b.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	return b, errors.Join(createWebhooks(ctx, b.client, b.hooks.endpoint), createCELPolicies(ctx, b.client))
+}
+
+// stop ends the processes that were started.
+func (b *bench) stop() (err error) {
+	if b.server != nil {
+		err = b.server.Stop()
+	}
+	if b.hooks != nil {
+		err = errors.Join(err, b.hooks.stop())
+	}
+	return err
+}
+
+// processes are those that admission keeps busy. The first is the server, whose
+// etcd is in it.
+func (b *bench) processes() []int {
+	return []int{b.server.PID(), b.hooks.command.Process.Pid}
+}
+
+// pod returns a Pod as a client would create it.
+func pod() (*corev1.Pod, error) {
+	pod, err := sample.Pod()
+	if err != nil {
+		return nil, err
+	}
+	pod.ObjectMeta = metav1.ObjectMeta{Labels: pod.Labels, Annotations: pod.Annotations, OwnerReferences: pod.OwnerReferences}
+	pod.Status = corev1.PodStatus{}
+	return pod, nil
+}
+
+// admissionConfiguration returns the content of a server's AdmissionConfiguration
+// file, with the policies in process. All have modules of their own, as policies
+// mostly do.
+func admissionConfiguration(directory string) (string, error) {
+	config := &v1alpha1.WasmAdmissionConfiguration{
+		TypeMeta:       metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"},
+		StateDirectory: directory,
+	}
+	for n, p := range sample.PodPolicies(directory, most(inProcess)) {
+		config.Policies = append(config.Policies, v1alpha1.Policy{
+			Name: p.Name, Module: p.Module, Rules: p.Rules, NamespaceSelector: namespacesOf(inProcess, n),
+		})
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return "", fmt.Errorf("encoding the plugin's configuration: %w", err)
+	}
+	whole, err := json.Marshal(&apiserverv1.AdmissionConfiguration{
+		TypeMeta: metav1.TypeMeta{APIVersion: apiserverv1.SchemeGroupVersion.String(), Kind: "AdmissionConfiguration"},
+		Plugins:  []apiserverv1.AdmissionPluginConfiguration{{Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw}}},
+	})
+	return string(whole), err
+}

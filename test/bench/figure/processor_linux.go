@@ -1,0 +1,36 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package figure
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// ProcessorTimeOf is what the process of that id has used so far, on all
+// processors, without its children. It is read from the process's clock, which
+// counts nanoseconds; /proc has hundredths of a second.
+func ProcessorTimeOf(pid int) (time.Duration, error) {
+	const scheduled = 2 // CPUCLOCK_SCHED, as in clock_getcpuclockid(3)
+	var used unix.Timespec
+	if err := unix.ClockGettime(^int32(pid)<<3|scheduled, &used); err != nil {
+		return 0, fmt.Errorf("reading the processor time of process %d: %w", pid, err)
+	}
+	return time.Duration(used.Nano()), nil
+}

@@ -1,0 +1,89 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package sample
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+)
+
+const reviewPath = "test/policies/testdata/pod-create-9k.json"
+
+// Pod returns the Pod, as a server hands it to admission.
+func Pod() (*corev1.Pod, error) {
+	data, err := os.ReadFile(reviewPath)
+	if err != nil {
+		return nil, fmt.Errorf("run this from the root of the repository: %w", err)
+	}
+	var request admissionv1.AdmissionRequest
+	if err := json.Unmarshal(data, &request); err != nil {
+		return nil, err
+	}
+	pod := &corev1.Pod{}
+	if err := json.Unmarshal(request.Object.Raw, pod); err != nil {
+		return nil, err
+	}
+	if pod.Name == "" || len(pod.Spec.Containers) == 0 {
+		return nil, errors.New("the review has no pod")
+	}
+	pod.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Pod"))
+	return pod, nil
+}
+
+// Creation returns the attributes of the creation of a Pod, which may be a type
+// that wraps one.
+func Creation(pod interface {
+	runtime.Object
+	metav1.Object
+}) admission.Attributes {
+	return admission.NewAttributesRecord(pod, nil, pod.GetObjectKind().GroupVersionKind(), pod.GetNamespace(), pod.GetName(),
+		corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, &metav1.CreateOptions{}, false,
+		&user.DefaultInfo{
+			Name:   "system:serviceaccount:kube-system:replicaset-controller",
+			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"},
+		})
+}
+
+// ObjectInterfaces are those of a server that serves events in two groups.
+func ObjectInterfaces() admission.ObjectInterfaces {
+	return admission.NewObjectInterfacesFromScheme(scheme.Scheme)
+}
+
+// NewDispatcher returns a dispatcher without policies, beside an empty cluster.
+func NewDispatcher() (*dispatch.Dispatcher, error) {
+	client := fake.NewClientset()
+	return dispatch.New(dispatch.Config{
+		Client:     client,
+		Informers:  informers.NewSharedInformerFactory(client, 0),
+		Authorizer: authorizerfactory.NewAlwaysAllowAuthorizer(),
+	})
+}

@@ -1,0 +1,112 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package sample has what benchmarks of admission measure with: a policy in
+// Rust, a Pod of 9 KB, and a dispatcher to take one to the other.
+package sample
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+)
+
+// modulePath is where the policy is, from the root of the repository.
+const modulePath = "test/policies/pod-privileged/policy.wasm"
+
+// Variant returns a module that does what binary does and is another: a custom
+// section at its end holds n. Policies of one and the same module would share its
+// code and its instances.
+func Variant(binary []byte, n int) []byte {
+	name := "variant " + strconv.Itoa(n)
+	return append(bytes.Clone(binary), append([]byte{0, byte(len(name) + 1), byte(len(name))}, name...)...)
+}
+
+// WriteModules writes n variants of the policy into directory, which nobody but
+// the owner may be able to write. [ModulePath] says where each is.
+func WriteModules(directory string, n int) error {
+	binary, err := os.ReadFile(modulePath)
+	if err != nil {
+		return fmt.Errorf("run this from the root of the repository: %w", err)
+	}
+	for k := range n {
+		if err := os.WriteFile(ModulePath(directory, k), Variant(binary, k), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ModulePath is where in directory the variant n of the policy is.
+func ModulePath(directory string, n int) string {
+	return filepath.Join(directory, fmt.Sprintf("policy-%d.wasm", n))
+}
+
+// Policy returns a policy of the module at path that is asked about the creation
+// and the update of a resource.
+func Policy(name, path, resource string) wasmadmission.Policy {
+	return wasmadmission.Policy{
+		Name:          name,
+		Module:        "file://" + path,
+		Settings:      runtime.RawExtension{Raw: []byte("{}")},
+		FailurePolicy: admissionregistrationv1.Fail,
+		MatchPolicy:   admissionregistrationv1.Equivalent,
+		Mode:          wasmadmission.ModeProtect,
+		Rules: []admissionregistrationv1.RuleWithOperations{{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{"", "apps", "networking.k8s.io"}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+		}},
+	}
+}
+
+// PodPolicies returns policies that are asked about Pods, one of each of the
+// first n modules in directory.
+func PodPolicies(directory string, n int) []wasmadmission.Policy {
+	policies := make([]wasmadmission.Policy, n)
+	for k := range policies {
+		policies[k] = Policy(fmt.Sprintf("policy-%d", k), ModulePath(directory, k), "pods")
+	}
+	return policies
+}
+
+// Load makes policies ready, under the limits of a configuration that sets none.
+// The caller closes the set.
+func Load(ctx context.Context, e *engine.Engine, policies ...wasmadmission.Policy) (*policyset.Set, error) {
+	config := &wasmadmission.WasmAdmissionConfiguration{Policies: policies, Limits: limits()}
+	set, errs := (&policyset.Loader{Engine: e}).Load(ctx, config)
+	return set, errs.ToAggregate()
+}
+
+func limits() wasmadmission.Limits {
+	external := &v1alpha1.WasmAdmissionConfiguration{}
+	v1alpha1.SetObjectDefaults_WasmAdmissionConfiguration(external)
+	var internal wasmadmission.Limits
+	if err := v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&external.Limits, &internal, nil); err != nil {
+		panic(err) // defaults convert
+	}
+	return internal
+}

@@ -1,0 +1,77 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package webhook serves policies as an admission webhook does, for comparison
+// with their evaluation in process.
+package webhook
+
+import (
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/test/webhook"
+)
+
+// Endpoint says how to reach the webhooks of a server.
+type Endpoint struct {
+	// URLs are those of the webhooks.
+	URLs []string `json:"urls"`
+	// CABundle verifies its certificate, in PEM.
+	CABundle []byte `json:"caBundle"`
+}
+
+// Webhook returns the n-th webhook of the server, asked about the creation of
+// Pods in the namespaces that the selector selects.
+func (e Endpoint) Webhook(n int, namespaces *metav1.LabelSelector) admissionregistrationv1.ValidatingWebhook {
+	return admissionregistrationv1.ValidatingWebhook{
+		Name:                    fmt.Sprintf("bench-%d.example.com", n),
+		ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &e.URLs[n], CABundle: e.CABundle},
+		AdmissionReviewVersions: []string{"v1"},
+		SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+		FailurePolicy:           new(admissionregistrationv1.Fail),
+		MatchPolicy:             new(admissionregistrationv1.Equivalent),
+		NamespaceSelector:       namespaces,
+		ObjectSelector:          &metav1.LabelSelector{},
+		TimeoutSeconds:          new(int32(10)),
+		Rules: []admissionregistrationv1.RuleWithOperations{{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+			Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+		}},
+	}
+}
+
+// Server serves policies.
+type Server struct {
+	Endpoint
+	*webhook.Server
+}
+
+// Serve starts a server that has a webhook for each policy. The caller closes it,
+// before the policies.
+func Serve(policies []*policyset.Policy) (*Server, error) {
+	server, err := webhook.Serve(policies...)
+	if err != nil {
+		return nil, err
+	}
+	e := Endpoint{CABundle: server.CA}
+	for _, policy := range policies {
+		e.URLs = append(e.URLs, server.URL(policy.Name()))
+	}
+	return &Server{Endpoint: e, Server: server}, nil
+}
