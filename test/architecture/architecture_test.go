@@ -58,13 +58,19 @@ var mayImport = map[string][]string{
 	"pkg/capabilities/tracing": {"pkg/abi"},
 	"pkg/metrics":              {},
 
-	"pkg/apis/wasmadmission":            {},
-	"pkg/apis/wasmadmission/v1alpha1":   {"pkg/apis/wasmadmission"},
-	"pkg/apis/wasmadmission/install":    {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
-	"pkg/apis/wasmadmission/fuzzer":     {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
-	"pkg/apis/wasmadmission/load":       {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install"},
+	"pkg/apis/explain":                {},
+	"pkg/apis/wasmadmission":          {},
+	"pkg/apis/wasmadmission/v1alpha1": {"pkg/apis/wasmadmission"},
+	"pkg/apis/wasmadmission/install":  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/fuzzer":   {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/load": {
+		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install",
+	},
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
 
+	"pkg/apis/kubewarden": {
+		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/safefile",
+	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 
 	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/rewrite", "pkg/engine/wasm"},
