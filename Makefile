@@ -40,11 +40,7 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-<<<<<<< HEAD
-.PHONY: soak-reload bench-dispatch bench-engine hostile spec help build kubectl policies registry generate verify-generate lint test test-unit test-e2e run clean
-=======
-.PHONY: mutation-parity bench-dispatch bench-engine hostile spec help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
->>>>>>> dispatch
+.PHONY: soak-reload mutation-parity bench-dispatch bench-engine hostile spec help build kubectl policies registry generate verify-generate lint test test-unit test-e2e run clean
 
 ## help: show the targets
 help:
