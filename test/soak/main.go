@@ -59,7 +59,7 @@ func run(ctx context.Context, requests int) (err error) {
 			return err
 		}
 	}
-	report, err := reload.Run(ctx, reload.Options{Requests: requests, Clients: 16, Changes: 20, Modules: modules})
+	report, err := reload.Run(ctx, reload.Options{Requests: requests, Clients: 8, Changes: 20, Modules: modules})
 	if err != nil {
 		return err
 	}
