@@ -30,6 +30,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wasm-admission/wasm-admission/cmd/kube-apiserver/dev/etcd"
 )
 
 // Serve runs an API server with the given flags on listener until ctx ends.
@@ -142,20 +144,20 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 		}
 		flags = append(enforce, flags...)
 	}
-	store, err := startEtcd(ctx, filepath.Join(state.dir, "etcd"))
+	store, err := etcd.Start(ctx, filepath.Join(state.dir, "etcd"))
 	if err != nil {
 		return err
 	}
-	defer store.close()
+	defer store.Close()
 
 	go announce(ctx, files.kubeconfig, stdout, os.Stderr)
 	return serve(ctx, append(serverFlags(files, store, listener.Addr()), flags...), listener)
 }
 
 // serverFlags are the flags that dev gives to the server.
-func serverFlags(files *credentials, store *etcd, addr net.Addr) []string {
+func serverFlags(files *credentials, store *etcd.Member, addr net.Addr) []string {
 	return []string{
-		"--etcd-servers=" + store.url,
+		"--etcd-servers=" + store.URL,
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(addr.(*net.TCPAddr).Port),
 		// A loopback address cannot be an endpoint of the service kubernetes.
