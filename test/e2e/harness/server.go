@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,6 +48,9 @@ type Options struct {
 	// AdmissionConfig is the content of the AdmissionConfiguration file, YAML
 	// or JSON. There is no such file if it is empty.
 	AdmissionConfig string
+	// Wrapper is a command, with its arguments, that runs the server in its place: the
+	// process that it starts as must become the server.
+	Wrapper []string
 	// Dir is the directory of the server's state; a second server on the
 	// directory of one that has ended goes on with its data. Empty is a new
 	// temporary directory, which goes when the server is stopped.
@@ -140,7 +144,8 @@ func launch(opts Options) (*Server, error) {
 		}
 		args = append(args, "--admission-control-config-file="+file)
 	}
-	s.process, err = startProcess(binary, append(args, opts.Args...), filepath.Join(s.dir, "kube-apiserver.log"))
+	command := append(append(slices.Clone(opts.Wrapper), binary), append(args, opts.Args...)...)
+	s.process, err = startProcess(command[0], command[1:], filepath.Join(s.dir, "kube-apiserver.log"))
 	if err != nil {
 		return nil, errors.Join(err, s.removeTemporary())
 	}
