@@ -40,7 +40,7 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-.PHONY: bench-dispatch bench-engine hostile spec help build kubectl policies generate verify-generate lint test test-unit test-e2e run clean
+.PHONY: bench-dispatch bench-engine hostile spec help build kubectl policies registry generate verify-generate lint test test-unit test-e2e run clean
 
 ## help: show the targets
 help:
@@ -62,6 +62,10 @@ kubectl:
 policies:
 	$(MAKE) -C test/policies go-guests
 
+## registry: make bin/registry, which serves modules in tests
+registry:
+	cd test/registry/server && $(GO) build -o $(CURDIR)/bin/registry .
+
 ## etcd: make bin/etcd, which tests take away from a server
 etcd:
 	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd ./etcd
@@ -81,19 +85,20 @@ lint:
 	$(TOOL) golangci-lint run ./...
 	$(SERVER) $(TOOL) golangci-lint run ./...
 	cd test/policies && $(TOOL) golangci-lint run ./...
+	cd test/registry/server && $(TOOL) golangci-lint run ./...
 
 ## test: run all tests
 test: test-unit test-e2e
 
 ## test-unit: run the tests that need no server, those of the policies too
-test-unit: policies
+test-unit: policies registry
 	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec)
 	$(GO) test ./test/spec
 	$(SERVER) $(GO) test ./...
 	$(MAKE) -C test/policies test
 
 ## test-e2e: run the tests against bin/kube-apiserver
-test-e2e: build kubectl policies
+test-e2e: build kubectl policies registry
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=30m ./test/e2e/...
 
 ## run: run the server with sample policies until Ctrl-C

@@ -50,6 +50,10 @@ type Limits struct {
 	LogLineBytes int64
 }
 
+// LimitRequestBytes is what errors call the limit [Limits.RequestBytes]. It is the one
+// that is exceeded before the guest is asked.
+const LimitRequestBytes = "bytes of request"
+
 // HostCall is a guest's call of a host capability. All of it is the guest's
 // word.
 type HostCall struct {

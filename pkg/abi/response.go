@@ -44,6 +44,17 @@ type ValidationResponse struct {
 	AuditAnnotations map[string]string
 	// Warnings are for whoever sent the request.
 	Warnings []string
+	// Causes are what the members of a policy group said that refused. No guest can set
+	// them.
+	Causes []Cause
+}
+
+// Cause is a member's part in the verdict of a policy group.
+type Cause struct {
+	// Field names the member as in the group's configuration: spec.policies.<name>.
+	Field string
+	// Message is what the member said; empty if it gave no reason.
+	Message string
 }
 
 // DecodeValidationResponse reads a policy's answer. Errors are of type

@@ -25,6 +25,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -41,6 +42,8 @@ type refusal struct {
 	message string
 	code    int32
 	cause   metav1.StatusCause
+	// members are the causes of a group's refusal.
+	members []metav1.StatusCause
 }
 
 // refuse is a policy's own verdict: what it said, or what the configuration says
@@ -66,6 +69,15 @@ func refuse(policy *policyset.Policy, said string, code int32) *refusal {
 // cause names a policy as the configuration's problems do.
 func cause(policy *policyset.Policy, said string) metav1.StatusCause {
 	return metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said}
+}
+
+// refuseFor is a policy's refusal of a request, with what the members of a group said.
+func refuseFor(policy *policyset.Policy, response *abi.ValidationResponse) *refusal {
+	r := refuse(policy, response.Message, response.Code)
+	for _, cause := range response.Causes {
+		r.members = append(r.members, metav1.StatusCause{Field: cause.Field, Message: cut(cause.Message, maxMessageBytes)})
+	}
+	return r
 }
 
 // failure is the rejection that a policy causes by having no verdict.
@@ -109,7 +121,7 @@ func reject(refusals []*refusal) error {
 	messages := make([]string, len(refusals))
 	for n, r := range refusals {
 		messages[n] = r.message
-		status.Details.Causes = append(status.Details.Causes, r.cause)
+		status.Details.Causes = append(append(status.Details.Causes, r.cause), r.members...)
 	}
 	status.Message = strings.Join(messages, "; ")
 	return &apierrors.StatusError{ErrStatus: status}

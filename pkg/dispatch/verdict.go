@@ -53,7 +53,7 @@ func (e *evaluation) verdict() (metrics.Outcome, *refusal) {
 	case e.mutation.wanted && !spec.Mutating:
 		return metrics.Denied, refuse(e.policy(), fmt.Sprintf(mayNotMutate, e.policy().Name()), 0)
 	case !e.response.Accepted:
-		return metrics.Denied, refuse(e.policy(), e.response.Message, e.response.Code)
+		return metrics.Denied, refuseFor(e.policy(), e.response)
 	}
 	return metrics.Accepted, nil
 }

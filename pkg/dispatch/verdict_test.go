@@ -23,6 +23,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
@@ -77,6 +79,21 @@ func TestMessagesAreBounded(t *testing.T) {
 	require.LessOrEqual(t, len(e.refusal.cause.Message), maxMessageBytes)
 	require.True(t, utf8.ValidString(e.refusal.message))
 	require.True(t, strings.HasSuffix(e.refusal.message, "ä…"))
+}
+
+// What the members of a group said stands behind the group's own cause.
+func TestCausesOfMembers(t *testing.T) {
+	e := judged("{}", &abi.ValidationResponse{Message: "the group refuses", Causes: []abi.Cause{
+		{Field: "spec.policies.a"}, {Field: "spec.policies.b", Message: strings.Repeat("b", 2*maxMessageBytes)},
+	}})
+	var status *apierrors.StatusError
+	require.ErrorAs(t, reject([]*refusal{e.refusal}), &status)
+	causes := status.ErrStatus.Details.Causes
+	require.Len(t, causes, 3)
+	require.Equal(t, "the group refuses", causes[0].Message)
+	require.Equal(t, metav1.StatusCause{Field: "spec.policies.a"}, causes[1])
+	require.Equal(t, "spec.policies.b", causes[2].Field)
+	require.Len(t, causes[2].Message, maxMessageBytes)
 }
 
 // recorder keeps warnings as they would be sent.

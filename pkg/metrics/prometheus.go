@@ -36,6 +36,7 @@ type Prometheus struct {
 	mutations   *metrics.CounterVec
 	dropped     *metrics.CounterVec
 	exemptions  *metrics.CounterVec
+	*breakerMetrics
 	*reloadMetrics
 	*breakGlassMetrics
 }
@@ -83,6 +84,7 @@ func NewPrometheus() *Prometheus {
 			Help:           "Number of requests that matched policies and were not evaluated, by type (validate or admit) and reason: user, group, namespace or apiserver.",
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"type", "reason"}),
+		breakerMetrics:    newBreakerMetrics(),
 		reloadMetrics:     newReloadMetrics(),
 		breakGlassMetrics: newBreakGlassMetrics(),
 	}
@@ -92,6 +94,7 @@ func NewPrometheus() *Prometheus {
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.evaluations, p.mutations, p.dropped, p.exemptions)
+	register(p.breakerMetrics.registerables()...)
 	register(p.reloadMetrics.all()...)
 	register(p.breakGlassMetrics.all()...)
 }

@@ -126,6 +126,15 @@ type Recorder interface {
 	CountDroppedOutput(policy string, output Output, count int)
 	// CountExemption counts a request that was not evaluated in a phase.
 	CountExemption(phase Type, reason Exemption)
+	// AddOpenBreakers says that so many more circuit breakers of a policy are open, or
+	// fewer if the count is negative. Zero makes the policy known. While one set of
+	// policies replaces another, there are two breakers with the same name.
+	AddOpenBreakers(policy string, count int)
+	// CountBreakerTransition counts that a policy's circuit breaker opened or closed.
+	CountBreakerTransition(policy string, to BreakerState)
+	// CountOverload counts an evaluation that failed at once because its policy was busy
+	// with as many as it may be.
+	CountOverload(policy string)
 	// SetPolicySet says which set of policies is in a state, by its hash.
 	SetPolicySet(state SetState, hash string)
 	// ObserveReload says how long loading policies took, at the start or after a
@@ -162,6 +171,15 @@ func (Discard) CountDroppedOutput(string, Output, int) {}
 
 // CountExemption implements [Recorder].
 func (Discard) CountExemption(Type, Exemption) {}
+
+// AddOpenBreakers implements [Recorder].
+func (Discard) AddOpenBreakers(string, int) {}
+
+// CountBreakerTransition implements [Recorder].
+func (Discard) CountBreakerTransition(string, BreakerState) {}
+
+// CountOverload implements [Recorder].
+func (Discard) CountOverload(string) {}
 
 // SetPolicySet implements [Recorder].
 func (Discard) SetPolicySet(SetState, string) {}

@@ -101,9 +101,9 @@ func TestFetchRefuses(t *testing.T) {
 	}
 	for uri, text := range map[string]string{
 		"file://relative":              `"relative" is not an absolute path`,
-		"registry://example.com/x:v1":  "registry://example.com/x:v1 is not supported by this version",
+		"registry://example.com/x:v1":  "registry://example.com/x:v1 is not supported here",
 		"file:///\x00":                 "invalid argument",
-		"/etc/kubernetes/policies/one": "is not supported by this version",
+		"/etc/kubernetes/policies/one": "is not supported here",
 	} {
 		fetcher := module.Fetcher{MaxBytes: 10}
 		_, err := fetcher.Fetch(t.Context(), uri)

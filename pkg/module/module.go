@@ -14,17 +14,16 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package module brings policy modules from where people keep them: their bytes,
-// read once and hashed, so that what was checked is what is compiled.
+// Package module brings policy modules from where people keep them: files, OCI
+// registries and web servers. What was checked is what is compiled: a module is
+// read once, hashed, and from then on is its bytes.
+//
+// A registry or server is asked no more than is needed. What is named by a digest
+// and is in the [Store] needs no network at all. A tag is looked up, and what it
+// stood for last is used if nobody answers. Whatever comes in is bounded in size
+// and time, compared with the digests that led to it, shown to the [Verifier], and
+// only then kept and returned.
 package module
-
-import (
-	"context"
-	"fmt"
-	"strings"
-
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
-)
 
 // Module is a policy's binary as it was read. It is immutable.
 type Module struct {
@@ -32,24 +31,10 @@ type Module struct {
 	Bytes []byte
 	// Digest is their SHA-256, as "sha256:" and 64 hexadecimal digits.
 	Digest string
-}
+	// Revision is what the source calls this state of the module: the digest of its
+	// manifest in a registry, the entity tag of a web server. "" if it has no name.
+	Revision string
 
-// Fetcher reads modules. Its zero value reads nothing: set MaxBytes.
-type Fetcher struct {
-	// MaxBytes is the largest module that is read.
-	MaxBytes int64
-}
-
-// Fetch reads the module at a URI: file:// and an absolute path that stands for
-// itself, without escapes.
-func (f *Fetcher) Fetch(_ context.Context, uri string) (*Module, error) {
-	path, ok := strings.CutPrefix(uri, "file://")
-	if !ok {
-		return nil, fmt.Errorf("%s is not supported by this version, only file:// and an absolute path is", uri)
-	}
-	bytes, err := readFile(path, f.MaxBytes)
-	if err != nil {
-		return nil, err
-	}
-	return &Module{Bytes: bytes, Digest: engine.Digest(bytes)}, nil
+	// verifiedBy is the identity of the verifier that accepted it; "" means none.
+	verifiedBy string
 }

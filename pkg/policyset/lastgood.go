@@ -57,11 +57,16 @@ type lastGood struct {
 // record is what is kept of a set, beside its modules.
 type record struct {
 	// Hash identifies the set, as [resolution.hash] does.
-	Hash string
-	// Digests are those of the modules by their URIs.
-	Digests      map[string]string
+	Hash         string
+	Modules      []keptModule
 	Policies     []wasmadmission.Policy
 	PolicyGroups []wasmadmission.PolicyGroup
+}
+
+// keptModule is what an address stood for.
+type keptModule struct {
+	Address address
+	Digest  string
 }
 
 func newLastGood(directory string) *lastGood {
@@ -93,8 +98,8 @@ func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
 			return err
 		}
 	}
-	for uri, digest := range r.Digests {
-		if err := g.saveModule(ctx, uri, digest, modules); err != nil {
+	for _, kept := range r.Modules {
+		if err := g.saveModule(ctx, kept, modules); err != nil {
 			return err
 		}
 	}
@@ -105,22 +110,20 @@ func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
 	return g.sweep(r)
 }
 
-func (g *lastGood) saveModule(ctx context.Context, uri, digest string, modules Fetcher) error {
-	if g.written[digest] {
+func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules Fetcher) error {
+	if g.written[kept.Digest] {
 		return nil
 	}
-	if _, err := g.readModule(digest, math.MaxInt64-1); err == nil {
-		g.written[digest] = true
-		return nil
+	if _, err := g.readModule(kept.Digest, math.MaxInt64-1); err != nil {
+		fetched, err := modules.Get(ctx, module.Request{URI: kept.Address.URI, Digest: kept.Address.Digest})
+		if err != nil {
+			return fmt.Errorf("module %s: %w", module.Redact(kept.Address.URI), err)
+		}
+		if err := private.Write(g.modulePath(kept.Digest), fetched.Bytes); err != nil {
+			return err
+		}
 	}
-	fetched, err := modules.Fetch(ctx, uri)
-	if err != nil {
-		return fmt.Errorf("module %s: %w", uri, err)
-	}
-	if err := private.Write(g.modulePath(digest), fetched.Bytes); err != nil {
-		return err
-	}
-	g.written[digest] = true
+	g.written[kept.Digest] = true
 	return nil
 }
 
@@ -136,8 +139,8 @@ func (r *record) encode() ([]byte, error) {
 // sweep removes modules that the record does not name, and what was interrupted.
 func (g *lastGood) sweep(r *record) error {
 	named := map[string]bool{}
-	for _, digest := range r.Digests {
-		named[digest] = true
+	for _, kept := range r.Modules {
+		named[kept.Digest] = true
 	}
 	entries, err := os.ReadDir(g.modulesDirectory())
 	if err != nil {
@@ -172,22 +175,26 @@ func (g *lastGood) load() (*record, error) {
 	return r, nil
 }
 
-// fetcher returns what brings the kept modules of a record.
+// fetcher returns what fetches the kept modules of a record.
 func (g *lastGood) fetcher(r *record, maxBytes int64) Fetcher {
-	return &keptModules{g, r, maxBytes}
+	k := &keptModules{lastGood: g, digests: map[address]string{}, maxBytes: maxBytes}
+	for _, kept := range r.Modules {
+		k.digests[kept.Address] = kept.Digest
+	}
+	return k
 }
 
 type keptModules struct {
 	lastGood *lastGood
-	record   *record
+	digests  map[address]string
 	maxBytes int64
 }
 
-// Fetch implements [Fetcher].
-func (k *keptModules) Fetch(_ context.Context, uri string) (*module.Module, error) {
-	digest, kept := k.record.Digests[uri]
+// Get implements [Fetcher].
+func (k *keptModules) Get(_ context.Context, request module.Request) (*module.Module, error) {
+	digest, kept := k.digests[address{request.URI, request.Digest}]
 	if !kept {
-		return nil, fmt.Errorf("module %s was not kept", uri)
+		return nil, fmt.Errorf("module %s was not kept", module.Redact(request.URI))
 	}
 	return k.lastGood.readModule(digest, k.maxBytes)
 }

@@ -19,6 +19,7 @@ package policyset
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -29,6 +30,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
@@ -37,24 +39,32 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/tracing"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
 )
 
 // Loader makes sets of policies. It is safe for concurrent use.
 type Loader struct {
 	// Engine compiles and runs the modules. Required.
 	Engine *engine.Engine
-	// Fetcher brings the modules. The default brings files only.
+	// Fetcher fetches the modules; see [NewFetcher]. nil means that they can only be
+	// read from files, which are bounded by the configuration's limits.
 	Fetcher Fetcher
+
+	// Recorder takes notes of what keeps policies from being evaluated; nil discards them.
+	Recorder metrics.Recorder
+	// Clock is what circuit breakers go by; nil is the real one.
+	Clock clock.PassiveClock
 
 	// carryOver finds the policy that a spec would make again; nil finds none.
 	carryOver func(*wasmadmission.Policy) *Policy
 }
 
-// Fetcher brings modules from where URIs say that they are. Implementations are safe
-// for concurrent use.
+// Fetcher fetches modules, as [module.Fetcher] does. Implementations are safe for
+// concurrent use.
 type Fetcher interface {
-	Fetch(ctx context.Context, uri string) (*module.Module, error)
+	Get(ctx context.Context, request module.Request) (*module.Module, error)
 }
 
 // Load makes a set of a configuration that was validated before. It fetches and
@@ -62,27 +72,35 @@ type Fetcher interface {
 // policy about its settings. It finds all problems before it returns; each names
 // its policy and field. With problems, the set is nil and everything is freed.
 func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (*Set, field.ErrorList) {
-	policies := make([]*Policy, len(config.Policies))
-	problems := make([]field.ErrorList, len(config.Policies))
+	wanted := wantedPolicies(config)
+	loaded := make([]*Policy, len(wanted))
+	problems := make([]field.ErrorList, len(wanted))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for n := range config.Policies {
+	for n := range wanted {
 		group.Go(func() error {
-			spec := &config.Policies[n]
-			path := validation.PolicyPath(n, spec.Name)
+			w := &wanted[n]
 			defer func() {
 				if r := recover(); r != nil {
-					problems[n] = field.ErrorList{field.InternalError(path, fmt.Errorf("panic while the policy was loaded: %v", r))}
+					problems[n] = field.ErrorList{field.InternalError(w.path, fmt.Errorf("panic while the policy was loaded: %v", r))}
 				}
 			}()
-			policies[n], problems[n] = l.load(ctx, spec, &config.Limits, path)
+			loaded[n], problems[n] = l.load(ctx, config, w)
 			return nil
 		})
 	}
 	_ = group.Wait() // the functions return none
 
+	errs := slices.Concat(problems...)
+	policies, members := loaded[:len(config.Policies)], loaded[len(config.Policies):]
+	for n := range config.PolicyGroups {
+		spec := &config.PolicyGroups[n]
+		p, problems := l.loadGroup(ctx, config, spec, members[:len(spec.Policies)], groupPath(spec.Name))
+		policies, errs = append(policies[:len(policies):len(policies)], p), append(errs, problems...)
+		members = members[len(spec.Policies):]
+	}
 	set := &Set{policies: slices.DeleteFunc(policies, func(p *Policy) bool { return p == nil })}
-	if errs := slices.Concat(problems...); len(errs) > 0 {
+	if len(errs) > 0 {
 		set.Close()
 		return nil, errs
 	}
@@ -90,37 +108,61 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	return set, nil
 }
 
-func (l *Loader) load(ctx context.Context, spec *wasmadmission.Policy, limits *wasmadmission.Limits, path *field.Path) (*Policy, field.ErrorList) {
+// wanted is a policy to load, on its own or as the member of a group.
+type wanted struct {
+	spec   *wasmadmission.Policy
+	path   *field.Path
+	member bool
+}
+
+// wantedPolicies returns the policies of a configuration, and after them the members of
+// its groups.
+func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wanted) {
+	for n := range config.Policies {
+		spec := &config.Policies[n]
+		all = append(all, wanted{spec: spec, path: validation.PolicyPath(n, spec.Name)})
+	}
+	for n := range config.PolicyGroups {
+		group := &config.PolicyGroups[n]
+		for m := range group.Policies {
+			spec := memberSpec(group, &group.Policies[m])
+			all = append(all, wanted{spec: spec, path: groupPath(group.Name).Child("policies").Key(group.Policies[m].Name), member: true})
+		}
+	}
+	return all
+}
+
+func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
+	spec, limits, path := w.spec, &config.Limits, w.path
 	if l.carryOver != nil {
 		if p := l.carryOver(spec); p != nil {
 			return p, nil
 		}
 	}
-	p := &Policy{configured: spec, spec: *spec, settings: spec.Settings.Raw, env: environment(spec, limits)}
-	fetched, err := l.fetcher(limits).Fetch(ctx, spec.Module)
+	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw)}
+	fetched, err := l.fetcher(limits).Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
 	if err != nil {
-		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
+		return nil, field.ErrorList{fetchProblem(path, spec, err)}
 	}
 	p.digest = fetched.Digest
-	if spec.Digest != "" && spec.Digest != fetched.Digest {
-		return nil, field.ErrorList{field.Invalid(path.Child("digest"), spec.Digest,
-			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", spec.Module, fetched.Digest))}
-	}
 	metadata, err := abi.ReadMetadata(fetched.Bytes)
 	if err != nil {
 		return nil, moduleProblems(path, spec, err)
 	}
-	if errs := p.takeRules(ctx, metadata, path.Child("rules")); len(errs) > 0 {
+	if !w.member {
+		if errs := p.takeRules(ctx, metadata, path.Child("rules")); len(errs) > 0 {
+			return nil, errs
+		}
+	}
+	g := &guest{env: environment(spec, limits), settings: spec.Settings.Raw}
+	if g.module, err = wapc.Load(ctx, l.Engine, fetched.Bytes); err != nil {
+		return nil, field.ErrorList{field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())}
+	}
+	if errs := g.checkSettings(ctx, path.Child("settings")); len(errs) > 0 {
+		g.close()
 		return nil, errs
 	}
-	p.guest, err = wapc.Load(ctx, l.Engine, fetched.Bytes)
-	if err != nil {
-		return nil, field.ErrorList{field.Invalid(path.Child("module"), spec.Module, err.Error())}
-	}
-	if errs := p.checkSettings(ctx, path); len(errs) > 0 {
-		p.guest.Close()
-		return nil, errs
-	}
+	p.evaluator = l.guard(config, p, g, w.member)
 	p.notice(ctx, metadata)
 	return p.join(), nil
 }
@@ -132,10 +174,41 @@ func (l *Loader) fetcher(limits *wasmadmission.Limits) Fetcher {
 	return &module.Fetcher{MaxBytes: limits.ModuleSize}
 }
 
+// fetchProblem says at which field a module that cannot be fetched is wrong.
+func fetchProblem(path *field.Path, spec *wasmadmission.Policy, err error) *field.Error {
+	if d := (*module.DigestError)(nil); errors.As(err, &d) && d.Want == spec.Digest {
+		return field.Invalid(path.Child("digest"), spec.Digest,
+			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", module.Redact(spec.Module), d.Got))
+	}
+	return field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())
+}
+
+// guard puts what is configured for all policies before one's evaluator. The members of
+// a group are as many at a time as the group is.
+func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Policy, e evaluator, member bool) evaluator {
+	g := &guarded{evaluator: e, policy: p.Name(), digest: p.digest, recorder: l.Recorder}
+	if g.recorder == nil {
+		g.recorder = metrics.Discard{}
+	}
+	if !member {
+		g.limit = int64(config.Limits.PolicyEvaluations)
+	}
+	if config.CircuitBreaker.Failures > 0 {
+		g.breaker = breaker.New(breaker.Options{
+			Failures:      int(config.CircuitBreaker.Failures),
+			ProbeInterval: config.CircuitBreaker.ProbeInterval.Duration,
+			Clock:         l.Clock,
+			Notify:        g.notify,
+		})
+		g.recorder.AddOpenBreakers(g.policy, 0)
+	}
+	return g
+}
+
 // moduleProblems makes a problem of each line of a joined error.
 func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (errs field.ErrorList) {
 	for line := range strings.Lines(err.Error()) {
-		errs = append(errs, field.Invalid(path.Child("module"), spec.Module, strings.TrimSuffix(line, "\n")))
+		errs = append(errs, field.Invalid(path.Child("module"), module.Redact(spec.Module), strings.TrimSuffix(line, "\n")))
 	}
 	return errs
 }
@@ -168,9 +241,8 @@ func (p *Policy) takeRules(ctx context.Context, metadata *abi.Metadata, path *fi
 
 // checkSettings asks the policy whether it can work with its settings. The
 // settings themselves appear in no error: they may be secret.
-func (p *Policy) checkSettings(ctx context.Context, path *field.Path) field.ErrorList {
-	response, err := p.guest.ValidateSettings(ctx, p.env, p.settings)
-	path = path.Child("settings")
+func (g *guest) checkSettings(ctx context.Context, path *field.Path) field.ErrorList {
+	response, err := g.module.ValidateSettings(ctx, g.env, g.settings)
 	switch {
 	case err != nil:
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, fmt.Sprintf("asking the policy about its settings: %v", err))}

@@ -60,9 +60,9 @@ type Manager struct {
 	lastGood *lastGood // nil: nothing is kept
 
 	// What only Start and Run's looks touch.
-	modules []string        // URIs of the modules that were wanted last
-	known   map[string]bool // digests of the modules that are served
-	trouble trouble
+	resolved *resolution     // what was wanted last, if that could be read
+	known    map[string]bool // digests of the modules that are served
+	trouble  trouble
 
 	mu          sync.Mutex
 	set         *Set
@@ -91,7 +91,7 @@ func NewManager(o ManagerOptions) *Manager {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	m := &Manager{ManagerOptions: o, interval: cmp.Or(o.Config.Reload.Interval.Duration, defaultInterval), set: &Set{}}
+	m := &Manager{ManagerOptions: o, interval: cmp.Or(o.Config.Reload.Interval.Duration, defaultInterval), set: &Set{}, resolved: &resolution{}}
 	if o.Config.Reload.KeepLastGood && o.Config.StateDirectory != "" {
 		m.lastGood = newLastGood(filepath.Join(o.Config.StateDirectory, "last-good"))
 	}
@@ -145,9 +145,10 @@ func (m *Manager) Serves(name string) bool {
 // was kept last is served instead, if the configuration has it so and there is one. The
 // error has a line for each problem.
 func (m *Manager) Start(ctx context.Context) error {
+	defer func() { m.resolved.drop() }()
 	began := m.Clock.Now()
 	goal := m.goal(ctx)
-	set, err := m.load(ctx, goal)
+	set, goal, err := m.load(ctx, goal)
 	if err == nil {
 		m.succeed(ctx, set, goal, began)
 		return nil
@@ -172,6 +173,7 @@ func (m *Manager) Run(ctx context.Context) {
 
 // look takes over what has changed, if it is good.
 func (m *Manager) look(ctx context.Context) {
+	defer func() { m.resolved.drop() }()
 	defer func() {
 		if r := recover(); r != nil {
 			m.fail(ctx, unknown, fmt.Errorf("panic while changes were looked for: %v", r))
@@ -187,7 +189,7 @@ func (m *Manager) look(ctx context.Context) {
 		m.remind(ctx)
 		return
 	}
-	set, err := m.load(ctx, goal)
+	set, goal, err := m.load(ctx, goal)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return // it is the end of this process

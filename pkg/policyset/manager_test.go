@@ -59,13 +59,13 @@ type countingFetcher struct {
 	after func(uri string) // called after each fetch
 }
 
-func (f *countingFetcher) Fetch(ctx context.Context, uri string) (*module.Module, error) {
+func (f *countingFetcher) Get(ctx context.Context, request module.Request) (*module.Module, error) {
 	if f.fail != nil {
 		return nil, f.fail
 	}
-	fetched, err := f.Fetcher.Fetch(ctx, uri)
+	fetched, err := f.Fetcher.Get(ctx, request)
 	if f.after != nil {
-		f.after(uri)
+		f.after(request.URI)
 	}
 	return fetched, err
 }
@@ -181,7 +181,7 @@ func (w *world) requireServed(want ...string) {
 	w.Helper()
 	got := []string{}
 	for _, p := range w.served.Policies() {
-		got = append(got, p.Name()+" "+string(p.settings))
+		got = append(got, p.Name()+" "+string(p.configured.Settings.Raw))
 	}
 	if want == nil {
 		want = []string{}
@@ -414,30 +414,33 @@ func TestARegistryThatIsDown(t *testing.T) {
 
 // A set is of one moment, even if modules are exchanged while it is loaded.
 func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
-	w := newWorld(t)
-	w.manifest("a", "accept", `{}`)
-	require.NoError(t, w.manager.Start(t.Context()))
-	fetches := 0
-	w.fetched.after = func(string) {
-		// Between finding out what the URI stands for and loading the policy.
-		if fetches++; fetches == 1 {
-			w.module("accept", "deny")
-		}
-	}
-	w.manifest("a", "accept", `{"n":1}`)
-	w.look()
-	w.requireGood()
-	response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
-	require.NoError(t, err)
-	require.False(t, response.Accepted)
+	for name, at := range map[string]int{"between the looks": 1, "between looking and loading": 2} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.manifest("a", "accept", `{}`)
+			require.NoError(t, w.manager.Start(t.Context()))
+			fetches := 0
+			w.fetched.after = func(string) {
+				if fetches++; fetches == at {
+					w.module("accept", "deny")
+				}
+			}
+			w.manifest("a", "accept", `{"n":1}`)
+			w.look()
+			w.requireGood()
+			response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+			require.NoError(t, err)
+			require.False(t, response.Accepted)
 
-	w.fetched.after = func(string) {
-		fetches++
-		w.module("accept", []string{"accept", "deny"}[fetches%2])
+			w.fetched.after = func(string) {
+				fetches++
+				w.module("accept", []string{"accept", "deny"}[fetches%2])
+			}
+			w.manifest("a", "accept", `{"n":2}`)
+			w.look()
+			w.requireBad("again and again")
+		})
 	}
-	w.manifest("a", "accept", `{"n":2}`)
-	w.look()
-	w.requireBad("while it was being loaded")
 }
 
 func TestPanicsAreBadChanges(t *testing.T) {

@@ -28,17 +28,28 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// Policy is one policy, ready to be evaluated. It is safe for concurrent use.
+// Policy is one policy or policy group, ready to be evaluated. It is safe for concurrent
+// use.
 type Policy struct {
-	// configured is the spec as it was before anything was taken from the module.
+	// configured is the spec as it was before anything was taken from the module; nil of
+	// a group.
 	configured *wasmadmission.Policy
-	spec       wasmadmission.Policy
-	digest     string
-	settings   []byte
-	guest      abi.Guest
-	env        *abi.Environment
 	// sets is in how many sets the policy is.
 	sets atomic.Int32
+
+	spec         wasmadmission.Policy
+	digest       string
+	settingsHash string
+	evaluator    evaluator
+}
+
+// evaluator is what has the answers of a policy.
+type evaluator interface {
+	// evaluate answers a request, given as JSON. An error means that there is no verdict.
+	// What was used up is told of errors too.
+	evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error)
+	// close frees what the evaluator holds. No evaluation may be running.
+	close()
 }
 
 // Name returns the policy's name, which is unique in its set.
@@ -46,25 +57,27 @@ func (p *Policy) Name() string { return p.spec.Name }
 
 // Spec returns the policy's configuration, with defaults applied and with rules
 // from the module's metadata where the configuration has none. It must not be
-// changed.
+// changed. Of a group it has what the two have in common, but for the message,
+// which is in the group's responses.
 func (p *Policy) Spec() *wasmadmission.Policy { return &p.spec }
 
 // Digest returns the SHA-256 of the policy's module, as "sha256:" and 64
-// hexadecimal digits.
+// hexadecimal digits. Of a group, it is the SHA-256 of what sha256sum would print
+// for its members' modules: a line for each with the module's digest, two spaces and
+// the member's name, in the order of the names.
 func (p *Policy) Digest() string { return p.digest }
 
 // SettingsHash returns the SHA-256 of the policy's settings as JSON, in
-// hexadecimal digits.
-func (p *Policy) SettingsHash() string {
-	sum := sha256.Sum256(p.settings)
-	return hex.EncodeToString(sum[:])
-}
+// hexadecimal digits. Of a group, it is the SHA-256 of such lines as [Policy.Digest]
+// has, with the hash of the expression, named expression, and those of the members'
+// settings, each named as in spec.policies.<name>.settings.
+func (p *Policy) SettingsHash() string { return p.settingsHash }
 
 // Evaluate asks the policy about an admission request, given as JSON. Errors are
 // of type [*EvaluationError]; they mean that there is no verdict. What was used up
-// is told of them too.
+// is told of them too; of a group, it is what all evaluations of members used together.
 func (p *Policy) Evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
-	response, usage, err := p.guest.Validate(ctx, p.env, request, p.settings)
+	response, usage, err := p.evaluator.evaluate(ctx, request)
 	if err != nil {
 		return nil, usage, &EvaluationError{Policy: p.Name(), Digest: p.digest, Err: err}
 	}
@@ -77,8 +90,9 @@ type EvaluationError struct {
 	Policy string
 	// Digest is that of its module.
 	Digest string
-	// Err is the error underneath: an engine.Error, an abi.GuestError or an
-	// abi.ResponseError.
+	// Err is the error underneath: an engine.Error, an abi.GuestError, an
+	// abi.ResponseError or a breaker.OpenError. Of a group it may also be the
+	// EvaluationError of a member, or what the expression failed with.
 	Err error
 }
 
@@ -97,8 +111,8 @@ type Set struct {
 	lifetime lifetime
 }
 
-// Policies returns the policies in the order of their names. The slice must not
-// be changed.
+// Policies returns the policies and groups in the order of their names. The slice must
+// not be changed.
 func (s *Set) Policies() []*Policy { return s.policies }
 
 // free takes the policies out of the set, which frees their modules unless another set
@@ -118,23 +132,29 @@ func (p *Policy) join() *Policy {
 // leave takes the policy out of a set, and frees its module with the last one.
 func (p *Policy) leave() {
 	if p.sets.Add(-1) == 0 {
-		p.guest.Close()
+		p.evaluator.close()
 	}
 }
 
 // carryOver returns what finds the policy of the set that a spec would make again, and
-// puts it into one more set: one with the same spec and, by what modules' URIs stand
-// for now, the same module. The set must stay open meanwhile.
-func (s *Set) carryOver(digest func(uri string) string) func(*wasmadmission.Policy) *Policy {
+// puts it into one more set: one with the same spec and, by what addresses stand for now,
+// the same module. The set must stay open meanwhile.
+func (s *Set) carryOver(modules *resolution) func(*wasmadmission.Policy) *Policy {
 	byName := make(map[string]*Policy, len(s.policies))
 	for _, p := range s.policies {
 		byName[p.Name()] = p
 	}
 	return func(spec *wasmadmission.Policy) *Policy {
 		p := byName[spec.Name]
-		if p == nil || p.digest != digest(spec.Module) || !reflect.DeepEqual(p.configured, spec) {
+		if p == nil || p.digest != modules.digest(address{spec.Module, spec.Digest}) || !reflect.DeepEqual(p.configured, spec) {
 			return nil
 		}
 		return p.join()
 	}
+}
+
+// hash returns the SHA-256 in hexadecimal digits.
+func hash[T ~string | ~[]byte](data T) string {
+	sum := sha256.Sum256([]byte(data))
+	return hex.EncodeToString(sum[:])
 }

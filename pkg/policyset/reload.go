@@ -46,10 +46,10 @@ type goal struct {
 func (m *Manager) goal(ctx context.Context) *goal {
 	desired, err := m.desired(ctx)
 	g := &goal{desired: desired, err: err, hash: unknown}
+	g.modules = resolve(ctx, m.fetcher(), desired.modules(), m.resolved, m.known)
 	if err == nil {
-		m.modules = desired.modules()
+		m.resolved = g.modules
 	}
-	g.modules = resolve(ctx, m.fetcher(), desired.modules(), m.known)
 	if desired.Hash != "" {
 		g.hash = g.modules.hash(desired.Hash)
 	}
@@ -77,25 +77,39 @@ func (m *Manager) running() *Set {
 
 func (m *Manager) fetcher() Fetcher { return m.Loader.fetcher(&m.Config.Limits) }
 
+// settled returns the goal once two looks in a row find the same: files and modules
+// that are exchanged together are not read half before and half after.
+func (m *Manager) settled(ctx context.Context, g *goal) (*goal, error) {
+	for range maxTries {
+		again := m.goal(ctx)
+		if again.hash == g.hash {
+			// The first look has the modules that are new in memory.
+			return g, g.err
+		}
+		g = again
+	}
+	return g, errors.New("policies or modules change while they are read, again and again")
+}
+
 // load makes the set that is wanted, beside the one that is served. A module that
 // changes meanwhile makes it look again.
-func (m *Manager) load(ctx context.Context, g *goal) (*Set, error) {
+func (m *Manager) load(ctx context.Context, g *goal) (*Set, *goal, error) {
 	for try := 1; ; try++ {
-		if g.err != nil {
-			return nil, g.err
+		g, err := m.settled(ctx, g)
+		if err != nil {
+			return nil, g, err
 		}
 		set, err := m.loadFrom(ctx, g.desired.Policies, g.desired.PolicyGroups, g.modules)
 		if err == nil || !g.modules.changed.Load() || try == maxTries {
-			return set, err
+			return set, g, err
 		}
-		*g = *m.goal(ctx)
 	}
 }
 
 func (m *Manager) loadFrom(ctx context.Context, policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup, modules *resolution) (*Set, error) {
 	loader := *m.Loader
 	loader.Fetcher = modules
-	loader.carryOver = m.running().carryOver(modules.digest)
+	loader.carryOver = m.running().carryOver(modules)
 	config := *m.Config
 	config.Policies, config.PolicyGroups = policies, groups
 	set, errs := loader.Load(ctx, &config)
@@ -123,8 +137,8 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *Set, error) {
 // paths are the files and directories to watch.
 func (m *Manager) paths() []string {
 	paths := m.Source.Paths()
-	for _, uri := range m.modules {
-		if path, isFile := strings.CutPrefix(uri, "file://"); isFile {
+	for _, a := range m.resolved.addresses {
+		if path, isFile := strings.CutPrefix(a.URI, "file://"); isFile {
 			paths = append(paths, path)
 		}
 	}
@@ -133,9 +147,9 @@ func (m *Manager) paths() []string {
 
 // keep keeps the set that is served for a restart. Serving it does not depend on that.
 func (m *Manager) keep(ctx context.Context, g *goal) error {
-	r := &record{Hash: g.hash, Digests: map[string]string{}, Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
-	for _, uri := range g.modules.uris {
-		r.Digests[uri] = g.modules.digest(uri)
+	r := &record{Hash: g.hash, Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
+	for _, a := range g.modules.addresses {
+		r.Modules = append(r.Modules, keptModule{a, g.modules.digest(a)})
 	}
 	if err := m.lastGood.save(ctx, r, g.modules); err != nil {
 		return fmt.Errorf("keeping the set in %s: %w", m.lastGood.directory, err)

@@ -20,6 +20,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -34,46 +35,49 @@ import (
 // loaded. What does not fit is fetched once more.
 const maxKeptBytes = 256 << 20
 
-// resolution is what the URIs of modules stand for at one time. It is a [Fetcher] of
-// just these modules: a set that is loaded from it has no module from before or after.
+// resolution is what the addresses of modules stand for at one time. It is a [Fetcher]
+// of just these modules: a set that is loaded from it has none from before or after.
 type resolution struct {
-	fetcher Fetcher
-	uris    []string // in order
-	modules map[string]*resolved
+	fetcher   Fetcher
+	addresses []address // in order
+	modules   map[address]*resolved
 	// changed is whether a module was found to be another when it was fetched again.
 	changed atomic.Bool
 }
 
-// resolved is what one URI stands for.
+// resolved is what one address stands for.
 type resolved struct {
-	digest string
+	module *module.Module // without bytes; nil if there is an error
 	err    error
-	kept   *module.Module // nil: to be fetched again
+	kept   *module.Module // with them; nil: to be fetched again
 }
 
-// resolve fetches all modules, and keeps those in memory that are needed: those whose
-// digests are not known.
-func resolve(ctx context.Context, fetcher Fetcher, uris []string, known map[string]bool) *resolution {
-	r := &resolution{fetcher: fetcher, uris: uris, modules: make(map[string]*resolved, len(uris))}
-	for _, uri := range uris {
-		r.modules[uri] = &resolved{}
+// resolve finds out what addresses stand for. What was found before need not be read
+// again if it is the same. What is read and not running is kept in memory: it is going
+// to be loaded.
+func resolve(ctx context.Context, fetcher Fetcher, addresses []address, before *resolution, running map[string]bool) *resolution {
+	r := &resolution{fetcher: fetcher, addresses: addresses, modules: make(map[address]*resolved, len(addresses))}
+	for _, a := range addresses {
+		r.modules[a] = &resolved{}
 	}
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	var mu sync.Mutex
 	kept := 0
-	for _, uri := range uris {
+	for _, a := range addresses {
 		group.Go(func() error {
-			to := r.modules[uri]
-			fetched, err := fetch(ctx, fetcher, uri)
+			to := r.modules[a]
+			fetched, err := get(ctx, fetcher, module.Request{URI: a.URI, Digest: a.Digest, Have: before.module(a)})
 			if err != nil {
 				to.err = err
 				return nil
 			}
-			to.digest = fetched.Digest
+			without := *fetched
+			without.Bytes = nil
+			to.module = &without
 			mu.Lock()
 			defer mu.Unlock()
-			if !known[fetched.Digest] && kept+len(fetched.Bytes) <= maxKeptBytes {
+			if fetched.Bytes != nil && !running[fetched.Digest] && kept+len(fetched.Bytes) <= maxKeptBytes {
 				kept += len(fetched.Bytes)
 				to.kept = fetched
 			}
@@ -84,20 +88,28 @@ func resolve(ctx context.Context, fetcher Fetcher, uris []string, known map[stri
 	return r
 }
 
-// fetch has the fetcher bring a module, and takes a panic for an error.
-func fetch(ctx context.Context, fetcher Fetcher, uri string) (fetched *module.Module, err error) {
+// get has the fetcher fetch a module, and takes a panic for an error.
+func get(ctx context.Context, fetcher Fetcher, request module.Request) (fetched *module.Module, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			fetched, err = nil, fmt.Errorf("panic while the module was fetched: %v", r)
 		}
 	}()
-	return fetcher.Fetch(ctx, uri)
+	return fetcher.Get(ctx, request)
 }
 
-// digest returns the digest of the module at a URI, "" if there is none.
-func (r *resolution) digest(uri string) string {
-	if found := r.modules[uri]; found != nil {
-		return found.digest
+// module returns the module at an address, without its bytes, or nil if there is none.
+func (r *resolution) module(a address) *module.Module {
+	if r == nil || r.modules[a] == nil {
+		return nil
+	}
+	return r.modules[a].module
+}
+
+// digest returns the digest of the module at an address, "" if there is none.
+func (r *resolution) digest(a address) string {
+	if m := r.module(a); m != nil {
+		return m.Digest
 	}
 	return ""
 }
@@ -105,32 +117,37 @@ func (r *resolution) digest(uri string) string {
 // digests returns the set of all modules' digests.
 func (r *resolution) digests() map[string]bool {
 	digests := map[string]bool{}
-	for _, found := range r.modules {
-		digests[found.digest] = true
+	for _, a := range r.addresses {
+		digests[r.digest(a)] = true
 	}
 	return digests
 }
 
-// Fetch implements [Fetcher].
-func (r *resolution) Fetch(ctx context.Context, uri string) (*module.Module, error) {
-	found := r.modules[uri]
+// drop lets go of the modules in memory, once they are loaded.
+func (r *resolution) drop() {
+	for _, found := range r.modules {
+		found.kept = nil
+	}
+}
+
+// Get implements [Fetcher].
+func (r *resolution) Get(ctx context.Context, request module.Request) (*module.Module, error) {
+	found := r.modules[address{request.URI, request.Digest}]
 	switch {
 	case found == nil:
-		return nil, fmt.Errorf("%s was not resolved", uri)
+		return nil, fmt.Errorf("%s was not resolved", module.Redact(request.URI))
 	case found.err != nil:
 		return nil, found.err
 	case found.kept != nil:
 		return found.kept, nil
 	}
-	again, err := r.fetcher.Fetch(ctx, uri)
-	if err != nil {
-		return nil, err
-	}
-	if again.Digest != found.digest {
+	request.Digest = found.module.Digest
+	fetched, err := r.fetcher.Get(ctx, request)
+	if errors.As(err, new(*module.DigestError)) {
 		r.changed.Store(true)
-		return nil, fmt.Errorf("the module changed from %s to %s while it was being loaded", found.digest, again.Digest)
+		return nil, fmt.Errorf("the module changed while it was being loaded: %w", err)
 	}
-	return again, nil
+	return fetched, err
 }
 
 // hash identifies what is wanted: what policies were read from, by its hash, and the
@@ -138,8 +155,8 @@ func (r *resolution) Fetch(ctx context.Context, uri string) (*module.Module, err
 func (r *resolution) hash(source string) string {
 	sum := sha256.New()
 	fmt.Fprintln(sum, source)
-	for _, uri := range r.uris {
-		fmt.Fprintf(sum, "%q %q\n", r.modules[uri].digest, uri)
+	for _, a := range r.addresses {
+		fmt.Fprintf(sum, "%q %q %q\n", r.digest(a), a.URI, a.Digest)
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -17,6 +17,7 @@ limitations under the License.
 package policyset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -48,19 +49,27 @@ type Desired struct {
 	Warnings []string
 }
 
-// modules returns the URIs of all modules, each once, in order.
-func (d *Desired) modules() []string {
-	var uris []string
+// address is where a policy says that its module is, and which it has to be.
+type address struct {
+	URI string
+	// Digest is the one that the policy asks for, "" if it takes any.
+	Digest string
+}
+
+// modules returns the addresses of all modules, each once, in order.
+func (d *Desired) modules() []address {
+	var all []address
 	for n := range d.Policies {
-		uris = append(uris, d.Policies[n].Module)
+		all = append(all, address{d.Policies[n].Module, d.Policies[n].Digest})
 	}
 	for n := range d.PolicyGroups {
 		for m := range d.PolicyGroups[n].Policies {
-			uris = append(uris, d.PolicyGroups[n].Policies[m].Module)
+			member := &d.PolicyGroups[n].Policies[m]
+			all = append(all, address{member.Module, member.Digest})
 		}
 	}
-	slices.Sort(uris)
-	return slices.Compact(uris)
+	slices.SortFunc(all, func(a, b address) int { return cmp.Or(cmp.Compare(a.URI, b.URI), cmp.Compare(a.Digest, b.Digest)) })
+	return slices.Compact(all)
 }
 
 // JoinProblems makes an error of everything that is wrong with a configuration, a line

@@ -48,9 +48,10 @@ var mayImport = map[string][]string{
 	"pkg/dispatch": {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/safefile",
-		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
+		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker", "pkg/safefile",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
+	"pkg/policyset/breaker":    {},
 	"pkg/breakglass":           {"pkg/apis/wasmadmission", "pkg/engine", "pkg/filewatch", "pkg/metrics", "pkg/safefile"},
 	"pkg/module":               {"pkg/engine", "pkg/engine/private", "pkg/safefile"},
 	"pkg/safefile":             {},
@@ -61,11 +62,14 @@ var mayImport = map[string][]string{
 	"pkg/metrics":              {},
 	"pkg/filewatch":            {},
 
-	"pkg/apis/wasmadmission":            {},
-	"pkg/apis/wasmadmission/v1alpha1":   {"pkg/apis/wasmadmission"},
-	"pkg/apis/wasmadmission/install":    {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
-	"pkg/apis/wasmadmission/fuzzer":     {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
-	"pkg/apis/wasmadmission/load":       {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install"},
+	"pkg/apis/explain":                {},
+	"pkg/apis/wasmadmission":          {},
+	"pkg/apis/wasmadmission/v1alpha1": {"pkg/apis/wasmadmission"},
+	"pkg/apis/wasmadmission/install":  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/fuzzer":   {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
+	"pkg/apis/wasmadmission/load": {
+		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install",
+	},
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
 
 	"pkg/apis/wasmadmission/groupexpression": {},

@@ -64,8 +64,8 @@ func TestEveryProblemIsALine(t *testing.T) {
 		problems     []string
 	}{
 		{"decoding", "policy: []", []string{`unknown field "policy"`}},
-		{"validation", "policies: [{name: a, module: 'https://example.com/a.wasm'}, {name: a, module: 'file:///a.wasm', mutating: true}]", []string{
-			`policies[a].module: `, `policies[a].name: `, `policies[a].mutating: `,
+		{"validation", "policies: [{name: a, module: 'ftp://example.com/a.wasm'}, {name: a, module: 'file:///a.wasm', mode: watch}]", []string{
+			`policies[a].module: `, `policies[a].name: `, `policies[a].mode: `,
 		}},
 		{"loading", `policies:
 - {name: missing, module: MODULES/nowhere.wasm}

@@ -178,7 +178,7 @@ func TestAFailureIsIgnoredLoudly(t *testing.T) {
 
 	metrics, err := enforcing.Metrics(t.Context())
 	require.NoError(t, err)
-	require.Contains(t, metrics, `apiserver_wasm_admission_evaluation_duration_seconds_count{operation="CREATE",outcome="failed_open",policy="trap-ignore"}`)
+	require.Contains(t, metrics, `apiserver_wasm_admission_evaluation_duration_seconds_count{operation="CREATE",outcome="failed_open",policy="trap-ignore",rejected="false",type="validate"}`)
 	require.Contains(t, enforcing.Logs(), `"Policy failed"`)
 }
 
@@ -253,7 +253,7 @@ func TestExemptions(t *testing.T) {
 	metrics, err := enforcing.Metrics(t.Context())
 	require.NoError(t, err)
 	for _, reason := range []string{"user", "group", "namespace"} {
-		require.Contains(t, metrics, `apiserver_wasm_admission_exempt_requests_total{reason="`+reason+`"}`)
+		require.Contains(t, metrics, `apiserver_wasm_admission_exempt_requests_total{reason="`+reason+`",type="validate"}`)
 	}
 }
 

@@ -17,6 +17,7 @@ limitations under the License.
 package policies_test
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -56,6 +57,7 @@ var watCases = map[string]watCase{
 	"memory-hog":           {wantErr: "unreachable"},
 	"stack-overflow":       {wantErr: "stack overflow"},
 	"explode":              {wantResponse: accepted}, // the payload is short
+	"obedient":             {wantResponse: accepted}, // it is told nothing
 	"huge-response-length": {wantErr: "range of 2147483647 bytes at 65530 is out of bounds"},
 	"spin":                 {wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond},
 	"host-call": {
@@ -131,4 +133,32 @@ func TestWATHostCall(t *testing.T) {
 	response, err := guest.call(t.Context(), "validate", []byte(`{}`))
 	require.NoError(t, err)
 	require.Equal(t, accepted, string(response))
+}
+
+// TestWATObedient shows what obedient.wat can be told.
+func TestWATObedient(t *testing.T) {
+	wasm, err := os.ReadFile(filepath.Join(watDir, "obedient.wasm"))
+	require.NoError(t, err)
+	for text, tc := range map[string]watCase{
+		`{"request":{"a":1},"settings":{"tell":"do:d"}}`:               {wantResponse: `{"accepted":false,"message":"told to refuse"}`},
+		`{"request":{"tell":"do:m"},"settings":{"tell":"do:t"}}`:       {wantResponse: `{"accepted":true,"mutated_object":{"kind":"Mutated"}}`},
+		`{"request":{"tell":"do:w"},"settings":{}}`:                    {wantResponse: `{"accepted":true,"warnings":["told to warn"],"audit_annotations":{"told":"to annotate"}}`},
+		`{"request":{"tell":"do:nothing"},"settings":{"tell":"do:t"}}`: {wantResponse: accepted},
+		`{"request":{"tell":"do:e"},"settings":{}}`:                    {wantErr: "guest error: told to fail"},
+		`{"request":{"tell":"do:t"},"settings":{}}`:                    {wantErr: "unreachable"},
+		`{"request":{"tell":"do:s"},"settings":{}}`:                    {wantErr: context.DeadlineExceeded.Error(), deadline: 50 * time.Millisecond},
+	} {
+		guest, err := startGuest(t.Context(), t, wasm, nil)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(t.Context(), cmp.Or(tc.deadline, time.Minute))
+		defer cancel()
+		response, err := guest.call(ctx, "validate", []byte(text))
+		require.Equal(t, []string{"evaluated"}, guest.console)
+		if tc.wantErr != "" {
+			require.ErrorContains(t, err, tc.wantErr, text)
+			continue
+		}
+		require.NoError(t, err, text)
+		require.Equal(t, tc.wantResponse, string(response))
+	}
 }

@@ -98,7 +98,7 @@ func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation stri
 	}
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); int64(size) > limit {
 		return nil, abi.Usage{}, &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseCall, Function: operation, Cause: engine.CauseLimit,
-			Err: &engine.LimitError{Limit: "bytes of request", Value: int64(size), Max: limit}}
+			Err: &engine.LimitError{Limit: abi.LimitRequestBytes, Value: int64(size), Max: limit}}
 	}
 	c := &call{env: env, operation: operation, payload: payload, payloadSize: size}
 	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: env.Timeout})

@@ -43,6 +43,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
@@ -143,7 +144,7 @@ func measurePod(ctx context.Context, e *engine.Engine, directory string) error {
 	}
 	defer dispatcher.Close()
 	dispatcher.Use(set)
-	hook, err := newWebhook(ctx, set.Policies()[0])
+	hook, err := newHook(ctx, set.Policies()[0])
 	if err != nil {
 		return err
 	}
@@ -222,4 +223,15 @@ func podAttributes() (admission.Attributes, error) {
 	return admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(), pod.Namespace, pod.Name,
 		schema.GroupVersionResource{Version: "v1", Resource: "pods"}, "", admission.Create, &metav1.CreateOptions{}, false,
 		&user.DefaultInfo{Name: request.UserInfo.Username, Groups: request.UserInfo.Groups}), nil
+}
+
+// limits are those of a configuration that sets none.
+func limits() wasmadmission.Limits {
+	external := &v1alpha1.WasmAdmissionConfiguration{}
+	v1alpha1.SetObjectDefaults_WasmAdmissionConfiguration(external)
+	var internal wasmadmission.Limits
+	if err := v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&external.Limits, &internal, nil); err != nil {
+		panic(err) // defaults convert
+	}
+	return internal
 }

@@ -51,6 +51,9 @@ type Options struct {
 	// Wrapper is a command, with its arguments, that runs the server in its place: the
 	// process that it starts as must become the server.
 	Wrapper []string
+	// AuditPolicy is the content of the audit policy file, YAML or JSON. Without one
+	// nothing is audited; see Server.AuditEvents.
+	AuditPolicy string
 	// Dir is the directory of the server's state; a second server on the
 	// directory of one that has ended goes on with its data. Empty is a new
 	// temporary directory, which goes when the server is stopped.
@@ -143,6 +146,13 @@ func launch(opts Options) (*Server, error) {
 			return nil, errors.Join(err, s.removeTemporary())
 		}
 		args = append(args, "--admission-control-config-file="+file)
+	}
+	if opts.AuditPolicy != "" {
+		file := filepath.Join(s.dir, "audit.yaml")
+		if err := os.WriteFile(file, []byte(opts.AuditPolicy), 0o600); err != nil {
+			return nil, errors.Join(err, s.removeTemporary())
+		}
+		args = append(args, "--audit-policy-file="+file, "--audit-log-path="+s.auditLog())
 	}
 	command := append(append(slices.Clone(opts.Wrapper), binary), append(args, opts.Args...)...)
 	s.process, err = startProcess(command[0], command[1:], filepath.Join(s.dir, "kube-apiserver.log"))

@@ -78,7 +78,7 @@ func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error
 	// The decoder gets the data as they came, so that it can name lines.
 	object, err := runtime.Decode(codecs.UniversalDecoder(), data)
 	if err != nil {
-		return nil, explain(err, fields)
+		return nil, explainDecoding(err, fields)
 	}
 	config, ok := object.(*wasmadmission.WasmAdmissionConfiguration)
 	if !ok {

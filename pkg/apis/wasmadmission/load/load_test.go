@@ -177,16 +177,24 @@ func TestLoadErrors(t *testing.T) {
 		},
 		"several wrong values": {
 			yamlHead + "policies:\n- mutating: 'yes'\n  name: {}\n- rules: [{apiGroups: [1]}]\n  timeoutEvalSeconds: 3000000000\n  objectSelector: x\n" +
-				"limits: {memory: abc, moduleSize: [1], evaluationTimeout: soon, hostCalls: many}\nexemptions: {groups: 1}\n",
+				"limits: {memory: abc, moduleSize: [1], evaluationTimeout: soon, hostCalls: many, fuel: much}\nexemptions: {groups: 1}\n" +
+				"policyGroups:\n- {name: [], policies: {a: {module: 1}}}\nsources: {insecure: a, timeout: 1}\nreload: {interval: soon}\ncircuitBreaker: {failures: few}\n",
 			"policies[0].mutating: string does not fit: write true or false\n" +
 				"policies[0].name: object does not fit: write a string\n" +
 				"policies[1].objectSelector: string does not fit: write an object\n" +
 				"policies[1].rules.apiGroups: number does not fit: write a string\n" +
 				"policies[1].timeoutEvalSeconds: number 3000000000 does not fit: write a whole number below 2147483648\n" +
+				"policyGroups[0].name: array does not fit: write a string\n" +
+				"policyGroups[0].policies.module: number does not fit: write a string\n" +
 				`limits.evaluationTimeout: time: invalid duration "soon": correct the value` + "\n" +
+				"limits.fuel: string does not fit: write a whole number below 9223372036854775808\n" +
 				"limits.hostCalls: string does not fit: write a whole number below 2147483648\n" +
 				"limits.memory: is not a quantity: write a number of bytes, such as 128Mi\n" +
 				"limits.moduleSize: is not a quantity: write a number of bytes, such as 128Mi\n" +
+				"sources.insecure: string does not fit: write a list\n" +
+				"sources.timeout: number does not fit: write a string\n" +
+				`reload.interval: time: invalid duration "soon": correct the value` + "\n" +
+				"circuitBreaker.failures: string does not fit: write a whole number below 2147483648\n" +
 				"exemptions.groups: number does not fit: write a list",
 		},
 		"wrong sections": {yamlHead + "policies: 3\nlimits: 4\nstateDirectory: []\n",

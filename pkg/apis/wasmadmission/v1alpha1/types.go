@@ -370,13 +370,13 @@ type SourceAuthority struct {
 }
 
 // Mirror is where modules are fetched from instead. Both fields begin with registry://
-// or both with https://.
+// or both with https://, and both end with '/' or none.
 type Mirror struct {
-	// prefix is what a URI begins with, such as registry://ghcr.io/kubewarden/. It ends
-	// with '/'. Required.
+	// prefix is what a URI begins with, up to the end of a segment, such as
+	// registry://ghcr.io/kubewarden/. Required.
 	Prefix string `json:"prefix"`
 	// replacement takes its place, such as registry://mirror.example.com/kubewarden/.
-	// It ends with '/'. Required.
+	// Required.
 	Replacement string `json:"replacement"`
 }
 

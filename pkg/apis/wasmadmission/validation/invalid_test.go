@@ -30,6 +30,12 @@ func TestInvalidConfigurations(t *testing.T) {
 		digest    = `must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`
 		object    = `must be an object: write fields with values below settings, or {} for none`
 		path      = `write file:// and the absolute path of the module`
+		uri       = `write file:// and an absolute path, registry:// and a reference, or https://`
+		reference = `write registry://host/repository:tag or registry://host/repository@sha256:…`
+		server    = `write https://, a host and a path`
+		host      = `write host or host:port in lower case, such as registry.example.com:5000`
+		mirror    = `write registry:// or https:// and a host, such as registry://ghcr.io/kubewarden/`
+		inPolicy  = `is in the policy directory, whose files are read as manifests: put it elsewhere`
 		namespace = `is not the name of a namespace: write at most 63 lower-case letters, digits and '-', with a letter or digit at both ends`
 		twice     = `is already in the list: remove one of the two`
 		empty     = `a name cannot be empty: write one or remove the entry`
@@ -47,13 +53,10 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"same name", head + "policies: [{name: a, module: file:///a.wasm}, {name: b, module: file:///b.wasm}, {name: a, module: file:///c.wasm}]",
 			`policies[a].name: Duplicate value: "a": is the name of policies 0 and 2, counted from 0: give each policy its own`},
 
-		{"no module", head + "policies: [{name: a}]", `policies[a].module: Required value: a policy needs a module: write its URI, such as file:///etc/kubernetes/wasm-admission/policy.wasm`},
-		{"registry", module("registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3"), `policies[a].module: Invalid value: "registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3": modules from registries are not supported yet: pull the module into a file and ` + path},
-		{"https", module("https://example.com/a.wasm"), `policies[a].module: Invalid value: "https://example.com/a.wasm": modules from https servers are not supported yet: download the module into a file and ` + path},
-		{"http", module("http://example.com/a.wasm"), `policies[a].module: Invalid value: "http://example.com/a.wasm": modules from http servers are not supported yet: download the module into a file and ` + path},
-		{"unknown scheme", module("s3://bucket/a.wasm"), `policies[a].module: Invalid value: "s3://bucket/a.wasm": has the unknown scheme "s3": ` + path},
-		{"upper-case scheme", module("FILE:///a.wasm"), `policies[a].module: Invalid value: "FILE:///a.wasm": has the unknown scheme "FILE": ` + path},
-		{"no scheme", module("/etc/a.wasm"), `policies[a].module: Invalid value: "/etc/a.wasm": has no scheme: ` + path},
+		{"no module", head + "policies: [{name: a}]", `policies[a].module: Required value: a policy needs a module: write its URI, such as file:///etc/kubernetes/wasm-admission/policy.wasm or registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`},
+		{"unknown scheme", module("s3://bucket/a.wasm"), `policies[a].module: Invalid value: "s3://bucket/a.wasm": has the unknown scheme "s3": ` + uri},
+		{"upper-case scheme", module("FILE:///a.wasm"), `policies[a].module: Invalid value: "FILE:///a.wasm": has the unknown scheme "FILE": ` + uri},
+		{"no scheme", module("/etc/a.wasm"), `policies[a].module: Invalid value: "/etc/a.wasm": has no scheme: ` + uri},
 		{"no slashes", module("file:/etc/a.wasm"), `policies[a].module: Invalid value: "file:/etc/a.wasm": lacks "//" after file: ` + path},
 		{"no path", module("file://"), `policies[a].module: Invalid value: "file://": names no file: ` + path},
 		{"root", module("file:///"), `policies[a].module: Invalid value: "file:///": names no file: ` + path},
@@ -67,6 +70,32 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"percent", module("file:///a%20b.wasm"), `policies[a].module: Invalid value: "file:///a%20b.wasm": holds %, and paths are not percent-encoded: write the path as it is, or rename a file that has % in its name`},
 		{"control character", module("file:///a\n.wasm"), `policies[a].module: Invalid value: "file:///a\n.wasm": holds a control character: rename the file`},
 		{"long path", module("file:///" + strings.Repeat("a", 4096)), `policies[a].module: Too long: may not be more than 4103 bytes`},
+
+		{"registry without state", module("registry://ghcr.io/policies/a:v1"), `policies[a].module: Invalid value: "registry://ghcr.io/policies/a:v1": is in a registry, and there is no directory to keep modules from registries in: set stateDirectory`},
+		{"registry without repository", remote("registry://ghcr.io"), `policies[a].module: Invalid value: "registry://ghcr.io": is no reference to an artifact, missing registry or repository: ` + reference},
+		{"registry without host", remote("registry:///a:v1"), `policies[a].module: Invalid value: "registry:///a:v1": is no reference to an artifact, invalid registry "": ` + reference},
+		{"upper-case repository", remote("registry://ghcr.io/A:v1"), `policies[a].module: Invalid value: "registry://ghcr.io/A:v1": is no reference to an artifact, invalid repository "A": ` + reference},
+		{"upper-case registry", remote("registry://GHCR.io/a:v1"), `policies[a].module: Invalid value: "registry://GHCR.io/a:v1": does not name a host, "GHCR.io" is no DNS name or address: ` + host},
+		{"registry port", remote("registry://ghcr.io:0/a:v1"), `policies[a].module: Invalid value: "registry://ghcr.io:0/a:v1": has the port "0", which is no number from 1 to 65535: ` + host},
+		{"tag", remote("registry://ghcr.io/a:-1"), `policies[a].module: Invalid value: "registry://ghcr.io/a:-1": is no reference to an artifact, invalid tag "-1": ` + reference},
+		{"empty tag", remote("registry://ghcr.io/a:"), `policies[a].module: Invalid value: "registry://ghcr.io/a:": has an empty tag: write one or remove the colon`},
+		{"tag beside a digest", remote("registry://ghcr.io/a:-1@sha256:" + hex), `policies[a].module: Invalid value: "registry://ghcr.io/a:-1@sha256:` + hex + `": is no reference to an artifact, invalid tag "-1": ` + reference},
+		{"manifest digest", remote("registry://ghcr.io/a@sha512:" + hex + hex), `policies[a].module: Invalid value: "registry://ghcr.io/a@sha512:` + hex + hex + `": has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
+		{"empty manifest digest", remote("registry://ghcr.io/a@"), `policies[a].module: Invalid value: "registry://ghcr.io/a@": has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
+		{"registry with a user", remote("registry://me:secret@ghcr.io/a:v1"), `policies[a].module: Invalid value: "registry://…@ghcr.io/a:v1": has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`},
+		{"registry with a query", remote("registry://ghcr.io/a:v1?secret"), `policies[a].module: Invalid value: "registry://ghcr.io/a:v1?…": is no reference to an artifact: ` + reference},
+		{"long reference", remote("registry://ghcr.io/" + strings.Repeat("a", 4096)), `policies[a].module: Too long: may not be more than 4107 bytes`},
+
+		{"http", remote("http://example.com/a.wasm"), `policies[a].module: Invalid value: "http://example.com/a.wasm": would be fetched without TLS: write https://, or add example.com to sources.insecure`},
+		{"http, other port", remote("http://insecure.example.com:8080/a.wasm"), `policies[a].module: Invalid value: "http://insecure.example.com:8080/a.wasm": would be fetched without TLS: write https://, or add insecure.example.com:8080 to sources.insecure`},
+		{"https with a user", remote("https://me:secret@example.com/a.wasm"), `policies[a].module: Invalid value: "https://…@example.com/a.wasm": holds a user, and would be logged with the password: write credentials into sources.dockerConfig, or serve the module without`},
+		{"https with a query", remote("https://example.com/a.wasm?secret"), `policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path of its own`},
+		{"https with an empty query", remote("https://example.com/a.wasm?"), `policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path of its own`},
+		{"https with a fragment", remote("https://example.com/a.wasm#a"), `policies[a].module: Invalid value: "https://example.com/a.wasm#a": has a fragment, which no server sees: remove it`},
+		{"https without path", remote("https://example.com/"), `policies[a].module: Invalid value: "https://example.com/": names no file: ` + server},
+		{"https without host", remote("https:///a.wasm"), `policies[a].module: Invalid value: "https:///a.wasm": does not name a host, "" is no DNS name or address: ` + host},
+		{"https host", remote("https://exa_mple.com/a.wasm"), `policies[a].module: Invalid value: "https://exa_mple.com/a.wasm": does not name a host, "exa_mple.com" is no DNS name or address: ` + host},
+		{"broken https", remote("https://example.com/%zz"), `policies[a].module: Invalid value: "https://example.com/%zz": cannot be parsed, invalid URL escape "%zz": ` + server},
 
 		{"other digest", policy("digest: sha512:" + hex + hex), `policies[a].digest: Invalid value: "sha512:` + hex + hex + `": ` + digest},
 		{"bare digest", policy("digest: " + hex), `policies[a].digest: Invalid value: "` + hex + `": ` + digest},
@@ -120,9 +149,8 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"no time", policy("timeoutEvalSeconds: 0"), `policies[a].timeoutEvalSeconds: Invalid value: 0: must be between 1 and 30, in seconds`},
 		{"much time", policy("timeoutEvalSeconds: 31"), `policies[a].timeoutEvalSeconds: Invalid value: 31: must be between 1 and 30, in seconds`},
 		{"long message", policy("message: " + strings.Repeat("m", 1025)), `policies[a].message: Too long: may not be more than 1024 bytes`},
-		{"monitor", policy("mode: monitor"), `policies[a].mode: Forbidden: mode "monitor" is not supported yet: write "protect" or remove the field`},
-		{"unknown mode", policy("mode: audit"), `policies[a].mode: Unsupported value: "audit": supported values: "protect"`},
-		{"mutating", policy("mutating: true"), `policies[a].mutating: Forbidden: mutating policies are not supported yet: write false or remove the field, and the policy may only accept and reject`},
+		{"unknown mode", policy("mode: audit"), `policies[a].mode: Unsupported value: "audit": supported values: "protect", "monitor"`},
+		{"reinvocation", policy("mutating: true\nreinvocationPolicy: Always"), `policies[a].reinvocationPolicy: Unsupported value: "Always": supported values: "IfNeeded", "Never"`},
 		{"context", policy("contextAwareResources: [{apiVersion: v1, kind: Namespace}]"), `policies[a].contextAwareResources: Forbidden: policies that read the cluster are not supported yet: remove the field`},
 		{"capability group", policy("hostCapabilities: ['*', oci]"), `policies[a].hostCapabilities[1]: Invalid value: "oci": names a group of capabilities: write "oci/*" for all of it, or add one of v1, v2`},
 		{"capability", policy("hostCapabilities: ['oci/*', kubernetes/can_i]"), `policies[a].hostCapabilities: Forbidden: no host capability that needs a grant is supported yet: remove the field; tracing/log works without one`},
@@ -130,12 +158,81 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"side effects", policy("sideEffects: Any"), `policies[a].sideEffects: Unsupported value: "Any": supported values: "None", "NoneOnDryRun", "Some", "Unknown"`},
 		{"webhook timeout", policy("timeoutSeconds: 31"), `policies[a].timeoutSeconds: Invalid value: 31: must be between 1 and 30, in seconds`},
 
-		{"policy directory", head + "policyDirectory: /etc/policies", `policyDirectory: Forbidden: policy directories are not supported yet: list the policies under policies and remove this field`},
+		{"no group name", group("g", "name", ""), `policyGroups[0].name: Required value: a policy needs a name for messages and metrics: write one, such as no-privileged-pods`},
+		{"group name", group("g", "name", "G"), `policyGroups[G].name: Invalid value: "G": ` + subdomain},
+		{"groups of one name", groups("g", "h", "g"), `policyGroups[g].name: Duplicate value: "g": is the name of groups 0 and 2, counted from 0: give each group its own`},
+		{"group and policy of one name", groups("a") + "policies: [{name: b, module: file:///b.wasm}, {name: a, module: file:///a.wasm}]",
+			`policyGroups[a].name: Duplicate value: "a": is the name of policy 1 too, counted from 0: give the group its own`},
+		{"no expression", group("g", "expression", `" "`), `policyGroups[g].expression: Required value: write a CEL expression over the members that is true for the requests to admit, such as a() && b()`},
+		{"expression without the member", group("g", "expression", "one() && two()"), `policyGroups[g].expression: Invalid value: "one() && two()": line 1, column 13: two is no member of the group: correct its name or add it to policies`},
+		{"expression of other operators", group("g", "expression", "'one() ? true : false'"), `policyGroups[g].expression: Invalid value: "one() ? true : false": line 1, column 7: only the operators ==, !=, ||, && and ! can be used`},
+		{"broken group expression", group("g", "expression", "one() &&"), `policyGroups[g].expression: Invalid value: "one() &&": line 1, column 9: Syntax error: mismatched input '<EOF>'`},
+		{"long group expression", group("g", "expression", strings.Repeat("(", 8192)+"one()"), `policyGroups[g].expression: Invalid value: "` + strings.Repeat("(", 64) + `…": has 8197 bytes: write at most 8192`},
+		{"group without message", group("g", "message", ""), `policyGroups[g].message: Required value: a group needs a message for those whose requests it rejects: write one`},
+		{"long group message", group("g", "message", strings.Repeat("m", 1025)), `policyGroups[g].message: Too long: may not be more than 1024 bytes`},
+		{"group without rules", group("g", "rules", "[]"), `policyGroups[g].rules: Required value: a group needs rules of its own, as its modules may have different ones: write at least one rule`},
+		{"rule of a group", group("g", "rules", "[{operations: [CREATE], apiGroups: [''], apiVersions: [v1]}]"), `policyGroups[g].rules[0].resources: Required value: write at least one resource, such as pods, or "*" for all`},
+		{"group failure policy", group("g", "failurePolicy", "fail"), `policyGroups[g].failurePolicy: Unsupported value: "fail": supported values: "Fail", "Ignore"`},
+		{"group mode", group("g", "mode", "audit"), `policyGroups[g].mode: Unsupported value: "audit": supported values: "protect", "monitor"`},
+		{"group timeout", group("g", "timeoutSeconds", "31"), `policyGroups[g].timeoutSeconds: Invalid value: 31: must be between 1 and 30, in seconds`},
+		{"group side effects", group("g", "sideEffects", "Any"), `policyGroups[g].sideEffects: Unsupported value: "Any": supported values: "None", "NoneOnDryRun", "Some", "Unknown"`},
+		{"member name", group("g", "policies", "{one: {module: file:///a.wasm}, no-pods: {module: file:///a.wasm}}"), `policyGroups[g].policies[no-pods]: Invalid value: "no-pods": cannot be called in an expression: write letters, digits and '_', no digit first, and no reserved word of CEL`},
+		{"reserved member name", group("g", "policies", "{one: {module: file:///a.wasm}, in: {module: file:///a.wasm}}"), `policyGroups[g].policies[in]: Invalid value: "in": cannot be called in an expression: write letters, digits and '_', no digit first, and no reserved word of CEL`},
+		{"many members", group("g", "policies", "{one: {module: file:///a.wasm}"+strings.Repeat(", m%d: {}", 64)+"}"), `policyGroups[g].policies: Too many: 65: must have at most 64 items`},
+		{"member without module", member(""), `policyGroups[g].policies[one].module: Required value: a policy needs a module: write its URI, such as file:///etc/kubernetes/wasm-admission/policy.wasm or registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`},
+		{"member digest", member("module: file:///a.wasm, digest: x"), `policyGroups[g].policies[one].digest: Invalid value: "x": ` + digest},
+		{"member settings", member("module: file:///a.wasm, settings: []"), `policyGroups[g].policies[one].settings: Invalid value: "[]": ` + object},
+		{"member timeout", member("module: file:///a.wasm, timeoutEvalSeconds: 31"), `policyGroups[g].policies[one].timeoutEvalSeconds: Invalid value: 31: must be between 1 and 30, in seconds`},
+		{"member context", member("module: file:///a.wasm, contextAwareResources: [{apiVersion: v1, kind: Pod}]"), `policyGroups[g].policies[one].contextAwareResources: Forbidden: policies that read the cluster are not supported yet: remove the field`},
+		{"member capability", member("module: file:///a.wasm, hostCapabilities: ['*']"), `policyGroups[g].policies[one].hostCapabilities: Forbidden: no host capability that needs a grant is supported yet: remove the field; tracing/log works without one`},
+
+		{"relative policy directory", head + "policyDirectory: policies.d", `policyDirectory: Invalid value: "policies.d": is a relative path: write the absolute path of a directory`},
+		{"root policy directory", head + "policyDirectory: /", `policyDirectory: Invalid value: "/": is the root directory: write one of its own, such as /etc/kubernetes/wasm-admission/policies.d`},
+		{"one directory for both", head + "policyDirectory: /var/lib/wasm\nstateDirectory: /var/lib/wasm", `policyDirectory: Invalid value: "/var/lib/wasm": is the state directory too: give manifests a directory of their own`},
+		{"relative break-glass file", head + "breakGlassFile: glass", `breakGlassFile: Invalid value: "glass": is a relative path: write the absolute path of a file`},
+		{"root as break-glass file", head + "breakGlassFile: /", `breakGlassFile: Invalid value: "/": names no file: write the absolute path of a file`},
+		{"break-glass file among manifests", head + "policyDirectory: /etc/d\nbreakGlassFile: /etc/d/glass.yaml", `breakGlassFile: Invalid value: "/etc/d/glass.yaml": ` + inPolicy},
+		{"unclean credentials", head + "sources: {dockerConfig: /etc//config.json}", `sources.dockerConfig: Invalid value: "/etc//config.json": is not a clean path: write /etc/config.json`},
+		{"credentials among manifests", head + "policyDirectory: /etc/d\nsources: {dockerConfig: /etc/d/config.json}", `sources.dockerConfig: Invalid value: "/etc/d/config.json": ` + inPolicy},
 		{"relative directory", head + "stateDirectory: var/lib", `stateDirectory: Invalid value: "var/lib": is a relative path: write the absolute path of a directory`},
 		{"unclean directory", head + "stateDirectory: /var/lib/", `stateDirectory: Invalid value: "/var/lib/": is not a clean path: write /var/lib`},
 		{"root directory", head + "stateDirectory: /", `stateDirectory: Invalid value: "/": is the root directory: write one of its own, such as /var/lib/kubernetes/wasm-admission`},
 		{"long directory", head + "stateDirectory: /" + strings.Repeat("a", 4096), `stateDirectory: Too long: may not be more than 4096 bytes`},
 		{"directory with control character", head + `stateDirectory: "/a\tb"`, `stateDirectory: Invalid value: "/a\tb": holds a control character: write a path without one`},
+
+		{"empty insecure host", head + `sources: {insecure: [""]}`, `sources.insecure[0]: Required value: ` + empty},
+		{"insecure host twice", head + `sources: {insecure: [a, a]}`, `sources.insecure[1]: Duplicate value: "a": ` + twice},
+		{"insecure URI", head + `sources: {insecure: [http://a]}`, `sources.insecure[0]: Invalid value: "http://a": has the port "//a", which is no number from 1 to 65535: ` + host},
+		{"insecure path", head + `sources: {insecure: [a/b]}`, `sources.insecure[0]: Invalid value: "a/b": does not name a host, "a/b" is no DNS name or address: ` + host},
+		{"insecure port", head + `sources: {insecure: ["a:65536"]}`, `sources.insecure[0]: Invalid value: "a:65536": has the port "65536", which is no number from 1 to 65535: ` + host},
+		{"insecure address", head + `sources: {insecure: ["::1"]}`, `sources.insecure[0]: Invalid value: "::1": does not name a host, ":" is no DNS name or address: ` + host},
+		{"unclosed address", head + `sources: {insecure: ["[::1"]}`, `sources.insecure[0]: Invalid value: "[::1": does not name a host, "[:" is no DNS name or address: ` + host},
+		{"authority without host", head + `sources: {authorities: [{files: [/a.pem]}]}`, `sources.authorities[0].host: Required value: write the host that the authorities vouch for`},
+		{"authority host", head + `sources: {authorities: [{host: A, files: [/a.pem]}]}`, `sources.authorities[0].host: Invalid value: "A": does not name a host, "A" is no DNS name or address: ` + host},
+		{"authority host twice", head + `sources: {authorities: [{host: a, files: [/a.pem]}, {host: a, files: [/b.pem]}]}`, `sources.authorities[1].host: Duplicate value: "a": is the host of an earlier entry: put all files into one`},
+		{"authority without files", head + `sources: {authorities: [{host: a, files: []}]}`, `sources.authorities[0].files: Required value: write the absolute path of at least one file with certificates in PEM`},
+		{"authority file", head + `sources: {authorities: [{host: a, files: [a.pem]}]}`, `sources.authorities[0].files[0]: Invalid value: "a.pem": is a relative path: write the absolute path of a file`},
+		{"authority file twice", head + `sources: {authorities: [{host: a, files: [/a.pem, /a.pem]}]}`, `sources.authorities[0].files[1]: Duplicate value: "/a.pem": ` + twice},
+		{"many authority files", head + `sources: {authorities: [{host: a, files: [` + strings.Repeat("/%d,", 17) + `]}]}`, `sources.authorities[0].files: Too many: 17: must have at most 16 items`},
+		{"mirror without prefix", head + `sources: {mirrors: [{replacement: registry://a/}]}`, `sources.mirrors[0].prefix: Invalid value: "": is no prefix of a URI that can have a mirror: ` + mirror},
+		{"mirror of files", head + `sources: {mirrors: [{prefix: file:///a/, replacement: registry://a/}]}`, `sources.mirrors[0].prefix: Invalid value: "file:///a/": is no prefix of a URI that can have a mirror: ` + mirror},
+		{"mirror without TLS", head + `sources: {mirrors: [{prefix: https://a/, replacement: http://a/}]}`, `sources.mirrors[0].replacement: Invalid value: "http://a/": is no prefix of a URI that can have a mirror: ` + mirror},
+		{"mirror without host", head + `sources: {mirrors: [{prefix: registry://a/, replacement: registry://}]}`, `sources.mirrors[0].replacement: Invalid value: "registry://": does not name a host, "" is no DNS name or address: ` + host},
+		{"mirror with a tag", head + `sources: {mirrors: [{prefix: registry://a/, replacement: "registry://b/c@sha256:"}]}`, `sources.mirrors[0].replacement: Invalid value: "registry://b/c@sha256:": holds more than a host and a path: ` + mirror},
+		{"mirror of another scheme", head + `sources: {mirrors: [{prefix: registry://a/, replacement: https://a/}]}`, `sources.mirrors[0].replacement: Invalid value: "https://a/": has another scheme than the prefix: a mirror of registry:// begins with registry://`},
+		{"mirror without slash", head + `sources: {mirrors: [{prefix: registry://a/, replacement: registry://b}]}`, `sources.mirrors[0].replacement: Invalid value: "registry://b": ends otherwise than the prefix: end both with '/' or none`},
+		{"mirror twice", head + `sources: {mirrors: [{prefix: registry://a/, replacement: registry://b/}, {prefix: registry://a/, replacement: registry://c/}]}`, `sources.mirrors[1].prefix: Duplicate value: "registry://a/": is the prefix of an earlier entry: remove one of the two`},
+		{"long mirror", head + `sources: {mirrors: [{prefix: registry://a/, replacement: registry://b/` + strings.Repeat("a", 4096) + `}]}`, `sources.mirrors[0].replacement: Invalid value: "registry://b/` + strings.Repeat("a", 4096) + `": is longer than 4096 bytes: ` + mirror},
+		{"no time to fetch", head + `sources: {timeout: 0s}`, `sources.timeout: Invalid value: "0s": must be between 1s and 10m`},
+		{"much time to fetch", head + `sources: {timeout: 11m}`, `sources.timeout: Invalid value: "11m0s": must be between 1s and 10m`},
+
+		{"reload interval", head + `reload: {interval: 1ms}`, `reload.interval: Invalid value: "1ms": must be between 1s and 24h`},
+		{"long reload interval", head + `reload: {interval: 25h}`, `reload.interval: Invalid value: "25h0m0s": must be between 1s and 24h`},
+		{"last good set without state", head + `reload: {keepLastGood: true}`, `reload.keepLastGood: Invalid value: true: needs a directory to keep the last good set in: set stateDirectory or remove the field`},
+		{"negative failures", head + `circuitBreaker: {failures: -1}`, `circuitBreaker.failures: Invalid value: -1: must be between 0 and 1000000`},
+		{"many failures", head + `circuitBreaker: {failures: 1000001}`, `circuitBreaker.failures: Invalid value: 1000001: must be between 0 and 1000000`},
+		{"probe interval", head + `circuitBreaker: {probeInterval: 0s}`, `circuitBreaker.probeInterval: Invalid value: "0s": must be between 100ms and 1h`},
+		{"long probe interval", head + `circuitBreaker: {probeInterval: 2h}`, `circuitBreaker.probeInterval: Invalid value: "2h0m0s": must be between 100ms and 1h`},
 
 		{"no module size", head + "limits: {moduleSize: 0}", `limits.moduleSize: Invalid value: 0: must be between 1 and 1Gi, in bytes`},
 		{"large module size", head + "limits: {moduleSize: 1025Mi}", `limits.moduleSize: Invalid value: 1074790400: must be between 1 and 1Gi, in bytes`},
@@ -151,6 +248,20 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"log lines", head + "limits: {guestLogLinesPerSecond: 0}", `limits.guestLogLinesPerSecond: Invalid value: 0: must be between 1 and 10000`},
 		{"no timeout", head + "limits: {evaluationTimeout: 0s}", `limits.evaluationTimeout: Invalid value: "0s": must be between 1ms and 30s`},
 		{"long timeout", head + "limits: {evaluationTimeout: 1m}", `limits.evaluationTimeout: Invalid value: "1m0s": must be between 1ms and 30s`},
+		{"no request timeout", head + "limits: {requestTimeout: 0s}", `limits.requestTimeout: Invalid value: "0s": must be between 1ms and 30s`},
+		{"long request timeout", head + "limits: {requestTimeout: 31s}", `limits.requestTimeout: Invalid value: "31s": must be between 1ms and 30s`},
+		{"no fuel", head + "limits: {fuel: 0}", `limits.fuel: Invalid value: 0: must be between 1000000 and 1000000000000`},
+		{"much fuel", head + "limits: {fuel: 1000000000001}", `limits.fuel: Invalid value: 1000000000001: must be between 1000000 and 1000000000000`},
+		{"no table", head + "limits: {tableEntries: 0}", `limits.tableEntries: Invalid value: 0: must be between 1 and 16777216`},
+		{"large table", head + "limits: {tableEntries: 16777217}", `limits.tableEntries: Invalid value: 16777217: must be between 1 and 16777216`},
+		{"little memory in total", head + "limits: {totalMemory: 127Mi}", `limits.totalMemory: Invalid value: 133169152: must be between limits.memory (128Mi) and 1Ti, in bytes`},
+		{"much memory in total", head + "limits: {totalMemory: 1025Gi}", `limits.totalMemory: Invalid value: 1100585369600: must be between limits.memory (128Mi) and 1Ti, in bytes`},
+		{"negative evaluations", head + "limits: {moduleEvaluations: -1}", `limits.moduleEvaluations: Invalid value: -1: must be between 0 and 10000`},
+		{"many evaluations", head + "limits: {moduleEvaluations: 10001}", `limits.moduleEvaluations: Invalid value: 10001: must be between 0 and 10000`},
+		{"no waiters", head + "limits: {moduleWaiters: 0}", `limits.moduleWaiters: Invalid value: 0: must be between 1 and 100000`},
+		{"many waiters", head + "limits: {moduleWaiters: 100001}", `limits.moduleWaiters: Invalid value: 100001: must be between 1 and 100000`},
+		{"no requests", head + "limits: {policyEvaluations: 0}", `limits.policyEvaluations: Invalid value: 0: must be between 1 and 100000`},
+		{"many requests", head + "limits: {policyEvaluations: 100001}", `limits.policyEvaluations: Invalid value: 100001: must be between 1 and 100000`},
 
 		{"empty user", head + `exemptions: {usernames: [a, ""]}`, `exemptions.usernames[1]: Required value: ` + empty},
 		{"user twice", head + `exemptions: {usernames: [a, b, a]}`, `exemptions.usernames[2]: Duplicate value: "a": ` + twice},
@@ -161,10 +272,10 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"namespace wildcard", head + `exemptions: {namespaces: ["*"]}`, `exemptions.namespaces[0]: Invalid value: "*": ` + namespace},
 		{"namespace twice", head + `exemptions: {namespaces: [a, a]}`, `exemptions.namespaces[1]: Duplicate value: "a": ` + twice},
 	}
-	require.GreaterOrEqual(t, len(tests), 55)
+	require.GreaterOrEqual(t, len(tests), 150)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			require.Equal(t, []string{test.want}, lines(ValidateConfiguration(parse(t, test.config))))
+			require.Equal(t, []string{test.want}, lines(ValidateConfiguration(parse(t, numbered(test.config)))))
 			require.NotContains(t, test.want, "\n")
 		})
 	}

@@ -18,9 +18,11 @@ package validation
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
@@ -35,9 +37,9 @@ const (
 	// specification, memory instances).
 	wasmPage = 64 * kibi
 
-	minEvaluationTimeout = time.Millisecond
-	// maxEvaluationTimeout is the longest that the apiserver waits for a webhook.
-	maxEvaluationTimeout = 30 * time.Second
+	minTimeout = time.Millisecond
+	// maxTimeout is the longest that the apiserver waits for a webhook.
+	maxTimeout = 30 * time.Second
 )
 
 func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.ErrorList {
@@ -65,22 +67,56 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 			fmt.Sprintf("must be a multiple of 64Ki, the page of WebAssembly: write %d or %d",
 				limits.Memory/wasmPage*wasmPage, (limits.Memory/wasmPage+1)*wasmPage)))
 	}
-	errs = append(errs, validateCount(limits.HostCalls, 100_000, fldPath.Child("hostCalls"))...)
-	errs = append(errs, validateCount(limits.GuestLogLinesPerSecond, 10_000, fldPath.Child("guestLogLinesPerSecond"))...)
-
-	timeout := limits.EvaluationTimeout.Duration
-	if timeout < minEvaluationTimeout || timeout > maxEvaluationTimeout {
-		errs = append(errs, field.Invalid(fldPath.Child("evaluationTimeout"), timeout.String(),
-			fmt.Sprintf("must be between %s and %s", minEvaluationTimeout, maxEvaluationTimeout)))
-	}
-	return errs
+	errs = append(errs, validateTotalMemory(limits, fldPath.Child("totalMemory"))...)
+	errs = append(errs, validateBetween(limits.HostCalls, 1, 100_000, fldPath.Child("hostCalls"))...)
+	errs = append(errs, validateBetween(limits.GuestLogLinesPerSecond, 1, 10_000, fldPath.Child("guestLogLinesPerSecond"))...)
+	errs = append(errs, validateBetween(limits.Fuel, 1_000_000, 1_000_000_000_000, fldPath.Child("fuel"))...)
+	errs = append(errs, validateBetween(limits.TableEntries, 1, 16<<20, fldPath.Child("tableEntries"))...)
+	errs = append(errs, validateBetween(limits.ModuleEvaluations, 0, 10_000, fldPath.Child("moduleEvaluations"))...)
+	errs = append(errs, validateBetween(limits.ModuleWaiters, 1, 100_000, fldPath.Child("moduleWaiters"))...)
+	errs = append(errs, validateBetween(limits.PolicyEvaluations, 1, 100_000, fldPath.Child("policyEvaluations"))...)
+	errs = append(errs, validateDuration(limits.EvaluationTimeout, minTimeout, maxTimeout, fldPath.Child("evaluationTimeout"))...)
+	return append(errs, validateDuration(limits.RequestTimeout, minTimeout, maxTimeout, fldPath.Child("requestTimeout"))...)
 }
 
-func validateCount(count, most int32, fldPath *field.Path) field.ErrorList {
-	if count >= 1 && count <= most {
+// validateTotalMemory demands room for one instance at least: with less no policy could
+// use what limits.memory grants it.
+func validateTotalMemory(limits *wasmadmission.Limits, fldPath *field.Path) field.ErrorList {
+	least, most := wasmPage, 1024*gibi
+	if limits.Memory <= 4*gibi {
+		least = max(least, limits.Memory)
+	}
+	if limits.TotalMemory >= least && limits.TotalMemory <= most {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(fldPath, count, fmt.Sprintf("must be between 1 and %d", most))}
+	return field.ErrorList{field.Invalid(fldPath, limits.TotalMemory,
+		fmt.Sprintf("must be between limits.memory (%s) and %s, in bytes", quantity(least), quantity(most)))}
+}
+
+func validateBetween[T int32 | int64](value, least, most T, fldPath *field.Path) field.ErrorList {
+	if value >= least && value <= most {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(fldPath, value, fmt.Sprintf("must be between %d and %d", least, most))}
+}
+
+func validateDuration(value metav1.Duration, least, most time.Duration, fldPath *field.Path) field.ErrorList {
+	if value.Duration >= least && value.Duration <= most {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(fldPath, value.Duration.String(),
+		fmt.Sprintf("must be between %s and %s", short(least), short(most)))}
+}
+
+// short writes a duration without the units that are zero at its end.
+func short(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-len("0s")]
+		}
+	}
+	return text
 }
 
 func quantity(bytes int64) string {

@@ -17,47 +17,135 @@ limitations under the License.
 package validation
 
 import (
+	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// fileScheme begins the one kind of module URI that this version serves.
 const fileScheme = "file://"
 
-// validateModule checks the URI of a module. The path of a file URI is taken as it
-// stands, so that there is one way to write a path and nothing to decode.
-func validateModule(uri string, fldPath *field.Path) field.ErrorList {
-	const example = "file:///etc/kubernetes/wasm-admission/policy.wasm"
+// validateModule checks the URI of a module, and that the configuration lets it be
+// fetched.
+func validateModule(uri string, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
 	if uri == "" {
-		return field.ErrorList{field.Required(fldPath, "a policy needs a module: write its URI, such as "+example)}
+		return field.ErrorList{field.Required(fldPath, "a policy needs a module: write its URI, such as "+
+			"file:///etc/kubernetes/wasm-admission/policy.wasm or registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3")}
 	}
-	if detail := moduleProblem(uri); detail != "" {
-		return field.ErrorList{field.Invalid(fldPath, uri, detail)}
+	if scheme, rest, _ := strings.Cut(uri, "://"); len(rest) > maxPathLength {
+		return field.ErrorList{field.TooLong(fldPath, uri, len(scheme)+len("://")+maxPathLength)}
 	}
-	if len(uri)-len(fileScheme) > maxPathLength {
-		return field.ErrorList{field.TooLong(fldPath, uri, len(fileScheme)+maxPathLength)}
+	if detail := moduleProblem(uri, config); detail != "" {
+		return field.ErrorList{field.Invalid(fldPath, redact(uri), detail)}
 	}
 	return nil
 }
 
+// redact leaves out of a URI what may be secret, for messages: a user with a password,
+// and the query of a server, in which there may be a signature.
+func redact(uri string) string {
+	scheme, rest, found := strings.Cut(uri, "://")
+	if !found || scheme == "file" {
+		return uri
+	}
+	authority, path, hasPath := strings.Cut(rest, "/")
+	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+		authority = "…" + authority[i:]
+	}
+	if hasPath {
+		authority += "/"
+	}
+	if i := strings.IndexByte(path, '?'); i >= 0 {
+		path = path[:i] + "?…"
+	}
+	return scheme + "://" + authority + path
+}
+
 // moduleProblem says what is wrong with the URI of a module, "" when nothing is.
-func moduleProblem(uri string) string {
-	const remedy = "write file:// and the absolute path of the module"
+func moduleProblem(uri string, config *wasmadmission.WasmAdmissionConfiguration) string {
+	const remedy = "write file:// and an absolute path, registry:// and a reference, or https://"
 	scheme, rest, found := strings.Cut(uri, "://")
 	switch {
 	case !found && strings.HasPrefix(uri, "file:"):
-		return `lacks "//" after file: ` + remedy
+		return `lacks "//" after file: write file:// and the absolute path of the module`
 	case !found:
 		return "has no scheme: " + remedy
+	case scheme == "file":
+		return fileProblem(rest)
 	case scheme == "registry":
-		return "modules from registries are not supported yet: pull the module into a file and " + remedy
+		return registryProblem(rest, config)
 	case scheme == "https" || scheme == "http":
-		return fmt.Sprintf("modules from %s servers are not supported yet: download the module into a file and %s", scheme, remedy)
-	case scheme != "file":
-		return fmt.Sprintf("has the unknown scheme %q: %s", scheme, remedy)
+		return serverProblem(uri, &config.Sources)
+	}
+	return fmt.Sprintf("has the unknown scheme %q: %s", scheme, remedy)
+}
+
+// registryProblem checks what follows registry://: host/repository, and a tag, a digest
+// of the manifest, or both.
+func registryProblem(text string, config *wasmadmission.WasmAdmissionConfiguration) string {
+	const remedy = "write registry://host/repository:tag or registry://host/repository@sha256:…"
+	name, digest, hasDigest := strings.Cut(text, "@")
+	switch {
+	case strings.Contains(digest, "@"), strings.ContainsAny(text, "?#"):
+		return "is no reference to an artifact: " + remedy
+	case hasDigest && !digestFormat.MatchString(digest):
+		return `has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`
+	case strings.HasSuffix(name, ":"):
+		return "has an empty tag: write one or remove the colon"
+	}
+	reference, err := registry.ParseReference(name)
+	if err != nil {
+		return fmt.Sprintf("is no reference to an artifact, %s: %s", strings.TrimPrefix(err.Error(), errdef.ErrInvalidReference.Error()+": "), remedy)
+	}
+	if problem := hostProblem(reference.Registry); problem != "" {
+		return problem
+	}
+	if config.StateDirectory == "" {
+		return "is in a registry, and there is no directory to keep modules from registries in: set stateDirectory"
+	}
+	return ""
+}
+
+// serverProblem checks the URI of a module on a web server.
+func serverProblem(uri string, sources *wasmadmission.Sources) string {
+	const remedy = "write https://, a host and a path"
+	parsed, err := url.Parse(uri)
+	if err != nil {
+		var wrong *url.Error
+		if errors.As(err, &wrong) {
+			err = wrong.Err
+		}
+		return fmt.Sprintf("cannot be parsed, %v: %s", err, remedy)
+	}
+	switch problem := hostProblem(parsed.Host); {
+	case parsed.User != nil:
+		return "holds a user, and would be logged with the password: write credentials into sources.dockerConfig, or serve the module without"
+	case problem != "":
+		return problem
+	case strings.Contains(uri, "?"):
+		return "has a query, which may be a secret and would be logged: serve the module at a path of its own"
+	case strings.Contains(uri, "#"):
+		return "has a fragment, which no server sees: remove it"
+	case strings.TrimLeft(parsed.Path, "/") == "":
+		return "names no file: " + remedy
+	case parsed.Scheme == "http" && !isInsecure(parsed.Host, sources):
+		return fmt.Sprintf("would be fetched without TLS: write https://, or add %s to sources.insecure", parsed.Host)
+	}
+	return ""
+}
+
+// fileProblem checks what follows file://. A path is taken as it stands, so that there
+// is one way to write it and nothing to decode.
+func fileProblem(rest string) string {
+	const remedy = "write file:// and the absolute path of the module"
+	switch {
 	case rest == "" || rest == "/":
 		return "names no file: " + remedy
 	case rest[0] == '.' || !strings.Contains(rest, "/"):

@@ -19,9 +19,6 @@ limitations under the License.
 package validation
 
 import (
-	"path"
-	"strings"
-
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -29,58 +26,31 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// maxPathLength is the longest path that Linux takes (PATH_MAX), in bytes.
-const maxPathLength = 4096
-
 // ValidateConfiguration returns everything that is wrong with a configuration to which
 // defaults have been applied, and none when it may be used. It reads no file: whether
-// modules and directories exist is for those to find out who open them.
+// modules and directories exist is for those to find out who open them, and what is in
+// the policy directory is checked when it is read.
 func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) field.ErrorList {
-	errs := validatePolicies(config.Policies)
-	if config.PolicyDirectory != "" {
-		errs = append(errs, field.Forbidden(field.NewPath("policyDirectory"),
-			"policy directories are not supported yet: list the policies under policies and remove this field"))
+	errs := validateNamesOfPolicies(config)
+	for i := range config.Policies {
+		policy := &config.Policies[i]
+		fldPath := PolicyPath(i, policy.Name)
+		errs = append(errs, validateName(policy.Name, fldPath.Child("name"))...)
+		errs = append(errs, ValidatePolicy(policy, config, fldPath)...)
 	}
-	errs = append(errs, validateStateDirectory(config.StateDirectory, field.NewPath("stateDirectory"))...)
+	for i := range config.PolicyGroups {
+		group := &config.PolicyGroups[i]
+		fldPath := PolicyGroupPath(i, group.Name)
+		errs = append(errs, validateName(group.Name, fldPath.Child("name"))...)
+		errs = append(errs, ValidatePolicyGroup(group, config, fldPath)...)
+	}
+	errs = append(errs, validatePaths(config)...)
+	errs = append(errs, validateSources(&config.Sources, field.NewPath("sources"))...)
+	errs = append(errs, validateReload(config, field.NewPath("reload"))...)
+	errs = append(errs, validateCircuitBreaker(&config.CircuitBreaker, field.NewPath("circuitBreaker"))...)
 	errs = append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)
 	errs = append(errs, validateExemptions(&config.Exemptions, field.NewPath("exemptions"))...)
 	return errs
-}
-
-// PolicyPath is the path of a policy in messages: by its name, such as
-// policies[no-privileged-pods], or by its index when it has none.
-func PolicyPath(index int, name string) *field.Path {
-	policies := field.NewPath("policies")
-	if name == "" {
-		return policies.Index(index)
-	}
-	return policies.Key(name)
-}
-
-func validateStateDirectory(directory string, fldPath *field.Path) field.ErrorList {
-	switch {
-	case directory == "":
-		return nil
-	case !path.IsAbs(directory):
-		return field.ErrorList{field.Invalid(fldPath, directory,
-			"is a relative path: write the absolute path of a directory")}
-	case path.Clean(directory) != directory:
-		return field.ErrorList{field.Invalid(fldPath, directory,
-			"is not a clean path: write "+path.Clean(directory))}
-	case directory == "/":
-		return field.ErrorList{field.Invalid(fldPath, directory,
-			"is the root directory: write one of its own, such as /var/lib/kubernetes/wasm-admission")}
-	case len(directory) > maxPathLength:
-		return field.ErrorList{field.TooLong(fldPath, directory, maxPathLength)}
-	case hasControlCharacter(directory):
-		return field.ErrorList{field.Invalid(fldPath, directory,
-			"holds a control character: write a path without one")}
-	}
-	return nil
-}
-
-func hasControlCharacter(text string) bool {
-	return strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
 func validateExemptions(exemptions *wasmadmission.Exemptions, fldPath *field.Path) field.ErrorList {

@@ -18,6 +18,7 @@ package validation
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -69,8 +70,9 @@ policies:
     expression: authorizer.group('').resource('pods').check('create').allowed()
   timeoutEvalSeconds: 30
   message: privileged pods are not allowed
-  mode: protect
-  mutating: false
+  mode: monitor
+  mutating: true
+  reinvocationPolicy: Never
   contextAwareResources: []
   hostCapabilities: []
   policyServer: default
@@ -80,7 +82,64 @@ policies:
   allowInsideAdmissionControllerNamespace: false
 - name: rules.from.metadata
   module: file:///policy.wasm
+- name: tag
+  module: registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
+- name: digest
+  module: registry://localhost:5000/a/b_c.d-e:v1@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+- name: latest
+  module: registry://[::1]:5000/a
+- name: server
+  module: https://example.com:8443/policies/a%20b.wasm
+- name: plain
+  module: http://insecure.example.com/a.wasm
+- name: plain-port
+  module: http://10.0.0.1:8080/a.wasm
+policyGroups:
+- name: signed-or-trusted
+  expression: (signed() || trusted()) && !broken() == true
+  message: the image is neither signed nor from a trusted registry
+  policies:
+    signed:
+      module: file:///signed.wasm
+      digest: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+      settings: {keys: [a]}
+      timeoutEvalSeconds: 30
+      contextAwareResources: []
+      hostCapabilities: []
+    trusted: {module: file:///trusted.wasm}
+    broken: {module: file:///broken.wasm}
+  rules:
+  - operations: [CREATE]
+    apiGroups: [""]
+    apiVersions: [v1]
+    resources: [pods]
+  failurePolicy: Ignore
+  matchPolicy: Exact
+  namespaceSelector: {matchLabels: {team: a}}
+  objectSelector: {matchLabels: {team: a}}
+  matchConditions: [{name: a, expression: "true"}]
+  mode: monitor
+  policyServer: default
+  sideEffects: None
+  timeoutSeconds: 30
+  backgroundAudit: true
+  allowInsideAdmissionControllerNamespace: true
+policyDirectory: /etc/kubernetes/wasm-admission/policies.d
 stateDirectory: /var/lib/kubernetes/wasm-admission
+breakGlassFile: /etc/kubernetes/wasm-admission/break-glass.yaml
+sources:
+  insecure: [insecure.example.com, "10.0.0.1:8080", "[::1]:5000", "[fe80::1]"]
+  authorities:
+  - {host: "registry.example.com:5000", files: [/etc/ssl/a.pem, /etc/ssl/b.pem]}
+  - {host: registry.example.com, files: [/etc/ssl/a.pem]}
+  mirrors:
+  - {prefix: registry://ghcr.io/, replacement: registry://mirror.example.com/ghcr/}
+  - {prefix: registry://ghcr.io/kubewarden/, replacement: "registry://mirror.example.com:5000/"}
+  - {prefix: https://example.com, replacement: https://mirror.example.com/example}
+  dockerConfig: /etc/kubernetes/wasm-admission/docker.json
+  timeout: 10m
+reload: {interval: 24h, keepLastGood: true}
+circuitBreaker: {failures: 1000000, probeInterval: 1h}
 limits:
   moduleSize: 1Gi
   memory: 4Gi
@@ -91,6 +150,13 @@ limits:
   hostCalls: 100000
   guestLogLinesPerSecond: 10000
   evaluationTimeout: 30s
+  requestTimeout: 30s
+  fuel: 1000000000000
+  tableEntries: 16777216
+  totalMemory: 1Ti
+  moduleEvaluations: 10000
+  moduleWaiters: 100000
+  policyEvaluations: 100000
 exemptions:
   usernames: [system:apiserver, admin]
   groups: [system:nodes]
@@ -118,16 +184,24 @@ func TestValidConfigurations(t *testing.T) {
 		"minimal": head + "policies: [{name: a, module: file:///a.wasm}]",
 		"none":    head,
 		"least": head + "limits: {moduleSize: 1, memory: 64Ki, requestSize: 1, responseSize: 1, hostCallPayloadSize: 1, " +
-			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms}",
+			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms, requestTimeout: 1ms, fuel: 1000000, tableEntries: 1, " +
+			"totalMemory: 64Ki, moduleEvaluations: 0, moduleWaiters: 1, policyEvaluations: 1}\n" +
+			"sources: {timeout: 1s}\nreload: {interval: 1s}\ncircuitBreaker: {failures: 0, probeInterval: 100ms}",
+		"64 members":    group("g", "policies", "{one: {module: file:///a.wasm}"+strings.Repeat(", m%d: {module: file:///a.wasm}", 63)+"}"),
 		"64 conditions": policy("matchConditions: [" + strings.Repeat(`{name: c%d, expression: "true"},`, 64) + "]"),
 	} {
-		for i := range strings.Count(config, "%d") {
-			config = strings.Replace(config, "%d", fmt.Sprint(i), 1)
-		}
 		t.Run(name, func(t *testing.T) {
-			require.Empty(t, lines(ValidateConfiguration(parse(t, config))))
+			require.Empty(t, lines(ValidateConfiguration(parse(t, numbered(config)))))
 		})
 	}
+}
+
+// numbered replaces each %d by another number.
+func numbered(config string) string {
+	for i := range strings.Count(config, "%d") {
+		config = strings.Replace(config, "%d", strconv.Itoa(i), 1)
+	}
+	return config
 }
 
 // policy is a configuration of one policy, valid but for the fields that are added.
@@ -151,6 +225,42 @@ func module(uri string) string {
 	return head + fmt.Sprintf("policies: [{name: a, module: %q}]", uri)
 }
 
+// remote is a configuration of one policy that modules can be fetched for.
+func remote(uri string) string {
+	return module(uri) + "\nstateDirectory: /var/lib/wasm\nsources: {insecure: [insecure.example.com]}\n"
+}
+
+// group is a configuration of one group with one member, valid but for one field.
+func group(name, field, value string) string {
+	fields := map[string]string{
+		"name":       name,
+		"expression": "one()",
+		"message":    "rejected",
+		"policies":   "{one: {module: file:///a.wasm}}",
+		"rules":      "[{operations: [CREATE], apiGroups: [''], apiVersions: [v1], resources: [pods]}]",
+	}
+	fields[field] = value
+	config := head + "policyGroups:\n-"
+	for field, value := range fields {
+		config += " " + field + ": " + value + "\n "
+	}
+	return config
+}
+
+// groups is a configuration of groups of these names.
+func groups(names ...string) string {
+	config := head + "policyGroups:\n"
+	for _, name := range names {
+		config += strings.TrimPrefix(strings.TrimRight(group(name, "name", name), " "), head+"policyGroups:\n")
+	}
+	return config
+}
+
+// member is a configuration of one group whose one member has these fields.
+func member(fields string) string {
+	return group("g", "policies", "{one: {"+fields+"}}")
+}
+
 // Everything that is wrong is reported at once, in the order of the file.
 func TestAllProblemsAtOnce(t *testing.T) {
 	config := parse(t, head+`
@@ -165,17 +275,19 @@ policies:
     resources: [""]
 - name: c
   module: file:///c.wasm
-  mutating: true
-  mode: monitor
   contextAwareResources: [{apiVersion: v1}]
-policyDirectory: /etc/policies
+  mode: audit
+policyGroups:
+- expression: a() && b()
+  policies: {a: {module: "registry://example.com/a"}}
+policyDirectory: policies
 stateDirectory: state
 limits: {memory: 1, hostCalls: 0}
 exemptions: {namespaces: [A], groups: [""]}
 `)
 	require.Equal(t, []string{
 		`policies[Bad].name: Invalid value: "Bad": is not a DNS subdomain: write at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends and around each '.'`,
-		`policies[Bad].module: Invalid value: "policy.wasm": has no scheme: write file:// and the absolute path of the module`,
+		`policies[Bad].module: Invalid value: "policy.wasm": has no scheme: write file:// and an absolute path, registry:// and a reference, or https://`,
 		`policies[Bad].digest: Invalid value: "md5:0": must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`,
 		`policies[1].name: Required value: a policy needs a name for messages and metrics: write one, such as no-privileged-pods`,
 		`policies[1].settings: Invalid value: "[]": must be an object: write fields with values below settings, or {} for none`,
@@ -184,10 +296,13 @@ exemptions: {namespaces: [A], groups: [""]}
 		`policies[1].rules[0].apiVersions: Required value: write at least one API version, such as v1, or "*" for all`,
 		`policies[1].rules[0].resources[0]: Required value: a resource cannot be empty: write one, such as pods`,
 		`policies[c].contextAwareResources[0].kind: Required value: write the kind, such as Deployment`,
-		`policies[c].mode: Forbidden: mode "monitor" is not supported yet: write "protect" or remove the field`,
-		`policies[c].mutating: Forbidden: mutating policies are not supported yet: write false or remove the field, and the policy may only accept and reject`,
 		`policies[c].contextAwareResources: Forbidden: policies that read the cluster are not supported yet: remove the field`,
-		`policyDirectory: Forbidden: policy directories are not supported yet: list the policies under policies and remove this field`,
+		`policies[c].mode: Unsupported value: "audit": supported values: "protect", "monitor"`,
+		`policyGroups[0].name: Required value: a policy needs a name for messages and metrics: write one, such as no-privileged-pods`,
+		`policyGroups[0].expression: Invalid value: "a() && b()": line 1, column 9: b is no member of the group: correct its name or add it to policies`,
+		`policyGroups[0].message: Required value: a group needs a message for those whose requests it rejects: write one`,
+		`policyGroups[0].rules: Required value: a group needs rules of its own, as its modules may have different ones: write at least one rule`,
+		`policyDirectory: Invalid value: "policies": is a relative path: write the absolute path of a directory`,
 		`stateDirectory: Invalid value: "state": is a relative path: write the absolute path of a directory`,
 		`limits.memory: Invalid value: 1: must be between 64Ki and 4Gi, in bytes`,
 		`limits.hostCalls: Invalid value: 0: must be between 1 and 100000`,
@@ -224,6 +339,14 @@ func TestValidateWithoutDefaults(t *testing.T) {
 		`policies[a].settings: Invalid value: "": must be an object: write fields with values below settings, or {} for none`,
 		`policies[a].failurePolicy: Unsupported value: "": supported values: "Fail", "Ignore"`,
 		`policies[a].matchPolicy: Unsupported value: "": supported values: "Equivalent", "Exact"`,
-		`policies[a].mode: Unsupported value: "": supported values: "protect"`,
+		`policies[a].mode: Unsupported value: "": supported values: "protect", "monitor"`,
+		`policies[a].reinvocationPolicy: Unsupported value: "": supported values: "IfNeeded", "Never"`,
+	}, lines(ValidateConfiguration(config)))
+
+	// The members of a group are a list there, in which a name may occur twice.
+	config = parse(t, group("g", "message", "rejected"))
+	config.PolicyGroups[0].Policies = append(config.PolicyGroups[0].Policies, config.PolicyGroups[0].Policies...)
+	require.Equal(t, []string{
+		`policyGroups[g].policies[one]: Duplicate value: "one": is the name of an earlier member: give each member its own`,
 	}, lines(ValidateConfiguration(config)))
 }

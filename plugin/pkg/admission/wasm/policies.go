@@ -41,6 +41,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
+// emptyConfiguration is what a plugin without one has: all defaults and no policy.
+var emptyConfiguration = []byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`)
+
 // defaultRecorder serves all plugins of the process from the apiserver's own
 // /metrics, where a metric can be registered once only.
 var defaultRecorder = sync.OnceValue(func() metrics.Recorder {
@@ -116,28 +119,32 @@ func (s *sharedPolicies) checkCurrent(r *http.Request) error {
 }
 
 func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
-	config := &wasmadmission.WasmAdmissionConfiguration{}
-	if data != nil {
-		var err error
-		if config, err = load.LoadFromData(data); err != nil {
-			return nil, err
-		}
-		if errs := validation.ValidateConfiguration(config); len(errs) > 0 {
-			return nil, policyset.JoinProblems(errs)
-		}
-		for _, warning := range validation.Warnings(config) {
-			klog.FromContext(ctx).Info("Warning: " + warning)
-		}
+	if data == nil {
+		data = emptyConfiguration
+	}
+	config, err := load.LoadFromData(data)
+	if err != nil {
+		return nil, err
+	}
+	if errs := validation.ValidateConfiguration(config); len(errs) > 0 {
+		return nil, policyset.JoinProblems(errs)
+	}
+	for _, warning := range validation.Warnings(config) {
+		klog.FromContext(ctx).Info("Warning: " + warning)
 	}
 	e, err := newEngine(config, klog.FromContext(ctx))
 	if err != nil {
 		return nil, err
 	}
+	fetcher, _, err := policyset.NewFetcher(ctx, config, nil)
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	loaded := &loadedPolicies{config: config, recorder: defaultRecorder()}
 	loaded.manager = policyset.NewManager(policyset.ManagerOptions{
 		Config:   config,
 		Source:   policyset.NewSource(config, decodeManifests),
-		Loader:   &policyset.Loader{Engine: e},
+		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder},
 		Recorder: loaded.recorder,
 	})
 	if err := loaded.manager.Start(ctx); err != nil {

@@ -1,0 +1,104 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package explain says what a strict decoder found wrong with a file in the terms of
+// whoever wrote the file: one line for each problem, with the field and what to write
+// instead.
+package explain
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Strict adds the remedy to an error about a field that is unknown or occurs twice, and
+// splits the one error that the YAML parser makes of all repeated fields.
+func Strict(err error) []error {
+	const (
+		unknown = "correct its name or remove it"
+		twice   = "remove one of the two"
+	)
+	if strings.HasPrefix(err.Error(), "unknown field") {
+		return []error{fmt.Errorf("%w: %s", err, unknown)}
+	}
+	_, list, found := strings.Cut(err.Error(), "unmarshal errors:")
+	if !found {
+		return []error{fmt.Errorf("%w: %s", err, twice)}
+	}
+	var lines []error
+	for line := range strings.Lines(list) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, fmt.Errorf("%s: %s", line, twice))
+		}
+	}
+	return lines
+}
+
+// Fields decodes the fields of an object one by one, each as that of a new object, and
+// returns an error for each that cannot be decoded. The decoder itself stops at the first
+// value of a wrong type, and does not name the field of a wrong quantity or duration.
+func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject func() any) []error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		sole, err := json.Marshal(map[string]json.RawMessage{name: fields[name]})
+		if err == nil {
+			err = json.Unmarshal(sole, newObject())
+		}
+		if err != nil {
+			errs = append(errs, wrongField(fldPath, name, err))
+		}
+	}
+	return errs
+}
+
+func wrongField(fldPath *field.Path, name string, err error) error {
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &mismatch):
+		// The error may be about a field inside the object, and encoding/json names the
+		// embedded struct of a rule, which the file does not.
+		inside := strings.Replace(mismatch.Field, "rules.Rule.", "rules.", 1)
+		return fmt.Errorf("%s: %s does not fit: write %s", fldPath.Child(inside), mismatch.Value, expected(mismatch.Type))
+	case errors.Is(err, resource.ErrFormatWrong):
+		return fmt.Errorf("%s: is not a quantity: write a number of bytes, such as 128Mi", fldPath.Child(name))
+	}
+	return fmt.Errorf("%s: %w: correct the value", fldPath.Child(name), err)
+}
+
+// expected says in the terms of YAML what decodes into a Go type.
+func expected(goType reflect.Type) string {
+	switch goType.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int32:
+		return "a whole number below 2147483648"
+	case reflect.Int64:
+		return "a whole number below 9223372036854775808"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a " + goType.Kind().String()
+}

@@ -1,0 +1,95 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package validation
+
+import (
+	"regexp"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+)
+
+var digestFormat = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+
+// evaluated is what policies and members of groups have in common: a module, and what
+// it is evaluated with.
+type evaluated struct {
+	module                string
+	digest                string
+	settings              runtime.RawExtension
+	timeoutEvalSeconds    *int32
+	contextAwareResources []wasmadmission.ContextAwareResource
+	hostCapabilities      []string
+}
+
+func validateEvaluated(e *evaluated, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
+	errs := validateModule(e.module, config, fldPath.Child("module"))
+	if e.digest != "" && !digestFormat.MatchString(e.digest) {
+		errs = append(errs, field.Invalid(fldPath.Child("digest"), e.digest,
+			`must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`))
+	}
+	errs = append(errs, validateSettings(e.settings, fldPath.Child("settings"))...)
+	errs = append(errs, validateTimeout(e.timeoutEvalSeconds, fldPath.Child("timeoutEvalSeconds"))...)
+	errs = append(errs, ValidateContextAwareResources(e.contextAwareResources, fldPath.Child("contextAwareResources"))...)
+	if len(e.contextAwareResources) > 0 {
+		// A policy that is served otherwise than written is worse than none.
+		errs = append(errs, field.Forbidden(fldPath.Child("contextAwareResources"),
+			"policies that read the cluster are not supported yet: remove the field"))
+	}
+	return append(errs, validateHostCapabilities(e.hostCapabilities, fldPath.Child("hostCapabilities"))...)
+}
+
+func validateHostCapabilities(patterns []string, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	seen := sets.New[string]()
+	for i, pattern := range patterns {
+		if _, err := capabilities.ParsePattern(pattern); err != nil {
+			errs = append(errs, field.Invalid(fldPath.Index(i), pattern, err.Error()))
+			continue
+		}
+		if seen.Has(pattern) {
+			errs = append(errs, duplicate(fldPath.Index(i), pattern, "is already in the list: remove one of the two"))
+		}
+		seen.Insert(pattern)
+	}
+	if len(patterns) > 0 && len(errs) == 0 {
+		errs = append(errs, field.Forbidden(fldPath,
+			"no host capability that needs a grant is supported yet: remove the field; tracing/log works without one"))
+	}
+	return errs
+}
+
+// ValidateContextAwareResources checks entries of contextAwareResources, be they from a
+// policy or from a module's metadata. Both fields of each have to be set.
+func ValidateContextAwareResources(resources []wasmadmission.ContextAwareResource, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, resource := range resources {
+		if resource.APIVersion == "" {
+			errs = append(errs, field.Required(fldPath.Index(i).Child("apiVersion"),
+				"write the group and version of the kind, such as apps/v1"))
+		}
+		if resource.Kind == "" {
+			errs = append(errs, field.Required(fldPath.Index(i).Child("kind"),
+				"write the kind, such as Deployment"))
+		}
+	}
+	return errs
+}

@@ -1,0 +1,81 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package metrics
+
+import "k8s.io/component-base/metrics"
+
+// BreakerState is what a circuit breaker became. The set is closed.
+type BreakerState string
+
+// The states.
+const (
+	// BreakerOpen is when a policy is no longer evaluated, because it kept failing.
+	BreakerOpen BreakerState = "open"
+	// BreakerClosed is when it is evaluated again.
+	BreakerClosed BreakerState = "closed"
+)
+
+// breakerMetrics are about policies that keep failing, and those that are asked too
+// much. Label policy is the name of a policy or of a group, or group/member.
+type breakerMetrics struct {
+	open        *metrics.GaugeVec
+	transitions *metrics.CounterVec
+	overloads   *metrics.CounterVec
+}
+
+func newBreakerMetrics() *breakerMetrics {
+	return &breakerMetrics{
+		open: metrics.NewGaugeVec(&metrics.GaugeOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "open_circuit_breakers",
+			Help:           "Number of open circuit breakers, by policy: one while the policy is answered by its failure policy without evaluation because it kept failing, zero while it is evaluated. Members of groups are named group/member.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"policy"}),
+		transitions: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "circuit_breaker_transitions_total",
+			Help:           "Number of times that a policy's circuit breaker changed, by policy and by what it became: open or closed.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"policy", "state"}),
+		overloads: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "overloads_total",
+			Help:           "Number of evaluations that failed at once because a policy was busy with as many as it may be, by policy.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"policy"}),
+	}
+}
+
+func (m *breakerMetrics) registerables() []metrics.Registerable {
+	return []metrics.Registerable{m.open, m.transitions, m.overloads}
+}
+
+// AddOpenBreakers implements [Recorder].
+func (m *breakerMetrics) AddOpenBreakers(policy string, count int) {
+	m.open.WithLabelValues(policy).Add(float64(count))
+}
+
+// CountBreakerTransition implements [Recorder].
+func (m *breakerMetrics) CountBreakerTransition(policy string, to BreakerState) {
+	m.transitions.WithLabelValues(policy, string(to)).Inc()
+}
+
+// CountOverload implements [Recorder].
+func (m *breakerMetrics) CountOverload(policy string) { m.overloads.WithLabelValues(policy).Inc() }

@@ -1,0 +1,38 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// Hurry makes a fetcher try twice without pause, and log progress every so often.
+func Hurry(f *Fetcher, progress time.Duration) *Fetcher {
+	f.puller.patient = wait.Backoff{Duration: time.Millisecond, Steps: 2}
+	f.puller.hasty = f.puller.patient
+	f.puller.progressEvery = progress
+	return f
+}
+
+// Forget makes a fetcher ask hosts again that did not answer.
+func Forget(f *Fetcher) {
+	f.puller.mu.Lock()
+	defer f.puller.mu.Unlock()
+	clear(f.puller.silent)
+}

@@ -1,0 +1,139 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// Options configure a [Fetcher].
+type Options struct {
+	// MaxBytes is the largest module that is read, in bytes. Required.
+	MaxBytes int64
+	// Store keeps what comes from registries and servers; nil means that nothing is
+	// kept, and that every module is downloaded at every start.
+	Store *Store
+	// Sources say how registries and servers are asked.
+	Sources Sources
+	// Verifier decides whether a module may be used; nil means that all may.
+	Verifier Verifier
+}
+
+// Fetcher reads modules. Make one with [NewFetcher]; one that is made as a literal
+// with MaxBytes reads files only. It is safe for concurrent use. It logs with the
+// logger of the context.
+type Fetcher struct {
+	// MaxBytes is the largest module that is read, in bytes.
+	MaxBytes int64
+
+	verifier Verifier
+	puller   *puller
+}
+
+// NewFetcher returns a fetcher for files, registries and web servers. It reads the
+// certificates and credentials that the sources name, so that mistakes come out at
+// once, and reports all of them together; it reads them again when it needs them.
+func NewFetcher(options Options) (*Fetcher, error) {
+	if options.MaxBytes <= 0 {
+		return nil, fmt.Errorf("modules cannot be bounded to %d bytes", options.MaxBytes)
+	}
+	puller, err := newPuller(options)
+	if err != nil {
+		return nil, err
+	}
+	return &Fetcher{MaxBytes: options.MaxBytes, verifier: options.Verifier, puller: puller}, nil
+}
+
+// Request says what to fetch.
+type Request struct {
+	// URI is where the module is: file:// and an absolute path that stands for itself,
+	// without escapes; registry:// and host/repository with :tag (default "latest"),
+	// @digest of the manifest, or both, of which the digest counts; https:// and what a
+	// web server knows it by; http:// likewise, for hosts that [Sources] call insecure.
+	URI string
+	// Digest is that of the module itself, as [Module.Digest]. Anything else is refused
+	// with a [*DigestError]; "" accepts what there is.
+	Digest string
+	// Have is what an earlier request for the same URI returned. It need have no Bytes.
+	// If it is still what the source has to offer, it is returned itself and nothing is
+	// read. nil means that there is nothing to compare with.
+	Have *Module
+}
+
+// Fetch reads the module at a URI.
+func (f *Fetcher) Fetch(ctx context.Context, uri string) (*Module, error) {
+	return f.Get(ctx, Request{URI: uri})
+}
+
+// Get reads a module. Errors from registries and servers are [*Error]. To ask again
+// is cheap: a tag costs one HEAD request if it stands for what it stood for before.
+// Two requests for the same URI wait for each other.
+func (f *Fetcher) Get(ctx context.Context, request Request) (*Module, error) {
+	if path, ok := strings.CutPrefix(request.URI, "file://"); ok {
+		return f.fromFile(ctx, path, request)
+	}
+	if f.puller == nil {
+		return nil, fmt.Errorf("%s is not supported here, only file:// and an absolute path is", Redact(request.URI))
+	}
+	m, err := f.puller.get(ctx, request)
+	if err != nil {
+		return nil, withURI(request.URI, err)
+	}
+	return m, nil
+}
+
+func (f *Fetcher) fromFile(ctx context.Context, path string, request Request) (*Module, error) {
+	bytes, err := readFile(path, f.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	m := &Module{Bytes: bytes, Digest: engine.Digest(bytes)}
+	if err := checkDigest(request.Digest, m.Digest); err != nil {
+		return nil, withURI(request.URI, err)
+	}
+	if request.Have != nil && request.Have.Digest == m.Digest && acceptedBefore(f.verifier, request.Have.verifiedBy) {
+		return request.Have, nil
+	}
+	if m.verifiedBy, err = verify(ctx, f.verifier, Artifact{URI: request.URI, Digest: m.Digest}); err != nil {
+		return nil, withURI(request.URI, err)
+	}
+	return m, nil
+}
+
+// checkDigest compares the digest of a module with the one that was asked for.
+func checkDigest(want, got string) error {
+	if want == "" || want == got {
+		return nil
+	}
+	return &Error{Cause: CauseDigest, Err: &DigestError{What: "module", Want: want, Got: got}}
+}
+
+// withURI says what an error is about, without what may be secret.
+func withURI(uri string, err error) error {
+	e := classify(err)
+	if errors.Is(err, context.Canceled) && e.Cause == CauseOther {
+		return err
+	}
+	named := *e
+	named.URI = Redact(uri)
+	return &named
+}

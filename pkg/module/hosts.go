@@ -1,0 +1,185 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	utilnet "k8s.io/apimachinery/pkg/util/net"
+)
+
+const (
+	// maxRedirects bounds the redirects of one request. Registries send clients to
+	// where they store blobs: one is usual.
+	maxRedirects = 5
+	// maxHeaderBytes bounds the header of an answer.
+	maxHeaderBytes = 64 << 10
+
+	dialTimeout   = 5 * time.Second
+	headerTimeout = 30 * time.Second
+)
+
+// hosts sends each request in the way that its host is to be asked. It implements
+// http.RoundTripper.
+type hosts struct {
+	insecure    map[string]bool     // by host:port
+	authorities map[string][]string // files, by host:port
+
+	mu         sync.Mutex
+	transports map[string]*transport // by host:port for those with authorities
+	public     *http.Transport       // for all others
+	unverified *http.Transport       // for those that are insecure
+}
+
+// transport is for a host with authorities of its own.
+type transport struct {
+	*http.Transport
+	pem string // the files that it was made of
+}
+
+func newHosts(sources *Sources) *hosts {
+	h := &hosts{
+		insecure:    map[string]bool{},
+		authorities: map[string][]string{},
+		transports:  map[string]*transport{},
+		public:      newTransport(&tls.Config{MinVersion: tls.VersionTLS12}),
+		unverified:  newTransport(&tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}),
+	}
+	for _, host := range sources.Insecure {
+		h.insecure[withPort("https", host)] = true
+		h.insecure[withPort("http", host)] = true
+	}
+	for _, a := range sources.Authorities {
+		host := withPort("https", a.Host)
+		h.authorities[host] = append(h.authorities[host], a.Files...)
+	}
+	return h
+}
+
+func newTransport(config *tls.Config) *http.Transport {
+	return utilnet.SetTransportDefaults(&http.Transport{
+		TLSClientConfig:        config,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		ResponseHeaderTimeout:  headerTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		IdleConnTimeout:        30 * time.Second,
+		MaxIdleConnsPerHost:    2,
+		// What has a digest has it as it is stored, and a bound is one on what is sent.
+		DisableCompression: true,
+	})
+}
+
+// withPort returns host:port, with the default port of the scheme if there is none.
+func withPort(scheme, host string) string {
+	u := url.URL{Host: strings.ToLower(host)}
+	port := u.Port()
+	switch {
+	case port != "":
+	case scheme == "http":
+		port = "80"
+	default:
+		port = "443"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
+
+func (h *hosts) isInsecure(u *url.URL) bool { return h.insecure[withPort(u.Scheme, u.Host)] }
+
+// RoundTrip implements http.RoundTripper.
+func (h *hosts) RoundTrip(request *http.Request) (*http.Response, error) {
+	t, err := h.transport(request.URL)
+	if err != nil {
+		if request.Body != nil {
+			_ = request.Body.Close()
+		}
+		return nil, err
+	}
+	return t.RoundTrip(request)
+}
+
+func (h *hosts) transport(u *url.URL) (http.RoundTripper, error) {
+	host := withPort(u.Scheme, u.Host)
+	switch {
+	case h.insecure[host]:
+		return h.unverified, nil
+	case u.Scheme != "https":
+		return nil, fail(CauseUntrusted, "%s would be asked without TLS", host)
+	case len(h.authorities[host]) == 0:
+		return h.public, nil
+	}
+	return h.withAuthorities(host)
+}
+
+// withAuthorities returns a host's own transport, made anew when its files changed.
+func (h *hosts) withAuthorities(host string) (http.RoundTripper, error) {
+	pem, err := readAuthorities(h.authorities[host])
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.transports[host]
+	if old != nil && old.pem == string(pem) {
+		return old, nil
+	}
+	pool, err := certPool(pem)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		old.CloseIdleConnections()
+	}
+	t := &transport{Transport: newTransport(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}), pem: string(pem)}
+	h.transports[host] = t
+	return t, nil
+}
+
+// load makes the transports of all hosts with authorities of their own.
+func (h *hosts) load() error {
+	var errs []error
+	for host := range h.authorities {
+		if _, err := h.withAuthorities(host); err != nil {
+			errs = append(errs, fmt.Errorf("sources.authorities of %s: %w", host, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkRedirect follows few redirects, none to another scheme, and none from a host
+// that was verified to one that cannot be.
+func (h *hosts) checkRedirect(request *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	switch to := request.URL; {
+	case len(via) > maxRedirects:
+		return fail(CauseAnswer, "redirects more than %d times", maxRedirects)
+	case to.Scheme != first.Scheme:
+		return fail(CauseAnswer, "redirects from %s to %s, which is not followed", first.Scheme, to.Scheme)
+	case to.User != nil:
+		return fail(CauseAnswer, "redirects with credentials, which is not followed")
+	case h.isInsecure(to) && !h.isInsecure(first):
+		return fail(CauseAnswer, "redirects to insecure host %s, which is not followed", to.Host)
+	}
+	return nil
+}

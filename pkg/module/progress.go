@@ -1,0 +1,81 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/klog/v2"
+)
+
+// progressEvery is after how long, and then how often, fetching a module is logged
+// that is not done yet.
+const progressEvery = 2 * time.Second
+
+// progress is how far a request has come.
+type progress struct {
+	step         atomic.Value // string
+	bytes, total atomic.Int64
+	done         chan struct{}
+	stopped      sync.WaitGroup
+	begin        time.Time
+}
+
+// watch begins to log what a request does. It ends with stop.
+func watch(ctx context.Context, every time.Duration) *progress {
+	p := &progress{done: make(chan struct{}), begin: time.Now()}
+	p.at("waiting")
+	logger := klog.FromContext(ctx)
+	p.stopped.Go(func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-p.done:
+				return
+			case <-ticker.C:
+				logger.Info("Still fetching a module", "step", p.step.Load(), "bytes", p.bytes.Load(), "of", p.total.Load(),
+					"elapsed", time.Since(p.begin).Round(time.Millisecond))
+			}
+		}
+	})
+	return p
+}
+
+func (p *progress) stop() {
+	close(p.done)
+	p.stopped.Wait()
+}
+
+// at says what is being done now.
+func (p *progress) at(step string) { p.step.Store(step) }
+
+// download says that so many bytes are expected, or less than none if it is unknown.
+func (p *progress) download(total int64) {
+	p.at("downloading")
+	p.bytes.Store(0)
+	p.total.Store(max(total, 0))
+}
+
+// Write counts bytes.
+func (p *progress) Write(b []byte) (int, error) {
+	p.bytes.Add(int64(len(b)))
+	return len(b), nil
+}

@@ -1,0 +1,249 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/klog/v2"
+)
+
+// What a source is given before it counts as one that does not answer.
+var (
+	// patient is for modules that are needed and not there: about four seconds if
+	// connections are refused at once.
+	patient = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 5}
+	// hasty is for modules of which an earlier state is in the store.
+	hasty = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 2}
+)
+
+const (
+	// hastyTimeout is how long a registry may take to say what a tag stands for if there
+	// is an earlier state. It leaves time for a mirror that cannot be connected to.
+	hastyTimeout = 2 * dialTimeout
+	// silence is how long a source that did not answer is not asked again if there is
+	// an earlier state: a start with many modules must not wait for each of them.
+	silence = 30 * time.Second
+)
+
+// puller fetches modules from registries and web servers.
+type puller struct {
+	maxBytes int64
+	store    *Store
+	sources  Sources
+	verifier Verifier
+	hosts    *hosts
+	client   *http.Client
+
+	patient, hasty wait.Backoff
+	progressEvery  time.Duration
+
+	mu     sync.Mutex
+	busy   map[string]chan struct{} // by URI; closed when the request is done
+	silent map[string]time.Time     // by host; when it did not answer
+}
+
+func newPuller(options Options) (*puller, error) {
+	sources := options.Sources
+	sources.Timeout = cmp.Or(sources.Timeout, DefaultTimeout)
+	if err := sources.validate(); err != nil {
+		return nil, err
+	}
+	r := &puller{
+		maxBytes:      options.MaxBytes,
+		store:         options.Store,
+		sources:       sources,
+		verifier:      options.Verifier,
+		hosts:         newHosts(&sources),
+		patient:       patient,
+		hasty:         hasty,
+		progressEvery: progressEvery,
+		busy:          map[string]chan struct{}{},
+		silent:        map[string]time.Time{},
+	}
+	r.client = &http.Client{Transport: r.hosts, CheckRedirect: r.hosts.checkRedirect}
+	if err := errors.Join(r.hosts.load(), checkCredentials(sources.DockerConfig)); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// get fetches a module inside the deadline.
+func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
+	if len(request.URI) > maxURIBytes {
+		return nil, fail(CauseInvalid, "the URI is longer than %d bytes", maxURIBytes)
+	}
+	if request.Digest != "" && !digestPattern.MatchString(request.Digest) {
+		return nil, fail(CauseInvalid, "digest %.100q is not sha256: and 64 lower-case hexadecimal digits", request.Digest)
+	}
+	var fetch func(context.Context, Request, *progress) (*Module, error)
+	switch scheme, _, _ := strings.Cut(request.URI, "://"); scheme {
+	case "registry":
+		fetch = r.fromRegistry
+	case "https", "http":
+		fetch = r.fromServer
+	default:
+		return nil, fail(CauseInvalid, "it begins with none of file://, registry:// and https://")
+	}
+	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("uri", Redact(request.URI)))
+	deadline, cancel := context.WithTimeout(ctx, r.sources.Timeout)
+	defer cancel()
+	release, err := r.acquire(deadline, request.URI)
+	if err == nil {
+		defer release()
+		progress := watch(ctx, r.progressEvery)
+		defer progress.stop()
+		var m *Module
+		if m, err = fetch(deadline, request, progress); err == nil {
+			return m, nil
+		}
+	}
+	switch {
+	case ctx.Err() != nil: // the caller gave up, or has a deadline of its own
+		return nil, context.Cause(ctx)
+	case deadline.Err() != nil && unanswered(classify(err)): // and no answer that only came late
+		return nil, fail(CauseUnreachable, "not done within %s (sources.timeout): %w", r.sources.Timeout, err)
+	}
+	return nil, err
+}
+
+// acquire makes the caller the only one who asks for a URI.
+func (r *puller) acquire(ctx context.Context, uri string) (release func(), err error) {
+	for {
+		r.mu.Lock()
+		done, taken := r.busy[uri]
+		if !taken {
+			done = make(chan struct{})
+			r.busy[uri] = done
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				delete(r.busy, uri)
+				close(done)
+			}, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil, fail(CauseUnreachable, "another request for it takes too long: %w", ctx.Err())
+		}
+	}
+}
+
+// retry calls a function again while a source does not answer.
+func (r *puller) retry(ctx context.Context, backoff wait.Backoff, f func(context.Context) error) error {
+	var err error
+	_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
+		if err = f(ctx); err == nil {
+			return true, nil
+		}
+		err = classify(err)
+		if CauseOf(err) != CauseUnreachable || ctx.Err() != nil {
+			return false, err
+		}
+		klog.FromContext(ctx).V(2).Info("Source of a module does not answer", "err", err)
+		return false, nil
+	})
+	if err == nil && ctx.Err() != nil {
+		return classify(ctx.Err())
+	}
+	return err
+}
+
+// ask calls a function that asks a host what there is, for a module of which an
+// earlier state is in the store or not. If it is, there is less patience.
+func (r *puller) ask(ctx context.Context, host string, stored bool, f func(context.Context) error) error {
+	if !stored {
+		return r.retry(ctx, r.patient, f)
+	}
+	if r.isSilent(host) {
+		return fail(CauseUnreachable, "%s did not answer less than %s ago", host, silence)
+	}
+	err := r.retry(ctx, r.hasty, f)
+	if unanswered(err) && ctx.Err() == nil {
+		r.mu.Lock()
+		r.silent[host] = time.Now()
+		r.mu.Unlock()
+	}
+	return err
+}
+
+func (r *puller) isSilent(host string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	since, ok := r.silent[host]
+	if ok && time.Since(since) >= silence {
+		delete(r.silent, host)
+		return false
+	}
+	return ok
+}
+
+// eachLocation calls a function for the places to look for a module at, in order,
+// until one has it.
+func (r *puller) eachLocation(ctx context.Context, uri string, f func(location) error) error {
+	locations := r.sources.locations(uri)
+	var before error
+	for n, l := range locations {
+		err := f(l)
+		if err == nil {
+			if l.mirror {
+				klog.FromContext(ctx).V(2).Info("A mirror serves a module", "mirror", Redact(l.uri))
+			}
+			return nil
+		}
+		e := classify(err)
+		if l.mirror {
+			e = &Error{Cause: e.Cause, Err: &mirrorError{uri: Redact(l.uri), err: e.Err}}
+		}
+		if before != nil {
+			e = &Error{Cause: e.Cause, Err: &twoErrors{first: before, second: e.Err}}
+		}
+		goOn := unanswered(e) || e.Cause == CauseNotFound
+		if n == len(locations)-1 || ctx.Err() != nil || !goOn {
+			return e
+		}
+		klog.FromContext(ctx).Info("A mirror cannot serve a module: asking the source itself", "mirror", Redact(l.uri), "err", e.Err)
+		before = e.Err
+	}
+	return nil
+}
+
+type mirrorError struct {
+	uri string
+	err error
+}
+
+func (m *mirrorError) Error() string { return "mirror " + m.uri + ": " + m.err.Error() }
+func (m *mirrorError) Unwrap() error { return m.err }
+
+// twoErrors says what a mirror said and then the source itself, which counts.
+type twoErrors struct{ first, second error }
+
+func (t *twoErrors) Error() string {
+	return "source: " + t.second.Error() + "; before that, " + t.first.Error()
+}
+func (t *twoErrors) Unwrap() error { return t.second }

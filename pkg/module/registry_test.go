@@ -1,0 +1,648 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr/funcr"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/stretchr/testify/require"
+	"k8s.io/klog/v2"
+	orascontent "oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/errdef"
+
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/test/registry"
+)
+
+const maxBytes = 1 << 10
+
+// wasm returns something that begins as a module does, and its digest.
+func wasm(text string) (bytes []byte, digest string) {
+	bytes = []byte("\x00asm\x01\x00\x00\x00" + text)
+	sum := sha256.Sum256(bytes)
+	return bytes, "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func newFetcher(t testing.TB, options module.Options) *module.Fetcher {
+	t.Helper()
+	if options.MaxBytes == 0 {
+		options.MaxBytes = maxBytes
+	}
+	f, err := module.NewFetcher(options)
+	require.NoError(t, err)
+	return module.Hurry(f, time.Hour)
+}
+
+func newStore(t testing.TB) (*module.Store, string) {
+	t.Helper()
+	directory := filepath.Join(t.TempDir(), "modules")
+	s, err := module.OpenStore(directory)
+	require.NoError(t, err)
+	return s, directory
+}
+
+// trusting returns sources that trust a registry.
+func trusting(r *registry.Registry) module.Sources {
+	if r.CA == "" {
+		return module.Sources{Insecure: []string{r.Host}}
+	}
+	return module.Sources{Authorities: []module.Authority{{Host: r.Host, Files: []string{r.CA}}}}
+}
+
+// logged returns a context and what was logged with it so far.
+func logged(t testing.TB) (context.Context, func() string) {
+	var mu sync.Mutex
+	var b strings.Builder
+	logger := funcr.New(func(prefix, arguments string) {
+		mu.Lock()
+		defer mu.Unlock()
+		b.WriteString(prefix + arguments + "\n")
+	}, funcr.Options{Verbosity: 5})
+	return klog.NewContext(t.Context(), logger), func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return b.String()
+	}
+}
+
+func TestRegistryReferences(t *testing.T) {
+	r := registry.Start(t, registry.Options{TLS: true})
+	first, firstDigest := wasm("first")
+	second, secondDigest := wasm("second")
+	firstManifest := r.Push(t, "policies/one", "v1", first)
+	secondManifest := r.Push(t, "policies/one", "latest", second)
+	uri := "registry://" + r.Host + "/policies/one"
+	f := newFetcher(t, module.Options{Sources: trusting(r)})
+	for reference, want := range map[string]module.Module{
+		":v1":                     {Bytes: first, Digest: firstDigest, Revision: firstManifest},
+		"@" + firstManifest:       {Bytes: first, Digest: firstDigest, Revision: firstManifest},
+		":v1@" + secondManifest:   {Bytes: second, Digest: secondDigest, Revision: secondManifest}, // the digest counts
+		":gone@" + secondManifest: {Bytes: second, Digest: secondDigest, Revision: secondManifest},
+		"":                        {Bytes: second, Digest: secondDigest, Revision: secondManifest},
+	} {
+		got, err := f.Fetch(t.Context(), uri+reference)
+		require.NoError(t, err, reference)
+		require.Equal(t, &want, got, reference)
+	}
+	for reference, cause := range map[string]module.Cause{
+		":v2":              module.CauseNotFound,
+		"-other:v1":        module.CauseNotFound,
+		"@" + firstDigest:  module.CauseNotFound, // the module's digest is not the manifest's
+		"@sha256:00":       module.CauseInvalid,
+		":v1@" + "sha256:": module.CauseInvalid,
+	} {
+		_, err := f.Fetch(t.Context(), uri+reference)
+		require.Equal(t, cause, module.CauseOf(err), "%s: %v", reference, err)
+		require.ErrorContains(t, err, "fetch "+uri+reference+": ")
+	}
+}
+
+func TestTheModuleMustHaveTheDigestThatIsAskedFor(t *testing.T) {
+	r := registry.Start(t, registry.Options{TLS: true})
+	bytes, digest := wasm("one")
+	_, other := wasm("other")
+	uri := "registry://" + r.Host + "/one:v1"
+	r.Push(t, "one", "v1", bytes)
+	store, _ := newStore(t)
+	f := newFetcher(t, module.Options{Sources: trusting(r), Store: store})
+
+	_, err := f.Get(t.Context(), module.Request{URI: uri, Digest: other})
+	require.Equal(t, module.CauseDigest, module.CauseOf(err))
+	var mismatch *module.DigestError
+	require.ErrorAs(t, err, &mismatch)
+	require.Equal(t, &module.DigestError{What: "module", Want: other, Got: digest}, mismatch)
+	_, err = store.Get(digest, maxBytes)
+	require.ErrorIs(t, err, os.ErrNotExist, "what nobody asked for is not kept")
+
+	for range 2 { // fetched and stored
+		got, err := f.Get(t.Context(), module.Request{URI: uri, Digest: digest})
+		require.NoError(t, err)
+		require.Equal(t, bytes, got.Bytes)
+	}
+	_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: other})
+	require.Equal(t, module.CauseDigest, module.CauseOf(err), "a stored one is compared too")
+	_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: "sha256:00"})
+	require.Equal(t, module.CauseInvalid, module.CauseOf(err))
+}
+
+func TestStoredModulesNeedNoRegistry(t *testing.T) {
+	r := registry.Start(t, registry.Options{TLS: true})
+	bytes, digest := wasm("one")
+	manifest := r.Push(t, "one", "v1", bytes)
+	uri := "registry://" + r.Host + "/one"
+	store, directory := newStore(t)
+	f := newFetcher(t, module.Options{Sources: trusting(r), Store: store})
+	want, err := f.Fetch(t.Context(), uri+":v1")
+	require.NoError(t, err)
+	r.Stop()
+
+	// As after a restart.
+	store, err = module.OpenStore(directory)
+	require.NoError(t, err)
+	ctx, log := logged(t)
+	f = newFetcher(t, module.Options{Sources: trusting(r), Store: store})
+	for _, reference := range []string{"@" + manifest, ":v1@" + manifest, ":other@" + manifest} {
+		got, err := f.Fetch(ctx, uri+reference)
+		require.NoError(t, err, reference)
+		require.Equal(t, want, got)
+	}
+	got, err := f.Get(ctx, module.Request{URI: "registry://" + r.Host + "/elsewhere:v7", Digest: digest})
+	require.NoError(t, err)
+	require.Equal(t, bytes, got.Bytes)
+	require.NotContains(t, log(), "answer", "nobody was asked")
+
+	got, err = f.Fetch(ctx, uri+":v1")
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	require.Contains(t, log(), "taking what it stood for last")
+	require.Contains(t, log(), "connection refused")
+	_, err = f.Fetch(ctx, uri+":v1")
+	require.NoError(t, err)
+	require.Contains(t, log(), "did not answer less than", "a registry that is down is not asked again at once")
+
+	for _, reference := range []string{"one:v2", "two:v1"} {
+		_, err = f.Fetch(ctx, "registry://"+r.Host+"/"+reference)
+		require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "what was never fetched cannot be had")
+		require.ErrorContains(t, err, "check the host, its port")
+	}
+	f = newFetcher(t, module.Options{Sources: trusting(r)})
+	_, err = f.Fetch(t.Context(), uri+"@"+manifest)
+	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
+
+	// Back again, with the tag moved.
+	r = registry.Start(t, registry.Options{TLS: true, Root: r.Options.Root, Address: r.Host})
+	second, _ := wasm("second")
+	r.Push(t, "one", "v1", second)
+	f = newFetcher(t, module.Options{Sources: trusting(r), Store: store})
+	got, err = f.Fetch(t.Context(), uri+":v1")
+	require.NoError(t, err)
+	require.Equal(t, second, got.Bytes)
+}
+
+// A tag is asked for at each request, and nothing is downloaded if it stands for what
+// it stood for before.
+func TestUnchangedTagsCostNoDownload(t *testing.T) {
+	r := registry.Start(t, registry.Options{})
+	first, digest := wasm("first")
+	r.Push(t, "one", "v1", first)
+	uri := "registry://" + r.Host + "/one:v1"
+	f := newFetcher(t, module.Options{Sources: trusting(r)})
+	have, err := f.Fetch(t.Context(), uri)
+	require.NoError(t, err)
+	known := *have
+	known.Bytes = nil // a caller need not keep them
+
+	ctx, log := logged(t)
+	got, err := f.Get(ctx, module.Request{URI: uri, Have: &known})
+	require.NoError(t, err)
+	require.Same(t, &known, got)
+	require.NotContains(t, log(), "Fetched module")
+	_, other := wasm("other")
+	_, err = f.Get(ctx, module.Request{URI: uri, Have: &known, Digest: other})
+	require.Equal(t, module.CauseDigest, module.CauseOf(err))
+
+	second, _ := wasm("second")
+	r.Push(t, "one", "v1", second)
+	got, err = f.Get(ctx, module.Request{URI: uri, Have: &known})
+	require.NoError(t, err)
+	require.Equal(t, second, got.Bytes)
+	require.Contains(t, log(), "Fetched module")
+
+	store, _ := newStore(t)
+	f = newFetcher(t, module.Options{Sources: trusting(r), Store: store})
+	_, err = f.Fetch(ctx, uri)
+	require.NoError(t, err)
+	r.Push(t, "one", "v1", first)
+	_, err = f.Fetch(ctx, uri)
+	require.NoError(t, err)
+	r.Push(t, "one", "v1", second)
+	before := log()
+	got, err = f.Fetch(ctx, uri)
+	require.NoError(t, err)
+	require.Equal(t, second, got.Bytes)
+	require.NotContains(t, log()[len(before):], "Fetched module", "a tag that moves back needs no download either")
+	require.NotEqual(t, digest, got.Digest)
+}
+
+func writeFile(t testing.TB, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func dockerConfig(host, user string) string {
+	return `{"auths": {"` + host + `": {"auth": "` + base64.StdEncoding.EncodeToString([]byte(user)) + `"}}}`
+}
+
+func TestCredentials(t *testing.T) {
+	r := registry.Start(t, registry.Options{TLS: true, Username: "user", Password: "pass"})
+	bytes, _ := wasm("one")
+	r.Push(t, "one", "v1", bytes)
+	uri := "registry://" + r.Host + "/one:v1"
+	sources := trusting(r)
+	_, err := newFetcher(t, module.Options{Sources: sources}).Fetch(t.Context(), uri)
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err))
+	require.ErrorContains(t, err, "sources.dockerConfig")
+
+	sources.DockerConfig = writeFile(t, dockerConfig(r.Host, "user:wrong"))
+	f := newFetcher(t, module.Options{Sources: sources})
+	_, err = f.Fetch(t.Context(), uri)
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err))
+	require.NotContains(t, err.Error(), "wrong")
+
+	// The file is read again.
+	for _, content := range []string{dockerConfig(r.Host, "user:pass"), dockerConfig("https://"+r.Host+"/v2/", "user:pass"),
+		`{"auths": {"` + r.Host + `": {"username": "user", "password": "pass"}}}`} {
+		require.NoError(t, os.WriteFile(sources.DockerConfig, []byte(content), 0o600))
+		got, err := f.Fetch(t.Context(), uri)
+		require.NoError(t, err)
+		require.Equal(t, bytes, got.Bytes)
+	}
+	require.NoError(t, os.WriteFile(sources.DockerConfig, []byte(dockerConfig("other.example.com", "user:pass")), 0o600))
+	_, err = f.Fetch(t.Context(), uri)
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err), "another host's credentials are not used")
+	require.NoError(t, os.Remove(sources.DockerConfig))
+	_, err = f.Fetch(t.Context(), uri)
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err))
+	require.ErrorContains(t, err, "no such file")
+}
+
+func TestCredentialsAreRefused(t *testing.T) {
+	marker := filepath.Join(t.TempDir(), "marker")
+	helper := filepath.Join(t.TempDir(), "docker-credential-test")
+	require.NoError(t, os.WriteFile(helper, []byte("#!/bin/sh\ntouch "+marker+"\n"), 0o700))
+	t.Setenv("PATH", filepath.Dir(helper)+":"+os.Getenv("PATH"))
+	for content, text := range map[string]string{
+		`{"credsStore": "test"}`:                           "credential helpers",
+		`{"credHelpers": {"example.com": "test"}}`:         "credential helpers",
+		`{"auths": {"example.com": {"auth": "c2VjcmV0"}}}`: "not what docker login writes",
+		`secret`:              "is not a config.json of Docker",
+		`{"auths": "secret"}`: "auth",
+		strings.Repeat(" ", 1<<20) + `{"auths": {}}`: "at most 1048576 are allowed",
+	} {
+		_, err := module.NewFetcher(module.Options{MaxBytes: 1, Sources: module.Sources{DockerConfig: writeFile(t, content)}})
+		require.ErrorContains(t, err, "sources.dockerConfig: ")
+		require.ErrorContains(t, err, text)
+		require.NotContains(t, err.Error(), "secret")
+	}
+	require.NoFileExists(t, marker)
+	path := writeFile(t, "{}")
+	require.NoError(t, os.Chmod(path, 0o622))
+	_, err := module.NewFetcher(module.Options{MaxBytes: 1, Sources: module.Sources{DockerConfig: path}})
+	require.ErrorContains(t, err, "must not be able to write it")
+	_, err = module.NewFetcher(module.Options{})
+	require.ErrorContains(t, err, "0 bytes")
+}
+
+func TestCertificateAuthorities(t *testing.T) {
+	r := registry.Start(t, registry.Options{TLS: true})
+	other := registry.Start(t, registry.Options{TLS: true})
+	bytes, _ := wasm("one")
+	r.Push(t, "one", "v1", bytes)
+	uri := "registry://" + r.Host + "/one:v1"
+	ca, err := os.ReadFile(r.CA)
+	require.NoError(t, err)
+	otherCA, err := os.ReadFile(other.CA)
+	require.NoError(t, err)
+	file := writeFile(t, string(otherCA))
+	for name, sources := range map[string]module.Sources{
+		"none":                     {},
+		"another":                  {Authorities: []module.Authority{{Host: r.Host, Files: []string{file}}}},
+		"the right of another":     {Authorities: []module.Authority{{Host: other.Host, Files: []string{r.CA}}}},
+		"insecure is another":      {Insecure: []string{other.Host}},
+		"insecure is another port": {Insecure: []string{"127.0.0.1"}},
+	} {
+		_, err := newFetcher(t, module.Options{Sources: sources}).Fetch(t.Context(), uri)
+		require.Equal(t, module.CauseUntrusted, module.CauseOf(err), name)
+		require.ErrorContains(t, err, "sources.authorities", name)
+	}
+	for name, sources := range map[string]module.Sources{
+		"the right":        {Authorities: []module.Authority{{Host: r.Host, Files: []string{r.CA}}}},
+		"one of two files": {Authorities: []module.Authority{{Host: r.Host, Files: []string{file, r.CA}}}},
+		"one of two":       {Authorities: []module.Authority{{Host: r.Host, Files: []string{file}}, {Host: r.Host, Files: []string{r.CA}}}},
+		"insecure":         {Insecure: []string{r.Host}},
+	} {
+		got, err := newFetcher(t, module.Options{Sources: sources}).Fetch(t.Context(), uri)
+		require.NoError(t, err, name)
+		require.Equal(t, bytes, got.Bytes)
+	}
+
+	f := newFetcher(t, module.Options{Sources: module.Sources{Authorities: []module.Authority{{Host: r.Host, Files: []string{file}}}}})
+	require.NoError(t, os.WriteFile(file, ca, 0o600))
+	_, err = f.Fetch(t.Context(), uri)
+	require.NoError(t, err, "the file is read again")
+	require.NoError(t, os.WriteFile(file, otherCA, 0o600))
+	_, err = f.Fetch(t.Context(), uri)
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "and again")
+
+	for content, text := range map[string]string{"": "does not contain any", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n": "malformed"} {
+		_, err := module.NewFetcher(module.Options{MaxBytes: 1, Sources: module.Sources{Authorities: []module.Authority{{Host: "a", Files: []string{writeFile(t, content)}}}}})
+		require.ErrorContains(t, err, "sources.authorities of a:443: ")
+		require.ErrorContains(t, err, text)
+	}
+}
+
+func TestPlainHTTPOnlyWhereItIsAllowed(t *testing.T) {
+	r := registry.Start(t, registry.Options{Username: "user", Password: "pass"})
+	bytes, _ := wasm("one")
+	r.Push(t, "one", "v1", bytes)
+	uri := "registry://" + r.Host + "/one:v1"
+	credentials := writeFile(t, dockerConfig(r.Host, "user:pass"))
+	_, err := newFetcher(t, module.Options{Sources: module.Sources{DockerConfig: credentials}}).Fetch(t.Context(), uri)
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err))
+	require.ErrorContains(t, err, "sources.insecure")
+	got, err := newFetcher(t, module.Options{Sources: module.Sources{DockerConfig: credentials, Insecure: []string{r.Host}}}).Fetch(t.Context(), uri)
+	require.NoError(t, err)
+	require.Equal(t, bytes, got.Bytes)
+}
+
+// closedPort returns a host:port where nobody listens.
+func closedPort(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	return l.Addr().String()
+}
+
+func TestMirrorsAreAskedFirst(t *testing.T) {
+	original := registry.Start(t, registry.Options{TLS: true})
+	mirror := registry.Start(t, registry.Options{TLS: true, Username: "user", Password: "pass"})
+	bytes, _ := wasm("one")
+	mirrored, mirroredDigest := wasm("mirrored")
+	manifest := original.Push(t, "policies/one", "v1", bytes)
+	mirror.Push(t, "copy/one", "v1", mirrored)
+	mirror.Push(t, "copy/only", "v1", mirrored)
+	sources := func(host, user string) module.Sources {
+		return module.Sources{
+			Authorities:  []module.Authority{{Host: original.Host, Files: []string{original.CA}}, {Host: mirror.Host, Files: []string{mirror.CA}}},
+			DockerConfig: writeFile(t, dockerConfig(mirror.Host, user)),
+			Mirrors:      []module.Mirror{{Prefix: "registry://" + original.Host + "/policies/", Replacement: "registry://" + host + "/copy/"}},
+		}
+	}
+	uri := "registry://" + original.Host + "/policies/"
+	ctx, log := logged(t)
+	f := newFetcher(t, module.Options{Sources: sources(mirror.Host, "user:pass")})
+	got, err := f.Fetch(ctx, uri+"one:v1")
+	require.NoError(t, err)
+	require.Equal(t, mirroredDigest, got.Digest, "hit")
+	_, err = f.Fetch(ctx, uri+"only:v1")
+	require.NoError(t, err)
+	require.NotContains(t, log(), "asking the source itself")
+	got, err = f.Fetch(ctx, uri+"one@"+manifest)
+	require.NoError(t, err)
+	require.Equal(t, bytes, got.Bytes, "miss")
+	require.Contains(t, log(), "asking the source itself")
+	require.Contains(t, log(), "registry://"+mirror.Host+"/copy/one@"+manifest)
+
+	_, err = f.Fetch(ctx, uri+"neither:v1")
+	require.Equal(t, module.CauseNotFound, module.CauseOf(err))
+	require.ErrorContains(t, err, "before that, mirror registry://"+mirror.Host+"/copy/neither:v1: not found")
+
+	got, err = newFetcher(t, module.Options{Sources: sources(closedPort(t), "user:pass")}).Fetch(ctx, uri+"one:v1")
+	require.NoError(t, err)
+	require.Equal(t, bytes, got.Bytes, "down")
+
+	_, err = newFetcher(t, module.Options{Sources: sources(mirror.Host, "user:wrong")}).Fetch(ctx, uri+"one:v1")
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err), "a mirror that refuses is a mistake to mend")
+}
+
+func TestWhatIsNoPolicyIsRefused(t *testing.T) {
+	r := registry.Start(t, registry.Options{})
+	bytes, _ := wasm("one")
+	layer := r.PushBlob(t, "one", registry.LayerMediaType, bytes)
+	large := r.PushBlob(t, "one", registry.LayerMediaType, append(bytes, make([]byte, maxBytes)...))
+	other := r.PushBlob(t, "one", "application/vnd.oci.image.layer.v1.tar", []byte("any"))
+	text := r.PushBlob(t, "one", registry.LayerMediaType, []byte("<html>"))
+	manifest := r.PushManifest(t, "one", "fine", registry.Manifest(layer, other))
+	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex}
+	index.SchemaVersion = 2
+	descriptor, err := r.Repository(t, "one").Resolve(t.Context(), "fine")
+	require.NoError(t, err)
+	index.Manifests = []ocispec.Descriptor{descriptor}
+	r.PushManifest(t, "one", "index", index)
+	r.PushManifest(t, "one", "none", registry.Manifest(other))
+	r.PushManifest(t, "one", "two", registry.Manifest(layer, layer))
+	r.PushManifest(t, "one", "text", registry.Manifest(text))
+	r.PushManifest(t, "one", "large", registry.Manifest(large))
+	huge := registry.Manifest(layer)
+	huge.Annotations = map[string]string{"a": strings.Repeat("a", 1<<20)}
+	r.PushManifest(t, "one", "huge", huge)
+
+	store, directory := newStore(t)
+	f := newFetcher(t, module.Options{Sources: trusting(r), Store: store})
+	for tag, want := range map[string]struct {
+		cause module.Cause
+		text  string
+	}{
+		"index": {module.CauseMediaType, "no index of several"},
+		"none":  {module.CauseMediaType, "has 1 layers, and 0 of type"},
+		"two":   {module.CauseMediaType, "has 2 layers, and 2 of type"},
+		"text":  {module.CauseMediaType, `begins with "<htm"`},
+		"large": {module.CauseTooLarge, "1035 bytes of module, at most 1024 are allowed: raise limits.moduleSize"},
+		"huge":  {module.CauseTooLarge, "bytes of manifest"},
+	} {
+		_, err := f.Fetch(t.Context(), "registry://"+r.Host+"/one:"+tag)
+		require.Equal(t, want.cause, module.CauseOf(err), "%s: %v", tag, err)
+		require.ErrorContains(t, err, want.text)
+	}
+	files, err := filepath.Glob(filepath.Join(directory, "*", "*"))
+	require.NoError(t, err)
+	require.Empty(t, files, "nothing of it is kept")
+	got, err := f.Fetch(t.Context(), "registry://"+r.Host+"/one:fine")
+	require.NoError(t, err)
+	require.Equal(t, manifest, got.Revision)
+}
+
+// verifier accepts what it finds a note on beside the artifact.
+type verifier struct {
+	identity string
+	refuse   error
+	asked    []module.Artifact
+}
+
+func (v *verifier) Identity() string { return v.identity }
+
+func (v *verifier) Verify(ctx context.Context, artifact module.Artifact) error {
+	v.asked = append(v.asked, artifact)
+	if artifact.Source != nil {
+		read, err := orascontent.FetchAll(ctx, artifact.Source, artifact.Manifest)
+		if err != nil {
+			return err
+		}
+		if len(read) == 0 {
+			return errors.New("empty manifest")
+		}
+	}
+	return v.refuse
+}
+
+func TestVerification(t *testing.T) {
+	r := registry.Start(t, registry.Options{TLS: true, Username: "user", Password: "pass"})
+	bytes, digest := wasm("one")
+	manifest := r.Push(t, "one", "v1", bytes)
+	uri := "registry://" + r.Host + "/one:v1"
+	sources := trusting(r)
+	sources.DockerConfig = writeFile(t, dockerConfig(r.Host, "user:pass"))
+	store, directory := newStore(t)
+	fetch := func(v module.Verifier, request module.Request) (*module.Module, error) {
+		request.URI = uri
+		return newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).Get(t.Context(), request)
+	}
+
+	refusing := &verifier{identity: "refusing", refuse: errors.New("signed by nobody")}
+	_, err := fetch(refusing, module.Request{})
+	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
+	require.ErrorContains(t, err, "not verified: signed by nobody")
+	require.ErrorIs(t, err, refusing.refuse)
+	require.Len(t, refusing.asked, 1)
+	require.Equal(t, uri, refusing.asked[0].URI)
+	require.Equal(t, digest, refusing.asked[0].Digest)
+	require.Equal(t, r.Host+"/one", refusing.asked[0].Repository)
+	require.Equal(t, manifest, refusing.asked[0].Manifest.Digest.String())
+	files, err := filepath.Glob(filepath.Join(directory, "*", "*"))
+	require.NoError(t, err)
+	require.Empty(t, files, "nothing is kept that was not verified")
+
+	// What was stored without verification, or with another, is verified again.
+	unverified, err := fetch(nil, module.Request{})
+	require.NoError(t, err)
+	for _, request := range []module.Request{{}, {Digest: digest}, {Have: unverified}} {
+		_, err = fetch(refusing, request)
+		require.Equal(t, module.CauseUnverified, module.CauseOf(err))
+	}
+	one, two := &verifier{identity: "one"}, &verifier{identity: "two"}
+	for range 2 {
+		for _, v := range []*verifier{one, two} {
+			got, err := fetch(v, module.Request{})
+			require.NoError(t, err)
+			require.Equal(t, bytes, got.Bytes)
+			v.asked = append(v.asked, module.Artifact{}) // to count rounds
+		}
+	}
+	require.Len(t, one.asked, 4)
+	require.Len(t, two.asked, 4)
+
+	// And need not be under the same.
+	verified, err := fetch(two, module.Request{})
+	require.NoError(t, err)
+	for _, request := range []module.Request{{}, {Digest: digest}, {Have: verified}} {
+		_, err := fetch(two, request)
+		require.NoError(t, err)
+	}
+	require.Len(t, two.asked, 4)
+	nameless := &verifier{}
+	for n := range 2 {
+		_, err := fetch(nameless, module.Request{})
+		require.NoError(t, err)
+		require.Len(t, nameless.asked, n+1)
+	}
+
+	r.Stop()
+	_, err = fetch(&verifier{identity: "three"}, module.Request{})
+	require.Error(t, err, "without the registry nothing can be verified anew")
+	_, err = fetch(&verifier{identity: "three"}, module.Request{Digest: digest})
+	require.Error(t, err)
+}
+
+// Files are shown to the verifier as well, which has only their digest to go by.
+func TestVerificationOfFiles(t *testing.T) {
+	bytes, digest := wasm("one")
+	path := writeFile(t, string(bytes))
+	v := &verifier{identity: "one", refuse: errors.New("not from a registry")}
+	_, err := newFetcher(t, module.Options{Verifier: v}).Fetch(t.Context(), "file://"+path)
+	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
+	require.Equal(t, []module.Artifact{{URI: "file://" + path, Digest: digest}}, v.asked)
+	v.refuse = nil
+	got, err := newFetcher(t, module.Options{Verifier: v}).Fetch(t.Context(), "file://"+path)
+	require.NoError(t, err)
+	require.Equal(t, digest, got.Digest)
+	_, err = newFetcher(t, module.Options{}).Get(t.Context(), module.Request{URI: "file://" + path, Digest: "sha256:00"})
+	require.Equal(t, module.CauseDigest, module.CauseOf(err))
+}
+
+// A mirror that has the policy but not its signatures is not the last word.
+func TestVerificationGoesOnToTheSource(t *testing.T) {
+	original, mirror := registry.Start(t, registry.Options{}), registry.Start(t, registry.Options{})
+	bytes, _ := wasm("one")
+	for _, r := range []*registry.Registry{original, mirror} {
+		r.Push(t, "one", "v1", bytes)
+	}
+	signatures := original.Push(t, "one", "signatures", []byte("any"))
+	v := &signed{tag: "signatures", want: signatures}
+	f := newFetcher(t, module.Options{Verifier: v, Sources: module.Sources{
+		Insecure: []string{original.Host, mirror.Host},
+		Mirrors:  []module.Mirror{{Prefix: "registry://" + original.Host + "/", Replacement: "registry://" + mirror.Host + "/"}},
+	}})
+	_, err := f.Fetch(t.Context(), "registry://"+original.Host+"/one:v1")
+	require.NoError(t, err)
+	require.Equal(t, []error{errdef.ErrNotFound, nil}, v.said)
+}
+
+type signed struct {
+	tag, want string
+	said      []error
+}
+
+func (s *signed) Identity() string { return "signed" }
+
+func (s *signed) Verify(ctx context.Context, artifact module.Artifact) error {
+	descriptor, err := artifact.Source.Resolve(ctx, s.tag)
+	if errors.Is(err, errdef.ErrNotFound) {
+		s.said = append(s.said, errdef.ErrNotFound)
+		return err
+	}
+	s.said = append(s.said, err)
+	if err == nil && descriptor.Digest.String() != s.want {
+		return errors.New("signed by somebody else")
+	}
+	return err
+}
+
+func TestRequestsForTheSameModuleWaitForEachOther(t *testing.T) {
+	r := registry.Start(t, registry.Options{})
+	bytes, _ := wasm("one")
+	r.Push(t, "one", "v1", bytes)
+	store, _ := newStore(t)
+	f := newFetcher(t, module.Options{Sources: trusting(r), Store: store})
+	ctx, log := logged(t)
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			got, err := f.Fetch(ctx, "registry://"+r.Host+"/one:v1")
+			if err != nil || string(got.Bytes) != string(bytes) {
+				t.Errorf("fetched %v, %v", got, err)
+			}
+		})
+	}
+	group.Wait()
+	require.Equal(t, 1, strings.Count(log(), "Fetched module"))
+}

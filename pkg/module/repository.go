@@ -1,0 +1,144 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// userAgent is how registries and servers know who asks.
+const userAgent = "wasm-admission"
+
+// repository is one repository in a registry, or in its mirror.
+type repository struct{ *remote.Repository }
+
+// eachRepository calls a function for the repositories that a URI may mean: that of
+// the mirror, if there is one, and its own. Hosts that are insecure are asked with
+// TLS first, and without it if nobody there speaks it.
+func (r *puller) eachRepository(ctx context.Context, uri string, f func(*repository) error) error {
+	return r.eachLocation(ctx, uri, func(l location) error {
+		ref, err := parseReference(l.uri)
+		if err != nil {
+			return &Error{Cause: CauseInvalid, Err: err}
+		}
+		from := r.repository(ref)
+		if err = f(from); err == nil || !speaksNoTLS(err) || !r.hosts.insecure[withPort("http", from.Reference.Host())] {
+			return err
+		}
+		from = r.repository(ref)
+		from.PlainHTTP = true
+		return f(from)
+	})
+}
+
+func speaksNoTLS(err error) bool {
+	var record tls.RecordHeaderError
+	var network *net.OpError
+	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record) || errors.As(err, &network) && network.Op == "dial"
+}
+
+// repository returns a client with credentials and tokens of its own: they are used
+// for one module, so that nothing that has expired or changed is.
+func (r *puller) repository(ref reference) *repository {
+	client := &auth.Client{Client: r.client, Cache: auth.NewCache(), Credential: r.credential, ClientID: userAgent}
+	client.SetUserAgent(userAgent)
+	return &repository{&remote.Repository{Reference: ref.remote(), Client: client, MaxMetadataBytes: maxManifestBytes}}
+}
+
+// resolve returns the digest of the manifest that a tag stands for. It costs a HEAD
+// request; registries that do not say the digest then are asked for the manifest.
+func (r *repository) resolve(ctx context.Context, tag string) (string, error) {
+	descriptor, err := r.Resolve(ctx, tag)
+	if cause := CauseOf(answerError(err)); err != nil && cause == CauseAnswer {
+		descriptor, _, err = r.manifest(ctx, tag)
+	}
+	if err != nil {
+		return "", err
+	}
+	digest := descriptor.Digest.String()
+	if !digestPattern.MatchString(digest) {
+		return "", fail(CauseAnswer, "names a manifest by digest %.100q: only SHA-256 is supported", digest)
+	}
+	return digest, nil
+}
+
+// manifest reads a manifest and returns it with its true digest.
+func (r *repository) manifest(ctx context.Context, name string) (ocispec.Descriptor, []byte, error) {
+	descriptor, body, err := r.FetchReference(ctx, name)
+	if err != nil {
+		return ocispec.Descriptor{}, nil, answerError(err)
+	}
+	defer func() { _ = body.Close() }()
+	content, err := download(body, "manifest", descriptor.Size, maxManifestBytes, &progress{})
+	if err != nil {
+		return ocispec.Descriptor{}, nil, err
+	}
+	return ocispec.Descriptor{MediaType: descriptor.MediaType, Digest: digestOf(content), Size: int64(len(content))}, content, nil
+}
+
+// blob reads what a manifest names, and nothing else.
+func (r *repository) blob(ctx context.Context, layer ocispec.Descriptor, most int64, p *progress) ([]byte, error) {
+	body, err := r.Blobs().Fetch(ctx, layer)
+	if err != nil {
+		return nil, answerError(err)
+	}
+	defer func() { _ = body.Close() }()
+	content, err := download(body, "module", layer.Size, most, p)
+	if err != nil {
+		return nil, err
+	}
+	if got := engine.Digest(content); got != layer.Digest.String() {
+		return nil, &Error{Cause: CauseDigest, Err: &DigestError{What: "module", Want: layer.Digest.String(), Got: got}}
+	}
+	return content, checkMagic(content)
+}
+
+// answerError gives a cause to what the client says of answers that do not fit.
+func answerError(err error) error {
+	if err == nil {
+		return nil
+	}
+	e := classify(err)
+	switch {
+	case e.Cause != CauseOther:
+		return e
+	case strings.Contains(e.Err.Error(), "digest mismatch"): // the client has no type for it
+		return &Error{Cause: CauseDigest, Err: &redactedError{err: e.Err}}
+	}
+	return &Error{Cause: CauseAnswer, Err: &redactedError{err: e.Err}}
+}
+
+// redactedError leaves out the queries of URLs: registries redirect to URLs that are
+// signed.
+type redactedError struct{ err error }
+
+var queryPattern = regexp.MustCompile(`\?[^\s"]+`)
+
+func (r *redactedError) Error() string { return queryPattern.ReplaceAllString(r.err.Error(), "?…") }
+func (r *redactedError) Unwrap() error { return r.err }

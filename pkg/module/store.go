@@ -1,0 +1,196 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
+)
+
+// Store is a directory of modules by their digests, and of what is known of URIs:
+//
+//	<directory>/sha256/<hex>.wasm    a module
+//	<directory>/index/<hex>.json     what a URI stands for; its name is the URI's SHA-256
+//
+// Everything is written whole or not at all, and compared with its name when it is
+// read; what is damaged is removed and counts as not there. Any number of processes
+// and goroutines of one user may use a directory at the same time. The methods of a
+// nil Store find and keep nothing.
+type Store struct {
+	modules string
+	index   string
+}
+
+// OpenStore opens a directory, an absolute path, and makes it with mode 0700 if it
+// does not exist. It fails if the directory, or one of those in it, is a symbolic
+// link, belongs to anybody but the effective user, or gives any access to group or
+// others. On systems without file owners the error wraps [errors.ErrUnsupported].
+//
+// A directory on a read-only file system can be opened if it has what belongs in it;
+// that nothing can be kept is logged then.
+func OpenStore(directory string) (*Store, error) {
+	if !filepath.IsAbs(directory) {
+		return nil, fmt.Errorf("directory for modules: %q is not an absolute path", directory)
+	}
+	directory = filepath.Clean(directory)
+	s := &Store{modules: filepath.Join(directory, "sha256"), index: filepath.Join(directory, "index")}
+	for _, d := range []string{directory, s.modules, s.index} {
+		if err := private.Directory(d); err != nil {
+			return nil, fmt.Errorf("directory for modules: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Put keeps a module.
+func (s *Store) Put(m *Module) error {
+	if s == nil {
+		return nil
+	}
+	path, err := s.path(m.Digest)
+	if err != nil {
+		return err
+	}
+	if engine.Digest(m.Bytes) != m.Digest {
+		return fmt.Errorf("keep module: its digest is not %s", m.Digest)
+	}
+	if err := private.Write(path, m.Bytes); err != nil {
+		return fmt.Errorf("keep module: %w", err)
+	}
+	return nil
+}
+
+// put is Put for a module that can be used in any case.
+func (s *Store) put(ctx context.Context, m *Module) {
+	if err := s.Put(m); err != nil {
+		klog.FromContext(ctx).Error(err, "Module cannot be kept: it has to be fetched again after a restart")
+	}
+}
+
+// Get returns the bytes of a module. If it is not there, or is larger than maxBytes,
+// the error wraps [fs.ErrNotExist]; if it is damaged, too, and it is removed.
+func (s *Store) Get(digest string, maxBytes int64) ([]byte, error) {
+	if s == nil {
+		return nil, fs.ErrNotExist
+	}
+	path, err := s.path(digest)
+	if err != nil {
+		return nil, err
+	}
+	bytes, err := readPrivate(path, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	if got := engine.Digest(bytes); got != digest {
+		return nil, errors.Join(fmt.Errorf("%s is damaged, its digest is %s: %w", path, got, fs.ErrNotExist), os.Remove(path))
+	}
+	return bytes, nil
+}
+
+// get is Get for a module that can be fetched again; it returns nil if it must be.
+func (s *Store) get(ctx context.Context, digest string, maxBytes int64) []byte {
+	bytes, err := s.Get(digest, maxBytes)
+	var open *fs.PathError // what is damaged does not exist either, but has another reason
+	absent := s == nil || errors.As(err, &open) && errors.Is(err, fs.ErrNotExist)
+	if err != nil && !absent {
+		klog.FromContext(ctx).Error(err, "Module in the store cannot be used", "digest", digest)
+	}
+	return bytes
+}
+
+func (s *Store) path(digest string) (string, error) {
+	if !digestPattern.MatchString(digest) {
+		return "", fmt.Errorf("digest %.100q is not sha256: and 64 lower-case hexadecimal digits", digest)
+	}
+	return filepath.Join(s.modules, strings.TrimPrefix(digest, "sha256:")+".wasm"), nil
+}
+
+// readPrivate reads a file that nobody else has access to.
+func readPrivate(path string, maxBytes int64) ([]byte, error) {
+	f, err := private.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	bytes, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(bytes)) > maxBytes {
+		return nil, fmt.Errorf("%s is larger than %d bytes: %w", path, maxBytes, fs.ErrNotExist)
+	}
+	return bytes, nil
+}
+
+// unfinished is how old a file must be that nobody has finished to write, before it
+// counts as left by an interrupted run.
+const unfinished = time.Hour
+
+// Collect removes all modules but those with the digests given, what is known of
+// URIs that stand for others, and what interrupted runs left. A module that another
+// process needs is fetched again by it.
+func (s *Store) Collect(keep []string) error {
+	if s == nil {
+		return nil
+	}
+	kept := map[string]bool{}
+	for _, digest := range keep {
+		kept[digest] = true
+	}
+	return errors.Join(
+		removeFrom(s.index, func(path string) bool {
+			e, err := readEntry(path)
+			return err == nil && kept[e.Digest]
+		}),
+		removeFrom(s.modules, func(path string) bool {
+			hex, ok := strings.CutSuffix(filepath.Base(path), ".wasm")
+			return ok && kept["sha256:"+hex]
+		}),
+	)
+}
+
+// removeFrom removes the files of a directory that are not to be kept.
+func removeFrom(directory string, keep func(path string) bool) error {
+	files, err := os.ReadDir(directory)
+	errs := []error{err}
+	for _, file := range files {
+		path := filepath.Join(directory, file.Name())
+		if strings.HasPrefix(file.Name(), private.TemporaryPrefix) {
+			if info, err := file.Info(); err != nil || time.Since(info.ModTime()) < unfinished {
+				continue
+			}
+		} else if keep(path) {
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,241 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package breaker stops asking those that keep failing: after a number of failures in a
+// row it answers in their stead, at once, and lets one attempt through now and then to
+// find out whether they have recovered.
+package breaker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+// Options describe a [Breaker].
+type Options struct {
+	// Failures is how many attempts in a row have to fail for the breaker to open, at
+	// least 1.
+	Failures int
+	// ProbeInterval is how long an open breaker waits before it lets an attempt through,
+	// after it opened and after each attempt that failed.
+	ProbeInterval time.Duration
+	// Clock says what time it is; nil is the real one.
+	Clock clock.PassiveClock
+	// Notify is told of each transition, in their order and within the attempt that
+	// caused it. It must be quick, and not use the breaker. Nil tells nobody.
+	Notify func(context.Context, Transition)
+}
+
+// Transition is the opening or closing of a breaker.
+type Transition struct {
+	// Open is whether the breaker opened; else it closed.
+	Open bool
+	// Since is when the breaker opened, also if it now closed.
+	Since time.Time
+	// Failures is how many attempts failed in a row up to now, probes included.
+	Failures int
+	// Last is the failure of the last of them.
+	Last error
+}
+
+// Breaker counts failures. Make one with [New]. A nil Breaker never opens. It is safe for
+// concurrent use. While closed it neither locks nor allocates, and writes to memory only
+// after failures.
+type Breaker struct {
+	options Options
+
+	// state has the number of transitions in its upper half, which is odd while the
+	// breaker is open, and the failures in a row in its lower half. Attempts remember the
+	// former: what comes of one that began before the last transition is history.
+	state atomic.Uint64
+
+	mu sync.Mutex // for what follows, which matters only while open
+	// opened has Since, Failures and Last.
+	opened  Transition
+	next    time.Time // when to probe
+	probing bool
+}
+
+// New returns a breaker that is closed.
+func New(o Options) *Breaker {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.Notify == nil {
+		o.Notify = func(context.Context, Transition) {}
+	}
+	return &Breaker{options: o}
+}
+
+// OpenError says that an attempt was not made because the breaker is open. Its text does
+// not repeat the last failure, which was somebody else's and may tell of their request.
+type OpenError struct {
+	// Since is when the breaker opened.
+	Since time.Time
+	// Failures is how many attempts failed in a row up to now.
+	Failures int
+	// Last is the failure of the last of them. It is for logs.
+	Last error
+}
+
+// Error implements the error interface.
+func (e *OpenError) Error() string {
+	return fmt.Sprintf("circuit breaker open since %s: not evaluated after %d failures in a row", e.Since.UTC().Format(time.RFC3339), e.Failures)
+}
+
+// Attempt is one attempt that the breaker let through. Exactly one of its methods is
+// called, once, when it has ended.
+type Attempt struct {
+	breaker     *Breaker // nil if there is none
+	transitions uint32
+	probe       bool
+}
+
+// Begin asks whether an attempt may be made. The error is an [*OpenError].
+func (b *Breaker) Begin() (Attempt, error) {
+	if b == nil {
+		return Attempt{}, nil
+	}
+	if transitions, _ := split(b.state.Load()); !isOpen(transitions) {
+		return Attempt{breaker: b, transitions: transitions}, nil
+	}
+	return b.beginProbe()
+}
+
+// beginProbe lets an attempt through if it is time for one, and the only one.
+func (b *Breaker) beginProbe() (Attempt, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	transitions, _ := split(b.state.Load())
+	switch {
+	case !isOpen(transitions): // meanwhile
+		return Attempt{breaker: b, transitions: transitions}, nil
+	case b.probing || b.options.Clock.Now().Before(b.next):
+		return Attempt{}, &OpenError{Since: b.opened.Since, Failures: b.opened.Failures, Last: b.opened.Last}
+	}
+	b.probing = true
+	return Attempt{breaker: b, transitions: transitions, probe: true}, nil
+}
+
+// Open says whether the breaker is open.
+func (b *Breaker) Open() bool {
+	if b == nil {
+		return false
+	}
+	transitions, _ := split(b.state.Load())
+	return isOpen(transitions)
+}
+
+// Succeeded ends an attempt that succeeded: failures begin to count anew, and an open
+// breaker closes if it was a probe.
+func (a Attempt) Succeeded(ctx context.Context) {
+	b := a.breaker
+	switch {
+	case b == nil:
+	case a.probe:
+		b.close(ctx)
+	default:
+		for {
+			state := b.state.Load()
+			transitions, failures := split(state)
+			if transitions != a.transitions || failures == 0 || b.state.CompareAndSwap(state, join(transitions, 0)) {
+				return
+			}
+		}
+	}
+}
+
+// Failed ends an attempt that failed, and opens the breaker if it was one too many.
+func (a Attempt) Failed(ctx context.Context, err error) {
+	b := a.breaker
+	switch {
+	case b == nil:
+	case a.probe:
+		b.failProbe(err)
+	default:
+		for {
+			state := b.state.Load()
+			transitions, failures := split(state)
+			if transitions != a.transitions {
+				return
+			}
+			if int64(failures)+1 >= int64(b.options.Failures) {
+				if b.open(ctx, state, err) {
+					return
+				}
+			} else if b.state.CompareAndSwap(state, join(transitions, failures+1)) {
+				return
+			}
+		}
+	}
+}
+
+// Abandoned ends an attempt that showed nothing: it counts neither way. If it was a
+// probe, the next attempt is.
+func (a Attempt) Abandoned() {
+	if a.probe {
+		a.breaker.mu.Lock()
+		defer a.breaker.mu.Unlock()
+		a.breaker.probing = false
+	}
+}
+
+// open opens the breaker, if its state is still the given one.
+func (b *Breaker) open(ctx context.Context, state uint64, err error) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	transitions, failures := split(state)
+	now := b.options.Clock.Now()
+	if !b.state.CompareAndSwap(state, join(transitions+1, 0)) {
+		return false
+	}
+	b.opened = Transition{Open: true, Since: now, Failures: int(failures) + 1, Last: err}
+	b.next, b.probing = now.Add(b.options.ProbeInterval), false
+	b.options.Notify(ctx, b.opened)
+	return true
+}
+
+func (b *Breaker) failProbe(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.opened.Failures++
+	b.opened.Last = err
+	b.next, b.probing = b.options.Clock.Now().Add(b.options.ProbeInterval), false
+}
+
+// close closes the breaker after a probe. While it is open, nobody but its only probe
+// changes its state.
+func (b *Breaker) close(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	transitions, _ := split(b.state.Load())
+	b.state.Store(join(transitions+1, 0))
+	closed := b.opened
+	closed.Open = false
+	b.opened, b.probing = Transition{}, false
+	b.options.Notify(ctx, closed)
+}
+
+func split(state uint64) (transitions, failures uint32) { return uint32(state >> 32), uint32(state) }
+
+func join(transitions, failures uint32) uint64 { return uint64(transitions)<<32 | uint64(failures) }
+
+func isOpen(transitions uint32) bool { return transitions%2 == 1 }

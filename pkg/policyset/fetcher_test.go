@@ -1,0 +1,98 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/test/registry"
+)
+
+func TestLoadFromRegistry(t *testing.T) {
+	accept, err := os.ReadFile(filepath.Join("..", "..", "test", "wat", "accept.wasm"))
+	require.NoError(t, err)
+	digest := engine.Digest(accept)
+	r := registry.Start(t, registry.Options{TLS: true})
+	manifest := r.Push(t, "policies/accept", "v1", accept)
+	uri := "registry://" + r.Host + "/policies/accept"
+	from := modules(t)
+
+	config := configuration(
+		wasmadmission.Policy{Name: "tag", Module: uri + ":v1"},
+		wasmadmission.Policy{Name: "pinned", Module: uri + "@" + manifest},
+		wasmadmission.Policy{Name: "mirrored", Module: "registry://registry.example.com/accept:v1", Digest: digest},
+		wasmadmission.Policy{Name: "file", Module: from + "/accept.wasm"},
+	)
+	config.StateDirectory = filepath.Join(t.TempDir(), "state")
+	config.Sources = wasmadmission.Sources{
+		Authorities: []wasmadmission.SourceAuthority{{Host: r.Host, Files: []string{r.CA}}},
+		Mirrors:     []wasmadmission.Mirror{{Prefix: "registry://registry.example.com/", Replacement: "registry://" + r.Host + "/policies/"}},
+		Timeout:     metav1.Duration{Duration: time.Minute},
+	}
+	loader := newLoader(t)
+	fetcher, store, err := policyset.NewFetcher(t.Context(), config, nil)
+	require.NoError(t, err)
+	loader.Fetcher = fetcher
+
+	broken := config.DeepCopy()
+	broken.Policies[0].Module = uri + ":v2"
+	broken.Policies[1].Digest = "sha256:" + strings.Repeat("0", 64)
+	set, errs := loader.Load(t.Context(), broken)
+	require.Nil(t, set)
+	require.Len(t, errs, 2)
+	require.Equal(t, "policies[tag].module", errs[0].Field)
+	require.ErrorContains(t, errs[0], "not found")
+	require.Equal(t, "policies[pinned].digest", errs[1].Field)
+	require.ErrorContains(t, errs[1], "has digest "+digest+": put that here")
+
+	for range 2 {
+		set, errs := loader.Load(t.Context(), config)
+		require.Empty(t, errs)
+		for _, p := range set.Policies() {
+			require.Equal(t, digest, p.Digest())
+		}
+		set.Close()
+		require.NoError(t, store.Collect([]string{digest}))
+		r.Stop() // a restart works while the registry is down
+		loader.Fetcher, store, err = policyset.NewFetcher(t.Context(), config, nil)
+		require.NoError(t, err)
+	}
+
+	config.Sources.DockerConfig = filepath.Join(t.TempDir(), "none.json")
+	_, _, err = policyset.NewFetcher(t.Context(), config, nil)
+	require.ErrorContains(t, err, "sources.dockerConfig: ")
+}
+
+func TestAStateDirectoryThatCannotBeUsedIsNoReasonNotToStart(t *testing.T) {
+	config := configuration()
+	config.StateDirectory = filepath.Join(t.TempDir(), "state")
+	require.NoError(t, os.WriteFile(config.StateDirectory, nil, 0o600))
+	fetcher, store, err := policyset.NewFetcher(t.Context(), config, nil)
+	require.NoError(t, err)
+	require.NotNil(t, fetcher)
+	require.Nil(t, store)
+}

@@ -1,0 +1,135 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
+)
+
+// guarded stands before the evaluator of a policy: the policy cannot occupy everything,
+// and is not asked for ever when it does nothing but fail.
+type guarded struct {
+	evaluator
+	policy   string
+	digest   string
+	recorder metrics.Recorder
+	breaker  *breaker.Breaker
+	// limit is how many evaluations there may be at a time, zero if it is not limited
+	// here; busy is how many there are.
+	limit int64
+	busy  atomic.Int64
+}
+
+// errPanicked is what a breaker hears of an evaluation that did not return. Whoever
+// called it recovers from that.
+var errPanicked = errors.New("panic during evaluation")
+
+func (g *guarded) evaluate(ctx context.Context, request []byte) (response *abi.ValidationResponse, usage abi.Usage, err error) {
+	if err := g.enter(); err != nil {
+		return nil, usage, err
+	}
+	defer g.busy.Add(-1)
+	attempt, err := g.breaker.Begin()
+	if err != nil {
+		return nil, usage, err
+	}
+	err = errPanicked // until the evaluation returns
+	defer func() { end(ctx, attempt, err) }()
+	return g.evaluator.evaluate(ctx, request)
+}
+
+// enter takes part in the policy's concurrency. The caller leaves with busy.Add(-1),
+// unless there is an error.
+func (g *guarded) enter() error {
+	busy := g.busy.Add(1)
+	if g.limit == 0 || busy <= g.limit {
+		return nil
+	}
+	g.busy.Add(-1)
+	g.recorder.CountOverload(g.policy)
+	return &engine.Error{Digest: g.digest, Phase: engine.PhaseStart, Cause: engine.CauseShed,
+		Err: &engine.LimitError{Limit: "evaluations of one policy at a time (limits.policyEvaluations)", Value: busy, Max: g.limit}}
+}
+
+func end(ctx context.Context, attempt breaker.Attempt, err error) {
+	switch {
+	case err == nil:
+		attempt.Succeeded(ctx)
+	case blameless(ctx, err):
+		attempt.Abandoned()
+	default:
+		attempt.Failed(ctx, err)
+	}
+}
+
+// blameless says whether a policy had no chance to answer. What a client decides, such
+// as to give up or how long to wait, and what is short for everybody must not make it
+// look broken.
+func blameless(ctx context.Context, err error) bool {
+	switch engine.CauseOf(err) {
+	case engine.CauseCanceled, engine.CauseShed:
+		return true
+	case engine.CauseDeadline:
+		// The request's time was up, or the policy's before there was an instance.
+		return ctx.Err() != nil || withoutInstance(err)
+	case engine.CauseLimit:
+		// The memory of all instances together, or the size of the request.
+		var limit *engine.LimitError
+		return withoutInstance(err) || errors.As(err, &limit) && limit.Limit == abi.LimitRequestBytes
+	}
+	// A group says so itself if its time is up between two members.
+	return ctx.Err() != nil && errors.Is(err, context.Cause(ctx))
+}
+
+// withoutInstance says whether an evaluation failed before there was an instance.
+func withoutInstance(err error) bool {
+	var e *engine.Error
+	return errors.As(err, &e) && e.Phase == engine.PhaseStart
+}
+
+// notify takes note of what the policy's breaker does.
+func (g *guarded) notify(ctx context.Context, t breaker.Transition) {
+	logger := klog.FromContext(ctx)
+	if t.Open {
+		g.recorder.AddOpenBreakers(g.policy, 1)
+		g.recorder.CountBreakerTransition(g.policy, metrics.BreakerOpen)
+		logger.Error(t.Last, "Circuit breaker opened: the policy keeps failing and is evaluated only now and then, to see whether it recovers",
+			"policy", g.policy, "moduleDigest", g.digest, "failures", t.Failures, "cause", engine.CauseOf(t.Last))
+		return
+	}
+	g.recorder.AddOpenBreakers(g.policy, -1)
+	g.recorder.CountBreakerTransition(g.policy, metrics.BreakerClosed)
+	logger.Info("Circuit breaker closed: the policy is evaluated again",
+		"policy", g.policy, "moduleDigest", g.digest, "openSince", t.Since, "failures", t.Failures)
+}
+
+// close frees the policy. A breaker that goes while it is open was never closed.
+func (g *guarded) close() {
+	if g.breaker.Open() {
+		g.recorder.AddOpenBreakers(g.policy, -1)
+	}
+	g.evaluator.close()
+}

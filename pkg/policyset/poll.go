@@ -1,0 +1,164 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
+)
+
+// Sentences that Kubewarden's users know.
+const (
+	mutationMessage = "mutation is not allowed inside of policy group"
+	deadlineMessage = "Policy execution interrupted because it exceeded the allowed execution time"
+	expressionError = "error evaluating policy group expression"
+)
+
+// maxDoubts is how many members may fail in an evaluation that admits a request.
+const maxDoubts = 6
+
+// poll is one evaluation of a group.
+type poll struct {
+	group   *group
+	ctx     context.Context
+	request []byte
+	// answers are the last ones of the members that were asked.
+	answers map[string]answer
+	// failures are members that had no verdict, or had none once.
+	failures map[string]error
+	// usage is what all of them used.
+	usage abi.Usage
+}
+
+// answer is what counts as a member's verdict.
+type answer struct {
+	accepted bool
+	message  string
+}
+
+// ask asks a member. An error ends the evaluation of the group.
+func (p *poll) ask(name string) (bool, error) {
+	a, err := p.answer(name)
+	if err != nil {
+		return false, err
+	}
+	p.answers[name] = a
+	return a.accepted, nil
+}
+
+func (p *poll) answer(name string) (answer, error) {
+	response, usage, err := p.group.members[name].Evaluate(p.ctx, p.request)
+	p.usage.Fuel += usage.Fuel
+	p.usage.MemoryBytes += usage.MemoryBytes
+	switch {
+	case err != nil && (p.ctx.Err() != nil || notStarted(err)):
+		return answer{}, err
+	case err != nil:
+		p.failures[name] = err
+		return answer{message: explain(err)}, nil
+	case changes(p.request, response.MutatedObject):
+		return answer{message: mutationMessage}, nil
+	}
+	return answer{accepted: response.Accepted, message: response.Message}, nil
+}
+
+// requireCertainty returns an error if an expression is true only because members
+// failed, as !member() is. Such an expression has no value: whoever can make a member
+// fail could otherwise have everything admitted.
+func (p *poll) requireCertainty() error {
+	doubts := sets.List(sets.KeySet(p.failures))
+	if len(doubts) > maxDoubts {
+		return fmt.Errorf("%d members failed: %w", len(doubts), p.failures[doubts[0]])
+	}
+	// With none of them accepting it is true.
+	for accepting := 1; accepting < 1<<len(doubts); accepting++ {
+		accepted, err := p.group.expression.Evaluate(p.ctx, func(name string) (bool, error) {
+			if n, failed := slices.BinarySearch(doubts, name); failed {
+				return accepting>>n&1 == 1, nil
+			}
+			if a, asked := p.answers[name]; asked {
+				return a.accepted, nil
+			}
+			accepted, err := p.ask(name)
+			return accepted, cmp.Or(err, p.failures[name])
+		})
+		if err != nil {
+			return err
+		}
+		if !accepted {
+			return fmt.Errorf("true only because %s failed: %w", doubts, p.failures[doubts[0]])
+		}
+	}
+	return nil
+}
+
+// causes are the members that were asked and refused, in the order of their names.
+func (p *poll) causes() (causes []abi.Cause) {
+	for _, name := range sets.List(sets.KeySet(p.answers)) {
+		if a := p.answers[name]; !a.accepted {
+			causes = append(causes, abi.Cause{Field: "spec.policies." + name, Message: a.message})
+		}
+	}
+	return causes
+}
+
+// notStarted says whether a member failed for want of an instance, now or when its
+// breaker last let it try.
+func notStarted(err error) bool {
+	if open := (*breaker.OpenError)(nil); errors.As(err, &open) {
+		err = open.Last
+	}
+	return withoutInstance(err)
+}
+
+// explain is what a member is quoted with that failed. The cause names the member.
+func explain(err error) string {
+	if e := (*EvaluationError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	if engine.CauseOf(err) == engine.CauseDeadline {
+		return deadlineMessage + ": " + err.Error()
+	}
+	return err.Error()
+}
+
+// changes says whether a member wants another object than the request's. One that hands
+// the object back as it was changes nothing.
+func changes(request, mutated []byte) bool {
+	if mutated == nil {
+		return false
+	}
+	var before struct {
+		Object any `json:"object"`
+	}
+	var after any
+	if json.Unmarshal(request, &before) != nil || json.Unmarshal(mutated, &after) != nil {
+		return true
+	}
+	return !equality.Semantic.DeepEqual(before.Object, after)
+}
