@@ -20,6 +20,7 @@ import (
 	"flag"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -74,11 +75,11 @@ func TestChaos(t *testing.T) {
 	}
 	survived := 0
 	for _, f := range faults {
-		before := c.hammer.attempts.Load()
+		before, began := c.hammer.attempts.Load(), time.Now()
 		if t.Run(f.name, func(t *testing.T) { c.survive(t, f) }) {
 			survived++
 		}
-		t.Logf("%s: %d violating writes; in all %s", f.name, c.hammer.attempts.Load()-before, &c.hammer)
+		t.Logf("%s: %s, %d violating writes; in all %s", f.name, time.Since(began).Round(time.Second), c.hammer.attempts.Load()-before, &c.hammer)
 	}
 	c.hammer.waitFor(leastAttempts)
 	close(stop)

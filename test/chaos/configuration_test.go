@@ -56,7 +56,7 @@ func (c *cluster) options(config configuration) harness.Options {
 	policies := strings.NewReplacer("REGISTRY", c.registry.Host, "MODULES", c.path("modules")).Replace(
 		strings.TrimSpace(enforced) + "\n" + strings.TrimSpace(config.policies))
 	return harness.Options{
-		Args:        []string{"--etcd-servers=" + c.etcd.URL},
+		EtcdURL:     c.etcd.URL,
 		FeatureGate: true,
 		Dir:         c.path("server"),
 		Wrapper:     config.wrapper,

@@ -26,7 +26,7 @@ import (
 // Etcd is an etcd in a process of its own, for tests that take it away from a server.
 // Its methods are not safe for concurrent use.
 type Etcd struct {
-	// URL is where it serves, for --etcd-servers: the same for the same directory.
+	// URL is where it serves, for Options: the same for the same directory.
 	URL string
 
 	process *process

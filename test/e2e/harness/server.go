@@ -48,6 +48,8 @@ type Options struct {
 	// AdmissionConfig is the content of the AdmissionConfiguration file, YAML
 	// or JSON. There is no such file if it is empty.
 	AdmissionConfig string
+	// EtcdURL is that of an etcd for the server to use instead of one of its own.
+	EtcdURL string
 	// Wrapper is a command, with its arguments, that runs the server in its place: the
 	// process that it starts as must become the server.
 	Wrapper []string
@@ -136,7 +138,7 @@ func launch(opts Options) (*Server, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
-	args := []string{"dev", "--dir=" + s.dir, "--exit-on-stdin-eof", "--"}
+	args := []string{"dev", "--dir=" + s.dir, "--exit-on-stdin-eof", "--etcd=" + opts.EtcdURL, "--"}
 	if opts.FeatureGate {
 		args = append(args, "--feature-gates=WasmAdmission=true")
 	}
