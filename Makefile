@@ -40,7 +40,7 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-.PHONY: bench-dispatch bench-engine hostile spec help build kubectl policies registry generate verify-generate lint test test-unit test-e2e run clean
+.PHONY: soak-reload bench-dispatch bench-engine hostile spec help build kubectl policies registry generate verify-generate lint test test-unit test-e2e run clean
 
 ## help: show the targets
 help:
@@ -129,3 +129,7 @@ bench-engine: policies
 ## hostile: measure how late attacks are stopped, and what the garbage collector waits meanwhile
 hostile:
 	$(GO) run ./test/bench/hostile
+
+## soak-reload: send 100,000 requests to the server while its policies change, and judge every answer
+soak-reload: build
+	$(GO) run ./test/soak

@@ -18,43 +18,23 @@ package policyset
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
 
-	"k8s.io/apimachinery/pkg/util/validation/field"
-
+	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 )
-
-// Manifests is what a file in the policy directory holds.
-type Manifests struct {
-	Policies     []wasmadmission.Policy
-	PolicyGroups []wasmadmission.PolicyGroup
-	// Warnings are lines for the administrator.
-	Warnings []string
-}
-
-// DecodeFunc makes policies of a file's content, with defaults applied. An error has a
-// line for each problem.
-type DecodeFunc func(data []byte) (*Manifests, error)
 
 // configured is the source that a configuration comes to.
 type configured struct {
 	config *wasmadmission.WasmAdmissionConfiguration
-	decode DecodeFunc
 }
 
-// NewSource returns the source of a validated configuration: its own policies and those
-// in the files of its policy directory, which decode reads. Decode may be nil if there
-// is no such directory.
-func NewSource(config *wasmadmission.WasmAdmissionConfiguration, decode DecodeFunc) Source {
-	return &configured{config, decode}
+// NewSource returns the source of a validated configuration: its own policies, and those
+// of the manifests in its policy directory.
+func NewSource(config *wasmadmission.WasmAdmissionConfiguration) Source {
+	return &configured{config}
 }
 
 // Paths implements [Source].
@@ -73,84 +53,36 @@ func (c *configured) Paths() []string {
 
 // Policies implements [Source].
 func (c *configured) Policies(context.Context) (*Desired, error) {
+	own, err := json.Marshal([]any{c.config.Policies, c.config.PolicyGroups})
+	if err != nil {
+		return nil, fmt.Errorf("hashing the configuration: %w", err)
+	}
 	desired := &Desired{
 		Policies:     slices.Clone(c.config.Policies),
 		PolicyGroups: slices.Clone(c.config.PolicyGroups),
+		Hash:         hash(own),
 	}
-	own, err := json.Marshal([]any{c.config.Policies, c.config.PolicyGroups})
-	if err != nil {
-		return &Desired{}, fmt.Errorf("hashing the configuration: %w", err)
-	}
-	sum := sha256.New()
-	_, _ = sum.Write(own) // a hash takes everything
 	if c.config.PolicyDirectory == "" {
-		desired.Hash = hex.EncodeToString(sum.Sum(nil))
 		return desired, nil
 	}
-	read, err := readDirectory(c.config.PolicyDirectory)
+	files, err := kubewarden.ReadFiles(c.config.PolicyDirectory)
 	if err != nil {
-		return &Desired{}, fmt.Errorf("policyDirectory: %w", err)
+		return nil, err
 	}
-	fmt.Fprintln(sum, read.hash)
-	desired.Hash = hex.EncodeToString(sum.Sum(nil))
-	if err := c.add(desired, read); err != nil {
+	desired.Hash = hash(desired.Hash + files.Hash())
+	manifests, err := files.Decode(c.config)
+	if err != nil {
 		return &Desired{Hash: desired.Hash}, err
 	}
+	desired.Policies = append(desired.Policies, manifests.Policies...)
+	desired.PolicyGroups = append(desired.PolicyGroups, manifests.PolicyGroups...)
+	desired.Origins = make(map[string]string, len(manifests.Origins))
+	for name, origin := range manifests.Origins {
+		desired.Origins[name] = origin.String()
+	}
+	desired.Warnings = manifests.Warnings
+	if len(files) == 0 {
+		desired.Warnings = append(desired.Warnings, "policyDirectory: "+c.config.PolicyDirectory+" holds no manifest")
+	}
 	return desired, nil
-}
-
-// add adds what the files of the policy directory hold.
-func (c *configured) add(desired *Desired, read *directory) error {
-	desired.Warnings = read.warnings()
-	var problems []string
-	for _, file := range read.files {
-		path := filepath.Join(c.config.PolicyDirectory, file.name)
-		manifests, err := c.decodeFile(file)
-		if err != nil {
-			for line := range strings.Lines(err.Error()) {
-				problems = append(problems, path+": "+strings.TrimSuffix(line, "\n"))
-			}
-			continue
-		}
-		desired.Policies = append(desired.Policies, manifests.Policies...)
-		desired.PolicyGroups = append(desired.PolicyGroups, manifests.PolicyGroups...)
-		for _, warning := range manifests.Warnings {
-			desired.Warnings = append(desired.Warnings, path+": "+warning)
-		}
-	}
-	if len(problems) == 0 {
-		// What is wrong with the whole: names that occur twice.
-		if err := JoinProblems(c.validate(desired.Policies, desired.PolicyGroups)); err != nil {
-			problems = append(problems, "policyDirectory: "+strings.ReplaceAll(err.Error(), "\n", "\npolicyDirectory: "))
-		}
-	}
-	if len(problems) > 0 {
-		return fmt.Errorf("%s", strings.Join(problems, "\n"))
-	}
-	return nil
-}
-
-// decodeFile decodes one file and says what is wrong with its policies.
-func (c *configured) decodeFile(file file) (manifests *Manifests, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			manifests, err = nil, fmt.Errorf("panic while the file was decoded: %v", r)
-		}
-	}()
-	manifests, err = c.decode(file.content)
-	if err != nil {
-		return nil, err
-	}
-	if err := JoinProblems(c.validate(manifests.Policies, manifests.PolicyGroups)); err != nil {
-		return nil, err
-	}
-	return manifests, nil
-}
-
-// validate finds what is wrong with policies beside the rest of the configuration.
-func (c *configured) validate(policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup) field.ErrorList {
-	config := *c.config
-	config.PolicyDirectory = ""
-	config.Policies, config.PolicyGroups = policies, groups
-	return validation.ValidateConfiguration(&config)
 }

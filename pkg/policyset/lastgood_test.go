@@ -23,7 +23,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
@@ -169,10 +168,4 @@ func TestASetThatCannotBeKeptIsServed(t *testing.T) {
 	w.requireServed(`a {}`)
 	w.requireGood()
 	require.Equal(t, 1, w.notes.saves[metrics.ReloadFailed])
-}
-
-func TestKeepingWantsAStateDirectory(t *testing.T) {
-	w := newWorld(t, keepLastGood, func(c *wasmadmission.WasmAdmissionConfiguration) { c.StateDirectory = "" })
-	require.NoError(t, w.manager.Start(t.Context()))
-	require.Nil(t, w.manager.lastGood)
 }

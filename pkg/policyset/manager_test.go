@@ -18,7 +18,6 @@ package policyset
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -28,7 +27,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -118,7 +116,7 @@ func (w *world) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration
 	w.notes = &notes{sets: map[metrics.SetState]string{}, reloads: map[metrics.ReloadResult]int{}, saves: map[metrics.ReloadResult]int{}}
 	w.fetched = &countingFetcher{Fetcher: module.Fetcher{MaxBytes: 1 << 20}}
 	w.manager = NewManager(ManagerOptions{
-		Config: w.config, Source: NewSource(w.config, decodeManifests),
+		Config: w.config, Source: NewSource(w.config),
 		Loader: &Loader{Engine: w.engine, Fetcher: w.fetched}, Recorder: w.notes, Clock: w.clock,
 	})
 	w.manager.Subscribe(func(set *Set) { w.served = set })
@@ -132,22 +130,6 @@ func (w *world) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration
 
 func keepLastGood(config *wasmadmission.WasmAdmissionConfiguration) {
 	config.Reload.KeepLastGood = true
-}
-
-// decodeManifests reads policies in JSON. That of Kubewarden's manifests is another
-// package's work.
-func decodeManifests(data []byte) (*Manifests, error) {
-	m := &Manifests{}
-	if err := json.Unmarshal(data, m); err != nil {
-		return nil, err
-	}
-	for n := range m.Policies {
-		m.Policies[n].FailurePolicy = admissionregistrationv1.Fail
-		m.Policies[n].MatchPolicy = admissionregistrationv1.Equivalent
-		m.Policies[n].Mode = wasmadmission.ModeProtect
-		m.Policies[n].ReinvocationPolicy = admissionregistrationv1.IfNeededReinvocationPolicy
-	}
-	return m, nil
 }
 
 func (w *world) path(parts ...string) string {
@@ -165,7 +147,9 @@ func (w *world) module(name, guest string) {
 // manifest puts a file with one policy into the directory.
 func (w *world) manifest(name, guest, settings string) {
 	w.Helper()
-	w.file(name+".json", fmt.Sprintf(`{"Policies": [{"Name": %q, "Module": "file://%s", "Settings": %s}]}`, name, w.path(guest+".wasm"), settings))
+	w.file(name+".json", fmt.Sprintf(`{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": %q},
+		"spec": {"module": "file://%s", "settings": %s, "mutating": false,
+		"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}}`, name, w.path(guest+".wasm"), settings))
 }
 
 func (w *world) file(name, content string) {
@@ -181,7 +165,7 @@ func (w *world) requireServed(want ...string) {
 	w.Helper()
 	got := []string{}
 	for _, p := range w.served.Policies() {
-		got = append(got, p.Name()+" "+string(p.configured.Settings.Raw))
+		got = append(got, strings.TrimPrefix(p.Name(), "clusterwide-")+" "+string(p.configured.Settings.Raw))
 	}
 	if want == nil {
 		want = []string{}
@@ -225,8 +209,10 @@ func TestChangesAreTakenOver(t *testing.T) {
 		{"settings", func() { w.manifest("a", "accept", `{"n":2}`) }, []string{`a {"n":2}`}},
 		{"a policy more", func() { w.manifest("b", "deny", `{}`) }, []string{`a {"n":2}`, `b {}`}},
 		{"a policy less", func() { require.NoError(t, os.Remove(w.path("policies.d", "a.json"))) }, []string{`b {}`}},
-		{"a comment, of which nothing follows", func() {
-			w.file("b.json", `  {"Policies": [{"Name": "b", "Module": "file://`+w.path("deny.wasm")+`", "Settings": {}}]}`)
+		{"a space, of which nothing follows", func() {
+			content, err := os.ReadFile(w.path("policies.d", "b.json"))
+			require.NoError(t, err)
+			w.file("b.json", " "+string(content))
 		}, []string{`b {}`}},
 		{"no policy", func() { require.NoError(t, os.Remove(w.path("policies.d", "b.json"))) }, nil},
 	} {
@@ -270,17 +256,17 @@ func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
 		{
 			"a file that does not parse",
 			func(w *world) { w.file("a.json", `{"Policies": [`) }, func(w *world) { w.manifest("a", "accept", `{}`) },
-			"a.json: unexpected end of JSON input",
+			"a.json: object 1 is not valid JSON",
 		},
 		{
 			"settings that the policy refuses",
 			func(w *world) { w.manifest("b", "settings-refused", `{}`) }, func(w *world) { w.manifest("b", "accept", `{}`) },
-			"policies[b].settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings",
+			`b.json[1] ClusterAdmissionPolicy "b": policies[clusterwide-b].settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings`,
 		},
 		{
 			"a value that validation refuses",
 			func(w *world) { w.manifest("Not A Name", "accept", `{}`) }, func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "Not A Name.json"))) },
-			"policies[Not A Name].name: Invalid value",
+			`ClusterAdmissionPolicy "Not A Name": metadata.name: Invalid value`,
 		},
 		{
 			"a name twice",
@@ -289,23 +275,23 @@ func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
 				require.NoError(w, os.Link(w.path("policies.d", "a.json"), w.path("policies.d", "again.json")))
 			},
 			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "again.json"))) },
-			"policyDirectory: policies[a].name: Duplicate value",
+			`metadata.name: makes "clusterwide-a" the name of the policy`,
 		},
 		{
 			"a module that is missing",
 			func(w *world) { w.manifest("b", "missing", `{}`) }, func(w *world) { w.manifest("b", "deny", `{}`) },
-			"policies[b].module: Invalid value",
+			"policies[clusterwide-b].module: Invalid value",
 		},
 		{
 			"a module that is cut off",
 			func(w *world) { require.NoError(w, os.Truncate(w.path("accept.wasm"), 100)) }, func(w *world) { w.module("accept", "accept") },
-			"policies[a].module: Invalid value",
+			"policies[clusterwide-a].module: Invalid value",
 		},
 		{
 			"a directory that is gone",
 			func(w *world) { require.NoError(w, os.Rename(w.path("policies.d"), w.path("away"))) },
 			func(w *world) { require.NoError(w, os.Rename(w.path("away"), w.path("policies.d"))) },
-			"policyDirectory: lstat ",
+			"reading the policy directory: lstat ",
 		},
 		{
 			"a file that others may write",
@@ -323,13 +309,13 @@ func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
 			"a dangling link",
 			func(w *world) { require.NoError(w, os.Symlink("nowhere", w.path("policies.d", "x.yaml"))) },
 			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
-			"x.yaml: ",
+			"nowhere: no such file",
 		},
 		{
 			"files that are too large together",
-			func(w *world) { w.file("x.json", strings.Repeat(" ", maxManifestBytes)) },
+			func(w *world) { w.file("x.json", strings.Repeat(" ", 4<<20)+"!") },
 			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "x.json"))) },
-			"x.json: ",
+			"x.json has 4194305 bytes",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -361,8 +347,8 @@ func TestABadChangeNamesAllProblems(t *testing.T) {
 	w.manifest("a", "missing", `{}`)
 	w.manifest("b", "settings-refused", `{}`)
 	w.look()
-	w.requireBad("policies[a].module: ")
-	w.requireBad("policies[b].settings: ")
+	w.requireBad("policies[clusterwide-a].module: ")
+	w.requireBad("policies[clusterwide-b].settings: ")
 
 	w.file("a.json", `{`)
 	w.file("b.json", `}`)
@@ -451,12 +437,16 @@ func TestPanicsAreBadChanges(t *testing.T) {
 	w.look()
 	w.requireBad("out of order")
 	w.fetched.after = nil
-	w.manager.Source.(*configured).decode = func([]byte) (*Manifests, error) { panic("no idea") }
+	w.manager.Source = panickingSource{w.manager.Source}
 	w.manifest("a", "accept", `{"n":1}`)
 	w.look()
 	w.requireBad("no idea")
 	w.requireServed(`a {}`)
 }
+
+type panickingSource struct{ Source }
+
+func (panickingSource) Policies(context.Context) (*Desired, error) { panic("no idea") }
 
 func TestSubscribersComeAndSeeTheSameSet(t *testing.T) {
 	w := newWorld(t)
@@ -468,8 +458,8 @@ func TestSubscribersComeAndSeeTheSameSet(t *testing.T) {
 	w.manifest("a", "accept", `{"n":1}`)
 	w.look()
 	require.Same(t, w.served, late)
-	require.True(t, w.manager.Serves("a"))
-	require.False(t, w.manager.Serves("b"))
+	require.True(t, w.manager.Serves("clusterwide-a"))
+	require.False(t, w.manager.Serves("clusterwide-b"))
 }
 
 // Run finds a change by itself.

@@ -24,7 +24,6 @@ import (
 
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 )
 
@@ -99,21 +98,21 @@ func (m *Manager) load(ctx context.Context, g *goal) (*Set, *goal, error) {
 		if err != nil {
 			return nil, g, err
 		}
-		set, err := m.loadFrom(ctx, g.desired.Policies, g.desired.PolicyGroups, g.modules)
+		set, err := m.loadFrom(ctx, g.desired, g.modules)
 		if err == nil || !g.modules.changed.Load() || try == maxTries {
 			return set, g, err
 		}
 	}
 }
 
-func (m *Manager) loadFrom(ctx context.Context, policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup, modules *resolution) (*Set, error) {
+func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resolution) (*Set, error) {
 	loader := *m.Loader
 	loader.Fetcher = modules
 	loader.carryOver = m.running().carryOver(modules)
 	config := *m.Config
-	config.Policies, config.PolicyGroups = policies, groups
+	config.Policies, config.PolicyGroups = desired.Policies, desired.PolicyGroups
 	set, errs := loader.Load(ctx, &config)
-	return set, JoinProblems(errs)
+	return set, joinProblems(errs, desired.Origins)
 }
 
 // loadLastGood makes the set that was kept, of nothing but what was kept.

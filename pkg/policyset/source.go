@@ -45,6 +45,8 @@ type Desired struct {
 	// Hash is the SHA-256 of all that they were read from, in hexadecimal digits: the
 	// same for the same files. "" means that it is not known.
 	Hash string
+	// Origins say where policies and groups come from, by name, if that is not obvious.
+	Origins map[string]string
 	// Warnings are lines for the administrator.
 	Warnings []string
 }
@@ -74,13 +76,21 @@ func (d *Desired) modules() []address {
 
 // JoinProblems makes an error of everything that is wrong with a configuration, a line
 // each.
-func JoinProblems(errs field.ErrorList) error {
+func JoinProblems(errs field.ErrorList) error { return joinProblems(errs, nil) }
+
+// joinProblems puts before each line where the policy comes from that it is about.
+func joinProblems(errs field.ErrorList, origins map[string]string) error {
 	if len(errs) == 0 {
 		return nil
 	}
 	lines := make([]string, len(errs))
 	for n, err := range errs {
 		lines[n] = strings.ReplaceAll(err.Error(), "\n", " ")
+		_, name, _ := strings.Cut(err.Field, "[") // as in policies[name]
+		name, _, _ = strings.Cut(name, "]")
+		if origin := origins[name]; origin != "" {
+			lines[n] = origin + ": " + lines[n]
+		}
 	}
 	return errors.New(strings.Join(lines, "\n"))
 }

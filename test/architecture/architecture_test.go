@@ -48,8 +48,8 @@ var mayImport = map[string][]string{
 	"pkg/dispatch": {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker", "pkg/safefile",
-		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
+		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker",
+		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/breaker":    {},
 	"pkg/breakglass":           {"pkg/apis/wasmadmission", "pkg/engine", "pkg/filewatch", "pkg/metrics", "pkg/safefile"},
@@ -72,6 +72,9 @@ var mayImport = map[string][]string{
 	},
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
 
+	"pkg/apis/kubewarden": {
+		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/safefile",
+	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 
 	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/rewrite", "pkg/engine/wasm"},

@@ -76,18 +76,19 @@ func wrongField(fldPath *field.Path, name string, err error) error {
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &mismatch):
-		// The error may be about a field inside the object, and encoding/json names the
-		// embedded struct of a rule, which the file does not.
-		inside := strings.Replace(mismatch.Field, "rules.Rule.", "rules.", 1)
-		return fmt.Errorf("%s: %s does not fit: write %s", fldPath.Child(inside), mismatch.Value, expected(mismatch.Type))
+		// The error may be about a field inside the object. encoding/json names embedded
+		// structs, which the file does not: those around the field, and that of a rule.
+		inside := mismatch.Field[max(0, strings.Index(mismatch.Field, name)):]
+		inside = strings.Replace(inside, "rules.Rule.", "rules.", 1)
+		return fmt.Errorf("%s: %s does not fit: write %s", fldPath.Child(inside), mismatch.Value, Expected(mismatch.Type))
 	case errors.Is(err, resource.ErrFormatWrong):
 		return fmt.Errorf("%s: is not a quantity: write a number of bytes, such as 128Mi", fldPath.Child(name))
 	}
 	return fmt.Errorf("%s: %w: correct the value", fldPath.Child(name), err)
 }
 
-// expected says in the terms of YAML what decodes into a Go type.
-func expected(goType reflect.Type) string {
+// Expected says in the terms of YAML what decodes into a Go type.
+func Expected(goType reflect.Type) string {
 	switch goType.Kind() {
 	case reflect.Bool:
 		return "true or false"

@@ -143,7 +143,7 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 	loaded := &loadedPolicies{config: config, recorder: defaultRecorder()}
 	loaded.manager = policyset.NewManager(policyset.ManagerOptions{
 		Config:   config,
-		Source:   policyset.NewSource(config, decodeManifests),
+		Source:   policyset.NewSource(config),
 		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder},
 		Recorder: loaded.recorder,
 	})
@@ -181,9 +181,4 @@ func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Log
 		options.CacheDirectory = filepath.Join(config.StateDirectory, "compiled")
 	}
 	return engine.New(options)
-}
-
-// decodeManifests reads a file of the policy directory.
-func decodeManifests([]byte) (*policyset.Manifests, error) {
-	return nil, errors.New("manifests are not supported yet")
 }

@@ -1,0 +1,239 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package kubewarden reads Kubewarden's manifests as they are applied to a cluster, objects
+// of policies.kubewarden.io, and converts them to the policies of the configuration.
+// Decoding is strict: a field that is unknown is an error, as one that is misspelt would
+// be served without effect. Every problem names file, document, object and field.
+package kubewarden
+
+import (
+	"errors"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+)
+
+const (
+	// maxPolicies bounds the policies and groups of all files together.
+	maxPolicies = 1000
+	// maxWarnings bounds the warnings. Each of that many policies may have two.
+	maxWarnings = 2 * maxPolicies
+)
+
+// Manifests are the policies and groups of a directory. They are immutable.
+type Manifests struct {
+	// Policies are those of the policies, in the order of files and documents. They are
+	// valid, and no policy or group has the name of another, here or in the
+	// configuration.
+	Policies []wasmadmission.Policy
+	// PolicyGroups are those of the groups.
+	PolicyGroups []wasmadmission.PolicyGroup
+	// Origins say where each policy and group comes from, by name.
+	Origins map[string]Origin
+	// Warnings are what the manifests probably do not mean, one line each. There is an
+	// end to them.
+	Warnings []string
+	// Hash tells these manifests from others, see [Files.Hash].
+	Hash string
+}
+
+// ReadDirectory reads the manifests in the directory at an absolute path and decodes
+// them, as [ReadFiles] and [Files.Decode] do.
+func ReadDirectory(path string, config *wasmadmission.WasmAdmissionConfiguration) (*Manifests, error) {
+	files, err := ReadFiles(path)
+	if err != nil {
+		return nil, err
+	}
+	return files.Decode(config)
+}
+
+// Decode converts the objects in the files and validates them like the policies of the
+// configuration, of which it looks at their names, at what modules need to be fetched,
+// and at limits. The error has a line for each problem; there are no manifests then.
+func (f Files) Decode(config *wasmadmission.WasmAdmissionConfiguration) (*Manifests, error) {
+	d := decoder{
+		config:    config,
+		taken:     map[string]string{},
+		manifests: &Manifests{Origins: map[string]Origin{}, Hash: f.Hash()},
+	}
+	for i, policy := range config.Policies {
+		d.taken[policy.Name] = validation.PolicyPath(i, policy.Name).String() + " of the configuration"
+	}
+	for i, group := range config.PolicyGroups {
+		d.taken[group.Name] = validation.PolicyGroupPath(i, group.Name).String() + " of the configuration"
+	}
+	for _, file := range f {
+		d.file(file)
+	}
+	if err := d.problems.err(); err != nil {
+		return nil, err
+	}
+	return d.manifests, nil
+}
+
+// decoder collects what is in the files.
+type decoder struct {
+	config    *wasmadmission.WasmAdmissionConfiguration
+	manifests *Manifests
+	problems  problems
+	// taken says whose the names are that are in use.
+	taken map[string]string
+}
+
+func (d *decoder) file(file File) {
+	documents, err := split(file)
+	if err != nil {
+		d.problems.add(file.Path, err)
+		return
+	}
+	if len(documents) == 0 {
+		d.manifests.Warnings = append(d.manifests.Warnings, file.Path+": holds no object: write one or remove the file")
+	}
+	for i := range documents {
+		origin := Origin{File: file.Path, Document: i + 1}
+		content, err := documents[i].toJSON()
+		if err != nil {
+			d.problems.add(origin.String(), err)
+			continue
+		}
+		d.document(content, origin)
+	}
+}
+
+// document takes an object or a List of some.
+func (d *decoder) document(content []byte, origin Origin) {
+	version, err := identify(content, &origin)
+	if err != nil {
+		d.problems.add(origin.String(), err)
+		return
+	}
+	list, isList, err := items(content, version, origin.Kind)
+	switch {
+	case err != nil:
+		d.problems.add(origin.String(), err)
+	case isList && origin.Item > 0:
+		d.problems.add(origin.String(), errors.New("is a List in a List: put the items into one"))
+	case isList:
+		for i, item := range list {
+			d.document(item, Origin{File: origin.File, Document: origin.Document, Item: i + 1})
+		}
+	default:
+		if err := checkKind(version, origin.Kind); err != nil {
+			d.problems.add(origin.String(), err)
+			return
+		}
+		d.object(content, origin)
+	}
+}
+
+func (d *decoder) object(content []byte, origin Origin) {
+	if origin.Kind == kindServer {
+		d.warn(origin, []string{"has no effect in process: there is no policy server"})
+		return
+	}
+	if len(d.manifests.Origins) == maxPolicies {
+		d.problems.add(origin.String(), fmt.Errorf("is one more than the %d policies and groups that are read: remove some", maxPolicies))
+		return
+	}
+	switch origin.Kind {
+	case kindClusterPolicy:
+		if spec, err := decode[clusterPolicySpec](content); d.decoded(origin, err) {
+			d.policy(spec.policy(), spec.Mutating, origin)
+		}
+	case kindPolicy:
+		if spec, err := decode[policySpec](content); d.decoded(origin, err) {
+			d.policy(spec.policy(), spec.Mutating, origin)
+		}
+	case kindClusterGroup:
+		if spec, err := decode[clusterGroupSpec](content); d.decoded(origin, err) {
+			d.group(spec.group(), origin)
+		}
+	case kindGroup:
+		if spec, err := decode[groupSpec](content); d.decoded(origin, err) {
+			d.group(spec.group(), origin)
+		}
+	}
+}
+
+func (d *decoder) decoded(origin Origin, err error) bool {
+	if err != nil {
+		d.problems.add(origin.String(), err)
+	}
+	return err == nil
+}
+
+func (d *decoder) policy(policy *wasmadmission.Policy, mutating *bool, origin Origin) {
+	spec := field.NewPath("spec")
+	errs := append(origin.validate(), validatePolicy(policy, mutating, spec)...)
+	if isNamespaced(origin.Kind) {
+		policy.Namespace = origin.Namespace
+		errs = append(errs, confine(policy.Rules, spec.Child("rules"))...)
+	}
+	errs = append(errs, validation.ValidatePolicy(policy, d.config, spec)...)
+	if !d.take(origin, errs) {
+		return
+	}
+	policy.Name = origin.id()
+	d.warn(origin, warningsForPolicy(policy, d.config, spec))
+	d.manifests.Policies = append(d.manifests.Policies, *policy)
+}
+
+func (d *decoder) group(group *wasmadmission.PolicyGroup, origin Origin) {
+	spec := field.NewPath("spec")
+	errs := append(origin.validate(), validateGroup(group, spec)...)
+	if isNamespaced(origin.Kind) {
+		group.Namespace = origin.Namespace
+		errs = append(errs, confine(group.Rules, spec.Child("rules"))...)
+	}
+	errs = append(errs, validation.ValidatePolicyGroup(group, d.config, spec)...)
+	if !d.take(origin, errs) {
+		return
+	}
+	group.Name = origin.id()
+	d.warn(origin, warningsForGroup(group, d.config, spec))
+	d.manifests.PolicyGroups = append(d.manifests.PolicyGroups, *group)
+}
+
+// take takes the name of an object for its policy. It says whether there is nothing wrong
+// with the object.
+func (d *decoder) take(origin Origin, errs field.ErrorList) bool {
+	for _, err := range errs {
+		d.problems.add(origin.String(), err)
+	}
+	if origin.Name == "" {
+		return false
+	}
+	id := origin.id()
+	if other, found := d.taken[id]; found {
+		d.problems.add(origin.String(), fmt.Errorf("metadata.name: makes %q the name of the policy, which is that of %s too: rename one of the two", abbreviate(id), other))
+		return false
+	}
+	d.taken[id] = origin.String()
+	d.manifests.Origins[id] = origin
+	return len(errs) == 0
+}
+
+func (d *decoder) warn(origin Origin, warnings []string) {
+	for _, warning := range warnings {
+		if len(d.manifests.Warnings) < maxWarnings {
+			d.manifests.Warnings = append(d.manifests.Warnings, fmt.Sprintf("%s: %s", origin, warning))
+		}
+	}
+}
