@@ -48,9 +48,41 @@ func eventually(t *testing.T, what string, check func() error) {
 
 var teamLabel = regexp.MustCompile("^[a-z]+$")
 
-// unenforced counts the violating objects that are stored, and the violating writes that
-// were answered as if they were.
+// proveViolations makes each violating write while nothing is enforced: each is one that
+// the server stores and that is found. It leaves the namespace with what complies.
+func (c *cluster) proveViolations(t *testing.T) {
+	client := c.server.Clientset()
+	_, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, c.create(t.Context(), kept))
+	for n := range violations {
+		require.NoError(t, violations[n].write(t.Context(), client), violations[n].name)
+		require.Equal(t, n+1, c.violating(t), violations[n].name)
+	}
+	all := metav1.ListOptions{}
+	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64)}
+	require.NoError(t, client.CoreV1().Pods(namespace).DeleteCollection(t.Context(), now, all))
+	require.NoError(t, client.AppsV1().Deployments(namespace).DeleteCollection(t.Context(), now, all))
+	require.NoError(t, client.CoreV1().ConfigMaps(namespace).DeleteCollection(t.Context(), now, all))
+	require.NoError(t, c.create(t.Context(), kept))
+	require.Zero(t, c.violating(t))
+}
+
+// create makes a ConfigMap that complies.
+func (c *cluster) create(ctx context.Context, name string) error {
+	_, err := c.server.Clientset().CoreV1().ConfigMaps(namespace).Create(ctx, configMap(name, "team", "blue"), metav1.CreateOptions{})
+	return err
+}
+
+// unenforced counts the violating writes that were admitted: those that are stored, or
+// those that were answered so, if these are more.
 func (c *cluster) unenforced(t *testing.T) int {
+	t.Helper()
+	return max(c.violating(t), int(c.hammer.admitted.Load()))
+}
+
+// violating counts the violating objects that are stored.
+func (c *cluster) violating(t *testing.T) int {
 	t.Helper()
 	client := c.server.Clientset()
 	violating := 0
@@ -72,7 +104,7 @@ func (c *cluster) unenforced(t *testing.T) int {
 		found = found || configMaps.Items[n].Name == kept
 	}
 	require.True(t, found, "what complied is still there")
-	return max(violating, int(c.hammer.admitted.Load()))
+	return violating
 }
 
 func count(violating bool) int {

@@ -23,8 +23,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 	"github.com/wasm-admission/wasm-admission/test/registry"
@@ -56,6 +54,7 @@ func newCluster(t *testing.T) *cluster {
 	c.place(t, "required-labels.wasm", "required-labels")
 	c.registry = registry.Start(t, registry.Options{})
 	c.registry.Push(t, "pod-privileged", "v1", guest(t, "pod-privileged"))
+	require.NoError(t, os.WriteFile(c.path("manifests", "team-label.yaml"), []byte(c.expand(enforcedManifest)), 0o600))
 	c.startEtcd(t)
 	t.Cleanup(func() {
 		if c.running {
@@ -138,15 +137,4 @@ func (c *cluster) stop() {
 func (c *cluster) kill() {
 	c.running = false
 	c.server.Kill9()
-}
-
-// furnish makes what the writers need: a namespace, and an object to make worse.
-func (c *cluster) furnish(t *testing.T) {
-	client := c.server.Clientset().CoreV1()
-	_, err := client.Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
-	require.NoError(t, err)
-	eventually(t, "the namespace is known to the policies", func() error {
-		_, err := client.ConfigMaps(namespace).Create(t.Context(), configMap(kept, "team", "blue"), metav1.CreateOptions{})
-		return err
-	})
 }

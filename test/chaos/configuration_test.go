@@ -28,17 +28,26 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// The policies that every server has, whatever is wrong with it. One comes from the
-// registry, the other from a file.
-const enforced = `
+// The policies that every server has, whatever is wrong with it. One is in the
+// configuration and comes from the registry, the other is a manifest and comes from a
+// file.
+const (
+	enforced = `
 - name: no-privileged-pods
   module: registry://REGISTRY/pod-privileged:v1
-- name: team-label
+`
+	enforcedManifest = `
+apiVersion: policies.kubewarden.io/v1
+kind: ClusterAdmissionPolicy
+metadata: {name: team-label}
+spec:
   module: file://MODULES/required-labels.wasm
   settings: {labels: {team: "^[a-z]+$"}}
+  mutating: false
   namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + namespace + `}}
   rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE, UPDATE]}]
 `
+)
 
 // configuration is what differs between servers.
 type configuration struct {
@@ -50,11 +59,15 @@ type configuration struct {
 	policies string
 	// wrapper runs the server.
 	wrapper []string
+	// off has it enforce nothing.
+	off bool
 }
 
 func (c *cluster) options(config configuration) harness.Options {
-	policies := strings.NewReplacer("REGISTRY", c.registry.Host, "MODULES", c.path("modules")).Replace(
-		strings.TrimSpace(enforced) + "\n" + strings.TrimSpace(config.policies))
+	if config.off {
+		return harness.Options{EtcdURL: c.etcd.URL, Dir: c.path("server")}
+	}
+	policies := c.expand(strings.TrimSpace(enforced) + "\n" + strings.TrimSpace(config.policies))
 	return harness.Options{
 		EtcdURL:     c.etcd.URL,
 		FeatureGate: true,
@@ -76,6 +89,11 @@ plugins:
     %s
 `, c.path("manifests"), cmp.Or(config.state, c.path("state")), config.keepLastGood, c.registry.Host, strings.ReplaceAll(policies, "\n", "\n    ")),
 	}
+}
+
+// expand puts in where the modules are.
+func (c *cluster) expand(text string) string {
+	return strings.NewReplacer("REGISTRY", c.registry.Host, "MODULES", c.path("modules")).Replace(text)
 }
 
 // guest returns a module: NAME of test/policies, or of test/wat.

@@ -72,7 +72,7 @@ func alwaysTrap(t *testing.T, c *cluster) {
 	}
 	c.requireLog(t, "Circuit breaker opened: the policy keeps failing")
 	// Others are evaluated as before.
-	for _, policy := range []string{"no-privileged-pods", "team-label"} {
+	for _, policy := range []string{"no-privileged-pods", "clusterwide-team-label"} {
 		open, err := c.metric(t, fmt.Sprintf("open_circuit_breakers{policy=%q}", policy))
 		require.True(t, err != nil || open == 0)
 	}
@@ -167,7 +167,7 @@ func directoryBroken(t *testing.T, c *cluster) {
 		{"removed", "no such file or directory",
 			func() error { return os.Rename(manifests, away) },
 			func() error { return os.Rename(away, manifests) }},
-		{"writable by others", "writable by ",
+		{"writable by others", "others must not be able to write it",
 			func() error { return os.Chmod(manifests, 0o777) },
 			func() error { return os.Chmod(manifests, 0o700) }},
 		{"a manifest that is none", "broken.yaml",

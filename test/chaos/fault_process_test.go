@@ -20,7 +20,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -123,7 +125,8 @@ func registryGone(t *testing.T, c *cluster) {
 
 // clockJumps has a server whose clock since boot is a hundred days ahead, and then has
 // time jump for it while it runs: what was frozen finds that all clocks went on. The
-// clock of the day cannot be set for one process and is left alone.
+// clock of the day cannot be set for one process and is left alone; files from the far
+// future, and from long ago, are what a server would find whose clock was wrong.
 func clockJumps(t *testing.T, c *cluster) {
 	const ahead = "8640000"
 	wrapper := []string{"unshare", "--time", "--monotonic", ahead, "--boottime", ahead}
@@ -131,6 +134,8 @@ func clockJumps(t *testing.T, c *cluster) {
 		t.Skip("needs root and a kernel with time namespaces")
 	}
 	c.place(t, "replaceable.wasm", "accept")
+	c.stop()
+	c.date(t, time.Now().AddDate(100, 0, 0))
 	c.start(t, configuration{policies: replaceable, wrapper: wrapper})
 	offsets, err := os.ReadFile(fmt.Sprintf("/proc/%d/timens_offsets", c.server.PID()))
 	require.NoError(t, err)
@@ -156,6 +161,18 @@ func clockJumps(t *testing.T, c *cluster) {
 	c.requireReady(t, policiesCheck)
 	c.requireTried(t, "replaceable", `WasmAdmission policy "replaceable" denied the request`)
 	// And back again: the next server's clocks are a hundred days behind this one's.
+	c.stop()
+	c.date(t, time.Unix(0, 0))
 	c.start(t, configuration{policies: replaceable})
 	c.requireReady(t, policiesCheck)
+}
+
+// date says of all files that the server reads or keeps that they were written then.
+func (c *cluster) date(t *testing.T, when time.Time) {
+	t.Helper()
+	for _, directory := range []string{"state", "modules", "manifests"} {
+		require.NoError(t, filepath.WalkDir(c.path(directory), func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, os.Chtimes(path, when, when))
+		}))
+	}
 }

@@ -102,8 +102,8 @@ func stateReadOnly(t *testing.T, c *cluster) {
 // start. Nothing of it may be used, and everything can be had again, but for a module
 // whose registry is gone.
 func stateCorrupt(t *testing.T, c *cluster) {
+	c.start(t, configuration{keepLastGood: true})
 	for _, damage := range []func([]byte) []byte{flip(0), flip(2), flip(-1), truncate, empty} {
-		c.start(t, configuration{keepLastGood: true})
 		c.stop()
 		require.NotZero(t, c.damage(t, damage))
 		c.start(t, configuration{keepLastGood: true})

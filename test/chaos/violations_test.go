@@ -41,7 +41,7 @@ var violations = []violation{
 		_, err := client.CoreV1().Pods(namespace).Create(ctx, pod("", true), metav1.CreateOptions{})
 		return err
 	}},
-	{"create a ConfigMap without the label", "team-label", func(ctx context.Context, client kubernetes.Interface) error {
+	{"create a ConfigMap without the label", "clusterwide-team-label", func(ctx context.Context, client kubernetes.Interface) error {
 		_, err := client.CoreV1().ConfigMaps(namespace).Create(ctx, configMap(""), metav1.CreateOptions{})
 		return err
 	}},
@@ -49,7 +49,7 @@ var violations = []violation{
 		_, err := client.AppsV1().Deployments(namespace).Create(ctx, deployment(), metav1.CreateOptions{})
 		return err
 	}},
-	{"create a ConfigMap with another label", "team-label", func(ctx context.Context, client kubernetes.Interface) error {
+	{"create a ConfigMap with another label", "clusterwide-team-label", func(ctx context.Context, client kubernetes.Interface) error {
 		_, err := client.CoreV1().ConfigMaps(namespace).Create(ctx, configMap("", "team", "UPPER"), metav1.CreateOptions{})
 		return err
 	}},
@@ -63,7 +63,7 @@ var violations = []violation{
 		_, err = client.CoreV1().Pods(namespace).Patch(ctx, object.Name, types.ApplyPatchType, patch, metav1.PatchOptions{FieldManager: "chaos"})
 		return err
 	}},
-	{"remove the label", "team-label", func(ctx context.Context, client kubernetes.Interface) error {
+	{"remove the label", "clusterwide-team-label", func(ctx context.Context, client kubernetes.Interface) error {
 		_, err := client.CoreV1().ConfigMaps(namespace).Patch(ctx, kept, types.MergePatchType, []byte(`{"metadata":{"labels":{"team":null}}}`), metav1.PatchOptions{})
 		return err
 	}},
