@@ -40,7 +40,7 @@ SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFL
 SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
-.PHONY: soak-reload bench-dispatch bench-engine hostile spec help build kubectl policies registry generate verify-generate lint test test-unit test-e2e run clean
+.PHONY: soak-reload mutation-parity bench-dispatch bench-engine hostile spec help build kubectl policies registry generate verify-generate lint test test-unit test-e2e run clean
 
 ## help: show the targets
 help:
@@ -117,6 +117,10 @@ clean:
 ## bench-dispatch: measure a request that no policy wants, and one that is evaluated in process and behind a webhook
 bench-dispatch:
 	$(GO) run ./test/bench/dispatch
+
+## mutation-parity: compare what a mutating policy makes of objects in process and behind a webhook
+mutation-parity: build policies
+	$(GO) run ./test/bench/parity
 
 ## spec: run the WebAssembly specification's assertions on rewritten modules
 spec:

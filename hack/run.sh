@@ -13,9 +13,9 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-# Builds what is missing, starts kube-apiserver with the policies of
-# hack/sample/admission.yaml, shows what they do to two requests, and serves
-# until Ctrl-C. Nothing outlives it. Settings: KUBECTL, MAKE.
+# Builds what is missing, starts kube-apiserver with the manifests of
+# hack/sample, shows what they do to two requests, and serves until Ctrl-C.
+# The manifests are watched. Nothing outlives it. Settings: KUBECTL, MAKE.
 
 set -eu
 
@@ -50,23 +50,25 @@ fi
 say "building the sample policies"
 "$make" -s -C "$root" policies
 
-# The server refuses modules that others may write, and a checkout may well be
+# The server refuses files that others may write, and a checkout may well be
 # writable by a group: it gets copies.
 state=$(mktemp -d)
 trap stop EXIT
 trap 'exit 0' INT TERM
 umask 077
-mkdir "$state/policies"
-cp "$root"/hack/sample/*.yaml "$state/policies/"
-for module in "$root"/test/policies/*/policy.wasm; do
-	cp "$module" "$state/policies/$(basename "$(dirname "$module")").wasm"
+mkdir "$state/policies" "$state/modules"
+for manifest in "$root"/hack/sample/*.yaml; do
+	sed "s#MODULES#$state/modules#" "$manifest" >"$state/policies/$(basename "$manifest")"
 done
-cp "$root/bin/policies/required-labels.wasm" "$state/policies/"
+for module in "$root"/test/policies/*/policy.wasm; do
+	cp "$module" "$state/modules/$(basename "$(dirname "$module")").wasm"
+done
+cp "$root/bin/policies/required-labels.wasm" "$state/modules/"
 
 say "starting kube-apiserver"
 log=$state/kube-apiserver.log
 mkfifo "$state/announcement"
-"$root/bin/kube-apiserver" dev --dir "$state/cluster" --policies "$state/policies" \
+"$root/bin/kube-apiserver" dev --dir "$state/cluster" --policy-directory "$state/policies" \
 	>"$state/announcement" 2>"$log" &
 pid=$!
 if ! read -r announcement <"$state/announcement"; then
@@ -83,4 +85,6 @@ show run denied --image=registry.example.com/web:1.0 --privileged
 printf '\n'
 say "serving until Ctrl-C; its log is $log; in another shell:"
 printf 'export KUBECONFIG=%s\n' "$KUBECONFIG"
+say "edit, add or remove manifests in $state/policies: they take effect at once;"
+say "kubectl get --raw /readyz/wasm-admission-policies says what is wrong with them"
 wait "$pid"

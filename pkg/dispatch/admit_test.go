@@ -133,7 +133,7 @@ func TestAdmit(t *testing.T) {
 			data: map[string]string{"a": "two", "defaulted": "yes"}, labels: map[string]string{"l": "2"}, reinvoke: true,
 		},
 		{
-			name:     "an object without a kind",
+			name: "an object without a kind",
 			policies: []func(*wasmadmission.Policy){answers("a", `{"accepted":true,"mutated_object":{"metadata":{"name":"any","namespace":"ns"}}}`), answers("b", `{"accepted":false,"message":"it has one"}`, func(p *wasmadmission.Policy) {
 				p.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "c", Expression: "object.kind == 'ConfigMap' && object.apiVersion == 'v1'"}}
 			})},

@@ -132,7 +132,7 @@ func describe(kind schema.GroupVersionKind) string {
 func sameIdentity(before, after runtime.Object, operation admission.Operation) error {
 	was, err := meta.Accessor(before)
 	if err != nil {
-		return nil // it has no metadata
+		return nil //nolint:nilerr // it has no metadata, such as the options of an exec
 	}
 	is, err := meta.Accessor(after)
 	if err != nil {

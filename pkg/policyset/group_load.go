@@ -29,9 +29,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/groupexpression"
 )
 
-// groupPath is the path of a group in messages.
-func groupPath(name string) *field.Path { return field.NewPath("policyGroups").Key(name) }
-
 // memberSpec is what a member of a group would be as a policy of its own. No policy can
 // have such a name.
 func memberSpec(group *wasmadmission.PolicyGroup, member *wasmadmission.PolicyGroupMember) *wasmadmission.Policy {

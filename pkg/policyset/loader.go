@@ -95,7 +95,7 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	policies, members := loaded[:len(config.Policies)], loaded[len(config.Policies):]
 	for n := range config.PolicyGroups {
 		spec := &config.PolicyGroups[n]
-		p, problems := l.loadGroup(ctx, config, spec, members[:len(spec.Policies)], groupPath(spec.Name))
+		p, problems := l.loadGroup(ctx, config, spec, members[:len(spec.Policies)], validation.PolicyGroupPath(n, spec.Name))
 		policies, errs = append(policies[:len(policies):len(policies)], p), append(errs, problems...)
 		members = members[len(spec.Policies):]
 	}
@@ -126,7 +126,8 @@ func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wan
 		group := &config.PolicyGroups[n]
 		for m := range group.Policies {
 			spec := memberSpec(group, &group.Policies[m])
-			all = append(all, wanted{spec: spec, path: groupPath(group.Name).Child("policies").Key(group.Policies[m].Name), member: true})
+			path := validation.PolicyGroupPath(n, group.Name).Child("policies").Key(group.Policies[m].Name)
+			all = append(all, wanted{spec: spec, path: path, member: true})
 		}
 	}
 	return all

@@ -30,6 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/filewatch"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
 // defaultInterval is how often everything is looked at if the configuration does not
@@ -45,6 +46,9 @@ type ManagerOptions struct {
 	Source Source
 	// Loader makes sets of them.
 	Loader *Loader
+	// Store is where the loader's fetcher keeps modules; nil if it does not. Modules that
+	// neither the set that is served needs nor the one before are removed from it.
+	Store *module.Store
 	// Recorder takes notes; nil discards them.
 	Recorder metrics.Recorder
 	// Clock is for tests. Default: the system's.

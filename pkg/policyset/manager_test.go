@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -427,6 +428,44 @@ func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 			w.requireBad("again and again")
 		})
 	}
+}
+
+// The store keeps what is served and what was before, for whoever goes back to it.
+func TestTheStoreKeepsTwoSets(t *testing.T) {
+	w := newWorld(t)
+	store, err := module.OpenStore(w.path("modules"))
+	require.NoError(t, err)
+	w.manager.Store = store
+	digests := map[string]string{}
+	for _, guest := range []string{"accept", "deny", "settings-refused"} {
+		fetched, err := w.fetched.Get(t.Context(), module.Request{URI: "file://" + w.path(guest+".wasm")})
+		require.NoError(t, err)
+		require.NoError(t, store.Put(fetched))
+		digests[guest] = fetched.Digest
+	}
+	requireStored := func(want ...string) {
+		t.Helper()
+		for guest, digest := range digests {
+			_, err := store.Get(digest, 1<<20)
+			require.Equal(t, slices.Contains(want, guest), err == nil, guest)
+		}
+	}
+	w.manifest("a", "accept", `{}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	requireStored("accept")
+
+	fetched, err := w.fetched.Get(t.Context(), module.Request{URI: "file://" + w.path("deny.wasm")})
+	require.NoError(t, err)
+	require.NoError(t, store.Put(fetched))
+	w.manifest("a", "deny", `{}`)
+	w.look()
+	requireStored("accept", "deny")
+	w.manifest("a", "settings-refused", `{}`)
+	w.look()
+	requireStored("accept", "deny")
+	w.manifest("a", "deny", `{"n":1}`)
+	w.look()
+	requireStored("deny")
 }
 
 func TestPanicsAreBadChanges(t *testing.T) {

@@ -18,6 +18,8 @@ package policyset
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -78,8 +80,10 @@ func (t *trouble) saysNow(cause string, now time.Time) bool {
 func (m *Manager) succeed(ctx context.Context, set *Set, g *goal, began time.Time) {
 	m.swap(set, Status{Desired: g.hash, Running: g.hash})
 	m.Recorder.ObserveReload(metrics.ReloadSucceeded, m.Clock.Since(began))
+	before := m.known
 	m.trouble, m.known = trouble{}, g.modules.digests()
 	announce(ctx, set, g)
+	m.collect(ctx, before)
 	if m.lastGood == nil {
 		return
 	}
@@ -89,6 +93,18 @@ func (m *Manager) succeed(ctx context.Context, set *Set, g *goal, began time.Tim
 		return
 	}
 	m.Recorder.CountLastGoodSave(metrics.ReloadSucceeded)
+}
+
+// collect removes modules from the store that are not served. Those of the set before
+// stay: whoever goes back to it should not need the network.
+func (m *Manager) collect(ctx context.Context, before map[string]bool) {
+	if m.Store == nil {
+		return
+	}
+	keep := slices.AppendSeq(slices.Collect(maps.Keys(m.known)), maps.Keys(before))
+	if err := m.Store.Collect(keep); err != nil {
+		klog.FromContext(ctx).Error(err, "Modules that are not served any more could not be removed")
+	}
 }
 
 // swap has all subscribers serve another set, and frees the one before once its last

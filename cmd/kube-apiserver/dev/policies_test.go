@@ -62,6 +62,16 @@ func TestPolicyFlags(t *testing.T) {
 	require.Zero(t, info.Mode().Perm()&0o077)
 }
 
+func TestPolicyFlagsOfADirectoryOfManifests(t *testing.T) {
+	manifests, dir := t.TempDir(), t.TempDir()
+	t.Chdir(filepath.Dir(manifests))
+	_, err := policyFlags("", filepath.Base(manifests), dir)
+	require.NoError(t, err)
+	admission, err := os.ReadFile(filepath.Join(dir, "admission.yaml"))
+	require.NoError(t, err)
+	require.Contains(t, string(admission), "policyDirectory: "+manifests+"\n", "where it stands, not a copy")
+}
+
 func TestPolicyFlagsRefuse(t *testing.T) {
 	_, err := policyFlags(t.TempDir(), "", t.TempDir())
 	require.ErrorContains(t, err, "policies: no file ")

@@ -56,7 +56,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		for i := range goType.NumField() {
 			name, _, _ := strings.Cut(goType.Field(i).Tag.Get("json"), ",")
 			if name != "" {
-				require.True(t, strings.Contains(text, fmt.Sprintf("\n| `%s` | ", name)), "%s.%s has no row", goType.Name(), name)
+				require.Contains(t, text, fmt.Sprintf("\n| `%s` | ", name))
 			}
 		}
 	}

@@ -60,10 +60,10 @@ func validatePaths(config *wasmadmission.WasmAdmissionConfiguration) field.Error
 
 // validateDirectory checks the path of a directory; "" is none.
 func validateDirectory(directory, example string, fldPath *field.Path) field.ErrorList {
-	switch {
-	case directory == "":
+	switch directory {
+	case "":
 		return nil
-	case directory == "/":
+	case "/":
 		return field.ErrorList{field.Invalid(fldPath, directory, "is the root directory: write one of its own, such as "+example)}
 	}
 	return validatePath(directory, "directory", fldPath)

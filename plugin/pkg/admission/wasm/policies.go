@@ -136,7 +136,7 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 	if err != nil {
 		return nil, err
 	}
-	fetcher, _, err := policyset.NewFetcher(ctx, config, nil)
+	fetcher, store, err := policyset.NewFetcher(ctx, config, nil)
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -145,6 +145,7 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 		Config:   config,
 		Source:   policyset.NewSource(config),
 		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder},
+		Store:    store,
 		Recorder: loaded.recorder,
 	})
 	if err := loaded.manager.Start(ctx); err != nil {

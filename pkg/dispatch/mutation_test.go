@@ -1,0 +1,58 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/conversion"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apiserver/pkg/admission"
+)
+
+// Whatever a guest wants, what there is afterwards is the object of the request.
+func FuzzMutatedObject(f *testing.F) {
+	scheme := runtime.NewScheme()
+	require.NoError(f, corev1.AddToScheme(scheme))
+	require.NoError(f, scheme.AddConversionFunc((*corev1.Pod)(nil), (*corev1.Pod)(nil), func(a, b any, _ conversion.Scope) error {
+		a.(*corev1.Pod).DeepCopyInto(b.(*corev1.Pod))
+		return nil
+	}))
+	interfaces := admission.NewObjectInterfacesFromScheme(scheme)
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns"},"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":"1e3"}}}]}}`))
+	f.Add([]byte(`{"metadata":{"name":"p","namespace":"ns","managedFields":[{"fieldsV1":[]}],"creationTimestamp":"now"}}`))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"PodList","items":[]}`))
+	f.Add([]byte(`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"ns"},"metadata":{"name":"q"}}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, wanted []byte) {
+		pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns"}}
+		r := newMutation(admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(), "ns", "p",
+			corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, nil), interfaces)
+		versioned, err := r.VersionedAttribute(pod.GroupVersionKind())
+		require.NoError(t, err)
+		if _, err := r.change(wanted); err != nil {
+			require.False(t, versioned.Dirty)
+			return
+		}
+		require.NoError(t, r.mutable.finish())
+		require.Equal(t, "ns/p", pod.Namespace+"/"+pod.Name)
+		require.Equal(t, corev1.SchemeGroupVersion.WithKind("Pod"), versioned.VersionedObject.Object().GetObjectKind().GroupVersionKind())
+	})
+}
