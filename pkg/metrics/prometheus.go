@@ -94,7 +94,7 @@ func NewPrometheus() *Prometheus {
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.evaluations, p.mutations, p.dropped, p.exemptions)
-	register(p.breakerMetrics.registerables()...)
+	register(p.registerables()...)
 	register(p.reloadMetrics.all()...)
 	register(p.breakGlassMetrics.all()...)
 }

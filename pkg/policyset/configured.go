@@ -29,12 +29,16 @@ import (
 // configured is the source that a configuration comes to.
 type configured struct {
 	config *wasmadmission.WasmAdmissionConfiguration
+	// last is what Policies returned last, by the hash of what it was made of. Most looks
+	// find the same files.
+	last    *Desired
+	lastErr error
 }
 
 // NewSource returns the source of a validated configuration: its own policies, and those
 // of the manifests in its policy directory.
 func NewSource(config *wasmadmission.WasmAdmissionConfiguration) Source {
-	return &configured{config}
+	return &configured{config: config}
 }
 
 // Paths implements [Source].
@@ -70,6 +74,14 @@ func (c *configured) Policies(context.Context) (*Desired, error) {
 		return nil, err
 	}
 	desired.Hash = hash(desired.Hash + files.Hash())
+	if c.last == nil || c.last.Hash != desired.Hash {
+		c.last, c.lastErr = c.add(desired, files)
+	}
+	return c.last, c.lastErr
+}
+
+// add adds what the files hold.
+func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, error) {
 	manifests, err := files.Decode(c.config)
 	if err != nil {
 		return &Desired{Hash: desired.Hash}, err

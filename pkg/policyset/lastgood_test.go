@@ -76,6 +76,49 @@ func TestRestartOnWhatWasKept(t *testing.T) {
 	}
 }
 
+// Groups and policies of namespaces come from manifests only, and are kept too.
+func TestAllKindsAreKept(t *testing.T) {
+	const rules = `"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]`
+	w := newWorld(t, keepLastGood)
+	module := "file://" + w.path("accept.wasm")
+	w.file("namespaced.json", `{"apiVersion": "policies.kubewarden.io/v1", "kind": "AdmissionPolicy", "metadata": {"name": "p", "namespace": "ns"},
+		"spec": {"module": "`+module+`", "settings": {}, "mutating": false, `+rules+`}}`)
+	w.file("group.json", `{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicyGroup", "metadata": {"name": "g"},
+		"spec": {"expression": "a() && b()", "message": "no", "policies": {"a": {"module": "`+module+`"}, "b": {"module": "file://`+w.path("deny.wasm")+`"}}, `+rules+`}}`)
+	require.NoError(t, w.manager.Start(t.Context()))
+	names := func() (names []string) {
+		for _, p := range w.served.Policies() {
+			names = append(names, p.Name())
+		}
+		return names
+	}
+	before := names()
+	require.Len(t, before, 2)
+	require.Equal(t, 1, w.notes.saves[metrics.ReloadSucceeded])
+
+	t.Log("a member's module changes")
+	served := w.served
+	w.module("deny", "settings-refused")
+	w.look()
+	w.requireBad("settings-refused.wat takes no settings")
+	require.Same(t, served, w.served)
+
+	w.restart(keepLastGood)
+	require.NoError(t, w.manager.Start(t.Context()))
+	require.Equal(t, before, names())
+	require.True(t, w.manager.Status().Kept)
+	response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+	require.NoError(t, err)
+	require.False(t, response.Accepted)
+
+	w.module("deny", "accept")
+	w.look()
+	w.requireGood()
+	response, _, err = w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+	require.NoError(t, err)
+	require.True(t, response.Accepted)
+}
+
 func TestOnlyANewerGoodSetReplacesTheKeptOne(t *testing.T) {
 	w := keptWorld(t)
 	require.Len(t, w.keptModules(), 2)

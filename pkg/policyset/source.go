@@ -28,11 +28,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
-// Source says which policies are to be served. It is asked again and again.
+// Source says which policies are to be served. It is asked again and again, one call
+// after the other.
 type Source interface {
 	// Policies returns the policies as they are wanted now, validated. An error, with a
 	// line for each problem, is a bad change and never the wish for no policies; what
-	// comes with it has a hash, if that is known, and nothing else.
+	// comes with it has a hash, if that is known, and nothing else. Neither is changed by
+	// the caller.
 	Policies(ctx context.Context) (*Desired, error)
 	// Paths are the files and directories whose change may change the answer.
 	Paths() []string

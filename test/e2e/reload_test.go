@@ -243,7 +243,7 @@ func TestReload(t *testing.T) {
 	require.Positive(t, s.metric(`reloads_total{result="succeeded"}`))
 	require.Positive(t, s.metric(`reloads_total{result="failed"}`))
 	require.Positive(t, s.metric(`reload_duration_seconds_count{result="succeeded"}`))
-	require.EqualValues(t, 1, s.metric("policies"))
+	require.Equal(t, 1, int(s.metric("policies")))
 }
 
 // The volume of a ConfigMap changes by one link.
@@ -271,7 +271,7 @@ func TestRestartOnTheLastGoodSet(t *testing.T) {
 	s.server = first
 	s.becomesDenied("clusterwide-a", "one")
 	hash := s.hash("running")
-	require.EqualValues(t, 1, s.metric(`last_good_saves_total{result="succeeded"}`))
+	require.Equal(t, 1, int(s.metric(`last_good_saves_total{result="succeeded"}`)))
 	require.NoError(t, first.Stop())
 
 	s.write("policies.d/a.yaml", "apiVersion: policies.kubewarden.io/v1\nkind: [")
@@ -310,7 +310,7 @@ func TestBreakGlass(t *testing.T) {
 	t.Log("a file that is wrong is not obeyed")
 	s.write("break-glass.yaml", order(`"*"`, time.Now().Add(25*time.Hour)))
 	s.becomesDenied("clusterwide-a", "one")
-	require.EqualValues(t, 1, s.metric(`break_glass_events_total{event="refused"}`))
+	require.Equal(t, 1, int(s.metric(`break_glass_events_total{event="refused"}`)))
 	require.Zero(t, s.metric("break_glass_until_timestamp_seconds"))
 
 	t.Log("all policies, and the end comes by itself")

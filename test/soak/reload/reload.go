@@ -67,12 +67,12 @@ type Report struct {
 	Examples []string
 }
 
-// P99 returns the 99th percentile of times that are in order.
-func P99(times []time.Duration) time.Duration {
+// Percentile returns a percentile of times that are in order; of none it is 0.
+func Percentile(times []time.Duration, percent int) time.Duration {
 	if len(times) == 0 {
 		return 0
 	}
-	return times[(len(times)*99-1)/100]
+	return times[(len(times)*percent-1)/100]
 }
 
 // Run starts a server and sends requests to it while its policies change between two
