@@ -67,6 +67,10 @@ policies:
 registry:
 	cd test/registry/server && $(GO) build -o $(CURDIR)/bin/registry .
 
+## etcd: make bin/etcd, which tests take away from a server
+etcd:
+	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd ./etcd
+
 ## generate: write the generated code, and docs/metrics.md, anew
 generate:
 	hack/update-codegen.sh
@@ -103,6 +107,10 @@ test-e2e: build kubectl policies registry
 ## run: run the server with sample policies until Ctrl-C
 run: kubectl
 	@KUBECTL="$(KUBECTL)" MAKE="$(MAKE)" hack/run.sh
+
+## chaos: have violating writes hammer the server while everything around it goes wrong (minutes; root for the faults of disks and clocks)
+chaos: build etcd policies registry
+	$(GO) test -count=1 -timeout=60m -v ./test/chaos -chaos
 
 ## clean: remove what was built
 clean:

@@ -30,6 +30,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wasm-admission/wasm-admission/cmd/kube-apiserver/dev/etcd"
 )
 
 // Serve runs an API server with the given flags on listener until ctx ends.
@@ -40,6 +42,7 @@ type options struct {
 	dir            string
 	policies       string
 	manifests      string
+	etcd           string
 	port           uint16
 	exitOnStdinEOF bool
 }
@@ -101,6 +104,7 @@ process, but not of the machine: etcd does not wait for the disk.`,
 	flags.StringVar(&opts.dir, "dir", "", "directory of all state, made if missing; start again with it to go on (default: a new one, removed at exit)")
 	flags.StringVar(&opts.policies, "policies", "", "directory of policies to enforce")
 	flags.StringVar(&opts.manifests, "policy-directory", "", "directory of Kubewarden manifests to enforce, which is watched")
+	flags.StringVar(&opts.etcd, "etcd", "", "URL of an etcd to use instead of one of its own, with http://, https:// or unix://")
 	flags.Uint16Var(&opts.port, "port", 0, "port to serve on, 0 for a free one")
 	flags.BoolVar(&opts.exitOnStdinEOF, "exit-on-stdin-eof", false, "also end when standard input does, so as not to outlive the program that holds it")
 	return cmd
@@ -142,20 +146,23 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 		}
 		flags = append(enforce, flags...)
 	}
-	store, err := startEtcd(ctx, filepath.Join(state.dir, "etcd"))
-	if err != nil {
-		return err
+	if opts.etcd == "" {
+		store, err := etcd.Start(ctx, filepath.Join(state.dir, "etcd"))
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		opts.etcd = store.URL
 	}
-	defer store.close()
 
 	go announce(ctx, files.kubeconfig, stdout, os.Stderr)
-	return serve(ctx, append(serverFlags(files, store, listener.Addr()), flags...), listener)
+	return serve(ctx, append(serverFlags(files, opts.etcd, listener.Addr()), flags...), listener)
 }
 
 // serverFlags are the flags that dev gives to the server.
-func serverFlags(files *credentials, store *etcd, addr net.Addr) []string {
+func serverFlags(files *credentials, etcdURL string, addr net.Addr) []string {
 	return []string{
-		"--etcd-servers=" + store.url,
+		"--etcd-servers=" + etcdURL,
 		"--bind-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(addr.(*net.TCPAddr).Port),
 		// A loopback address cannot be an endpoint of the service kubernetes.

@@ -150,20 +150,3 @@ func TestCredentials(t *testing.T) {
 		require.Equal(t, serviceAccountKey, again)
 	})
 }
-
-func TestSocketPath(t *testing.T) {
-	short := t.TempDir()
-	path, cleanup, err := socketPath(short)
-	require.NoError(t, err)
-	cleanup()
-	require.Equal(t, short, filepath.Dir(path))
-	require.DirExists(t, short)
-
-	t.Setenv("TMPDIR", "/tmp")
-	path, cleanup, err = socketPath(strings.Repeat("/long", maxSocketPath))
-	require.NoError(t, err)
-	require.LessOrEqual(t, len(path), maxSocketPath)
-	require.DirExists(t, filepath.Dir(path))
-	cleanup()
-	require.NoDirExists(t, filepath.Dir(path))
-}

@@ -24,6 +24,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,6 +48,11 @@ type Options struct {
 	// AdmissionConfig is the content of the AdmissionConfiguration file, YAML
 	// or JSON. There is no such file if it is empty.
 	AdmissionConfig string
+	// EtcdURL is that of an etcd for the server to use instead of one of its own.
+	EtcdURL string
+	// Wrapper is a command, with its arguments, that runs the server in its place: the
+	// process that it starts as must become the server.
+	Wrapper []string
 	// AuditPolicy is the content of the audit policy file, YAML or JSON. Without one
 	// nothing is audited; see Server.AuditEvents.
 	AuditPolicy string
@@ -132,7 +138,7 @@ func launch(opts Options) (*Server, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
-	args := []string{"dev", "--dir=" + s.dir, "--exit-on-stdin-eof", "--"}
+	args := []string{"dev", "--dir=" + s.dir, "--exit-on-stdin-eof", "--etcd=" + opts.EtcdURL, "--"}
 	if opts.FeatureGate {
 		args = append(args, "--feature-gates=WasmAdmission=true")
 	}
@@ -150,7 +156,8 @@ func launch(opts Options) (*Server, error) {
 		}
 		args = append(args, "--audit-policy-file="+file, "--audit-log-path="+s.auditLog())
 	}
-	s.process, err = startProcess(binary, append(args, opts.Args...), filepath.Join(s.dir, "kube-apiserver.log"))
+	command := append(append(slices.Clone(opts.Wrapper), binary), append(args, opts.Args...)...)
+	s.process, err = startProcess(command[0], command[1:], filepath.Join(s.dir, "kube-apiserver.log"))
 	if err != nil {
 		return nil, errors.Join(err, s.removeTemporary())
 	}

@@ -14,7 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package dev
+// Package etcd runs an etcd of one member inside this process, for development and
+// tests.
+package etcd
 
 import (
 	"context"
@@ -31,16 +33,18 @@ import (
 // a zero byte.
 const maxSocketPath = 103
 
-// etcd is a running etcd of one member that listens on a unix socket alone.
-type etcd struct {
-	url     string // as --etcd-servers takes it
+// Member is a running etcd of one member that listens on a unix socket alone.
+type Member struct {
+	// URL is where it serves, as --etcd-servers takes it.
+	URL string
+
 	server  *embed.Etcd
 	cleanup func()
 }
 
-// startEtcd starts an etcd with its data in dir and returns once it serves. It
+// Start starts an etcd with its data in dir and returns once it serves. It
 // goes on with the data that it finds there.
-func startEtcd(ctx context.Context, dir string) (*etcd, error) {
+func Start(ctx context.Context, dir string) (*Member, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
@@ -48,7 +52,7 @@ func startEtcd(ctx context.Context, dir string) (*etcd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
 	}
-	e := &etcd{url: "unix://" + socket, cleanup: cleanup}
+	e := &Member{URL: "unix://" + socket, cleanup: cleanup}
 	if e.server, err = embed.StartEtcd(config(dir, socket)); err != nil {
 		cleanup()
 		return nil, fmt.Errorf("etcd: %w", err)
@@ -62,7 +66,7 @@ func startEtcd(ctx context.Context, dir string) (*etcd, error) {
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	e.close()
+	e.Close()
 	return nil, fmt.Errorf("etcd: %w", err)
 }
 
@@ -100,8 +104,8 @@ func socketPath(dir string) (path string, cleanup func(), err error) {
 	return filepath.Join(temporary, name), func() { _ = os.RemoveAll(temporary) }, nil
 }
 
-// close stops the member and returns once it has.
-func (e *etcd) close() {
+// Close stops the member and returns once it has. It is called once.
+func (e *Member) Close() {
 	e.server.Close()
 	e.cleanup()
 }

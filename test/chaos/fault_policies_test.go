@@ -1,0 +1,194 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// requireTried waits until an object that complies, but for a policy that looks at
+// objects labelled for it, is refused for a reason.
+func (c *cluster) requireTried(t *testing.T, label, reason string) {
+	t.Helper()
+	eventually(t, "refused: "+reason, func() error {
+		if err := c.comply(t.Context(), configMap("", "team", "red", "try", label)); err == nil || !strings.Contains(err.Error(), reason) {
+			return fmt.Errorf("it was answered: %w", err)
+		}
+		return nil
+	})
+}
+
+// requireAdmitted waits until such an object is admitted.
+func (c *cluster) requireAdmitted(t *testing.T, label string) {
+	t.Helper()
+	eventually(t, "admitted: try="+label, func() error {
+		return c.comply(t.Context(), configMap("", "team", "red", "try", label))
+	})
+}
+
+// alwaysTrap has policies that trap at every request: one with failurePolicy Ignore sees
+// what the enforcing ones see, one with Fail sees only what asks for it.
+func alwaysTrap(t *testing.T, c *cluster) {
+	c.place(t, "trap.wasm", "trap")
+	c.start(t, configuration{policies: `
+- name: trap-ignore
+  module: file://MODULES/trap.wasm
+  failurePolicy: Ignore
+- name: trap-fail
+  module: file://MODULES/trap.wasm
+  failurePolicy: Fail
+  objectSelector: {matchLabels: {try: trap-fail}}
+`})
+	c.requireControl(t)
+	c.requireTried(t, "trap-fail", `WasmAdmission policy "trap-fail"`)
+	c.requireTried(t, "trap-fail", "circuit breaker open since ")
+	require.Contains(t, c.warning(t), `WasmAdmission policy "trap-ignore" failed and was ignored`)
+	for _, policy := range []string{"trap-ignore", "trap-fail"} {
+		c.requireMetric(t, fmt.Sprintf("open_circuit_breakers{policy=%q}", policy), 1)
+		c.requireMetric(t, fmt.Sprintf("circuit_breaker_transitions_total{policy=%q,state=\"open\"}", policy), 1)
+	}
+	c.requireLog(t, "Circuit breaker opened: the policy keeps failing")
+	// Others are evaluated as before.
+	for _, policy := range []string{"no-privileged-pods", "clusterwide-team-label"} {
+		open, err := c.metric(t, fmt.Sprintf("open_circuit_breakers{policy=%q}", policy))
+		require.True(t, err != nil || open == 0)
+	}
+	c.requireDenials(t)
+	c.requireTried(t, "trap-fail", `WasmAdmission policy "trap-fail"`)
+}
+
+// warning returns what a client is warned of when it writes what complies.
+func (c *cluster) warning(t *testing.T) string {
+	t.Helper()
+	config, warnings := c.server.RESTConfig(), &collected{}
+	config.WarningHandler = warnings
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	require.NoError(t, complyWith(t.Context(), client, configMap("", "team", "red")))
+	return warnings.String()
+}
+
+// collected is a handler that keeps warnings.
+type collected struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (c *collected) HandleWarningHeader(_ int, _ string, text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines = append(c.lines, text)
+}
+
+func (c *collected) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.Join(c.lines, "\n")
+}
+
+// modulesReplaced replaces modules under a running server by one that accepts all: one
+// that may be replaced, and one of which the digest is pinned.
+func modulesReplaced(t *testing.T, c *cluster) {
+	c.place(t, "replaceable.wasm", "deny")
+	c.place(t, "pinned.wasm", "deny")
+	pinned := configuration{policies: replaceable + `
+- name: pinned
+  module: file://MODULES/pinned.wasm
+  digest: ` + engine.Digest(guest(t, "deny")) + `
+  objectSelector: {matchLabels: {try: pinned}}
+`}
+	denied := func(policy string) string {
+		return fmt.Sprintf("WasmAdmission policy %q denied the request", policy)
+	}
+	c.start(t, pinned)
+	c.requireTried(t, "replaceable", denied("replaceable"))
+	c.requireTried(t, "pinned", denied("pinned"))
+
+	// Who may write the file decides what an unpinned policy does, and it is seen.
+	before := c.runningSet(t)
+	c.place(t, "replaceable.wasm", "accept")
+	c.requireNewSet(t, before)
+	c.requireAdmitted(t, "replaceable")
+	c.requireReady(t, policiesCheck)
+
+	for _, content := range [][]byte{guest(t, "accept"), guest(t, "deny")[:100], nil} {
+		c.placeBytes(t, "pinned.wasm", content)
+		c.requireNotReady(t, policiesCheck, "policies[pinned].digest: ")
+		c.requireMetric(t, "reload_failed_since_timestamp_seconds", 1)
+		c.requireTried(t, "pinned", denied("pinned"))
+	}
+	c.requireLog(t, "The configured policies cannot be loaded: the set before keeps serving until this is mended")
+	// What is not a module is no better where no digest is pinned.
+	c.placeBytes(t, "replaceable.wasm", []byte("no module"))
+	c.requireNotReady(t, policiesCheck, "policies[replaceable].module: ")
+	c.requireAdmitted(t, "replaceable")
+	require.Contains(t, c.requireNoStart(t, pinned), "policies[pinned].digest: ")
+
+	c.place(t, "replaceable.wasm", "accept")
+	c.place(t, "pinned.wasm", "deny")
+	c.start(t, pinned)
+	c.requireReady(t, policiesCheck)
+	c.requireTried(t, "pinned", denied("pinned"))
+}
+
+// directoryBroken breaks the directory of manifests in several ways under a running
+// server, and has one start while it is broken.
+func directoryBroken(t *testing.T, c *cluster) {
+	c.start(t, configuration{keepLastGood: true})
+	manifests, away := c.path("manifests"), c.path("manifests-away")
+	broken := c.path("manifests", "broken.yaml")
+	for _, way := range []struct {
+		name, reason string
+		breaks, mend func() error
+	}{
+		{"removed", "no such file or directory",
+			func() error { return os.Rename(manifests, away) },
+			func() error { return os.Rename(away, manifests) }},
+		{"writable by others", "others must not be able to write it",
+			func() error { return os.Chmod(manifests, 0o777) },
+			func() error { return os.Chmod(manifests, 0o700) }},
+		{"a manifest that is none", "broken.yaml",
+			func() error { return os.WriteFile(broken, []byte("kind: ["), 0o600) },
+			func() error { return os.Remove(broken) }},
+	} {
+		require.NoError(t, way.breaks(), way.name)
+		c.requireNotReady(t, policiesCheck, way.reason)
+		c.requireMetric(t, "reload_failed_since_timestamp_seconds", 1)
+		c.requireLog(t, "The configured policies cannot be loaded: the set before keeps serving until this is mended")
+		c.requireControl(t)
+		c.requireDenials(t)
+
+		require.Contains(t, c.requireNoStart(t, configuration{}), way.reason)
+		c.start(t, configuration{keepLastGood: true})
+		c.requireNotReady(t, policiesCheck, "a set that an earlier process kept is served")
+		c.requireControl(t)
+		c.requireDenials(t)
+
+		require.NoError(t, way.mend(), way.name)
+		c.requireReady(t, policiesCheck)
+	}
+	c.requireMetric(t, `reloads_total{result="failed"}`, 1)
+}

@@ -1,0 +1,67 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Etcd is an etcd in a process of its own, for tests that take it away from a server.
+// Its methods are not safe for concurrent use.
+type Etcd struct {
+	// URL is where it serves, for Options: the same for the same directory.
+	URL string
+
+	process *process
+}
+
+// StartEtcd starts an etcd and returns once it serves. It goes on with the data that
+// it finds in dir. The caller ends it with Kill9.
+func StartEtcd(dir string) (*Etcd, error) {
+	binary, err := inRepository("bin/etcd")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("no etcd: run `make etcd`: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	p, err := startProcess(binary, []string{"-dir=" + dir}, filepath.Join(dir, "etcd.log"))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), StartTimeout)
+	defer cancel()
+	url, err := p.announcement(ctx, "ETCD=")
+	if err != nil {
+		p.kill()
+		return nil, errors.Join(err, fmt.Errorf("log of etcd:\n%s", p.logs()))
+	}
+	return &Etcd{URL: url, process: p}, nil
+}
+
+// PID returns the process id.
+func (e *Etcd) PID() int { return e.process.cmd.Process.Pid }
+
+// Kill9 ends etcd with SIGKILL, as a crash would, and returns once the process is gone.
+func (e *Etcd) Kill9() { e.process.kill() }
