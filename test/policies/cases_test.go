@@ -18,6 +18,8 @@ package policies_test
 
 // defaultSettings are those of cases that name none.
 var defaultSettings = map[string]string{
+	"add-defaults": `{"labels":{"team":"none"},"annotations":{"example.com/seen":"yes"},"sidecar":{"name":"proxy","image":"ghcr.io/acme/proxy:2"},` +
+		`"remove":["spec.nodeName"],"maximums":{"spec.replicas":10,"spec.terminationGracePeriodSeconds":60}}`,
 	"allowed-registries": `{"registries":["registry.k8s.io","ghcr.io/acme"]}`,
 	"audit-logger":       `{}`,
 	"deny-deletion":      `{"operations":["DELETE","CONNECT"],"protectedLabel":"wasm-admission.example/protected"}`,
@@ -32,6 +34,9 @@ type validateCase struct {
 	request, settings string
 	refused, wantErr  string
 	code              int
+	// unchanged is whether the object stays as it is, although another case with the
+	// same request changes it.
+	unchanged bool
 }
 
 var validateCases = map[string][]validateCase{
@@ -58,6 +63,17 @@ var validateCases = map[string][]validateCase{
 			refused: "Cannot look for privileged containers: Object should be one of these kinds: Deployment, " +
 				"ReplicaSet, StatefulSet, DaemonSet, ReplicationController, Job, CronJob, Pod"},
 		{request: "pod-create-unprivileged", settings: `{"skip":1}`, wantErr: "unknown field `skip`"},
+	},
+	"add-defaults": {
+		{request: "pod-create"},
+		{request: "pod-create", settings: `{"labels":{"app":"other"},"maximums":{"spec.replicas":1},"remove":["spec.no.such.field"]}`, unchanged: true},
+		{request: "pod-create-complete"},
+		{request: "pod-update-terminating"},
+		{request: "pod-delete"},
+		{request: "deployment-update"},
+		{request: "deployment-scale"},
+		{request: "widget-create"},
+		{request: "pod-create", settings: `{"label":{}}`, wantErr: `unknown field "label"`},
 	},
 	"required-labels": {
 		{request: "namespace-create-labelled"},
@@ -133,6 +149,16 @@ func latestRefused(image string) string {
 type settingsCase struct{ settings, refused, wantErr string }
 
 var settingsCases = map[string][]settingsCase{
+	"add-defaults": {
+		{settings: defaultSettings["add-defaults"]},
+		{settings: `{"remove":["spec"]}`},
+		{settings: `{}`, refused: "nothing to add, remove or bring down"},
+		{settings: `{"sidecar":{"image":"x"}}`, refused: "sidecar: a name is required"},
+		{settings: `{"remove":["spec",""]}`, refused: "remove[1]: the path of a field must not be empty"},
+		{settings: `{"maximums":{"":1}}`, refused: "maximums: the path of a field must not be empty"},
+		{settings: `{"maximums":{"spec.replicas":1.5}}`, refused: "decode settings"},
+		{settings: `{"label":{}}`, refused: `unknown field "label"`},
+	},
 	"pod-privileged": {
 		{settings: `{}`},
 		{settings: `{"skip_init_containers":true,"skip_ephemeral_containers":false}`},

@@ -18,9 +18,12 @@ package policies_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,7 +34,7 @@ import (
 // committed are the policies kept as .wasm; goGuests are built by TestMain.
 var (
 	committed = []string{"allowed-registries", "no-latest-tag", "pod-privileged"}
-	goGuests  = []string{"audit-logger", "deny-deletion", "required-labels"}
+	goGuests  = []string{"add-defaults", "audit-logger", "deny-deletion", "required-labels"}
 )
 
 // verdict is Kubewarden's ValidationResponse.
@@ -41,6 +44,7 @@ type verdict struct {
 	Code             int               `json:"code"`
 	Warnings         []string          `json:"warnings"`
 	AuditAnnotations map[string]string `json:"audit_annotations"`
+	MutatedObject    *json.RawMessage  `json:"mutated_object"`
 }
 
 // policyWasm returns the module of a policy.
@@ -145,10 +149,27 @@ func TestValidate(t *testing.T) {
 					require.Equal(t, tc.refused == "", got.Accepted, got.Message)
 					require.Equal(t, tc.refused, got.Message)
 					require.Equal(t, tc.code, got.Code)
+					requireMutated(t, got, policy, tc)
 				})
 			}
 		})
 	}
+}
+
+// requireMutated shows that a policy wants the object that is kept beside the request,
+// in the directory mutated, or none if that is not there.
+func requireMutated(t *testing.T, got verdict, policy string, tc validateCase) {
+	t.Helper()
+	want, err := os.ReadFile(filepath.Join(policy, "testdata", "mutated", tc.request+".json"))
+	if errors.Is(err, fs.ErrNotExist) || tc.unchanged {
+		require.Nil(t, got.MutatedObject)
+		return
+	}
+	require.NoError(t, err)
+	require.NotNil(t, got.MutatedObject)
+	require.JSONEq(t, string(want), string(*got.MutatedObject))
+	// JSONEq reads numbers as float64.
+	require.Equal(t, strings.Contains(string(want), "9007199254740993"), strings.Contains(string(*got.MutatedObject), "9007199254740993"))
 }
 
 // TestRequestsAreUsed shows that no request of testdata lies idle.
@@ -194,7 +215,7 @@ func TestValidateSettings(t *testing.T) {
 // TestLargePod runs the request of the benchmarks through every policy that
 // looks at Pods.
 func TestLargePod(t *testing.T) {
-	for _, policy := range []string{"allowed-registries", "no-latest-tag", "pod-privileged", "required-labels"} {
+	for _, policy := range []string{"allowed-registries", "no-latest-tag", "pod-privileged", "required-labels", "add-defaults"} {
 		t.Run(policy, func(t *testing.T) {
 			guest := startPolicy(t, policy, noHostCalls)
 			got, err := validate(t, guest, ".", "pod-create-9k", defaultSettings[policy])

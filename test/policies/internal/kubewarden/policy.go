@@ -92,6 +92,8 @@ type Response struct {
 	Message string `json:"message,omitempty"`
 	// Code is the HTTP status of a refusal; 0 leaves it to the host.
 	Code uint16 `json:"code,omitempty"`
+	// MutatedObject is the whole object as it should be; nil leaves it as it is.
+	MutatedObject json.RawMessage `json:"mutated_object,omitempty"`
 	// Warnings are shown to the user whatever the verdict.
 	Warnings []string `json:"warnings,omitempty"`
 	// AuditAnnotations go to the audit log; the host prefixes the keys.
