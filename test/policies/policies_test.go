@@ -33,7 +33,7 @@ import (
 
 // committed are the policies kept as .wasm; goGuests are built by TestMain.
 var (
-	committed = []string{"allowed-registries", "no-latest-tag", "pod-privileged"}
+	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "no-latest-tag", "pod-privileged"}
 	goGuests  = []string{"add-defaults", "audit-logger", "deny-deletion", "required-labels"}
 )
 
@@ -215,7 +215,8 @@ func TestValidateSettings(t *testing.T) {
 // TestLargePod runs the request of the benchmarks through every policy that
 // looks at Pods.
 func TestLargePod(t *testing.T) {
-	for _, policy := range []string{"allowed-registries", "no-latest-tag", "pod-privileged", "required-labels", "add-defaults"} {
+	for _, policy := range []string{"allowed-registries", "no-latest-tag", "pod-privileged", "required-labels", "add-defaults",
+		"always-pull", "default-tolerations", "drop-capabilities"} {
 		t.Run(policy, func(t *testing.T) {
 			guest := startPolicy(t, policy, noHostCalls)
 			got, err := validate(t, guest, ".", "pod-create-9k", defaultSettings[policy])

@@ -20,8 +20,8 @@
 // it does not do is prove that text is well formed: the host that sends it has
 // just encoded it.
 
-#ifndef NO_LATEST_TAG_JSON_H
-#define NO_LATEST_TAG_JSON_H
+#ifndef POLICIES_JSON_H
+#define POLICIES_JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -114,7 +114,7 @@ static struct span skip_one(struct span text, char c) {
 }
 
 // string_equals compares a string value with a text. Long strings are not
-// equal to any name that this policy asks for.
+// equal to any name that policies here ask for.
 static bool string_equals(struct span value, const char *text) {
   char decoded[64];
   long n = json_string(value, decoded, sizeof decoded);
