@@ -167,7 +167,7 @@ func TestEveryProblemIsALine(t *testing.T) {
 	plugins := admission.NewPlugins()
 	checks := Register(plugins)
 	_, err := newApiserver(t, true).start(plugins, `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
-		"policies": [{"name": "a", "module": "file:///no/where.wasm"}, {"name": "b", "module": "file:///no\twhere\n.wasm"}, {"name": "c", "mode": "watch", "module": "file:///a"}]}`)
+		"policies": [{"name": "a", "module": "file:///no/where.wasm"}, {"name": "b", "module": "file:///no\twhere\n.wasm"}, {"name": "c", "mode": "audit", "module": "file:///a"}]}`)
 	lines := strings.Split(err.Error(), "\n")
 	require.GreaterOrEqual(t, len(lines), 2, err)
 	for _, line := range lines {
