@@ -45,6 +45,8 @@ type WasmAdmissionConfiguration struct {
 	// monitor mode until a time that it states; "" means none. It is watched, and need
 	// not exist.
 	BreakGlassFile string
+	// RequireCompiler refuses a start where modules could only be interpreted.
+	RequireCompiler bool
 	// Sources say how modules are fetched.
 	Sources Sources
 	// Reload says how changes on disk are taken over.

@@ -61,6 +61,13 @@ type WasmAdmissionConfiguration struct {
 	// +optional
 	BreakGlassFile string `json:"breakGlassFile,omitempty"`
 
+	// requireCompiler refuses a start where modules could only be interpreted, because
+	// the system has no compiler for it or lets nobody run code that was made at run
+	// time. Interpreted code is many times slower. Default: false, it is interpreted and
+	// a warning is logged.
+	// +optional
+	RequireCompiler bool `json:"requireCompiler,omitempty"`
+
 	// sources say how modules are fetched from registries and servers. Default: with
 	// TLS, anonymously and from where their URIs say.
 	// +optional

@@ -600,6 +600,7 @@ func autoConvert_v1alpha1_WasmAdmissionConfiguration_To_wasmadmission_WasmAdmiss
 	out.PolicyDirectory = in.PolicyDirectory
 	out.StateDirectory = in.StateDirectory
 	out.BreakGlassFile = in.BreakGlassFile
+	out.RequireCompiler = in.RequireCompiler
 	if err := Convert_v1alpha1_Sources_To_wasmadmission_Sources(&in.Sources, &out.Sources, s); err != nil {
 		return err
 	}
@@ -649,6 +650,7 @@ func autoConvert_wasmadmission_WasmAdmissionConfiguration_To_v1alpha1_WasmAdmiss
 	out.PolicyDirectory = in.PolicyDirectory
 	out.StateDirectory = in.StateDirectory
 	out.BreakGlassFile = in.BreakGlassFile
+	out.RequireCompiler = in.RequireCompiler
 	if err := Convert_wasmadmission_Sources_To_v1alpha1_Sources(&in.Sources, &out.Sources, s); err != nil {
 		return err
 	}

@@ -70,8 +70,9 @@ func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Log
 			Waiters:      int(config.Limits.ModuleWaiters),
 			PoolBytes:    config.Limits.TotalMemory,
 		},
-		Logger:   slog.New(logr.ToSlogHandler(logger)),
-		Recorder: engineMetrics(),
+		RequireCompiler: config.RequireCompiler,
+		Logger:          slog.New(logr.ToSlogHandler(logger)),
+		Recorder:        engineMetrics(),
 	}
 	if config.StateDirectory != "" {
 		options.CacheDirectory = filepath.Join(config.StateDirectory, "compiled")
