@@ -21,7 +21,7 @@ import (
 )
 
 // mechanism is a way to have requests checked. It is the prefix of the server's
-// counter of checks.
+// counters of checks.
 type mechanism string
 
 const (
