@@ -25,6 +25,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // report tells the client, the audit event, the log and the metrics of the evaluations
@@ -78,7 +79,7 @@ func (p *report) addFailure(ctx context.Context, e *evaluation) {
 		return
 	}
 	p.ignored = append(p.ignored, e.policy().Name())
-	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s", e.policy().Name(), explain(e.err)))
+	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s", e.policy().Name(), policyset.Explain(e.err)))
 }
 
 // addMode reports a mode that is not the configured one.

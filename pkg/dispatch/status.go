@@ -26,16 +26,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // maxMessageBytes bounds what a policy, or an error, says in a status. Objects that
 // policies complain about at length are named by the first of them.
 const maxMessageBytes = 8 << 10
-
-// deadlineMessage is the sentence that Kubewarden's users know.
-const deadlineMessage = "Policy execution interrupted because it exceeded the allowed execution time"
 
 // refusal is a policy's part in the rejection of a request.
 type refusal struct {
@@ -82,19 +78,12 @@ func refuseFor(policy *policyset.Policy, response *abi.ValidationResponse) *refu
 
 // failure is the rejection that a policy causes by having no verdict.
 func failure(e *evaluation) *refusal {
-	said := cut(explain(e.err), maxMessageBytes)
+	said := cut(policyset.Explain(e.err), maxMessageBytes)
 	return &refusal{
 		message: fmt.Sprintf("WasmAdmission policy %q failed: %s", e.policy().Name(), said),
 		code:    http.StatusInternalServerError,
 		cause:   cause(e.policy(), said),
 	}
-}
-
-func explain(err error) string {
-	if engine.CauseOf(err) == engine.CauseDeadline {
-		return deadlineMessage + ": " + err.Error()
-	}
-	return err.Error()
 }
 
 // statusCode is the code that a webhook's denial would have: what the policy

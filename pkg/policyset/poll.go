@@ -141,6 +141,11 @@ func explain(err error) string {
 	if e := (*EvaluationError)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
+	return Explain(err)
+}
+
+// Explain is what people are told of an evaluation that ended without a verdict.
+func Explain(err error) string {
 	if engine.CauseOf(err) == engine.CauseDeadline {
 		return deadlineMessage + ": " + err.Error()
 	}
