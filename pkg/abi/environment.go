@@ -26,6 +26,9 @@ import (
 type Environment struct {
 	// Capabilities answers the guest's host calls.
 	Capabilities Capabilities
+	// Inventory is what a guest that cannot make host calls is given of the cluster; nil
+	// if the policy may read nothing.
+	Inventory Inventory
 	// Log gets the lines that the guest prints.
 	Log Log
 	// Limits bounds what crosses the border.
@@ -67,6 +70,17 @@ type HostCall struct {
 // return when ctx ends.
 type Capabilities interface {
 	Call(ctx context.Context, call HostCall) ([]byte, error)
+}
+
+// Inventory is what a policy may read of the cluster, as one document. It is for guests
+// in Rego, which have it in their data instead of asking for it. Implementations are
+// bound to one policy and safe for concurrent use; they return when ctx ends.
+type Inventory interface {
+	// Inventory returns a JSON object in the shape that guests of the mode expect:
+	// data.kubernetes of opa, data.inventory of gatekeeper. It is built once for each
+	// change of the cluster and shared: it must not be changed. The generation is another
+	// for each document.
+	Inventory(ctx context.Context, mode ExecutionMode) (document []byte, generation uint64, err error)
 }
 
 // Log gets what a guest prints, a line at a time. Source says by which way it

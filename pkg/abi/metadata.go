@@ -36,8 +36,14 @@ const MetadataSection = "io.kubewarden.metadata"
 // package speaks. A policy that wants a later one is refused.
 const KubewardenVersion = "1.36"
 
-// ProtocolVersion1 is the only version of the protocol that there is.
-const ProtocolVersion1 = "v1"
+// What a policy says of the protocol's version.
+const (
+	// ProtocolVersion1 is the only version of the protocol that there is.
+	ProtocolVersion1 = "v1"
+	// ProtocolVersionUnknown is what is written into guests that cannot be asked: all but
+	// those of waPC.
+	ProtocolVersionUnknown = "Unknown"
+)
 
 // ExecutionMode is how a policy's guest is spoken to.
 type ExecutionMode string
@@ -93,7 +99,7 @@ type ContextAwareResource struct {
 }
 
 // ReadMetadata finds a policy's metadata in its binary, and checks that it is
-// complete and that this host can serve the policy. Of several sections the
+// complete and of this version of the protocol. Of several sections the
 // first counts. Unknown fields are ignored.
 func ReadMetadata(binary []byte) (*Metadata, error) {
 	module, err := wasm.Decode(binary)
@@ -148,7 +154,11 @@ func (m *Metadata) validate() error {
 			errs = append(errs, fmt.Errorf("protocolVersion: %q is not supported by execution mode kubewarden-wapc, only %q is", m.ProtocolVersion, ProtocolVersion1))
 		}
 	case ExecutionModeWASI, ExecutionModeOPA, ExecutionModeGatekeeper:
-		errs = append(errs, fmt.Errorf("executionMode: %q is not supported by this version, only %q is", m.ExecutionMode, ExecutionModeWaPC))
+		switch m.ProtocolVersion {
+		case ProtocolVersion1, ProtocolVersionUnknown, "":
+		default:
+			errs = append(errs, fmt.Errorf("protocolVersion: %q is neither %q nor %q", m.ProtocolVersion, ProtocolVersion1, ProtocolVersionUnknown))
+		}
 	default:
 		errs = append(errs, fmt.Errorf("executionMode: %q is none of kubewarden-wapc, wasi, opa, gatekeeper", m.ExecutionMode))
 	}

@@ -87,7 +87,7 @@ func TestReadMetadataRefuses(t *testing.T) {
 		{"no protocol version", with(`"protocolVersion": "v1",`, ``), "protocolVersion: required for execution mode kubewarden-wapc"},
 		{"protocol version", with(`"v1"`, `"Unknown"`), `protocolVersion: "Unknown" is not supported by execution mode kubewarden-wapc, only "v1" is`},
 		{"execution mode", with(`"mutating"`, `"executionMode": "javascript", "mutating"`), `executionMode: "javascript" is none of kubewarden-wapc, wasi, opa, gatekeeper`},
-		{"later execution mode", with(`"mutating"`, `"executionMode": "gatekeeper", "mutating"`), `executionMode: "gatekeeper" is not supported by this version, only "kubewarden-wapc" is`},
+		{"protocol version of Rego", with(`"v1"`, `"v2", "executionMode": "gatekeeper"`), `protocolVersion: "v2" is neither "v1" nor "Unknown"`},
 		{"policy type", with(`"mutating"`, `"policyType": "cooked", "mutating"`), `policyType: "cooked" is neither kubernetes nor raw`},
 		{"resource", with(`"kind": "Namespace"`, `"kind": ""`), "contextAwareResources[0]: apiVersion and kind are both required"},
 		{"later minor", with("1.30.0", "1.37.0-rc.1"), "the policy requires Kubewarden version 1.37.0-rc.1, this host speaks the protocol of 1.36"},

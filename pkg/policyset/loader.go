@@ -51,6 +51,9 @@ type Loader struct {
 	// Fetcher fetches the modules; see [NewFetcher]. nil means that they can only be
 	// read from files, which are bounded by the configuration's limits.
 	Fetcher Fetcher
+	// Guests are how policies of further execution modes are loaded; those that need no
+	// library of their own are known without.
+	Guests map[abi.ExecutionMode]GuestLoader
 
 	// Recorder takes notes of what keeps policies from being evaluated; nil discards them.
 	Recorder metrics.Recorder
@@ -65,6 +68,21 @@ type Loader struct {
 // concurrent use.
 type Fetcher interface {
 	Get(ctx context.Context, request module.Request) (*module.Module, error)
+}
+
+// GuestLoader compiles a policy of one execution mode. Implementations are safe for
+// concurrent use.
+type GuestLoader func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error)
+
+// loadGuest compiles a policy of any execution mode.
+func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode, wasm []byte) (abi.Guest, error) {
+	if mode == abi.ExecutionModeWaPC {
+		return wapc.Load(ctx, l.Engine, wasm)
+	}
+	if load := l.Guests[mode]; load != nil {
+		return load(ctx, l.Engine, wasm)
+	}
+	return nil, fmt.Errorf("the policy's execution mode is %q, which this server was built without", mode)
 }
 
 // Load makes a set of a configuration that was validated before. It fetches and
@@ -156,7 +174,7 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 		}
 	}
 	g := &guest{env: environment(spec, limits), settings: spec.Settings.Raw}
-	if g.module, err = wapc.Load(ctx, l.Engine, fetched.Bytes); err != nil {
+	if g.module, err = l.loadGuest(ctx, metadata.ExecutionMode, fetched.Bytes); err != nil {
 		return nil, field.ErrorList{field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())}
 	}
 	if errs := g.checkSettings(ctx, path.Child("settings")); len(errs) > 0 {

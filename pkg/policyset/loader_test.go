@@ -17,6 +17,8 @@ limitations under the License.
 package policyset_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,8 +29,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
@@ -129,6 +133,27 @@ func TestLoadFindsAllProblems(t *testing.T) {
 	require.ErrorContains(t, errs[2], "the module has no metadata")
 	require.ErrorContains(t, errs[3], "env.mystery")
 	require.ErrorContains(t, errs[5], "guest exited with status 1")
+}
+
+// A library that one execution mode needs is not linked by who does not want it.
+func TestExecutionModesAreHandedIn(t *testing.T) {
+	from := modules(t)
+	metadata := `{"executionMode": "opa", "mutating": false, "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}`
+	module := wasm.Module{Custom: []wasm.CustomSection{{Name: abi.MetadataSection, Payload: []byte(metadata)}}}
+	require.NoError(t, os.WriteFile(from[len("file://"):]+"/rego.wasm", module.Encode(), 0o600))
+	loader := newLoader(t)
+	_, errs := loader.Load(t.Context(), configuration(wasmadmission.Policy{Name: "rego", Module: from + "/rego.wasm"}))
+	require.Len(t, errs, 1)
+	require.ErrorContains(t, errs[0], `policies[rego].module: Invalid value: `)
+	require.ErrorContains(t, errs[0], `the policy's execution mode is "opa", which this server was built without`)
+
+	handed := errors.New("handed in")
+	loader.Guests = map[abi.ExecutionMode]policyset.GuestLoader{
+		abi.ExecutionModeOPA: func(context.Context, *engine.Engine, []byte) (abi.Guest, error) { return nil, handed },
+	}
+	_, errs = loader.Load(t.Context(), configuration(wasmadmission.Policy{Name: "rego", Module: from + "/rego.wasm"}))
+	require.Len(t, errs, 1)
+	require.ErrorContains(t, errs[0], handed.Error())
 }
 
 // What the configuration limits is limited.
