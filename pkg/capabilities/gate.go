@@ -36,16 +36,26 @@ const binding = "kubewarden"
 // the log tells a policy nothing.
 const tracingNamespace = "tracing"
 
+// Caller is the policy that a host call comes from, and what it may read.
+type Caller struct {
+	// Policy is the policy's name.
+	Policy string
+	// Resources are the kinds that the policy was granted to read.
+	Resources []abi.ContextAwareResource
+	// Secrets is whether Secrets may be among them: naming the kind is not enough.
+	Secrets bool
+}
+
 // Capability answers the host calls of one namespace. An error's text goes to
-// the guest. Implementations are safe for concurrent use.
+// the guest. Implementations are safe for concurrent use and do not change the caller.
 type Capability interface {
-	Call(ctx context.Context, operation string, payload []byte) ([]byte, error)
+	Call(ctx context.Context, caller *Caller, operation string, payload []byte) ([]byte, error)
 }
 
 // Gate stands between one policy and the capabilities. It implements
 // [abi.Capabilities] and is safe for concurrent use.
 type Gate struct {
-	policy  string
+	caller  Caller
 	tracing Capability
 }
 
@@ -54,7 +64,7 @@ var _ abi.Capabilities = &Gate{}
 // NewGate returns the gate of a policy that was granted nothing. Tracing, which
 // needs no grant, is answered by the capability given.
 func NewGate(policy string, tracing Capability) *Gate {
-	return &Gate{policy: policy, tracing: tracing}
+	return &Gate{caller: Caller{Policy: policy}, tracing: tracing}
 }
 
 // Call implements [abi.Capabilities]. The checks come in Kubewarden's order:
@@ -64,9 +74,9 @@ func (g *Gate) Call(ctx context.Context, call abi.HostCall) ([]byte, error) {
 		return nil, fmt.Errorf("unknown binding: %s", call.Binding)
 	}
 	if call.Namespace == tracingNamespace {
-		return g.tracing.Call(ctx, call.Operation, call.Payload)
+		return g.tracing.Call(ctx, &g.caller, call.Operation, call.Payload)
 	}
 	path := call.Namespace + "/" + call.Operation
-	klog.FromContext(ctx).Error(nil, "Policy used a host capability that it was not granted", "policy", g.policy, "hostCapability", path)
+	klog.FromContext(ctx).Error(nil, "Policy used a host capability that it was not granted", "policy", g.caller.Policy, "hostCapability", path)
 	return nil, fmt.Errorf("Policy has not been granted access to the '%s' host capability. The violation has been reported.", path) //nolint:revive,staticcheck // the text that Kubewarden's users know
 }

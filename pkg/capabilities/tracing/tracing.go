@@ -29,6 +29,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
 // Log is the log of one policy. It keeps to a rate, so that a policy cannot
@@ -42,7 +43,10 @@ type Log struct {
 	dropped   atomic.Int64
 }
 
-var _ abi.Log = &Log{}
+var (
+	_ abi.Log                 = &Log{}
+	_ capabilities.Capability = &Log{}
+)
 
 // NewLog returns the log of a policy that passes linesPerSecond, with a burst of
 // as many, and keeps lineBytes of each.
@@ -61,7 +65,7 @@ func (l *Log) Line(ctx context.Context, source, text string) {
 
 // Call answers the host capability tracing/log. The guest hears of no failure:
 // a policy's verdict must not depend on its log.
-func (l *Log) Call(ctx context.Context, operation string, payload []byte) ([]byte, error) {
+func (l *Log) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	if operation != "log" {
 		return nil, fmt.Errorf("unknown operation: %s", operation)
 	}

@@ -51,7 +51,7 @@ func TestEvents(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			log := tracing.NewLog("p", 10, 1000)
 			require.Contains(t, logged(t, func(ctx context.Context) {
-				response, err := log.Call(ctx, "log", []byte(test.payload))
+				response, err := log.Call(ctx, nil, "log", []byte(test.payload))
 				require.NoError(t, err)
 				require.Empty(t, response)
 			}), test.want)
@@ -62,7 +62,7 @@ func TestEvents(t *testing.T) {
 func TestTraceIsLoggedAtHighVerbosityOnly(t *testing.T) {
 	log := tracing.NewLog("p", 10, 1000)
 	require.Empty(t, logged(t, func(ctx context.Context) {
-		_, err := log.Call(ctx, "log", []byte(`{"level":"trace","message":"hello"}`))
+		_, err := log.Call(ctx, nil, "log", []byte(`{"level":"trace","message":"hello"}`))
 		require.NoError(t, err)
 	}))
 }
@@ -72,7 +72,7 @@ func TestLinesAreBounded(t *testing.T) {
 	output := logged(t, func(ctx context.Context) {
 		log.Line(ctx, "stdout", "hello world")
 		log.Line(ctx, "stdout", "äöüß") // the third byte begins the second letter's half
-		_, err := log.Call(ctx, "log", []byte(`{"level":"info","message":"hello world","more":"`+strings.Repeat("x", 100)+`"}`))
+		_, err := log.Call(ctx, nil, "log", []byte(`{"level":"info","message":"hello world","more":"`+strings.Repeat("x", 100)+`"}`))
 		require.NoError(t, err)
 	})
 	require.Contains(t, output, `text="hello…" source="stdout"`)
