@@ -73,7 +73,10 @@ type Instance struct {
 	// whether no reset can make up for it.
 	failed, spoilt bool
 	resets         int
-	acquired       time.Time
+	// arguments are those of the command that runs, or ran.
+	arguments []string
+	ran       bool
+	acquired  time.Time
 }
 
 // instanceContext is a context that knows an instance. It is made once for each
@@ -99,6 +102,7 @@ func instanceFrom(ctx context.Context) *Instance {
 // begin makes the instance serve an evaluation.
 func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
 	i.state, i.external, i.failed, i.world.asked = state, false, false, false
+	i.arguments, i.ran = nil, false
 	i.ctx.Context = ctx
 	i.meter.begin(ctx, i.module.limits.Fuel, deadline)
 }

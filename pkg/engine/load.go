@@ -188,7 +188,11 @@ func (m *Module) link(ctx context.Context) error {
 func (m *Module) instantiateHostModules(ctx context.Context) error {
 	wasi := m.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
-	for _, f := range wasiFunctions() {
+	functions := wasiFunctions()
+	if m.abi.Command != nil {
+		functions = append(functions, commandFunctions()...)
+	}
+	for _, f := range functions {
 		export(wasi, f)
 	}
 	builders := map[string]wazero.HostModuleBuilder{wasi_snapshot_preview1.ModuleName: wasi}
