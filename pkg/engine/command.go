@@ -30,6 +30,11 @@ type Command struct {
 	// later. It runs on the goroutine of the evaluation, and p, which is the guest's
 	// memory, is valid during the call only. Nil stands for an empty input.
 	Input func(i *Instance, p []byte) int
+	// Parked are the arguments of the runs that are worth the most: instances wait for
+	// those where the program reads its input for the first time, if the guest does so
+	// before it has printed anything or called an external host function. What it does
+	// until then, it does when the module is loaded. Nil has all runs begin at the start.
+	Parked []string
 }
 
 // Run runs the program with arguments, of which the first is its name by
@@ -51,7 +56,11 @@ func (i *Instance) Run(arguments ...string) error {
 		return i.failure(PhaseCall, mainFunction, s)
 	}
 	i.ran, i.arguments = true, arguments
-	if err := i.run(f); err != nil && !isExitZero(err) {
+	f, err := i.enter(arguments)
+	if err == nil {
+		err = i.run(f)
+	}
+	if err != nil && !isExitZero(err) {
 		return i.failure(PhaseCall, mainFunction, err)
 	}
 	return nil

@@ -60,6 +60,8 @@ type Instance struct {
 	// ctx is what the runtime gets as context: the evaluation's, and the
 	// instance as a value in it.
 	ctx   instanceContext
+	// calls is the context of calls, which is ctx and may hold more.
+	calls context.Context
 	stack [4]uint64
 
 	state any
@@ -75,6 +77,11 @@ type Instance struct {
 	resets         int
 	// arguments are those of the command that runs, or ran.
 	arguments []string
+	// home is the snapshot that a command is reset to, parked where it waits, and
+	// unparkable whether it cannot.
+	home       *snapshot
+	parked     parked
+	unparkable bool
 	ran       bool
 	acquired  time.Time
 }
@@ -165,7 +172,7 @@ func (i *Instance) run(f api.Function) (err error) {
 			err = fmt.Errorf("runtime panicked: %v", r)
 		}
 	}()
-	return f.CallWithStack(&i.ctx, i.stack[:])
+	return f.CallWithStack(i.calls, i.stack[:])
 }
 
 // State returns what the evaluation was given for the ABI's host functions.

@@ -91,6 +91,7 @@ func (m *Module) rewrite(binary []byte) (err error) {
 		TableMaxEntries: m.limits.TableEntries,
 		ExtractData:     true,
 		ExportStart:     true,
+		Park:            m.parkOptions(),
 	})
 	if err != nil {
 		return err
@@ -194,6 +195,9 @@ func (m *Module) instantiateHostModules(ctx context.Context) error {
 	}
 	for _, f := range functions {
 		export(wasi, f)
+	}
+	if m.rewritten.ParkExport != "" {
+		exportParkingRead(wasi)
 	}
 	builders := map[string]wazero.HostModuleBuilder{wasi_snapshot_preview1.ModuleName: wasi}
 	for _, f := range append([]HostFunction{{Module: tickModule, Name: tickName, Call: tick}}, m.abi.HostFunctions...) {

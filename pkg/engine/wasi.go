@@ -117,6 +117,7 @@ func fdWrite(i *Instance, params []uint64) uint32 {
 	if errno != wasiSuccess {
 		return errno
 	}
+	i.parked.printed = true
 	var written uint32
 	for ; len(vectors) > 0; vectors = vectors[vectorSize:] {
 		p, ok := i.Read(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))

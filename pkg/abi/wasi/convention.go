@@ -41,7 +41,7 @@ var convention = &engine.ABI{
 		border.HostCallFunction("host", "call", hostCall),
 		border.HostCallFunction("kubewarden:javy/host", "call", hostCall),
 	},
-	Command:    &engine.Command{Input: input},
+	Command:    &engine.Command{Input: input, Parked: []string{program, operationValidate}},
 	Output:     output,
 	StartState: func() any { return &run{env: &border.StartEnvironment} },
 }

@@ -38,13 +38,14 @@ func Module(input []byte, options Options) (*Result, error) {
 	if err := options.checkReserved(m); err != nil {
 		return nil, err
 	}
-	r := &rewriter{
-		options:       options,
-		module:        m,
-		functionTypes: m.FunctionTypes(),
-		imported:      uint32(m.ImportedCount(wasm.ExternFunction)),
-	}
+	r := &rewriter{options: options, module: m}
 	r.result.Exports = slices.Clone(m.Exports)
+	if options.Park != nil {
+		if r.result.ParkExport, err = park(m, &options); err != nil {
+			return nil, err
+		}
+	}
+	r.functionTypes, r.imported = m.FunctionTypes(), uint32(m.ImportedCount(wasm.ExternFunction))
 	for _, pass := range []func() error{
 		r.checkStart,
 		r.scan, // reads only: everything after it may rely on every body being well-formed

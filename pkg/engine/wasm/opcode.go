@@ -54,6 +54,7 @@ const (
 	OpI64Const           Opcode = 0x42
 	OpF32Const           Opcode = 0x43
 	OpF64Const           Opcode = 0x44
+	OpI32Eq              Opcode = 0x46
 	OpI32Ne              Opcode = 0x47
 	OpI32LtU             Opcode = 0x49
 	OpI32GtU             Opcode = 0x4b
