@@ -59,7 +59,7 @@ type Instance struct {
 	meter     meter
 	// ctx is what the runtime gets as context: the evaluation's, and the
 	// instance as a value in it.
-	ctx   instanceContext
+	ctx instanceContext
 	// calls is the context of calls, which is ctx and may hold more.
 	calls context.Context
 	stack [4]uint64
@@ -82,8 +82,8 @@ type Instance struct {
 	home       *snapshot
 	parked     parked
 	unparkable bool
-	ran       bool
-	acquired  time.Time
+	ran        bool
+	acquired   time.Time
 }
 
 // instanceContext is a context that knows an instance. It is made once for each

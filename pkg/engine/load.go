@@ -91,6 +91,7 @@ func (m *Module) rewrite(binary []byte) (err error) {
 		TableMaxEntries: m.limits.TableEntries,
 		ExtractData:     true,
 		ExportStart:     true,
+		LowerReferences: true,
 		Park:            m.parkOptions(),
 	})
 	if err != nil {

@@ -126,10 +126,10 @@ func (i *Instance) park(ctx context.Context, cold *snapshot) (bool, error) {
 	i.parked = parked{stage: parking}
 	err := i.run(i.function(m.rewritten.ParkExport))
 	i.parked.stage = reading
-	switch cause, _ := classify(err); {
-	case errors.Is(err, errParked):
+	if err == nil || errors.Is(err, errParked) {
 		return i.parked.frames != nil, nil
-	case err != nil && (cause == CauseDeadline || cause == CauseCanceled):
+	}
+	if cause, _ := classify(err); cause == CauseDeadline || cause == CauseCanceled {
 		return false, i.failure(PhaseStart, mainFunction, err)
 	}
 	return false, nil

@@ -48,6 +48,9 @@ type Options struct {
 	ExtractData bool
 	// ExportStart turns the start function into an export, so that the host calls it when and how it wants.
 	ExportStart bool
+	// LowerReferences takes typed function references out of the module, for engines that do not have them. Whether
+	// they were used as their types demand is not checked then: it makes no difference to the module that results.
+	LowerReferences bool
 	// Park makes a program ready to be stopped where it reads, if that is possible. Nil leaves it as it is.
 	Park *Park
 }

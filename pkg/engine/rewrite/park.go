@@ -42,18 +42,17 @@ var readType = wasm.FuncType{
 	Results: []wasm.ValueType{{Code: wasm.I32}},
 }
 
-// park adds two functions behind those that the module has. One takes the place of the import wherever it is called,
-// and calls it until it has another result than Again: so a program can be resumed in the import without knowing of
-// it. The other, which is exported under the name that park returns, calls the import with a first parameter of all
+// park adds two functions behind those that the module has. One takes the place of the import everywhere, and calls it
+// until it has another result than Again: so a program can be resumed in the import without knowing of it. The other, which is exported under the name that park returns, calls the import with a first parameter of all
 // ones, where the host can resume the program instead of having it start, and then the program. The name is empty, and
-// nothing is changed, if the program can read in another way that the host could not tell from this one.
+// nothing is changed, if the module does not have both once.
 func park(m *wasm.Module, o *Options) (export string, err error) {
 	read, main, ok := parkable(m, o.Park)
 	if !ok {
 		return "", nil
 	}
 	functions := uint32(m.ImportedCount(wasm.ExternFunction) + len(m.Functions))
-	if err := replaceCalls(m, read, functions); err != nil {
+	if err := replaceFunction(m, read, functions); err != nil {
 		return "", err
 	}
 	types := m.FunctionTypes()
@@ -80,7 +79,7 @@ func parkable(m *wasm.Module, p *Park) (read, main uint32, ok bool) {
 		index++
 	}
 	types := m.FunctionTypes()
-	if found != 1 || !sameType(&m.Types[types[read]], &readType) || refersTo(m, read) {
+	if found != 1 || !sameType(&m.Types[types[read]], &readType) {
 		return 0, 0, false
 	}
 	for i := range m.Exports {
@@ -91,20 +90,49 @@ func parkable(m *wasm.Module, p *Park) (read, main uint32, ok bool) {
 	return 0, 0, false
 }
 
-// refersTo is whether a function is exported or a reference to it exists.
-func refersTo(m *wasm.Module, index uint32) bool {
-	r := &rewriter{module: m, functionTypes: m.FunctionTypes()}
-	r.facts.addressTaken = make([]bool, len(r.functionTypes))
-	r.takeAddresses()
-	return r.declaredFunctions()[index]
-}
-
 func sameType(a, b *wasm.FuncType) bool {
 	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
 }
 
-// replaceCalls has code call another function.
-func replaceCalls(m *wasm.Module, from, to uint32) error {
+// replaceFunction puts a function in the place of another wherever that is called or referred to.
+func replaceFunction(m *wasm.Module, from, to uint32) error {
+	replace := func(index uint32) uint32 {
+		if index == from {
+			return to
+		}
+		return index
+	}
+	for i := range m.Exports {
+		if m.Exports[i].Kind == wasm.ExternFunction {
+			m.Exports[i].Index = replace(m.Exports[i].Index)
+		}
+	}
+	replaceReferences(m, replace)
+	return replaceInCode(m, from, to)
+}
+
+// replaceReferences maps the functions that tables, globals and element segments refer to.
+func replaceReferences(m *wasm.Module, replace func(index uint32) uint32) {
+	for i := range m.Globals {
+		m.Globals[i].Init = m.Globals[i].Init.RenumberFunctions(replace)
+	}
+	for i := range m.Tables {
+		if m.Tables[i].Init != nil {
+			m.Tables[i].Init = m.Tables[i].Init.RenumberFunctions(replace)
+		}
+	}
+	for i := range m.Elements {
+		e := &m.Elements[i]
+		for j := range e.Functions {
+			e.Functions[j] = replace(e.Functions[j])
+		}
+		for j := range e.Exprs {
+			e.Exprs[j] = e.Exprs[j].RenumberFunctions(replace)
+		}
+	}
+}
+
+func replaceInCode(m *wasm.Module, from, to uint32) error {
 	cursor := m.Cursor()
 	types := m.FunctionTypes()
 	imported := len(types) - len(m.Functions)
@@ -114,7 +142,7 @@ func replaceCalls(m *wasm.Module, from, to uint32) error {
 		copied := 0
 		cursor.Reset(body, len(m.Types[types[imported+i]].Params))
 		for in := (wasm.Instruction{}); cursor.Next(&in); {
-			if (in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall) && in.X == from {
+			if (in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall || in.Op == wasm.OpRefFunc) && in.X == from {
 				out = append(out, body.Code[copied:in.Start]...)
 				out = wasm.AppendUint32(append(out, byte(in.Op)), to)
 				copied = in.End
