@@ -19,6 +19,8 @@ package engine
 import (
 	"context"
 	"errors"
+	"math"
+	"reflect"
 	"slices"
 	"time"
 
@@ -106,9 +108,27 @@ func (i *Instance) atRead(ctx context.Context, fd uint32) {
 		// What it printed or learned before belongs to every evaluation anew.
 		if !p.printed && !i.external {
 			p.frames = experimental.GetSnapshotter(ctx).Snapshot()
+			if stackBytes(p.frames) > maxParkedStack {
+				p.frames = nil
+			}
 		}
 		panic(&stop{CauseOther, errParked})
 	}
+}
+
+// maxParkedStack is the largest stack in bytes that is copied for each evaluation. It
+// lies on the Go heap, in no account. Go programs read with 10 KiB.
+const maxParkedStack = 256 << 10
+
+// stackBytes returns the size of a stack. The runtime does not tell: one that keeps it
+// elsewhere has programs not wait, and a test fail.
+func stackBytes(frames experimental.Snapshot) int {
+	if v := reflect.Indirect(reflect.ValueOf(frames)); v.Kind() == reflect.Struct {
+		if stack := v.FieldByName("stack"); stack.Kind() == reflect.Slice {
+			return stack.Len()
+		}
+	}
+	return math.MaxInt
 }
 
 // parks is whether the module's programs wait at their first read. The module has two
