@@ -127,6 +127,27 @@ func TestSpecSuiteLowers(t *testing.T) {
 	require.LessOrEqual(t, unsupported, 19)
 }
 
+// FuzzLower lowers modules: what an engine with typed function references accepts, one without must accept then, but for
+// what is known not to be supported.
+func FuzzLower(f *testing.F) {
+	f.Add(read(f, "typed/references"))
+	f.Add(read(f, "reader"))
+	ctx := context.Background()
+	f.Fuzz(func(t *testing.T, module []byte) {
+		o := fuzzOptions()
+		o.LowerReferences, o.Park = true, parking().Park
+		result, err := rewrite.Module(module, o)
+		if err != nil || !compiles(t, module) || customSection(t, module) {
+			return
+		}
+		r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(untyped).WithMemoryLimitPages(64))
+		defer func() { require.NoError(t, r.Close(ctx)) }()
+		if _, err := r.CompileModule(ctx, result.Module); err != nil {
+			require.ErrorContains(t, err, "externref")
+		}
+	})
+}
+
 // TestTheTableForCallsIsNobodyElses shows that an index of a table which a module does not have stays wrong.
 func TestTheTableForCallsIsNobodyElses(t *testing.T) {
 	m, err := wasm.Decode(read(t, "typed/references"))
