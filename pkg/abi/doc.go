@@ -20,7 +20,8 @@ limitations under the License.
 // version 1 (https://docs.kubewarden.io, "Policy specification").
 //
 // How the bytes get across is a calling convention; there is one package for
-// each: [github.com/wasm-admission/wasm-admission/pkg/abi/wapc].
+// each: [github.com/wasm-admission/wasm-admission/pkg/abi/wapc] and
+// [github.com/wasm-admission/wasm-admission/pkg/abi/wasi].
 //
 // Everything that comes from a guest is hostile. What is decoded here is bounded
 // in size by the caller's [Limits] and checked before it is believed.

@@ -115,18 +115,52 @@ type Usage struct {
 }
 
 // GuestError is an error that a guest reported of its own accord.
-type GuestError struct{ Text string }
+type GuestError struct {
+	// Text is what the guest said.
+	Text string
+	// End is how a guest ended that is a program: with a status other than zero, or by a
+	// trap. What it said stands for itself then. Nil if the guest answered with an error.
+	End error
+}
 
 // Error implements the error interface with the text that Kubewarden's users
-// know.
-func (e *GuestError) Error() string { return "Guest call failure: " + e.Text }
+// know. Of a program that ended without a word it says how it ended.
+func (e *GuestError) Error() string {
+	switch {
+	case e.End == nil:
+		return "Guest call failure: " + e.Text
+	case e.Text == "":
+		return e.End.Error()
+	}
+	return e.Text
+}
+
+// Unwrap returns how the guest ended.
+func (e *GuestError) Unwrap() error { return e.End }
 
 // ResponseError says that a guest answered something that is no response.
-type ResponseError struct{ Err error }
+type ResponseError struct {
+	// Err says what is wrong with it.
+	Err error
+	// Expected is what it should have been, for guests that are programs. Kubewarden has
+	// another text for these.
+	Expected string
+}
+
+// What a program's answer should have been.
+const (
+	ExpectedValidation         = "policy validation response"
+	ExpectedSettingsValidation = "settings validation response"
+)
 
 // Error implements the error interface with the text that Kubewarden's users
 // know.
-func (e *ResponseError) Error() string { return "invalid response from policy: " + e.Err.Error() }
+func (e *ResponseError) Error() string {
+	if e.Expected != "" {
+		return "Cannot deserialize " + e.Expected + ": " + e.Err.Error()
+	}
+	return "invalid response from policy: " + e.Err.Error()
+}
 
 // Unwrap returns the error underneath.
 func (e *ResponseError) Unwrap() error { return e.Err }

@@ -72,7 +72,7 @@ func DecodeValidationResponse(data []byte) (*ValidationResponse, error) {
 		return nil, err
 	}
 	if wire.Accepted == nil {
-		return nil, &ResponseError{errors.New("missing field `accepted`")}
+		return nil, &ResponseError{Err: errors.New("missing field `accepted`")}
 	}
 	r := &ValidationResponse{
 		Accepted:         *wire.Accepted,
@@ -84,7 +84,7 @@ func DecodeValidationResponse(data []byte) (*ValidationResponse, error) {
 	}
 	if wire.Code != nil {
 		if *wire.Code < 0 || *wire.Code > math.MaxUint16 {
-			return nil, &ResponseError{fmt.Errorf("code %d is out of range: 0 to %d are allowed", *wire.Code, math.MaxUint16)}
+			return nil, &ResponseError{Err: fmt.Errorf("code %d is out of range: 0 to %d are allowed", *wire.Code, math.MaxUint16)}
 		}
 		r.Code = int32(*wire.Code)
 	}
@@ -113,7 +113,7 @@ func DecodeSettingsValidationResponse(data []byte) (*SettingsValidationResponse,
 		return nil, err
 	}
 	if wire.Valid == nil {
-		return nil, &ResponseError{errors.New("missing field `valid`")}
+		return nil, &ResponseError{Err: errors.New("missing field `valid`")}
 	}
 	r := &SettingsValidationResponse{Valid: *wire.Valid}
 	if wire.Message != nil {
@@ -125,10 +125,10 @@ func DecodeSettingsValidationResponse(data []byte) (*SettingsValidationResponse,
 // decode is strict where Go's own decoder is not: names are told apart by case.
 func decode(data []byte, into any) error {
 	if !utf8.Valid(data) {
-		return &ResponseError{errors.New("not UTF-8")}
+		return &ResponseError{Err: errors.New("not UTF-8")}
 	}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, into); err != nil {
-		return &ResponseError{err}
+		return &ResponseError{Err: err}
 	}
 	return nil
 }

@@ -50,6 +50,9 @@ type ABI struct {
 	// WASI's proc_exit with status zero ends a start function successfully and
 	// leaves the instance usable.
 	StartFunctions []string
+	// Command is for guests that are programs, which [Instance.Run] runs to their end.
+	// Nil is for guests that export functions for [Instance.Call].
+	Command *Command
 	// Output gets what a guest writes to its standard output (fd 1) or standard
 	// error (fd 2); nil discards it. It runs on the goroutine of the evaluation,
 	// and p is valid during the call only.

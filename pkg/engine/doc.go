@@ -29,6 +29,8 @@ limitations under the License.
 //	defer instance.Release()
 //	result, err := instance.Call("run", 1, 2)
 //
+// Guests that are programs are run to their end instead ([Instance.Run]).
+//
 // # What a module goes through
 //
 // When a module is loaded it is rewritten so that it meters itself (package

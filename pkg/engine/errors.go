@@ -106,6 +106,19 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("limit exceeded: %d %s, at most %d are allowed", e.Value, e.Limit, e.Max)
 }
 
+// ExitError says that a guest exited.
+type ExitError struct{ Status uint32 }
+
+// Error implements the error interface.
+func (e *ExitError) Error() string { return fmt.Sprintf("guest exited with status %d", e.Status) }
+
+// The ways not to use [Instance.Run].
+var (
+	errNoCommand = errors.New("guests of the ABI are no commands")
+	errRunBefore = errors.New("the evaluation has ended, or its program has run before")
+	errNoMain    = errors.New("module does not export the function without parameters and results")
+)
+
 // stop ends an evaluation from within a host function: it travels through the
 // runtime's stack as a panic and comes out as an error.
 type stop struct {
@@ -142,7 +155,7 @@ func classify(err error) (Cause, error) {
 		return CauseLimit, l
 	}
 	if exit := (*sys.ExitError)(nil); errors.As(err, &exit) {
-		return CauseExit, fmt.Errorf("guest exited with status %d", exit.ExitCode())
+		return CauseExit, &ExitError{Status: exit.ExitCode()}
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	for _, trap := range trapCauses {

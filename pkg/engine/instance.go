@@ -59,7 +59,9 @@ type Instance struct {
 	meter     meter
 	// ctx is what the runtime gets as context: the evaluation's, and the
 	// instance as a value in it.
-	ctx   instanceContext
+	ctx instanceContext
+	// calls is the context of calls, which is ctx and may hold more.
+	calls context.Context
 	stack [4]uint64
 
 	state any
@@ -73,7 +75,15 @@ type Instance struct {
 	// whether no reset can make up for it.
 	failed, spoilt bool
 	resets         int
-	acquired       time.Time
+	// arguments are those of the command that runs, or ran.
+	arguments []string
+	// home is the snapshot that a command is reset to, parked where it waits, and
+	// unparkable whether it cannot.
+	home       *snapshot
+	parked     parked
+	unparkable bool
+	ran        bool
+	acquired   time.Time
 }
 
 // instanceContext is a context that knows an instance. It is made once for each
@@ -99,6 +109,7 @@ func instanceFrom(ctx context.Context) *Instance {
 // begin makes the instance serve an evaluation.
 func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
 	i.state, i.external, i.failed, i.world.asked = state, false, false, false
+	i.arguments, i.ran = nil, false
 	i.ctx.Context = ctx
 	i.meter.begin(ctx, &i.module.limits, deadline)
 }
@@ -161,7 +172,7 @@ func (i *Instance) run(f api.Function) (err error) {
 			err = fmt.Errorf("runtime panicked: %v", r)
 		}
 	}()
-	return f.CallWithStack(&i.ctx, i.stack[:])
+	return f.CallWithStack(i.calls, i.stack[:])
 }
 
 // State returns what the evaluation was given for the ABI's host functions.

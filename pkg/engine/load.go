@@ -91,6 +91,8 @@ func (m *Module) rewrite(binary []byte) (err error) {
 		TableMaxEntries: m.limits.TableEntries,
 		ExtractData:     true,
 		ExportStart:     true,
+		LowerReferences: true,
+		Park:            m.parkOptions(),
 	})
 	if err != nil {
 		return err
@@ -188,8 +190,15 @@ func (m *Module) link(ctx context.Context) error {
 func (m *Module) instantiateHostModules(ctx context.Context) error {
 	wasi := m.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
-	for _, f := range wasiFunctions() {
+	functions := wasiFunctions()
+	if m.abi.Command != nil {
+		functions = append(functions, commandFunctions()...)
+	}
+	for _, f := range functions {
 		export(wasi, f)
+	}
+	if m.rewritten.ParkExport != "" {
+		exportParkingRead(wasi)
 	}
 	builders := map[string]wazero.HostModuleBuilder{wasi_snapshot_preview1.ModuleName: wasi}
 	for _, f := range append([]HostFunction{{Module: tickModule, Name: tickName, Call: tick}}, m.abi.HostFunctions...) {

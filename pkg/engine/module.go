@@ -56,6 +56,7 @@ type Module struct {
 	codeBytes uint64        // what is reserved for the code
 	dataImage *memory.Image // what the data segments hold, nil if they were left in the module
 	snapshot  *snapshot     // nil if instances cannot be reset
+	cold      *snapshot     // of a command that is parked, before its start; else nil
 	pool      *pool.Pool[*Instance]
 }
 
@@ -118,6 +119,9 @@ func (m *Module) put(i *Instance) {
 		return
 	}
 	err := i.reset()
+	if err == nil && m.parks() && i.parked.frames == nil && !i.unparkable {
+		err = i.parkAgain(context.Background())
+	}
 	m.engine.recorder.ObserveReset(time.Since(done))
 	if err != nil {
 		m.engine.logger.Warn("Resetting an instance failed: it is not used again", "digest", m.digest, "err", err)
@@ -133,9 +137,7 @@ func (m *Module) free() {
 	if m.pool != nil {
 		m.pool.Close()
 	}
-	if m.snapshot != nil {
-		errs = append(errs, m.snapshot.close())
-	}
+	errs = append(errs, m.snapshot.close(), m.cold.close())
 	if m.dataImage != nil {
 		errs = append(errs, m.dataImage.Close())
 	}

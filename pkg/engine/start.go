@@ -49,6 +49,9 @@ func (s *snapshot) close() error {
 func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *Instance, err error) {
 	i := &Instance{module: m, functions: map[string]api.Function{}, world: newWorld(m.key.digest)}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
+	if i.calls = &i.ctx; m.rewritten.ParkExport != "" {
+		i.calls = experimental.WithSnapshotter(i.calls)
+	}
 	defer func() {
 		// The allocator has no other way to say that it has no memory.
 		if r := recover(); r != nil {
@@ -174,6 +177,9 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	if best, err = i.capture(); err != nil {
 		return nil, m.fail(PhaseStart, causeOf(err), err)
 	}
+	if m.abi.Command != nil {
+		return m.takeParkedSnapshot(ctx, i, best), nil
+	}
 	if m.abi.WarmUp == nil {
 		return best, nil
 	}
@@ -219,10 +225,14 @@ func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean boo
 
 // fromSnapshot makes an instance in the state of the module's snapshot.
 func (m *Module) fromSnapshot(ctx context.Context) (*Instance, error) {
+	if m.parks() {
+		return m.fromStart(ctx)
+	}
 	i, err := m.instantiate(ctx, m.snapshot.image)
 	if err != nil {
 		return nil, err
 	}
+	i.home = m.snapshot
 	i.world.goLive(m.snapshot.elapsed)
 	i.restoreGlobals()
 	return i, nil
@@ -251,6 +261,7 @@ func (i *Instance) reset() error {
 	if i.resets++; i.resets%trimInterval == 0 {
 		// The runtime's stack of a function only grows.
 		clear(i.functions)
+		i.parked = parked{}
 		return i.memory.Trim()
 	}
 	err := i.memory.Reset()
@@ -263,7 +274,7 @@ func (i *Instance) reset() error {
 
 func (i *Instance) restoreGlobals() {
 	for n, g := range i.globals {
-		g.Set(i.module.snapshot.globals[n])
+		g.Set(i.home.globals[n])
 	}
 }
 

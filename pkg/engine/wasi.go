@@ -22,8 +22,8 @@ import (
 )
 
 // What a guest finds of WASI (preview 1, witx of snapshot_preview1) is a process
-// with standard streams, clocks, randomness and nothing else: no arguments, no
-// environment, no directories. wazero's implementation serves where it does a
+// with standard streams, clocks, randomness and nothing else: no arguments but
+// those of a [Command], no environment, no directories. wazero's implementation serves where it does a
 // small and constant piece of work and keeps no state. The functions here take its
 // place where a guest decides how much work a call is, or where a call would
 // change what the next evaluation finds, which no reset of memory undoes.
@@ -107,28 +107,17 @@ func fdClose(_ *Instance, params []uint64) uint32 {
 	return wasiSuccess
 }
 
-// fdRead reads from an empty standard input.
-func fdRead(i *Instance, params []uint64) uint32 {
-	if uint32(params[0]) != 0 {
-		return wasiBadf
-	}
-	return i.writeUint32(uint32(params[3]), 0)
-}
-
 // fdWrite hands what a guest prints to the ABI, in pieces.
 func fdWrite(i *Instance, params []uint64) uint32 {
 	fd, list, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
 	if fd != 1 && fd != 2 {
 		return wasiBadf
 	}
-	const vectorSize = 8 // address and length
-	if count > math.MaxUint32/vectorSize {
-		return wasiFault
+	vectors, errno := i.vectors(list, count)
+	if errno != wasiSuccess {
+		return errno
 	}
-	vectors, ok := i.Read(list, count*vectorSize)
-	if !ok {
-		return wasiFault
-	}
+	i.parked.printed = true
 	var written uint32
 	for ; len(vectors) > 0; vectors = vectors[vectorSize:] {
 		p, ok := i.Read(binary.LittleEndian.Uint32(vectors), binary.LittleEndian.Uint32(vectors[4:]))

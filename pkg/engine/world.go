@@ -62,6 +62,11 @@ func newWorld(seed [sha256.Size]byte) *world {
 // while.
 func (w *world) goLive(elapsed int64) { w.random, w.live, w.elapsed = rand.Reader, true, elapsed }
 
+// startOver begins the time before the snapshot again.
+func (w *world) startOver(seed [sha256.Size]byte, elapsed int64) {
+	w.random, w.live, w.elapsed = mathrand.NewChaCha8(seed), false, elapsed
+}
+
 // draw fills p with randomness. Neither source can fail: see crypto/rand.Read.
 func (w *world) draw(p []byte) {
 	w.asked = true

@@ -34,6 +34,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wasi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
@@ -76,8 +77,11 @@ type GuestLoader func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.G
 
 // loadGuest compiles a policy of any execution mode.
 func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode, wasm []byte) (abi.Guest, error) {
-	if mode == abi.ExecutionModeWaPC {
+	switch mode {
+	case abi.ExecutionModeWaPC:
 		return wapc.Load(ctx, l.Engine, wasm)
+	case abi.ExecutionModeWASI:
+		return wasi.Load(ctx, l.Engine, wasm)
 	}
 	if load := l.Guests[mode]; load != nil {
 		return load(ctx, l.Engine, wasm)

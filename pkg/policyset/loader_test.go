@@ -135,6 +135,24 @@ func TestLoadFindsAllProblems(t *testing.T) {
 	require.ErrorContains(t, errs[5], "guest exited with status 1")
 }
 
+func TestPoliciesMayBePrograms(t *testing.T) {
+	binary, err := os.ReadFile("testdata/program.wasm")
+	require.NoError(t, err)
+	module, err := wasm.Decode(binary)
+	require.NoError(t, err)
+	metadata := `{"executionMode": "wasi", "mutating": false, "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}`
+	module.Custom = append(module.Custom, wasm.CustomSection{Name: abi.MetadataSection, Payload: []byte(metadata)})
+	from := modules(t)
+	require.NoError(t, os.WriteFile(from[len("file://"):]+"/program.wasm", module.Encode(), 0o600))
+	set, errs := newLoader(t).Load(t.Context(), configuration(wasmadmission.Policy{Name: "program", Module: from + "/program.wasm"}))
+	require.Empty(t, errs)
+	defer set.Close()
+	response, _, err := set.Policies()[0].Evaluate(t.Context(), []byte(`{}`))
+	require.NoError(t, err)
+	require.True(t, response.Accepted)
+	require.Equal(t, "from a program", response.Message)
+}
+
 // A library that one execution mode needs is not linked by who does not want it.
 func TestExecutionModesAreHandedIn(t *testing.T) {
 	from := modules(t)

@@ -47,7 +47,7 @@ var mayImport = map[string][]string{
 
 	"pkg/dispatch": {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
-		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
+		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
 		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
@@ -56,7 +56,9 @@ var mayImport = map[string][]string{
 	"pkg/module":               {"pkg/engine", "pkg/engine/private", "pkg/safefile"},
 	"pkg/safefile":             {},
 	"pkg/abi":                  {"pkg/engine/wasm"},
-	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
+	"pkg/abi/border":           {"pkg/abi", "pkg/engine"},
+	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
+	"pkg/abi/wasi":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
 	"pkg/metrics":              {},

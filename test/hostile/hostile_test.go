@@ -20,6 +20,7 @@ limitations under the License.
 package hostile
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,20 +140,31 @@ func newHost(t *testing.T, options engine.Options, timeout time.Duration) *host 
 }
 
 // accepts has a guest accept a request, with all the time in the world.
-func (h *host) accepts(t *testing.T, guest *wapc.Guest, request []byte) {
+func (h *host) accepts(t *testing.T, guest abi.Guest, request []byte) {
 	t.Helper()
 	response, _, err := guest.Validate(t.Context(), environment(long), request, settings)
 	require.NoError(t, err)
 	require.Equal(t, &abi.ValidationResponse{Accepted: true}, response)
 }
 
-// attack loads a module, has it attack, and looks for what it left behind.
+// attack loads a waPC guest, has it attack, and looks for what it left behind.
 func (h *host) attack(t *testing.T, wasm []byte, want outcome) {
+	h.attackBy(t, loadGuest, wasm, want)
+}
+
+// load compiles a policy of any execution mode.
+type load func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error)
+
+func loadGuest(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error) {
+	return wapc.Load(ctx, e, wasm)
+}
+
+func (h *host) attackBy(t *testing.T, load load, wasm []byte, want outcome) {
 	defer func() {
 		require.Equal(t, h.memory, h.engine.Stats().MemoryBytes, "memory is not given back")
 		h.accepts(t, h.bystander, attacking)
 	}()
-	guest, err := wapc.Load(t.Context(), h.engine, wasm)
+	guest, err := load(t.Context(), h.engine, wasm)
 	if want.refused != "" {
 		require.ErrorContains(t, err, want.refused)
 		require.NotContains(t, err.Error(), "panicked")
@@ -182,7 +194,7 @@ func (h *host) attack(t *testing.T, wasm []byte, want outcome) {
 // to find it mapped, and far less than what the attacks take.
 const kept = 2 << 20
 
-func (h *host) validate(t *testing.T, guest *wapc.Guest, request []byte, want outcome) {
+func (h *host) validate(t *testing.T, guest abi.Guest, request []byte, want outcome) {
 	t.Helper()
 	if want.text == "" {
 		h.accepts(t, guest, request)

@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -54,11 +55,15 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	if err := run(exec.Command("go", "build", "-o", annotate, "./internal/annotate")); err != nil {
 		return 0, err
 	}
-	for _, name := range goGuests {
+	for _, name := range slices.Concat(goGuests, goPrograms) {
 		file := filepath.Join(builtDir, name+".wasm")
 		// The flags of the Makefile.
+		mode := "c-shared"
+		if slices.Contains(goPrograms, name) {
+			mode = "default"
+		}
 		build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w",
-			"-buildmode=c-shared", "-o", file, "./"+name)
+			"-buildmode="+mode, "-o", file, "./"+name)
 		build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 		if err := run(build); err != nil {
 			return 0, err

@@ -31,10 +31,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// committed are the policies kept as .wasm; goGuests are built by TestMain.
+// committed are the policies kept as .wasm; goGuests, and goPrograms, which are no waPC
+// guests, are built by TestMain.
 var (
 	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "no-latest-tag", "pod-privileged"}
 	goGuests  = []string{"add-defaults", "audit-logger", "deny-deletion", "required-labels"}
+
+	goPrograms = []string{"inherit-owner"}
 )
 
 // verdict is Kubewarden's ValidationResponse.

@@ -17,23 +17,17 @@ limitations under the License.
 package wapc
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// maxNameBytes bounds the parts of a host call's address, and maxErrorBytes the
-// text of an error that a guest reports. Real ones are far shorter.
-const (
-	maxNameBytes  = 1 << 10
-	maxErrorBytes = 64 << 10
-)
+// maxErrorBytes bounds the text of an error that a guest reports. Real ones are far
+// shorter.
+const maxErrorBytes = 64 << 10
 
 // call is the host's side of one operation. Its fields are what the guest's
 // imports read and write.
@@ -42,7 +36,7 @@ type call struct {
 	operation   string
 	payload     [][]byte
 	payloadSize int
-	output      [2]lineBuffer
+	output      [2]border.Lines
 
 	responded bool
 	response  []byte
@@ -50,61 +44,37 @@ type call struct {
 	// guestError is what the guest reported, if failed.
 	guestError string
 
-	hostCalls    int64
+	hostCalls    border.HostCalls
 	hostResponse []byte
 	hostError    []byte
 }
 
 func callOf(i *engine.Instance) *call { return i.State().(*call) }
 
-// errOutOfBounds ends an evaluation whose guest gave an address outside its
-// memory.
-func errOutOfBounds(what string, offset, length uint32) error {
-	return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, length, offset)
-}
-
-// read copies a part of the guest's memory that is at most limit bytes long.
-func read(i *engine.Instance, what string, offset, length uint32, limit int64) []byte {
-	if int64(length) > limit {
-		i.Abort(&engine.LimitError{Limit: "bytes of " + what, Value: int64(length), Max: limit})
-	}
-	p, ok := i.Read(offset, length)
-	if !ok {
-		i.Abort(errOutOfBounds(what, offset, length))
-	}
-	return bytes.Clone(p)
-}
-
-func write(i *engine.Instance, what string, offset uint32, p []byte) {
-	if len(p) > 0 && !i.Write(offset, p) {
-		i.Abort(errOutOfBounds(what, offset, uint32(len(p))))
-	}
-}
-
 // guestRequest copies the operation's name and payload into the guest.
 func guestRequest(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
-	write(i, "operation", uint32(stack[0]), []byte(c.operation))
+	border.Write(i, "operation", uint32(stack[0]), []byte(c.operation))
 	offset := stack[1] & 0xffffffff
 	if offset+uint64(c.payloadSize) > 1<<32 {
-		i.Abort(errOutOfBounds("request", uint32(offset), uint32(c.payloadSize)))
+		i.Abort(border.OutOfBounds("request", uint32(offset), uint32(c.payloadSize)))
 	}
 	for _, part := range c.payload {
-		write(i, "request", uint32(offset), part)
+		border.Write(i, "request", uint32(offset), part)
 		offset += uint64(len(part))
 	}
 }
 
 func guestResponse(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
-	c.response = read(i, "response", uint32(stack[0]), uint32(stack[1]), c.env.Limits.ResponseBytes)
+	c.response = border.Read(i, "response", uint32(stack[0]), uint32(stack[1]), c.env.Limits.ResponseBytes)
 	c.responded = true
 }
 
 func guestError(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
 	length := min(uint32(stack[1]), maxErrorBytes)
-	c.guestError = strings.ToValidUTF8(string(read(i, "error", uint32(stack[0]), length, maxErrorBytes)), "\uFFFD")
+	c.guestError = strings.ToValidUTF8(string(border.Read(i, "error", uint32(stack[0]), length, maxErrorBytes)), "\uFFFD")
 	c.failed = true
 }
 
@@ -113,17 +83,7 @@ func guestError(i *engine.Instance, stack []uint64) {
 func hostCall(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
 	c.hostResponse, c.hostError = nil, nil
-	limits := &c.env.Limits
-	if c.hostCalls++; c.hostCalls > limits.HostCalls {
-		i.Abort(&engine.LimitError{Limit: "host calls", Value: c.hostCalls, Max: limits.HostCalls})
-	}
-	request := abi.HostCall{
-		Binding:   name(i, "binding", stack[0], stack[1]),
-		Namespace: name(i, "namespace", stack[2], stack[3]),
-		Operation: name(i, "operation", stack[4], stack[5]),
-		Payload:   read(i, "host call payload", uint32(stack[6]), uint32(stack[7]), limits.HostCallPayloadBytes),
-	}
-	response, err := c.answer(i.Context(), request)
+	response, err := c.hostCalls.Take(i, c.env, stack)
 	if err != nil {
 		c.hostError = []byte(err.Error())
 		stack[0] = 0
@@ -133,31 +93,12 @@ func hostCall(i *engine.Instance, stack []uint64) {
 	stack[0] = 1
 }
 
-func (c *call) answer(ctx context.Context, request abi.HostCall) ([]byte, error) {
-	if c.env.Capabilities == nil {
-		return nil, errors.New("Missing host callback function!") //nolint:revive,staticcheck // the text that Kubewarden's users know
-	}
-	response, err := c.env.Capabilities.Call(ctx, request)
-	if err == nil && int64(len(response)) > c.env.Limits.HostCallPayloadBytes {
-		err = &engine.LimitError{Limit: "bytes of host call response", Value: int64(len(response)), Max: c.env.Limits.HostCallPayloadBytes}
-	}
-	return response, err
-}
-
-func name(i *engine.Instance, what string, offset, length uint64) string {
-	p := read(i, "host call "+what, uint32(offset), uint32(length), maxNameBytes)
-	if !utf8.Valid(p) {
-		i.Abort(fmt.Errorf("host call %s is not UTF-8", what))
-	}
-	return string(p)
-}
-
 func hostResponseLen(i *engine.Instance, stack []uint64) {
 	stack[0] = uint64(len(callOf(i).hostResponse))
 }
 
 func hostResponse(i *engine.Instance, stack []uint64) {
-	write(i, "host response", uint32(stack[0]), callOf(i).hostResponse)
+	border.Write(i, "host response", uint32(stack[0]), callOf(i).hostResponse)
 }
 
 func hostErrorLen(i *engine.Instance, stack []uint64) {
@@ -165,7 +106,7 @@ func hostErrorLen(i *engine.Instance, stack []uint64) {
 }
 
 func hostError(i *engine.Instance, stack []uint64) {
-	write(i, "host error", uint32(stack[0]), callOf(i).hostError)
+	border.Write(i, "host error", uint32(stack[0]), callOf(i).hostError)
 }
 
 func consoleLog(i *engine.Instance, stack []uint64) {
@@ -173,23 +114,17 @@ func consoleLog(i *engine.Instance, stack []uint64) {
 	// A line that is longer than what is kept of it is no reason to stop.
 	offset, length := uint32(stack[0]), uint32(stack[1])
 	if _, ok := i.Read(offset, length); !ok {
-		i.Abort(errOutOfBounds("console log", offset, length))
+		i.Abort(border.OutOfBounds("console log", offset, length))
 	}
 	length = uint32(min(int64(length), c.env.Limits.LogLineBytes))
-	c.line(i.Context(), "console", read(i, "console log", offset, length, c.env.Limits.LogLineBytes))
-}
-
-func (c *call) line(ctx context.Context, source string, text []byte) {
-	if c.env.Log != nil {
-		c.env.Log.Line(ctx, source, strings.ToValidUTF8(string(text), "\uFFFD"))
-	}
+	border.Log(i.Context(), c.env, "console", border.Read(i, "console log", offset, length, c.env.Limits.LogLineBytes))
 }
 
 // output collects what a guest prints, for the call that is running.
 func output(i *engine.Instance, fd int, p []byte) {
 	c := callOf(i)
-	c.output[fd-1].write(p, c.env.Limits.LogLineBytes, func(line []byte) {
-		c.line(i.Context(), outputs[fd-1], line)
+	c.output[fd-1].Write(p, c.env.Limits.LogLineBytes, func(line []byte) {
+		border.Log(i.Context(), c.env, outputs[fd-1], line)
 	})
 }
 
@@ -199,25 +134,6 @@ var outputs = [2]string{"stdout", "stderr"}
 // flushOutput logs what a guest printed without ending the line.
 func (c *call) flushOutput(ctx context.Context) {
 	for n := range c.output {
-		if len(c.output[n].line) > 0 {
-			c.line(ctx, outputs[n], c.output[n].line)
-		}
-	}
-}
-
-// lineBuffer cuts what a guest prints into lines. Of a line that is too long it
-// keeps the beginning.
-type lineBuffer struct{ line []byte }
-
-func (b *lineBuffer) write(p []byte, limit int64, emit func(line []byte)) {
-	for len(p) > 0 {
-		text, rest, ended := bytes.Cut(p, []byte("\n"))
-		room := limit - int64(len(b.line))
-		b.line = append(b.line, text[:min(int64(len(text)), room)]...)
-		if ended {
-			emit(b.line)
-			b.line = b.line[:0]
-		}
-		p = rest
+		c.output[n].Flush(func(line []byte) { border.Log(ctx, c.env, outputs[n], line) })
 	}
 }

@@ -19,7 +19,7 @@ package wapc
 import (
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -34,7 +34,7 @@ var convention = &engine.ABI{
 		function("__guest_request", 2, 0, guestRequest),
 		function("__guest_response", 2, 0, guestResponse),
 		function("__guest_error", 2, 0, guestError),
-		external(function("__host_call", 8, 1, hostCall)),
+		border.HostCallFunction("wapc", "__host_call", hostCall),
 		function("__host_response_len", 0, 1, hostResponseLen),
 		function("__host_response", 1, 0, hostResponse),
 		function("__host_error_len", 0, 1, hostErrorLen),
@@ -42,19 +42,9 @@ var convention = &engine.ABI{
 		function("__console_log", 2, 0, consoleLog),
 	},
 	Output:     output,
-	StartState: func() any { return &call{env: &startEnvironment} },
+	StartState: func() any { return &call{env: &border.StartEnvironment} },
 	WarmUp:     warmUp,
 }
-
-// startEnvironment is what start functions and warm-up rounds have around them:
-// no capabilities, no log, and the limits of a configuration that sets none.
-var startEnvironment = abi.Environment{Limits: abi.Limits{
-	RequestBytes:         8 << 20,
-	ResponseBytes:        8 << 20,
-	HostCallPayloadBytes: 4 << 20,
-	HostCalls:            1000,
-	LogLineBytes:         4 << 10,
-}}
 
 // warmUpPayload is a request as good as any: the creation of a Pod. Settings are
 // no part of a snapshot, which policies with different ones share.
@@ -75,12 +65,6 @@ func warmUp(i *engine.Instance) error {
 	}
 	_, err = c.outcome(uint32(ok) != 0)
 	return err
-}
-
-// external marks a function by which a guest learns of the world.
-func external(f engine.HostFunction) engine.HostFunction {
-	f.External = true
-	return f
 }
 
 // function describes an import of a waPC guest. All its parameters and results

@@ -24,9 +24,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -92,13 +92,9 @@ func (g *Guest) Close() { g.module.Close() }
 
 // invoke has the guest run one operation and returns its response and what it used.
 func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
-	size := 0
-	for _, part := range payload {
-		size += len(part)
-	}
-	if limit := min(env.Limits.RequestBytes, math.MaxInt32); int64(size) > limit {
-		return nil, abi.Usage{}, &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseCall, Function: operation, Cause: engine.CauseLimit,
-			Err: &engine.LimitError{Limit: abi.LimitRequestBytes, Value: int64(size), Max: limit}}
+	size, err := border.RequestSize(g.module, env, operation, payload)
+	if err != nil {
+		return nil, abi.Usage{}, err
 	}
 	c := &call{env: env, operation: operation, payload: payload, payloadSize: size}
 	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: env.Timeout})

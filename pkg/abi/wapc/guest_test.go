@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -178,16 +177,6 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 	_, _, err = guest.invoke(t.Context(), env, "m")
 	require.NoError(t, err)
 	require.Equal(t, []string{"console: the ", "stdout: prin", "stderr: prin"}, short.lines)
-}
-
-func TestLineBufferKeepsTheBeginning(t *testing.T) {
-	var b lineBuffer
-	var lines []string
-	for _, p := range []string{strings.Repeat("x", 90), strings.Repeat("y", 90), "\n\n", "next\nlast"} {
-		b.write([]byte(p), 100, func(line []byte) { lines = append(lines, string(line)) })
-	}
-	require.Equal(t, []string{strings.Repeat("x", 90) + strings.Repeat("y", 10), "", "next"}, lines)
-	require.Equal(t, "last", string(b.line))
 }
 
 func TestLoadRefusesWhatIsNoGuest(t *testing.T) {

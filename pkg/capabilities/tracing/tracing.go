@@ -58,9 +58,14 @@ func NewLog(policy string, linesPerSecond, lineBytes int) *Log {
 	}
 }
 
-// Line implements [abi.Log]. Lines are logged at info, as Kubewarden does.
+// Line implements [abi.Log]. Lines are logged at info, as Kubewarden does, and those
+// of standard error as warnings.
 func (l *Log) Line(ctx context.Context, source, text string) {
-	l.write(ctx, "info", text, "source", source)
+	level := "info"
+	if source == "stderr" {
+		level = "warning"
+	}
+	l.write(ctx, level, text, "source", source)
 }
 
 // Call answers the host capability tracing/log. The guest hears of no failure:

@@ -67,6 +67,16 @@ func TestTraceIsLoggedAtHighVerbosityOnly(t *testing.T) {
 	}))
 }
 
+func TestStandardErrorWarns(t *testing.T) {
+	log := tracing.NewLog("p", 10, 1000)
+	output := logged(t, func(ctx context.Context) {
+		log.Line(ctx, "stdout", "hello")
+		log.Line(ctx, "stderr", "beware")
+	})
+	require.Contains(t, output, `level="info" text="hello" source="stdout"`)
+	require.Contains(t, output, `level="warning" text="beware" source="stderr"`)
+}
+
 func TestLinesAreBounded(t *testing.T) {
 	log := tracing.NewLog("p", 10, 5)
 	output := logged(t, func(ctx context.Context) {

@@ -48,6 +48,11 @@ type Options struct {
 	ExtractData bool
 	// ExportStart turns the start function into an export, so that the host calls it when and how it wants.
 	ExportStart bool
+	// LowerReferences takes typed function references out of the module, for engines that do not have them. Whether
+	// they were used as their types demand is not checked then: it makes no difference to the module that results.
+	LowerReferences bool
+	// Park makes a program ready to be stopped where it reads, if that is possible. Nil leaves it as it is.
+	Park *Park
 }
 
 // validate checks the options themselves.
@@ -107,6 +112,9 @@ type Result struct {
 	// StartExport is the name of the exported start function, if there is one and [Options.ExportStart] was set.
 	// The host must call it once, before any other function.
 	StartExport string
+	// ParkExport is the name of the exported function that starts the program or resumes it; see [Options.Park]. Empty if
+	// the program cannot be resumed.
+	ParkExport string
 	// NeedsFreshInstance says, one reason an entry, why an instance cannot be reset by restoring memory and Globals.
 	// Empty if it can; at most 100.
 	NeedsFreshInstance []string

@@ -38,13 +38,19 @@ func Module(input []byte, options Options) (*Result, error) {
 	if err := options.checkReserved(m); err != nil {
 		return nil, err
 	}
-	r := &rewriter{
-		options:       options,
-		module:        m,
-		functionTypes: m.FunctionTypes(),
-		imported:      uint32(m.ImportedCount(wasm.ExternFunction)),
-	}
+	r := &rewriter{options: options, module: m}
 	r.result.Exports = slices.Clone(m.Exports)
+	if options.LowerReferences {
+		if r.facts.scratchTable, err = lowerReferences(m); err != nil {
+			return nil, err
+		}
+	}
+	if options.Park != nil {
+		if r.result.ParkExport, err = park(m, &options); err != nil {
+			return nil, err
+		}
+	}
+	r.functionTypes, r.imported = m.FunctionTypes(), uint32(m.ImportedCount(wasm.ExternFunction))
 	for _, pass := range []func() error{
 		r.checkStart,
 		r.scan, // reads only: everything after it may rely on every body being well-formed
@@ -114,23 +120,7 @@ func (r *rewriter) renumber() error {
 			m.Exports[i].Index = r.shift(m.Exports[i].Index)
 		}
 	}
-	for i := range m.Globals {
-		m.Globals[i].Init = m.Globals[i].Init.RenumberFunctions(r.shift)
-	}
-	for i := range m.Tables {
-		if m.Tables[i].Init != nil {
-			m.Tables[i].Init = m.Tables[i].Init.RenumberFunctions(r.shift)
-		}
-	}
-	for i := range m.Elements {
-		e := &m.Elements[i]
-		for j := range e.Functions {
-			e.Functions[j] = r.shift(e.Functions[j])
-		}
-		for j := range e.Exprs {
-			e.Exprs[j] = e.Exprs[j].RenumberFunctions(r.shift)
-		}
-	}
+	replaceReferences(m, r.shift)
 	if m.Start != nil {
 		*m.Start = r.shift(*m.Start)
 	}

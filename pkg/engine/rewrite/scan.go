@@ -26,6 +26,8 @@ import (
 type facts struct {
 	// usesActiveData says that an instruction refers to an active data segment.
 	usesActiveData bool
+	// scratchTable is the table through which [lowerReferences] makes calls, or nil. What it holds matters to nobody.
+	scratchTable *uint32
 	// addressTaken marks the functions of the index space to which a reference exists.
 	addressTaken []bool
 	// escapes says that references to functions may leave the module or come into it.
@@ -71,7 +73,11 @@ func (r *rewriter) scan() error {
 				if err := r.scanDataUse(&m.Bodies[i], &in); err != nil {
 					return err
 				}
-			case wasm.OpTableSet, wasm.OpTableGrow, wasm.OpTableInit, wasm.OpTableCopy, wasm.OpTableFill, wasm.OpElemDrop:
+			case wasm.OpTableSet:
+				if r.facts.scratchTable == nil || in.X != *r.facts.scratchTable {
+					r.needsFresh(mutators[in.Op])
+				}
+			case wasm.OpTableGrow, wasm.OpTableInit, wasm.OpTableCopy, wasm.OpTableFill, wasm.OpElemDrop:
 				r.needsFresh(mutators[in.Op])
 			}
 		}

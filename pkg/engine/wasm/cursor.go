@@ -52,6 +52,7 @@ type Cursor struct {
 
 	types, functions, globals, locals uint32
 	targets                           []uint32
+	valueType                         ValueType
 }
 
 // Cursor returns a cursor that can be pointed at the bodies of m one after another with [Cursor.Reset]. The sizes of
@@ -80,6 +81,10 @@ func (c *Cursor) Depth() int { return c.depth }
 // Targets returns the labels of the br_table that [Cursor.Next] has just yielded, the default last. The slice is valid
 // until the next call of Next.
 func (c *Cursor) Targets() []uint32 { return c.targets }
+
+// ValueType returns the type in the instruction that [Cursor.Next] has just yielded: the result of a block with one,
+// that of a select that states it, or a nullable reference to what a ref.null names.
+func (c *Cursor) ValueType() ValueType { return c.valueType }
 
 // Next reads the next instruction into in. It returns false at the end of the body or at an error; see [Cursor.Err].
 func (c *Cursor) Next(in *Instruction) bool {
@@ -157,7 +162,7 @@ func (c *Cursor) blockType(in *Instruction) {
 		return
 	}
 	if c.pos < len(c.code) && c.code[c.pos]&0xc0 == 0x40 {
-		c.valueType()
+		c.readValueType()
 		in.Y = 1
 		return
 	}
@@ -190,7 +195,7 @@ func (c *Cursor) rare(in *Instruction, class immediate) {
 			c.failAt(at, "select with %d types, expected %d", n, MaxSelectTypes)
 			return
 		}
-		c.valueType()
+		c.readValueType()
 	case immTable:
 		in.X = c.u32()
 	case immMemory:
@@ -202,8 +207,8 @@ func (c *Cursor) rare(in *Instruction, class immediate) {
 	case immHeapType:
 		r := reader{buf: c.code, pos: c.pos, end: len(c.code), err: c.err}
 		at := r.pos
-		h := r.heapType()
-		r.checkHeap(at, ValueType{Code: RefNull, Heap: h}, int(c.types))
+		c.valueType = ValueType{Code: RefNull, Heap: r.heapType()}
+		r.checkHeap(at, c.valueType, int(c.types))
 		c.adopt(&r)
 	}
 }

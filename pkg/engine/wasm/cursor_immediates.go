@@ -84,10 +84,11 @@ func (c *Cursor) memory() {
 	}
 }
 
-func (c *Cursor) valueType() {
+func (c *Cursor) readValueType() {
 	r := reader{buf: c.code, pos: c.pos, end: len(c.code), err: c.err}
 	at := r.pos
-	r.checkHeap(at, r.valueType("value type"), int(c.types))
+	c.valueType = r.valueType("value type")
+	r.checkHeap(at, c.valueType, int(c.types))
 	c.adopt(&r)
 }
 

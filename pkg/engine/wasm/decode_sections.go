@@ -59,37 +59,6 @@ func (r *reader) checkHeap(at int, t ValueType, known int) {
 	}
 }
 
-func (d *decoder) imports(r *reader) {
-	n := r.count("imports", 4, MaxImports)
-	d.module.Imports = make([]Import, 0, n)
-	for i := 0; i < n && r.err == nil; i++ {
-		d.module.Imports = append(d.module.Imports, d.importEntry(r))
-	}
-}
-
-func (d *decoder) importEntry(r *reader) Import {
-	im := Import{Module: r.name("module of the import"), Name: r.name("name of the import")}
-	at := r.pos
-	im.Kind = d.externKind(r, "import")
-	if r.err != nil {
-		return im
-	}
-	switch im.Kind {
-	case ExternFunction:
-		im.TypeIndex = r.index("type", len(d.module.Types))
-		d.functions++
-	case ExternTable:
-		im.Table = d.tableType(r)
-		d.tables++
-	case ExternMemory:
-		im.Memory = d.memory(r, at)
-	case ExternGlobal:
-		im.Global = d.globalType(r)
-		d.globals = append(d.globals, im.Global)
-	}
-	return im
-}
-
 func (d *decoder) externKind(r *reader, what string) ExternKind {
 	at := r.pos
 	kind := r.byte("kind of the " + what)
@@ -154,10 +123,19 @@ func (d *decoder) memorySection(r *reader) {
 }
 
 func (d *decoder) memory(r *reader, at int) Limits {
+	d.countMemory(r, at)
+	return d.memoryType(r)
+}
+
+// countMemory adds a memory to the index space, which has room for one.
+func (d *decoder) countMemory(r *reader, at int) {
 	if d.memories++; d.memories > 1 {
 		r.unsupported(at, proposalMultiMemory, "second memory")
-		return Limits{}
 	}
+}
+
+func (d *decoder) memoryType(r *reader) Limits {
+	at := r.pos
 	l := r.limits("memory", MaxMemoryPages)
 	if r.err == nil && l.HasMax && l.Max > MaxMemoryPages {
 		r.failAt(at, "maximum of the memory is %d pages, expected at most %d", l.Max, MaxMemoryPages)

@@ -17,8 +17,9 @@ limitations under the License.
 // Package wasm reads and writes the WebAssembly binary format, as far as a tool needs it that instruments modules.
 //
 // The format is that of the WebAssembly core specification 2.0 (https://www.w3.org/TR/wasm-core-2/#binary-format)
-// with the proposals tail call, typed function references and extended constant expressions. Every other proposal is
-// refused with an [UnsupportedError] that names it; nothing that is not understood is ever passed through.
+// with the proposals tail call, typed function references, extended constant expressions and compact import section.
+// Every other proposal is refused with an [UnsupportedError] that names it; nothing that is not understood is ever
+// passed through.
 //
 // # What is decoded, and what is not
 //

@@ -222,6 +222,17 @@ func (m *Module) DropData() {
 	m.present[sectionData], m.present[sectionDataCount] = false, false
 }
 
+// MapLocals replaces the types of the locals that the body declares.
+func (b *Body) MapLocals(replace func(ValueType) ValueType) {
+	r := &reader{buf: b.LocalDecls, end: len(b.LocalDecls)}
+	var decls []byte
+	for range b.LocalGroups {
+		n := r.u32("number of locals")
+		decls = appendValueType(AppendUint32(decls, n), replace(r.valueType("type of the locals")))
+	}
+	b.LocalDecls = decls
+}
+
 // DeclareLocals adds n locals of type t behind those that the body has.
 func (b *Body) DeclareLocals(n uint32, t ValueType) {
 	decls := append([]byte(nil), b.LocalDecls...)

@@ -41,6 +41,7 @@ const (
 	OpReturnCallRef      Opcode = 0x15
 	OpDrop               Opcode = 0x1a
 	OpSelect             Opcode = 0x1b
+	OpSelectTyped        Opcode = 0x1c
 	OpLocalGet           Opcode = 0x20
 	OpLocalSet           Opcode = 0x21
 	OpLocalTee           Opcode = 0x22
@@ -54,6 +55,8 @@ const (
 	OpI64Const           Opcode = 0x42
 	OpF32Const           Opcode = 0x43
 	OpF64Const           Opcode = 0x44
+	OpI32Eqz             Opcode = 0x45
+	OpI32Eq              Opcode = 0x46
 	OpI32Ne              Opcode = 0x47
 	OpI32LtU             Opcode = 0x49
 	OpI32GtU             Opcode = 0x4b

@@ -20,8 +20,8 @@ package wasm
 type ValueType struct {
 	// Code is the first byte of the encoding: one of the constants below.
 	Code byte
-	// Heap is the heap type of [Ref] and [RefNull]: an index into the types, [HeapFunc] or [HeapExtern].
-	// It is zero for all other codes.
+	// Heap is the heap type of [Ref] and [RefNull]: an index into the types, or one of the constants below. It is zero
+	// for all other codes.
 	Heap int64
 }
 
@@ -39,10 +39,19 @@ const (
 	RefNull byte = 0x63
 )
 
-// Abstract heap types, as the negative numbers that their encodings are.
+// Abstract heap types, as the negative numbers that their encodings are. Those without values are of garbage
+// collection: optimisers write null references so.
 const (
-	HeapFunc   int64 = -0x10
-	HeapExtern int64 = -0x11
+	HeapFunc     int64 = -0x10
+	HeapExtern   int64 = -0x11
+	HeapNoFunc   int64 = -0x0d
+	HeapNoExtern int64 = -0x0e
+)
+
+// First bytes of null references to these.
+const (
+	nullFuncRef   byte = 0x73
+	nullExternRef byte = 0x72
 )
 
 // IsReference says whether t is a reference type.
@@ -52,7 +61,7 @@ func (t ValueType) IsReference() bool {
 
 // IsFunctionReference says whether values of t refer to functions.
 func (t ValueType) IsFunctionReference() bool {
-	return t.Code == FuncRef || (t.Code == Ref || t.Code == RefNull) && t.Heap != HeapExtern
+	return t.Code == FuncRef || (t.Code == Ref || t.Code == RefNull) && t.Heap != HeapExtern && t.Heap != HeapNoExtern
 }
 
 // String is the name of t in the text format.
@@ -118,6 +127,10 @@ func (r *reader) valueType(what string) ValueType {
 		return ValueType{Code: code}
 	case Ref, RefNull:
 		return ValueType{Code: code, Heap: r.heapType()}
+	case nullFuncRef:
+		return ValueType{Code: RefNull, Heap: HeapNoFunc}
+	case nullExternRef:
+		return ValueType{Code: RefNull, Heap: HeapNoExtern}
 	}
 	if proposal := typeProposal(code); proposal != "" {
 		r.unsupported(at, proposal, "type %#x", code)
@@ -143,7 +156,7 @@ func (r *reader) heapType() int64 {
 	at := r.pos
 	h := r.s33("heap type")
 	switch {
-	case r.err != nil || h >= 0 || h == HeapFunc || h == HeapExtern:
+	case r.err != nil || h >= 0 || h == HeapFunc || h == HeapExtern || h == HeapNoFunc || h == HeapNoExtern:
 	case h >= -0x40 && typeProposal(byte(h&0x7f)) != "":
 		r.unsupported(at, typeProposal(byte(h&0x7f)), "heap type %#x", byte(h&0x7f))
 	default:
@@ -155,7 +168,7 @@ func (r *reader) heapType() int64 {
 // typeProposal names the proposal that a type's first byte belongs to.
 func typeProposal(code byte) string {
 	switch code {
-	case 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x71, 0x72, 0x73, 0x78, 0x77, 0x50, 0x4f, 0x4e, 0x5e, 0x5f:
+	case 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x71, nullExternRef, nullFuncRef, 0x78, 0x77, 0x50, 0x4f, 0x4e, 0x5e, 0x5f:
 		return proposalGC
 	case 0x69, 0x74:
 		return proposalExceptions

@@ -1,0 +1,21 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package border is what the calling conventions have in common: how memory of a
+// guest is read and written, how its host calls are taken and answered, and how
+// what it prints becomes lines of a log. All of it keeps to the limits of the
+// evaluation's environment, and ends the evaluation of a guest that does not.
+package border

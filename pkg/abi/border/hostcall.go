@@ -1,0 +1,93 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package border
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// maxNameBytes bounds the parts of a host call's address. Real ones are far shorter.
+const maxNameBytes = 1 << 10
+
+// HostCalls takes and answers the host calls of one evaluation. It belongs to the
+// goroutine of that.
+type HostCalls struct{ made int64 }
+
+// HostCallFunction describes the import by which guests make host calls. The two
+// conventions give it different names, and mean different things by its result.
+func HostCallFunction(module, name string, call func(i *engine.Instance, stack []uint64)) engine.HostFunction {
+	return engine.HostFunction{
+		Module:   module,
+		Name:     name,
+		Params:   slices.Repeat([]engine.ValueType{engine.I32}, 8),
+		Results:  []engine.ValueType{engine.I32},
+		External: true,
+		Call:     call,
+	}
+}
+
+// Take answers a host call. The stack holds addresses and lengths of binding,
+// namespace, operation and payload. An error is what the guest is to be told; a call
+// over a limit, or from outside the guest's memory, ends the evaluation.
+func (h *HostCalls) Take(i *engine.Instance, env *abi.Environment, stack []uint64) ([]byte, error) {
+	if h.made++; h.made > env.Limits.HostCalls {
+		i.Abort(&engine.LimitError{Limit: "host calls", Value: h.made, Max: env.Limits.HostCalls})
+	}
+	return answer(i.Context(), env, abi.HostCall{
+		Binding:   name(i, "binding", stack[0], stack[1]),
+		Namespace: name(i, "namespace", stack[2], stack[3]),
+		Operation: name(i, "operation", stack[4], stack[5]),
+		Payload:   Read(i, "host call payload", uint32(stack[6]), uint32(stack[7]), env.Limits.HostCallPayloadBytes),
+	})
+}
+
+func answer(ctx context.Context, env *abi.Environment, call abi.HostCall) ([]byte, error) {
+	if env.Capabilities == nil {
+		return nil, errors.New("Missing host callback function!") //nolint:revive,staticcheck // the text that Kubewarden's users know
+	}
+	response, err := env.Capabilities.Call(ctx, call)
+	if err == nil && int64(len(response)) > env.Limits.HostCallPayloadBytes {
+		err = &engine.LimitError{Limit: "bytes of host call response", Value: int64(len(response)), Max: env.Limits.HostCallPayloadBytes}
+	}
+	return response, err
+}
+
+func name(i *engine.Instance, what string, offset, length uint64) string {
+	p := Read(i, "host call "+what, uint32(offset), uint32(length), maxNameBytes)
+	if !utf8.Valid(p) {
+		i.Abort(fmt.Errorf("host call %s is not UTF-8", what))
+	}
+	return string(p)
+}
+
+// StartEnvironment is what start functions and warm-up rounds have around them: no
+// capabilities, no log, and the limits of a configuration that sets none. It must
+// not be changed.
+var StartEnvironment = abi.Environment{Limits: abi.Limits{
+	RequestBytes:         8 << 20,
+	ResponseBytes:        8 << 20,
+	HostCallPayloadBytes: 4 << 20,
+	HostCalls:            1000,
+	LogLineBytes:         4 << 10,
+}}

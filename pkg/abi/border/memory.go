@@ -1,0 +1,51 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package border
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// Read copies a part of the guest's memory that is at most limit bytes long. It
+// ends the evaluation if the part is longer or not within memory; what names it in
+// the error.
+func Read(i *engine.Instance, what string, offset, length uint32, limit int64) []byte {
+	if int64(length) > limit {
+		i.Abort(&engine.LimitError{Limit: "bytes of " + what, Value: int64(length), Max: limit})
+	}
+	p, ok := i.Read(offset, length)
+	if !ok {
+		i.Abort(OutOfBounds(what, offset, length))
+	}
+	return bytes.Clone(p)
+}
+
+// Write copies p into the guest's memory. It ends the evaluation if there is no room.
+func Write(i *engine.Instance, what string, offset uint32, p []byte) {
+	if len(p) > 0 && !i.Write(offset, p) {
+		i.Abort(OutOfBounds(what, offset, uint32(len(p))))
+	}
+}
+
+// OutOfBounds is the error with which an evaluation ends whose guest gave an address
+// outside its memory.
+func OutOfBounds(what string, offset, length uint32) error {
+	return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, length, offset)
+}

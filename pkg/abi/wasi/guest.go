@@ -1,0 +1,100 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package wasi speaks with guests that are WASI commands (preview 1): programs that
+// find an operation in their arguments and its payload on their standard input, and
+// print the answer to their standard output. It is Kubewarden's execution mode for
+// the official Go compiler and for JavaScript (Javy).
+package wasi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// Guest is a WASI policy. It implements [abi.Guest].
+type Guest struct{ module *engine.Module }
+
+var _ abi.Guest = &Guest{}
+
+// Load compiles a WASI policy. Policies with the same binary share code.
+func Load(ctx context.Context, e *engine.Engine, wasm []byte) (*Guest, error) {
+	module, err := e.Load(ctx, wasm, convention)
+	if err != nil {
+		return nil, err
+	}
+	return &Guest{module: module}, nil
+}
+
+// Validate implements [abi.Guest].
+func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	answer, usage, err := g.run(ctx, env, operationValidate,
+		[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`))
+	if err != nil {
+		return nil, usage, err
+	}
+	response, err := abi.DecodeValidationResponse(answer)
+	return response, usage, expected(abi.ExpectedValidation, err)
+}
+
+// ValidateSettings implements [abi.Guest].
+func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment, settings []byte) (*abi.SettingsValidationResponse, error) {
+	answer, _, err := g.run(ctx, env, operationValidateSettings, settings)
+	if err != nil {
+		return nil, err
+	}
+	response, err := abi.DecodeSettingsValidationResponse(answer)
+	return response, expected(abi.ExpectedSettingsValidation, err)
+}
+
+// ProtocolVersion implements [abi.Guest]. There is no way to ask a program.
+func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, error) {
+	return "", errors.New("protocol_version is only applicable to a Kubewarden policy")
+}
+
+// Close implements [abi.Guest].
+func (g *Guest) Close() { g.module.Close() }
+
+// run runs the program and returns what it printed and what it used.
+func (g *Guest) run(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
+	if _, err := border.RequestSize(g.module, env, operation, payload); err != nil {
+		return nil, abi.Usage{}, err
+	}
+	r := &run{env: env}
+	r.feed(payload...)
+	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: r, Timeout: env.Timeout})
+	if err != nil {
+		return nil, abi.Usage{}, fmt.Errorf("initialization failed: %w", err)
+	}
+	defer instance.Release()
+	err = instance.Run(program, operation)
+	usage := abi.Usage(instance.Usage())
+	answer, err := r.outcome(ctx, err)
+	return answer, usage, err
+}
+
+// expected has an error that is about a response say which kind was expected.
+func expected(kind string, err error) error {
+	if r := (*abi.ResponseError)(nil); errors.As(err, &r) {
+		return &abi.ResponseError{Err: r.Err, Expected: kind}
+	}
+	return err
+}

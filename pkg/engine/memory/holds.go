@@ -1,0 +1,29 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package memory
+
+import "bytes"
+
+// Holds is whether the memory is what the image holds, in content and size.
+func (r *Range) Holds(img *Image) bool {
+	if r.usable() != nil || r.size != img.size {
+		return false
+	}
+	content := r.space.bytes(r.size)
+	stored := img.Stored()
+	return bytes.Equal(content[:stored], img.data) && trimZeros(content[stored:]) == 0
+}

@@ -1,0 +1,59 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What is copied for each evaluation is bounded, and the runtime keeps it where the
+// bound is looked up.
+func TestOnlySmallStacksArePutAside(t *testing.T) {
+	abi := &ABI{
+		Name:    "program",
+		Command: &Command{Parked: []string{"program", "run"}},
+		HostFunctions: []HostFunction{
+			{Module: "host", Name: "ask", Call: func(*Instance, []uint64) {}},
+			{Module: "host", Name: "call", Params: []ValueType{I32, I32, I32, I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Call: func(*Instance, []uint64) {}},
+		},
+	}
+	e, err := New(Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	for file, waits := range map[string]bool{
+		"testdata/program.wasm":                               true,
+		"../../test/wat/hostile-programs/read-then-spin.wasm": true,
+		"../../test/wat/hostile-programs/read-deep.wasm":      false,
+	} {
+		binary, err := os.ReadFile(file)
+		require.NoError(t, err)
+		m, err := e.Load(t.Context(), binary, abi)
+		require.NoError(t, err)
+		i, err := m.Acquire(t.Context(), Evaluation{})
+		require.NoError(t, err)
+		require.Equal(t, waits, i.parked.frames != nil, file)
+		if waits {
+			require.Positive(t, stackBytes(i.parked.frames))
+			require.LessOrEqual(t, stackBytes(i.parked.frames), maxParkedStack)
+		}
+		i.Release()
+		m.Close()
+	}
+}

@@ -1,0 +1,235 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite
+
+import (
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// lowerReferences makes references to functions of any type references to functions, as they were before the proposal
+// of typed function references, and the instructions of the proposal what comes to the same: a call of a reference
+// becomes a call through a table of its own, which compares the type when it is made. That table is added if there are
+// such calls, and its index returned; what it holds is never used but by the call that put it there.
+//
+// Null references of a type that is not of functions are lowered, too, but instructions that ask whether a reference is
+// null only know functions: a module that has them for others is refused by whoever compiles it.
+//
+// Types that differed in such references alone become one. The module's own table calls, which compare types as well,
+// then go through where they would have trapped; the callee finds out when it uses the reference.
+func lowerReferences(m *wasm.Module) (scratchTable *uint32, err error) {
+	if err := lowerDeclarations(m); err != nil {
+		return nil, err
+	}
+	types := m.FunctionTypes()
+	imported := len(types) - len(m.Functions)
+	l := &lowering{cursor: m.Cursor(), table: uint32(m.ImportedCount(wasm.ExternTable) + len(m.Tables))}
+	for i := range m.Bodies {
+		if err := l.body(&m.Bodies[i], uint32(len(m.Types[types[imported+i]].Params))); err != nil {
+			return nil, fmt.Errorf("function %d: %w", imported+i, err)
+		}
+	}
+	if !l.calls {
+		return nil, nil
+	}
+	if l.used > l.table {
+		// The table that is added must not be the one that was missing.
+		return nil, &wasm.Error{Offset: l.usedAt, Message: fmt.Sprintf("unknown table %d, expected an index below %d", l.used-1, l.table)}
+	}
+	m.Tables = append(m.Tables, wasm.Table{Type: wasm.TableType{
+		Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 1, Max: 1, HasMax: true},
+	}})
+	return &l.table, nil
+}
+
+// lowerType returns the type without what the proposal added.
+func lowerType(t wasm.ValueType) wasm.ValueType {
+	switch {
+	case t.Code != wasm.Ref && t.Code != wasm.RefNull:
+		return t
+	case t.IsFunctionReference():
+		return wasm.ValueType{Code: wasm.FuncRef}
+	}
+	return wasm.ValueType{Code: wasm.ExternRef}
+}
+
+func lowerTypes(types []wasm.ValueType) {
+	for i := range types {
+		types[i] = lowerType(types[i])
+	}
+}
+
+// lowerDeclarations lowers everything but code.
+func lowerDeclarations(m *wasm.Module) error {
+	for i := range m.Types {
+		lowerTypes(m.Types[i].Params)
+		lowerTypes(m.Types[i].Results)
+	}
+	for i := range m.Imports {
+		im := &m.Imports[i]
+		im.Table.Element = lowerType(im.Table.Element)
+		im.Global.Type = lowerType(im.Global.Type)
+	}
+	for i := range m.Globals {
+		g := &m.Globals[i]
+		g.Type.Type = lowerType(g.Type.Type)
+		g.Init = lowerNull(g.Init, g.Type.Type)
+	}
+	for i := range m.Elements {
+		e := &m.Elements[i]
+		e.Type = lowerType(e.Type)
+		for j := range e.Exprs {
+			e.Exprs[j] = lowerNull(e.Exprs[j], e.Type)
+		}
+	}
+	for i := range m.Tables {
+		t := &m.Tables[i]
+		t.Type.Element = lowerType(t.Type.Element)
+		if len(t.Init) > 0 && t.Init[0] != byte(wasm.OpRefNull) {
+			return &wasm.UnsupportedError{Proposal: "function-references", Feature: fmt.Sprintf("initializer of table %d", i)}
+		}
+		t.Init = nil
+	}
+	return nil
+}
+
+// lowerNull lowers a constant expression of a type, if it is a null reference.
+func lowerNull(e wasm.ConstExpr, t wasm.ValueType) wasm.ConstExpr {
+	if len(e) == 0 || e[0] != byte(wasm.OpRefNull) {
+		return e
+	}
+	return wasm.ConstExpr{byte(wasm.OpRefNull), t.Code, byte(wasm.OpEnd)}
+}
+
+// lowering walks over the bodies of a module.
+type lowering struct {
+	cursor *wasm.Cursor
+	// table is the index of the table that is added if there are calls.
+	table uint32
+	calls bool
+	// used is the highest index of a table that code uses, plus one, and usedAt the place.
+	used   uint32
+	usedAt int
+
+	// reference is the local, of the body at hand, that holds a reference for a while.
+	reference uint32
+	needed    bool
+	out       []byte
+	copied    int
+}
+
+// body lowers one function.
+func (l *lowering) body(body *wasm.Body, params uint32) error {
+	l.reference, l.needed, l.out, l.copied = params+body.Locals, false, nil, 0
+	body.MapLocals(lowerType)
+	l.cursor.Reset(body, int(params))
+	for in := (wasm.Instruction{}); l.cursor.Next(&in); {
+		l.noteTables(body, &in)
+		l.instruction(body.Code, &in)
+	}
+	if err := l.cursor.Err(); err != nil {
+		return err
+	}
+	if l.copied > 0 {
+		body.Code = append(l.out, body.Code[l.copied:]...)
+	}
+	if l.needed {
+		body.DeclareLocals(1, wasm.ValueType{Code: wasm.FuncRef})
+	}
+	return nil
+}
+
+// noteTables takes note of the tables that an instruction uses: nobody has checked yet that they exist.
+func (l *lowering) noteTables(body *wasm.Body, in *wasm.Instruction) {
+	var used uint32
+	switch in.Op {
+	case wasm.OpTableGet, wasm.OpTableSet, wasm.OpTableGrow, wasm.OpTableSize, wasm.OpTableFill:
+		used = in.X
+	case wasm.OpCallIndirect, wasm.OpReturnCallIndirect, wasm.OpTableInit:
+		used = in.Y
+	case wasm.OpTableCopy:
+		used = max(in.X, in.Y)
+	default:
+		return
+	}
+	if used >= l.used {
+		l.used, l.usedAt = used+1, body.Offset+in.Start
+	}
+}
+
+// replace puts code in the place of an instruction.
+func (l *lowering) replace(code []byte, in *wasm.Instruction, with ...byte) {
+	l.out = append(append(l.out, code[l.copied:in.Start]...), with...)
+	l.copied = in.End
+}
+
+// local encodes an instruction with the local that holds the reference.
+func (l *lowering) local(op wasm.Opcode) []byte {
+	l.needed = true
+	return wasm.AppendUint32([]byte{byte(op)}, l.reference)
+}
+
+// isNull leaves a reference where it is saved, and whether it is null on the stack.
+func (l *lowering) isNull() []byte {
+	return append(l.local(wasm.OpLocalTee), byte(wasm.OpRefIsNull))
+}
+
+func (l *lowering) instruction(code []byte, in *wasm.Instruction) {
+	switch in.Op {
+	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf:
+		if in.X == wasm.NoType && in.Y == 1 {
+			l.lowerImmediate(code, in, byte(in.Op))
+		}
+	case wasm.OpSelectTyped:
+		l.lowerImmediate(code, in, byte(in.Op), wasm.MaxSelectTypes)
+	case wasm.OpRefNull:
+		l.lowerImmediate(code, in, byte(in.Op))
+	case wasm.OpCallRef:
+		l.call(code, in, wasm.OpCallIndirect)
+	case wasm.OpReturnCallRef:
+		l.call(code, in, wasm.OpReturnCallIndirect)
+	case wasm.OpRefAsNonNull:
+		with := append(l.isNull(), byte(wasm.OpIf), wasm.BlockTypeEmpty, byte(wasm.OpUnreachable), byte(wasm.OpEnd))
+		l.replace(code, in, append(with, l.local(wasm.OpLocalGet)...)...)
+	case wasm.OpBrOnNull:
+		with := wasm.AppendUint32(append(l.isNull(), byte(wasm.OpBrIf)), in.X)
+		l.replace(code, in, append(with, l.local(wasm.OpLocalGet)...)...)
+	case wasm.OpBrOnNonNull:
+		with := append(l.local(wasm.OpLocalTee), l.local(wasm.OpLocalGet)...)
+		with = wasm.AppendUint32(append(with, byte(wasm.OpRefIsNull), byte(wasm.OpI32Eqz), byte(wasm.OpBrIf)), in.X)
+		l.replace(code, in, append(with, byte(wasm.OpDrop))...)
+	}
+}
+
+// lowerImmediate lowers the type that an instruction states, which is its last immediate.
+func (l *lowering) lowerImmediate(code []byte, in *wasm.Instruction, before ...byte) {
+	if t := l.cursor.ValueType(); t != lowerType(t) {
+		l.replace(code, in, append(before, lowerType(t).Code)...)
+	}
+}
+
+// call makes a call of a reference one through the table.
+func (l *lowering) call(code []byte, in *wasm.Instruction, op wasm.Opcode) {
+	l.calls = true
+	with := append(l.local(wasm.OpLocalSet), byte(wasm.OpI32Const), 0)
+	with = append(with, l.local(wasm.OpLocalGet)...)
+	with = wasm.AppendUint32(append(with, byte(wasm.OpTableSet)), l.table)
+	with = append(with, byte(wasm.OpI32Const), 0, byte(op))
+	with = wasm.AppendUint32(wasm.AppendUint32(with, in.X), l.table)
+	l.replace(code, in, with...)
+}

@@ -1,0 +1,17 @@
+;; A program that reads by a call, a tail call, through a table and through a table at its end.
+(module
+  (type $read (func (param i32 i32 i32 i32) (result i32)))
+  (import "env" "read" (func $read (type $read)))
+  (table 1 funcref)
+  (elem (i32.const 0) $read)
+  (global $sum (export "sum") (mut i32) (i32.const 0))
+  (func $tail (type $read)
+    (return_call $read (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+  (func $tail_indirect (type $read)
+    (return_call_indirect (type $read) (local.get 0) (local.get 1) (local.get 2) (local.get 3) (i32.const 0)))
+  (func $add (param i32) (global.set $sum (i32.add (global.get $sum) (local.get 0))))
+  (func (export "_start")
+    (call $add (call $read (i32.const 0) (i32.const 1) (i32.const 2) (i32.const 3)))
+    (call $add (call $tail (i32.const 0) (i32.const 1) (i32.const 2) (i32.const 3)))
+    (call $add (call_indirect (type $read) (i32.const 0) (i32.const 1) (i32.const 2) (i32.const 3) (i32.const 0)))
+    (call $add (call $tail_indirect (i32.const 0) (i32.const 1) (i32.const 2) (i32.const 3)))))

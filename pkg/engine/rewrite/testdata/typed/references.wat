@@ -1,0 +1,38 @@
+;; Uses every instruction and every place for a type that typed function references have.
+;; Made by wasm-as --all-features of binaryen.
+(module
+  (type $unary (func (param i32) (result i32)))
+  (type $apply (func (param (ref $unary) i32) (result i32)))
+  (type $choose (func (param i32) (result (ref null $unary))))
+  (global $kept (ref $unary) (ref.func $double))
+  (global $none (ref null $unary) (ref.null $unary))
+  (table $typed 2 (ref null $unary))
+  (elem (table $typed) (i32.const 1) (ref null $unary) (ref.func $square))
+  (elem declare func $double $square $apply)
+
+  (func $double (type $unary) (i32.mul (local.get 0) (i32.const 2)))
+  (func $square (type $unary) (i32.mul (local.get 0) (local.get 0)))
+  (func $apply (type $apply) (call_ref $unary (local.get 1) (local.get 0)))
+  (func $tail (type $apply) (return_call_ref $unary (local.get 1) (local.get 0)))
+  (func $choose (type $choose)
+    (local $chosen (ref null $unary))
+    (local.set $chosen (select (result (ref null $unary)) (ref.func $double) (global.get $none) (local.get 0)))
+    (block (result (ref null $unary)) (local.get $chosen)))
+
+  (func (export "apply") (param i32) (result i32) (call $apply (ref.func $square) (local.get 0)))
+  (func (export "tail") (param i32) (result i32) (call $tail (global.get $kept) (local.get 0)))
+  (func (export "nested") (param i32) (result i32)
+    (call_ref $apply (ref.func $square) (call_ref $unary (local.get 0) (ref.func $double)) (ref.func $apply)))
+  (func (export "from_table") (param i32) (result i32)
+    (call_ref $unary (i32.const 9) (table.get $typed (local.get 0))))
+  (func (export "as_non_null") (param i32) (result i32)
+    (call_ref $unary (i32.const 7) (ref.as_non_null (call $choose (local.get 0)))))
+  (func (export "on_null") (param i32) (result i32)
+    (block $null
+      (return (call_ref $unary (i32.const 7) (br_on_null $null (call $choose (local.get 0))))))
+    (i32.const -1))
+  (func (export "on_non_null") (param i32) (result i32)
+    (block $some (result (ref $unary))
+      (br_on_non_null $some (call $choose (local.get 0)))
+      (return (i32.const -1)))
+    (call $apply (i32.const 7))))

@@ -1,0 +1,111 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command inherit-owner is a Kubewarden policy in execution mode wasi: an object
+// without the label that says who owns it gets the one of its namespace, and is
+// refused if the namespace has none either.
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/rawjson"
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/wasi"
+)
+
+func main() { wasi.Run(validate, validateSettings) }
+
+// labelOf returns the one setting, the name of the label.
+func labelOf(settings string) (string, error) {
+	label, ok := rawjson.String(settings, "label")
+	if !ok || label == "" {
+		return "", errors.New("label: the name of a label is required")
+	}
+	return label, nil
+}
+
+func validateSettings(settings string) (string, error) {
+	if _, err := labelOf(settings); err != nil {
+		return `{"valid":false,"message":` + rawjson.Quote(err.Error()) + "}", nil
+	}
+	return `{"valid":true}`, nil
+}
+
+const accepted = `{"accepted":true}`
+
+func validate(payload string) (string, error) {
+	label, err := labelOf(rawjson.Get(payload, "settings"))
+	if err != nil {
+		return "", err
+	}
+	request := rawjson.Get(payload, "request")
+	namespace, namespaced := rawjson.String(request, "namespace")
+	operation, _ := rawjson.String(request, "operation")
+	if !namespaced || namespace == "" || operation != "CREATE" && operation != "UPDATE" {
+		return accepted, nil
+	}
+	object := rawjson.Get(request, "object")
+	if object == "" {
+		return "", errors.New("the request carries no object")
+	}
+	if _, owned := rawjson.String(object, "metadata", "labels", label); owned {
+		return accepted, nil
+	}
+	owner, err := ownerOf(namespace, label)
+	if err != nil {
+		return "", err
+	}
+	if owner == "" {
+		return `{"accepted":false,"code":403,"message":` +
+			rawjson.Quote("neither the object nor namespace "+namespace+" has label "+label) + "}", nil
+	}
+	report(namespace, label, owner)
+	return `{"accepted":true,"mutated_object":` + withLabel(object, label, owner) + "}", nil
+}
+
+// ownerOf looks the label up in the namespace; "" is none.
+func ownerOf(namespace, label string) (string, error) {
+	object, err := wasi.HostCall("kubewarden", "kubernetes", "get_resource",
+		`{"api_version":"v1","kind":"Namespace","name":`+rawjson.Quote(namespace)+`,"namespace":null,"disable_cache":false}`)
+	if err != nil {
+		return "", errors.New("looking up namespace " + namespace + ": " + err.Error())
+	}
+	owner, _ := rawjson.String(object, "metadata", "labels", label)
+	return owner, nil
+}
+
+// report tells of a change in both ways that there are. A log that fails is no
+// reason to refuse anything.
+func report(namespace, label, owner string) {
+	text := "label " + label + " is inherited from namespace " + namespace + ": " + owner
+	if _, err := wasi.HostCall("kubewarden", "tracing", "log", `{"level":"info","message":`+rawjson.Quote(text)+"}"); err != nil {
+		text = "tracing: " + err.Error()
+	}
+	_, _ = os.Stderr.WriteString(text + "\n")
+}
+
+// withLabel returns an object with one more label. All else stays as it is written.
+func withLabel(object, label, value string) string {
+	value = rawjson.Quote(value)
+	if labels := rawjson.Get(object, "metadata", "labels"); labels != "" && labels[0] == '{' {
+		return rawjson.Add(object, label, value, "metadata", "labels")
+	}
+	if start, end, found := rawjson.Find(object, "metadata", "labels"); found { // null
+		return object[:start] + "{" + rawjson.Quote(label) + ":" + value + "}" + object[end:]
+	}
+	return rawjson.Add(object, "labels", "{"+rawjson.Quote(label)+":"+value+"}", "metadata")
+}

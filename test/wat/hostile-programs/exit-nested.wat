@@ -1,0 +1,24 @@
+;; Exits from deep within calls of its own main function.
+(module
+  (import "host" "call" (func $host_call (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "args_get" (func $args_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  (memory (export "memory") 4)
+  (data (i32.const 16) "\00\10\00\00\00\10\00\00") ;; iovec: 4096, 4096
+  (data (i32.const 24) "\80\00\00\00\1e\00\00\00") ;; iovec: 128, 30
+  (data (i32.const 128) "{\"valid\":true,\"accepted\":true}")
+  (func $run_again (if (i32.load (i32.const 512)) (then (call $attack)) (else (call $run))))
+  (func $attack
+    (local i32)
+    (if (i32.lt_u (local.tee 0 (i32.load (i32.const 512))) (i32.const 500))
+      (then (i32.store (i32.const 512) (i32.add (local.get 0) (i32.const 1))) (call $main)))
+    (call $proc_exit (i32.const 7)))
+  ;; reads its input and attacks if that is long; accepts
+  (func $run
+    (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
+    (if (i32.gt_u (i32.load (i32.const 8)) (i32.const 100)) (then (call $attack)))
+    (drop (call $fd_write (i32.const 1) (i32.const 24) (i32.const 1) (i32.const 8))))
+  (func $main (export "_start") (call $run_again)))
