@@ -47,6 +47,7 @@ var mayImport = map[string][]string{
 
 	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/jsonpatch": {},
+	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
 		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker",
@@ -59,6 +60,7 @@ var mayImport = map[string][]string{
 	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
+	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "pkg/jsonpatch"},
 	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
 	"pkg/metrics":              {},
 	"pkg/filewatch":            {},
