@@ -1,0 +1,103 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+)
+
+// Namespaces are those of the host capabilities that sessions have.
+var Namespaces = []string{"crypto", "kubernetes", "net", "oci"}
+
+// Replay answers from a session: what is asked has to be what was asked when it was
+// recorded, in the same order. It is safe for concurrent use, which has no order.
+type Replay struct {
+	mu   sync.Mutex
+	left Session
+}
+
+// NewReplay returns the replay of a session, from its beginning.
+func NewReplay(session Session) *Replay { return &Replay{left: slices.Clone(session)} }
+
+// Left returns the exchanges that were not asked for.
+func (r *Replay) Left() Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.left)
+}
+
+// Capability returns what answers the host calls of one namespace.
+func (r *Replay) Capability(namespace string) capabilities.Capability {
+	return &replayed{replay: r, namespace: namespace}
+}
+
+type replayed struct {
+	replay    *Replay
+	namespace string
+}
+
+// Call implements [capabilities.Capability].
+func (r *replayed) Call(_ context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	request, err := RequestOf(r.namespace, operation, payload)
+	if err != nil {
+		return nil, fmt.Errorf("Replay error: %w", err) //nolint:revive,staticcheck // the text that Kubewarden's users know
+	}
+	if err := granted(caller, request); err != nil {
+		return nil, err
+	}
+	return r.replay.next(request)
+}
+
+// granted says whether a policy may read what it asks for.
+func granted(caller *capabilities.Caller, request Request) error {
+	if !slices.Contains([]string{variantListNamespace, variantListAll, variantGet}, request.Variant) {
+		return nil
+	}
+	resource := abi.ContextAwareResource{APIVersion: request.text("api_version"), Kind: request.text("kind")}
+	if slices.Contains(caller.Resources, resource) {
+		return nil
+	}
+	return fmt.Errorf("Policy has not been granted access to Kubernetes %s/%s resources. The violation has been reported.", resource.APIVersion, resource.Kind) //nolint:revive,staticcheck // the text that Kubewarden's users know
+}
+
+func (r *Replay) next(request Request) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.left) == 0 {
+		return nil, fmt.Errorf("Replay error: the list of recorded responses is empty: the policy asks for %s", request) //nolint:revive,staticcheck // the text that Kubewarden's users know
+	}
+	next := r.left[0]
+	r.left = r.left[1:]
+	if !next.Request.Equal(request) {
+		return nil, fmt.Errorf("Replay error: unexpected request: the policy asks for %s, and %s is recorded", request, next.Request) //nolint:revive,staticcheck // the text that Kubewarden's users know
+	}
+	return next.Response.answer()
+}
+
+func (r Response) answer() ([]byte, error) {
+	if r.Failed {
+		return nil, errors.New(r.Message)
+	}
+	return []byte(r.Payload), nil
+}
