@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 
+	evanphx "gopkg.in/evanphx/json-patch.v4"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
@@ -131,4 +132,28 @@ func (r *admissionRequest) check() error {
 	require("operation", r.Operation != "")
 	require("userInfo", r.UserInfo != nil)
 	return errors.Join(errs...)
+}
+
+// Object returns what a policy may change, as [jsonpatch.Decode] reads values: the object,
+// or all of a raw request. nil if there is nothing. It must not be changed.
+func (r *Request) Object() any { return r.object }
+
+// Patched returns what becomes of the object by a response's patch.
+func (r *Request) Patched(response *Response) (any, error) {
+	if response.Patch == nil {
+		return r.object, nil
+	}
+	patch, err := evanphx.DecodePatch(response.Patch)
+	if err != nil {
+		return nil, fmt.Errorf("the patch is no JSON patch: %w", err)
+	}
+	before, err := json.Marshal(r.object)
+	if err != nil {
+		return nil, err
+	}
+	after, err := patch.Apply(before)
+	if err != nil {
+		return nil, fmt.Errorf("the patch does not fit the object: %w", err)
+	}
+	return jsonpatch.Decode(after)
 }

@@ -48,6 +48,9 @@ var mayImport = map[string][]string{
 	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/jsonpatch": {},
 	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
+
+	"pkg/admissiontest": {"pkg/jsonpatch", "pkg/review"},
+
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
 		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker",
