@@ -50,6 +50,7 @@ var mayImport = map[string][]string{
 	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
 
 	"pkg/admissiontest": {"pkg/jsonpatch", "pkg/review"},
+	"pkg/annotate":      {"pkg/abi", "pkg/capabilities", "pkg/engine/wasm"},
 
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
