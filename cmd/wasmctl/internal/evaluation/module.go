@@ -27,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
@@ -147,4 +148,21 @@ func ParseExecutionMode(name string) (abi.ExecutionMode, error) {
 		return "", fmt.Errorf("Unknown policy execution mode %q: write opa, gatekeeper, kubewarden-wapc or wasi", name) //nolint:revive,staticcheck // the text that Kubewarden's users know
 	}
 	return mode, nil
+}
+
+// ProtocolVersion asks a waPC guest which version of the protocol it speaks.
+func (e *Evaluator) ProtocolVersion(ctx context.Context, binary []byte) (string, error) {
+	guest, err := wapc.Load(ctx, e.loader.Engine, binary)
+	if err != nil {
+		return "", err
+	}
+	defer guest.Close()
+	limits := &e.config.Limits
+	return guest.ProtocolVersion(ctx, &abi.Environment{
+		Timeout: limits.EvaluationTimeout.Duration,
+		Limits: abi.Limits{
+			RequestBytes: limits.RequestSize, ResponseBytes: limits.ResponseSize, HostCallPayloadBytes: limits.HostCallPayloadSize,
+			HostCalls: int64(limits.HostCalls), LogLineBytes: limits.LogLineSize,
+		},
+	})
 }
