@@ -59,6 +59,10 @@ kubectl:
 		set -x; $(SERVER) $(GO) build -ldflags '-s -w $(call version_flags,$(KUBE_VERSION))' -o $(CURDIR)/bin/kubectl k8s.io/kubernetes/cmd/kubectl; \
 	fi
 
+## wasmctl: make bin/wasmctl, the command line
+wasmctl:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/wasmctl ./cmd/wasmctl
+
 ## policies: make bin/policies from the Go policies under test/policies
 policies:
 	$(MAKE) -C test/policies go-guests
@@ -92,8 +96,20 @@ lint:
 ## test: run all tests
 test: test-unit test-e2e
 
+## bats: run tests in the style of those that Kubewarden's policies have, with kwctl being wasmctl
+bats: bats-tool
+	$(GO) test -count=1 -v ./test/bats
+
+# Debian's package, or that of npm; without both the tests are skipped.
+BATS_VERSION := 1.13.0
+.PHONY: bats-tool
+bats-tool:
+	@command -v bats >/dev/null || test -x .cache/bats/node_modules/.bin/bats || \
+		{ command -v npm >/dev/null && npm install --silent --no-fund --no-audit --no-save --prefix .cache/bats bats@$(BATS_VERSION); } || \
+		echo "bats is missing and cannot be fetched: its tests are skipped (apt-get install bats)" >&2
+
 ## test-unit: run the tests that need no server, those of the policies too
-test-unit: policies registry
+test-unit: policies registry bats-tool
 	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec)
 	$(GO) test ./test/spec
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite

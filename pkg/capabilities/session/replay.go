@@ -23,6 +23,8 @@ import (
 	"slices"
 	"sync"
 
+	"k8s.io/klog/v2"
+
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
@@ -58,7 +60,7 @@ type replayed struct {
 }
 
 // Call implements [capabilities.Capability].
-func (r *replayed) Call(_ context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	request, err := RequestOf(r.namespace, operation, payload)
 	if err != nil {
 		return nil, fmt.Errorf("Replay error: %w", err) //nolint:revive,staticcheck // the text that Kubewarden's users know
@@ -66,7 +68,12 @@ func (r *replayed) Call(_ context.Context, caller *capabilities.Caller, operatio
 	if err := granted(caller, request); err != nil {
 		return nil, err
 	}
-	return r.replay.next(request)
+	answer, err := r.replay.next(request)
+	if e := (*orderError)(nil); errors.As(err, &e) {
+		// The policy may keep it to itself.
+		klog.FromContext(ctx).Error(err, "A recorded session does not fit", "policy", caller.Policy)
+	}
+	return answer, err
 }
 
 // granted says whether a policy may read what it asks for.
@@ -85,15 +92,21 @@ func (r *Replay) next(request Request) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.left) == 0 {
-		return nil, fmt.Errorf("Replay error: the list of recorded responses is empty: the policy asks for %s", request) //nolint:revive,staticcheck // the text that Kubewarden's users know
+		return nil, &orderError{fmt.Sprintf("the list of recorded responses is empty: the policy asks for %s", request)}
 	}
 	next := r.left[0]
 	r.left = r.left[1:]
 	if !next.Request.Equal(request) {
-		return nil, fmt.Errorf("Replay error: unexpected request: the policy asks for %s, and %s is recorded", request, next.Request) //nolint:revive,staticcheck // the text that Kubewarden's users know
+		return nil, &orderError{fmt.Sprintf("unexpected request: the policy asks for %s, and %s is recorded", request, next.Request)}
 	}
 	return next.Response.answer()
 }
+
+// orderError says that a policy asks something else than was recorded.
+type orderError struct{ problem string }
+
+// Error implements the error interface with the text that Kubewarden's users know.
+func (e *orderError) Error() string { return "Replay error: " + e.problem }
 
 func (r Response) answer() ([]byte, error) {
 	if r.Failed {

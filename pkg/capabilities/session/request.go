@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 )
@@ -198,13 +199,14 @@ func (r Request) Equal(other Request) bool {
 	return r.Variant == other.Variant && jsonpatch.Equal(r.Fields, other.Fields)
 }
 
-// String names the request in one line.
+// String names the request in one line, for people: without the quotes of JSON, which
+// guests trip over that put an error into JSON of their own.
 func (r Request) String() string {
 	fields, err := json.Marshal(r.Fields)
 	if err != nil {
 		return r.Variant
 	}
-	return r.Variant + " " + string(fields)
+	return r.Variant + " " + strings.ReplaceAll(string(fields), `"`, "")
 }
 
 // text returns a field that is a string, "" if it is none.

@@ -119,7 +119,7 @@ func TestParse(t *testing.T) {
 	session, err := Parse([]byte(recording))
 	require.NoError(t, err)
 	require.Len(t, session, 2)
-	require.Equal(t, `KubernetesGetResource {"api_version":"v1","disable_cache":false,"kind":"Namespace","name":"default"}`, session[0].Request.String())
+	require.Equal(t, `KubernetesGetResource {api_version:v1,disable_cache:false,kind:Namespace,name:default}`, session[0].Request.String())
 	require.Equal(t, Response{Payload: `{"apiVersion":"v1","kind":"Namespace"}`}, session[0].Response)
 	require.Equal(t, Response{Failed: true, Message: "no such host"}, session[1].Response)
 
@@ -186,7 +186,7 @@ func TestReplay(t *testing.T) {
 	require.Empty(t, replay.Left())
 
 	_, err = get("default")
-	require.EqualError(t, err, `Replay error: the list of recorded responses is empty: the policy asks for KubernetesGetResource {"api_version":"v1","disable_cache":false,"kind":"Namespace","name":"default"}`)
+	require.EqualError(t, err, `Replay error: the list of recorded responses is empty: the policy asks for KubernetesGetResource {api_version:v1,disable_cache:false,kind:Namespace,name:default}`)
 }
 
 // The order is that of the recording.
@@ -195,8 +195,8 @@ func TestReplayIsStrict(t *testing.T) {
 	require.NoError(t, err)
 	replay := NewReplay(session)
 	_, err = replay.Capability("net").Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"kubewarden.io"`))
-	require.EqualError(t, err, `Replay error: unexpected request: the policy asks for DNSLookupHost {"host":"kubewarden.io"}, and KubernetesGetResource `+
-		`{"api_version":"v1","disable_cache":false,"kind":"Namespace","name":"default"} is recorded`)
+	require.EqualError(t, err, `Replay error: unexpected request: the policy asks for DNSLookupHost {host:kubewarden.io}, and KubernetesGetResource `+
+		`{api_version:v1,disable_cache:false,kind:Namespace,name:default} is recorded`)
 }
 
 // A policy that was not granted a kind does not read it from a recording either.

@@ -174,7 +174,7 @@ func hostCapabilities(r *inspection.Report) string {
 	if len(r.HostCapabilities) == 0 {
 		return "none are named in its data"
 	}
-	return strings.Join(r.HostCapabilities, ", ") + " are named in its data"
+	return "named in its data: " + strings.Join(r.HostCapabilities, ", ")
 }
 
 func (c *command) instances(r *inspection.Report) string {

@@ -31,7 +31,6 @@ const (
 	featureFunctionRefs   = "function-references"
 	featureMultiValue     = "multi-value"
 	featureReferenceTypes = "reference-types"
-	featureRelaxedSIMD    = "relaxed-simd"
 	featureSaturating     = "saturating-float-to-int"
 	featureSignExtension  = "sign-extension"
 	featureSIMD           = "simd"
@@ -90,8 +89,6 @@ func featureOf(in *wasm.Instruction) string {
 	case op >= wasm.OpTableGrow && op <= wasm.OpTableFill,
 		op == wasm.OpTableGet, op == wasm.OpTableSet, op == wasm.OpRefNull, op == wasm.OpRefIsNull, op == wasm.OpRefFunc:
 		return featureReferenceTypes
-	case op >= 0xfe00:
-		return featureRelaxedSIMD
 	case op >= 0xfd00:
 		return featureSIMD
 	case op == wasm.OpReturnCall || op == wasm.OpReturnCallIndirect:
