@@ -104,7 +104,7 @@ bats: bats-tool
 BATS_VERSION := 1.13.0
 .PHONY: bats-tool
 bats-tool:
-	@command -v bats >/dev/null || test -x .cache/bats/node_modules/.bin/bats || \
+	@command -v bats >/dev/null || test -x .cache/bats/node_modules/bats/bin/bats || \
 		{ command -v npm >/dev/null && npm install --silent --no-fund --no-audit --no-save --prefix .cache/bats bats@$(BATS_VERSION); } || \
 		echo "bats is missing and cannot be fetched: its tests are skipped (apt-get install bats)" >&2
 

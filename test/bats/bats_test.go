@@ -33,7 +33,7 @@ func find(t *testing.T) string {
 	if path, err := exec.LookPath("bats"); err == nil {
 		return path
 	}
-	path, err := filepath.Abs(filepath.Join("..", "..", ".cache", "bats", "node_modules", ".bin", "bats"))
+	path, err := filepath.Abs(filepath.Join("..", "..", ".cache", "bats", "node_modules", "bats", "bin", "bats"))
 	require.NoError(t, err)
 	if _, err := os.Stat(path); err != nil {
 		t.Skip("bats is missing: apt-get install bats, or make bats-tool, which takes it from npm")
