@@ -84,7 +84,7 @@ kwctl for running and annotating policies.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say what is done, on the standard error")
 	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never write colours; the variable NO_COLOR does the same")
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.annotate())
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate())
 	for _, sub := range root.Commands() {
 		if sub.Args != nil {
 			check := sub.Args
