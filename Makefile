@@ -75,15 +75,15 @@ registry:
 etcd:
 	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd ./etcd
 
-## generate: write the generated code, and docs/metrics.md, anew
+## generate: write the generated code, docs/metrics.md and docs/wasmctl.md anew
 generate:
 	hack/update-codegen.sh
 
 ## verify-generate: fail if generated code is not up to date
 verify-generate:
 	hack/update-codegen.sh
-	git diff --exit-code -- '*zz_generated*' docs/metrics.md
-	@test -z "$$(git status --porcelain -- '*zz_generated*' docs/metrics.md)"
+	git diff --exit-code -- '*zz_generated*' docs/metrics.md docs/wasmctl.md
+	@test -z "$$(git status --porcelain -- '*zz_generated*' docs/metrics.md docs/wasmctl.md)"
 
 ## lint: run golangci-lint over every module
 lint:

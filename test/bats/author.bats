@@ -26,7 +26,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   run kwctl inspect -o yaml "$BATS_TEST_TMPDIR/annotated-policy.wasm"
   echo "output = ${output}"
   [ "$status" -eq 0 ]
-  [[ "$output" == *"io.kubewarden.policy.title: no-latest-tag"* ]]
+  [ $(expr "$output" : 'annotations:.*io.kubewarden.policy.title: no-latest-tag') -ne 0 ]
 }
 
 @test "metadata that nobody should publish" {
@@ -51,4 +51,11 @@ policies="$BATS_TEST_DIRNAME/../policies"
     [ "$status" -eq 0 ]
     [[ "$output" == *kwctl* ]]
   done
+}
+
+@test "completion as kwctl has it" {
+  run kwctl completions -s bash
+  [ "$status" -eq 0 ]
+  run kwctl completions -s csh
+  [ "$status" -eq 2 ]
 }

@@ -71,6 +71,9 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 		return fmt.Errorf("%s: %w", argument, err)
 	}
 	report.Module = module.Redact(report.Module)
+	if c.name == kwctl && f.format == "yaml" && report.Metadata != nil {
+		return f.print(c.Out, report.Metadata, nil)
+	}
 	return f.print(c.Out, report, func(w io.Writer) error { return c.writeReport(w, report) })
 }
 

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strings"
 
 	"github.com/go-logr/logr"
@@ -58,13 +59,18 @@ var errSaid = errors.New("something is wrong")
 // command is what all commands have in common.
 type command struct {
 	*terminal.Streams
+	// name is what the command was called as.
+	name    string
 	verbose bool
 }
+
+// kwctl is the name by which Kubewarden's command is called, whose habits differ in places.
+const kwctl = "kwctl"
 
 // New returns the command. Its name is what it was called as: kwctl is known, whose
 // command line it understands.
 func New(name string, streams *terminal.Streams) *cobra.Command {
-	c := &command{Streams: streams}
+	c := &command{Streams: streams, name: name}
 	root := &cobra.Command{
 		Use:   name,
 		Short: "Try, test and check admission policies in WebAssembly",
@@ -75,6 +81,7 @@ of kube-apiserver's WasmAdmission plugin.
 It exits with 0 if all is well, with 1 if something is wrong, and with 2 if the
 command line is. Linked or renamed to kwctl, it takes the place of Kubewarden's
 kwctl for running and annotating policies.`,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -84,10 +91,12 @@ kwctl for running and annotating policies.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say what is done, on the standard error")
 	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never write colours; the variable NO_COLOR does the same")
+	if name == kwctl {
+		root.AddCommand(completions(root))
+	}
 	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate())
 	for _, sub := range root.Commands() {
-		if sub.Args != nil {
-			check := sub.Args
+		if check := sub.Args; check != nil {
 			sub.Args = func(cmd *cobra.Command, arguments []string) error {
 				if err := check(cmd, arguments); err != nil {
 					return usageError{err}
@@ -97,6 +106,39 @@ kwctl for running and annotating policies.`,
 		}
 	}
 	return root
+}
+
+// completions is what kwctl calls completion.
+func completions(root *cobra.Command) *cobra.Command {
+	var shell string
+	cmd := &cobra.Command{
+		Use:   "completions",
+		Short: "Write the completion of a shell",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch shell {
+			case "bash":
+				return root.GenBashCompletionV2(cmd.OutOrStdout(), true)
+			case "zsh":
+				return root.GenZshCompletion(cmd.OutOrStdout())
+			case "fish":
+				return root.GenFishCompletion(cmd.OutOrStdout(), true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(cmd.OutOrStdout())
+			}
+			return usagef("--shell: there is no completion for %q: write bash, zsh, fish or powershell", shell)
+		},
+	}
+	cmd.Flags().StringVarP(&shell, "shell", "s", "", "`shell`: bash, zsh, fish, powershell (required)")
+	return cmd
+}
+
+// version returns the version of the module that this was built of, as Go knows it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
 }
 
 // Main runs a command line and returns what to exit with.
