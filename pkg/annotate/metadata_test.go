@@ -86,7 +86,7 @@ func TestMetadataIsCompleted(t *testing.T) {
 	metadata.SetUsage("# How")
 	got, err := metadata.JSON()
 	require.NoError(t, err)
-	require.Equal(t, `{"annotations":{"io.kubewarden.policy.usage":"# How"},"mutating":false,"protocolVersion":"v1","rules":[]}`, string(got))
+	require.JSONEq(t, `{"annotations":{"io.kubewarden.policy.usage":"# How"},"mutating":false,"protocolVersion":"v1","rules":[]}`, string(got))
 }
 
 func TestUndeclared(t *testing.T) {

@@ -112,11 +112,12 @@ func unwrap(data []byte) ([]byte, error) {
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &fields); err != nil {
 		return nil, fmt.Errorf("the request is not a JSON object: %w", err)
 	}
-	var kind string
-	if fields["request"] == nil || fields["uid"] != nil || fields["kind"] != nil && json.Unmarshal(fields["kind"], &kind) != nil {
-		return data, nil
+	kind := fields["kind"]
+	isReview := fields["request"] != nil && fields["uid"] == nil && (kind == nil || kind[0] == '"')
+	if isReview {
+		return fields["request"], nil
 	}
-	return fields["request"], nil
+	return data, nil
 }
 
 func (r *admissionRequest) check() error {

@@ -71,7 +71,7 @@ func TestParseRawRequest(t *testing.T) {
 	request, err := review.ParseRawRequest([]byte(`{ "uid": "u", "request": null }`))
 	require.NoError(t, err)
 	require.Equal(t, "u", request.UID)
-	require.Equal(t, `{ "uid": "u", "request": null }`, string(request.JSON))
+	require.Equal(t, []byte(`{ "uid": "u", "request": null }`), request.JSON, "as it came")
 
 	request, err = review.ParseRawRequest([]byte(`{"uid":1}`))
 	require.NoError(t, err)

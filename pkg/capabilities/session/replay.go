@@ -63,7 +63,7 @@ type replayed struct {
 func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	request, err := RequestOf(r.namespace, operation, payload)
 	if err != nil {
-		return nil, fmt.Errorf("Replay error: %w", err) //nolint:revive,staticcheck // the text that Kubewarden's users know
+		return nil, fmt.Errorf("Replay error: %w", err) //nolint:staticcheck // the text that Kubewarden's users know
 	}
 	if err := granted(caller, request); err != nil {
 		return nil, err

@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 		if cache, err = os.MkdirTemp("", "wasmctl-test-"); err != nil {
 			panic(err)
 		}
-		defer os.RemoveAll(cache)
+		defer func() { _ = os.RemoveAll(cache) }()
 		return m.Run()
 	}())
 }
@@ -160,7 +160,7 @@ func TestRunReadsStandardInput(t *testing.T) {
 	require.NoError(t, err)
 	got := callWith(t, string(request), "run", "-r", "-", policies+"pod-privileged/policy.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Equal(t, `{"uid":"1299d386-525b-4032-98ae-1949f69f9cfc","allowed":true,"auditAnnotations":null,"warnings":null}`+"\n", got.out)
+	require.JSONEq(t, `{"uid":"1299d386-525b-4032-98ae-1949f69f9cfc","allowed":true,"auditAnnotations":null,"warnings":null}`, got.out)
 }
 
 func TestRunFormats(t *testing.T) {

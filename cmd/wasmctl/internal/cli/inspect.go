@@ -59,7 +59,7 @@ and whether instances of it can be used again.`,
 }
 
 func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument string) error {
-	if err := f.outputFlag.check(); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	fetched, err := c.fetch(ctx, &f.sourceFlags, argument)

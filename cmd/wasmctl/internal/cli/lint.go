@@ -76,7 +76,7 @@ differs, if anything does, it does not tell.`,
 }
 
 func (c *command) lintConfiguration(ctx context.Context, f *lintFlags, path string) error {
-	if err := f.outputFlag.check(); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	report := c.look(ctx, f, path)

@@ -101,7 +101,7 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 	if f.requestPath == "" {
 		return usagef("--request-path is required: name a file with a request, or - for the standard input")
 	}
-	if err := f.outputFlag.check(); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	answers, finish, err := f.answers()

@@ -80,7 +80,7 @@ a case names, and else not at all.`,
 }
 
 func (c *command) testPolicies(ctx context.Context, f *testFlags, paths []string) (err error) {
-	if err := f.outputFlag.check(); err != nil {
+	if err := f.check(); err != nil {
 		return err
 	}
 	files, err := readCases(paths, f.only)

@@ -91,7 +91,7 @@ func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
 	}
 	p := &Policy{policy: set.Policies()[0], set: set, Raw: metadata.PolicyType == "raw", filter: review.Policy{ID: m.URI, MayMutate: true}}
 	if metadata.ExecutionMode == abi.ExecutionModeGatekeeper {
-		p.rawRefused = errors.New("Gatekeeper does not support raw validation requests") //nolint:revive,staticcheck // the text that Kubewarden's users know
+		p.rawRefused = errors.New("Gatekeeper does not support raw validation requests") //nolint:staticcheck // the text that Kubewarden's users know
 	}
 	return p, nil
 }
@@ -125,7 +125,7 @@ func readMetadata(binary []byte, mode abi.ExecutionMode) (*abi.Metadata, error) 
 	isRego := slices.ContainsFunc(decoded.Exports, func(e wasm.Export) bool { return strings.HasPrefix(e.Name, "opa_") })
 	switch {
 	case mode == "" && isRego:
-		return nil, errors.New("The policy has been created with Rego, please specify which Opa runtime has to be used: --execution-mode opa or gatekeeper") //nolint:revive,staticcheck // the text that Kubewarden's users know
+		return nil, errors.New("The policy has been created with Rego, please specify which Opa runtime has to be used: --execution-mode opa or gatekeeper") //nolint:staticcheck // the text that Kubewarden's users know
 	case mode == "":
 		mode = abi.ExecutionModeWaPC
 	}
@@ -145,7 +145,7 @@ var executionModes = map[string]abi.ExecutionMode{
 func ParseExecutionMode(name string) (abi.ExecutionMode, error) {
 	mode, known := executionModes[name]
 	if name != "" && !known {
-		return "", fmt.Errorf("Unknown policy execution mode %q: write opa, gatekeeper, kubewarden-wapc or wasi", name) //nolint:revive,staticcheck // the text that Kubewarden's users know
+		return "", fmt.Errorf("Unknown policy execution mode %q: write opa, gatekeeper, kubewarden-wapc or wasi", name) //nolint:staticcheck // the text that Kubewarden's users know
 	}
 	return mode, nil
 }

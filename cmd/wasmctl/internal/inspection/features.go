@@ -72,29 +72,36 @@ func features(m *wasm.Module) ([]string, error) {
 	return names, nil
 }
 
+// instructionFeatures are the ranges of opcodes that features brought.
+var instructionFeatures = []struct {
+	from, to wasm.Opcode
+	feature  string
+}{
+	{wasm.OpReturnCall, wasm.OpReturnCallIndirect, featureTailCalls},
+	{wasm.OpCallRef, wasm.OpReturnCallRef, featureFunctionRefs},
+	{wasm.OpTableGet, wasm.OpTableSet, featureReferenceTypes},
+	{0xc0, 0xc4, featureSignExtension},
+	{wasm.OpRefNull, wasm.OpRefFunc, featureReferenceTypes},
+	{wasm.OpRefAsNonNull, wasm.OpBrOnNonNull, featureFunctionRefs},
+	{0xfc00, 0xfc07, featureSaturating},
+	{wasm.OpMemoryInit, wasm.OpTableCopy, featureBulkMemory},
+	{wasm.OpTableGrow, wasm.OpTableFill, featureReferenceTypes},
+	{0xfd00, 0xfdff, featureSIMD},
+}
+
 // featureOf returns the feature that an instruction belongs to, "" for those of version
 // 1.0.
 func featureOf(in *wasm.Instruction) string {
-	switch op := in.Op; {
-	case op == wasm.OpBlock || op == wasm.OpLoop || op == wasm.OpIf:
+	if in.Op == wasm.OpBlock || in.Op == wasm.OpLoop || in.Op == wasm.OpIf {
 		if in.X != wasm.NoType {
 			return featureMultiValue
 		}
-	case op >= 0xc0 && op <= 0xc4:
-		return featureSignExtension
-	case op >= 0xfc00 && op <= 0xfc07:
-		return featureSaturating
-	case op >= wasm.OpMemoryInit && op <= wasm.OpTableCopy:
-		return featureBulkMemory
-	case op >= wasm.OpTableGrow && op <= wasm.OpTableFill,
-		op == wasm.OpTableGet, op == wasm.OpTableSet, op == wasm.OpRefNull, op == wasm.OpRefIsNull, op == wasm.OpRefFunc:
-		return featureReferenceTypes
-	case op >= 0xfd00:
-		return featureSIMD
-	case op == wasm.OpReturnCall || op == wasm.OpReturnCallIndirect:
-		return featureTailCalls
-	case op == wasm.OpCallRef || op == wasm.OpReturnCallRef || op == wasm.OpRefAsNonNull || op == wasm.OpBrOnNull || op == wasm.OpBrOnNonNull:
-		return featureFunctionRefs
+		return ""
+	}
+	for _, f := range instructionFeatures {
+		if in.Op >= f.from && in.Op <= f.to {
+			return f.feature
+		}
 	}
 	return ""
 }

@@ -47,7 +47,9 @@ func readConfiguration(path string) (data []byte, warning string, err error) {
 	var head struct {
 		Kind string `json:"kind"`
 	}
-	if yaml.Unmarshal(data, &head) != nil || head.Kind != "AdmissionConfiguration" {
+	// What cannot be read here is for the decoder of the plugin to refuse.
+	_ = yaml.Unmarshal(data, &head)
+	if head.Kind != "AdmissionConfiguration" {
 		return data, "", nil
 	}
 	entry, err := pluginEntry(data)
