@@ -117,10 +117,13 @@ func (r *Request) fail(message string) *Response {
 
 // explain says why there is no answer.
 func explain(err error) string {
+	var g *abi.GuestError
 	var e *engine.Error
 	switch {
 	case engine.CauseOf(err) == engine.CauseDeadline:
 		return deadlineMessage
+	case errors.As(err, &g):
+		return internalError + err.Error()
 	case errors.As(err, &e) && e.Phase == engine.PhaseCall:
 		return internalError + (&abi.GuestError{Text: e.Error()}).Error()
 	}
