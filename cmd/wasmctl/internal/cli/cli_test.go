@@ -108,7 +108,7 @@ func TestUsage(t *testing.T) {
 func TestVerificationIsRefused(t *testing.T) {
 	for _, flag := range []string{"verification-key", "verification-annotation", "cert-email", "cert-oidc-issuer", "github-owner", "github-repo",
 		"verification-config-path", "sigstore-trust-config"} {
-		got := call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--"+flag, "x", policies+"pod-privileged/policy.wasm")
+		got := call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--"+flag, "x", policies+"no-latest-tag/policy.wasm")
 		require.Equal(t, cli.ExitUsage, got.code)
 		require.Contains(t, got.err, "--"+flag+": signatures are not verified by this version")
 		require.Empty(t, got.out)
@@ -117,9 +117,9 @@ func TestVerificationIsRefused(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	const (
-		privileged = policies + "pod-privileged/testdata/pod-create-privileged.json"
-		deleted    = policies + "pod-privileged/testdata/pod-delete.json"
-		tail       = `,"auditAnnotations":null,"warnings":null}` + "\n"
+		latest  = policies + "no-latest-tag/testdata/pod-create-latest.json"
+		deleted = policies + "pod-privileged/testdata/pod-delete.json"
+		tail    = `,"auditAnnotations":null,"warnings":null}` + "\n"
 	)
 	settings := file(t, "settings.yaml", "{accepted: false, message: \"<no>\", code: 418, warnings: [w], audit_annotations: {a: b}}")
 	for name, test := range map[string]struct {
@@ -127,20 +127,21 @@ func TestRun(t *testing.T) {
 		code      int
 		out, err  string
 	}{
-		"allowed":      {[]string{"-r", deleted, policies + "pod-privileged/policy.wasm"}, 0, `{"uid":"32cfe6c1-9200-b67a-fb7c-3d0e1c43eadb","allowed":true` + tail, ""},
-		"rejected":     {[]string{"-r", privileged, policies + "pod-privileged/policy.wasm"}, 0, `"allowed":false,"status":{"message":"Privileged container is not allowed: container \"agent\", container \"node\""}` + tail, ""},
+		"allowed":      {[]string{"-r", deleted, policies + "no-latest-tag/policy.wasm"}, 0, `{"uid":"32cfe6c1-9200-b67a-fb7c-3d0e1c43eadb","allowed":true` + tail, ""},
+		"rejected":     {[]string{"-r", latest, policies + "no-latest-tag/policy.wasm"}, 0, `"allowed":false,"status":{"message":"image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest"}` + tail, ""},
 		"settings":     {[]string{"-r", deleted, "-s", settings, guests + "answer.wasm"}, 0, `"allowed":false,"status":{"message":"<no>","code":418},"auditAnnotations":{"a":"b"},"warnings":["w"]}` + "\n", ""},
-		"null":         {[]string{"-r", deleted, "--settings-json", "null", policies + "pod-privileged/policy.wasm"}, 0, `"allowed":true`, ""},
-		"bad settings": {[]string{"-r", deleted, "--settings-json", `{"registries":[]}`, policies + "allowed-registries/policy.wasm"}, 1, "", "Error: Provided settings are not valid: the policy refuses these settings: registries: a list of at least one registry is required"},
-		"no settings":  {[]string{"-r", deleted, "--settings-json", `[1]`, policies + "allowed-registries/policy.wasm"}, 1, "", "Error: --settings-json: the settings are not an object"},
-		"two settings": {[]string{"-r", deleted, "--settings-json", `{}`, "-s", settings, policies + "allowed-registries/policy.wasm"}, 2, "", "two answers to one question"},
-		"mode":         {[]string{"-r", deleted, "-e", "x", policies + "pod-privileged/policy.wasm"}, 2, "", `Unknown policy execution mode "x"`},
-		"pattern":      {[]string{"-r", deleted, "--allowed-host-capabilities", "oci", policies + "pod-privileged/policy.wasm"}, 2, "", `host capability pattern "oci"`},
+		"null":         {[]string{"-r", deleted, "--settings-json", "null", policies + "no-latest-tag/policy.wasm"}, 0, `"allowed":true`, ""},
+		"escapes":      {[]string{"-r", deleted, "--settings-json", `{"accepted":true,"message":"a\/b 9007199254740993"}`, guests + "answer.wasm"}, 0, `"message":"a/b 9007199254740993"`, ""},
+		"bad settings": {[]string{"-r", deleted, "--settings-json", `{"registries":[]}`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: Provided settings are not valid: the policy refuses these settings: this policy has no settings"},
+		"no settings":  {[]string{"-r", deleted, "--settings-json", `[1]`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: --settings-json: the settings are not an object"},
+		"two settings": {[]string{"-r", deleted, "--settings-json", `{}`, "-s", settings, policies + "no-latest-tag/policy.wasm"}, 2, "", "two answers to one question"},
+		"mode":         {[]string{"-r", deleted, "-e", "x", policies + "no-latest-tag/policy.wasm"}, 2, "", `Unknown policy execution mode "x"`},
+		"pattern":      {[]string{"-r", deleted, "--allowed-host-capabilities", "oci", policies + "no-latest-tag/policy.wasm"}, 2, "", `host capability pattern "oci"`},
 		"no module":    {[]string{"-r", deleted, "/none.wasm"}, 1, "", "Error: there is no file /none.wasm: give a path or a URI"},
 		"a digest":     {[]string{"-r", deleted, "0123abcd"}, 1, "", "modules are not looked up by their digests"},
 		"not a module": {[]string{"-r", deleted, deleted}, 1, "", "magic number"},
-		"no request":   {[]string{"-r", "/none.json", policies + "pod-privileged/policy.wasm"}, 1, "", "Error: reading the request: open /none.json"},
-		"not one":      {[]string{"-r", settings, policies + "pod-privileged/policy.wasm"}, 1, "", "the request is not a JSON object"},
+		"no request":   {[]string{"-r", "/none.json", policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: reading the request: open /none.json"},
+		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "the request is not a JSON object"},
 		"no session":   {[]string{"-r", deleted, "--replay-host-capabilities-interactions", "/none", guests + "host-call.wasm"}, 1, "", "open /none"},
 		"no manifests": {[]string{"-r", deleted, bats + "settings.yml"}, 1, "", "apiVersion: is missing"},
 	} {
@@ -158,19 +159,19 @@ func TestRun(t *testing.T) {
 func TestRunReadsStandardInput(t *testing.T) {
 	request, err := os.ReadFile(bats + "review.json")
 	require.NoError(t, err)
-	got := callWith(t, string(request), "run", "-r", "-", policies+"pod-privileged/policy.wasm")
+	got := callWith(t, string(request), "run", "-r", "-", policies+"no-latest-tag/policy.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.JSONEq(t, `{"uid":"1299d386-525b-4032-98ae-1949f69f9cfc","allowed":true,"auditAnnotations":null,"warnings":null}`, got.out)
 }
 
 func TestRunFormats(t *testing.T) {
-	arguments := []string{"run", "-r", policies + "pod-privileged/testdata/pod-create-privileged.json", policies + "pod-privileged/policy.wasm", "-o"}
+	arguments := []string{"run", "-r", policies + "no-latest-tag/testdata/pod-create-latest.json", policies + "no-latest-tag/policy.wasm", "-o"}
 	got := call(t, append(arguments, "yaml")...)
 	require.Equal(t, cli.ExitOK, got.code)
 	require.Contains(t, got.out, "---\nallowed: false\n")
 	got = call(t, append(arguments, "table")...)
 	require.Equal(t, cli.ExitOK, got.code)
-	require.Contains(t, got.out, "VERDICT  rejected\nMESSAGE  Privileged container is not allowed: container \"agent\", container \"node\"\n")
+	require.Contains(t, got.out, "VERDICT  rejected\nMESSAGE  image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest\n")
 }
 
 // What a policy logs is heard, what loading it logs is not unless that is asked for.

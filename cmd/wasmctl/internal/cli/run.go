@@ -18,6 +18,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -197,10 +198,13 @@ func (c *command) settings(f *runFlags) ([]byte, error) {
 		}
 		name = f.settingsPath
 	}
+	object, err := text, error(nil)
+	if !json.Valid(text) { // YAML does not know all of JSON's escapes
+		object, err = yaml.YAMLToJSONStrict(text)
+	}
 	var fields map[string]any
-	object, err := yaml.YAMLToJSONStrict(text)
 	if err == nil {
-		err = yaml.Unmarshal(object, &fields)
+		err = json.Unmarshal(object, &fields)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, err)
