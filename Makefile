@@ -114,6 +114,7 @@ test-unit: policies registry bats-tool
 	$(GO) test ./test/spec
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite
 	$(SERVER) $(GO) test ./...
+	$(GO) run ./cmd/wasmctl test test/policies
 	$(MAKE) -C test/policies test
 
 ## test-e2e: run the tests against bin/kube-apiserver
