@@ -98,7 +98,7 @@ test: test-unit test-e2e
 
 ## bats: run tests in the style of those that Kubewarden's policies have, with kwctl being wasmctl
 bats: bats-tool
-	$(GO) test -count=1 -v ./test/bats
+	$(GO) test -count=1 -v -run TestBats ./cmd/wasmctl
 
 # Debian's package, or that of npm; without both the tests are skipped.
 BATS_VERSION := 1.13.0

@@ -68,10 +68,11 @@ func TestParseRequest(t *testing.T) {
 }
 
 func TestParseRawRequest(t *testing.T) {
-	request, err := review.ParseRawRequest([]byte(`{ "uid": "u", "request": null }`))
+	const text = `{ "uid": "u", "request": null }`
+	request, err := review.ParseRawRequest([]byte(text))
 	require.NoError(t, err)
 	require.Equal(t, "u", request.UID)
-	require.Equal(t, []byte(`{ "uid": "u", "request": null }`), request.JSON, "as it came")
+	require.Equal(t, text, string(request.JSON), "as it came")
 
 	request, err = review.ParseRawRequest([]byte(`{"uid":1}`))
 	require.NoError(t, err)

@@ -19,7 +19,6 @@ package session
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -164,7 +163,7 @@ func (r *Replay) take(variant string, resource abi.ContextAwareResource) ([]byte
 		if len(r.left) == 0 {
 			what = "the list of recorded responses is empty: " + what
 		}
-		return nil, errors.New("Replay error: " + what) //nolint:staticcheck // the text that Kubewarden's users know
+		return nil, &orderError{what}
 	}
 	answer := r.left[n].Response
 	r.left = slices.Delete(r.left, n, n+1)

@@ -19,6 +19,7 @@ package session
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
@@ -62,7 +63,7 @@ func (r *recorded) Call(ctx context.Context, caller *capabilities.Caller, operat
 	}
 	e := Exchange{Request: request, Response: Response{Payload: string(answer)}}
 	if err != nil {
-		e.Response = Response{Failed: true, Message: err.Error()}
+		e.Response = Response{Failed: true, Message: strings.TrimPrefix(err.Error(), failurePrefix)}
 	}
 	r.recording.mu.Lock()
 	defer r.recording.mu.Unlock()

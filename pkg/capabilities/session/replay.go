@@ -63,7 +63,7 @@ type replayed struct {
 func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	request, err := RequestOf(r.namespace, operation, payload)
 	if err != nil {
-		return nil, fmt.Errorf("Replay error: %w", err) //nolint:staticcheck // the text that Kubewarden's users know
+		return nil, &orderError{err.Error()}
 	}
 	if err := granted(caller, request); err != nil {
 		return nil, err
@@ -106,11 +106,15 @@ func (r *Replay) next(request Request) ([]byte, error) {
 type orderError struct{ problem string }
 
 // Error implements the error interface with the text that Kubewarden's users know.
-func (e *orderError) Error() string { return "Replay error: " + e.problem }
+func (e *orderError) Error() string { return failurePrefix + "Replay error: " + e.problem }
+
+// failurePrefix is what guests hear before the cause of a failure. It is no part of a
+// recording, which is made behind it.
+const failurePrefix = "Callback evaluation failure: "
 
 func (r Response) answer() ([]byte, error) {
 	if r.Failed {
-		return nil, errors.New(r.Message)
+		return nil, errors.New(failurePrefix + r.Message) //nolint:staticcheck // the text that Kubewarden's users know
 	}
 	return []byte(r.Payload), nil
 }

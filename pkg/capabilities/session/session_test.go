@@ -182,11 +182,11 @@ func TestReplay(t *testing.T) {
 	require.Len(t, replay.Left(), 1)
 
 	_, err = replay.Capability("net").Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"kubewarden.io"`))
-	require.EqualError(t, err, "no such host")
+	require.EqualError(t, err, "Callback evaluation failure: no such host")
 	require.Empty(t, replay.Left())
 
 	_, err = get("default")
-	require.EqualError(t, err, `Replay error: the list of recorded responses is empty: the policy asks for KubernetesGetResource {api_version:v1,disable_cache:false,kind:Namespace,name:default}`)
+	require.EqualError(t, err, `Callback evaluation failure: Replay error: the list of recorded responses is empty: the policy asks for KubernetesGetResource {api_version:v1,disable_cache:false,kind:Namespace,name:default}`)
 }
 
 // The order is that of the recording.
@@ -195,7 +195,7 @@ func TestReplayIsStrict(t *testing.T) {
 	require.NoError(t, err)
 	replay := NewReplay(session)
 	_, err = replay.Capability("net").Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"kubewarden.io"`))
-	require.EqualError(t, err, `Replay error: unexpected request: the policy asks for DNSLookupHost {host:kubewarden.io}, and KubernetesGetResource `+
+	require.EqualError(t, err, `Callback evaluation failure: Replay error: unexpected request: the policy asks for DNSLookupHost {host:kubewarden.io}, and KubernetesGetResource `+
 		`{api_version:v1,disable_cache:false,kind:Namespace,name:default} is recorded`)
 }
 
@@ -214,7 +214,7 @@ func TestReplayKeepsGrants(t *testing.T) {
 	}
 	require.Len(t, replay.Left(), 2)
 	_, err = replay.Capability("kubernetes").Call(t.Context(), caller, "can_i", []byte(`[]`))
-	require.EqualError(t, err, "Replay error: the payload is not an object")
+	require.EqualError(t, err, "Callback evaluation failure: Replay error: the payload is not an object")
 }
 
 // oracle answers anything.
@@ -230,8 +230,8 @@ func TestRecording(t *testing.T) {
 	const namespace = `{"api_version":"v1","kind":"Namespace","name":"a"}`
 	answer, err := recording.Capability("kubernetes", oracle{}).Call(t.Context(), caller, "get_resource", []byte(namespace))
 	require.NoError(t, err)
-	_, err = recording.Capability("net", oracle{errors.New("no")}).Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"a"`))
-	require.EqualError(t, err, "no")
+	_, err = recording.Capability("net", oracle{errors.New("Callback evaluation failure: no")}).Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"a"`))
+	require.EqualError(t, err, "Callback evaluation failure: no")
 	// Neither of these is a request.
 	_, _ = recording.Capability("net", oracle{}).Call(t.Context(), caller, "v2/unknown", []byte(`"a"`))
 	_, _ = recording.Capability("kubernetes", oracle{}).Call(t.Context(), &capabilities.Caller{}, "get_resource", []byte(namespace))
@@ -241,12 +241,13 @@ func TestRecording(t *testing.T) {
 	session, err := Parse(text)
 	require.NoError(t, err)
 	require.Len(t, session, 2)
+	require.Equal(t, Response{Failed: true, Message: "no"}, session[1].Response, "as kwctl takes it down")
 	replay := NewReplay(session)
 	again, err := replay.Capability("kubernetes").Call(t.Context(), caller, "get_resource", []byte(namespace))
 	require.NoError(t, err)
 	require.Equal(t, string(answer), string(again))
 	_, err = replay.Capability("net").Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"a"`))
-	require.EqualError(t, err, "no")
+	require.EqualError(t, err, "Callback evaluation failure: no")
 }
 
 const inventoryRecording = `- type: Exchange
@@ -301,9 +302,9 @@ func TestInventory(t *testing.T) {
 	require.Nil(t, NewReplay(session).Inventory(nil))
 
 	_, _, err = NewReplay(session).Inventory([]abi.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"}}).Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.EqualError(t, err, "Replay error: KubernetesListResourceAll of v1/Pod is not recorded")
+	require.EqualError(t, err, "Callback evaluation failure: Replay error: KubernetesListResourceAll of v1/Pod is not recorded")
 	_, _, err = NewReplay(nil).Inventory(resources).Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.EqualError(t, err, "Replay error: the list of recorded responses is empty: KubernetesListResourceAll of v1/Namespace is not recorded")
+	require.EqualError(t, err, "Callback evaluation failure: Replay error: the list of recorded responses is empty: KubernetesListResourceAll of v1/Namespace is not recorded")
 }
 
 // A session is read as it is or refused, and what is read can be written and read again.

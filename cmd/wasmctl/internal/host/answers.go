@@ -69,5 +69,5 @@ type missing string
 
 // Call implements [capabilities.Capability].
 func (m missing) Call(_ context.Context, _ *capabilities.Caller, operation string, _ []byte) ([]byte, error) {
-	return nil, fmt.Errorf("host capability %s/%s is not available here: replay a recorded session", string(m), operation)
+	return nil, fmt.Errorf("Callback evaluation failure: host capability %s/%s is not available here: replay a recorded session", string(m), operation) //nolint:staticcheck // the text that Kubewarden's users know
 }

@@ -14,11 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package bats runs the Bats files beside it, which are written as those that come with
-// Kubewarden's policies, with kwctl being wasmctl.
-package bats
+package main
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,13 +26,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// find returns the path of bats: what is installed, or what `make bats-tool` fetched.
-func find(t *testing.T) string {
+// batsFiles are written as those that come with Kubewarden's policies.
+const batsFiles = "../../test/bats"
+
+// findBats returns the path of bats: what is installed, or what `make bats-tool` fetched.
+func findBats(t *testing.T) string {
 	t.Helper()
 	if path, err := exec.LookPath("bats"); err == nil {
 		return path
 	}
-	path, err := filepath.Abs(filepath.Join("..", "..", ".cache", "bats", "node_modules", "bats", "bin", "bats"))
+	path, err := filepath.Abs("../../.cache/bats/node_modules/bats/bin/bats")
 	require.NoError(t, err)
 	if _, err := os.Stat(path); err != nil {
 		t.Skip("bats is missing: apt-get install bats, or make bats-tool, which takes it from npm")
@@ -41,15 +43,22 @@ func find(t *testing.T) string {
 	return path
 }
 
+// TestBats runs the Bats files with kwctl being wasmctl.
 func TestBats(t *testing.T) {
-	tool := find(t)
+	tool := findBats(t)
+	// What is read here is what the result of this test depends on, for `go test`.
+	require.NoError(t, filepath.WalkDir(batsFiles, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			_, err = os.ReadFile(path)
+		}
+		return err
+	}))
 	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "wasmctl"), "../../cmd/wasmctl")
-	output, err := build.CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "wasmctl"), ".").CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	require.NoError(t, os.Symlink("wasmctl", filepath.Join(bin, "kwctl")))
 
-	run := exec.CommandContext(t.Context(), tool, ".")
+	run := exec.CommandContext(t.Context(), tool, batsFiles)
 	run.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir())
 	output, err = run.CombinedOutput()
 	t.Logf("%s", output)
