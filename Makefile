@@ -59,6 +59,10 @@ kubectl:
 		set -x; $(SERVER) $(GO) build -ldflags '-s -w $(call version_flags,$(KUBE_VERSION))' -o $(CURDIR)/bin/kubectl k8s.io/kubernetes/cmd/kubectl; \
 	fi
 
+## wasmctl: make bin/wasmctl, the command line
+wasmctl:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/wasmctl ./cmd/wasmctl
+
 ## policies: make bin/policies from the Go policies under test/policies
 policies:
 	$(MAKE) -C test/policies go-guests
@@ -71,15 +75,15 @@ registry:
 etcd:
 	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd ./etcd
 
-## generate: write the generated code, and docs/metrics.md, anew
+## generate: write the generated code, docs/metrics.md and docs/wasmctl.md anew
 generate:
 	hack/update-codegen.sh
 
 ## verify-generate: fail if generated code is not up to date
 verify-generate:
 	hack/update-codegen.sh
-	git diff --exit-code -- '*zz_generated*' docs/metrics.md
-	@test -z "$$(git status --porcelain -- '*zz_generated*' docs/metrics.md)"
+	git diff --exit-code -- '*zz_generated*' docs/metrics.md docs/wasmctl.md
+	@test -z "$$(git status --porcelain -- '*zz_generated*' docs/metrics.md docs/wasmctl.md)"
 
 ## lint: run golangci-lint over every module
 lint:
@@ -92,12 +96,25 @@ lint:
 ## test: run all tests
 test: test-unit test-e2e
 
+## bats: run tests in the style of those that Kubewarden's policies have, with kwctl being wasmctl
+bats: bats-tool
+	$(GO) test -count=1 -v -run TestBats ./cmd/wasmctl
+
+# Debian's package, or that of npm; without both the tests are skipped.
+BATS_VERSION := 1.13.0
+.PHONY: bats-tool
+bats-tool:
+	@command -v bats >/dev/null || test -x .cache/bats/node_modules/bats/bin/bats || \
+		{ command -v npm >/dev/null && npm install --silent --no-fund --no-audit --no-save --prefix .cache/bats bats@$(BATS_VERSION); } || \
+		echo "bats is missing and cannot be fetched: its tests are skipped (apt-get install bats)" >&2
+
 ## test-unit: run the tests that need no server, those of the policies too
-test-unit: policies registry
+test-unit: policies registry bats-tool
 	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec)
 	$(GO) test ./test/spec
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite
 	$(SERVER) $(GO) test ./...
+	$(GO) run ./cmd/wasmctl test test/policies
 	$(MAKE) -C test/policies test
 
 ## test-e2e: run the tests against bin/kube-apiserver

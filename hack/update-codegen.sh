@@ -15,8 +15,8 @@
 # limitations under the License.
 
 # Writes the generated code of the configuration API (deepcopy, defaults,
-# conversion) with the generators that hack/tools/go.mod pins, and the reference
-# of the metrics.
+# conversion) with the generators that hack/tools/go.mod pins, and the references of
+# the metrics and of the command line.
 
 set -o errexit
 set -o nounset
@@ -48,3 +48,5 @@ find "${api}" -name 'zz_generated.*.go' -delete
 # Not into the file at once: if this fails, what is there stays.
 go run ./hack/metricsdoc >"${bin}/metrics.md"
 cp "${bin}/metrics.md" docs/metrics.md
+go run ./cmd/wasmctl/internal/gendoc >"${bin}/wasmctl.md"
+cp "${bin}/wasmctl.md" docs/wasmctl.md

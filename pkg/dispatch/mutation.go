@@ -29,6 +29,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 )
 
 // mutation is what a policy wants to change.
@@ -50,12 +51,12 @@ func readMutation(reviewed *review, response *abi.ValidationResponse) mutation {
 	if response.MutatedObject == nil {
 		return mutation{}
 	}
-	before, err := decodeJSON(objectOf(reviewed.json))
+	before, err := jsonpatch.Decode(objectOf(reviewed.json))
 	if err != nil || before == nil {
 		return mutation{wanted: true}
 	}
-	after, err := decodeJSON(response.MutatedObject)
-	if err == nil && sameJSON(before, after) {
+	after, err := jsonpatch.Decode(response.MutatedObject)
+	if err == nil && jsonpatch.Equal(before, after) {
 		return mutation{possible: true}
 	}
 	return mutation{wanted: true, possible: true, before: before, after: after}

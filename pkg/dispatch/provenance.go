@@ -28,6 +28,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
@@ -121,13 +122,13 @@ func (p *report) addMutation(ctx context.Context, e *evaluation) {
 		return
 	}
 	annotation := struct {
-		Policy    string      `json:"policy"`
-		Patch     []operation `json:"patch,omitempty"`
-		PatchType string      `json:"patchType,omitempty"`
-		Omitted   string      `json:"omitted,omitempty"`
+		Policy    string                `json:"policy"`
+		Patch     []jsonpatch.Operation `json:"patch,omitempty"`
+		PatchType string                `json:"patchType,omitempty"`
+		Omitted   string                `json:"omitted,omitempty"`
 	}{Policy: e.policy().Name(), PatchType: "JSONPatch"}
 	var err error
-	if annotation.Patch, err = jsonPatch(e.mutation.before, e.mutation.after, maxPatchBytes); err != nil {
+	if annotation.Patch, err = jsonpatch.Diff(e.mutation.before, e.mutation.after, maxPatchBytes); err != nil {
 		annotation.Omitted, annotation.PatchType = err.Error(), ""
 	}
 	key := fmt.Sprintf("%sround_%d_index_%d", patchAnnotation, p.request.round(), e.index)

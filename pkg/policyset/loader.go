@@ -55,6 +55,13 @@ type Loader struct {
 	// Guests are how policies of further execution modes are loaded; those that need no
 	// library of their own are known without.
 	Guests map[abi.ExecutionMode]GuestLoader
+	// Metadata reads what a module says of itself; nil is [abi.ReadMetadata], which
+	// insists on it.
+	Metadata func(wasm []byte) (*abi.Metadata, error)
+	// Adjust may change what a policy has around it before anything of it runs, such as
+	// who answers its host calls; nil changes nothing. It is for tools, and must be safe
+	// for concurrent use.
+	Adjust func(spec *wasmadmission.Policy, env *abi.Environment)
 
 	// Recorder takes notes of what keeps policies from being evaluated; nil discards them.
 	Recorder metrics.Recorder
@@ -168,7 +175,7 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 		return nil, field.ErrorList{fetchProblem(path, spec, err)}
 	}
 	p.digest = fetched.Digest
-	metadata, err := abi.ReadMetadata(fetched.Bytes)
+	metadata, err := l.metadata(fetched.Bytes)
 	if err != nil {
 		return nil, moduleProblems(path, spec, err)
 	}
@@ -178,6 +185,9 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 		}
 	}
 	g := &guest{env: environment(spec, limits), settings: spec.Settings.Raw}
+	if l.Adjust != nil {
+		l.Adjust(spec, g.env)
+	}
 	if g.module, err = l.loadGuest(ctx, metadata.ExecutionMode, fetched.Bytes); err != nil {
 		return nil, field.ErrorList{field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())}
 	}
@@ -188,6 +198,13 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	p.evaluator = l.guard(config, p, g, w.member)
 	p.notice(ctx, metadata)
 	return p.join(), nil
+}
+
+func (l *Loader) metadata(wasm []byte) (*abi.Metadata, error) {
+	if l.Metadata != nil {
+		return l.Metadata(wasm)
+	}
+	return abi.ReadMetadata(wasm)
 }
 
 func (l *Loader) fetcher(limits *wasmadmission.Limits) Fetcher {

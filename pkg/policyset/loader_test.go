@@ -205,3 +205,33 @@ func TestLimitsReachTheGuest(t *testing.T) {
 	_, _, err = slow.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err), "a policy's own timeout replaces the general one")
 }
+
+// A tool may say itself what a module does not, and answer a policy's host calls.
+func TestLoaderIsAdjusted(t *testing.T) {
+	from := modules(t)
+	content, err := os.ReadFile(from[len("file://"):] + "/accept.wasm")
+	require.NoError(t, err)
+	module, err := wasm.Decode(content)
+	require.NoError(t, err)
+	module.Custom = nil
+	require.NoError(t, os.WriteFile(from[len("file://"):]+"/plain.wasm", module.Encode(), 0o600))
+	config := configuration(wasmadmission.Policy{Name: "plain", Module: from + "/plain.wasm"})
+	loader := newLoader(t)
+	_, errs := loader.Load(t.Context(), config)
+	require.Len(t, errs, 1)
+	require.ErrorContains(t, errs[0], "the module has no metadata")
+
+	loader.Metadata = func([]byte) (*abi.Metadata, error) {
+		rule := abi.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Operations: []string{"CREATE"}}
+		return &abi.Metadata{ExecutionMode: abi.ExecutionModeWaPC, Rules: []abi.Rule{rule}}, nil
+	}
+	var adjusted []string
+	loader.Adjust = func(spec *wasmadmission.Policy, env *abi.Environment) {
+		adjusted = append(adjusted, spec.Name)
+		env.Limits.RequestBytes = 1
+	}
+	_, errs = loader.Load(t.Context(), config)
+	require.Equal(t, []string{"plain"}, adjusted)
+	require.Len(t, errs, 1, "its settings are longer than a byte")
+	require.ErrorContains(t, errs[0], "limit exceeded: 2 bytes of request, at most 1 are allowed")
+}

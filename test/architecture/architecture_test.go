@@ -45,7 +45,13 @@ var mayImport = map[string][]string{
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
 	},
 
-	"pkg/dispatch": {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/metrics", "pkg/apis/wasmadmission"},
+	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/metrics", "pkg/apis/wasmadmission"},
+	"pkg/jsonpatch": {},
+	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
+
+	"pkg/admissiontest": {"pkg/jsonpatch", "pkg/review"},
+	"pkg/annotate":      {"pkg/abi", "pkg/capabilities", "pkg/engine/wasm"},
+
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
 		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker",
@@ -60,6 +66,7 @@ var mayImport = map[string][]string{
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/wasi":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
+	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "pkg/jsonpatch"},
 	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
 	"pkg/metrics":              {},
 	"pkg/filewatch":            {},

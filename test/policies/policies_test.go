@@ -92,7 +92,7 @@ func validate(t *testing.T, guest *host, policy, request, settings string) (verd
 // TestMetadata shows that every module carries the metadata beside its source
 // and answers protocol_version.
 func TestMetadata(t *testing.T) {
-	for _, name := range slices.Concat(committed, goGuests) {
+	for _, name := range listed() {
 		t.Run(name, func(t *testing.T) {
 			wasm := policyWasm(t, name)
 			requireMetadata(t, wasm, filepath.Join(name, "metadata.yml"))
@@ -131,27 +131,23 @@ func requireMetadata(t *testing.T, wasm []byte, file string) {
 	require.JSONEq(t, string(want), found[0])
 }
 
+// listed are the policies.
+func listed() []string { return slices.Concat(committed, goGuests) }
+
 func TestValidate(t *testing.T) {
-	for policy, cases := range validateCases {
+	for _, policy := range listed() {
+		requests, _ := readCases(t, policy)
 		t.Run(policy, func(t *testing.T) {
 			// One instance serves all cases: an answer must not depend on
 			// what was asked before.
 			guest := startPolicy(t, policy, noHostCalls)
-			for _, tc := range cases {
-				t.Run(tc.request, func(t *testing.T) {
-					settings := tc.settings
-					if settings == "" {
-						settings = defaultSettings[policy]
-					}
-					got, err := validate(t, guest, policy, tc.request, settings)
-					if tc.wantErr != "" {
-						require.ErrorContains(t, err, tc.wantErr)
-						return
-					}
+			for _, tc := range requests {
+				t.Run(tc.name(), func(t *testing.T) {
+					got, err := validate(t, guest, policy, tc.name(), string(tc.Settings))
 					require.NoError(t, err)
-					require.Equal(t, tc.refused == "", got.Accepted, got.Message)
-					require.Equal(t, tc.refused, got.Message)
-					require.Equal(t, tc.code, got.Code)
+					require.Equal(t, tc.Expect.Allowed, got.Accepted, got.Message)
+					require.Equal(t, tc.Expect.Message, got.Message)
+					require.Equal(t, tc.Expect.Code, got.Code)
 					requireMutated(t, got, policy, tc)
 				})
 			}
@@ -161,10 +157,10 @@ func TestValidate(t *testing.T) {
 
 // requireMutated shows that a policy wants the object that is kept beside the request,
 // in the directory mutated, or none if that is not there.
-func requireMutated(t *testing.T, got verdict, policy string, tc validateCase) {
+func requireMutated(t *testing.T, got verdict, policy string, tc policyCase) {
 	t.Helper()
-	want, err := os.ReadFile(filepath.Join(policy, "testdata", "mutated", tc.request+".json"))
-	if errors.Is(err, fs.ErrNotExist) || tc.unchanged {
+	want, err := os.ReadFile(filepath.Join(policy, "testdata", "mutated", tc.name()+".json"))
+	if errors.Is(err, fs.ErrNotExist) || tc.Expect.Unchanged {
 		require.Nil(t, got.MutatedObject)
 		return
 	}
@@ -177,10 +173,11 @@ func requireMutated(t *testing.T, got verdict, policy string, tc validateCase) {
 
 // TestRequestsAreUsed shows that no request of testdata lies idle.
 func TestRequestsAreUsed(t *testing.T) {
-	for policy, cases := range validateCases {
+	for _, policy := range listed() {
 		used := map[string]bool{}
-		for _, tc := range cases {
-			used[filepath.Join(policy, "testdata", tc.request+".json")] = true
+		requests, _ := readCases(t, policy)
+		for _, tc := range requests {
+			used[filepath.Join(policy, tc.Request)] = true
 		}
 		files, err := filepath.Glob(filepath.Join(policy, "testdata", "*.json"))
 		require.NoError(t, err)
@@ -191,28 +188,59 @@ func TestRequestsAreUsed(t *testing.T) {
 }
 
 func TestValidateSettings(t *testing.T) {
-	for policy, cases := range settingsCases {
+	for _, policy := range listed() {
+		_, settings := readCases(t, policy)
 		t.Run(policy, func(t *testing.T) {
 			guest := startPolicy(t, policy, noHostCalls)
-			for _, tc := range cases {
-				t.Run(tc.settings, func(t *testing.T) {
-					response, err := guest.call(t.Context(), "validate_settings", []byte(tc.settings))
-					if tc.wantErr != "" {
-						require.ErrorContains(t, err, tc.wantErr)
+			for _, tc := range settings {
+				t.Run(string(tc.Settings), func(t *testing.T) {
+					refused, err := refusal(t, guest, string(tc.Settings))
+					if tc.Expect.SettingsError == "" {
+						require.NoError(t, err)
+						require.Empty(t, refused)
 						return
 					}
-					require.NoError(t, err)
-					var got struct {
-						Valid   bool   `json:"valid"`
-						Message string `json:"message"`
+					if err != nil {
+						refused = err.Error()
 					}
-					require.NoError(t, json.Unmarshal(response, &got), "%s", response)
-					require.Equal(t, tc.refused == "", got.Valid, got.Message)
-					require.Contains(t, got.Message, tc.refused)
+					require.Contains(t, refused, tc.Expect.SettingsError)
 				})
 			}
 		})
 	}
+}
+
+// TestValidateWithRefusedSettings shows what a host hears that asks all the same.
+func TestValidateWithRefusedSettings(t *testing.T) {
+	for policy, tc := range map[string]struct{ request, settings, want string }{
+		"pod-privileged":      {"pod-create-unprivileged", `{"skip":1}`, "unknown field `skip`"},
+		"add-defaults":        {"pod-create", `{"label":{}}`, `unknown field "label"`},
+		"default-tolerations": {"pod-create", `{}`, "tolerations: a list of at least one"},
+		"drop-capabilities":   {"pod-create", `{}`, "missing field `drop`"},
+		"required-labels":     {"namespace-create-labelled", `{"labels":{"team":"("}}`, `label "team"`},
+		"allowed-registries":  {"pod-create-allowed", `{}`, "registries: a list of at least one"},
+	} {
+		_, err := validate(t, startPolicy(t, policy, noHostCalls), policy, tc.request, tc.settings)
+		require.ErrorContains(t, err, tc.want, policy)
+	}
+}
+
+// refusal returns why a policy refuses settings, "" if it does not.
+func refusal(t *testing.T, guest *host, settings string) (string, error) {
+	t.Helper()
+	response, err := guest.call(t.Context(), "validate_settings", []byte(settings))
+	if err != nil {
+		return "", err
+	}
+	var got struct {
+		Valid   bool   `json:"valid"`
+		Message string `json:"message"`
+	}
+	require.NoError(t, json.Unmarshal(response, &got), "%s", response)
+	if !got.Valid {
+		require.NotEmpty(t, got.Message)
+	}
+	return got.Message, nil
 }
 
 // TestLargePod runs the request of the benchmarks through every policy that
@@ -222,7 +250,7 @@ func TestLargePod(t *testing.T) {
 		"always-pull", "default-tolerations", "drop-capabilities"} {
 		t.Run(policy, func(t *testing.T) {
 			guest := startPolicy(t, policy, noHostCalls)
-			got, err := validate(t, guest, ".", "pod-create-9k", defaultSettings[policy])
+			got, err := validate(t, guest, ".", "pod-create-9k", defaultSettings(t, policy))
 			require.NoError(t, err)
 			require.True(t, got.Accepted, got.Message)
 		})
@@ -234,9 +262,9 @@ func TestLargePod(t *testing.T) {
 func TestTruncatedReview(t *testing.T) {
 	request, err := os.ReadFile(filepath.Join("testdata", "pod-create-9k.json"))
 	require.NoError(t, err)
-	for _, policy := range slices.Concat(committed, goGuests) {
+	for _, policy := range listed() {
 		t.Run(policy, func(t *testing.T) {
-			review := `{"settings":` + defaultSettings[policy] + `,"request":` + string(request) + `}`
+			review := `{"settings":` + defaultSettings(t, policy) + `,"request":` + string(request) + `}`
 			for _, length := range []int{0, 1, len(review) / 2, len(review) - 2, len(review) - 1} {
 				guest := startPolicy(t, policy, noHostCalls)
 				response, err := guest.call(t.Context(), "validate", []byte(review[:length]))

@@ -18,7 +18,6 @@ package wasm
 
 import (
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -29,6 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // engineMetrics serves all engines of the process; its gauges show the one that was
@@ -59,25 +59,8 @@ func (r *engineRecorder) state() metrics.EngineState {
 }
 
 func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Logger) (*engine.Engine, error) {
-	options := engine.Options{
-		Limits: engine.Limits{
-			ModuleBytes:  config.Limits.ModuleSize,
-			MemoryBytes:  config.Limits.Memory,
-			TableEntries: uint32(config.Limits.TableEntries),
-			Fuel:         config.Limits.Fuel,
-			StackBytes:   config.Limits.Stack,
-			Timeout:      config.Limits.EvaluationTimeout.Duration,
-			Instances:    int(config.Limits.ModuleEvaluations),
-			Waiters:      int(config.Limits.ModuleWaiters),
-			PoolBytes:    config.Limits.TotalMemory,
-		},
-		RequireCompiler: config.RequireCompiler,
-		Logger:          slog.New(logr.ToSlogHandler(logger)),
-		Recorder:        engineMetrics(),
-	}
-	if config.StateDirectory != "" {
-		options.CacheDirectory = filepath.Join(config.StateDirectory, "compiled")
-	}
+	options := policyset.EngineOptions(config)
+	options.Logger, options.Recorder = slog.New(logr.ToSlogHandler(logger)), engineMetrics()
 	e, err := engine.New(options)
 	if err == nil {
 		engineMetrics().engine.Store(e)

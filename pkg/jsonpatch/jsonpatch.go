@@ -14,7 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package dispatch
+// Package jsonpatch compares values of JSON, of any size and from anybody, and says what
+// leads from one to the other.
+package jsonpatch
 
 import (
 	"bytes"
@@ -26,9 +28,9 @@ import (
 	"strings"
 )
 
-// decodeJSON reads a value and keeps its numbers as they are written. Nothing at all is
+// Decode reads a value and keeps its numbers as they are written. Nothing at all is
 // null.
-func decodeJSON(data []byte) (value any, err error) {
+func Decode(data []byte) (value any, err error) {
 	if len(data) == 0 {
 		return nil, nil
 	}
@@ -43,8 +45,8 @@ func decodeJSON(data []byte) (value any, err error) {
 	return value, nil
 }
 
-// sameJSON is whether two values that decodeJSON read mean the same.
-func sameJSON(a, b any) bool {
+// Equal is whether two values that Decode read mean the same.
+func Equal(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:
 		b, ok := b.(map[string]any)
@@ -52,14 +54,14 @@ func sameJSON(a, b any) bool {
 			return false
 		}
 		for name, value := range a {
-			if other, found := b[name]; !found || !sameJSON(value, other) {
+			if other, found := b[name]; !found || !Equal(value, other) {
 				return false
 			}
 		}
 		return true
 	case []any:
 		b, ok := b.([]any)
-		return ok && slices.EqualFunc(a, b, sameJSON)
+		return ok && slices.EqualFunc(a, b, Equal)
 	case json.Number:
 		b, ok := b.(json.Number)
 		return ok && sameNumber(a, b)
@@ -83,27 +85,30 @@ func sameNumber(a, b json.Number) bool {
 	return errX == nil && errY == nil && x == y
 }
 
-// operation is one of a JSON patch (RFC 6902).
-type operation struct {
-	Op    string          `json:"op"`
-	Path  string          `json:"path"`
+// Operation is one of a JSON patch (RFC 6902).
+type Operation struct {
+	// Op is "add", "remove" or "replace".
+	Op string `json:"op"`
+	// Path is a JSON pointer (RFC 6901).
+	Path string `json:"path"`
+	// Value is what is added or put in place of what there is.
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// errPatchTooLarge says that a patch was given up.
-var errPatchTooLarge = errors.New("the patch is too large")
+// ErrTooLarge says that a patch was given up.
+var ErrTooLarge = errors.New("the patch is too large")
 
 // diff is a JSON patch in the making. What it is made of comes from a guest, so its size
 // is counted while it grows: paths repeat names, and so a patch can be thousands of times
 // larger than the objects that it leads from and to.
 type diff struct {
-	operations []operation
+	operations []Operation
 	room       int
 }
 
-// jsonPatch returns a patch that makes one value of the other, of at most limit bytes or
+// Diff returns a patch that makes one value of the other, of at most limit bytes or
 // a little more. Arrays are compared position by position.
-func jsonPatch(before, after any, limit int) ([]operation, error) {
+func Diff(before, after any, limit int) ([]Operation, error) {
 	d := &diff{room: limit}
 	if err := d.values("", before, after); err != nil {
 		return nil, err
@@ -122,7 +127,7 @@ func (d *diff) values(path string, before, after any) error {
 			return d.arrays(path, was, is)
 		}
 	}
-	if sameJSON(before, after) {
+	if Equal(before, after) {
 		return nil
 	}
 	return d.add("replace", path, after)
@@ -171,7 +176,7 @@ func (d *diff) arrays(path string, before, after []any) error {
 
 // add adds an operation; those that remove something have no value.
 func (d *diff) add(op, path string, value any) error {
-	o := operation{Op: op, Path: path}
+	o := Operation{Op: op, Path: path}
 	if op != "remove" {
 		var err error
 		if o.Value, err = json.Marshal(value); err != nil {
@@ -179,7 +184,7 @@ func (d *diff) add(op, path string, value any) error {
 		}
 	}
 	if d.room -= len(`{"op":"","path":"","value":},`) + len(op) + len(path) + len(o.Value); d.room < 0 {
-		return errPatchTooLarge
+		return ErrTooLarge
 	}
 	d.operations = append(d.operations, o)
 	return nil

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package dispatch
+package jsonpatch
 
 import (
 	"encoding/json"
@@ -22,17 +22,17 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	jsonpatch "gopkg.in/evanphx/json-patch.v4"
+	evanphx "gopkg.in/evanphx/json-patch.v4"
 )
 
 func value(t testing.TB, text string) any {
 	t.Helper()
-	v, err := decodeJSON([]byte(text))
+	v, err := Decode([]byte(text))
 	require.NoError(t, err)
 	return v
 }
 
-func TestSameJSON(t *testing.T) {
+func TestEqual(t *testing.T) {
 	for _, test := range []struct {
 		a, b string
 		same bool
@@ -49,12 +49,12 @@ func TestSameJSON(t *testing.T) {
 		{`1`, `"1"`, false},
 		{`{}`, `[]`, false},
 	} {
-		require.Equal(t, test.same, sameJSON(value(t, test.a), value(t, test.b)), "%s %s", test.a, test.b)
-		require.Equal(t, test.same, sameJSON(value(t, test.b), value(t, test.a)), "%s %s", test.b, test.a)
+		require.Equal(t, test.same, Equal(value(t, test.a), value(t, test.b)), "%s %s", test.a, test.b)
+		require.Equal(t, test.same, Equal(value(t, test.b), value(t, test.a)), "%s %s", test.b, test.a)
 	}
 }
 
-func TestJSONPatch(t *testing.T) {
+func TestDiff(t *testing.T) {
 	for _, test := range []struct{ before, after, want string }{
 		{`{"a":1}`, `{"a":1.0}`, `null`},
 		{`{"a":1,"b":2}`, `{"b":3,"c":null}`, `[{"op":"remove","path":"/a"},{"op":"replace","path":"/b","value":3},{"op":"add","path":"/c","value":null}]`},
@@ -62,7 +62,7 @@ func TestJSONPatch(t *testing.T) {
 		{`{"a":[]}`, `{"a":[1,{}]}`, `[{"op":"add","path":"/a/0","value":1},{"op":"add","path":"/a/1","value":{}}]`},
 		{`{"a/b":{"~":1}}`, `{"a/b":{"~":[]}}`, `[{"op":"replace","path":"/a~1b/~0","value":[]}]`},
 	} {
-		patch, err := jsonPatch(value(t, test.before), value(t, test.after), 1<<10)
+		patch, err := Diff(value(t, test.before), value(t, test.after), 1<<10)
 		require.NoError(t, err)
 		got, err := json.Marshal(patch)
 		require.NoError(t, err)
@@ -71,42 +71,42 @@ func TestJSONPatch(t *testing.T) {
 }
 
 // A patch can be far larger than the objects: here the name is in each path.
-func TestJSONPatchIsBounded(t *testing.T) {
+func TestDiffIsBounded(t *testing.T) {
 	name := strings.Repeat("n", 10<<10)
 	before := value(t, `{"`+name+`":[`+strings.Repeat("0,", 10_000)+`0]}`)
 	after := value(t, `{"`+name+`":[`+strings.Repeat("1,", 10_000)+`1]}`)
-	_, err := jsonPatch(before, after, maxPatchBytes)
-	require.ErrorIs(t, err, errPatchTooLarge)
+	_, err := Diff(before, after, 256<<10)
+	require.ErrorIs(t, err, ErrTooLarge)
 }
 
 // A patch makes of one value the other.
-func FuzzJSONPatch(f *testing.F) {
+func FuzzDiff(f *testing.F) {
 	f.Add(`{"a":1,"b":[1,2,{"c":null}]}`, `{"b":[{"c":[]},2],"d~/":"x"}`)
 	f.Add(`{"a":[1,2,3]}`, `{"a":[]}`)
 	f.Add(`{"a":{}}`, `{"a":[]}`)
 	f.Fuzz(func(t *testing.T, before, after string) {
-		was, errWas := decodeJSON([]byte(before))
-		is, errIs := decodeJSON([]byte(after))
+		was, errWas := Decode([]byte(before))
+		is, errIs := Decode([]byte(after))
 		// What is patched are objects.
 		_, okWas := was.(map[string]any)
 		_, okIs := is.(map[string]any)
 		if errWas != nil || errIs != nil || !okWas || !okIs {
 			return
 		}
-		operations, err := jsonPatch(was, is, 1<<20)
+		operations, err := Diff(was, is, 1<<20)
 		if err != nil {
-			require.ErrorIs(t, err, errPatchTooLarge)
+			require.ErrorIs(t, err, ErrTooLarge)
 			return
 		}
-		require.Equal(t, sameJSON(was, is), len(operations) == 0)
+		require.Equal(t, Equal(was, is), len(operations) == 0)
 		encoded, err := json.Marshal(operations)
 		require.NoError(t, err)
-		patch, err := jsonpatch.DecodePatch(encoded)
+		patch, err := evanphx.DecodePatch(encoded)
 		require.NoError(t, err)
 		clean, err := json.Marshal(was) // as the objects of an apiserver: no name twice
 		require.NoError(t, err)
 		patched, err := patch.Apply(clean)
 		require.NoError(t, err, "%s", encoded)
-		require.True(t, sameJSON(is, value(t, string(patched))), "%s of %s is %s", encoded, clean, patched)
+		require.True(t, Equal(is, value(t, string(patched))), "%s of %s is %s", encoded, clean, patched)
 	})
 }

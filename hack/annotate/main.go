@@ -14,18 +14,17 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command annotate gives a policy module its metadata, as `kwctl annotate`
-// does: it turns a YAML file into JSON and appends it as the custom section
-// io.kubewarden.metadata in place of any section of that name.
-//
-// It instantiates nothing and validates no more than the presence of the
-// fields without which no host would serve the module.
+// Command annotate gives the sample policies their metadata when they are built. It is
+// `wasmctl annotate` without asking the guest, which is one that has been asked before, and
+// without all that evaluating policies links.
 package main
 
 import (
 	"flag"
 	"fmt"
 	"os"
+
+	"github.com/wasm-admission/wasm-admission/pkg/annotate"
 )
 
 func main() {
@@ -44,11 +43,11 @@ func main() {
 }
 
 func run(metadataFile, in, out string) error {
-	yamlText, err := os.ReadFile(metadataFile)
+	text, err := os.ReadFile(metadataFile)
 	if err != nil {
 		return err
 	}
-	metadata, err := metadataJSON(yamlText)
+	metadata, err := annotate.ParseMetadata(text)
 	if err != nil {
 		return fmt.Errorf("%s: %w", metadataFile, err)
 	}
@@ -56,7 +55,7 @@ func run(metadataFile, in, out string) error {
 	if err != nil {
 		return err
 	}
-	annotated, err := annotate(module, metadata)
+	annotated, err := metadata.Module(module)
 	if err != nil {
 		return fmt.Errorf("%s: %w", in, err)
 	}

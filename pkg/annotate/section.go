@@ -14,20 +14,16 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package main
+package annotate
 
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 
-	"sigs.k8s.io/yaml"
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
-
-// sectionName is the custom section that Kubewarden hosts read.
-const sectionName = "io.kubewarden.metadata"
 
 // preamble is the magic number and version of a WebAssembly 1.0 core module.
 var preamble = []byte("\x00asm\x01\x00\x00\x00")
@@ -37,28 +33,9 @@ const customSection = 0
 
 var errTruncated = errors.New("truncated section")
 
-// metadataJSON turns metadata from YAML into compact JSON with sorted keys, so
-// that the same file always gives the same module.
-func metadataJSON(yamlText []byte) ([]byte, error) {
-	text, err := yaml.YAMLToJSONStrict(yamlText)
-	if err != nil {
-		return nil, err
-	}
-	var fields map[string]any
-	if err := json.Unmarshal(text, &fields); err != nil {
-		return nil, fmt.Errorf("the metadata is not an object: %w", err)
-	}
-	for _, required := range []string{"protocolVersion", "rules", "mutating"} {
-		if fields[required] == nil {
-			return nil, fmt.Errorf("the field %s is missing", required)
-		}
-	}
-	return json.Marshal(fields)
-}
-
-// annotate copies a module, drops every metadata section it has and appends
-// one with the given content.
-func annotate(module, metadata []byte) ([]byte, error) {
+// Section copies a module, drops every metadata section that it has and appends one with
+// the given content. All other bytes stay as they are.
+func Section(module, metadata []byte) ([]byte, error) {
 	rest, ok := bytes.CutPrefix(module, preamble)
 	if !ok {
 		return nil, errors.New("not a WebAssembly 1.0 core module")
@@ -80,7 +57,7 @@ func annotate(module, metadata []byte) ([]byte, error) {
 		rest = after
 	}
 
-	body := appendSized(nil, []byte(sectionName))
+	body := appendSized(nil, []byte(abi.MetadataSection))
 	body = append(body, metadata...)
 	annotated = append(annotated, customSection)
 	return appendSized(annotated, body), nil
@@ -91,7 +68,7 @@ func isMetadata(id byte, body []byte) (bool, error) {
 		return false, nil
 	}
 	name, _, err := sized(body)
-	return string(name) == sectionName, err
+	return string(name) == abi.MetadataSection, err
 }
 
 // sized splits bytes that begin with their length, an unsigned LEB128 number

@@ -1,0 +1,66 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// batsFiles are written as those that come with Kubewarden's policies.
+const batsFiles = "../../test/bats"
+
+// findBats returns the path of bats: what is installed, or what `make bats-tool` fetched.
+func findBats(t *testing.T) string {
+	t.Helper()
+	if path, err := exec.LookPath("bats"); err == nil {
+		return path
+	}
+	path, err := filepath.Abs("../../.cache/bats/node_modules/bats/bin/bats")
+	require.NoError(t, err)
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("bats is missing: apt-get install bats, or make bats-tool, which takes it from npm")
+	}
+	return path
+}
+
+// TestBats runs the Bats files with kwctl being wasmctl.
+func TestBats(t *testing.T) {
+	tool := findBats(t)
+	// What is read here is what the result of this test depends on, for `go test`.
+	require.NoError(t, filepath.WalkDir(batsFiles, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			_, err = os.ReadFile(path)
+		}
+		return err
+	}))
+	bin := t.TempDir()
+	output, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "wasmctl"), ".").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.NoError(t, os.Symlink("wasmctl", filepath.Join(bin, "kwctl")))
+
+	run := exec.CommandContext(t.Context(), tool, batsFiles)
+	run.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir())
+	output, err = run.CombinedOutput()
+	t.Logf("%s", output)
+	require.NoError(t, err)
+}

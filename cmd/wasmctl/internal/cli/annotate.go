@@ -1,0 +1,124 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/annotate"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
+)
+
+// annotateFlags are those of annotate.
+type annotateFlags struct{ metadata, output, usage string }
+
+func (c *command) annotate() *cobra.Command {
+	f := &annotateFlags{}
+	cmd := &cobra.Command{
+		Use:   "annotate MODULE",
+		Short: "Write metadata into a module",
+		Long: `Copies a module with the metadata of a YAML file in it. A guest of waPC is asked
+which version of the protocol it speaks. Host capabilities that the module seems
+to call and the metadata does not name, or the other way round, earn a warning.`,
+		Example: `  wasmctl annotate -m metadata.yml -o annotated-policy.wasm policy.wasm`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, arguments []string) error {
+			if f.metadata == "" || f.output == "" {
+				return usagef("--metadata-path and --output-path are required")
+			}
+			return c.annotateModule(cmd.Context(), f, arguments[0])
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "`file` with the metadata, in YAML (required)")
+	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write, which may be the module (required)")
+	flags.StringVarP(&f.usage, "usage-path", "u", "", "`file` with the policy's manual, in Markdown")
+	return cmd
+}
+
+func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument string) error {
+	text, err := c.read(f.metadata)
+	if err != nil {
+		return err
+	}
+	metadata, err := annotate.ParseMetadata(text)
+	if err != nil {
+		return fmt.Errorf("%s:\n%w", f.metadata, err)
+	}
+	if f.usage != "" {
+		usage, err := c.read(f.usage)
+		if err != nil {
+			return err
+		}
+		metadata.SetUsage(string(usage))
+	}
+	fetched, err := c.fetch(ctx, &sourceFlags{}, argument)
+	if err != nil {
+		return err
+	}
+	version := abi.ProtocolVersionUnknown
+	if metadata.ExecutionMode == abi.ExecutionModeWaPC {
+		if version, err = c.protocolVersion(ctx, fetched.Bytes); err != nil {
+			return fmt.Errorf("%s: asking the policy which version of the protocol it speaks: %w", argument, err)
+		}
+	}
+	metadata.SetProtocolVersion(version)
+	annotated, err := metadata.Module(fetched.Bytes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", argument, err)
+	}
+	if err := c.warnOfCapabilities(metadata, argument, annotated); err != nil {
+		return err
+	}
+	return os.WriteFile(f.output, annotated, 0o644)
+}
+
+func (c *command) protocolVersion(ctx context.Context, binary []byte) (version string, err error) {
+	evaluator, err := evaluation.New(evaluation.Options{})
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, evaluator.Close()) }()
+	if version, err = evaluator.ProtocolVersion(c.quietly(ctx), binary); err == nil && version != abi.ProtocolVersion1 {
+		err = fmt.Errorf("it is %q, and only %q is supported", version, abi.ProtocolVersion1)
+	}
+	return version, err
+}
+
+func (c *command) warnOfCapabilities(metadata *annotate.Metadata, name string, binary []byte) error {
+	report, err := inspection.Inspect(name, binary)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	missing, superfluous := metadata.Undeclared(report.HostCapabilities)
+	if len(missing) > 0 {
+		fmt.Fprintf(c.Err, "Warning: hostCapabilities: the module seems to call what is not named: %s\n", strings.Join(missing, ", "))
+	}
+	if len(superfluous) > 0 {
+		fmt.Fprintf(c.Err, "Warning: hostCapabilities: the module does not seem to call what is named: %s\n", strings.Join(superfluous, ", "))
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+)
+
+// hostAnswers are what answers policies' questions.
+type hostAnswers = host.Answers
+
+// hostCallFlags say who answers policies' questions.
+type hostCallFlags struct{ record, replay, kubeconfig string }
+
+func (f *hostCallFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.record, "record-host-capabilities-interactions", "", "write what the policy asks of its host, and what it is answered, into a `file`")
+	flags.StringVar(&f.replay, "replay-host-capabilities-interactions", "", "answer from such a `file` and from nothing else")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which cluster answers (default that of KUBECONFIG, or ~/.kube/config)")
+}
+
+// answers returns what answers, and what is to be done when all is evaluated.
+func (f *hostCallFlags) answers() (*hostAnswers, func(stderr io.Writer) error, error) {
+	nothing := func(io.Writer) error { return nil }
+	switch {
+	case f.record != "" && f.replay != "":
+		return nil, nil, usagef("a session is either recorded or replayed: remove --record-host-capabilities-interactions or --replay-host-capabilities-interactions")
+	case f.replay != "":
+		replay, err := readSession(f.replay)
+		if err != nil {
+			return nil, nil, err
+		}
+		return host.Replay(replay), func(stderr io.Writer) error {
+			if left := replay.Left(); len(left) > 0 {
+				fmt.Fprintf(stderr, "Warning: %s: %d of the recorded exchanges were not asked for, first %s\n", f.replay, len(left), left[0].Request)
+			}
+			return nil
+		}, nil
+	}
+	live, err := host.Live(f.kubeconfig)
+	if err != nil || f.record == "" {
+		return live, nothing, err
+	}
+	recording := &session.Recording{}
+	return live.Record(recording), func(io.Writer) error {
+		text, err := recording.Session().Encode()
+		if err != nil {
+			return fmt.Errorf("recording: %w", err)
+		}
+		// It holds what the cluster answered.
+		return os.WriteFile(f.record, text, 0o600)
+	}, nil
+}
+
+func readSession(path string) (*session.Replay, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(file, session.MaxBytes+1))
+	if err = errors.Join(err, file.Close()); err != nil {
+		return nil, err
+	}
+	parsed, err := session.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return session.NewReplay(parsed), nil
+}

@@ -1,0 +1,191 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+)
+
+// inspectFlags are those of inspect.
+type inspectFlags struct {
+	sourceFlags
+	outputFlag
+}
+
+func (c *command) inspect() *cobra.Command {
+	f := &inspectFlags{}
+	cmd := &cobra.Command{
+		Use:   "inspect MODULE",
+		Short: "Show what a module is, without running it",
+		Long: `Shows a module's metadata, its digest, what it imports and exports, the features
+of WebAssembly that it uses, the host capabilities whose names are in its data,
+and whether instances of it can be used again.`,
+		Example: `  wasmctl inspect policy.wasm
+  wasmctl inspect -o json registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, arguments []string) error {
+			return c.inspectModule(cmd.Context(), f, arguments[0])
+		},
+	}
+	f.outputFlag.add(cmd.Flags(), "table", "json", "yaml")
+	f.sourceFlags.add(cmd.Flags())
+	return cmd
+}
+
+func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	fetched, err := c.fetch(ctx, &f.sourceFlags, argument)
+	if err != nil {
+		return err
+	}
+	report, err := inspection.Inspect(argument, fetched.Bytes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", argument, err)
+	}
+	report.Module = module.Redact(report.Module)
+	if c.name == kwctl && f.format == "yaml" && report.Metadata != nil {
+		return f.print(c.Out, report.Metadata, nil)
+	}
+	return f.print(c.Out, report, func(w io.Writer) error { return c.writeReport(w, report) })
+}
+
+// fetch fetches a module that is named on the command line.
+func (c *command) fetch(ctx context.Context, f *sourceFlags, argument string) (fetched *module.Module, err error) {
+	uri, err := sources.URI(argument)
+	if err != nil {
+		return nil, err
+	}
+	fetcher, err := f.fetcher()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, fetcher.Close()) }()
+	defer c.Progress("Fetching " + argument)()
+	return fetcher.Get(c.quietly(ctx), module.Request{URI: uri})
+}
+
+func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
+	err := columns(w, func(w io.Writer) {
+		fmt.Fprintf(w, "Module:\t%s\n", r.Module)
+		fmt.Fprintf(w, "Digest:\t%s\n", r.Digest)
+		fmt.Fprintf(w, "Size:\t%d bytes, %d functions\n", r.Bytes, r.Functions)
+		c.writeMetadata(w, r)
+		fmt.Fprintf(w, "Features:\t%s\n", listed(r.Features))
+		fmt.Fprintf(w, "Memory:\t%s\n", memory(r.Memory))
+		fmt.Fprintf(w, "Host capabilities:\t%s\n", hostCapabilities(r))
+		fmt.Fprintf(w, "Instances:\t%s\n", c.instances(r))
+	})
+	for _, list := range []struct {
+		title   string
+		entries []string
+	}{{"Imports", r.Imports}, {"Exports", r.Exports}, {"Instances cannot be used again because", r.FreshInstances}} {
+		if len(list.entries) > 0 {
+			fmt.Fprintf(w, "\n%s:\n  %s\n", c.Paint(terminal.Bold, list.title), strings.Join(list.entries, "\n  "))
+		}
+	}
+	return err
+}
+
+func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {
+	m := r.Metadata
+	if m == nil {
+		fmt.Fprintf(w, "Metadata:\t%s\n", c.Paint(terminal.Red, strings.ReplaceAll(r.MetadataProblem, "\n", "; ")))
+		return
+	}
+	for _, annotation := range []struct{ title, name string }{
+		{"Title", "title"}, {"Version", "version"}, {"Description", "description"}, {"Author", "author"}, {"URL", "url"},
+		{"Source", "source"}, {"License", "license"}, {"Category", "category"}, {"Severity", "severity"},
+	} {
+		if text := m.Annotations["io.kubewarden.policy."+annotation.name]; text != "" {
+			fmt.Fprintf(w, "%s:\t%s\n", annotation.title, strings.Join(strings.Fields(text), " "))
+		}
+	}
+	fmt.Fprintf(w, "Execution mode:\t%s, protocol %s, %s requests\n", m.ExecutionMode, m.ProtocolVersion, m.PolicyType)
+	fmt.Fprintf(w, "Mutating:\t%t\n", m.Mutating)
+	var kinds []string
+	for _, kind := range m.ContextAwareResources {
+		kinds = append(kinds, kind.APIVersion+"/"+kind.Kind)
+	}
+	fmt.Fprintf(w, "Would read:\t%s\n", listed(kinds))
+	for _, rule := range m.Rules {
+		fmt.Fprintf(w, "Rule:\t%s of %s in %s of %s\n", strings.Join(rule.Operations, ", "), strings.Join(rule.Resources, ", "),
+			strings.Join(rule.APIVersions, ", "), groups(rule.APIGroups))
+	}
+}
+
+func groups(names []string) string {
+	var all []string
+	for _, name := range names {
+		if name == "" {
+			name = "the core group"
+		}
+		all = append(all, name)
+	}
+	return strings.Join(all, ", ")
+}
+
+func listed(entries []string) string {
+	if len(entries) == 0 {
+		return "none"
+	}
+	return strings.Join(entries, ", ")
+}
+
+func memory(m *inspection.Memory) string {
+	if m == nil {
+		return "none"
+	}
+	text := fmt.Sprintf("%d KiB at first", m.Initial>>10)
+	if m.Declared > 0 {
+		text += fmt.Sprintf(", at most %d KiB by its own word", m.Declared>>10)
+	}
+	return text + fmt.Sprintf(", at most %d KiB by default", m.Limit>>10)
+}
+
+func hostCapabilities(r *inspection.Report) string {
+	if !r.HostCalls {
+		return "none, it cannot call the host"
+	}
+	if len(r.HostCapabilities) == 0 {
+		return "none are named in its data"
+	}
+	return "named in its data: " + strings.Join(r.HostCapabilities, ", ")
+}
+
+func (c *command) instances(r *inspection.Report) string {
+	switch {
+	case r.Refused != "":
+		return c.Paint(terminal.Red, "refused: "+r.Refused)
+	case r.Resettable:
+		return c.Paint(terminal.Green, "can be used again")
+	}
+	return c.Paint(terminal.Yellow, "a fresh one for each evaluation")
+}

@@ -1,0 +1,153 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+)
+
+// lintFlags are those of lint.
+type lintFlags struct {
+	outputFlag
+	sourceFlags
+	policyDirectory, against string
+}
+
+func (c *command) lint() *cobra.Command {
+	f := &lintFlags{}
+	cmd := &cobra.Command{
+		Use:   "lint [CONFIGURATION]",
+		Short: "Say whether a server would start with a configuration",
+		Long: `Does what kube-apiserver does with its policies when it starts: reads the
+configuration and the manifests in its policy directory, fetches and compiles
+all modules, and asks each policy whether its settings are valid. Every problem
+is named, with its policy, file and field. The exit code is 1 if there is any.
+
+CONFIGURATION is a WasmAdmissionConfiguration, or the AdmissionConfiguration of
+a server that holds or names one. The state directory that it names is the
+server's and is left alone. Files are as safe as a server wants them: they must
+not be writable by others.
+
+With --against, a running server is asked whether it serves this already. It
+tells hashes: the same files under the same paths have the same hash. What
+differs, if anything does, it does not tell.`,
+		Example: `  wasmctl lint /etc/kubernetes/admission.yaml
+  wasmctl lint --policy-directory policies.d
+  wasmctl lint --against ~/.kube/config /etc/kubernetes/admission.yaml`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, arguments []string) error {
+			path := ""
+			switch {
+			case len(arguments) > 0:
+				path = arguments[0]
+			case f.policyDirectory == "":
+				return usagef("name a configuration, or --policy-directory, or both")
+			}
+			return c.lintConfiguration(cmd.Context(), f, path)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to take instead of the configuration's")
+	flags.StringVar(&f.against, "against", "", "compare with what a server runs: the `kubeconfig` to reach it with")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
+	f.outputFlag.add(flags, "table", "json", "yaml")
+	return cmd
+}
+
+func (c *command) lintConfiguration(ctx context.Context, f *lintFlags, path string) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	report := c.look(ctx, f, path)
+	if f.against != "" {
+		if err := report.Against(ctx, f.against); err != nil {
+			return err
+		}
+	}
+	if err := f.print(c.Out, report, func(w io.Writer) error { return c.writeLint(w, report) }); err != nil {
+		return err
+	}
+	if report.Err() != nil {
+		return errSaid
+	}
+	return nil
+}
+
+func (c *command) look(ctx context.Context, f *lintFlags, path string) *linting.Report {
+	defer c.Progress("Loading policies")()
+	return linting.Lint(c.quietly(ctx), linting.Options{Path: path, PolicyDirectory: f.policyDirectory, StateDirectory: f.directory("lint")})
+}
+
+func (c *command) writeLint(w io.Writer, r *linting.Report) error {
+	for _, problem := range r.Problems {
+		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Red, "problem:"), problem)
+	}
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "warning:"), warning)
+	}
+	for _, unseen := range r.Unseen {
+		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "not looked at:"), unseen)
+	}
+	if len(r.Problems) > 0 {
+		fmt.Fprintf(w, "A server would %s: %d problems, %d warnings\n", c.Paint(terminal.Red, "not start"), len(r.Problems), len(r.Warnings))
+	} else {
+		fmt.Fprintf(w, "A server would %s: %d policies, %d warnings\n", c.Paint(terminal.Green, "start"), len(r.Policies), len(r.Warnings))
+	}
+	if len(r.Policies) > 0 {
+		fmt.Fprintln(w)
+		err := columns(w, func(w io.Writer) {
+			fmt.Fprintln(w, "POLICY\tMODE\tMUTATING\tMODULE")
+			for _, p := range r.Policies {
+				fmt.Fprintf(w, "%s\t%s\t%t\t%s\n", p.Name, p.Mode, p.Mutating, p.Digest)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if r.Hash != "" {
+		fmt.Fprintf(w, "\nSet: %s\n", r.Hash)
+	}
+	c.writeServer(w, r)
+	return nil
+}
+
+func (c *command) writeServer(w io.Writer, r *linting.Report) {
+	s := r.Server
+	if s == nil {
+		return
+	}
+	switch {
+	case s.Same:
+		fmt.Fprintf(w, "The server at %s serves %s: nothing would change.\n", s.URL, c.Paint(terminal.Green, "this set"))
+	case r.Hash == "":
+		fmt.Fprintf(w, "The server at %s serves the set %s, and would go on with it.\n", s.URL, s.Running)
+	default:
+		fmt.Fprintf(w, "The server at %s serves %s, %s: policies, settings, modules or the paths of files would change. It does not tell which.\n",
+			s.URL, c.Paint(terminal.Yellow, "another set"), s.Running)
+	}
+	if s.Problem != "" {
+		fmt.Fprintf(w, "It cannot load what its own files ask for (%s):\n%s\n", s.Desired, s.Problem)
+	}
+}

@@ -1,0 +1,188 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package cli holds the commands of wasmctl: their flags, what they print, and what they
+// exit with.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+)
+
+// What the process exits with.
+const (
+	// ExitOK says that all is well. Of run it says nothing about the verdict.
+	ExitOK = 0
+	// ExitProblem says that something is wrong: settings that a policy refuses, a case
+	// that fails, a configuration that a server would refuse, a file that cannot be read.
+	ExitProblem = 1
+	// ExitUsage says that the command line is wrong.
+	ExitUsage = 2
+)
+
+// usageError says that the command line is wrong.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+func usagef(format string, arguments ...any) error {
+	return usageError{fmt.Errorf(format, arguments...)}
+}
+
+// errSaid ends a command that has said already what is wrong.
+var errSaid = errors.New("something is wrong")
+
+// command is what all commands have in common.
+type command struct {
+	*terminal.Streams
+	// name is what the command was called as.
+	name    string
+	verbose bool
+}
+
+// kwctl is the name by which Kubewarden's command is called, whose habits differ in places.
+const kwctl = "kwctl"
+
+// New returns the command. Its name is what it was called as: kwctl is known, whose
+// command line it understands.
+func New(name string, streams *terminal.Streams) *cobra.Command {
+	c := &command{Streams: streams, name: name}
+	root := &cobra.Command{
+		Use:   name,
+		Short: "Try, test and check admission policies in WebAssembly",
+		Long: `wasmctl is for those who write admission policies in WebAssembly and for those who
+roll them out. It evaluates them with the engine, the limits and the conventions
+of kube-apiserver's WasmAdmission plugin.
+
+It exits with 0 if all is well, with 1 if something is wrong, and with 2 if the
+command line is. Linked or renamed to kwctl, it takes the place of Kubewarden's
+kwctl for running and annotating policies.`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(streams.In)
+	root.SetOut(streams.Out)
+	root.SetErr(streams.Err)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say what is done, on the standard error")
+	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never write colours; the variable NO_COLOR does the same")
+	if name == kwctl {
+		root.AddCommand(completions(root))
+	}
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate())
+	for _, sub := range root.Commands() {
+		if check := sub.Args; check != nil {
+			sub.Args = func(cmd *cobra.Command, arguments []string) error {
+				if err := check(cmd, arguments); err != nil {
+					return usageError{err}
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}
+
+// completions is what kwctl calls completion.
+func completions(root *cobra.Command) *cobra.Command {
+	var shell string
+	cmd := &cobra.Command{
+		Use:   "completions",
+		Short: "Write the completion of a shell",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch shell {
+			case "bash":
+				return root.GenBashCompletionV2(cmd.OutOrStdout(), true)
+			case "zsh":
+				return root.GenZshCompletion(cmd.OutOrStdout())
+			case "fish":
+				return root.GenFishCompletion(cmd.OutOrStdout(), true)
+			case "powershell":
+				return root.GenPowerShellCompletionWithDesc(cmd.OutOrStdout())
+			}
+			return usagef("--shell: there is no completion for %q: write bash, zsh, fish or powershell", shell)
+		},
+	}
+	cmd.Flags().StringVarP(&shell, "shell", "s", "", "`shell`: bash, zsh, fish, powershell (required)")
+	return cmd
+}
+
+// version returns the version of the module that this was built of, as Go knows it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+// Main runs a command line and returns what to exit with.
+func Main(ctx context.Context, name string, arguments []string, streams *terminal.Streams) int {
+	root := New(name, streams)
+	root.SetArgs(arguments)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.Is(err, errSaid):
+		return ExitProblem
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command "):
+		fmt.Fprintf(streams.Err, "Error: %v\nSee \"%s --help\".\n", err, name)
+		return ExitUsage
+	}
+	fmt.Fprintf(streams.Err, "Error: %v\n", err)
+	return ExitProblem
+}
+
+// logger returns one that writes to the standard error what is at least of a level, and
+// everything if the command is to be verbose.
+func (c *command) logger(level slog.Level) klog.Logger {
+	if c.verbose {
+		level = slog.LevelDebug
+	}
+	return logr.FromSlogHandler(slog.NewTextHandler(c.Err, &slog.HandlerOptions{
+		Level: level,
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey && len(groups) == 0 {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+// quietly returns a context in which only errors are logged.
+func (c *command) quietly(ctx context.Context) context.Context {
+	return klog.NewContext(ctx, c.logger(slog.LevelError))
+}
+
+// heard returns a context in which what policies log is.
+func (c *command) heard(ctx context.Context) context.Context {
+	return klog.NewContext(ctx, c.logger(slog.LevelInfo))
+}

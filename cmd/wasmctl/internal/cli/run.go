@@ -1,0 +1,234 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+)
+
+// maxInputBytes bounds what is read of a request, of settings and of manifests: more than
+// a server takes of any of them.
+const maxInputBytes = 64 << 20
+
+// runFlags are those of run.
+type runFlags struct {
+	sourceFlags
+	hostCallFlags
+	outputFlag
+	requestPath, settingsPath, settingsJSON string
+	executionMode                           string
+	raw, allowContextAware                  bool
+	hostCapabilities                        []string
+	timeout                                 time.Duration
+}
+
+func (c *command) run() *cobra.Command {
+	f := &runFlags{}
+	cmd := &cobra.Command{
+		Use:   "run POLICY",
+		Short: "Have a policy answer a request",
+		Long: `Evaluates a request and prints the AdmissionResponse as a line of JSON. What the
+policy logs goes to the standard error. A request that is rejected is no error.
+
+POLICY is the path or URI of a module, or a YAML file of Kubewarden's policies
+and policy groups. Those of a file are evaluated one after the other, each with
+a line of its own, with the settings, the mode and the rights that they have
+there; they are asked whatever their rules say.
+
+The policy may change objects. It is asked whether its settings are valid first;
+if they are not, the exit code is 1.
+
+Host capabilities are answered live, by the cluster of the current context of
+the kubeconfig, or from a recorded session.`,
+		Example: `  wasmctl run --request-path request.json --settings-json '{"labels": {"team": "."}}' policy.wasm
+  wasmctl run -r - registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3 <request.json
+  wasmctl run -r request.json --allow-context-aware --replay-host-capabilities-interactions session.yml policy.wasm`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, arguments []string) error {
+			if err := refuseVerification(cmd.Flags()); err != nil {
+				return err
+			}
+			return c.runPolicy(cmd.Context(), f, arguments[0])
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview or an AdmissionRequest in JSON, or - for the standard input (required)")
+	flags.StringVarP(&f.settingsPath, "settings-path", "s", "", "`file` with the policy's settings, in YAML or JSON")
+	flags.StringVar(&f.settingsJSON, "settings-json", "", "the policy's settings, as `JSON`")
+	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy whose module does not say: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
+	flags.BoolVar(&f.raw, "raw", false, "hand the request to the policy as it is")
+	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its module asks for")
+	flags.StringArrayVar(&f.hostCapabilities, "allowed-host-capabilities", []string{"*"}, "host capabilities that the policy may call, as `patterns` such as oci/*")
+	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that the evaluation may take (default that of a server, 2s)")
+	f.hostCallFlags.add(flags)
+	f.outputFlag.add(flags, "json", "yaml", "table")
+	f.sourceFlags.add(flags)
+	addVerification(flags)
+	return cmd
+}
+
+func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (err error) {
+	if f.requestPath == "" {
+		return usagef("--request-path is required: name a file with a request, or - for the standard input")
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	answers, finish, err := f.answers()
+	if err != nil {
+		return err
+	}
+	data, err := c.read(f.requestPath)
+	if err != nil {
+		return fmt.Errorf("reading the request: %w", err)
+	}
+	fetcher, err := f.fetcher()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, fetcher.Close()) }()
+	evaluator, err := evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Timeout: f.timeout})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, evaluator.Close()) }()
+	load := func() ([]*evaluation.Policy, error) {
+		defer c.Progress("Loading " + argument)()
+		if isManifest(argument) {
+			return c.loadManifests(ctx, f, evaluator, argument, answers)
+		}
+		return c.loadModule(ctx, f, evaluator, argument, answers)
+	}
+	policies, err := load()
+	if err != nil {
+		return err
+	}
+	for _, policy := range policies {
+		defer policy.Close()
+		request, err := policy.ParseRequest(data, f.raw)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.requestPath, err)
+		}
+		if err := c.printResponse(&f.outputFlag, policy.Name(), policy.Review(c.heard(ctx), request)); err != nil {
+			return err
+		}
+	}
+	return finish(c.Err)
+}
+
+// isManifest is whether an argument names a file of manifests.
+func isManifest(argument string) bool {
+	return slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(argument))
+}
+
+func (c *command) loadManifests(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, path string, answers *hostAnswers) ([]*evaluation.Policy, error) {
+	if f.raw {
+		return nil, usagef("--raw cannot be used with a file of manifests: name the module")
+	}
+	content, err := c.read(path)
+	if err != nil {
+		return nil, err
+	}
+	return evaluator.LoadManifests(c.quietly(ctx), kubewarden.File{Path: path, Content: content}, answers)
+}
+
+func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, argument string, answers *hostAnswers) ([]*evaluation.Policy, error) {
+	uri, err := sources.URI(argument)
+	if err != nil {
+		return nil, err
+	}
+	module := evaluation.Module{URI: uri, AllowContextAware: f.allowContextAware, Answers: answers}
+	if module.Mode, err = evaluation.ParseExecutionMode(f.executionMode); err != nil {
+		return nil, usageError{fmt.Errorf("--execution-mode: %w", err)}
+	}
+	if module.Capabilities, err = capabilities.ParsePatterns(f.hostCapabilities); err != nil {
+		return nil, usageError{fmt.Errorf("--allowed-host-capabilities: %w", err)}
+	}
+	if module.Settings, err = c.settings(f); err != nil {
+		return nil, err
+	}
+	policy, err := evaluator.Load(c.quietly(ctx), module)
+	if err != nil {
+		return nil, err
+	}
+	return []*evaluation.Policy{policy}, nil
+}
+
+// settings returns the policy's settings as JSON, nil if none are given.
+func (c *command) settings(f *runFlags) ([]byte, error) {
+	text, name := []byte(f.settingsJSON), "--settings-json"
+	switch {
+	case f.settingsPath != "" && f.settingsJSON != "":
+		return nil, usagef("--settings-path and --settings-json are two answers to one question: give one")
+	case f.settingsPath != "":
+		var err error
+		if text, err = c.read(f.settingsPath); err != nil {
+			return nil, fmt.Errorf("reading the settings: %w", err)
+		}
+		name = f.settingsPath
+	}
+	object, err := text, error(nil)
+	if !json.Valid(text) { // YAML does not know all of JSON's escapes
+		object, err = yaml.YAMLToJSONStrict(text)
+	}
+	var fields map[string]any
+	if err == nil {
+		err = json.Unmarshal(object, &fields)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, err)
+	}
+	if fields == nil { // nothing, or null
+		return nil, nil
+	}
+	return object, nil
+}
+
+// read reads a file, or the standard input if the path is -.
+func (c *command) read(path string) ([]byte, error) {
+	reader := c.In
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }() // it was only read
+		reader = file
+	}
+	data, err := io.ReadAll(io.LimitReader(reader, maxInputBytes+1))
+	if err == nil && len(data) > maxInputBytes {
+		err = fmt.Errorf("%s is larger than %d bytes", path, maxInputBytes)
+	}
+	return data, err
+}

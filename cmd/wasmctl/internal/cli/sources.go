@@ -1,0 +1,102 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/pflag"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+)
+
+// sourceFlags say where modules come from.
+type sourceFlags struct {
+	sourcesPath, dockerConfig, cache string
+	disableCache                     bool
+}
+
+func (f *sourceFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.sourcesPath, "sources-path", "", "`file` that says how registries are asked: a sources.yml of Kubewarden")
+	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a config.json of Docker, for registries that want credentials (default that of DOCKER_CONFIG, or ~/.docker)")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
+	flags.BoolVar(&f.disableCache, "disable-wasmtime-cache", false, "do not keep compiled code")
+}
+
+// directory returns the one below the cache directory with a name, "" if there is none.
+func (f *sourceFlags) directory(name string) string {
+	cache := f.cache
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		cache = filepath.Join(user, "wasmctl")
+	}
+	path, err := filepath.Abs(filepath.Join(cache, name))
+	if err != nil || os.MkdirAll(filepath.Dir(path), 0o700) != nil {
+		return ""
+	}
+	return path
+}
+
+func (f *sourceFlags) fetcher() (*sources.Fetcher, error) {
+	config, err := evaluation.DefaultConfiguration()
+	if err != nil {
+		return nil, err
+	}
+	return sources.NewFetcher(sources.Options{
+		MaxBytes:              config.Limits.ModuleSize,
+		SourcesPath:           f.sourcesPath,
+		DockerConfigDirectory: f.dockerConfig,
+		StoreDirectory:        f.directory("modules"),
+	}), nil
+}
+
+// codeDirectory is where compiled code is kept, "" if it is not.
+func (f *sourceFlags) codeDirectory() string {
+	if f.disableCache {
+		return ""
+	}
+	return f.directory("compiled")
+}
+
+// verificationFlags say whose signatures a module needs.
+var verificationFlags = []string{
+	"verification-key", "verification-annotation", "cert-email", "cert-oidc-issuer", "github-owner", "github-repo",
+	"verification-config-path", "sigstore-trust-config",
+}
+
+// addVerification adds the flags that ask for signatures, which are refused: a policy that
+// was to be verified must not run unverified.
+func addVerification(flags *pflag.FlagSet) {
+	for _, name := range verificationFlags {
+		short := map[string]string{"verification-key": "k", "verification-annotation": "a"}[name]
+		flags.StringArrayP(name, short, nil, "not supported yet: modules are not verified")
+	}
+}
+
+func refuseVerification(flags *pflag.FlagSet) error {
+	for _, name := range verificationFlags {
+		if flags.Changed(name) {
+			return usagef("--%s: signatures are not verified by this version: remove the flag, or verify the module with cosign or kwctl before", name)
+		}
+	}
+	return nil
+}

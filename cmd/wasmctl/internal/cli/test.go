@@ -1,0 +1,237 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wasm-admission/wasm-admission/pkg/admissiontest"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+)
+
+// testFlags are those of test.
+type testFlags struct {
+	sourceFlags
+	outputFlag
+	junit, only string
+	timeout     time.Duration
+}
+
+func (c *command) test() *cobra.Command {
+	f := &testFlags{}
+	cmd := &cobra.Command{
+		Use:   "test PATH...",
+		Short: "Run cases, which say what policies make of requests",
+		Long: `Runs the cases in the files and below the directories given, in files that are
+called cases.yaml or end with .cases.yaml:
+
+  policy: policy.wasm              # the module, beside this file if left out
+  settings: {labels: {team: "."}}  # of all cases that have none of their own
+  cases:
+  - request: testdata/pod-create.json
+    expect: {allowed: false, message: 'required labels: label "team" is missing'}
+  - settings: {}                   # without a request: are they accepted?
+    expect: {settingsError: at least one label is required}
+
+An object that a policy changes is compared with testdata/mutated/pod-create.json
+if there is such a file; if not, it must stay as it is. All fields are described
+in docs/wasmctl.md.
+
+The exit code is 1 if a case fails. Host calls are answered from the session that
+a case names, and else not at all.`,
+		Example: `  wasmctl test .
+  wasmctl test --junit report.xml policies/`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, arguments []string) error {
+			return c.testPolicies(cmd.Context(), f, arguments)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.junit, "junit", "", "write the results as JUnit's XML into a `file` too, or to the standard output if it is -")
+	flags.StringVar(&f.only, "only", "", "run only cases with this `text` in their name")
+	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that an evaluation may take (default that of a server, 2s)")
+	f.outputFlag.add(flags, "table", "json", "yaml", "junit")
+	f.sourceFlags.add(flags)
+	return cmd
+}
+
+func (c *command) testPolicies(ctx context.Context, f *testFlags, paths []string) (err error) {
+	if err := f.check(); err != nil {
+		return err
+	}
+	files, err := readCases(paths, f.only)
+	if err != nil {
+		return err
+	}
+	results, err := c.runCases(ctx, f, files)
+	if err != nil {
+		return err
+	}
+	if err := c.printResults(f, results); err != nil {
+		return err
+	}
+	for n := range results {
+		if !results[n].Passed() {
+			return errSaid
+		}
+	}
+	return nil
+}
+
+func readCases(paths []string, only string) ([]*admissiontest.File, error) {
+	names, err := admissiontest.Find(paths...)
+	if err != nil {
+		return nil, err
+	}
+	var files []*admissiontest.File
+	var errs []error
+	for _, name := range names {
+		file, err := admissiontest.Read(name)
+		files, errs = append(files, file), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if only != "" {
+		if files = admissiontest.Filter(files, only); len(files) == 0 {
+			return nil, fmt.Errorf("no case has %q in its name", only)
+		}
+	}
+	return files, nil
+}
+
+func (c *command) runCases(ctx context.Context, f *testFlags, files []*admissiontest.File) (results []admissiontest.Result, err error) {
+	fetcher, err := f.fetcher()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, fetcher.Close()) }()
+	evaluator, err := evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Timeout: f.timeout})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, evaluator.Close()) }()
+	shell := evaluation.NewShell(evaluator)
+	defer shell.Close()
+	defer c.Progress("Running cases")()
+	return admissiontest.Run(c.quietly(ctx), shell, files), nil
+}
+
+// caseResult is a result as it is printed.
+type caseResult struct {
+	File     string   `json:"file"`
+	Case     string   `json:"case"`
+	Result   string   `json:"result"`
+	Seconds  float64  `json:"seconds"`
+	Failures []string `json:"failures,omitempty"`
+	Error    string   `json:"error,omitempty"`
+}
+
+// What becomes of a case.
+const (
+	casePassed = "passed"
+	caseFailed = "failed"
+	caseError  = "error"
+)
+
+func printed(r *admissiontest.Result) caseResult {
+	p := caseResult{File: r.File, Case: r.Case.Name, Result: casePassed, Seconds: r.Duration.Seconds(), Failures: r.Failures}
+	switch {
+	case r.Err != nil:
+		p.Result, p.Error = caseError, r.Err.Error()
+	case len(r.Failures) > 0:
+		p.Result = caseFailed
+	}
+	return p
+}
+
+func (c *command) printResults(f *testFlags, results []admissiontest.Result) error {
+	if f.junit == "-" || f.format == "junit" {
+		return admissiontest.WriteJUnit(c.Out, results)
+	}
+	if f.junit != "" {
+		if err := writeFile(f.junit, func(w io.Writer) error { return admissiontest.WriteJUnit(w, results) }); err != nil {
+			return err
+		}
+	}
+	all := make([]caseResult, len(results))
+	for n := range results {
+		all[n] = printed(&results[n])
+	}
+	return f.print(c.Out, all, func(w io.Writer) error { return c.writeResults(w, all) })
+}
+
+// writeResults writes a table of all cases, then what is wrong with those that failed, and
+// how many there are.
+func (c *command) writeResults(w io.Writer, results []caseResult) error {
+	err := columns(w, func(w io.Writer) {
+		fmt.Fprintln(w, "FILE\tCASE\tSECONDS\tRESULT")
+		for _, r := range results {
+			// The last column: escapes of colours have no width.
+			fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\n", r.File, abbreviate(r.Case), r.Seconds, c.paintResult(r.Result))
+		}
+	})
+	failed := 0
+	for _, r := range results {
+		if r.Result == casePassed {
+			continue
+		}
+		failed++
+		fmt.Fprintf(w, "\n%s: %s\n", r.File, c.Paint(terminal.Bold, r.Case))
+		for _, failure := range append(r.Failures, r.Error) {
+			if failure != "" {
+				fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(failure, "\n", "\n  "))
+			}
+		}
+	}
+	fmt.Fprintf(w, "\n%d cases, %d failed\n", len(results), failed)
+	return err
+}
+
+// abbreviate cuts a name to what a table has room for.
+func abbreviate(name string) string {
+	const most = 50
+	if runes := []rune(name); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return name
+}
+
+func (c *command) paintResult(result string) string {
+	if result == casePassed {
+		return c.Paint(terminal.Green, result)
+	}
+	return c.Paint(terminal.Red, result)
+}
+
+func writeFile(path string, write func(io.Writer) error) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}

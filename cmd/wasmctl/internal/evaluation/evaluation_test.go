@@ -1,0 +1,182 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package evaluation_test
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/stretchr/testify/require"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+)
+
+const request = `{"uid":"u","kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},"operation":"CREATE","userInfo":{"username":"alice"},` +
+	`"name":"web","namespace":"shop","object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},"spec":{"containers":[{"name":"c","image":"c:1"}]}}}`
+
+func newEvaluator(t *testing.T, options evaluation.Options) *evaluation.Evaluator {
+	t.Helper()
+	options.Fetcher = sources.NewFetcher(sources.Options{MaxBytes: 128 << 20})
+	e, err := evaluation.New(options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	return e
+}
+
+func uri(t *testing.T, path string) string {
+	t.Helper()
+	absolute, err := filepath.Abs("../../../../" + path)
+	require.NoError(t, err)
+	return "file://" + absolute
+}
+
+func load(t *testing.T, e *evaluation.Evaluator, m evaluation.Module) *evaluation.Policy {
+	t.Helper()
+	m.Answers = &host.Answers{}
+	policy, err := e.Load(t.Context(), m)
+	require.NoError(t, err)
+	t.Cleanup(policy.Close)
+	return policy
+}
+
+// safeBuffer may be written by several evaluations.
+type safeBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+// What a policy logs goes to the logger of the evaluation.
+func TestPolicyLog(t *testing.T) {
+	policy := load(t, newEvaluator(t, evaluation.Options{}), evaluation.Module{URI: uri(t, "cmd/wasmctl/internal/evaluation/testdata/talks.wasm")})
+	parsed, err := policy.ParseRequest([]byte(request), false)
+	require.NoError(t, err)
+	var log safeBuffer
+	ctx := klog.NewContext(t.Context(), logr.FromSlogHandler(slog.NewTextHandler(&log, nil)))
+	var evaluations sync.WaitGroup
+	for range 4 {
+		evaluations.Go(func() {
+			if !policy.Review(ctx, parsed).Allowed {
+				t.Error("rejected")
+			}
+		})
+	}
+	evaluations.Wait()
+	require.Contains(t, log.String(), "a word of the policy")
+}
+
+// The time that a server gives a policy is what it has here, unless another is set.
+func TestTimeout(t *testing.T) {
+	policy := load(t, newEvaluator(t, evaluation.Options{Timeout: 50 * time.Millisecond}), evaluation.Module{URI: uri(t, "test/wat/spin.wasm")})
+	parsed, err := policy.ParseRequest([]byte(request), false)
+	require.NoError(t, err)
+	response := policy.Review(t.Context(), parsed)
+	require.False(t, response.Allowed)
+	require.Equal(t, "Policy execution interrupted because it exceeded the allowed execution time", response.Status.Message)
+	require.EqualValues(t, 500, response.Status.Code)
+
+	config, err := evaluation.DefaultConfiguration()
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Second, config.Limits.EvaluationTimeout.Duration)
+}
+
+// A module that does not say what it is for, and one that says that it takes raw requests.
+func TestMetadata(t *testing.T) {
+	binary, err := os.ReadFile("../../../../test/wat/answer.wasm")
+	require.NoError(t, err)
+	module, err := wasm.Decode(binary)
+	require.NoError(t, err)
+	write := func(metadata string, exports ...wasm.Export) string {
+		m := *module
+		m.Custom, m.Exports = nil, append(append([]wasm.Export{}, module.Exports...), exports...)
+		if metadata != "" {
+			m.Custom = []wasm.CustomSection{{Name: abi.MetadataSection, Payload: []byte(metadata)}}
+		}
+		path := filepath.Join(t.TempDir(), "policy.wasm")
+		require.NoError(t, os.WriteFile(path, m.Encode(), 0o600))
+		return "file://" + path
+	}
+	e := newEvaluator(t, evaluation.Options{})
+	settings := []byte(`{"accepted":true}`)
+	require.False(t, load(t, e, evaluation.Module{URI: write(""), Settings: settings}).Raw)
+
+	raw := load(t, e, evaluation.Module{URI: write(`{"protocolVersion":"v1","rules":[],"mutating":false,"policyType":"raw"}`), Settings: settings})
+	require.True(t, raw.Raw)
+	parsed, err := raw.ParseRequest([]byte(`{"user":"tonio"}`), false)
+	require.NoError(t, err)
+	require.True(t, raw.Review(t.Context(), parsed).Allowed)
+
+	inRego := write("", wasm.Export{Name: "opa_eval", Kind: wasm.ExternFunction})
+	_, err = e.Load(t.Context(), evaluation.Module{URI: inRego, Answers: &host.Answers{}})
+	require.ErrorContains(t, err, "The policy has been created with Rego, please specify which Opa runtime has to be used")
+	_, err = e.Load(t.Context(), evaluation.Module{URI: write(`{"rules":[],"mutating":false}`), Answers: &host.Answers{}})
+	require.ErrorContains(t, err, "protocolVersion: required for execution mode kubewarden-wapc")
+}
+
+func TestParseExecutionMode(t *testing.T) {
+	for name, want := range map[string]abi.ExecutionMode{
+		"": "", "kubewarden": abi.ExecutionModeWaPC, "kubewarden-wapc": abi.ExecutionModeWaPC, "wasi": abi.ExecutionModeWASI,
+		"opa": abi.ExecutionModeOPA, "gatekeeper": abi.ExecutionModeGatekeeper,
+	} {
+		mode, err := evaluation.ParseExecutionMode(name)
+		require.NoError(t, err)
+		require.Equal(t, want, mode)
+	}
+	_, err := evaluation.ParseExecutionMode("wapc")
+	require.ErrorContains(t, err, `Unknown policy execution mode "wapc"`)
+}
+
+func TestManifestsFail(t *testing.T) {
+	e := newEvaluator(t, evaluation.Options{})
+	manifest := func(module, settings string) kubewarden.File {
+		return kubewarden.File{Path: "p.yaml", Content: []byte(`
+apiVersion: policies.kubewarden.io/v1
+kind: ClusterAdmissionPolicy
+metadata: {name: a}
+spec:
+  module: ` + module + `
+  settings: ` + settings + `
+  mutating: false
+  rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE]}]
+`)}
+	}
+	_, err := e.LoadManifests(t.Context(), manifest(uri(t, "test/wat/settings-refused.wasm"), "{}"), &host.Answers{})
+	require.ErrorAs(t, err, new(*evaluation.SettingsError))
+	require.ErrorContains(t, err, "Provided settings are not valid: policies[clusterwide-a].settings")
+	_, err = e.LoadManifests(t.Context(), manifest("file:///none.wasm", "{}"), &host.Answers{})
+	require.ErrorContains(t, err, "policies[clusterwide-a].module")
+	_, err = e.LoadManifests(t.Context(), kubewarden.File{Path: "p.yaml", Content: []byte("# nothing\n")}, &host.Answers{})
+	require.ErrorContains(t, err, "p.yaml: holds no policy")
+}

@@ -1,0 +1,134 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package evaluation has policies answer requests outside an apiserver, with the engine,
+// the limits and the conventions that a server has.
+package evaluation
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/review"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+)
+
+// Options say how policies are evaluated. Only Fetcher is required.
+type Options struct {
+	// Fetcher fetches their modules.
+	Fetcher policyset.Fetcher
+	// CodeDirectory is where compiled code is kept; "" means in memory.
+	CodeDirectory string
+	// Timeout bounds an evaluation's wall-clock time. Default: that of a server.
+	Timeout time.Duration
+}
+
+// Evaluator loads policies. It is safe for concurrent use. Close it after use.
+type Evaluator struct {
+	config *wasmadmission.WasmAdmissionConfiguration
+	loader policyset.Loader
+}
+
+// New returns an evaluator.
+func New(options Options) (*Evaluator, error) {
+	config, err := DefaultConfiguration()
+	if err != nil {
+		return nil, err
+	}
+	if options.Timeout > 0 {
+		config.Limits.EvaluationTimeout = metav1.Duration{Duration: options.Timeout}
+		config.Limits.RequestTimeout = config.Limits.EvaluationTimeout
+	}
+	// An evaluation that fails is somebody's question, and none of many.
+	config.CircuitBreaker.Failures = 0
+	engineOptions := policyset.EngineOptions(config)
+	engineOptions.CacheDirectory = options.CodeDirectory
+	e, err := engine.New(engineOptions)
+	if err != nil {
+		return nil, err
+	}
+	return &Evaluator{config: config, loader: policyset.Loader{Engine: e, Fetcher: options.Fetcher, Guests: host.Guests()}}, nil
+}
+
+// DefaultConfiguration returns the configuration of a server that was told nothing.
+func DefaultConfiguration() (*wasmadmission.WasmAdmissionConfiguration, error) {
+	return load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
+}
+
+// Close frees what the evaluator holds. No policy may be in use.
+func (e *Evaluator) Close() error { return e.loader.Engine.Close() }
+
+// Policy is a policy or group that is ready to answer. It is safe for concurrent use.
+// Close it after use.
+type Policy struct {
+	// Raw is whether the policy is for raw requests.
+	Raw bool
+
+	policy *policyset.Policy
+	set    *policyset.Set
+	filter review.Policy
+	// rawRefused says why raw requests cannot be answered, if so.
+	rawRefused error
+}
+
+// Name returns what the policy is called.
+func (p *Policy) Name() string { return p.filter.ID }
+
+// Close frees the policy.
+func (p *Policy) Close() {
+	if p.set != nil {
+		p.set.Close()
+	}
+}
+
+// ParseRequest reads a request for the policy, a raw one if raw is set or the policy is for
+// such.
+func (p *Policy) ParseRequest(data []byte, raw bool) (*review.Request, error) {
+	if raw || p.Raw {
+		if p.rawRefused != nil {
+			return nil, p.rawRefused
+		}
+		return review.ParseRawRequest(data)
+	}
+	return review.ParseRequest(data)
+}
+
+// Review has the policy answer a request. The policy's log goes to the logger of the
+// context.
+func (p *Policy) Review(ctx context.Context, request *review.Request) *review.Response {
+	answer, usage, err := p.policy.Evaluate(ctx, request.JSON)
+	klog.FromContext(ctx).V(2).Info("Evaluated", "policy", p.Name(), "fuel", usage.Fuel, "memoryBytes", usage.MemoryBytes)
+	if e := (*policyset.EvaluationError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	return p.filter.Apply(request.Respond(answer, err))
+}
+
+// everything is a rule for policies whose rules nobody asks for.
+var everything = []admissionregistrationv1.RuleWithOperations{{
+	Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
+	Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}},
+}}

@@ -1,0 +1,92 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package evaluation
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/review"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+)
+
+// LoadManifests loads the policies and groups in a file of Kubewarden's manifests, in the
+// order of the file. They are what they would be in a cluster, but answer any request.
+func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, answers *host.Answers) ([]*Policy, error) {
+	manifests, err := kubewarden.Files{file}.Decode(e.config)
+	if err != nil {
+		return nil, err
+	}
+	config := *e.config
+	config.Policies, config.PolicyGroups = manifests.Policies, manifests.PolicyGroups
+	if len(config.Policies)+len(config.PolicyGroups) == 0 {
+		return nil, errors.New(file.Path + ": holds no policy")
+	}
+	all, err := capabilities.ParsePatterns([]string{"*"})
+	if err != nil {
+		return nil, err
+	}
+	loader := e.loader
+	loader.Adjust = func(spec *wasmadmission.Policy, env *abi.Environment) {
+		grants := host.Grants{Capabilities: all}
+		for _, resource := range spec.ContextAwareResources {
+			grants.Resources = append(grants.Resources, abi.ContextAwareResource(resource))
+		}
+		adjust(spec, env, answers, grants)
+	}
+	set, errs := loader.Load(ctx, &config)
+	for _, err := range errs {
+		if strings.HasSuffix(err.Field, ".settings") {
+			return nil, &SettingsError{policyset.JoinProblems(errs).Error()}
+		}
+	}
+	if len(errs) > 0 {
+		return nil, policyset.JoinProblems(errs)
+	}
+	var policies []*Policy
+	for _, policy := range set.Policies() {
+		policies = append(policies, &Policy{policy: policy, filter: filterOf(policy.Spec())})
+	}
+	slices.SortFunc(policies, func(a, b *Policy) int {
+		x, y := manifests.Origins[a.Name()], manifests.Origins[b.Name()]
+		return cmp.Or(cmp.Compare(x.Document, y.Document), cmp.Compare(x.Item, y.Item))
+	})
+	policies[0].set = set // one of them frees all
+	return policies, nil
+}
+
+// filterOf returns what of a policy's configuration changes its responses.
+func filterOf(spec *wasmadmission.Policy) review.Policy {
+	return review.Policy{ID: spec.Name, Monitor: spec.Mode == wasmadmission.ModeMonitor, MayMutate: spec.Mutating, Message: spec.Message}
+}
+
+// adjust has a policy's questions answered, as far as it was granted to ask.
+func adjust(spec *wasmadmission.Policy, env *abi.Environment, answers *host.Answers, grants host.Grants) {
+	env.Capabilities = answers.Gate(spec.Name, grants, env.Capabilities)
+	if answers.Inventory != nil {
+		env.Inventory = answers.Inventory(grants.Resources)
+	}
+}

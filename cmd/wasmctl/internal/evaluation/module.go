@@ -1,0 +1,168 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package evaluation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/review"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+)
+
+// Module says which policy is loaded from a module alone.
+type Module struct {
+	// URI is where the module is.
+	URI string
+	// Mode is the execution mode; "" means that the module says so, or that it is found
+	// out.
+	Mode abi.ExecutionMode
+	// Settings are a JSON object; empty means {}.
+	Settings []byte
+	// AllowContextAware grants the kinds that the module asks for.
+	AllowContextAware bool
+	// Capabilities grant host capabilities.
+	Capabilities capabilities.Patterns
+	// Answers answer host calls. Required.
+	Answers *host.Answers
+}
+
+// SettingsError says that a policy cannot work with its settings.
+type SettingsError struct{ Problem string }
+
+// Error implements the error interface with the text that Kubewarden's users know.
+func (e *SettingsError) Error() string { return "Provided settings are not valid: " + e.Problem }
+
+// Load loads a policy. It may change objects, and nothing is said of what it is for. Errors
+// about settings are [*SettingsError].
+func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
+	settings := m.Settings
+	if len(settings) == 0 {
+		settings = []byte("{}")
+	}
+	config := *e.config
+	config.Policies = []wasmadmission.Policy{{
+		Name: m.URI, Module: m.URI, Settings: runtime.RawExtension{Raw: settings}, Rules: everything,
+		Mode: wasmadmission.ModeProtect, Mutating: true,
+	}}
+	metadata := &abi.Metadata{}
+	loader := e.loader
+	loader.Metadata = func(wasm []byte) (_ *abi.Metadata, err error) {
+		metadata, err = readMetadata(wasm, m.Mode)
+		return metadata, err
+	}
+	loader.Adjust = func(spec *wasmadmission.Policy, env *abi.Environment) {
+		grants := host.Grants{Capabilities: m.Capabilities}
+		if m.AllowContextAware {
+			grants.Resources = metadata.ContextAwareResources
+		}
+		adjust(spec, env, m.Answers, grants)
+	}
+	set, errs := loader.Load(ctx, &config)
+	if len(errs) > 0 {
+		return nil, explain(m.URI, errs)
+	}
+	p := &Policy{policy: set.Policies()[0], set: set, Raw: metadata.PolicyType == "raw", filter: review.Policy{ID: m.URI, MayMutate: true}}
+	if metadata.ExecutionMode == abi.ExecutionModeGatekeeper {
+		p.rawRefused = errors.New("Gatekeeper does not support raw validation requests") //nolint:staticcheck // the text that Kubewarden's users know
+	}
+	return p, nil
+}
+
+// explain says what is wrong with a policy that was not named in any configuration.
+func explain(uri string, errs field.ErrorList) error {
+	var problems []string
+	for _, err := range errs {
+		if strings.HasSuffix(err.Field, ".settings") {
+			return &SettingsError{err.Detail}
+		}
+		problems = append(problems, err.Detail)
+	}
+	return fmt.Errorf("loading %s: %s", module.Redact(uri), strings.Join(problems, "\n"))
+}
+
+// readMetadata reads a module's metadata. One that has none is run in the mode given, and
+// else as waPC, unless it is evidently written in Rego.
+func readMetadata(binary []byte, mode abi.ExecutionMode) (*abi.Metadata, error) {
+	decoded, err := wasm.Decode(binary)
+	if err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(decoded.Custom, func(c wasm.CustomSection) bool { return c.Name == abi.MetadataSection }) {
+		metadata, err := abi.ReadMetadata(binary)
+		if err == nil && mode != "" {
+			metadata.ExecutionMode = mode
+		}
+		return metadata, err
+	}
+	isRego := slices.ContainsFunc(decoded.Exports, func(e wasm.Export) bool { return strings.HasPrefix(e.Name, "opa_") })
+	switch {
+	case mode == "" && isRego:
+		return nil, errors.New("The policy has been created with Rego, please specify which Opa runtime has to be used: --execution-mode opa or gatekeeper") //nolint:staticcheck // the text that Kubewarden's users know
+	case mode == "":
+		mode = abi.ExecutionModeWaPC
+	}
+	return &abi.Metadata{ExecutionMode: mode}, nil
+}
+
+// executionModes are the ways in which modes are written: those of metadata, and those of
+// kwctl's flag.
+var executionModes = map[string]abi.ExecutionMode{
+	"kubewarden-wapc": abi.ExecutionModeWaPC, "kubewarden": abi.ExecutionModeWaPC,
+	"wasi":       abi.ExecutionModeWASI,
+	"opa":        abi.ExecutionModeOPA,
+	"gatekeeper": abi.ExecutionModeGatekeeper,
+}
+
+// ParseExecutionMode reads the name of an execution mode; "" is none.
+func ParseExecutionMode(name string) (abi.ExecutionMode, error) {
+	mode, known := executionModes[name]
+	if name != "" && !known {
+		return "", fmt.Errorf("Unknown policy execution mode %q: write opa, gatekeeper, kubewarden-wapc or wasi", name) //nolint:staticcheck // the text that Kubewarden's users know
+	}
+	return mode, nil
+}
+
+// ProtocolVersion asks a waPC guest which version of the protocol it speaks.
+func (e *Evaluator) ProtocolVersion(ctx context.Context, binary []byte) (string, error) {
+	guest, err := wapc.Load(ctx, e.loader.Engine, binary)
+	if err != nil {
+		return "", err
+	}
+	defer guest.Close()
+	limits := &e.config.Limits
+	return guest.ProtocolVersion(ctx, &abi.Environment{
+		Timeout: limits.EvaluationTimeout.Duration,
+		Limits: abi.Limits{
+			RequestBytes: limits.RequestSize, ResponseBytes: limits.ResponseSize, HostCallPayloadBytes: limits.HostCallPayloadSize,
+			HostCalls: int64(limits.HostCalls), LogLineBytes: limits.LogLineSize,
+		},
+	})
+}

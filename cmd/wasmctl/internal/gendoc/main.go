@@ -1,0 +1,117 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command gendoc writes docs/wasmctl.md to its standard output: what is written by hand,
+// and what the commands say of themselves.
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+)
+
+var (
+	//go:embed head.md
+	head string
+	//go:embed tail.md
+	tail string
+)
+
+func main() {
+	if err := write(os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "gendoc:", err)
+		os.Exit(1)
+	}
+}
+
+// write writes the document.
+func write(w io.Writer) error {
+	root := cli.New("wasmctl", &terminal.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
+	var b strings.Builder
+	b.WriteString(head)
+	for _, command := range root.Commands() {
+		section(&b, command)
+	}
+	b.WriteString("\n## Flags of all commands\n\n")
+	flags(&b, root.PersistentFlags())
+	b.WriteString(tail)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// section writes what a command says of itself.
+func section(b *strings.Builder, command *cobra.Command) {
+	fmt.Fprintf(b, "\n## wasmctl %s\n\n%s.\n\n```text\n%s\n```\n\n%s\n", command.Name(), command.Short, command.UseLine(), prose(command.Long))
+	if command.Example != "" {
+		fmt.Fprintf(b, "\n```console\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(command.Example, "  "), "\n  ", "\n"))
+	}
+	if command.HasLocalFlags() {
+		b.WriteString("\n")
+		flags(b, command.LocalNonPersistentFlags())
+	}
+}
+
+// prose makes Markdown of a help text, in which what is indented is literal.
+func prose(text string) string {
+	var b strings.Builder
+	literal := false
+	lines := strings.Split(text, "\n")
+	for n, line := range lines {
+		indented := strings.HasPrefix(line, "  ")
+		if indented && !literal {
+			b.WriteString("```yaml\n")
+		}
+		if !indented && literal && line == "" && (n+1 == len(lines) || !strings.HasPrefix(lines[n+1], "  ")) {
+			b.WriteString("```\n")
+			indented = false
+		}
+		literal = indented || literal && line == "" && n+1 < len(lines) && strings.HasPrefix(lines[n+1], "  ")
+		b.WriteString(strings.TrimPrefix(line, "  ") + "\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// flags writes a table of flags.
+func flags(b *strings.Builder, set *pflag.FlagSet) {
+	b.WriteString("| Flag | Meaning |\n|---|---|\n")
+	set.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		value, usage := pflag.UnquoteUsage(f)
+		name := "`--" + f.Name
+		if value != "" {
+			name += " " + strings.ToUpper(value)
+		}
+		name += "`"
+		if f.Shorthand != "" {
+			name = "`-" + f.Shorthand + "`, " + name
+		}
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "[]" && f.DefValue != "0s" {
+			usage += " (default `" + strings.Trim(f.DefValue, "[]") + "`)"
+		}
+		fmt.Fprintf(b, "| %s | %s |\n", name, strings.ReplaceAll(usage, "|", `\|`))
+	})
+}

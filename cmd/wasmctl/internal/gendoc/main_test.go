@@ -1,0 +1,39 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestDocumentIsCurrent(t *testing.T) {
+	var b strings.Builder
+	require.NoError(t, write(&b))
+	document, err := os.ReadFile("../../../../docs/wasmctl.md")
+	require.NoError(t, err)
+	require.Equal(t, string(document), b.String(), "run make generate")
+}
+
+// What is indented in a help text is literal in the document.
+func TestProse(t *testing.T) {
+	require.Equal(t, "a\n\n```yaml\nb:\n- c\n\nd\n```\n\ne", prose("a\n\n  b:\n  - c\n\n  d\n\ne"))
+	require.Equal(t, "a\nb", prose("a\nb"))
+}

@@ -1,0 +1,73 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
+)
+
+// Answers are what answers the questions of policies.
+type Answers struct {
+	// Capabilities answer host calls, by their namespace.
+	Capabilities map[string]capabilities.Capability
+	// Inventory returns what a policy in Rego is given of the kinds that it may read; nil
+	// means nothing.
+	Inventory func(resources []abi.ContextAwareResource) abi.Inventory
+}
+
+// Live returns the answers of the real world: of the cluster of a kubeconfig, of its
+// current context, of registries and name servers. A path of "" stands for what kubectl
+// would use. Nothing is asked before a policy asks.
+func Live(kubeconfig string) (*Answers, error) {
+	_ = kubeconfig // nothing asks a cluster yet
+	answers := &Answers{Capabilities: map[string]capabilities.Capability{}}
+	for _, namespace := range session.Namespaces {
+		answers.Capabilities[namespace] = missing(namespace)
+	}
+	return answers, nil
+}
+
+// Replay returns the answers that a session has.
+func Replay(replay *session.Replay) *Answers {
+	answers := &Answers{Capabilities: map[string]capabilities.Capability{}, Inventory: replay.Inventory}
+	for _, namespace := range session.Namespaces {
+		answers.Capabilities[namespace] = replay.Capability(namespace)
+	}
+	return answers
+}
+
+// Record returns the same answers, and takes them down.
+func (a *Answers) Record(recording *session.Recording) *Answers {
+	recorded := &Answers{Capabilities: map[string]capabilities.Capability{}, Inventory: a.Inventory}
+	for namespace, capability := range a.Capabilities {
+		recorded.Capabilities[namespace] = recording.Capability(namespace, capability)
+	}
+	return recorded
+}
+
+// missing is a namespace that nothing answers.
+type missing string
+
+// Call implements [capabilities.Capability].
+func (m missing) Call(_ context.Context, _ *capabilities.Caller, operation string, _ []byte) ([]byte, error) {
+	return nil, fmt.Errorf("Callback evaluation failure: host capability %s/%s is not available here: replay a recorded session", string(m), operation) //nolint:staticcheck // the text that Kubewarden's users know
+}

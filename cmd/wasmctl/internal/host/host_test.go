@@ -1,0 +1,97 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package host_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+)
+
+// echo answers with what it is asked.
+type echo struct{}
+
+func (echo) Call(_ context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	return []byte(caller.Policy + " " + operation + " " + string(payload)), nil
+}
+
+// own answers what needs no grant.
+type own struct{}
+
+func (own) Call(_ context.Context, call abi.HostCall) ([]byte, error) {
+	return []byte("own " + call.Binding + " " + call.Namespace), nil
+}
+
+func TestGate(t *testing.T) {
+	answers := &host.Answers{Capabilities: map[string]capabilities.Capability{"net": echo{}}}
+	granted, err := capabilities.ParsePatterns([]string{"net/*", "oci/*"})
+	require.NoError(t, err)
+	gate := answers.Gate("p", host.Grants{Capabilities: granted}, own{})
+	for name, test := range map[string]struct {
+		call      abi.HostCall
+		want, err string
+	}{
+		"granted":      {abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host", Payload: []byte("x")}, "p v1/dns_lookup_host x", ""},
+		"denied":       {abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "can_i"}, "", "Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported."},
+		"not answered": {abi.HostCall{Binding: "kubewarden", Namespace: "oci", Operation: "v1/verify"}, "", "unknown namespace: oci"},
+		"tracing":      {abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log"}, "own kubewarden tracing", ""},
+		"binding":      {abi.HostCall{Binding: "other", Namespace: "net", Operation: "v1/dns_lookup_host"}, "own other net", ""},
+		"crafted":      {abi.HostCall{Binding: "kubewarden", Namespace: "net/v1", Operation: "../kubernetes/can_i"}, "", "unknown namespace: net/v1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := gate.Call(t.Context(), test.call)
+			if test.err != "" {
+				require.EqualError(t, err, test.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, test.want, string(got))
+		})
+	}
+}
+
+// A recording of answers has them again.
+func TestRecordAndReplay(t *testing.T) {
+	all, err := capabilities.ParsePatterns([]string{"*"})
+	require.NoError(t, err)
+	call := abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host", Payload: []byte(`"a"`)}
+	recording := &session.Recording{}
+	live := &host.Answers{Capabilities: map[string]capabilities.Capability{"net": echo{}}}
+	first, err := live.Record(recording).Gate("p", host.Grants{Capabilities: all}, own{}).Call(t.Context(), call)
+	require.NoError(t, err)
+	replay := session.NewReplay(recording.Session())
+	again, err := host.Replay(replay).Gate("p", host.Grants{Capabilities: all}, own{}).Call(t.Context(), call)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	require.Empty(t, replay.Left())
+}
+
+// What this build cannot answer is said so.
+func TestLive(t *testing.T) {
+	answers, err := host.Live("")
+	require.NoError(t, err)
+	for _, namespace := range session.Namespaces {
+		require.NotNil(t, answers.Capabilities[namespace])
+	}
+}

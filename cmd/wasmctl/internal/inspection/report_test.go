@@ -1,0 +1,117 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package inspection
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+func inspect(t *testing.T, path string) *Report {
+	t.Helper()
+	binary, err := os.ReadFile("../../../../" + path)
+	require.NoError(t, err)
+	report, err := Inspect(path, binary)
+	require.NoError(t, err)
+	return report
+}
+
+func TestInspect(t *testing.T) {
+	r := inspect(t, "test/policies/allowed-registries/policy.wasm")
+	require.Equal(t, "allowed-registries", r.Metadata.Annotations["io.kubewarden.policy.title"])
+	require.Contains(t, r.Imports, "wapc.__guest_request(i32, i32)")
+	require.Contains(t, r.Exports, "__guest_call(i32, i32) i32")
+	require.Contains(t, r.Exports, "memory (memory)")
+	require.True(t, r.Resettable)
+	require.Empty(t, r.Refused)
+	require.False(t, r.HostCalls)
+	require.Empty(t, r.HostCapabilities)
+	require.EqualValues(t, 128<<20, r.Memory.Limit)
+	require.Positive(t, r.Memory.Initial)
+}
+
+func TestHostCalls(t *testing.T) {
+	r := inspect(t, "test/wat/host-call.wasm")
+	require.True(t, r.HostCalls)
+	require.Equal(t, []string{"kubernetes/get_resource"}, r.HostCapabilities)
+}
+
+func TestMetadataProblem(t *testing.T) {
+	r := inspect(t, "pkg/abi/wapc/testdata/guest.wasm")
+	require.Nil(t, r.Metadata)
+	require.Contains(t, r.MetadataProblem, "the module has no metadata")
+}
+
+func TestInstances(t *testing.T) {
+	r := inspect(t, "pkg/engine/testdata/tables.wasm")
+	require.False(t, r.Resettable)
+	require.NotEmpty(t, r.FreshInstances)
+	require.Contains(t, r.Features, featureReferenceTypes)
+
+	large := &wasm.Module{Memories: []wasm.Limits{{Min: 4096}}}
+	r, err := Inspect("memory", large.Encode())
+	require.NoError(t, err)
+	require.False(t, r.Resettable)
+	require.Equal(t, "its memory of 268435456 bytes is larger than limits.memory, which is 134217728 by default", r.Refused)
+
+	large = &wasm.Module{Tables: []wasm.Table{{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 2 << 20}}}}}
+	r, err = Inspect("table", large.Encode())
+	require.NoError(t, err)
+	require.False(t, r.Resettable)
+	require.NotEmpty(t, r.Refused)
+
+	require.True(t, inspect(t, "pkg/engine/rewrite/testdata/imported_memory.wasm").Memory.Imported)
+}
+
+func TestFeatures(t *testing.T) {
+	for path, want := range map[string][]string{
+		"pkg/engine/rewrite/testdata/tail_recursion.wasm": {featureTailCalls},
+		"pkg/engine/rewrite/testdata/bulk.wasm":           {featureBulkMemory},
+		"pkg/engine/rewrite/testdata/spin.wasm":           {},
+	} {
+		require.Equal(t, want, inspect(t, path).Features, path)
+	}
+}
+
+func TestNotAModule(t *testing.T) {
+	for name, binary := range map[string]string{"text": "hello, world", "component": "\x00asm\x0d\x00\x01\x00", "broken": "\x00asm\x01\x00\x00\x00\x01\x7f"} {
+		_, err := Inspect(name, []byte(binary))
+		require.Error(t, err, name)
+	}
+}
+
+// Whatever a file holds, it is described or refused.
+func FuzzInspect(f *testing.F) {
+	for _, path := range []string{"test/wat/host-call.wasm", "pkg/engine/testdata/tables.wasm", "pkg/engine/rewrite/testdata/tail_recursion.wasm"} {
+		binary, err := os.ReadFile("../../../../" + path)
+		require.NoError(f, err)
+		f.Add(binary)
+	}
+	f.Fuzz(func(t *testing.T, binary []byte) {
+		report, err := Inspect("fuzz", binary)
+		if err != nil {
+			return
+		}
+		require.Equal(t, len(binary), report.Bytes)
+		require.NotNil(t, report.Imports)
+		require.False(t, report.Resettable && report.Refused != "")
+	})
+}

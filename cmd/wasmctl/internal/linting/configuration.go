@@ -1,0 +1,110 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package linting
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apiserver/pkg/apis/apiserver"
+	"k8s.io/apiserver/pkg/apis/apiserver/install"
+	"sigs.k8s.io/yaml"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+)
+
+// pluginName is what the plugin is called in an AdmissionConfiguration.
+const pluginName = "WasmAdmission"
+
+// emptyConfiguration is that of a plugin that has none.
+const emptyConfiguration = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"
+
+// readConfiguration returns the plugin's configuration in a file: all of it, or what is in
+// a server's AdmissionConfiguration, as the server would hand it to the plugin.
+func readConfiguration(path string) (data []byte, warning string, err error) {
+	if data, err = readBounded(path); err != nil {
+		return nil, "", err
+	}
+	var head struct {
+		Kind string `json:"kind"`
+	}
+	// What cannot be read here is for the decoder of the plugin to refuse.
+	_ = yaml.Unmarshal(data, &head)
+	if head.Kind != "AdmissionConfiguration" {
+		return data, "", nil
+	}
+	entry, err := pluginEntry(data)
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("%s: %w", path, err)
+	case entry == nil:
+		return []byte(emptyConfiguration), fmt.Sprintf("%s: no entry under plugins is called %q: no policy is configured", path, pluginName), nil
+	case entry.Path != "" && entry.Configuration != nil:
+		return nil, "", fmt.Errorf("%s: the entry %q has both path and configuration: remove one", path, pluginName)
+	case entry.Path == "" && entry.Configuration == nil:
+		return []byte(emptyConfiguration), fmt.Sprintf("%s: the entry %q has neither path nor configuration: no policy is configured", path, pluginName), nil
+	case entry.Path == "":
+		return entry.Configuration.Raw, "", nil
+	}
+	at := entry.Path
+	if !filepath.IsAbs(at) {
+		at = filepath.Join(filepath.Dir(path), at)
+	}
+	data, err = readBounded(at)
+	return data, "", err
+}
+
+// pluginEntry returns the plugin's entry in an AdmissionConfiguration, nil if there is none.
+func pluginEntry(data []byte) (*apiserver.AdmissionPluginConfiguration, error) {
+	scheme := runtime.NewScheme()
+	install.Install(scheme)
+	decoded, err := runtime.Decode(serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDecoder(), data)
+	if err != nil {
+		return nil, err
+	}
+	config, ok := decoded.(*apiserver.AdmissionConfiguration)
+	if !ok {
+		return nil, fmt.Errorf("is a %T, not an AdmissionConfiguration", decoded)
+	}
+	var found *apiserver.AdmissionPluginConfiguration
+	for n := range config.Plugins {
+		if config.Plugins[n].Name != pluginName {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("several entries under plugins are called %q: only one would be read, merge them", pluginName)
+		}
+		found = &config.Plugins[n]
+	}
+	return found, nil
+}
+
+// readBounded reads a file that is not much larger than a configuration may be. What is a
+// little larger is for the decoder to refuse.
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(file, 2*load.MaxSize))
+	return data, errors.Join(err, file.Close())
+}

@@ -1,0 +1,239 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package linting says whether an apiserver would start with a configuration, by doing
+// what it would do: with the code of the plugin, down to asking every policy whether it
+// can work with its settings. Nothing is evaluated.
+package linting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+)
+
+// Options say what is looked at.
+type Options struct {
+	// Path is that of a WasmAdmissionConfiguration, or of the AdmissionConfiguration that
+	// holds or names one; "" stands for one that says nothing.
+	Path string
+	// PolicyDirectory takes the place of the configuration's; "" leaves it.
+	PolicyDirectory string
+	// StateDirectory takes the place of the configuration's, which belongs to the server:
+	// "" keeps nothing.
+	StateDirectory string
+}
+
+// Report is what is known of a configuration.
+type Report struct {
+	// Problems are why a server would not start, a line each; none means that it would.
+	Problems []string `json:"problems"`
+	// Warnings are what the configuration probably does not mean.
+	Warnings []string `json:"warnings"`
+	// Unseen are what could not be looked at because of other problems.
+	Unseen []string `json:"unseen,omitempty"`
+	// Policies are those that a server would serve, if it would start.
+	Policies []Policy `json:"policies"`
+	// Hash is what a server calls that set, in its metrics and its log: the same for the
+	// same files, under the same paths, and the same modules.
+	Hash string `json:"hash,omitempty"`
+	// Server is how a running one stands to it, nil if none was asked.
+	Server *Server `json:"server,omitempty"`
+}
+
+// Policy is a policy or group that would be served.
+type Policy struct {
+	Name         string `json:"name"`
+	Mode         string `json:"mode"`
+	Mutating     bool   `json:"mutating"`
+	Digest       string `json:"digest"`
+	SettingsHash string `json:"settingsHash"`
+}
+
+// Lint looks at a configuration. It logs to the logger of the context.
+func Lint(ctx context.Context, options Options) *Report {
+	l := &linter{report: &Report{Problems: []string{}, Warnings: []string{}, Policies: []Policy{}}}
+	l.lint(l.listen(ctx), options)
+	return l.report
+}
+
+type linter struct {
+	config *wasmadmission.WasmAdmissionConfiguration
+	report *Report
+}
+
+// fail takes the problems that an error has, a line each.
+func (l *linter) fail(err error) {
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		l.report.Problems = append(l.report.Problems, strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func (l *linter) lint(ctx context.Context, options Options) {
+	if err := l.read(options); err != nil {
+		l.fail(err)
+		return
+	}
+	errs := validation.ValidateConfiguration(l.config)
+	l.fail(policyset.JoinProblems(errs))
+	l.report.Warnings = append(l.report.Warnings, validation.Warnings(l.config)...)
+
+	// The state belongs to the server, and what it kept is no answer to the question.
+	l.config.StateDirectory, l.config.Reload.KeepLastGood = options.StateDirectory, false
+	source := policyset.NewSource(l.config)
+	_, err := source.Policies(ctx)
+	l.fail(err)
+	switch {
+	case len(errs) == 0 && err == nil:
+		l.start(ctx, source)
+	case concernsAll(errs):
+		l.report.Unseen = append(l.report.Unseen, "no module was fetched: mend the problems first")
+	default:
+		l.loadValid(ctx, err != nil)
+	}
+}
+
+// read reads the configuration.
+func (l *linter) read(options Options) error {
+	data := []byte(emptyConfiguration)
+	if options.Path != "" {
+		var warning string
+		var err error
+		if data, warning, err = readConfiguration(options.Path); err != nil {
+			return err
+		}
+		if warning != "" {
+			l.report.Warnings = append(l.report.Warnings, warning)
+		}
+	}
+	config, err := load.LoadFromData(data)
+	if err != nil {
+		return err
+	}
+	l.config = config
+	if options.PolicyDirectory != "" {
+		if l.config.PolicyDirectory, err = filepath.Abs(options.PolicyDirectory); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// concernsAll is whether any problem is about more than one policy, so that it makes no
+// sense to load others.
+func concernsAll(errs field.ErrorList) bool {
+	for _, err := range errs {
+		if !strings.HasPrefix(err.Field, "policies[") && !strings.HasPrefix(err.Field, "policyGroups[") {
+			return true
+		}
+	}
+	return false
+}
+
+// start does what a server does at its start.
+func (l *linter) start(ctx context.Context, source policyset.Source) {
+	l.withLoader(ctx, func(loader *policyset.Loader) {
+		manager := policyset.NewManager(policyset.ManagerOptions{Config: l.config, Source: source, Loader: loader})
+		if err := manager.Start(ctx); err != nil {
+			l.fail(err)
+			return
+		}
+		l.report.Hash = manager.Status().Running
+		manager.Subscribe(func(set *policyset.Set) {
+			for _, p := range set.Policies() {
+				l.report.Policies = append(l.report.Policies, Policy{
+					Name: p.Name(), Mode: string(p.Spec().Mode), Mutating: p.Spec().Mutating, Digest: p.Digest(), SettingsHash: p.SettingsHash(),
+				})
+			}
+		})
+	})
+}
+
+// loadValid loads the policies of the configuration that nothing is known to be wrong
+// with: whoever mends the others should not meet a new problem then.
+func (l *linter) loadValid(ctx context.Context, badManifests bool) {
+	if badManifests {
+		l.report.Unseen = append(l.report.Unseen, "no module of a manifest was fetched: mend the problems of the manifests first")
+	}
+	valid := *l.config
+	valid.Policies, valid.PolicyGroups = nil, nil
+	for n := range l.config.Policies {
+		policy := &l.config.Policies[n]
+		if len(validation.ValidatePolicy(policy, l.config, validation.PolicyPath(n, policy.Name))) == 0 {
+			valid.Policies = append(valid.Policies, *policy)
+		}
+	}
+	for n := range l.config.PolicyGroups {
+		group := &l.config.PolicyGroups[n]
+		if len(validation.ValidatePolicyGroup(group, l.config, validation.PolicyGroupPath(n, group.Name))) == 0 {
+			valid.PolicyGroups = append(valid.PolicyGroups, *group)
+		}
+	}
+	l.withLoader(ctx, func(loader *policyset.Loader) {
+		set, errs := loader.Load(ctx, &valid)
+		l.fail(policyset.JoinProblems(errs))
+		if set != nil {
+			set.Close()
+		}
+	})
+}
+
+// withLoader makes what loads policies, as the plugin does.
+func (l *linter) withLoader(ctx context.Context, use func(*policyset.Loader)) {
+	e, err := engine.New(policyset.EngineOptions(l.config))
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	defer func() {
+		if err := e.Close(); err != nil {
+			klog.FromContext(ctx).Error(err, "Closing the engine failed")
+		}
+	}()
+	fetcher, _, err := policyset.NewFetcher(ctx, l.config, nil)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	use(&policyset.Loader{Engine: e, Fetcher: fetcher, Guests: host.Guests()})
+}
+
+// ErrProblems says that a server would not start.
+var ErrProblems = errors.New("a server would not start with this configuration")
+
+// Err returns nil if a server would start.
+func (r *Report) Err() error {
+	if len(r.Problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d problems", ErrProblems, len(r.Problems))
+}

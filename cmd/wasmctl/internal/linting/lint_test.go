@@ -1,0 +1,272 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package linting_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	basemetrics "k8s.io/component-base/metrics"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
+)
+
+const head = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"
+
+// world is a directory with modules, manifests and configurations.
+type world struct {
+	*testing.T
+	directory string
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t, t.TempDir()}
+	require.NoError(t, os.Chmod(w.directory, 0o700))
+	require.NoError(t, os.Mkdir(w.path("policies.d"), 0o700))
+	for _, name := range []string{"accept", "deny", "settings-refused", "trap"} {
+		content, err := os.ReadFile("../../../../test/wat/" + name + ".wasm")
+		require.NoError(t, err)
+		w.write(name+".wasm", string(content))
+	}
+	return w
+}
+
+func (w *world) path(name string) string { return filepath.Join(w.directory, name) }
+
+func (w *world) write(name, content string) string {
+	w.Helper()
+	require.NoError(w, os.WriteFile(w.path(name), []byte(content), 0o600))
+	return w.path(name)
+}
+
+func (w *world) module(name string) string { return "file://" + w.path(name+".wasm") }
+
+func (w *world) manifest(name, module string) {
+	w.write("policies.d/"+name+".yaml", `
+apiVersion: policies.kubewarden.io/v1
+kind: ClusterAdmissionPolicy
+metadata: {name: `+name+`}
+spec:
+  module: `+module+`
+  mutating: false
+  policyServer: default
+  rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE]}]
+`)
+}
+
+func (w *world) lint(path string) *linting.Report {
+	return linting.Lint(w.Context(), linting.Options{Path: path})
+}
+
+func TestGood(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("first", w.module("accept"))
+	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+"\npolicies: [{name: own, module: "+w.module("deny")+", mode: monitor}]\n"))
+	require.NoError(t, report.Err())
+	require.Empty(t, report.Problems)
+	require.Len(t, report.Warnings, 1)
+	require.Contains(t, report.Warnings[0], "has no effect in process: policyServer")
+	require.Len(t, report.Policies, 2)
+	require.Equal(t, "clusterwide-first", report.Policies[0].Name)
+	require.Equal(t, "monitor", report.Policies[1].Mode)
+	require.Regexp(t, "^[0-9a-f]{64}$", report.Hash)
+}
+
+// Everything that is wrong is said at once, as far as it can be known.
+func TestAllProblems(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("bad", "file://relative.wasm")
+	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+`
+policies:
+- {name: fetch, module: "`+w.module("none")+`"}
+- {name: settings, module: "`+w.module("settings-refused")+`"}
+- {name: "Not A Name", module: "`+w.module("accept")+`"}
+- {name: fields, module: "`+w.module("accept")+`", timeoutEvalSeconds: 99}
+`))
+	require.ErrorIs(t, report.Err(), linting.ErrProblems)
+	for n, part := range []string{
+		`policies[Not A Name].name`, `policies[fields].timeoutEvalSeconds`, `bad.yaml[1] ClusterAdmissionPolicy "bad": spec.module`,
+		`policies[fetch].module`, `policies[settings].settings`,
+	} {
+		require.Contains(t, report.Problems[n], part)
+	}
+	require.Len(t, report.Problems, 5)
+	require.Equal(t, []string{"no module of a manifest was fetched: mend the problems of the manifests first"}, report.Unseen)
+	require.Empty(t, report.Hash)
+}
+
+func TestProblems(t *testing.T) {
+	w := newWorld(t)
+	for name, test := range map[string]struct{ config, problem string }{
+		"no file":         {"", "no such file or directory"},
+		"not decoded":     {head + "polices: []", `unknown field "polices"`},
+		"limits":          {head + "limits: {memory: 1}\npolicies: [{name: a, module: " + w.module("none") + "}]", "limits.memory"},
+		"directory":       {head + "policyDirectory: " + w.path("none"), "reading the policy directory"},
+		"docker config":   {head + "sources: {dockerConfig: " + w.path("none") + "}", "sources.dockerConfig"},
+		"two entries":     {admission + "- name: WasmAdmission\n- name: WasmAdmission\n", "several entries under plugins"},
+		"both":            {admission + "- {name: WasmAdmission, path: a, configuration: {}}\n", "has both path and configuration"},
+		"no path":         {admission + "- {name: WasmAdmission, path: none.yaml}\n", "none.yaml: no such file"},
+		"admission field": {admission + "- {name: WasmAdmission, paths: a}\n", `unknown field "plugins[0].paths"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := w.path("none.yaml")
+			if test.config != "" {
+				path = w.write("config.yaml", test.config)
+			}
+			report := w.lint(path)
+			require.Len(t, report.Problems, 1)
+			require.Contains(t, report.Problems[0], test.problem)
+			require.Error(t, report.Err())
+		})
+	}
+}
+
+const admission = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n"
+
+// The configuration may be in a server's, or named there.
+func TestAdmissionConfiguration(t *testing.T) {
+	w := newWorld(t)
+	w.write("plugin.yaml", head+"policies: [{name: named, module: "+w.module("accept")+"}]")
+	report := w.lint(w.write("admission.yaml", admission+"- {name: Other, path: other.yaml}\n- {name: WasmAdmission, path: plugin.yaml}\n"))
+	require.Empty(t, report.Problems)
+	require.Equal(t, "named", report.Policies[0].Name)
+
+	report = w.lint(w.write("admission.yaml", admission+`- name: WasmAdmission
+  configuration: {apiVersion: wasm.admission.config.k8s.io/v1alpha1, kind: WasmAdmissionConfiguration, policies: [{name: inline, module: "`+w.module("accept")+`"}]}
+`))
+	require.Empty(t, report.Problems)
+	require.Equal(t, "inline", report.Policies[0].Name)
+
+	report = w.lint(w.write("admission.yaml", admission+"- {name: Other, path: other.yaml}\n"))
+	require.Empty(t, report.Problems)
+	require.Contains(t, report.Warnings[0], `no entry under plugins is called "WasmAdmission"`)
+	report = w.lint(w.write("admission.yaml", admission+"- name: WasmAdmission\n"))
+	require.Contains(t, report.Warnings[0], `the entry "WasmAdmission" has neither path nor configuration`)
+	require.Contains(t, report.Warnings[1], "NO POLICY is configured")
+}
+
+func TestPolicyDirectoryAlone(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("first", w.module("accept"))
+	report := linting.Lint(t.Context(), linting.Options{PolicyDirectory: w.path("policies.d"), StateDirectory: w.path("state")})
+	require.Empty(t, report.Problems)
+	require.Len(t, report.Policies, 1)
+	require.DirExists(t, w.path("state"))
+}
+
+// The server's state directory is not touched, and what it kept there hides no problem.
+func TestStateIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	report := w.lint(w.write("config.yaml", head+"stateDirectory: "+w.path("server")+"\nreload: {keepLastGood: true}\npolicies: [{name: a, module: "+w.module("none")+"}]"))
+	require.Len(t, report.Problems, 1)
+	require.NoDirExists(t, w.path("server"))
+}
+
+// serve serves what a server tells of the policies of a configuration, and returns a
+// kubeconfig for it.
+func (w *world) serve(path string) (kubeconfig string, manager *policyset.Manager) {
+	data, err := os.ReadFile(path)
+	require.NoError(w, err)
+	config, err := load.LoadFromData(data)
+	require.NoError(w, err)
+	e, err := engine.New(engine.Options{})
+	require.NoError(w, err)
+	w.Cleanup(func() { require.NoError(w, e.Close()) })
+	recorder, registry := metrics.NewPrometheus(), basemetrics.NewKubeRegistry()
+	recorder.MustRegister(registry.MustRegister)
+	manager = policyset.NewManager(policyset.ManagerOptions{
+		Config: config, Source: policyset.NewSource(config), Loader: &policyset.Loader{Engine: e}, Recorder: recorder,
+	})
+	require.NoError(w, manager.Start(w.Context()))
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", basemetrics.HandlerFor(registry, basemetrics.HandlerOpts{}))
+	mux.HandleFunc("/readyz/wasm-admission-policies", func(response http.ResponseWriter, _ *http.Request) {
+		if err := manager.Check(); err != nil {
+			http.Error(response, err.Error(), http.StatusInternalServerError)
+		}
+	})
+	server := httptest.NewServer(mux)
+	w.Cleanup(server.Close)
+	return w.kubeconfig(server.URL), manager
+}
+
+func (w *world) kubeconfig(url string) string {
+	return w.write("kubeconfig", `
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "`+url+`"}}]
+users: [{name: u, user: {}}]
+`)
+}
+
+// A server that has the same files serves the same set, by its own word.
+func TestAgainst(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("first", w.module("accept"))
+	config := w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d"))
+	kubeconfig, manager := w.serve(config)
+
+	report := w.lint(config)
+	require.NoError(t, report.Against(t.Context(), kubeconfig))
+	require.True(t, report.Server.Same)
+	require.Equal(t, manager.Status().Running, report.Server.Running)
+	require.Equal(t, report.Server.Running, report.Server.Desired)
+	require.Empty(t, report.Server.Problem)
+
+	w.manifest("second", w.module("deny"))
+	report = w.lint(config)
+	require.NoError(t, report.Against(t.Context(), kubeconfig))
+	require.False(t, report.Server.Same)
+
+	w.manifest("third", w.module("none"))
+	report = w.lint(config)
+	require.Empty(t, report.Hash)
+	require.NoError(t, report.Against(t.Context(), kubeconfig))
+	require.False(t, report.Server.Same)
+}
+
+func TestAgainstFails(t *testing.T) {
+	w := newWorld(t)
+	status, body := http.StatusForbidden, ""
+	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, _ *http.Request) {
+		response.WriteHeader(status)
+		_, _ = response.Write([]byte(body))
+	}))
+	t.Cleanup(server.Close)
+	kubeconfig := w.kubeconfig(server.URL)
+	report := &linting.Report{}
+	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "/metrics answered 403: the user of the kubeconfig needs to be allowed to get it")
+	status, body = http.StatusOK, "other 1\n"
+	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "it has no metric apiserver_wasm_admission_policy_set_info")
+	body = "{"
+	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "its metrics cannot be read")
+	server.Close()
+	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "connection refused")
+	require.ErrorContains(t, report.Against(t.Context(), w.path("none")), "reading the kubeconfig")
+	require.Nil(t, report.Server)
+}

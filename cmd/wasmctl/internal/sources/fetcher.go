@@ -1,0 +1,180 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package sources fetches policy modules for people at a terminal: from files of their
+// own, and from registries and web servers as the flags of kwctl describe them.
+package sources
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+)
+
+// Options say how modules are fetched.
+type Options struct {
+	// MaxBytes is the largest module that is read, in bytes. Required.
+	MaxBytes int64
+	// SourcesPath is the path of a sources.yml of Kubewarden; "" means none.
+	SourcesPath string
+	// DockerConfigDirectory holds a config.json of Docker. "" stands for the directory
+	// that the variable DOCKER_CONFIG names, and then for ~/.docker, if they have one.
+	DockerConfigDirectory string
+	// StoreDirectory is where modules from registries are kept; "" means nowhere.
+	StoreDirectory string
+}
+
+// Fetcher fetches modules. It is safe for concurrent use. Close it after use.
+type Fetcher struct {
+	options Options
+
+	once sync.Once
+	// remote is for what is not in files; it is made when it is needed.
+	remote    *module.Fetcher
+	err       error
+	temporary string
+}
+
+// NewFetcher returns a fetcher.
+func NewFetcher(options Options) *Fetcher { return &Fetcher{options: options} }
+
+// Close removes temporary files.
+func (f *Fetcher) Close() error {
+	if f.temporary == "" {
+		return nil
+	}
+	return os.RemoveAll(f.temporary)
+}
+
+// digest is what the beginning of a digest looks like, by which kwctl finds modules in its
+// store.
+var digest = regexp.MustCompile("^[0-9a-f]{4,64}$")
+
+// URI returns the URI of a module that is named on a command line: a path stands for the
+// file.
+func URI(argument string) (string, error) {
+	if strings.Contains(argument, "://") {
+		return argument, nil
+	}
+	if _, err := os.Stat(argument); errors.Is(err, os.ErrNotExist) {
+		if digest.MatchString(argument) {
+			return "", fmt.Errorf("there is no file %s, and modules are not looked up by their digests: give a path or a URI such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3", argument)
+		}
+		return "", fmt.Errorf("there is no file %s: give a path or a URI such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3", argument)
+	}
+	path, err := filepath.Abs(argument)
+	if err != nil {
+		return "", err
+	}
+	return "file://" + path, nil
+}
+
+// Get fetches a module. Unlike a server it reads files whoever may have written them.
+func (f *Fetcher) Get(ctx context.Context, request module.Request) (*module.Module, error) {
+	path, isFile := strings.CutPrefix(request.URI, "file://")
+	if isFile {
+		return readFile(path, f.options.MaxBytes, request.Digest)
+	}
+	f.once.Do(func() { f.remote, f.err = f.newRemote(ctx) })
+	if f.err != nil {
+		return nil, f.err
+	}
+	return f.remote.Get(ctx, request)
+}
+
+func readFile(path string, maxBytes int64, digest string) (*module.Module, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	bytes, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if size := int64(len(bytes)); size > maxBytes {
+		return nil, &engine.LimitError{Limit: "bytes of module", Value: size, Max: maxBytes}
+	}
+	m := &module.Module{Bytes: bytes, Digest: engine.Digest(bytes)}
+	if digest != "" && digest != m.Digest {
+		return nil, &module.DigestError{What: "module", Want: digest, Got: m.Digest}
+	}
+	return m, nil
+}
+
+func (f *Fetcher) newRemote(ctx context.Context) (*module.Fetcher, error) {
+	options := module.Options{MaxBytes: f.options.MaxBytes}
+	var err error
+	if f.temporary, err = os.MkdirTemp("", "wasmctl-"); err != nil {
+		return nil, err
+	}
+	if f.options.SourcesPath != "" {
+		if options.Sources, err = readSources(f.options.SourcesPath, f.temporary); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.options.SourcesPath, err)
+		}
+	}
+	if options.Store, err = f.openStore(); err != nil {
+		klog.FromContext(ctx).Error(err, "Modules are not kept: they have to be fetched every time")
+	}
+	path, implied := f.dockerConfig()
+	options.Sources.DockerConfig = path
+	fetcher, err := module.NewFetcher(options)
+	if err == nil || !implied || path == "" {
+		return fetcher, err
+	}
+	// Nobody asked for this file, which may need helpers: most modules need no credentials.
+	klog.FromContext(ctx).Error(err, "Registries are asked without credentials")
+	options.Sources.DockerConfig = ""
+	return module.NewFetcher(options)
+}
+
+func (f *Fetcher) openStore() (*module.Store, error) {
+	if f.options.StoreDirectory == "" {
+		return nil, nil
+	}
+	return module.OpenStore(f.options.StoreDirectory)
+}
+
+// dockerConfig returns the path of the config.json of Docker, and whether it was not
+// asked for; "" if there is none then.
+func (f *Fetcher) dockerConfig() (path string, implied bool) {
+	directory := f.options.DockerConfigDirectory
+	if directory == "" {
+		directory, implied = os.Getenv("DOCKER_CONFIG"), true
+	}
+	if home, err := os.UserHomeDir(); directory == "" && err == nil {
+		directory = filepath.Join(home, ".docker")
+	}
+	path, err := filepath.Abs(filepath.Join(directory, "config.json"))
+	if err != nil {
+		return "", implied
+	}
+	if _, err := os.Stat(path); implied && err != nil {
+		return "", true
+	}
+	return path, implied
+}

@@ -1,0 +1,127 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package annotate gives a policy module its metadata, which every host reads: it turns
+// a YAML file into JSON and appends it as the custom section io.kubewarden.metadata.
+package annotate
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+)
+
+// usageAnnotation holds a policy's manual.
+const usageAnnotation = "io.kubewarden.policy.usage"
+
+// Metadata is what is written into a module.
+type Metadata struct {
+	abi.Metadata
+	// fields are all that the file has, those that this package does not know included.
+	fields map[string]any
+}
+
+// ParseMetadata reads metadata in YAML. It reports everything that is wrong with it, but
+// for the version of the protocol, which need not be there.
+func ParseMetadata(text []byte) (*Metadata, error) {
+	object, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return nil, err
+	}
+	m := &Metadata{}
+	if err := json.Unmarshal(object, &m.fields); err != nil || m.fields == nil {
+		return nil, errors.New("the metadata is not an object: write fields with values")
+	}
+	if err := json.Unmarshal(object, &m.Metadata); err != nil {
+		return nil, err
+	}
+	if m.ExecutionMode == "" {
+		m.ExecutionMode = abi.ExecutionModeWaPC
+	}
+	var errs []error
+	for _, required := range []string{"rules", "mutating"} {
+		if m.fields[required] == nil {
+			errs = append(errs, fmt.Errorf("%s: required field is missing", required))
+		}
+	}
+	if err := errors.Join(append(errs, m.validate())...); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// SetProtocolVersion sets the version of the protocol that the guest speaks.
+func (m *Metadata) SetProtocolVersion(version string) {
+	m.ProtocolVersion, m.fields["protocolVersion"] = version, version
+}
+
+// SetUsage sets the policy's manual, in Markdown.
+func (m *Metadata) SetUsage(text string) {
+	annotations, ok := m.fields["annotations"].(map[string]any)
+	if !ok {
+		annotations = map[string]any{}
+		m.fields["annotations"] = annotations
+	}
+	annotations[usageAnnotation] = text
+}
+
+// JSON returns the metadata as it stands in the section: compact and with sorted keys, so
+// that the same file always gives the same module.
+func (m *Metadata) JSON() ([]byte, error) {
+	if m.ProtocolVersion == "" {
+		return nil, errors.New("protocolVersion: required field is missing")
+	}
+	return json.Marshal(m.fields)
+}
+
+// Module returns a module with the metadata.
+func (m *Metadata) Module(module []byte) ([]byte, error) {
+	section, err := m.JSON()
+	if err != nil {
+		return nil, err
+	}
+	if module, err = adoptJavy(module); err != nil {
+		return nil, err
+	}
+	return Section(module, section)
+}
+
+// Undeclared returns what a module seems to call and its metadata does not name, and the
+// other way round; nothing if the metadata names no host capabilities at all.
+func (m *Metadata) Undeclared(seen []string) (missing, superfluous []string) {
+	if m.HostCapabilities == nil {
+		return nil, nil
+	}
+	missing = slices.DeleteFunc(slices.Clone(seen), func(path string) bool { return slices.ContainsFunc(m.HostCapabilities, covers(path)) })
+	superfluous = slices.DeleteFunc(slices.Clone(m.HostCapabilities), func(declared string) bool {
+		return strings.HasSuffix(declared, "*") || slices.Contains(seen, declared)
+	})
+	return missing, superfluous
+}
+
+// covers returns whether a declared pattern has a path in it.
+func covers(path string) func(declared string) bool {
+	return func(declared string) bool {
+		prefix, all := strings.CutSuffix(declared, "*")
+		return declared == path || all && strings.HasPrefix(path, prefix)
+	}
+}

@@ -1,0 +1,120 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+)
+
+// Namespaces are those of the host capabilities that sessions have.
+var Namespaces = []string{"crypto", "kubernetes", "net", "oci"}
+
+// Replay answers from a session: what is asked has to be what was asked when it was
+// recorded, in the same order. It is safe for concurrent use, which has no order.
+type Replay struct {
+	mu   sync.Mutex
+	left Session
+}
+
+// NewReplay returns the replay of a session, from its beginning.
+func NewReplay(session Session) *Replay { return &Replay{left: slices.Clone(session)} }
+
+// Left returns the exchanges that were not asked for.
+func (r *Replay) Left() Session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.left)
+}
+
+// Capability returns what answers the host calls of one namespace.
+func (r *Replay) Capability(namespace string) capabilities.Capability {
+	return &replayed{replay: r, namespace: namespace}
+}
+
+type replayed struct {
+	replay    *Replay
+	namespace string
+}
+
+// Call implements [capabilities.Capability].
+func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	request, err := RequestOf(r.namespace, operation, payload)
+	if err != nil {
+		return nil, &orderError{err.Error()}
+	}
+	if err := granted(caller, request); err != nil {
+		return nil, err
+	}
+	answer, err := r.replay.next(request)
+	if e := (*orderError)(nil); errors.As(err, &e) {
+		// The policy may keep it to itself.
+		klog.FromContext(ctx).Error(err, "A recorded session does not fit", "policy", caller.Policy)
+	}
+	return answer, err
+}
+
+// granted says whether a policy may read what it asks for.
+func granted(caller *capabilities.Caller, request Request) error {
+	if !slices.Contains([]string{variantListNamespace, variantListAll, variantGet}, request.Variant) {
+		return nil
+	}
+	resource := abi.ContextAwareResource{APIVersion: request.text("api_version"), Kind: request.text("kind")}
+	if slices.Contains(caller.Resources, resource) {
+		return nil
+	}
+	return fmt.Errorf("Policy has not been granted access to Kubernetes %s/%s resources. The violation has been reported.", resource.APIVersion, resource.Kind) //nolint:revive,staticcheck // the text that Kubewarden's users know
+}
+
+func (r *Replay) next(request Request) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.left) == 0 {
+		return nil, &orderError{fmt.Sprintf("the list of recorded responses is empty: the policy asks for %s", request)}
+	}
+	next := r.left[0]
+	r.left = r.left[1:]
+	if !next.Request.Equal(request) {
+		return nil, &orderError{fmt.Sprintf("unexpected request: the policy asks for %s, and %s is recorded", request, next.Request)}
+	}
+	return next.Response.answer()
+}
+
+// orderError says that a policy asks something else than was recorded.
+type orderError struct{ problem string }
+
+// Error implements the error interface with the text that Kubewarden's users know.
+func (e *orderError) Error() string { return failurePrefix + "Replay error: " + e.problem }
+
+// failurePrefix is what guests hear before the cause of a failure. It is no part of a
+// recording, which is made behind it.
+const failurePrefix = "Callback evaluation failure: "
+
+func (r Response) answer() ([]byte, error) {
+	if r.Failed {
+		return nil, errors.New(failurePrefix + r.Message) //nolint:staticcheck // the text that Kubewarden's users know
+	}
+	return []byte(r.Payload), nil
+}

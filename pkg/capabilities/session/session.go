@@ -1,0 +1,147 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package session records what policies ask of their host and what they are answered, and
+// answers from such a recording. A session is a file in the format of kwctl, so that one
+// that a policy's author made there is replayed here, and the other way round.
+package session
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	yamlv3 "go.yaml.in/yaml/v3"
+)
+
+const (
+	// MaxBytes bounds a session as a file: 64 MiB.
+	MaxBytes = 64 << 20
+	// maxExchanges bounds the exchanges in one.
+	maxExchanges = 100_000
+)
+
+// Session is what was said between a policy and its host, in order.
+type Session []Exchange
+
+// Exchange is a question of a policy and its answer.
+type Exchange struct {
+	Request  Request
+	Response Response
+}
+
+// Response is what the policy is told: a payload, or the text of an error.
+type Response struct {
+	Payload string
+	// Failed is whether Message is what counts.
+	Failed  bool
+	Message string
+}
+
+// The values of the field "type" of exchanges and responses.
+const (
+	typeExchange = "Exchange"
+	typeSuccess  = "Success"
+	typeError    = "Error"
+)
+
+// exchangeFile and responseFile are an exchange as it is written.
+type (
+	exchangeFile struct {
+		Type     string       `yaml:"type"`
+		Request  string       `yaml:"request"`
+		Response responseFile `yaml:"response"`
+	}
+	responseFile struct {
+		Type    string  `yaml:"type"`
+		Payload *string `yaml:"payload,omitempty"`
+		Message *string `yaml:"message,omitempty"`
+	}
+)
+
+// Parse reads a session. The error names every exchange that is wrong, counted from 1.
+func Parse(data []byte) (Session, error) {
+	if len(data) > MaxBytes {
+		return nil, fmt.Errorf("the session is larger than %d bytes: record a shorter one", MaxBytes)
+	}
+	var file []exchangeFile
+	decoder := yamlv3.NewDecoder(bytes.NewReader(data))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("the session is not a YAML list of exchanges: %w", err)
+	}
+	if err := decoder.Decode(new(yamlv3.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the session is more than one YAML document: keep one")
+	}
+	if len(file) > maxExchanges {
+		return nil, fmt.Errorf("the session has more than %d exchanges: record a shorter one", maxExchanges)
+	}
+	session := make(Session, len(file))
+	var errs []error
+	for n := range file {
+		var err error
+		if session[n], err = file[n].exchange(); err != nil {
+			errs = append(errs, fmt.Errorf("exchange %d: %w", n+1, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+func (f *exchangeFile) exchange() (Exchange, error) {
+	if f.Type != typeExchange {
+		return Exchange{}, fmt.Errorf("type is %q: write %s", f.Type, typeExchange)
+	}
+	request, err := parseRequest(f.Request)
+	if err != nil {
+		return Exchange{}, fmt.Errorf("request: %w", err)
+	}
+	e := Exchange{Request: request}
+	switch r := &f.Response; {
+	case r.Type == typeSuccess && r.Payload != nil:
+		e.Response = Response{Payload: *r.Payload}
+	case r.Type == typeError && r.Message != nil:
+		e.Response = Response{Failed: true, Message: *r.Message}
+	default:
+		return Exchange{}, fmt.Errorf("response: write type %s with a payload, or type %s with a message", typeSuccess, typeError)
+	}
+	return e, nil
+}
+
+// Encode writes the session as a file.
+func (s Session) Encode() ([]byte, error) {
+	file := make([]exchangeFile, len(s))
+	for n := range s {
+		request, err := s[n].Request.encode()
+		if err != nil {
+			return nil, fmt.Errorf("exchange %d: %w", n+1, err)
+		}
+		file[n] = exchangeFile{Type: typeExchange, Request: request, Response: responseFile{Type: typeSuccess, Payload: &s[n].Response.Payload}}
+		if s[n].Response.Failed {
+			file[n].Response = responseFile{Type: typeError, Message: &s[n].Response.Message}
+		}
+	}
+	var text bytes.Buffer
+	encoder := yamlv3.NewEncoder(&text)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(file); err != nil {
+		return nil, err
+	}
+	return text.Bytes(), encoder.Close()
+}

@@ -1,0 +1,160 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package review has admission reviews outside an apiserver as Kubewarden's hosts have
+// them: the request as it comes in a file, and the response that a policy's answer makes.
+package review
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	evanphx "gopkg.in/evanphx/json-patch.v4"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
+)
+
+// Request is what a policy is asked about. It is immutable.
+type Request struct {
+	// UID identifies the request in its response; "" if it has none.
+	UID string
+	// JSON is the request as policies get it.
+	JSON []byte
+	// object is what a policy may change, nil if there is nothing.
+	object any
+}
+
+// admissionRequest is that of admission.k8s.io/v1 as Kubewarden passes it on: unknown
+// fields are dropped, and what is absent is left out rather than null.
+type admissionRequest struct {
+	UID                *string                      `json:"uid"`
+	Kind               *metav1.GroupVersionKind     `json:"kind"`
+	Resource           *metav1.GroupVersionResource `json:"resource"`
+	SubResource        string                       `json:"subResource,omitempty"`
+	RequestKind        *metav1.GroupVersionKind     `json:"requestKind,omitempty"`
+	RequestResource    *metav1.GroupVersionResource `json:"requestResource,omitempty"`
+	RequestSubResource string                       `json:"requestSubResource,omitempty"`
+	Name               string                       `json:"name,omitempty"`
+	Namespace          string                       `json:"namespace,omitempty"`
+	Operation          string                       `json:"operation"`
+	UserInfo           *authenticationv1.UserInfo   `json:"userInfo"`
+	Object             json.RawMessage              `json:"object,omitempty"`
+	OldObject          json.RawMessage              `json:"oldObject,omitempty"`
+	DryRun             *bool                        `json:"dryRun,omitempty"`
+	Options            json.RawMessage              `json:"options,omitempty"`
+}
+
+// ParseRequest reads an AdmissionReview or an AdmissionRequest of admission.k8s.io/v1, in
+// JSON.
+func ParseRequest(data []byte) (*Request, error) {
+	content, err := unwrap(data)
+	if err != nil {
+		return nil, err
+	}
+	var wire admissionRequest
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(content, &wire); err != nil {
+		return nil, fmt.Errorf("the request is no AdmissionRequest: %w", err)
+	}
+	if err := wire.check(); err != nil {
+		return nil, err
+	}
+	for _, field := range []*json.RawMessage{&wire.Object, &wire.OldObject, &wire.Options} {
+		if string(*field) == "null" {
+			*field = nil
+		}
+	}
+	r := &Request{UID: *wire.UID}
+	if r.object, err = jsonpatch.Decode(wire.Object); err != nil {
+		return nil, fmt.Errorf("object: %w", err)
+	}
+	if r.JSON, err = json.Marshal(wire); err != nil {
+		return nil, fmt.Errorf("encoding the request: %w", err)
+	}
+	return r, nil
+}
+
+// ParseRawRequest reads the request of a raw policy: any JSON object, which the policy
+// gets as it is.
+func ParseRawRequest(data []byte) (*Request, error) {
+	value, err := jsonpatch.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("the request is not valid JSON: %w", err)
+	}
+	fields, ok := value.(map[string]any)
+	if !ok {
+		return nil, errors.New("the request is not an object: write fields with values")
+	}
+	uid, _ := fields["uid"].(string)
+	return &Request{UID: uid, JSON: data, object: value}, nil
+}
+
+// unwrap returns the request in an AdmissionReview, and anything else as it is. The kind
+// of a review is a string, that of a request is an object.
+func unwrap(data []byte) ([]byte, error) {
+	var fields map[string]json.RawMessage
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &fields); err != nil {
+		return nil, fmt.Errorf("the request is not a JSON object: %w", err)
+	}
+	kind := fields["kind"]
+	isReview := fields["request"] != nil && fields["uid"] == nil && (kind == nil || kind[0] == '"')
+	if isReview {
+		return fields["request"], nil
+	}
+	return data, nil
+}
+
+func (r *admissionRequest) check() error {
+	var errs []error
+	require := func(field string, there bool) {
+		if !there {
+			errs = append(errs, fmt.Errorf("the request is no AdmissionRequest: missing field `%s`", field))
+		}
+	}
+	require("uid", r.UID != nil)
+	require("kind", r.Kind != nil)
+	require("resource", r.Resource != nil)
+	require("operation", r.Operation != "")
+	require("userInfo", r.UserInfo != nil)
+	return errors.Join(errs...)
+}
+
+// Object returns what a policy may change, as [jsonpatch.Decode] reads values: the object,
+// or all of a raw request. nil if there is nothing. It must not be changed.
+func (r *Request) Object() any { return r.object }
+
+// Patched returns what becomes of the object by a response's patch.
+func (r *Request) Patched(response *Response) (any, error) {
+	if response.Patch == nil {
+		return r.object, nil
+	}
+	patch, err := evanphx.DecodePatch(response.Patch)
+	if err != nil {
+		return nil, fmt.Errorf("the patch is no JSON patch: %w", err)
+	}
+	before, err := json.Marshal(r.object)
+	if err != nil {
+		return nil, err
+	}
+	after, err := patch.Apply(before)
+	if err != nil {
+		return nil, fmt.Errorf("the patch does not fit the object: %w", err)
+	}
+	return jsonpatch.Decode(after)
+}

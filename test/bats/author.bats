@@ -1,0 +1,61 @@
+#!/usr/bin/env bats
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# What else authors of policies do.
+
+policies="$BATS_TEST_DIRNAME/../policies"
+
+@test "annotate and inspect" {
+  run kwctl annotate -m "$policies/no-latest-tag/metadata.yml" -o "$BATS_TEST_TMPDIR/annotated-policy.wasm" "$policies/no-latest-tag/policy.wasm"
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  cmp "$BATS_TEST_TMPDIR/annotated-policy.wasm" "$policies/no-latest-tag/policy.wasm"
+
+  run kwctl inspect -o yaml "$BATS_TEST_TMPDIR/annotated-policy.wasm"
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : 'annotations:.*io.kubewarden.policy.title: no-latest-tag') -ne 0 ]
+}
+
+@test "metadata that nobody should publish" {
+  echo 'mutating: false' >"$BATS_TEST_TMPDIR/metadata.yml"
+  run kwctl annotate -m "$BATS_TEST_TMPDIR/metadata.yml" -o "$BATS_TEST_TMPDIR/policy.wasm" "$policies/no-latest-tag/policy.wasm"
+  echo "output = ${output}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"rules: required field is missing"* ]]
+  [ ! -e "$BATS_TEST_TMPDIR/policy.wasm" ]
+}
+
+@test "cases" {
+  run kwctl test "$policies/no-latest-tag" "$policies/always-pull"
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *" cases, 0 failed"* ]]
+}
+
+@test "completion" {
+  for shell in bash zsh fish powershell; do
+    run kwctl completion "$shell"
+    [ "$status" -eq 0 ]
+    [[ "$output" == *kwctl* ]]
+  done
+}
+
+@test "completion as kwctl has it" {
+  run kwctl completions -s bash
+  [ "$status" -eq 0 ]
+  run kwctl completions -s csh
+  [ "$status" -eq 2 ]
+}

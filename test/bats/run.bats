@@ -1,0 +1,152 @@
+#!/usr/bin/env bats
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# Policies of Kubewarden's authors come with files like this one. kwctl is wasmctl here.
+
+policies="$BATS_TEST_DIRNAME/../policies"
+
+@test "accept a Pod without privileged containers" {
+  run kwctl run --request-path "$policies/pod-privileged/testdata/pod-create-unprivileged.json" "$policies/pod-privileged/policy.wasm"
+  # this prints the output when one of the checks below fails
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*allowed.*true') -ne 0 ]
+  [ $(expr "$output" : '.*"patch".*') -eq 0 ]
+}
+
+@test "reject a privileged container" {
+  run kwctl run -r "$policies/pod-privileged/testdata/pod-create-privileged.json" "$policies/pod-privileged/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":false.*') -ne 0 ]
+  [ $(expr "$output" : '.*Privileged container is not allowed.*') -ne 0 ]
+}
+
+@test "settings as JSON" {
+  run kwctl run -r "$policies/pod-privileged/testdata/pod-create-privileged-init.json" --settings-json '{"skip_init_containers": true}' "$policies/pod-privileged/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
+}
+
+@test "settings from a file in YAML" {
+  run kwctl run -r "$policies/allowed-registries/testdata/pod-create-docker-hub.json" --settings-path "$BATS_TEST_DIRNAME/testdata/settings.yml" "$policies/allowed-registries/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
+}
+
+@test "settings that the policy refuses" {
+  run kwctl run -r "$policies/allowed-registries/testdata/pod-create-docker-hub.json" --settings-json '{"registries": []}' "$policies/allowed-registries/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 1 ]
+  [ $(expr "$output" : '.*allowed.*') -eq 0 ]
+  [ $(expr "$output" : '.*Provided settings are not valid.*a list of at least one registry is required.*') -ne 0 ]
+}
+
+@test "settings that the policy cannot read" {
+  run kwctl run -r "$policies/pod-privileged/testdata/pod-delete.json" --settings-json '{"skip": 1}' "$policies/pod-privileged/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -ne 0 ]
+  [[ "$output" == *"Provided settings are not valid"*"unknown field"* ]]
+}
+
+@test "mutate a Pod" {
+  run kwctl run -r "$policies/always-pull/testdata/pod-create.json" "$policies/always-pull/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*allowed.*true') -ne 0 ]
+  [ $(expr "$output" : '.*patch.*JSONPatch.*') -ne 0 ]
+}
+
+@test "look into the patch" {
+  command -v jq || skip "jq is not installed"
+  run bash -c "kwctl run -r '$policies/always-pull/testdata/pod-create.json' '$policies/always-pull/policy.wasm' 2>/dev/null | jq -r '.patch | @base64d | fromjson | .[0].path'"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ "$output" = "/spec/containers/0/imagePullPolicy" ]
+}
+
+@test "a policy that changes nothing sends no patch" {
+  run kwctl run -r "$policies/always-pull/testdata/pod-create-always.json" "$policies/always-pull/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"patch".*') -eq 0 ]
+}
+
+@test "an AdmissionReview on the standard input" {
+  run bash -c "kwctl run -r - '$policies/pod-privileged/policy.wasm' <'$BATS_TEST_DIRNAME/testdata/review.json'"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '{"uid":"1299d386-525b-4032-98ae-1949f69f9cfc","allowed":true,') -ne 0 ]
+}
+
+@test "a raw request" {
+  run kwctl run --raw -r "$BATS_TEST_DIRNAME/testdata/raw.json" --settings-json '{"accepted": true, "mutated_object": {"user": "tonio", "resource": "hay"}}' "$BATS_TEST_DIRNAME/../wat/answer.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
+  [ $(expr "$output" : '.*"patchType":"JSONPatch".*') -ne 0 ]
+}
+
+@test "the execution mode in both spellings" {
+  for mode in kubewarden kubewarden-wapc; do
+    run kwctl run -e "$mode" -r "$policies/pod-privileged/testdata/pod-delete.json" "$policies/pod-privileged/policy.wasm"
+    echo "output = ${output}"
+    [ "$status" -eq 0 ]
+  done
+  run kwctl run -e wapc -r "$policies/pod-privileged/testdata/pod-delete.json" "$policies/pod-privileged/policy.wasm"
+  [ "$status" -ne 0 ]
+  [[ "$output" == *'Unknown policy execution mode "wapc"'* ]]
+}
+
+@test "a guest that traps" {
+  run kwctl run -r "$policies/pod-privileged/testdata/pod-delete.json" "$BATS_TEST_DIRNAME/../wat/trap.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":false.*internal server error: Guest call failure.*"code":500.*') -ne 0 ]
+}
+
+@test "a guest that never ends" {
+  run kwctl run --timeout 100ms -r "$policies/pod-privileged/testdata/pod-delete.json" "$BATS_TEST_DIRNAME/../wat/spin.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*Policy execution interrupted because it exceeded the allowed execution time.*') -ne 0 ]
+}
+
+@test "what is missing" {
+  run kwctl run -r /none.json "$policies/pod-privileged/policy.wasm"
+  [ "$status" -eq 1 ]
+  run kwctl run -r "$policies/pod-privileged/testdata/pod-delete.json" /none.wasm
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"there is no file /none.wasm"* ]]
+  run kwctl run "$policies/pod-privileged/policy.wasm"
+  [ "$status" -eq 2 ]
+  run kwctl run --nonsense "$policies/pod-privileged/policy.wasm"
+  [ "$status" -eq 2 ]
+}
