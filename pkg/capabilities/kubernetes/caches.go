@@ -20,20 +20,15 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/time/rate"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/klog/v2"
 )
 
-const (
-	// retryPause is how long an error is the answer before a cache is started again.
-	retryPause = time.Second
-	// startRate and startBurst bound how many caches are started a second: a policy that
-	// asks with other selectors each time would make a watch for every request.
-	startRate, startBurst = 10, 50
-)
+// startRate and startBurst bound how many caches are started a second: a policy that
+// asks with other selectors each time would make a watch for every request.
+const startRate, startBurst = 10, 50
 
 // caches are the reflections of all selections that are in use.
 type caches struct {
@@ -70,13 +65,12 @@ func (c *caches) list(ctx context.Context, s selection, m mask) (*list, Look, er
 	return l, found, err
 }
 
-// reflection returns the selection's, and starts it if there is none or it ended a while
-// ago.
+// reflection returns the selection's, and starts it if there is none.
 func (c *caches) reflection(s selection, m mask) (*reflection, error) {
 	now := c.options.Clock.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.reflections[s]; r != nil && !r.endedBefore(now.Add(-retryPause)) {
+	if r := c.reflections[s]; r != nil && !r.over(now) {
 		r.touch(now)
 		return r, nil
 	}
@@ -84,7 +78,7 @@ func (c *caches) reflection(s selection, m mask) (*reflection, error) {
 		return nil, fmt.Errorf("too many different lists are asked for: %s has to wait", &s)
 	}
 	for s, r := range c.reflections { // there are few
-		if r.endedBefore(now.Add(-retryPause)) {
+		if r.over(now) {
 			delete(c.reflections, s)
 		}
 	}

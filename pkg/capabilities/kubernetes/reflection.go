@@ -40,6 +40,8 @@ const (
 	pageSize = 500
 	// maxOutage is how long objects are served that can no longer be watched.
 	maxOutage = time.Minute
+	// retryPause is how long an error is the answer before a cache is started again.
+	retryPause = time.Second
 )
 
 // selection is which objects are kept up to date, and what of them.
@@ -83,9 +85,10 @@ type reflection struct {
 	filled chan struct{}
 	ending sync.Once
 	ended  chan struct{}
-	// err is why it ended, and at when; to be read after that only.
-	err error
-	at  time.Time
+	// reason and err are why it ended, and at is when; to be read after that only.
+	reason Stop
+	err    error
+	at     time.Time
 }
 
 // outage is when and why the objects can no longer be watched.
@@ -127,11 +130,12 @@ func (r *reflection) ready() bool {
 	}
 }
 
-// endedBefore tells whether the reflection ended before a time.
-func (r *reflection) endedBefore(t time.Time) bool {
+// over tells whether the reflection ended and another may take its place. After a failure
+// that takes a moment, in which the error is the answer.
+func (r *reflection) over(now time.Time) bool {
 	select {
 	case <-r.ended:
-		return r.at.Before(t)
+		return r.reason == StopIdle || r.reason == StopEvicted || now.Sub(r.at) > retryPause
 	default:
 		return false
 	}
@@ -140,7 +144,7 @@ func (r *reflection) endedBefore(t time.Time) bool {
 // finish ends the reflection; only the first time counts.
 func (r *reflection) finish(reason Stop, err error) {
 	r.ending.Do(func() {
-		r.err, r.at = err, r.clock.Now()
+		r.reason, r.err, r.at = reason, err, r.clock.Now()
 		r.store.Store(nil)
 		close(r.ended)
 		r.cancel()

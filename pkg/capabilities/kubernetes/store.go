@@ -72,15 +72,15 @@ type store struct {
 
 var _ cache.TransformingStore = &store{}
 
-// encoded is an object as it is kept. It is a [runtime.Object] so that a reflector
+// encodedObject is an object as it is kept. It is a [runtime.Object] so that a reflector
 // takes lists of it.
-type encoded struct{ json []byte }
+type encodedObject struct{ json []byte }
 
 // GetObjectKind implements [runtime.Object].
-func (*encoded) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+func (*encodedObject) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // DeepCopyObject implements [runtime.Object].
-func (e *encoded) DeepCopyObject() runtime.Object { return e }
+func (e *encodedObject) DeepCopyObject() runtime.Object { return e }
 
 // held returns how many bytes the store takes.
 func (s *store) held() int64 { return s.base.size() + s.changeBytes + s.loading }
@@ -94,7 +94,7 @@ func (s *store) beginLoading() {
 }
 
 // load encodes one of all objects that are coming.
-func (s *store) load(object any) (*encoded, error) {
+func (s *store) load(object any) (*encodedObject, error) {
 	e, err := s.encodeObject(object)
 	if err != nil {
 		return nil, err
@@ -107,13 +107,13 @@ func (s *store) load(object any) (*encoded, error) {
 }
 
 // encodeObject encodes an object as clients decode it. A panic would be the reflector's.
-func (s *store) encodeObject(object any) (e *encoded, err error) {
+func (s *store) encodeObject(object any) (e *encodedObject, err error) {
 	switch object := object.(type) {
-	case *encoded:
+	case *encodedObject:
 		return object, nil
 	case *unstructured.Unstructured:
 		json, err := s.encode(object)
-		return &encoded{json}, err
+		return &encodedObject{json}, err
 	default:
 		return nil, fmt.Errorf("unexpected object of type %T", object)
 	}
