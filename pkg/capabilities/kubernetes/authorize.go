@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
@@ -31,6 +32,9 @@ import (
 // decisionLifetime is how long a decision counts, so that not every look asks. What is
 // revoked can be seen for so long.
 const decisionLifetime = 3 * time.Second
+
+// maxDecisions bounds how many are remembered; each is about a kilobyte at most.
+const maxDecisions = 4096
 
 // look is what the user wants to see.
 type look struct {
@@ -43,11 +47,12 @@ type look struct {
 type decisions struct {
 	authorizer authorizer.UnconditionalAuthorizer
 	user       user.Info
-	recent     *recent
+	// recent are the decisions that count: nil or the error that denies, by look.
+	recent *cache.LRUExpireCache
 }
 
 func newDecisions(a authorizer.UnconditionalAuthorizer, u user.Info, c clock.Clock) *decisions {
-	return &decisions{authorizer: a, user: u, recent: newRecent(c)}
+	return &decisions{authorizer: a, user: u, recent: cache.NewLRUExpireCacheWithClock(maxDecisions, c)}
 }
 
 // authorize returns an error if the user may not see something. Without an authorizer,
@@ -65,14 +70,22 @@ func (d *decisions) allows(ctx context.Context, l look) bool {
 }
 
 func (d *decisions) decide(ctx context.Context, l look) error {
+	if before, known := d.recent.Get(l); known {
+		denied, _ := before.(error)
+		return denied
+	}
 	decision, reason, err := d.authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: d.user, Verb: l.verb, Namespace: l.namespace, Name: l.name, ResourceRequest: true,
 		APIGroup: l.Group, APIVersion: l.Version, Resource: l.Resource,
 	})
-	if decision == authorizer.DecisionAllow {
-		return nil
+	var denied error
+	if decision != authorizer.DecisionAllow {
+		denied = d.denied(l, reason, err)
 	}
-	return d.denied(l, reason, err)
+	if denied == nil || err == nil { // else the authorizer may know better in a moment
+		d.recent.Add(l, denied, decisionLifetime)
+	}
+	return denied
 }
 
 func (d *decisions) denied(l look, reason string, err error) error {
