@@ -31,7 +31,7 @@ import (
 
 const (
 	// rounds of batches are measured, after one that warms everything up.
-	rounds, batch = 10, 400
+	rounds, batch = 10, 300
 )
 
 // measure runs batches of the configurations in turn, in changing order, and returns the
@@ -58,9 +58,9 @@ func (b *bench) batch(ctx context.Context, namespace string) ([]time.Duration, e
 	pods := b.client.CoreV1().Pods(namespace)
 	latencies := make([]time.Duration, batch)
 	err := inParallel(ctx, batch, func(ctx context.Context, n int) error {
-		pod := b.named(fmt.Sprint("pod-", n))
+		wanted := pod(fmt.Sprint("pod-", n))
 		start := time.Now()
-		_, err := pods.Create(ctx, pod, metav1.CreateOptions{})
+		_, err := pods.Create(ctx, wanted, metav1.CreateOptions{})
 		latencies[n] = time.Since(start)
 		return err
 	})
