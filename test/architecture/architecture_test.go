@@ -58,6 +58,7 @@ var mayImport = map[string][]string{
 	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
+	"pkg/capabilities/cache":   {},
 	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
 	"pkg/metrics":              {},
 	"pkg/filewatch":            {},
