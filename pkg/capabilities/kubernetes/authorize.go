@@ -23,10 +23,11 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
 )
 
 // decisionLifetime is how long a decision counts, so that not every look asks. What is
@@ -47,12 +48,14 @@ type look struct {
 type decisions struct {
 	authorizer authorizer.UnconditionalAuthorizer
 	user       user.Info
-	// recent are the decisions that count: nil or the error that denies, by look.
-	recent *cache.LRUExpireCache
+	// recent are the decisions that count: nil or what denies, by look.
+	recent *cache.Cache[look, *deniedError]
 }
 
 func newDecisions(a authorizer.UnconditionalAuthorizer, u user.Info, c clock.Clock) *decisions {
-	return &decisions{authorizer: a, user: u, recent: cache.NewLRUExpireCacheWithClock(maxDecisions, c)}
+	return &decisions{authorizer: a, user: u, recent: cache.New(cache.Options[look, *deniedError]{
+		Entries: maxDecisions, TTL: decisionLifetime, Clock: c,
+	})}
 }
 
 // authorize returns an error if the user may not see something. Without an authorizer,
@@ -70,25 +73,35 @@ func (d *decisions) allows(ctx context.Context, l look) bool {
 }
 
 func (d *decisions) decide(ctx context.Context, l look) error {
-	if before, known := d.recent.Get(l); known {
-		denied, _ := before.(error)
+	denied, err := d.recent.Get(ctx, l, func(ctx context.Context) (*deniedError, error) { return d.ask(ctx, l) })
+	switch unknown := (*deniedError)(nil); {
+	case err == nil && denied != nil:
 		return denied
+	case err != nil && !errors.As(err, &unknown):
+		return fmt.Errorf("asking what user %q may see: %w", d.user.GetName(), err)
+	default:
+		return err
 	}
+}
+
+// ask asks the authorizer. What it returns as an error is not remembered: the authorizer
+// may know better in a moment.
+func (d *decisions) ask(ctx context.Context, l look) (*deniedError, error) {
 	decision, reason, err := d.authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: d.user, Verb: l.verb, Namespace: l.namespace, Name: l.name, ResourceRequest: true,
 		APIGroup: l.Group, APIVersion: l.Version, Resource: l.Resource,
 	})
-	var denied error
-	if decision != authorizer.DecisionAllow {
-		denied = d.denied(l, reason, err)
+	switch {
+	case decision == authorizer.DecisionAllow:
+		return nil, nil
+	case err != nil:
+		return nil, d.denied(l, reason, err)
+	default:
+		return d.denied(l, reason, nil), nil
 	}
-	if denied == nil || err == nil { // else the authorizer may know better in a moment
-		d.recent.Add(l, denied, decisionLifetime)
-	}
-	return denied
 }
 
-func (d *decisions) denied(l look, reason string, err error) error {
+func (d *decisions) denied(l look, reason string, err error) *deniedError {
 	var text strings.Builder
 	fmt.Fprintf(&text, "user %q, whose eyes policies see with, cannot %s resource %q in API group %q", d.user.GetName(), l.verb, l.Resource, l.Group)
 	switch {
@@ -107,7 +120,7 @@ func (d *decisions) denied(l look, reason string, err error) error {
 }
 
 func errorText(err error) string {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil {
 		return ""
 	}
 	return err.Error()

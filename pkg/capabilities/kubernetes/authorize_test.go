@@ -40,7 +40,9 @@ func TestDecisionsCountForSeconds(t *testing.T) {
 		require.True(t, a.IsResourceRequest())
 		return decision, "because", failure
 	}), &user.DefaultInfo{Name: "eyes", Groups: []string{"group"}}, clock)
-	authorize := func() error { return d.authorize(t.Context(), look{verb: "list", resource: podResource, namespace: "ns"}) }
+	authorize := func() error {
+		return d.authorize(t.Context(), look{verb: "list", resource: podResource, namespace: "ns"})
+	}
 
 	require.NoError(t, authorize())
 	decision = authorizer.DecisionDeny

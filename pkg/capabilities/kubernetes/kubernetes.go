@@ -86,8 +86,8 @@ type Kubernetes struct {
 	mapping   *mapping
 	decisions *decisions
 	caches    *caches
-	gets      *recent
-	reviews   *recent
+	gets      recent[objectKey]
+	reviews   recent[string]
 	documents *documents
 }
 
@@ -120,8 +120,8 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 		Options:   options,
 		mapping:   newMapping(options.Discovery, options.Clock),
 		decisions: newDecisions(options.Authorizer, options.User, options.Clock),
-		gets:      newRecent(options.Clock),
-		reviews:   newRecent(options.Clock),
+		gets:      newRecent[objectKey](options.Clock),
+		reviews:   newRecent[string](options.Clock),
 		documents: newDocuments(p),
 	}
 	k.caches = newCaches(ctx, options, p, k.mapping)

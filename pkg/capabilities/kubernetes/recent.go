@@ -18,32 +18,46 @@ package kubernetes
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
-	utilcache "k8s.io/apimachinery/pkg/util/cache"
 	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
 )
 
-// answerLifetime is how long an answer of the server is given again.
-const answerLifetime = 5 * time.Second
+const (
+	// answerLifetime is how long an answer of the server is given again.
+	answerLifetime = 5 * time.Second
+	// recentAnswers and recentBytes bound the answers that are kept of one operation.
+	recentAnswers = 4096
+	recentBytes   = 16 << 20
+)
 
-// recent are the answers that were given lately.
-type recent struct{ cache *utilcache.LRUExpireCache }
+// recent are the answers that were given lately, by what was asked.
+type recent[K comparable] struct{ *cache.Cache[K, []byte] }
 
-func newRecent(c clock.Clock) *recent {
-	return &recent{utilcache.NewLRUExpireCacheWithClock(1024, c)}
+func newRecent[K comparable](c clock.PassiveClock) recent[K] {
+	return recent[K]{cache.New(cache.Options[K, []byte]{
+		Entries: recentAnswers, Bytes: recentBytes, TTL: answerLifetime, Clock: c,
+		Size: func(_ K, answer []byte) int64 { return int64(len(answer)) },
+	})}
 }
 
-func (r *recent) get(ctx context.Context, key any, bypass bool, fetch func(context.Context) ([]byte, error)) ([]byte, Look, error) {
-	if !bypass {
-		if answer, ok := r.cache.Get(key); ok {
-			return answer.([]byte), LookCached, nil
-		}
+// get returns an answer, and whether it was there already. A guest may ask for it to be
+// fetched in any case.
+func (r recent[K]) get(ctx context.Context, key K, bypass bool, fetch func(context.Context) ([]byte, error)) ([]byte, Look, error) {
+	if bypass {
+		answer, err := fetch(ctx)
+		return answer, LookAsked, err
 	}
-	answer, err := fetch(ctx)
-	if err != nil {
-		return nil, "", err
+	var asked atomic.Bool
+	answer, err := r.Get(ctx, key, func(ctx context.Context) ([]byte, error) {
+		asked.Store(true)
+		return fetch(ctx)
+	})
+	if asked.Load() {
+		return answer, LookAsked, err
 	}
-	r.cache.Add(key, answer, answerLifetime)
-	return answer, LookAsked, nil
+	return answer, LookCached, err
 }
