@@ -131,7 +131,7 @@ func (w *writer) close() { w.WriteByte('}') }
 // end ends the object and returns it.
 func (w *writer) end() []byte {
 	w.close()
-	return bytes.Clone(w.Bytes())
+	return appendInPortions(make([]byte, 0, w.Len()), w.Bytes())
 }
 
 // kinds writes the objects of a namespace, "" for those of the cluster, by group and

@@ -97,7 +97,9 @@ func (l *list) inNamespace(namespace string) []byte {
 	if from == to {
 		return slices.Concat(l.header, l.footer)
 	}
-	return slices.Concat(l.header, l.objects(from, to), l.footer)
+	objects := l.objects(from, to)
+	response := append(make([]byte, 0, len(l.header)+len(objects)+len(l.footer)), l.header...)
+	return append(appendInPortions(response, objects), l.footer...)
 }
 
 // with returns the list with changes: the JSON of objects that are new or different,
@@ -157,7 +159,7 @@ func (b *builder) comma() {
 func (b *builder) add(object []byte) {
 	b.comma()
 	b.spans = append(b.spans, span{uint32(len(b.response)), uint32(len(object))})
-	b.response = append(b.response, object...)
+	b.response = appendInPortions(b.response, object)
 }
 
 // copy takes over objects of another list, all at once.
@@ -171,5 +173,17 @@ func (b *builder) copy(l *list, from, to int) {
 	for _, s := range l.spans[from:to] {
 		b.spans = append(b.spans, span{s.offset + shift, s.length})
 	}
-	b.response = append(b.response, objects...)
+	b.response = appendInPortions(b.response, objects)
+}
+
+// portion is how much is copied at a time.
+const portion = 256 << 10
+
+// appendInPortions appends many bytes. Go's garbage collector cannot stop a copy in its
+// midst, and all of the process would wait for one of tens of megabytes.
+func appendInPortions(to, from []byte) []byte {
+	for ; len(from) > portion; from = from[portion:] {
+		to = append(to, from[:portion]...)
+	}
+	return append(to, from...)
 }
