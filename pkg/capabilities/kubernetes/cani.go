@@ -57,14 +57,14 @@ func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload [
 // spec returns the request as a SubjectAccessReview asks it.
 func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 	if r.Review == nil {
-		return nil, errors.New("missing field `subject_access_review`")
+		return nil, missingField("subject_access_review")
 	}
 	name, err := required("user", r.Review.User)
 	if err != nil {
 		return nil, err
 	}
 	if len(r.Review.Groups) > maxGroups {
-		return nil, fmt.Errorf("%d groups are too many: a call may have %d", len(r.Review.Groups), maxGroups)
+		return nil, &refusal{fmt.Errorf("%d groups are too many: a call may have %d", len(r.Review.Groups), maxGroups)}
 	}
 	for _, group := range r.Review.Groups {
 		if err := bounded("groups", group, maxNameBytes); err != nil {
@@ -72,7 +72,7 @@ func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 		}
 	}
 	if name == "" && len(r.Review.Groups) == 0 {
-		return nil, errors.New("at least one of user and groups must not be empty")
+		return nil, &refusal{errors.New("at least one of user and groups must not be empty")}
 	}
 	attributes, err := r.Review.attributes()
 	if err != nil {

@@ -30,8 +30,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/dynamic"
@@ -50,6 +52,10 @@ const (
 	canI            = "can_i"
 	inventory       = "inventory"
 )
+
+// violationsPerSecond is how many violations of one policy are logged, with a burst of
+// violationBurst.
+const violationsPerSecond, violationBurst = 1, 10
 
 // Defaults of [Options].
 const (
@@ -89,9 +95,14 @@ type Kubernetes struct {
 	gets      recent[objectKey]
 	reviews   recent[string]
 	documents *documents
+	// violations are limiters of what is logged, by policy.
+	violations sync.Map
 }
 
-var _ capabilities.Capability = &Kubernetes{}
+var (
+	_ capabilities.Capability  = &Kubernetes{}
+	_ capabilities.Inventories = &Kubernetes{}
+)
 
 // New returns the capability. Its caches end with ctx.
 func New(ctx context.Context, options Options) (*Kubernetes, error) {
@@ -142,8 +153,19 @@ func (k *Kubernetes) Call(ctx context.Context, caller *capabilities.Caller, oper
 		look = failure(err)
 	}
 	k.Recorder.CountLook(operation, string(look))
+	if refused := (*refusal)(nil); err != nil && !errors.As(err, &refused) {
+		err = &capabilities.FailedError{Err: err}
+	}
 	return answer, err
 }
+
+// refusal says that a call was not understood, or that the policy may not make it: the
+// texts of these errors have nothing before them.
+type refusal struct{ err error }
+
+func (e *refusal) Error() string { return e.err.Error() }
+
+func (e *refusal) Unwrap() error { return e.err }
 
 // deniedError says that somebody may not see something.
 type deniedError struct{ text string }
@@ -162,22 +184,27 @@ func failure(err error) Look {
 // Kubewarden's order: what the policy was granted, and only then what there is.
 func (k *Kubernetes) granted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (resource, error) {
 	if !slices.Contains(caller.Resources, abi.ContextAwareResource{APIVersion: apiVersion, Kind: kind}) {
-		return resource{}, notGranted(ctx, caller, apiVersion, kind, "name the kind in the policy's contextAwareResources if it may read it")
+		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "name the kind in the policy's contextAwareResources if it may read it")
 	}
 	r, err := k.mapping.resolve(ctx, apiVersion, kind)
 	if err != nil {
 		return resource{}, err
 	}
 	if r.isSecret() && !caller.Secrets {
-		return resource{}, notGranted(ctx, caller, apiVersion, kind, "Secrets need a grant of their own beside the policy's contextAwareResources")
+		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "Secrets need a grant of their own beside the policy's contextAwareResources")
 	}
 	return r, nil
 }
 
-func notGranted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind, remedy string) error {
-	klog.FromContext(ctx).Error(nil, "Policy wanted to read a kind that it was not granted", "policy", caller.Policy,
-		"apiVersion", apiVersion, "kind", kind, "remedy", remedy)
-	return &deniedError{fmt.Sprintf("Policy has not been granted access to Kubernetes %s/%s resources. The violation has been reported.", apiVersion, kind)}
+// notGranted reports a policy that wants what it was not granted. Not all of it is logged:
+// a policy that is written wrongly does it for every request.
+func (k *Kubernetes) notGranted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind, remedy string) error {
+	limiter, _ := k.violations.LoadOrStore(caller.Policy, rate.NewLimiter(violationsPerSecond, violationBurst))
+	if limiter.(*rate.Limiter).Allow() {
+		klog.FromContext(ctx).Error(nil, "Policy wanted to read a kind that it was not granted", "policy", caller.Policy,
+			"apiVersion", apiVersion, "kind", kind, "remedy", remedy)
+	}
+	return &refusal{&deniedError{fmt.Sprintf("Policy has not been granted access to Kubernetes %s/%s resources. The violation has been reported.", apiVersion, kind)}}
 }
 
 // kindOf returns the resource that a request is about.

@@ -48,7 +48,7 @@ func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.C
 		return nil, "", err
 	}
 	if request.Namespace == nil {
-		return nil, "", errors.New("missing field `namespace`")
+		return nil, "", missingField("namespace")
 	}
 	namespace, err := s.resource.namespace(request.Namespace)
 	if err != nil {

@@ -86,7 +86,7 @@ type resourceAttributes struct {
 // decode reads a payload. Fields that are not known are ignored, as Kubewarden does.
 func decode(payload []byte, into any) error {
 	if err := json.UnmarshalCaseSensitivePreserveInts(payload, into); err != nil {
-		return fmt.Errorf("cannot read the payload: %w", err)
+		return &refusal{fmt.Errorf("cannot read the payload: %w", err)}
 	}
 	return nil
 }
@@ -94,15 +94,19 @@ func decode(payload []byte, into any) error {
 // required returns the value of a field that has to be there, within a bound.
 func required(name string, value *string) (string, error) {
 	if value == nil {
-		return "", fmt.Errorf("missing field `%s`", name)
+		return "", missingField(name)
 	}
 	return *value, bounded(name, *value, maxNameBytes)
+}
+
+func missingField(name string) error {
+	return &refusal{fmt.Errorf("missing field `%s`", name)}
 }
 
 // bounded checks the length of a field's value.
 func bounded(name, value string, bytes int) error {
 	if len(value) > bytes {
-		return fmt.Errorf("%s is too long: %d bytes, the limit is %d", name, len(value), bytes)
+		return &refusal{fmt.Errorf("%s is too long: %d bytes, the limit is %d", name, len(value), bytes)}
 	}
 	return nil
 }
@@ -166,12 +170,12 @@ func (r *listRequest) selectors() (label, field string, err error) {
 func (r *accessReview) attributes() (*resourceAttributes, error) {
 	switch {
 	case r.SnakeAttributes != nil && r.CamelAttributes != nil:
-		return nil, errors.New("duplicate field `resource_attributes`")
+		return nil, &refusal{errors.New("duplicate field `resource_attributes`")}
 	case r.SnakeAttributes != nil:
 		return r.SnakeAttributes, nil
 	case r.CamelAttributes != nil:
 		return r.CamelAttributes, nil
 	default:
-		return nil, errors.New("missing field `resource_attributes`")
+		return nil, missingField("resource_attributes")
 	}
 }

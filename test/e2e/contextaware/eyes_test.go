@@ -59,7 +59,7 @@ func TestEveryLookIsTheUsers(t *testing.T) {
 		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` + ns + `", "disable_cache": true}`}: `user "blind", whose eyes policies see with, cannot get resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
 	} {
 		_, err := l.call(t, payload[0], payload[1])
-		require.EqualError(t, err, want, payload)
+		require.EqualError(t, err, "Callback evaluation failure: "+want, payload)
 	}
 	for _, mode := range []abi.ExecutionMode{abi.ExecutionModeOPA, abi.ExecutionModeGatekeeper} {
 		_, _, err := l.Inventory(&l.caller).Inventory(t.Context(), mode)

@@ -61,16 +61,16 @@ func TestGetErrors(t *testing.T) {
 	l := newLooker(t, options(), configMaps, namespaces, gone)
 	for name, test := range map[string]struct{ operation, payload, err string }{
 		"not found": {"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "none", "namespace": "default"}`,
-			`Cannot find v1/ConfigMap named 'none' inside of namespace 'Some("default")'`},
+			`Callback evaluation failure: Cannot find v1/ConfigMap named 'none' inside of namespace 'Some("default")'`},
 		"not found in the cluster": {"get_resource", `{"api_version": "v1", "kind": "Namespace", "name": "none"}`,
-			`Cannot find v1/Namespace named 'none' inside of namespace 'None'`},
+			`Callback evaluation failure: Cannot find v1/Namespace named 'none' inside of namespace 'None'`},
 		"no namespace": {"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "none"}`,
-			`Resource v1/ConfigMap is namespaced, but no namespace was provided`},
+			`Callback evaluation failure: Resource v1/ConfigMap is namespaced, but no namespace was provided`},
 		"cluster wide": {"get_resource", `{"api_version": "v1", "kind": "Namespace", "name": "default", "namespace": "default"}`,
-			`resource v1/Namespace is cluster wide. Cannot search for it inside of a namespace`},
+			`Callback evaluation failure: resource v1/Namespace is cluster wide. Cannot search for it inside of a namespace`},
 		"list of what is cluster wide": {"list_resources_by_namespace", `{"api_version": "v1", "kind": "Namespace", "namespace": "default"}`,
-			`resource v1/Namespace is cluster wide. Cannot search for it inside of a namespace`},
-		"no kind":                {"get_resource", `{"api_version": "example.com/v1", "kind": "Gone", "name": "none"}`, `Cannot find resource example.com/v1/Gone`},
+			`Callback evaluation failure: resource v1/Namespace is cluster wide. Cannot search for it inside of a namespace`},
+		"no kind":                {"get_resource", `{"api_version": "example.com/v1", "kind": "Gone", "name": "none"}`, `Callback evaluation failure: Cannot find resource example.com/v1/Gone`},
 		"list without namespace": {"list_resources_by_namespace", `{"api_version": "v1", "kind": "ConfigMap"}`, "missing field `namespace`"},
 		"not granted": {"get_resource", `{"api_version": "v1", "kind": "Pod", "name": "p", "namespace": "default"}`,
 			`Policy has not been granted access to Kubernetes v1/Pod resources. The violation has been reported.`},
@@ -80,9 +80,9 @@ func TestGetErrors(t *testing.T) {
 		"unknown":     {"get_resources", `{}`, "unknown operation: get_resources"},
 		"no payload":  {"get_resource", ``, "cannot read the payload: unexpected end of JSON input"},
 		"empty":       {"get_resource", `{}`, "missing field `api_version`"},
-		"traversal":   {"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "../../secrets/x", "namespace": "default"}`, `name "../../secrets/x" may not contain '/'`},
-		"traversal 2": {"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "x", "namespace": ".."}`, `namespace ".." may not be '..'`},
-		"label":       {"list_resources_all", `{"api_version": "v1", "kind": "ConfigMap", "label_selector": "a in"}`, "label_selector: unable to parse requirement: found '' expected: '('"},
+		"traversal":   {"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "../../secrets/x", "namespace": "default"}`, `Callback evaluation failure: name "../../secrets/x" may not contain '/'`},
+		"traversal 2": {"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "x", "namespace": ".."}`, `Callback evaluation failure: namespace ".." may not be '..'`},
+		"label":       {"list_resources_all", `{"api_version": "v1", "kind": "ConfigMap", "label_selector": "a in"}`, "Callback evaluation failure: label_selector: unable to parse requirement: found '' expected: '('"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := l.call(t, test.operation, test.payload)

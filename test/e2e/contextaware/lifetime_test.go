@@ -128,7 +128,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.LessOrEqual(t, recorder.bytes, o.MemoryBytes)
 
 	_, err := l.call(t, "list_resources_all", fmt.Sprintf(list, large, "[]"))
-	require.EqualError(t, err, "the list of v1/ConfigMap does not fit into the memory for what policies read of the cluster, 716800 bytes: "+
+	require.EqualError(t, err, "Callback evaluation failure: the list of v1/ConfigMap does not fit into the memory for what policies read of the cluster, 716800 bytes: "+
 		"raise that limit, or have the policy ask for less with field masks, selectors or a namespace")
 	require.Equal(t, 1, recorder.stopped("too_large"))
 	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, large, `["kind"]`)), 20, "as the error says")
@@ -191,7 +191,7 @@ func deleteWidgets(t *testing.T) {
 func TestCustomResourcesComeAndGo(t *testing.T) {
 	l := newLooker(t, options(), widgetKind)
 	list, get := `{"api_version": "example.com/v1", "kind": "Widget"}`, `{"api_version": "example.com/v1", "kind": "Widget", "name": "w", "disable_cache": true}`
-	const missing = "Cannot find resource example.com/v1/Widget"
+	const missing = "Callback evaluation failure: Cannot find resource example.com/v1/Widget"
 	for _, operation := range []string{"list_resources_all", "get_resource"} {
 		_, err := l.call(t, operation, get)
 		require.EqualError(t, err, missing)
@@ -215,7 +215,7 @@ func TestCustomResourcesComeAndGo(t *testing.T) {
 	eventually(t, found(`"namespace":"default","name":"w"`), "it came back, in namespaces")
 	eventually(t, func() bool {
 		_, err := l.call(t, "get_resource", get)
-		return err != nil && err.Error() == "Resource example.com/v1/Widget is namespaced, but no namespace was provided"
+		return err != nil && err.Error() == "Callback evaluation failure: Resource example.com/v1/Widget is namespaced, but no namespace was provided"
 	}, "its scope is known")
 	deleteWidgets(t)
 	eventually(t, gone, "it went again")
