@@ -35,16 +35,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// modulePath is where the policy is, from the root of the repository. Its settings are
-// what it asks for.
-const modulePath = "test/wat/list-resources.wasm"
+// Where the policies are, from the root of the repository. The settings of the one that
+// lists are what it asks for.
+const (
+	acceptPath = "test/wat/accept.wasm"
+	listPath   = "test/wat/list-resources.wasm"
+)
 
 // configuration is a namespace with a policy, or without one.
 type configuration struct{ name, settings string }
 
-// configurations are what is compared. The first is what others add to.
+// configurations are what is compared. The second has a policy that does nothing but be
+// evaluated, which is what others add to.
 var configurations = []configuration{
 	{name: "none"},
+	{name: "accept"},
 	{"list-3000-namespaces", `{"api_version": "v1", "kind": "Namespace"}`},
 	{"list-10000-pods", `{"api_version": "v1", "kind": "Pod"}`},
 	{"read-3000-namespaces", `{"api_version": "v1", "kind": "Namespace", "then": "read"}`},
@@ -62,15 +67,16 @@ type bench struct {
 
 // start starts the server and makes the configurations' namespaces.
 func start(ctx context.Context, directory string) (*bench, error) {
-	binary, err := os.ReadFile(modulePath)
-	if err != nil {
-		return nil, fmt.Errorf("run this from the root of the repository: %w", err)
+	for _, path := range []string{acceptPath, listPath} {
+		binary, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("run this from the root of the repository: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(directory, filepath.Base(path)), binary, 0o600); err != nil {
+			return nil, err
+		}
 	}
-	module := filepath.Join(directory, "policy.wasm")
-	if err := os.WriteFile(module, binary, 0o600); err != nil {
-		return nil, err
-	}
-	config, err := admissionConfiguration(directory, module)
+	config, err := admissionConfiguration(directory)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +95,7 @@ func start(ctx context.Context, directory string) (*bench, error) {
 }
 
 // admissionConfiguration returns the content of a server's AdmissionConfiguration file.
-func admissionConfiguration(directory, module string) (string, error) {
+func admissionConfiguration(directory string) (string, error) {
 	config := &v1alpha1.WasmAdmissionConfiguration{
 		TypeMeta:       metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"},
 		StateDirectory: directory,
@@ -97,15 +103,19 @@ func admissionConfiguration(directory, module string) (string, error) {
 	size := resource.MustParse("64Mi") // whole pods take more than policies are given by default
 	config.Limits.HostCallPayloadSize = &size
 	for _, c := range configurations[1:] {
+		module, settings := acceptPath, "{}"
+		if c.settings != "" {
+			module, settings = listPath, c.settings
+		}
 		config.Policies = append(config.Policies, v1alpha1.Policy{
-			Name: c.name, Module: "file://" + module, Settings: runtime.RawExtension{Raw: []byte(c.settings)},
+			Name: c.name, Module: "file://" + filepath.Join(directory, filepath.Base(module)), Settings: runtime.RawExtension{Raw: []byte(settings)},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
 				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
 			}},
 			NamespaceSelector:     &metav1.LabelSelector{MatchLabels: map[string]string{namespaceLabel: c.name}},
 			ContextAwareResources: []v1alpha1.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}, {APIVersion: "v1", Kind: "Pod"}},
-			//HostCapabilities:      []string{"kubernetes/list_resources_all"},
+			HostCapabilities:      []string{"kubernetes/list_resources_all"},
 		})
 	}
 	raw, err := json.Marshal(config)
