@@ -102,11 +102,11 @@ func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 // review asks the authorizer, as the apiserver does for a SubjectAccessReview, or the
 // server if there is none.
 func (k *Kubernetes) review(ctx context.Context, spec *authorizationv1.SubjectAccessReviewSpec) (*authorizationv1.SubjectAccessReviewStatus, error) {
-	if k.Authorizer == nil {
+	if k.options.Authorizer == nil {
 		return k.ask(ctx, spec)
 	}
 	attributes := spec.ResourceAttributes
-	decision, reason, err := k.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
+	decision, reason, err := k.options.Authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: &user.DefaultInfo{Name: spec.User, Groups: spec.Groups},
 		Verb: attributes.Verb, Namespace: attributes.Namespace, APIGroup: attributes.Group, APIVersion: attributes.Version,
 		Resource: attributes.Resource, Subresource: attributes.Subresource, Name: attributes.Name, ResourceRequest: true,
@@ -133,7 +133,7 @@ func (k *Kubernetes) ask(ctx context.Context, spec *authorizationv1.SubjectAcces
 	if err != nil {
 		return nil, err
 	}
-	answer, err := k.Client.Resource(authorizationv1.SchemeGroupVersion.WithResource("subjectaccessreviews")).
+	answer, err := k.options.Client.Resource(authorizationv1.SchemeGroupVersion.WithResource("subjectaccessreviews")).
 		Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("asking for a SubjectAccessReview: %w", err)

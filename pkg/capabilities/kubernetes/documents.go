@@ -52,10 +52,10 @@ type policyInventory struct {
 func (i *policyInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
 	d, found, err := i.document(ctx, mode)
 	if err != nil {
-		i.Recorder.CountLook(inventory, string(failure(err)))
+		i.options.Recorder.CountLook(inventory, string(failure(err)))
 		return nil, 0, err
 	}
-	i.Recorder.CountLook(inventory, string(found))
+	i.options.Recorder.CountLook(inventory, string(found))
 	return d.bytes, d.generation, nil
 }
 

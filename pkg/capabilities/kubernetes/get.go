@@ -74,9 +74,9 @@ func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, paylo
 
 // fetch fetches an object from the server.
 func (k *Kubernetes) fetch(ctx context.Context, key objectKey) ([]byte, error) {
-	var client dynamic.ResourceInterface = k.Client.Resource(key.GroupVersionResource)
+	var client dynamic.ResourceInterface = k.options.Client.Resource(key.GroupVersionResource)
 	if key.namespaced {
-		client = k.Client.Resource(key.GroupVersionResource).Namespace(key.namespace)
+		client = k.options.Client.Resource(key.GroupVersionResource).Namespace(key.namespace)
 	}
 	object, err := client.Get(ctx, key.name, metav1.GetOptions{})
 	switch {

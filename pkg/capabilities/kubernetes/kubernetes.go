@@ -88,7 +88,7 @@ type Options struct {
 // Kubernetes answers the host calls of namespace kubernetes, and has the inventories of
 // policies that cannot make host calls. It is safe for concurrent use.
 type Kubernetes struct {
-	Options
+	options   Options
 	mapping   *mapping
 	decisions *decisions
 	caches    *caches
@@ -128,7 +128,7 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 	}
 	p := &pool{limit: options.MemoryBytes, clock: options.Clock, recorder: options.Recorder, tenants: map[*tenant]struct{}{}}
 	k := &Kubernetes{
-		Options:   options,
+		options:   options,
 		mapping:   newMapping(options.Discovery, options.Clock),
 		decisions: newDecisions(options.Authorizer, options.User, options.Clock),
 		gets:      newRecent[objectKey](options.Clock),
@@ -152,7 +152,7 @@ func (k *Kubernetes) Call(ctx context.Context, caller *capabilities.Caller, oper
 	if err != nil {
 		look = failure(err)
 	}
-	k.Recorder.CountLook(operation, string(look))
+	k.options.Recorder.CountLook(operation, string(look))
 	if refused := (*refusal)(nil); err != nil && !errors.As(err, &refused) {
 		err = &capabilities.FailedError{Err: err}
 	}

@@ -148,3 +148,52 @@ func TestListWithChanges(t *testing.T) {
 		}
 	}
 }
+
+// Whatever an object is, what is kept of it is JSON in which it is found again.
+func FuzzEncode(f *testing.F) {
+	f.Add(maskedObject)
+	f.Add(`{"metadata": {"name": "\\\"\u0000\ud800", "namespace": "</>", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "x"}}, "": [1e400]}`)
+	f.Add(`{"metadata": {"name": 1, "namespace": [], "annotations": 7}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		u := &unstructured.Unstructured{}
+		if json.Unmarshal([]byte(text), &u.Object) != nil || u.Object == nil {
+			return
+		}
+		namespace, name := u.GetNamespace(), u.GetName()
+		e := newEncoder(podResource, nil)
+		encoded, err := e.encode(u)
+		if err != nil {
+			return
+		}
+		inNamespace, named := e.identity(encoded)
+		require.Equal(t, inner(namespace), string(inNamespace))
+		require.Equal(t, inner(name), string(named))
+		l, err := newList(e).with(map[identity][]byte{{string(inNamespace), string(named)}: encoded})
+		require.NoError(t, err)
+		require.Len(t, namesOf(t, l.response), 1)
+	})
+}
+
+// FuzzPayloads reads what guests may send.
+func FuzzPayloads(f *testing.F) {
+	f.Add(`{"subject_access_review": {"user": "u", "groups": ["g"], "resource_attributes": {"resource": "pods", "verb": "list"}}}`)
+	f.Add(`{"api_version": "v1", "kind": "Pod", "label_selector": "a in (b, c)", "field_selector": "a=b\\,c", "field_masks": ["x"]}`)
+	f.Fuzz(func(t *testing.T, payload string) {
+		review, list := canIRequest{}, listRequest{}
+		if decode([]byte(payload), &review) == nil {
+			if spec, err := review.spec(); err == nil {
+				require.NotNil(t, spec.ResourceAttributes)
+				require.True(t, spec.User != "" || len(spec.Groups) > 0)
+			}
+		}
+		if decode([]byte(payload), &list) == nil {
+			label, field, err := list.selectors()
+			if err == nil {
+				again := listRequest{LabelSelector: &label, FieldSelector: &field}
+				sameLabel, sameField, err := again.selectors()
+				require.NoError(t, err)
+				require.Equal(t, [2]string{label, field}, [2]string{sameLabel, sameField}, "selectors that mean the same are the same")
+			}
+		}
+	})
+}

@@ -18,7 +18,9 @@ package kubernetes
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,7 +175,8 @@ func (r *reflection) fail(err error) {
 func (r *reflection) run(ctx context.Context, client dynamic.ResourceInterface, s *store) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.fail(fmt.Errorf("panic: %v", p))
+			r.logger.Error(fmt.Errorf("panic: %v", p), "Watching for policies failed", "stack", string(debug.Stack()))
+			r.fail(errors.New("internal error"))
 		}
 	}()
 	reflector := cache.NewReflectorWithOptions(r.source(client, s), nil, s, cache.ReflectorOptions{
