@@ -42,8 +42,10 @@ const (
 	pageSize = 500
 	// maxOutage is how long objects are served that can no longer be watched.
 	maxOutage = time.Minute
-	// retryPause is how long an error is the answer before a cache is started again.
-	retryPause = time.Second
+	// retryPause is how long an error is the answer before a cache is started again, and
+	// tooLargePause if it is that the objects do not fit: finding that out again is costly.
+	retryPause    = time.Second
+	tooLargePause = time.Minute
 )
 
 // selection is which objects are kept up to date, and what of them.
@@ -137,9 +139,16 @@ func (r *reflection) ready() bool {
 func (r *reflection) over(now time.Time) bool {
 	select {
 	case <-r.ended:
-		return r.reason == StopIdle || r.reason == StopEvicted || now.Sub(r.at) > retryPause
 	default:
 		return false
+	}
+	switch r.reason {
+	case StopIdle, StopEvicted:
+		return true
+	case StopTooLarge:
+		return now.Sub(r.at) > tooLargePause
+	default:
+		return now.Sub(r.at) > retryPause
 	}
 }
 
