@@ -146,6 +146,10 @@ mutation-parity: build policies
 bench-admission: build
 	$(GO) run ./test/bench/admission
 
+## bench-context: measure Pod creates on bin/kube-apiserver while policies list 3,000 namespaces and 10,000 pods
+bench-context: build
+	$(GO) run ./test/bench/context
+
 ## spec: run the WebAssembly specification's assertions on rewritten modules
 spec:
 	$(GO) test -count=1 -run TestSpec -v ./test/spec

@@ -17,6 +17,9 @@ limitations under the License.
 package capabilities_test
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,39 +31,108 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/tracing"
 )
 
-func TestGate(t *testing.T) {
-	gate := capabilities.NewGate("p", tracing.NewLog("p", 100, 100))
-	for _, test := range []struct {
-		name    string
-		call    abi.HostCall
-		err     string
-		reports bool
-	}{
-		{name: "tracing needs no grant", call: abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log", Payload: []byte(`{"level":"info"}`)}},
-		{name: "tracing knows one operation", call: abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "read"}, err: "unknown operation: read"},
-		{name: "binding comes first", call: abi.HostCall{Binding: "tracing", Namespace: "tracing", Operation: "log"}, err: "unknown binding: tracing"},
-		{name: "no binding", call: abi.HostCall{Namespace: "tracing", Operation: "log"}, err: "unknown binding: "},
-		{name: "kubernetes", call: abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "get_resource", Payload: []byte("not JSON")},
-			err: "Policy has not been granted access to the 'kubernetes/get_resource' host capability. The violation has been reported.", reports: true},
-		{name: "oci", call: abi.HostCall{Binding: "kubewarden", Namespace: "oci", Operation: "v2/verify"},
-			err: "Policy has not been granted access to the 'oci/v2/verify' host capability. The violation has been reported.", reports: true},
-		{name: "unknown", call: abi.HostCall{Binding: "kubewarden", Namespace: "tracing/log", Operation: "log"},
-			err: "Policy has not been granted access to the 'tracing/log/log' host capability. The violation has been reported.", reports: true},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
-			_, err := gate.Call(klog.NewContext(t.Context(), logger), test.call)
-			if test.err == "" {
-				require.NoError(t, err)
-			} else {
-				require.EqualError(t, err, test.err)
-			}
-			logged := logger.GetSink().(ktesting.Underlier).GetBuffer().String()
-			if test.reports {
-				require.Contains(t, logged, `policy="p" hostCapability="`+test.call.Namespace+"/"+test.call.Operation+`"`)
-			} else {
-				require.NotContains(t, logged, "hostCapability")
-			}
+// recorder is a capability that answers with what it was called with.
+type recorder struct{ called int }
+
+func (r *recorder) Call(_ context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	r.called++
+	return []byte(caller.Policy + " " + operation + " " + string(payload)), nil
+}
+
+// function is a capability.
+type function func() ([]byte, error)
+
+func (f function) Call(context.Context, *capabilities.Caller, string, []byte) ([]byte, error) {
+	return f()
+}
+
+func grants(t *testing.T, texts ...string) capabilities.Patterns {
+	t.Helper()
+	patterns, err := capabilities.ParsePatterns(texts)
+	require.NoError(t, err)
+	return patterns
+}
+
+// every has a capability in each namespace, all the same.
+func every(c capabilities.Capability) map[string]capabilities.Capability {
+	return map[string]capabilities.Capability{"kubernetes": c, "net": c, "crypto": c, "oci": c}
+}
+
+const denied = "Policy has not been granted access to the '%s' host capability. The violation has been reported."
+
+func TestGateChecksInOrder(t *testing.T) {
+	gate := func(texts ...string) *capabilities.Gate {
+		shared := every(&recorder{})
+		delete(shared, "oci")
+		return capabilities.NewGate(capabilities.GateOptions{
+			Caller: capabilities.Caller{Policy: "p"}, Grants: grants(t, texts...), Tracing: tracing.NewLog("p", 100, 100), Shared: shared,
 		})
 	}
+	for _, test := range []struct {
+		name                          string
+		gate                          *capabilities.Gate
+		binding, namespace, operation string
+		err                           string
+	}{
+		{"tracing needs no grant", gate(), "kubewarden", "tracing", "log", ""},
+		{"tracing knows one operation", gate(), "kubewarden", "tracing", "read", "unknown operation: read"},
+		{"binding comes first", gate(), "tracing", "kubernetes", "log", "unknown binding: tracing"},
+		{"no binding", gate("*"), "", "kubernetes", "can_i", "unknown binding: "},
+		{"grant comes before namespace", gate("oci/*"), "kubewarden", "moon", "v1/verify", strings.Replace(denied, "%s", "moon/v1/verify", 1)},
+		{"grant comes before operation", gate("oci/*"), "kubewarden", "kubernetes", "moon", strings.Replace(denied, "%s", "kubernetes/moon", 1)},
+		{"namespace", gate("*"), "kubewarden", "moon", "v1/verify", "unknown namespace: moon"},
+		{"namespace with a part of the operation", gate("*"), "kubewarden", "oci/v1", "verify", "unknown namespace: oci/v1"},
+		{"operation", gate("*"), "kubewarden", "kubernetes", "moon", "unknown operation: moon"},
+		{"removed long ago", gate("*"), "kubewarden", "kubernetes", "namespaces", "unknown operation: namespaces"},
+		{"group of operations", gate("*"), "kubewarden", "oci", "v1", "unknown operation: v1"},
+		{"more than an operation", gate("*"), "kubewarden", "oci", "v1/verify/", "unknown operation: v1/verify/"},
+		{"not there", gate("*"), "kubewarden", "oci", "v1/verify", "Callback evaluation failure: host capability oci/v1/verify is not available here"},
+		{"granted", gate("kubernetes/can_i"), "kubewarden", "kubernetes", "can_i", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := test.gate.Call(t.Context(), abi.HostCall{Binding: test.binding, Namespace: test.namespace, Operation: test.operation, Payload: []byte("{")})
+			if test.err == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.EqualError(t, err, test.err)
+		})
+	}
+}
+
+func TestCapabilitiesAreToldWhoAsks(t *testing.T) {
+	gate := capabilities.NewGate(capabilities.GateOptions{
+		Caller: capabilities.Caller{Policy: "p"}, Grants: grants(t, "net/*"), Shared: every(&recorder{}),
+	})
+	answer, err := gate.Call(t.Context(), abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host", Payload: []byte(`"a"`)})
+	require.NoError(t, err)
+	require.Equal(t, `p v1/dns_lookup_host "a"`, string(answer))
+}
+
+func TestPanicsInCapabilitiesAreErrors(t *testing.T) {
+	gate := capabilities.NewGate(capabilities.GateOptions{
+		Grants: grants(t, "*"), Shared: every(function(func() ([]byte, error) { panic("secret") })),
+	})
+	_, err := gate.Call(t.Context(), abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host"})
+	require.EqualError(t, err, "Callback evaluation failure: internal error in host capability net")
+}
+
+func TestFailedErrorUnwraps(t *testing.T) {
+	cause := errors.New("no")
+	require.ErrorIs(t, &capabilities.FailedError{Err: cause}, cause)
+	require.EqualError(t, &capabilities.FailedError{Err: cause}, "Callback evaluation failure: no")
+}
+
+func TestViolationsAreLogged(t *testing.T) {
+	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
+	gate := capabilities.NewGate(capabilities.GateOptions{Caller: capabilities.Caller{Policy: "p"}})
+	for range 1000 {
+		_, err := gate.Call(klog.NewContext(t.Context(), logger), abi.HostCall{
+			Binding: "kubewarden", Namespace: "kubernetes", Operation: "get_resource" + strings.Repeat("x", 10_000),
+		})
+		require.Error(t, err)
+	}
+	logged := logger.GetSink().(ktesting.Underlier).GetBuffer().String()
+	require.Contains(t, logged, `policy="p" hostCapability="kubernetes/get_resourcexxx`)
+	require.Less(t, len(logged), 50*1000, "lines are few and short")
 }

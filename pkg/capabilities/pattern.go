@@ -59,6 +59,18 @@ var tree = group{
 	},
 }
 
+// has tells whether a path below the group, such as "v1/verify", is that of a capability.
+func (g group) has(path string) bool {
+	for segment := range strings.SplitSeq(path, "/") {
+		next, known := g[segment]
+		if !known {
+			return false
+		}
+		g = next
+	}
+	return g == nil
+}
+
 // Pattern grants one host capability or a group of them. The zero value grants none.
 // A Pattern is immutable and safe for concurrent use.
 type Pattern struct {

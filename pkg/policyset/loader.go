@@ -310,7 +310,7 @@ func (p *Policy) notice(ctx context.Context, metadata *abi.Metadata) {
 func environment(spec *wasmadmission.Policy, limits *wasmadmission.Limits) *abi.Environment {
 	log := tracing.NewLog(spec.Name, int(limits.GuestLogLinesPerSecond), int(limits.LogLineSize))
 	env := &abi.Environment{
-		Capabilities: capabilities.NewGate(spec.Name, log),
+		Capabilities: capabilities.NewGate(capabilities.GateOptions{Caller: capabilities.Caller{Policy: spec.Name}, Tracing: log}),
 		Log:          log,
 		Limits: abi.Limits{
 			RequestBytes:         limits.RequestSize,

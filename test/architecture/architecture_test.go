@@ -67,9 +67,13 @@ var mayImport = map[string][]string{
 	"pkg/abi/wasi":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "pkg/jsonpatch"},
+	"pkg/capabilities/cache":   {},
 	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
-	"pkg/metrics":              {},
-	"pkg/filewatch":            {},
+	"pkg/capabilities/kubernetes": {
+		"pkg/abi", "pkg/capabilities", "pkg/capabilities/cache",
+	},
+	"pkg/metrics":   {},
+	"pkg/filewatch": {},
 
 	"pkg/apis/explain":                {},
 	"pkg/apis/wasmadmission":          {},

@@ -64,6 +64,7 @@ var watCases = map[string]watCase{
 		wantResponse: `{"accepted":false,"message":"host calls are not offered"}`,
 		hostCall:     noHostCalls,
 	},
+	"list-resources": {wantErr: "guest error: host calls are not offered", hostCall: noHostCalls},
 }
 
 func TestWAT(t *testing.T) {
@@ -133,6 +134,24 @@ func TestWATHostCall(t *testing.T) {
 	response, err := guest.call(t.Context(), "validate", []byte(`{}`))
 	require.NoError(t, err)
 	require.Equal(t, accepted, string(response))
+}
+
+// TestWATListResources shows what list-resources.wat asks for, whether it reads the answer
+// or not.
+func TestWATListResources(t *testing.T) {
+	wasm, err := os.ReadFile(filepath.Join(watDir, "list-resources.wasm"))
+	require.NoError(t, err)
+	for _, settings := range []string{`{"api_version":"v1","kind":"Pod"}`, `{"api_version":"v1","kind":"Pod","then":"read"}`} {
+		guest, err := startGuest(t.Context(), t, wasm, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+			require.Equal(t, "kubewarden kubernetes list_resources_all", binding+" "+namespace+" "+operation)
+			require.Equal(t, settings, string(payload))
+			return make([]byte, 1<<20), nil
+		})
+		require.NoError(t, err)
+		response, err := guest.call(t.Context(), "validate", []byte(`{"request":{"settings":1},"settings":`+settings+`}`))
+		require.NoError(t, err)
+		require.Equal(t, accepted, string(response))
+	}
 }
 
 // TestWATObedient shows what obedient.wat can be told.

@@ -1,0 +1,127 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package kubernetes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apiserver/pkg/authentication/user"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
+	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
+)
+
+// decisionLifetime is how long a decision counts, so that not every look asks. What is
+// revoked can be seen for so long.
+const decisionLifetime = 3 * time.Second
+
+// maxDecisions bounds how many are remembered; each is about a kilobyte at most.
+const maxDecisions = 4096
+
+// look is what the user wants to see.
+type look struct {
+	verb string
+	resource
+	namespace, name string
+}
+
+// decisions are about what the user may see.
+type decisions struct {
+	authorizer authorizer.UnconditionalAuthorizer
+	user       user.Info
+	// recent are the decisions that count: nil or what denies, by look.
+	recent *cache.Cache[look, *deniedError]
+}
+
+func newDecisions(a authorizer.UnconditionalAuthorizer, u user.Info, c clock.Clock) *decisions {
+	return &decisions{authorizer: a, user: u, recent: cache.New(cache.Options[look, *deniedError]{
+		Entries: maxDecisions, TTL: decisionLifetime, Clock: c,
+	})}
+}
+
+// authorize returns an error if the user may not see something. Without an authorizer,
+// the server that is asked decides.
+func (d *decisions) authorize(ctx context.Context, l look) error {
+	if d.authorizer == nil {
+		return nil
+	}
+	return d.decide(ctx, l)
+}
+
+// allows tells whether it is known that the user may see something.
+func (d *decisions) allows(ctx context.Context, l look) bool {
+	return d.authorizer != nil && d.decide(ctx, l) == nil
+}
+
+func (d *decisions) decide(ctx context.Context, l look) error {
+	denied, err := d.recent.Get(ctx, l, func(ctx context.Context) (*deniedError, error) { return d.ask(ctx, l) })
+	switch unknown := (*deniedError)(nil); {
+	case err == nil && denied != nil:
+		return denied
+	case err != nil && !errors.As(err, &unknown):
+		return fmt.Errorf("asking what user %q may see: %w", d.user.GetName(), err)
+	default:
+		return err
+	}
+}
+
+// ask asks the authorizer. What it returns as an error is not remembered: the authorizer
+// may know better in a moment.
+func (d *decisions) ask(ctx context.Context, l look) (*deniedError, error) {
+	decision, reason, err := d.authorizer.Authorize(ctx, authorizer.AttributesRecord{
+		User: d.user, Verb: l.verb, Namespace: l.namespace, Name: l.name, ResourceRequest: true,
+		APIGroup: l.Group, APIVersion: l.Version, Resource: l.Resource,
+	})
+	switch {
+	case decision == authorizer.DecisionAllow:
+		return nil, nil
+	case err != nil:
+		return nil, d.denied(l, reason, err)
+	default:
+		return d.denied(l, reason, nil), nil
+	}
+}
+
+func (d *decisions) denied(l look, reason string, err error) *deniedError {
+	var text strings.Builder
+	fmt.Fprintf(&text, "user %q, whose eyes policies see with, cannot %s resource %q in API group %q", d.user.GetName(), l.verb, l.Resource, l.Group)
+	switch {
+	case l.namespace != "":
+		fmt.Fprintf(&text, " in the namespace %q", l.namespace)
+	case l.name == "":
+		text.WriteString(" in all namespaces")
+	}
+	for _, detail := range []string{reason, errorText(err)} {
+		if detail != "" {
+			fmt.Fprintf(&text, ": %s", detail)
+		}
+	}
+	fmt.Fprintf(&text, "; bind the user to a role with verbs get, list and watch on %s, or configure another user", l.Resource)
+	return &deniedError{text.String()}
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

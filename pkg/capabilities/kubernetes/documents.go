@@ -1,0 +1,212 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package kubernetes
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+)
+
+// Inventory returns what a policy that cannot make host calls has of the cluster: all
+// objects of the kinds that it was granted. nil means that it was granted none.
+func (k *Kubernetes) Inventory(caller *capabilities.Caller) abi.Inventory {
+	if len(caller.Resources) == 0 {
+		return nil
+	}
+	resources := slices.SortedFunc(slices.Values(caller.Resources), func(a, b abi.ContextAwareResource) int {
+		return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
+	})
+	return &policyInventory{Kubernetes: k, caller: caller, resources: slices.Compact(resources)}
+}
+
+// policyInventory is the inventory of one policy.
+type policyInventory struct {
+	*Kubernetes
+	caller    *capabilities.Caller
+	resources []abi.ContextAwareResource
+}
+
+// Inventory implements [abi.Inventory].
+func (i *policyInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
+	d, found, err := i.document(ctx, mode)
+	if err != nil {
+		i.options.Recorder.CountLook(inventory, string(failure(err)))
+		return nil, 0, err
+	}
+	i.options.Recorder.CountLook(inventory, string(found))
+	return d.bytes, d.generation, nil
+}
+
+func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) (*document, Look, error) {
+	write := map[abi.ExecutionMode]func([]part) ([]byte, error){
+		abi.ExecutionModeOPA: opaDocument, abi.ExecutionModeGatekeeper: gatekeeperDocument,
+	}[mode]
+	if write == nil {
+		return nil, "", fmt.Errorf("policies of execution mode %q have no inventory", mode)
+	}
+	parts := make([]part, len(i.resources))
+	names := make([]string, len(i.resources))
+	looked := LookCached
+	for n, wanted := range i.resources {
+		r, err := i.granted(ctx, i.caller, wanted.APIVersion, wanted.Kind)
+		if err != nil {
+			return nil, "", err
+		}
+		if err := i.decisions.authorize(ctx, look{verb: "list", resource: r}); err != nil {
+			return nil, "", err
+		}
+		l, found, err := i.caches.list(ctx, selection{resource: r}, nil)
+		if err != nil {
+			return nil, "", err
+		}
+		if found == LookAsked {
+			looked = LookAsked
+		}
+		parts[n] = part{resource: r, list: l}
+		names[n] = r.String()
+	}
+	d, err := i.documents.get(ctx, documentKey{mode, strings.Join(names, ", ")}, parts, write)
+	return d, looked, err
+}
+
+// documents are the inventories that were made. They are shared by all policies that may
+// read the same kinds.
+type documents struct {
+	pool *pool
+
+	mu         sync.Mutex
+	made       map[documentKey]*documentSlot
+	generation uint64
+}
+
+type documentKey struct {
+	mode      abi.ExecutionMode
+	resources string
+}
+
+// documentSlot is where the document is of a mode and kinds.
+type documentSlot struct {
+	tenant
+	// turn is had by who looks at it or makes it.
+	turn chan struct{}
+	*document
+}
+
+// document is an inventory, and what it was made of.
+type document struct {
+	bytes      []byte
+	generation uint64
+	parts      []part
+	cost       time.Duration
+	// since is when it was first known that a list had changed; zero if none has.
+	since time.Time
+}
+
+// part is all objects of a kind.
+type part struct {
+	resource
+	list *list
+}
+
+func newDocuments(p *pool) *documents {
+	return &documents{pool: p, made: map[documentKey]*documentSlot{}}
+}
+
+// slot returns the place of a document.
+func (d *documents) slot(key documentKey) *documentSlot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.made[key]
+	if s == nil {
+		s = &documentSlot{turn: make(chan struct{}, 1)}
+		s.end = func(Stop) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.made[key] == s {
+				delete(d.made, key)
+			}
+		}
+		d.made[key] = s
+	}
+	return s
+}
+
+// get returns the document of some lists. While lists keep changing, it is made anew at
+// most so often that it does not cost much, as the lists themselves are.
+func (d *documents) get(ctx context.Context, key documentKey, parts []part, write func([]part) ([]byte, error)) (*document, error) {
+	s := d.slot(key)
+	s.touch(d.pool.clock.Now())
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the inventory: %w", context.Cause(ctx))
+	}
+	now := d.pool.clock.Now()
+	if s.document != nil && !s.outdated(parts, now) {
+		return s.document, nil
+	}
+	bytes, err := write(parts)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.fits(key, parts, bytes); err != nil {
+		return nil, err
+	}
+	s.document = &document{bytes: bytes, generation: d.next(), parts: parts, cost: d.pool.clock.Since(now)}
+	d.pool.add(&s.tenant)
+	d.pool.resize(&s.tenant, int64(cap(bytes)))
+	return s.document, nil
+}
+
+// fits tells whether there is memory for a document beside the lists that it is made of.
+func (d *documents) fits(key documentKey, parts []part, bytes []byte) error {
+	size := int64(cap(bytes))
+	for _, p := range parts {
+		size += p.list.size()
+	}
+	if size > d.pool.limit {
+		return &tooLargeError{what: "the inventory of " + key.resources, limit: d.pool.limit}
+	}
+	return nil
+}
+
+func (d *documents) next() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.generation++
+	return d.generation
+}
+
+// outdated tells whether the document has to be made of other lists now.
+func (d *document) outdated(parts []part, now time.Time) bool {
+	if slices.Equal(d.parts, parts) {
+		return false
+	}
+	if d.since.IsZero() {
+		d.since = now
+	}
+	return now.Sub(d.since) >= min(d.cost*pace, maxPause)
+}

@@ -1,0 +1,108 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+)
+
+// objectKey is which object an answer is.
+type objectKey struct {
+	resource
+	namespace, name string
+}
+
+// get answers get_resource: one object as it is, fetched from the server unless that was
+// done a moment ago.
+func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, Look, error) {
+	request := getRequest{}
+	if err := decode(payload, &request); err != nil {
+		return nil, "", err
+	}
+	r, err := k.kindOf(ctx, caller, request.APIVersion, request.Kind)
+	if err != nil {
+		return nil, "", err
+	}
+	key := objectKey{resource: r}
+	if key.name, err = required("name", request.Name); err != nil {
+		return nil, "", err
+	}
+	if err := pathSegment("name", key.name); err != nil {
+		return nil, "", err
+	}
+	if key.namespace, err = r.namespace(request.Namespace); err != nil {
+		return nil, "", err
+	}
+	m, _, err := parseMask(request.FieldMasks)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := k.decisions.authorize(ctx, look{verb: "get", resource: r, namespace: key.namespace, name: key.name}); err != nil {
+		return nil, "", err
+	}
+	object, found, err := k.gets.get(ctx, key, request.DisableCache, func(ctx context.Context) ([]byte, error) {
+		return k.fetch(ctx, key)
+	})
+	if err == nil && m != nil {
+		object, err = masked(object, m)
+	}
+	return object, found, err
+}
+
+// fetch fetches an object from the server.
+func (k *Kubernetes) fetch(ctx context.Context, key objectKey) ([]byte, error) {
+	var client dynamic.ResourceInterface = k.options.Client.Resource(key.GroupVersionResource)
+	if key.namespaced {
+		client = k.options.Client.Resource(key.GroupVersionResource).Namespace(key.namespace)
+	}
+	object, err := client.Get(ctx, key.name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		k.mapping.doubt(ctx, &key.resource)
+		return nil, fmt.Errorf("Cannot find %s named '%s' inside of namespace '%s'", &key.resource, key.name, key.option()) //nolint:revive,staticcheck // the text that Kubewarden's users know
+	case err != nil:
+		return nil, fmt.Errorf("getting %s named %q: %w", &key.resource, key.name, err)
+	}
+	return marshal(object.Object)
+}
+
+// option writes the namespace as Kubewarden's users know it from Rust.
+func (k *objectKey) option() string {
+	if k.namespace == "" {
+		return "None"
+	}
+	return "Some(" + strconv.Quote(k.namespace) + ")"
+}
+
+// masked returns an object's JSON without what the mask takes away.
+func masked(object []byte, m mask) ([]byte, error) {
+	var fields map[string]any
+	if err := json.Unmarshal(object, &fields); err != nil {
+		return nil, err
+	}
+	m.apply(fields)
+	return marshal(fields)
+}

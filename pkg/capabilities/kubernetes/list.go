@@ -1,0 +1,189 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package kubernetes
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sort"
+)
+
+// list is all objects of a selection at one moment, as the response that guests get. It
+// is immutable. The objects stand in it and nowhere else, in the order of their
+// namespaces and names, so that holding a list takes little more than the response.
+type list struct {
+	*encoder
+	response []byte
+	spans    []span
+}
+
+// span is where an object stands in the response.
+type span struct{ offset, length uint32 }
+
+// spanBytes is the size of a span.
+const spanBytes = 8
+
+// identity is what objects are found and sorted by: namespace and name, as they stand in
+// the JSON of [encoder.encode].
+type identity struct{ namespace, name string }
+
+func (i identity) compare(other identity) int {
+	return cmp.Or(cmp.Compare(i.namespace, other.namespace), cmp.Compare(i.name, other.name))
+}
+
+func newList(e *encoder) *list {
+	return &list{encoder: e, response: slices.Concat(e.header, e.footer)}
+}
+
+// size returns how many bytes the list takes.
+func (l *list) size() int64 {
+	return int64(cap(l.response)) + int64(cap(l.spans))*spanBytes
+}
+
+// object returns the JSON of the n-th object.
+func (l *list) object(n int) []byte {
+	s := l.spans[n]
+	return l.response[s.offset : s.offset+s.length]
+}
+
+// objects returns the JSON of the objects from one to before another, with commas between
+// them. There must be one.
+func (l *list) objects(from, to int) []byte {
+	last := l.spans[to-1]
+	return l.response[l.spans[from].offset : last.offset+last.length]
+}
+
+// find returns where an object is, or would be.
+func (l *list) find(i identity) (int, bool) {
+	return sort.Find(len(l.spans), func(n int) int {
+		namespace, name := l.identity(l.object(n))
+		return cmp.Or(bytes.Compare([]byte(i.namespace), namespace), bytes.Compare([]byte(i.name), name))
+	})
+}
+
+// namespaceRange returns which objects are in a namespace.
+func (l *list) namespaceRange(namespace string) (from, to int) {
+	after := func(least int) func(int) bool {
+		return func(n int) bool {
+			at, _ := l.identity(l.object(n))
+			return bytes.Compare(at, []byte(namespace)) >= least
+		}
+	}
+	return sort.Search(len(l.spans), after(0)), sort.Search(len(l.spans), after(1))
+}
+
+// inNamespace returns the response with the objects of one namespace.
+func (l *list) inNamespace(namespace string) []byte {
+	quoted := quote(namespace)
+	from, to := l.namespaceRange(string(quoted[1 : len(quoted)-1]))
+	if from == to {
+		return slices.Concat(l.header, l.footer)
+	}
+	objects := l.objects(from, to)
+	response := append(make([]byte, 0, len(l.header)+len(objects)+len(l.footer)), l.header...)
+	return append(appendInPortions(response, objects), l.footer...)
+}
+
+// with returns the list with changes: the JSON of objects that are new or different,
+// nil of those that are gone.
+func (l *list) with(changes map[identity][]byte) (*list, error) {
+	identities := slices.SortedFunc(maps.Keys(changes), identity.compare)
+	places := make([]place, len(identities))
+	count, size := len(l.spans), len(l.response)-len(l.header)-len(l.footer)-max(0, len(l.spans)-1)
+	for n, i := range identities {
+		at, found := l.find(i)
+		places[n] = place{at: at, found: found, object: changes[i]}
+		if found {
+			count, size = count-1, size-int(l.spans[at].length)
+		}
+		if object := changes[i]; object != nil {
+			count, size = count+1, size+len(object)
+		}
+	}
+	size += len(l.header) + len(l.footer) + max(0, count-1)
+	if size > math.MaxUint32 {
+		return nil, fmt.Errorf("a list of %d bytes is too large", size)
+	}
+	b := builder{list: &list{encoder: l.encoder, response: make([]byte, 0, size), spans: make([]span, 0, count)}}
+	b.response = append(b.response, l.header...)
+	from := 0
+	for _, p := range places {
+		b.copy(l, from, p.at)
+		from = p.at
+		if p.found {
+			from++
+		}
+		if p.object != nil {
+			b.add(p.object)
+		}
+	}
+	b.copy(l, from, len(l.spans))
+	b.response = append(b.response, l.footer...)
+	return b.list, nil
+}
+
+// place is where a change comes into a list.
+type place struct {
+	at     int
+	found  bool
+	object []byte
+}
+
+// builder is a list that is not complete yet.
+type builder struct{ *list }
+
+func (b *builder) comma() {
+	if len(b.spans) > 0 {
+		b.response = append(b.response, ',')
+	}
+}
+
+func (b *builder) add(object []byte) {
+	b.comma()
+	b.spans = append(b.spans, span{uint32(len(b.response)), uint32(len(object))})
+	b.response = appendInPortions(b.response, object)
+}
+
+// copy takes over objects of another list, all at once.
+func (b *builder) copy(l *list, from, to int) {
+	if from == to {
+		return
+	}
+	b.comma()
+	objects := l.objects(from, to)
+	shift := uint32(len(b.response)) - l.spans[from].offset // wraps around, twice
+	for _, s := range l.spans[from:to] {
+		b.spans = append(b.spans, span{s.offset + shift, s.length})
+	}
+	b.response = appendInPortions(b.response, objects)
+}
+
+// portion is how much is copied at a time.
+const portion = 256 << 10
+
+// appendInPortions appends many bytes. Go's garbage collector cannot stop a copy in its
+// midst, and all of the process would wait for one of tens of megabytes.
+func appendInPortions(to, from []byte) []byte {
+	for ; len(from) > portion; from = from[portion:] {
+		to = append(to, from[:portion]...)
+	}
+	return append(to, from...)
+}

@@ -1,0 +1,77 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package kubernetes
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clocktesting "k8s.io/utils/clock/testing"
+)
+
+// tenants makes a pool and tenants of it, each used a second after the one before.
+func tenants(count int, limit int64) (p *pool, clock *clocktesting.FakeClock, all []*tenant, ends map[int]Stop) {
+	clock, ends = clocktesting.NewFakeClock(time.Now()), map[int]Stop{}
+	p = &pool{limit: limit, clock: clock, recorder: discard{}, tenants: map[*tenant]struct{}{}}
+	for n := range count {
+		t := &tenant{end: func(reason Stop) { ends[n] = reason }}
+		p.add(t)
+		clock.Step(time.Second)
+		all = append(all, t)
+	}
+	return p, clock, all, ends
+}
+
+func TestPoolDropsWhatWasUsedLongestAgo(t *testing.T) {
+	p, clock, all, ends := tenants(4, 100)
+	for _, tenant := range all[:3] {
+		p.resize(tenant, 30)
+	}
+	require.Empty(t, ends)
+	all[0].touch(clock.Now())
+	p.resize(all[3], 20)
+	require.Equal(t, map[int]Stop{1: StopEvicted}, ends)
+	require.EqualValues(t, 80, p.bytes)
+	p.resize(all[3], 100)
+	require.Equal(t, map[int]Stop{0: StopEvicted, 1: StopEvicted, 2: StopEvicted}, ends, "as many as it takes")
+	p.resize(all[3], 101)
+	require.Equal(t, StopTooLarge, ends[3])
+	require.Zero(t, p.bytes)
+	require.Empty(t, p.tenants)
+	p.resize(all[3], 10)
+	p.remove(all[3])
+	require.Zero(t, p.bytes, "one that is gone counts no more")
+}
+
+func TestPoolBoundsTheNumberOfTenants(t *testing.T) {
+	p, _, _, ends := tenants(maxTenants+2, 100)
+	require.Equal(t, map[int]Stop{0: StopEvicted, 1: StopEvicted}, ends)
+	require.Len(t, p.tenants, maxTenants)
+}
+
+func TestPoolLetsIdleTenantsGo(t *testing.T) {
+	p, _, all, ends := tenants(3, 100)
+	p.resize(all[0], 10)
+	p.resize(all[2], 10)
+	p.sweep(2*time.Second + 1)
+	require.Equal(t, map[int]Stop{0: StopIdle}, ends)
+	require.EqualValues(t, 10, p.bytes)
+	p.remove(all[2])
+	require.Zero(t, p.bytes)
+	require.NotContains(t, ends, 2, "it goes of its own accord")
+}

@@ -1,0 +1,181 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/json"
+)
+
+// What a guest may ask for at most.
+const (
+	// maxNameBytes is enough for every name that Kubernetes knows.
+	maxNameBytes     = 1024
+	maxSelectorBytes = 16 << 10
+	maxMasks         = 256
+	maxMaskBytes     = 1024
+	maxGroups        = 1000
+)
+
+// listRequest is the payload of list_resources_all, and of list_resources_by_namespace,
+// which has a namespace. Pointers tell what is missing.
+type listRequest struct {
+	APIVersion    *string  `json:"api_version"`
+	Kind          *string  `json:"kind"`
+	Namespace     *string  `json:"namespace"`
+	LabelSelector *string  `json:"label_selector"`
+	FieldSelector *string  `json:"field_selector"`
+	FieldMasks    []string `json:"field_masks"`
+}
+
+// getRequest is the payload of get_resource.
+type getRequest struct {
+	APIVersion   *string  `json:"api_version"`
+	Kind         *string  `json:"kind"`
+	Name         *string  `json:"name"`
+	Namespace    *string  `json:"namespace"`
+	DisableCache bool     `json:"disable_cache"`
+	FieldMasks   []string `json:"field_masks"`
+}
+
+// canIRequest is the payload of can_i.
+type canIRequest struct {
+	Review       *accessReview `json:"subject_access_review"`
+	DisableCache bool          `json:"disable_cache"`
+}
+
+// accessReview asks whether somebody may do something. The SDKs spell the attributes in
+// two ways.
+type accessReview struct {
+	User            *string             `json:"user"`
+	Groups          []string            `json:"groups"`
+	SnakeAttributes *resourceAttributes `json:"resource_attributes"`
+	CamelAttributes *resourceAttributes `json:"resourceAttributes"`
+}
+
+type resourceAttributes struct {
+	Namespace   string  `json:"namespace"`
+	Verb        *string `json:"verb"`
+	Group       string  `json:"group"`
+	Version     string  `json:"version"`
+	Resource    *string `json:"resource"`
+	Subresource string  `json:"subresource"`
+	Name        string  `json:"name"`
+}
+
+// decode reads a payload. Fields that are not known are ignored, as Kubewarden does.
+func decode(payload []byte, into any) error {
+	if err := json.UnmarshalCaseSensitivePreserveInts(payload, into); err != nil {
+		return &refusal{fmt.Errorf("cannot read the payload: %w", err)}
+	}
+	return nil
+}
+
+// required returns the value of a field that has to be there, within a bound.
+func required(name string, value *string) (string, error) {
+	if value == nil {
+		return "", missingField(name)
+	}
+	return *value, bounded(name, *value, maxNameBytes)
+}
+
+func missingField(name string) error {
+	return &refusal{fmt.Errorf("missing field `%s`", name)}
+}
+
+// bounded checks the length of a field's value.
+func bounded(name, value string, bytes int) error {
+	if len(value) > bytes {
+		return &refusal{fmt.Errorf("%s is too long: %d bytes, the limit is %d", name, len(value), bytes)}
+	}
+	return nil
+}
+
+// pathSegment checks what becomes a part of a request's path.
+func pathSegment(name, value string) error {
+	if !utf8.ValidString(value) {
+		return fmt.Errorf("%s is not valid UTF-8", name)
+	}
+	if problems := path.IsValidPathSegmentName(value); len(problems) > 0 {
+		return fmt.Errorf("%s %q %s", name, value, problems[0])
+	}
+	return nil
+}
+
+// namespace returns the namespace of a request for a resource, "" for what is in none.
+func (r *resource) namespace(value *string) (string, error) {
+	namespace := ""
+	if value != nil {
+		namespace = *value
+	}
+	switch {
+	case r.namespaced && namespace == "":
+		return "", fmt.Errorf("Resource %s is namespaced, but no namespace was provided", r) //nolint:revive,staticcheck // the text that Kubewarden's users know
+	case !r.namespaced && namespace != "":
+		return "", fmt.Errorf("resource %s is cluster wide. Cannot search for it inside of a namespace", r)
+	}
+	if err := bounded("namespace", namespace, maxNameBytes); err != nil {
+		return "", err
+	}
+	return namespace, pathSegment("namespace", namespace)
+}
+
+// selectors returns the request's selectors in the form that is the same for all that
+// mean the same.
+func (r *listRequest) selectors() (label, field string, err error) {
+	if r.LabelSelector != nil {
+		if err := bounded("label_selector", *r.LabelSelector, maxSelectorBytes); err != nil {
+			return "", "", err
+		}
+		selector, err := labels.Parse(*r.LabelSelector)
+		if err != nil {
+			return "", "", fmt.Errorf("label_selector: %w", err)
+		}
+		label = selector.String()
+	}
+	if r.FieldSelector != nil {
+		if err := bounded("field_selector", *r.FieldSelector, maxSelectorBytes); err != nil {
+			return "", "", err
+		}
+		selector, err := fields.ParseSelector(*r.FieldSelector)
+		if err != nil {
+			return "", "", fmt.Errorf("field_selector: %w", err)
+		}
+		field = selector.String()
+	}
+	return label, field, nil
+}
+
+// attributes returns what the review asks about, whichever way it is spelt.
+func (r *accessReview) attributes() (*resourceAttributes, error) {
+	switch {
+	case r.SnakeAttributes != nil && r.CamelAttributes != nil:
+		return nil, &refusal{errors.New("duplicate field `resource_attributes`")}
+	case r.SnakeAttributes != nil:
+		return r.SnakeAttributes, nil
+	case r.CamelAttributes != nil:
+		return r.CamelAttributes, nil
+	default:
+		return nil, missingField("resource_attributes")
+	}
+}

@@ -1,0 +1,277 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
+)
+
+const (
+	// pace bounds how much of the time goes into putting a list together while its objects
+	// keep changing: one part in so many. A list of a megabyte is a fraction of a
+	// millisecond's work, one of 20 MB is some milliseconds'.
+	pace = 50
+	// maxPause bounds how long a change waits for its list.
+	maxPause = 500 * time.Millisecond
+	// changeOverhead is about what a change takes beside its object and identity.
+	changeOverhead = 96
+	// minCompaction is how many bytes of changes are held beside a list in any case.
+	minCompaction = 64 << 10
+)
+
+// store is the objects of a selection. A reflector brings changes; whoever asks gets a
+// list, in which changes are put at most so often that it does not cost much. It
+// implements [cache.ReflectorStore] and is safe for concurrent use.
+type store struct {
+	*encoder
+	clock clock.PassiveClock
+	// resize is told how many bytes are held, and fail why there can be no list any more.
+	resize func(bytes int64)
+	fail   func(error)
+	// filled is called when the store was brought up to date as a whole.
+	filled func()
+
+	mu   sync.Mutex
+	base *list
+	// changes are those that are neither in the list nor being put into it.
+	changes     map[identity][]byte
+	changeBytes int64
+	// since is when the oldest change was made that is not in the list, and next the oldest
+	// of those that are not being put into it either.
+	since, next time.Time
+	// building is closed when a list is complete that is being put together; else nil.
+	building chan struct{}
+	cost     time.Duration
+	// loading is how many bytes have come of the objects that will replace all.
+	loading int64
+}
+
+var _ cache.TransformingStore = &store{}
+
+// encodedObject is an object as it is kept. It is a [runtime.Object] so that a reflector
+// takes lists of it.
+type encodedObject struct{ json []byte }
+
+// GetObjectKind implements [runtime.Object].
+func (*encodedObject) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject implements [runtime.Object].
+func (e *encodedObject) DeepCopyObject() runtime.Object { return e }
+
+// held returns how many bytes the store takes.
+func (s *store) held() int64 { return s.base.size() + s.changeBytes + s.loading }
+
+// beginLoading says that all objects are going to come.
+func (s *store) beginLoading() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loading = 0
+	s.resize(s.held())
+}
+
+// load encodes one of all objects that are coming.
+func (s *store) load(object any) (*encodedObject, error) {
+	e, err := s.encodeObject(object)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loading += int64(len(e.json))
+	s.resize(s.held())
+	return e, nil
+}
+
+// encodeObject encodes an object as clients decode it. A panic would be the reflector's.
+func (s *store) encodeObject(object any) (e *encodedObject, err error) {
+	switch object := object.(type) {
+	case *encodedObject:
+		return object, nil
+	case *unstructured.Unstructured:
+		json, err := s.encode(object)
+		return &encodedObject{json}, err
+	default:
+		return nil, fmt.Errorf("unexpected object of type %T", object)
+	}
+}
+
+// Transformer implements [cache.TransformingStore]: objects that are streamed are encoded
+// as they come, so that there is never more than one of them as a tree.
+func (s *store) Transformer() cache.TransformFunc {
+	return func(object any) (any, error) { return s.load(object) }
+}
+
+// Add implements [cache.ReflectorStore].
+func (s *store) Add(object any) error { return s.Update(object) }
+
+// Update implements [cache.ReflectorStore].
+func (s *store) Update(object any) error {
+	e, err := s.encodeObject(object)
+	if err != nil {
+		return err
+	}
+	s.change(s.identify(e.json), e.json)
+	return nil
+}
+
+// Delete implements [cache.ReflectorStore].
+func (s *store) Delete(object any) error {
+	named, ok := object.(metav1.Object)
+	if !ok {
+		return fmt.Errorf("unexpected object of type %T", object)
+	}
+	s.change(identity{inner(named.GetNamespace()), inner(named.GetName())}, nil)
+	return nil
+}
+
+// Resync implements [cache.ReflectorStore].
+func (s *store) Resync() error { return nil }
+
+// Replace implements [cache.ReflectorStore].
+func (s *store) Replace(objects []any, _ string) error {
+	all := make(map[identity][]byte, len(objects))
+	for _, object := range objects {
+		e, err := s.encodeObject(object)
+		if err != nil {
+			return err
+		}
+		all[s.identify(e.json)] = e.json
+	}
+	begin := s.clock.Now()
+	base, err := newList(s.encoder).with(all)
+	if err != nil {
+		s.fail(err)
+		return err
+	}
+	s.mu.Lock()
+	s.base, s.cost = base, s.clock.Since(begin)
+	s.changes, s.changeBytes, s.loading = map[identity][]byte{}, 0, 0
+	s.since, s.next = time.Time{}, time.Time{}
+	s.resize(s.held())
+	s.mu.Unlock()
+	s.filled()
+	return nil
+}
+
+func (s *store) identify(object []byte) identity {
+	namespace, name := s.encoder.identity(object)
+	return identity{string(namespace), string(name)}
+}
+
+// inner returns what stands between the quotes of a string's JSON.
+func inner(text string) string {
+	quoted := quote(text)
+	return string(quoted[1 : len(quoted)-1])
+}
+
+func (s *store) change(i identity, object []byte) {
+	now := s.clock.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before, known := s.changes[i]; known {
+		s.changeBytes -= changeSize(i, before)
+	}
+	s.changes[i] = object
+	s.changeBytes += changeSize(i, object)
+	if s.since.IsZero() {
+		s.since = now
+	}
+	if s.next.IsZero() {
+		s.next = now
+	}
+	if s.changeBytes > s.base.size()/8+minCompaction {
+		s.rebuild()
+	}
+	s.resize(s.held())
+}
+
+func changeSize(i identity, object []byte) int64 {
+	return int64(len(i.namespace)+len(i.name)+len(object)) + changeOverhead
+}
+
+// list returns the objects as they are now, or were a little before.
+func (s *store) list(ctx context.Context) (*list, error) {
+	s.mu.Lock()
+	if s.since.IsZero() {
+		defer s.mu.Unlock()
+		return s.base, nil
+	}
+	age, pause := s.clock.Since(s.since), min(s.cost*pace, maxPause)
+	if age >= pause {
+		s.rebuild()
+	}
+	base, building := s.base, s.building
+	s.mu.Unlock()
+	if building == nil || age < 2*pause {
+		return base, nil
+	}
+	select {
+	case <-building:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for a list to be put together: %w", context.Cause(ctx))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.base, nil
+}
+
+// rebuild begins to put the changes into the list, unless that is being done.
+func (s *store) rebuild() {
+	if s.building != nil {
+		return
+	}
+	s.building = make(chan struct{})
+	changes, bytes := s.changes, s.changeBytes
+	s.changes = map[identity][]byte{}
+	s.next = time.Time{}
+	go s.build(s.base, changes, bytes)
+}
+
+func (s *store) build(base *list, changes map[identity][]byte, bytes int64) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.fail(fmt.Errorf("panic while a list was put together: %v", r))
+		}
+	}()
+	begin := s.clock.Now()
+	built, err := base.with(changes)
+	cost := s.clock.Since(begin)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer func() {
+		close(s.building)
+		s.building = nil
+	}()
+	switch {
+	case err != nil:
+		s.fail(err)
+	case s.base == base: // else all was replaced meanwhile
+		s.base, s.cost, s.since = built, cost, s.next
+		s.changeBytes -= bytes
+		s.resize(s.held())
+	}
+}

@@ -1,0 +1,130 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
+)
+
+// Where the policies are, from the root of the repository. The settings of the one that
+// lists are what it asks for.
+const (
+	acceptPath = "test/wat/accept.wasm"
+	listPath   = "test/wat/list-resources.wasm"
+)
+
+// configuration is a namespace with a policy, or without one.
+type configuration struct{ name, settings string }
+
+// configurations are what is compared. The second has a policy that does nothing but be
+// evaluated, which is what others add to.
+var configurations = []configuration{
+	{name: "none"},
+	{name: "accept"},
+	{"list-3000-namespaces", `{"api_version": "v1", "kind": "Namespace"}`},
+	{"list-10000-pods", `{"api_version": "v1", "kind": "Pod"}`},
+	{"read-3000-namespaces", `{"api_version": "v1", "kind": "Namespace", "then": "read"}`},
+	{"read-10000-masked-pods", `{"api_version": "v1", "kind": "Pod", "field_masks": ["spec.nodeName"], "then": "read"}`},
+}
+
+// namespaceLabel is the label of namespaces whose value is the configuration's name.
+const namespaceLabel = "bench"
+
+// bench is the server with all configurations.
+type bench struct {
+	server *harness.Server
+	client kubernetes.Interface
+}
+
+// start starts the server and makes the configurations' namespaces.
+func start(ctx context.Context, directory string) (*bench, error) {
+	for _, path := range []string{acceptPath, listPath} {
+		binary, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("run this from the root of the repository: %w", err)
+		}
+		if err := os.WriteFile(filepath.Join(directory, filepath.Base(path)), binary, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	config, err := admissionConfiguration(directory)
+	if err != nil {
+		return nil, err
+	}
+	b := &bench{}
+	if b.server, err = harness.New(harness.Options{FeatureGate: true, AdmissionConfig: config}); err != nil {
+		return nil, err
+	}
+	b.client = b.server.Clientset()
+	for _, c := range configurations {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.name, Labels: map[string]string{namespaceLabel: c.name}}}
+		if _, err := b.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// admissionConfiguration returns the content of a server's AdmissionConfiguration file.
+func admissionConfiguration(directory string) (string, error) {
+	config := &v1alpha1.WasmAdmissionConfiguration{
+		TypeMeta:       metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"},
+		StateDirectory: directory,
+	}
+	size := resource.MustParse("64Mi") // whole pods take more than policies are given by default
+	config.Limits.HostCallPayloadSize = &size
+	for _, c := range configurations[1:] {
+		module, settings := acceptPath, "{}"
+		if c.settings != "" {
+			module, settings = listPath, c.settings
+		}
+		config.Policies = append(config.Policies, v1alpha1.Policy{
+			Name: c.name, Module: "file://" + filepath.Join(directory, filepath.Base(module)), Settings: runtime.RawExtension{Raw: []byte(settings)},
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+			}},
+			NamespaceSelector:     &metav1.LabelSelector{MatchLabels: map[string]string{namespaceLabel: c.name}},
+			ContextAwareResources: []v1alpha1.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}, {APIVersion: "v1", Kind: "Pod"}},
+			HostCapabilities:      []string{"kubernetes/list_resources_all"},
+		})
+	}
+	raw, err := json.Marshal(config)
+	if err != nil {
+		return "", fmt.Errorf("encoding the plugin's configuration: %w", err)
+	}
+	whole, err := json.Marshal(&apiserverv1.AdmissionConfiguration{
+		TypeMeta: metav1.TypeMeta{APIVersion: apiserverv1.SchemeGroupVersion.String(), Kind: "AdmissionConfiguration"},
+		Plugins:  []apiserverv1.AdmissionPluginConfiguration{{Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw}}},
+	})
+	return string(whole), err
+}
