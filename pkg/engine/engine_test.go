@@ -98,7 +98,7 @@ func TestCallsEndAsTheyShould(t *testing.T) {
 		{function: "trap", cause: engine.CauseUnreachable, err: "call of trap: wasm trap: unreachable"},
 		{function: "divide", cause: engine.CauseArithmetic, err: "call of divide: wasm trap: integer divide by zero"},
 		{function: "outside", cause: engine.CauseMemory, err: "call of outside: wasm trap: out of bounds memory access"},
-		{function: "recurse", timeout: time.Minute, cause: engine.CauseStack, err: "call of recurse: wasm trap: stack overflow"},
+		{function: "recurse", timeout: time.Minute, cause: engine.CauseStack, err: "call of recurse: stack overflow: limit exceeded: 1008 bytes of stack, at most 1000 are allowed"},
 		{function: "exit", cause: engine.CauseExit, err: "call of exit: guest exited with status 3"},
 		{function: "refused", cause: engine.CauseAbort, err: "call of refused: the host refuses"},
 		{function: "spin", timeout: soon, cause: engine.CauseDeadline, err: "call of spin: guest code interrupted, execution deadline exceeded: context deadline exceeded"},
@@ -106,7 +106,7 @@ func TestCallsEndAsTheyShould(t *testing.T) {
 		{function: "sum", params: []uint64{1}, cause: engine.CauseInvalid, err: "call of sum: function has 2 parameters and 1 results, the host calls it with 1 and at most 1"},
 	} {
 		t.Run(test.function, func(t *testing.T) {
-			m := load(t, engine.Options{Limits: engine.Limits{MemoryBytes: 64 * engine.PageSize}}, "guest")
+			m := load(t, engine.Options{Limits: engine.Limits{MemoryBytes: 64 * engine.PageSize, StackBytes: 1000}}, "guest")
 			i, err := m.Acquire(t.Context(), engine.Evaluation{Timeout: test.timeout})
 			require.NoError(t, err)
 			defer i.Release()

@@ -111,7 +111,7 @@ func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
 	i.state, i.external, i.failed, i.world.asked = state, false, false, false
 	i.arguments, i.ran = nil, false
 	i.ctx.Context = ctx
-	i.meter.begin(ctx, i.module.limits.Fuel, deadline)
+	i.meter.begin(ctx, &i.module.limits, deadline)
 }
 
 // end forgets everything of an evaluation but what is in the guest.

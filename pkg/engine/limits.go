@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
@@ -49,6 +50,11 @@ type Limits struct {
 	// It is a budget and no clock: the same module with the same request burns
 	// the same on every machine.
 	Fuel int64
+	// StackBytes is how much stack nested calls may take, in bytes, at most 512 MiB. It
+	// is an estimate of what the compiler makes of a function, which is the same on
+	// every machine. A long stack is more than a waste: the runtime moves it when it
+	// grows, and nothing can stop the guest meanwhile.
+	StackBytes int64
 	// Timeout is the wall-clock time that an evaluation may take, from Acquire
 	// to the end of its last call. The context given to Acquire may end it
 	// earlier.
@@ -71,6 +77,7 @@ var DefaultLimits = Limits{
 	MemoryBytes:  128 << 20,
 	TableEntries: 1 << 20,
 	Fuel:         20_000_000_000,
+	StackBytes:   4 << 20,
 	Timeout:      2 * time.Second,
 	Instances:    max(4, 2*runtime.GOMAXPROCS(0)),
 	Waiters:      1000,
@@ -86,6 +93,7 @@ func (l Limits) withDefaults() Limits {
 		MemoryBytes:  cmp.Or(l.MemoryBytes, DefaultLimits.MemoryBytes) / PageSize * PageSize,
 		TableEntries: cmp.Or(l.TableEntries, DefaultLimits.TableEntries),
 		Fuel:         cmp.Or(l.Fuel, DefaultLimits.Fuel),
+		StackBytes:   cmp.Or(l.StackBytes, DefaultLimits.StackBytes),
 		Timeout:      cmp.Or(l.Timeout, DefaultLimits.Timeout),
 		Instances:    cmp.Or(l.Instances, DefaultLimits.Instances),
 		Waiters:      cmp.Or(l.Waiters, DefaultLimits.Waiters),
@@ -103,6 +111,8 @@ func (l Limits) validate() error {
 		return fmt.Errorf("limit on tables is %d entries: must be at most %d", l.TableEntries, wasm.MaxTableSize)
 	case l.Fuel < 0:
 		return fmt.Errorf("limit on fuel is %d: must be positive", l.Fuel)
+	case l.StackBytes < 0 || l.StackBytes > rewrite.MaxStackBytes/2:
+		return fmt.Errorf("limit on stack is %d bytes: must be positive and at most %d", l.StackBytes, rewrite.MaxStackBytes/2)
 	case l.Timeout < 0:
 		return fmt.Errorf("limit on an evaluation's time is %v: must be positive", l.Timeout)
 	case l.Instances < 0 || l.Waiters < 0 || l.PoolBytes < 0:

@@ -18,6 +18,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/tetratelabs/wazero/api"
@@ -32,6 +33,8 @@ const quantum = 500_000
 // meter keeps the account of one evaluation's fuel and time.
 type meter struct {
 	fuel     api.MutableGlobal
+	stack    api.MutableGlobal
+	depth    int64 // what stack holds while no function runs: the limit
 	granted  int64 // what the guest was given and has not been charged for
 	left     int64 // what it may be given yet
 	budget   int64
@@ -41,9 +44,10 @@ type meter struct {
 }
 
 // begin starts an evaluation's account.
-func (m *meter) begin(ctx context.Context, budget int64, deadline time.Time) {
+func (m *meter) begin(ctx context.Context, limits *Limits, deadline time.Time) {
 	m.ctx, m.done = ctx, ctx.Done()
-	m.budget, m.left, m.deadline = budget, budget, deadline
+	m.budget, m.left, m.deadline, m.depth = limits.Fuel, limits.Fuel, deadline, limits.StackBytes
+	m.stack.Set(uint64(m.depth))
 	m.grant()
 }
 
@@ -77,10 +81,15 @@ func (m *meter) check() *stop {
 	return nil
 }
 
-// tick is what a guest calls that has burnt what it was granted. The fuel
-// global is negative then, by what the guest used beyond the grant.
+// tick is what a guest calls that has burnt what it was granted, or that has nested
+// its calls too deeply. The global of what is used up is negative then, by what the
+// guest used beyond the grant.
 func tick(i *Instance, _ []uint64) {
 	m := &i.meter
+	if left := int32(m.stack.Get()); left < 0 {
+		err := &LimitError{Limit: "bytes of stack", Value: m.depth - int64(left), Max: m.depth}
+		panic(&stop{CauseStack, fmt.Errorf("stack overflow: %w", err)})
+	}
 	m.left += int64(m.fuel.Get())
 	if m.left < 0 {
 		// The account stays exact for whoever looks at it afterwards.

@@ -101,6 +101,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 		}
 	}
 	i.meter.fuel = i.guest.ExportedGlobal(m.rewritten.FuelExport).(api.MutableGlobal)
+	i.meter.stack = i.guest.ExportedGlobal(m.rewritten.StackExport).(api.MutableGlobal)
 	for _, g := range m.rewritten.Globals {
 		i.globals = append(i.globals, i.guest.ExportedGlobal(g.Export).(api.MutableGlobal))
 	}
@@ -133,6 +134,8 @@ func (m *Module) start(ctx context.Context, deadline time.Time) (*Instance, erro
 			i.destroy()
 			return nil, err
 		}
+		// Who exits returns from nothing.
+		i.meter.stack.Set(uint64(i.meter.depth))
 	}
 	return i, nil
 }

@@ -88,7 +88,7 @@ func parseEntry(b []byte) (entry, error) {
 }
 
 func readEntry(path string) (entry, error) {
-	b, err := readPrivate(path, maxEntryBytes)
+	b, err := read(path, maxEntryBytes)
 	if err != nil {
 		return entry{}, err
 	}

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -103,7 +102,7 @@ func (s *Store) Get(digest string, maxBytes int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	bytes, err := readPrivate(path, maxBytes)
+	bytes, err := read(path, maxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -131,21 +130,14 @@ func (s *Store) path(digest string) (string, error) {
 	return filepath.Join(s.modules, strings.TrimPrefix(digest, "sha256:")+".wasm"), nil
 }
 
-// readPrivate reads a file that nobody else has access to.
-func readPrivate(path string, maxBytes int64) ([]byte, error) {
-	f, err := private.Open(path)
-	if err != nil {
-		return nil, err
+// read reads a file of the store. One that is too large counts as missing: what may be
+// fetched is not the same at every start.
+func read(path string, maxBytes int64) ([]byte, error) {
+	content, err := private.Read(path, maxBytes)
+	if errors.As(err, new(*private.TooLargeError)) {
+		err = fmt.Errorf("%w: %w", err, fs.ErrNotExist)
 	}
-	defer func() { _ = f.Close() }()
-	bytes, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(bytes)) > maxBytes {
-		return nil, fmt.Errorf("%s is larger than %d bytes: %w", path, maxBytes, fs.ErrNotExist)
-	}
-	return bytes, nil
+	return content, err
 }
 
 // unfinished is how old a file must be that nobody has finished to write, before it

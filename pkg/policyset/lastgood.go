@@ -24,7 +24,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -158,7 +157,7 @@ func (g *lastGood) sweep(r *record) error {
 
 // load returns the record that was kept.
 func (g *lastGood) load() (*record, error) {
-	content, err := readPrivate(g.recordPath(), maxLastGoodBytes)
+	content, err := private.Read(g.recordPath(), maxLastGoodBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +199,7 @@ func (k *keptModules) Get(_ context.Context, request module.Request) (*module.Mo
 }
 
 func (g *lastGood) readModule(digest string, maxBytes int64) (*module.Module, error) {
-	wasm, err := readPrivate(g.modulePath(digest), maxBytes)
+	wasm, err := private.Read(g.modulePath(digest), maxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -208,22 +207,6 @@ func (g *lastGood) readModule(digest string, maxBytes int64) (*module.Module, er
 		return nil, fmt.Errorf("%s is damaged: its content has digest %s", g.modulePath(digest), found)
 	}
 	return &module.Module{Bytes: wasm, Digest: digest}, nil
-}
-
-func readPrivate(path string, maxBytes int64) ([]byte, error) {
-	opened, err := private.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = opened.Close() }() // it was only read
-	content, err := io.ReadAll(io.LimitReader(opened, maxBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(content)) > maxBytes {
-		return nil, fmt.Errorf("%s has more than %d bytes", path, maxBytes)
-	}
-	return content, nil
 }
 
 func sumLine(content []byte) string {

@@ -40,6 +40,7 @@ var enforcing *harness.Server
 // enforced is the plugin's configuration of that server. MODULES stands for the
 // URI of the directory with the modules.
 const enforced = `
+limits: {requestTimeout: 3s}
 exemptions:
   usernames: [exempt-user]
   groups: [exempt-group]

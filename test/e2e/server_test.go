@@ -57,7 +57,7 @@ func run(m *testing.M) (code int) {
 		options harness.Options
 	}{
 		{"plain", &plain, harness.Options{}},
-		{"enforcing", &enforcing, harness.Options{FeatureGate: true, AuditPolicy: auditWrites, AdmissionConfig: admissionConfiguration(directory, enforced+mutators)}},
+		{"enforcing", &enforcing, harness.Options{FeatureGate: true, AuditPolicy: auditWrites, AdmissionConfig: admissionConfiguration(directory, enforced+mutators+languages)}},
 	} {
 		server, err := harness.New(shared.options)
 		if err != nil {

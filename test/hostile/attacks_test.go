@@ -192,7 +192,7 @@ var attacks = map[string]outcome{
 	"start-export-spins":              lateStart(),
 	"start-export-unreachable":        refused("start of _start: wasm trap: unreachable"),
 	"start-memory":                    everywhere(lateStart()),
-	"start-recursion":                 refused("start: wasm trap: stack overflow"),
+	"start-recursion":                 refused("start: stack overflow"),
 	"start-spins":                     everywhere(lateStart()),
 	"start-unreachable":               refused("start: wasm trap: unreachable"),
 	"state-globals":                   everywhere(harmless()),

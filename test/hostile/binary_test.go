@@ -161,6 +161,7 @@ func TestBinaries(t *testing.T) {
 		"memory above 4 GiB":              {with(s, memorySection, []byte("\x01\x00\x81\x80\x04")), refused("expected at most 65536")},
 		"code without an end":             {withFunctions(s, 1, []byte("\x04\x00\x41\x00\x01")), refused("malformed wasm module")},
 		"code of an unknown instruction":  {withFunctions(s, 1, body([]byte{0}, "\xff")), refused("0xff")},
+		"code that reads in two ways":     {withFunctions(s, 1, body([]byte{0}, "\x02\x40\x00\xfd\x89\x00\x0b\x03\x40\x00\x0b"+result)), refused("more than it needs")}, // as wazero reads it, with a loop inside
 		"code that leaves nothing behind": {withFunctions(s, 1, body([]byte{0}, "")), refused("not enough results")},
 		"data longer than the module":     {with(s, dataSection, []byte("\x01\x00\x41\x00\x0b\xff\xff\xff\xff\x0f")), refused("malformed wasm module")},
 		"20000 functions":                 {withFunctions(s, 20_000, body([]byte{0}, result)), harmless()},

@@ -64,8 +64,7 @@ var validateCases = map[string][]validateCase{
 		{request: "cronjob-create-privileged", refused: agentRefused},
 		{request: "replicationcontroller-create-privileged", refused: agentRefused},
 		{request: "widget-create",
-			refused: "Cannot look for privileged containers: Object should be one of these kinds: Deployment, " +
-				"ReplicaSet, StatefulSet, DaemonSet, ReplicationController, Job, CronJob, Pod"},
+			refused: "Cannot look for privileged containers: kind Widget is not known to have containers"},
 		{request: "pod-create-unprivileged", settings: `{"skip":1}`, wantErr: "unknown field `skip`"},
 	},
 	"add-defaults": {

@@ -27,6 +27,7 @@ package private
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,6 +35,17 @@ import (
 
 // ErrLocked says that somebody else holds a lock.
 var ErrLocked = errors.New("locked by another")
+
+// TooLargeError says that a file has more bytes than the reader wants.
+type TooLargeError struct {
+	Path     string
+	MaxBytes int64
+}
+
+// Error implements the error interface.
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("%s is larger than %d bytes", e.Path, e.MaxBytes)
+}
 
 // Check refuses what belongs to another user than this process runs as, or what
 // group or others have access to.
@@ -92,6 +104,24 @@ func Open(path string) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Read returns the content of a private regular file. One with more than maxBytes bytes
+// is not read; the error is a [*TooLargeError].
+func Read(path string, maxBytes int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	content, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > maxBytes {
+		return nil, &TooLargeError{Path: path, MaxBytes: maxBytes}
+	}
+	return content, nil
 }
 
 // Write puts a private file at a path, whole or not at all, and through to the

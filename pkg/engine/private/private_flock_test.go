@@ -98,3 +98,16 @@ func TestLock(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, f.Close())
 }
+
+func TestRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, []byte("content"), 0o600))
+	content, err := Read(path, 7)
+	require.NoError(t, err)
+	require.Equal(t, "content", string(content))
+	_, err = Read(path, 6)
+	require.Equal(t, &TooLargeError{Path: path, MaxBytes: 6}, err)
+	require.NoError(t, os.Chmod(path, 0o640))
+	_, err = Read(path, 7)
+	require.ErrorContains(t, err, "has mode 0640")
+}

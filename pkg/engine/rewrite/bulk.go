@@ -49,7 +49,7 @@ func (e *emitter) appendBulk(out []byte, s *site, instruction []byte) []byte {
 		return e.appendGrow(out, s.op, instruction)
 	}
 	first, second, length := e.scratch, e.scratch+1, e.scratch+2
-	function, divisible := e.portion(s, instruction)
+	function, divisible := e.portion(s)
 	if !divisible {
 		out = appendLocals(out, wasm.OpLocalTee, length)
 		return e.appendLengthCharge(append(out, instruction...), s.op, length)

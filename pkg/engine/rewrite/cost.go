@@ -59,6 +59,12 @@ const (
 	siteFunction
 	// siteBulk is an instruction that pays by an operand.
 	siteBulk
+	// siteEnter is where a function takes from the stack, and siteLeave its end, where it gives back. On the way out go
+	// also siteReturn, a return that becomes a branch to label x, and siteTailCall, before a tail call.
+	siteEnter
+	siteLeave
+	siteReturn
+	siteTailCall
 )
 
 func chargeSite(at int, cost int64) site {
@@ -77,7 +83,7 @@ func (s *site) growth() int {
 	case siteBulk:
 		return 180
 	default:
-		return 48
+		return 64
 	}
 }
 
@@ -153,6 +159,10 @@ type coster struct {
 	first int
 	// bulk says that the function has bulk operations.
 	bulk bool
+	// limited says that the function takes from the stack, and stacks holds for each node of the call graph how much a
+	// call of it takes.
+	limited bool
+	stacks  []int64
 }
 
 // function analyses a function and leaves its sites in c.sites, the one of its entry first. It returns the cost of its
@@ -160,6 +170,9 @@ type coster struct {
 func (c *coster) function(node uint32, body *wasm.Body) (int64, error) {
 	t := c.r.functionType(c.r.imported + node)
 	c.sites = append(c.sites[:0], site{})
+	if c.limited {
+		c.sites = append(c.sites, site{kind: siteEnter})
+	}
 	c.regions = append(c.regions[:0], region{})
 	c.labels = append(c.labels[:0], label{join: dead})
 	c.at = path{cost: int64(body.Locals)/localsPerUnit + int64(len(t.Results)), limit: pathCost}
@@ -195,6 +208,9 @@ func (c *coster) step(in *wasm.Instruction) {
 		l.elseMissing = false
 		c.at = l.entry
 	case wasm.OpEnd:
+		if c.limited && len(c.labels) == 1 {
+			c.sites = append(c.sites, site{kind: siteLeave, start: uint32(in.Start), end: uint32(in.Start)})
+		}
 		c.close()
 	case wasm.OpBr:
 		c.add(in, 1)
@@ -211,6 +227,9 @@ func (c *coster) step(in *wasm.Instruction) {
 		c.at = dead
 	case wasm.OpReturn, wasm.OpUnreachable:
 		c.add(in, 1)
+		if c.limited && in.Op == wasm.OpReturn {
+			c.sites = append(c.sites, site{kind: siteReturn, start: uint32(in.Start), end: uint32(in.End), x: uint32(len(c.labels) - 1)})
+		}
 		c.leave()
 	case wasm.OpCall, wasm.OpCallIndirect, wasm.OpCallRef:
 		c.call(in)
@@ -266,6 +285,9 @@ func (c *coster) call(in *wasm.Instruction) {
 	default:
 		t := c.r.functionType(in.X)
 		c.add(in, 1+int64(len(t.Params)+len(t.Results)))
+	}
+	if c.limited && in.Op != wasm.OpCall && in.Op != wasm.OpCallIndirect && in.Op != wasm.OpCallRef {
+		c.sites = append(c.sites, site{kind: siteTailCall, start: uint32(in.Start), end: uint32(in.Start)})
 	}
 	if in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall {
 		c.sites = append(c.sites, functionSite(in))

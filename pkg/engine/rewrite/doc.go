@@ -19,6 +19,7 @@ limitations under the License.
 // [Module] decodes a module, changes it and encodes it again. What changes:
 //
 //   - Code pays fuel, and calls an imported function, the tick, when it has run out.
+//   - Calls take from a stack, and call the tick when nothing is left of it.
 //   - Mutable globals are exported under reserved names, so that the host can save and restore them.
 //   - The declared maximum of memory and tables becomes the host's limit.
 //   - An imported memory can become the module's own.
@@ -34,8 +35,7 @@ limitations under the License.
 // places the code subtracts a cost from it and calls the tick if the result is negative:
 //
 //	global.get fuel; i64.const cost; i64.sub; global.set fuel
-//	global.get fuel; i64.const 0; i64.lt_s
-//	if; call tick; end
+//	block; global.get fuel; i64.const 0; i64.ge_s; br_if 0; call tick; end
 //
 // The tick is a function of the host: it sets the fuel again, or ends the call by a panic. How much it grants at a time
 // is the host's affair, and does not change what a run consumes: the same module with the same input consumes the same
@@ -61,6 +61,15 @@ limitations under the License.
 //
 // So the work between two charges is bounded, however the module is built: by ten thousand units on straight code, and
 // on the way back through a stack of n frames by a few hundred units for each.
+//
+// # Stack
+//
+// A second global holds the bytes of stack that are left. A function that is called from outside, or at which a cycle of
+// calls closes, takes what its frame is estimated to need, with all that it calls short of the next such function, and
+// gives it back on its way out. What is taken so is the sum over all frames, however the module is built. Returns
+// become branches to the end of a block around the body, so that there is one way out; a tail call gives back before it.
+// The engine underneath has a limit of its own, but it is one for well-meaning guests: it moves a stack that grows, in
+// one piece and up to 82 MiB, and nothing can stop the guest meanwhile.
 //
 // # Function indices
 //

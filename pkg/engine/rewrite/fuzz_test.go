@@ -162,6 +162,9 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 		}
 		m.limit, interpreted.limit = m.ticks+100, m.ticks+100
 		consumed, executed := m.consumed(rewritten), counter.Get()
+		for _, mod := range []api.Module{rewritten, slow} { // what trapped before gave nothing back
+			mod.ExportedGlobal(result.StackExport).(api.MutableGlobal).Set(rewrite.MaxStackBytes)
+		}
 		after, err := rewritten.ExportedFunction(e.Name).Call(ctx, f...)
 		if trap(err) == stackOverflow {
 			return // where the stack ends is not the same in the two
@@ -179,6 +182,7 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 		_, _ = counted.ExportedFunction(e.Name).Call(ctx, f...)
 		require.Equal(t, m.consumed(rewritten), interpreted.consumed(slow), "fuel of function %q, compiled and interpreted", e.Name)
 		if err == nil {
+			require.EqualValues(t, rewrite.MaxStackBytes, rewritten.ExportedGlobal(result.StackExport).Get(), "stack behind function %q", e.Name)
 			require.GreaterOrEqual(t, m.consumed(rewritten)-consumed, int64(counter.Get()-executed), "fuel of function %q", e.Name)
 			equalResults(t, types, before, after)
 			equalResults(t, types, after, slowAfter)

@@ -26,9 +26,10 @@ import (
 func (r *rewriter) meter() error {
 	metered := r.entries()
 	nodes := len(r.graph.seen)
-	e := &emitter{r: r, fuel: r.fuelGlobal()}
-	c := &coster{r: r, cursor: r.module.Cursor(), calls: make([]int64, nodes), deep: make([]bool, nodes)}
+	e := &emitter{r: r, fuel: r.fuelGlobal(), stack: r.stackGlobal(), blockTypes: map[string]int{}}
+	c := &coster{r: r, cursor: r.module.Cursor(), calls: make([]int64, nodes), deep: make([]bool, nodes), stacks: make([]int64, nodes)}
 	for _, node := range r.graph.order(metered) {
+		c.stacks[node] = c.stackOf(node, metered)
 		for _, next := range r.graph.successors(node) {
 			c.deep[node] = c.deep[node] || c.deep[next] || r.graph.isMetered(next, metered)
 		}
@@ -37,6 +38,7 @@ func (r *rewriter) meter() error {
 			continue
 		}
 		body := &r.module.Bodies[node]
+		c.limited = metered[node]
 		cost, err := c.function(node, body)
 		if err != nil {
 			return fmt.Errorf("function %d: %w", r.imported+node, err)
@@ -51,7 +53,7 @@ func (r *rewriter) meter() error {
 			c.sites[0].cost = cost
 			c.deep[node] = true
 		}
-		e.emit(body, c, uint32(len(r.functionType(r.imported+node).Params)))
+		e.emit(body, c, r.functionType(r.imported+node), c.stacks[node])
 	}
 	e.appendPortioned()
 	r.result.Charges = e.charges
@@ -87,8 +89,10 @@ func (r *rewriter) entries() []bool {
 // emitter writes rewritten bodies.
 type emitter struct {
 	r *rewriter
-	// fuel is the index of the fuel global.
-	fuel uint32
+	// fuel and stack are the indices of the globals with these.
+	fuel, stack uint32
+	// blockTypes are the types that were added for blocks, by what they yield.
+	blockTypes map[string]int
 	// scratch is the index of the first scratch local in the current function.
 	scratch uint32
 	charges int
@@ -102,9 +106,9 @@ type emitter struct {
 const arenaSize = 1 << 20
 
 // emit replaces the code of body by the rewritten one: the spans between the sites are copied.
-func (e *emitter) emit(body *wasm.Body, c *coster, params uint32) {
+func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64) {
 	if c.bulk {
-		e.scratch = params + body.Locals
+		e.scratch = uint32(len(t.Params)) + body.Locals
 		body.DeclareLocals(scratchLocals, wasm.ValueType{Code: wasm.I32})
 	}
 	need := len(body.Code)
@@ -131,6 +135,14 @@ func (e *emitter) emit(body *wasm.Body, c *coster, params uint32) {
 				e.charges++
 				out = e.appendCharge(out, s.cost)
 			}
+		case siteEnter:
+			out = e.appendEnter(out, stack, t)
+		case siteReturn:
+			out = wasm.AppendUint32(append(out, byte(wasm.OpBr)), s.x)
+		case siteTailCall:
+			out = e.appendStack(out, wasm.OpI32Add, stack)
+		case siteLeave:
+			out = e.appendStack(append(out, byte(wasm.OpEnd)), wasm.OpI32Add, stack)
 		}
 	}
 	out = append(out, body.Code[copied:]...)

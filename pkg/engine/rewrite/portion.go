@@ -32,14 +32,25 @@ type portioned struct {
 	op wasm.Opcode
 	// segment is the data segment of a memory.init.
 	segment uint32
-	// instruction is the operation as it is encoded.
-	instruction []byte
+}
+
+// instruction is the operation in its shortest encoding. One that is longer than it has to be, wazero's interpreter takes
+// in code that is never reached only, so that it must not be copied from there.
+func (p portioned) instruction() []byte {
+	code := wasm.AppendUint32([]byte{byte(p.op >> 8)}, uint32(p.op&0xff))
+	if p.op == wasm.OpMemoryInit {
+		code = wasm.AppendUint32(code, p.segment)
+	}
+	if p.op == wasm.OpMemoryCopy {
+		code = append(code, 0)
+	}
+	return append(code, 0)
 }
 
 // portion returns the index of the function that does an operation in portions, if there has to be one. Tables are
 // bounded by far less than memories, and so is what a short data segment can initialise.
-func (e *emitter) portion(s *site, instruction []byte) (function uint32, divisible bool) {
-	p := portioned{op: s.op, instruction: instruction}
+func (e *emitter) portion(s *site) (function uint32, divisible bool) {
+	p := portioned{op: s.op}
 	switch s.op {
 	case wasm.OpMemoryFill, wasm.OpMemoryCopy:
 	case wasm.OpMemoryInit:
@@ -50,7 +61,7 @@ func (e *emitter) portion(s *site, instruction []byte) (function uint32, divisib
 	default:
 		return 0, false
 	}
-	n := slices.IndexFunc(e.portioned, func(q portioned) bool { return q.op == p.op && q.segment == p.segment })
+	n := slices.Index(e.portioned, p)
 	if n < 0 {
 		n = len(e.portioned)
 		e.portioned = append(e.portioned, p)
@@ -93,7 +104,7 @@ func (e *emitter) portionedCode(p portioned) []byte {
 		code = appendWraps(code, portionSource)
 	}
 	code = p.appendOperands(code, portionLength)
-	code = append(append(code, byte(wasm.OpI32Const), 0), p.instruction...)
+	code = append(append(code, byte(wasm.OpI32Const), 0), p.instruction()...)
 	if p.op == wasm.OpMemoryCopy {
 		// What overlaps has to be moved from the far end.
 		code = appendLocals(code, wasm.OpLocalGet, portionTarget, portionSource)
@@ -102,7 +113,7 @@ func (e *emitter) portionedCode(p portioned) []byte {
 	}
 	code = append(e.appendForward(code, p), byte(wasm.OpReturn), byte(wasm.OpEnd))
 	code = appendLocals(code, wasm.OpLocalGet, portionTarget, portionSource, portionLength)
-	code = e.appendLengthCharge(append(code, p.instruction...), p.op, portionLength)
+	code = e.appendLengthCharge(append(code, p.instruction()...), p.op, portionLength)
 	return append(code, byte(wasm.OpEnd))
 }
 
@@ -128,7 +139,7 @@ func (p portioned) appendOperands(code []byte, distance uint32) []byte {
 func (e *emitter) appendForward(code []byte, p portioned) []byte {
 	code = appendNow(append(code, byte(wasm.OpLoop), wasm.BlockTypeEmpty))
 	code = appendLocals(code, wasm.OpLocalGet, portionTarget, portionSource, portionNow)
-	code = e.appendPortionCharge(append(code, p.instruction...), p.op)
+	code = e.appendPortionCharge(append(code, p.instruction()...), p.op)
 	code = p.appendOperands(code, portionNow)
 	code = appendLocals(code, wasm.OpLocalSet, portionSource, portionTarget)
 	code = append(appendLocals(code, wasm.OpLocalGet, portionLength, portionNow), byte(wasm.OpI32Sub))
@@ -140,7 +151,7 @@ func (e *emitter) appendBackward(code []byte, p portioned) []byte {
 	code = appendNow(append(code, byte(wasm.OpLoop), wasm.BlockTypeEmpty))
 	code = append(appendLocals(code, wasm.OpLocalGet, portionLength, portionNow), byte(wasm.OpI32Sub))
 	code = p.appendOperands(appendLocals(code, wasm.OpLocalSet, portionLength), portionLength)
-	code = append(appendLocals(code, wasm.OpLocalGet, portionNow), p.instruction...)
+	code = append(appendLocals(code, wasm.OpLocalGet, portionNow), p.instruction()...)
 	code = e.appendPortionCharge(code, p.op)
 	return append(appendLocals(code, wasm.OpLocalGet, portionLength), byte(wasm.OpBrIf), 0, byte(wasm.OpEnd))
 }

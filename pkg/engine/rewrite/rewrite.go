@@ -158,11 +158,14 @@ func (r *rewriter) fuelGlobal() uint32 {
 	return uint32(r.module.ImportedCount(wasm.ExternGlobal) + len(r.module.Globals))
 }
 
-// exportGlobals exports every mutable global of the module under a reserved name, and adds the fuel.
+// stackGlobal is the index of the global that holds the stack.
+func (r *rewriter) stackGlobal() uint32 { return r.fuelGlobal() + 1 }
+
+// exportGlobals exports every mutable global of the module under a reserved name, and adds the fuel and the stack.
 func (r *rewriter) exportGlobals() error {
 	m := r.module
 	imported := m.ImportedCount(wasm.ExternGlobal)
-	fuel := r.fuelGlobal()
+	fuel, stack := r.fuelGlobal(), r.stackGlobal()
 	for i := range m.Globals {
 		t := m.Globals[i].Type
 		if !t.Mutable {
@@ -180,11 +183,13 @@ func (r *rewriter) exportGlobals() error {
 		m.Exports = append(m.Exports, wasm.Export{Name: name, Kind: wasm.ExternGlobal, Index: index})
 	}
 	r.result.FuelExport = r.options.ExportPrefix + "fuel"
-	m.Globals = append(m.Globals, wasm.Global{
-		Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true},
-		Init: wasm.I64Const(0),
-	})
-	m.Exports = append(m.Exports, wasm.Export{Name: r.result.FuelExport, Kind: wasm.ExternGlobal, Index: fuel})
+	r.result.StackExport = r.options.ExportPrefix + "stack"
+	m.Globals = append(m.Globals,
+		wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true}, Init: wasm.I64Const(0)},
+		wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}, Mutable: true}, Init: wasm.I32Const(MaxStackBytes)})
+	m.Exports = append(m.Exports,
+		wasm.Export{Name: r.result.FuelExport, Kind: wasm.ExternGlobal, Index: fuel},
+		wasm.Export{Name: r.result.StackExport, Kind: wasm.ExternGlobal, Index: stack})
 	return nil
 }
 

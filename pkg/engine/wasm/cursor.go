@@ -272,12 +272,17 @@ func (c *Cursor) misc(in *Instruction) {
 	}
 }
 
-// vector handles the instructions behind prefix 0xfd: fixed-width SIMD.
+// vector handles the instructions behind prefix 0xfd: fixed-width SIMD. Their opcodes are integers of variable length,
+// and wazero 1.12 takes the first byte for all of one. That makes no difference for the shortest encoding: of opcodes
+// from 0x80 on, the second byte is 1, which is nop. In a longer one it finds instructions that nobody else sees.
 func (c *Cursor) vector(in *Instruction) {
 	at := c.pos
 	sub := c.u32()
 	switch {
 	case c.err != nil:
+		return
+	case c.pos-at > 1+int(min(sub>>7, 1)):
+		c.failAt(at, "opcode %#x of a vector instruction takes %d bytes, which is more than it needs", sub, c.pos-at)
 		return
 	case sub >= 0x100 && sub <= 0x12f:
 		c.unsupported(in.Start, proposalRelaxedSIMD, "instruction 0xfd %#x", sub)

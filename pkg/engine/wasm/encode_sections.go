@@ -21,7 +21,7 @@ func appendFuncType(out []byte, t *FuncType) []byte {
 	for _, types := range [...][]ValueType{t.Params, t.Results} {
 		out = AppendUint32(out, uint32(len(types)))
 		for _, vt := range types {
-			out = appendValueType(out, vt)
+			out = AppendValueType(out, vt)
 		}
 	}
 	return out
@@ -44,7 +44,7 @@ func appendImport(out []byte, im *Import) []byte {
 }
 
 func appendTableType(out []byte, t *TableType) []byte {
-	return appendLimits(appendValueType(out, t.Element), t.Limits)
+	return appendLimits(AppendValueType(out, t.Element), t.Limits)
 }
 
 func appendTable(out []byte, t *Table) []byte {
@@ -58,7 +58,7 @@ func appendTable(out []byte, t *Table) []byte {
 func appendMemory(out []byte, l *Limits) []byte { return appendLimits(out, *l) }
 
 func appendGlobalType(out []byte, t GlobalType) []byte {
-	out = appendValueType(out, t.Type)
+	out = AppendValueType(out, t.Type)
 	if t.Mutable {
 		return append(out, 1)
 	}
@@ -97,7 +97,7 @@ func appendElement(out []byte, e *Element) []byte {
 	}
 	if flags&(elementNotActive|elementExplicit) != 0 {
 		if e.UsesExprs {
-			out = appendValueType(out, e.Type)
+			out = AppendValueType(out, e.Type)
 		} else {
 			out = append(out, 0)
 		}

@@ -100,6 +100,8 @@ var malformed = map[string]struct{ input, message string }{
 	"two elses":                {withCode("\x41\x00\x04\x40\x05\x05\x0b"), "0x20: else without if"},
 	"unknown instruction":      {withCode("\xff"), "0x1b: unknown instruction 0xff"},
 	"unknown misc instruction": {withCode("\xfc\x40"), "0x1c: unknown instruction 0xfc 64"},
+	"long vector opcode":       {withCode("\xfd\x89\x00\x00\x00"), "0x1c: opcode 0x9 of a vector instruction takes 2 bytes, which is more than it needs"},
+	"longer vector opcode":     {withCode("\xfd\x89\x81\x00"), "0x1c: opcode 0x89 of a vector instruction takes 3 bytes, which is more than it needs"},
 	"unknown vector operation": {withCode("\xfd\x9a\x01"), "0x1c: unknown instruction 0xfd 0x9a"},
 	"block type":               {withCode("\x02\x01\x0b"), "0x1c: block type 1, expected a type index below 1"},
 	"label":                    {withCode("\x0c\x01"), "0x1c: unknown label 1, expected an index below 1"},

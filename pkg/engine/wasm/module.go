@@ -236,7 +236,7 @@ func (b *Body) MapLocals(replace func(ValueType) ValueType) {
 // DeclareLocals adds n locals of type t behind those that the body has.
 func (b *Body) DeclareLocals(n uint32, t ValueType) {
 	decls := append([]byte(nil), b.LocalDecls...)
-	b.LocalDecls = appendValueType(AppendUint32(decls, n), t)
+	b.LocalDecls = AppendValueType(AppendUint32(decls, n), t)
 	b.LocalGroups++
 	b.Locals += n
 }

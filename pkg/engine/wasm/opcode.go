@@ -61,6 +61,7 @@ const (
 	OpI32LtU             Opcode = 0x49
 	OpI32GtU             Opcode = 0x4b
 	OpI32LeU             Opcode = 0x4d
+	OpI32GeS             Opcode = 0x4e
 	OpI64GeS             Opcode = 0x59
 	OpI32Add             Opcode = 0x6a
 	OpI32Sub             Opcode = 0x6b

@@ -182,7 +182,8 @@ func typeProposal(code byte) string {
 	return ""
 }
 
-func appendValueType(dst []byte, t ValueType) []byte {
+// AppendValueType appends t to dst as the binary format has it.
+func AppendValueType(dst []byte, t ValueType) []byte {
 	dst = append(dst, t.Code)
 	if t.Code == Ref || t.Code == RefNull {
 		dst = AppendInt64(dst, t.Heap)

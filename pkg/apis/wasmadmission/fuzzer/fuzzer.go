@@ -63,6 +63,7 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			limits.ResponseSize = c.Int63()
 			limits.HostCallPayloadSize = c.Int63()
 			limits.LogLineSize = c.Int63()
+			limits.Stack = c.Int63()
 			limits.TotalMemory = c.Int63()
 		},
 		// Compact JSON is what the encoder leaves as it is.

@@ -50,6 +50,7 @@ func defaultLimits() wasmadmission.Limits {
 		EvaluationTimeout:      metav1.Duration{Duration: 2 * time.Second},
 		RequestTimeout:         metav1.Duration{Duration: 10 * time.Second},
 		Fuel:                   20_000_000_000,
+		Stack:                  4 << 20,
 		TableEntries:           1 << 20,
 		TotalMemory:            2 << 30,
 		ModuleWaiters:          1000,

@@ -88,6 +88,7 @@ func SetDefaults_Limits(limits *Limits) {
 	defaultPointer(&limits.EvaluationTimeout, metav1.Duration{Duration: 2 * time.Second})
 	defaultPointer(&limits.RequestTimeout, metav1.Duration{Duration: 10 * time.Second})
 	defaultPointer(&limits.Fuel, 20_000_000_000)
+	defaultPointer(&limits.Stack, resource.MustParse("4Mi"))
 	defaultPointer(&limits.TableEntries, 1<<20)
 	defaultPointer(&limits.TotalMemory, resource.MustParse("2Gi"))
 	defaultPointer(&limits.ModuleEvaluations, 0)

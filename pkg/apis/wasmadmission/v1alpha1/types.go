@@ -494,6 +494,11 @@ type Limits struct {
 	// +optional
 	Fuel *int64 `json:"fuel,omitempty"`
 
+	// stack is what nested calls of one evaluation may take, as estimated, from 64Ki to
+	// 512Mi. Default: 4Mi.
+	// +optional
+	Stack *resource.Quantity `json:"stack,omitempty"`
+
 	// tableEntries is the size that the tables of one module may have, all together,
 	// from 1 to 16777216. Default: 1048576.
 	// +optional

@@ -276,6 +276,9 @@ func autoConvert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmad
 	if err := v1.Convert_Pointer_int64_To_int64(&in.Fuel, &out.Fuel, s); err != nil {
 		return err
 	}
+	if err := Convert_Pointer_resource_Quantity_To_int64(&in.Stack, &out.Stack, s); err != nil {
+		return err
+	}
 	if err := v1.Convert_Pointer_int32_To_int32(&in.TableEntries, &out.TableEntries, s); err != nil {
 		return err
 	}
@@ -326,6 +329,9 @@ func autoConvert_wasmadmission_Limits_To_v1alpha1_Limits(in *wasmadmission.Limit
 		return err
 	}
 	if err := v1.Convert_int64_To_Pointer_int64(&in.Fuel, &out.Fuel, s); err != nil {
+		return err
+	}
+	if err := Convert_int64_To_Pointer_resource_Quantity(&in.Stack, &out.Stack, s); err != nil {
 		return err
 	}
 	if err := v1.Convert_int32_To_Pointer_int32(&in.TableEntries, &out.TableEntries, s); err != nil {

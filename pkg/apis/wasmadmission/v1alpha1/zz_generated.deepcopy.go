@@ -158,6 +158,11 @@ func (in *Limits) DeepCopyInto(out *Limits) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.Stack != nil {
+		in, out := &in.Stack, &out.Stack
+		x := (*in).DeepCopy()
+		*out = &x
+	}
 	if in.TableEntries != nil {
 		in, out := &in.TableEntries, &out.TableEntries
 		*out = new(int32)

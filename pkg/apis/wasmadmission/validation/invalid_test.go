@@ -252,6 +252,8 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"long request timeout", head + "limits: {requestTimeout: 31s}", `limits.requestTimeout: Invalid value: "31s": must be between 1ms and 30s`},
 		{"no fuel", head + "limits: {fuel: 0}", `limits.fuel: Invalid value: 0: must be between 1000000 and 1000000000000`},
 		{"much fuel", head + "limits: {fuel: 1000000000001}", `limits.fuel: Invalid value: 1000000000001: must be between 1000000 and 1000000000000`},
+		{"little stack", head + "limits: {stack: 63Ki}", `limits.stack: Invalid value: 64512: must be between 64Ki and 512Mi, in bytes`},
+		{"much stack", head + "limits: {stack: 513Mi}", `limits.stack: Invalid value: 537919488: must be between 64Ki and 512Mi, in bytes`},
 		{"no table", head + "limits: {tableEntries: 0}", `limits.tableEntries: Invalid value: 0: must be between 1 and 16777216`},
 		{"large table", head + "limits: {tableEntries: 16777217}", `limits.tableEntries: Invalid value: 16777217: must be between 1 and 16777216`},
 		{"little memory in total", head + "limits: {totalMemory: 127Mi}", `limits.totalMemory: Invalid value: 133169152: must be between limits.memory (128Mi) and 1Ti, in bytes`},

@@ -56,6 +56,7 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 		{"responseSize", limits.ResponseSize, 1, 64 * mebi},
 		{"hostCallPayloadSize", limits.HostCallPayloadSize, 1, 64 * mebi},
 		{"logLineSize", limits.LogLineSize, 1, 64 * kibi},
+		{"stack", limits.Stack, 64 * kibi, 512 * mebi},
 	} {
 		if size.value < size.min || size.value > size.max {
 			errs = append(errs, field.Invalid(fldPath.Child(size.name), size.value,

@@ -152,6 +152,7 @@ limits:
   evaluationTimeout: 30s
   requestTimeout: 30s
   fuel: 1000000000000
+  stack: 512Mi
   tableEntries: 16777216
   totalMemory: 1Ti
   moduleEvaluations: 10000
@@ -184,7 +185,7 @@ func TestValidConfigurations(t *testing.T) {
 		"minimal": head + "policies: [{name: a, module: file:///a.wasm}]",
 		"none":    head,
 		"least": head + "limits: {moduleSize: 1, memory: 64Ki, requestSize: 1, responseSize: 1, hostCallPayloadSize: 1, " +
-			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms, requestTimeout: 1ms, fuel: 1000000, tableEntries: 1, " +
+			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms, requestTimeout: 1ms, fuel: 1000000, stack: 64Ki, tableEntries: 1, " +
 			"totalMemory: 64Ki, moduleEvaluations: 0, moduleWaiters: 1, policyEvaluations: 1}\n" +
 			"sources: {timeout: 1s}\nreload: {interval: 1s}\ncircuitBreaker: {failures: 0, probeInterval: 100ms}",
 		"64 members":    group("g", "policies", "{one: {module: file:///a.wasm}"+strings.Repeat(", m%d: {module: file:///a.wasm}", 63)+"}"),

@@ -65,6 +65,7 @@ func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Log
 			MemoryBytes:  config.Limits.Memory,
 			TableEntries: uint32(config.Limits.TableEntries),
 			Fuel:         config.Limits.Fuel,
+			StackBytes:   config.Limits.Stack,
 			Timeout:      config.Limits.EvaluationTimeout.Duration,
 			Instances:    int(config.Limits.ModuleEvaluations),
 			Waiters:      int(config.Limits.ModuleWaiters),

@@ -13,14 +13,17 @@
 // limitations under the License.
 
 //! A Kubewarden policy that refuses privileged containers, in Pods and in the pod templates of workloads.
+//!
+//! Of an object it decodes what it looks at and nothing else.
 
+mod pod;
 mod settings;
 
-use k8s_openapi::api::core::v1::{PodSpec, SecurityContext};
 use kubewarden_policy_sdk::request::ValidationRequest;
 use kubewarden_policy_sdk::{
     accept_request, protocol_version_guest, reject_request, validate_settings,
 };
+use pod::{PodSpec, pod_spec};
 use settings::Settings;
 use wapc_guest::{CallResult, register_function};
 
@@ -38,9 +41,8 @@ fn validate(payload: &[u8]) -> CallResult {
         return accept_request();
     }
 
-    match review.extract_pod_spec_from_object() {
-        Ok(Some(pod)) => verdict(&pod, &review.settings),
-        Ok(None) => accept_request(),
+    match pod_spec(&review.request.kind.kind, &review.request.object) {
+        Ok(pod) => verdict(&pod, &review.settings),
         // An object that cannot be read cannot be vouched for.
         Err(error) => reject_request(
             Some(format!("Cannot look for privileged containers: {error}")),
@@ -72,28 +74,24 @@ fn privileged_containers(pod: &PodSpec, settings: &Settings) -> Vec<String> {
     let mut offenders = Vec::new();
     if !settings.skip_init_containers {
         for container in pod.init_containers.iter().flatten() {
-            if is_privileged(container.security_context.as_ref()) {
+            if container.is_privileged() {
                 offenders.push(format!("init container {:?}", container.name));
             }
         }
     }
     for container in &pod.containers {
-        if is_privileged(container.security_context.as_ref()) {
+        if container.is_privileged() {
             offenders.push(format!("container {:?}", container.name));
         }
     }
     if !settings.skip_ephemeral_containers {
         for container in pod.ephemeral_containers.iter().flatten() {
-            if is_privileged(container.security_context.as_ref()) {
+            if container.is_privileged() {
                 offenders.push(format!("ephemeral container {:?}", container.name));
             }
         }
     }
     offenders
-}
-
-fn is_privileged(context: Option<&SecurityContext>) -> bool {
-    context.and_then(|c| c.privileged).unwrap_or(false)
 }
 
 #[cfg(test)]

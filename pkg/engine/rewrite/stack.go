@@ -1,0 +1,92 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite
+
+import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+
+const (
+	// frameBytes is what every frame takes: return address, saved registers, arguments that do not fit in registers.
+	frameBytes = 64
+	// slotBytes is what a local takes, and what a value does that outlives a call.
+	slotBytes = 8
+	// codePerSlotLog2 makes a slot of 16 bytes of code: to make a value, to call, and to use the value takes five at
+	// least, and little code is of that kind.
+	codePerSlotLog2 = 4
+)
+
+// MaxStackBytes is the most that the stack global can hold. It starts with it.
+const MaxStackBytes = 1 << 30
+
+// frame estimates the stack that a call of a function takes, without what it calls. How large frames are is the
+// engine's affair, and it does not tell: the estimate is higher than what functions of a usual shape have.
+func frame(t *wasm.FuncType, body *wasm.Body) int64 {
+	values := int64(len(t.Params)) + int64(len(t.Results)) + int64(body.Locals)
+	return frameBytes + slotBytes*(values+int64(len(body.Code))>>codePerSlotLog2)
+}
+
+// stackOf is what a call of a node takes with all that it calls, but for functions that pay for themselves.
+func (c *coster) stackOf(node uint32, metered []bool) int64 {
+	deepest := int64(0)
+	for _, next := range c.r.graph.successors(node) {
+		if int(next) >= c.r.graph.functions || !metered[next] {
+			deepest = max(deepest, c.stacks[next])
+		}
+	}
+	if int(node) < c.r.graph.functions {
+		deepest += frame(c.r.functionType(c.r.imported+node), &c.r.module.Bodies[node])
+	}
+	return min(deepest, MaxStackBytes)
+}
+
+// appendEnter appends: stack = stack - c.stack; unless stack >= 0, tick. Then it opens a block around the body, so that
+// there is one way out, on which the function gives back what it took.
+func (e *emitter) appendEnter(out []byte, bytes int64, t *wasm.FuncType) []byte {
+	out = e.appendStack(out, wasm.OpI32Sub, bytes)
+	out = append(out, byte(wasm.OpBlock), wasm.BlockTypeEmpty)
+	out = wasm.AppendUint32(append(out, byte(wasm.OpGlobalGet)), e.stack)
+	out = append(out, byte(wasm.OpI32Const), 0, byte(wasm.OpI32GeS), byte(wasm.OpBrIf), 0)
+	out = append(wasm.AppendUint32(append(out, byte(wasm.OpCall)), e.r.tick()), byte(wasm.OpEnd))
+	return append(append(out, byte(wasm.OpBlock)), e.blockType(t.Results)...)
+}
+
+// appendStack appends: stack = stack op bytes.
+func (e *emitter) appendStack(out []byte, op wasm.Opcode, bytes int64) []byte {
+	out = wasm.AppendUint32(append(out, byte(wasm.OpGlobalGet)), e.stack)
+	out = wasm.AppendInt64(append(out, byte(wasm.OpI32Const)), bytes)
+	return wasm.AppendUint32(append(out, byte(op), byte(wasm.OpGlobalSet)), e.stack)
+}
+
+// blockType is the type of a block that takes nothing and yields results. One with several is a type of the module.
+func (e *emitter) blockType(results []wasm.ValueType) []byte {
+	if len(results) == 0 {
+		return []byte{wasm.BlockTypeEmpty}
+	}
+	var key []byte
+	for _, result := range results {
+		key = wasm.AppendValueType(key, result)
+	}
+	if len(results) == 1 {
+		return key
+	}
+	index, known := e.blockTypes[string(key)]
+	if !known {
+		index = len(e.r.module.Types)
+		e.r.module.Types = append(e.r.module.Types, wasm.FuncType{Results: results})
+		e.blockTypes[string(key)] = index
+	}
+	return wasm.AppendInt64(nil, int64(index))
+}

@@ -1,0 +1,154 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/test/webhook"
+)
+
+// languages are further policies of the enforcing server: mutating ones in each language
+// but Go, which [mutators] are in, and some that have more time than a request.
+const languages = `
+- name: written-in-rust
+  module: MODULES/drop-capabilities.wasm
+  mutating: true
+  settings: {drop: [NET_RAW]}
+  namespaceSelector: {matchLabels: {try: written-in-rust}}
+- name: written-in-assemblyscript
+  module: MODULES/default-tolerations.wasm
+  mutating: true
+  settings: {tolerations: [{key: example.com/spot, operator: Exists, effect: NoSchedule}]}
+  namespaceSelector: {matchLabels: {try: written-in-assemblyscript}}
+- name: written-in-c
+  module: MODULES/always-pull.wasm
+  mutating: true
+  namespaceSelector: {matchLabels: {try: written-in-c}}
+- name: patient-1
+  module: MODULES/spin.wasm
+  mutating: true
+  timeoutEvalSeconds: 2
+  failurePolicy: Ignore
+  namespaceSelector: {matchLabels: {try: patient}}
+- name: patient-2
+  module: MODULES/spin.wasm
+  mutating: true
+  timeoutEvalSeconds: 2
+  namespaceSelector: {matchLabels: {try: patient}}
+`
+
+func TestEveryLanguageChangesObjects(t *testing.T) {
+	for language, check := range map[string]func(t *testing.T, spec *corev1.PodSpec){
+		"rust": func(t *testing.T, spec *corev1.PodSpec) {
+			require.Equal(t, []corev1.Capability{"NET_RAW"}, spec.Containers[0].SecurityContext.Capabilities.Drop)
+		},
+		"assemblyscript": func(t *testing.T, spec *corev1.PodSpec) {
+			require.Contains(t, spec.Tolerations, corev1.Toleration{Key: "example.com/spot", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule})
+		},
+		"c": func(t *testing.T, spec *corev1.PodSpec) {
+			require.Equal(t, corev1.PullAlways, spec.Containers[0].ImagePullPolicy)
+		},
+	} {
+		t.Run(language, func(t *testing.T) {
+			object := pod("web", "registry.example.com/web:1")
+			created, err := enforcing.Clientset().CoreV1().Pods(namespaceFor(t, "written-in-"+language)).Create(t.Context(), object, metav1.CreateOptions{})
+			require.NoError(t, err)
+			check(t, &created.Spec)
+		})
+	}
+}
+
+// A container that a webhook adds after a policy has seen the Pod is one that the policy
+// sees too.
+func TestReinvocationForAWebhook(t *testing.T) {
+	namespace := namespaceFor(t, "written-in-c")
+	addSidecarWebhook(t, namespace)
+	client := enforcing.Clientset().CoreV1().Pods(namespace)
+	require.Eventually(t, func() bool {
+		dry, err := client.Create(t.Context(), pod("web", "registry.example.com/web:1"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		require.NoError(t, err)
+		return len(dry.Spec.Containers) == 2
+	}, time.Minute, 50*time.Millisecond, "the webhook takes effect")
+	created, err := client.Create(t.Context(), pod("web", "registry.example.com/web:1"), metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "late", created.Spec.Containers[1].Name)
+	require.Equal(t, corev1.PullAlways, created.Spec.Containers[1].ImagePullPolicy)
+	event := auditEvent(t, "create", namespace, "web")
+	require.Contains(t, event.Annotations["wasm.admission.k8s.io/mutate.round_1"], `"policy":"written-in-c"`)
+}
+
+// addSidecarWebhook has a webhook, which comes after the plugin, add a container to Pods of
+// a namespace.
+func addSidecarWebhook(t *testing.T, namespace string) {
+	t.Helper()
+	e, err := engine.New(engine.Options{})
+	require.NoError(t, err)
+	config, err := load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
+	require.NoError(t, err)
+	config.Policies = []wasmadmission.Policy{{
+		Name: "sidecar", Module: "file://" + modules(t) + "/add-defaults.wasm", Mutating: true,
+		Settings: runtime.RawExtension{Raw: []byte(`{"sidecar": {"name": "late", "image": "registry.example.com/late:1"}}`)},
+		Rules:    podCreation,
+	}}
+	set, errs := (&policyset.Loader{Engine: e}).Load(t.Context(), config)
+	require.Empty(t, errs)
+	server, err := webhook.Serve(set.Policies()...)
+	require.NoError(t, err)
+	hooks := enforcing.Clientset().AdmissionregistrationV1().MutatingWebhookConfigurations()
+	_, err = hooks.Create(t.Context(), &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: "sidecar"},
+		Webhooks: []admissionregistrationv1.MutatingWebhook{{
+			Name:                    "sidecar.e2e.example.com",
+			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: new(server.URL("sidecar")), CABundle: server.CA},
+			AdmissionReviewVersions: []string{"v1"},
+			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
+			Rules:                   podCreation,
+		}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, hooks.Delete(context.Background(), "sidecar", metav1.DeleteOptions{}))
+		server.Close()
+		set.Close()
+		require.NoError(t, e.Close())
+	})
+}
+
+var podCreation = []admissionregistrationv1.RuleWithOperations{{
+	Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+	Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
+}}
+
+// Policies that may fail one by one may not hold up a request together.
+func TestRequestsEndAtTheirDeadlines(t *testing.T) {
+	err := createConfigMap(t.Context(), configMap(namespaceFor(t, "patient"), "any"))
+	require.ErrorContains(t, err, "all policies together took longer than limits.requestTimeout allows for a request, 3s")
+}
