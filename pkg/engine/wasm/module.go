@@ -228,7 +228,7 @@ func (b *Body) MapLocals(replace func(ValueType) ValueType) {
 	var decls []byte
 	for range b.LocalGroups {
 		n := r.u32("number of locals")
-		decls = appendValueType(AppendUint32(decls, n), replace(r.valueType("type of the locals")))
+		decls = AppendValueType(AppendUint32(decls, n), replace(r.valueType("type of the locals")))
 	}
 	b.LocalDecls = decls
 }
