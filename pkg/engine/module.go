@@ -19,6 +19,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -57,6 +58,7 @@ type Module struct {
 	dataImage *memory.Image // what the data segments hold, nil if they were left in the module
 	snapshot  *snapshot     // nil if instances cannot be reset
 	cold      *snapshot     // of a command that is parked, before its start; else nil
+	astray    sync.Once     // tells the log that instances cannot be parked
 	pool      *pool.Pool[*Instance]
 }
 

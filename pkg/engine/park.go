@@ -71,6 +71,8 @@ type parked struct {
 	stage parkStage
 	// frames is the stack, not used yet; nil if there is none.
 	frames experimental.Snapshot
+	// left is what the program may take yet of the stack that it is limited to.
+	left uint64
 	// printed is whether the program wrote anything.
 	printed bool
 }
@@ -100,11 +102,12 @@ func (i *Instance) atRead(ctx context.Context, fd uint32) {
 	case p.stage == resuming:
 		frames := p.frames
 		p.stage, p.frames = resumed, nil
+		i.meter.stack.Set(p.left)
 		frames.Restore([]uint64{readAgain})
 	case p.stage == resumed:
 		p.stage, p.frames = reading, experimental.GetSnapshotter(ctx).Snapshot()
 	case p.stage == parking && fd == 0:
-		p.stage = reading
+		p.stage, p.left = reading, i.meter.stack.Get()
 		// What it printed or learned before belongs to every evaluation anew.
 		if !p.printed && !i.external {
 			p.frames = experimental.GetSnapshotter(ctx).Snapshot()
@@ -202,7 +205,9 @@ func (i *Instance) parkAgain(ctx context.Context) error {
 	if !waits || !i.is(m.snapshot) {
 		i.parked = parked{}
 		i.unparkable = true
-		m.engine.logger.Warn("A program did not get to where it was parked before: it is run from its start", "digest", m.digest)
+		m.astray.Do(func() {
+			m.engine.logger.Warn("A program did not get to where it was parked before: it is run from its start", "digest", m.digest)
+		})
 		return i.goTo(m.cold)
 	}
 	return i.goTo(m.snapshot)

@@ -57,3 +57,27 @@ func TestOnlySmallStacksArePutAside(t *testing.T) {
 		m.Close()
 	}
 }
+
+// A program that waits has taken from the stack that it is limited to.
+func TestResumedProgramsKeepTheirStack(t *testing.T) {
+	e, err := New(Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	binary, err := os.ReadFile("testdata/program.wasm")
+	require.NoError(t, err)
+	m, err := e.Load(t.Context(), binary, &ABI{
+		Name:          "program",
+		Command:       &Command{Parked: []string{"program", "run"}},
+		HostFunctions: []HostFunction{{Module: "host", Name: "ask", Call: func(*Instance, []uint64) {}}},
+	})
+	require.NoError(t, err)
+	defer m.Close()
+	for range 3 {
+		i, err := m.Acquire(t.Context(), Evaluation{})
+		require.NoError(t, err)
+		require.Less(t, int64(i.parked.left), i.meter.depth)
+		require.NoError(t, i.Run("program", "run"))
+		require.Equal(t, i.meter.depth, int64(i.meter.stack.Get()), "what was taken is given back, and no more")
+		i.Release()
+	}
+}

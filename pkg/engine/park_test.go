@@ -30,7 +30,10 @@ import (
 )
 
 // startFuel is less than what the program guest burns before it reads.
-const startFuel = 200_000
+const startFuel = 60_000
+
+// patient are limits that a busy machine does not reach.
+var patient = engine.Limits{Instances: 1, Timeout: time.Minute}
 
 // exchange is the state of a run of the program guest.
 type exchange struct {
@@ -103,10 +106,10 @@ func requireFound(t *testing.T, f found, letter byte) {
 
 func TestProgramsWaitWhereTheyRead(t *testing.T) {
 	for _, interpreter := range []bool{false, true} {
-		m := loadFor(t, engine.Options{Interpreter: interpreter}, "program", programs("run"))
+		m := loadFor(t, engine.Options{Interpreter: interpreter, Limits: patient}, "program", programs("run"))
 		var before, after string
 		for range 3 {
-			f, _, err := runProgram(t.Context(), m, 0, "run", "a")
+			f, _, err := runProgram(t.Context(), m, patient.Timeout, "run", "a")
 			require.NoError(t, err)
 			requireFound(t, f, 'a')
 			require.Equal(t, !interpreter, f.waited())
@@ -116,11 +119,11 @@ func TestProgramsWaitWhereTheyRead(t *testing.T) {
 			before, after = f.before, f.after
 		}
 		// With other arguments, a program starts.
-		f, _, err := runProgram(t.Context(), m, 0, "other", "b")
+		f, _, err := runProgram(t.Context(), m, patient.Timeout, "other", "b")
 		require.NoError(t, err)
 		requireFound(t, f, 'b')
 		require.False(t, f.waited())
-		f, _, err = runProgram(t.Context(), m, 0, "run", "c")
+		f, _, err = runProgram(t.Context(), m, patient.Timeout, "run", "c")
 		require.NoError(t, err)
 		requireFound(t, f, 'c')
 		require.Equal(t, !interpreter, f.waited())
@@ -130,7 +133,7 @@ func TestProgramsWaitWhereTheyRead(t *testing.T) {
 // What a program does before it reads must be the same for all evaluations.
 func TestProgramsThatDoNotWait(t *testing.T) {
 	t.Run("without", func(t *testing.T) {
-		f, _, err := runProgram(t.Context(), loadFor(t, engine.Options{}, "program", programs("")), 0, "run", "a")
+		f, _, err := runProgram(t.Context(), loadFor(t, engine.Options{}, "program", programs("")), patient.Timeout, "run", "a")
 		require.NoError(t, err)
 		requireFound(t, f, 'a')
 		require.False(t, f.waited())
@@ -148,9 +151,13 @@ func TestProgramsThatDoNotWait(t *testing.T) {
 	} {
 		t.Run(test.argument, func(t *testing.T) {
 			m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1, Timeout: 100 * time.Millisecond}}, "program", programs(test.argument))
+			timeout := patient.Timeout
+			if test.cause == engine.CauseDeadline {
+				timeout = 20 * time.Millisecond
+			}
 			var first *engine.Instance
 			for range 3 {
-				f, i, err := runProgram(t.Context(), m, 0, test.argument, "a")
+				f, i, err := runProgram(t.Context(), m, timeout, test.argument, "a")
 				require.Equal(t, test.asked, f.asked)
 				if test.cause != "" {
 					require.Equal(t, test.cause, engine.CauseOf(err))
@@ -192,28 +199,26 @@ func endProgram(ctx context.Context, m *engine.Module, argument, letter string, 
 
 func TestNothingOfAProgramReachesTheNext(t *testing.T) {
 	engineKinds(t, func(t *testing.T, o engine.Options) {
-		o.Limits.Instances = 1
+		o.Limits = patient
 		o.Limits.MemoryBytes = 16 * engine.PageSize
 		m := loadFor(t, o, "program", programs("run"))
-		fuel := map[string]int64{}
-		for round := range 2 {
-			for _, ending := range endings {
-				for _, argument := range []string{"run", "run", "other", "run"} {
-					f, used, err := endProgram(t.Context(), m, argument, ending.letter, ending.cause)
-					require.NoError(t, err)
-					if ending.cause != engine.CauseDeadline {
-						requireFound(t, f, 'a')
-					}
-					again, next, err := endProgram(t.Context(), m, "run", "", "")
-					require.NoError(t, err)
-					requireFound(t, again, 'a')
-					require.Equal(t, !o.Interpreter, again.waited())
-					require.Equal(t, ending.cause == engine.CauseStack, used != next, "a test of isolation that never uses an instance again proves nothing")
-					if round == 0 && fuel["run"] == 0 {
-						fuel["run"] = again.fuel
-					}
-					require.Equal(t, fuel["run"], again.fuel)
+		var fuel int64
+		for _, ending := range endings {
+			for _, argument := range []string{"run", "other", "run"} {
+				f, used, err := endProgram(t.Context(), m, argument, ending.letter, ending.cause)
+				require.NoError(t, err)
+				if ending.cause != engine.CauseDeadline {
+					requireFound(t, f, 'a')
 				}
+				again, next, err := endProgram(t.Context(), m, "run", "", "")
+				require.NoError(t, err)
+				requireFound(t, again, 'a')
+				require.Equal(t, !o.Interpreter, again.waited())
+				require.Equal(t, ending.cause == engine.CauseStack, used != next, "a test of isolation that never uses an instance again proves nothing")
+				if fuel == 0 {
+					fuel = again.fuel
+				}
+				require.Equal(t, fuel, again.fuel)
 			}
 		}
 	})
@@ -221,7 +226,7 @@ func TestNothingOfAProgramReachesTheNext(t *testing.T) {
 
 // Instances are trimmed now and then, which takes their stacks, too.
 func TestProgramsWaitAfterManyEvaluations(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1}}, "program", programs("run"))
+	m := loadFor(t, engine.Options{Limits: patient}, "program", programs("run"))
 	_, first, err := endProgram(t.Context(), m, "run", "", "")
 	require.NoError(t, err)
 	for n := range 600 {
@@ -235,7 +240,7 @@ func TestProgramsWaitAfterManyEvaluations(t *testing.T) {
 
 // An evaluation whose time is up before the program goes on takes nothing with it.
 func TestProgramsWaitAfterEvaluationsThatNeverRan(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1}}, "program", programs("run"))
+	m := loadFor(t, engine.Options{Limits: patient}, "program", programs("run"))
 	for range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
 		i, err := m.Acquire(ctx, engine.Evaluation{State: &exchange{}})
@@ -254,7 +259,7 @@ func TestProgramsWaitAfterEvaluationsThatNeverRan(t *testing.T) {
 }
 
 func TestNothingOfAProgramReachesConcurrentOnes(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 4, Timeout: time.Minute}}, "program", programs("run"))
+	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 4, Timeout: patient.Timeout}}, "program", programs("run"))
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Go(func() {

@@ -65,13 +65,14 @@ func tick(_ context.Context, mod api.Module) {
 }
 
 // rewritten rewrites a module. It keeps the maximum of the memory, which otherwise the host's allocator enforces.
-func rewritten(module []byte) ([]byte, error) {
-	result, err := rewrite.Module(module, options)
+func rewritten(module []byte) ([]byte, error) { return rewrittenWith(module, options) }
+
+func rewrittenWith(module []byte, o rewrite.Options) ([]byte, error) {
+	result, err := rewrite.Module(module, o)
 	if err != nil {
 		return nil, err
 	}
 	if memory := result.Memory; memory.HasMax && memory.OriginalMax > 0 {
-		o := options
 		o.MemoryMaxPages = memory.OriginalMax
 		if result, err = rewrite.Module(module, o); err != nil {
 			return nil, err

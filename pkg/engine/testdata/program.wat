@@ -49,7 +49,7 @@
     (if (i32.eq (local.get $mode) (i32.const 120)) (then (call $ask))) ;; x: asks the host
     (if (i32.eq (local.get $mode) (i32.const 101)) (then (call $proc_exit (i32.const 3)))) ;; e: exits
     (if (i32.eq (local.get $mode) (i32.const 115)) (then (loop $forever (br $forever)))) ;; s: spins
-    (local.set $n (i32.const 200000))
+    (local.set $n (i32.const 20000))
     (loop $work (br_if $work (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
     (drop (call $random_get (i32.const 136) (i32.const 8)))
     (local.set $first (i32.add (local.get $first) (i32.const 1)))
