@@ -16,9 +16,17 @@ limitations under the License.
 
 package policies_test
 
-// programCases are validateCases of the policies that are programs. Their namespaces are
-// those that namespaces answers with.
-var programCases = map[string][]validateCase{
+// programCase is a request of testdata and what a policy that is a program makes of it:
+// an error, a refusal with a message, or neither, which is acceptance.
+type programCase struct {
+	request, settings string
+	refused, wantErr  string
+	code              int
+}
+
+// programCases are those of the policies that are programs. Their namespaces are those
+// that namespaces answers with.
+var programCases = map[string][]programCase{
 	"inherit-owner": {
 		{request: "pod-create"},
 		{request: "pod-create-labelled"},
@@ -33,7 +41,8 @@ var programCases = map[string][]validateCase{
 	},
 }
 
-var programSettings = map[string][]settingsCase{
+// programSettings are settings, and why a policy refuses them.
+var programSettings = map[string][]struct{ settings, refused string }{
 	"inherit-owner": {
 		{settings: `{"label":"owner"}`},
 		{settings: `{}`, refused: "label: the name of a label is required"},

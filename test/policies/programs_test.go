@@ -128,7 +128,7 @@ func TestProgramsValidate(t *testing.T) {
 				require.Equal(t, tc.refused == "", got.Accepted)
 				require.Equal(t, tc.code, got.Code)
 				require.Equal(t, got.MutatedObject != nil, logged == 1)
-				requireMutated(t, got, policy, tc)
+				requireMutated(t, got, policy, policyCase{Request: tc.request + ".json"})
 			})
 		}
 		files, err := filepath.Glob(filepath.Join(policy, "testdata", "*.json"))
