@@ -72,7 +72,8 @@ func TestParseRawRequest(t *testing.T) {
 	request, err := review.ParseRawRequest([]byte(text))
 	require.NoError(t, err)
 	require.Equal(t, "u", request.UID)
-	require.Equal(t, text, string(request.JSON), "as it came")
+	require.JSONEq(t, text, string(request.JSON))
+	require.Len(t, request.JSON, len(text), "as it came, with its spaces")
 
 	request, err = review.ParseRawRequest([]byte(`{"uid":1}`))
 	require.NoError(t, err)

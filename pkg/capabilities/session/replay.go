@@ -114,7 +114,7 @@ const failurePrefix = "Callback evaluation failure: "
 
 func (r Response) answer() ([]byte, error) {
 	if r.Failed {
-		return nil, errors.New(failurePrefix + r.Message) //nolint:staticcheck // the text that Kubewarden's users know
+		return nil, errors.New(failurePrefix + r.Message)
 	}
 	return []byte(r.Payload), nil
 }
