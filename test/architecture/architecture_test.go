@@ -43,6 +43,7 @@ var mayImport = map[string][]string{
 	"plugin/pkg/admission/wasm": {
 		"featuregate", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
+		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
 
 	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/metrics", "pkg/apis/wasmadmission"},
@@ -68,6 +69,9 @@ var mayImport = map[string][]string{
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "pkg/jsonpatch"},
 	"pkg/capabilities/cache":   {},
+	"pkg/capabilities/crypto":  {"pkg/capabilities"},
+	"pkg/capabilities/net":     {"pkg/capabilities", "pkg/capabilities/cache"},
+	"pkg/capabilities/oci":     {"pkg/capabilities"},
 	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
 	"pkg/capabilities/kubernetes": {
 		"pkg/abi", "pkg/capabilities", "pkg/capabilities/cache",

@@ -18,17 +18,9 @@ package host
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
-)
-
-// What every host call is addressed with, and what needs no grant.
-const (
-	binding = "kubewarden"
-	tracing = "tracing"
 )
 
 // Grants are what a policy may ask.
@@ -42,35 +34,18 @@ type Grants struct {
 // Gate returns what answers the host calls of one policy, with the grants given. Calls of
 // tracing go to what answers them without.
 func (a *Answers) Gate(policy string, grants Grants, tracing abi.Capabilities) abi.Capabilities {
-	return &gate{
-		answers: a.Capabilities,
-		caller:  capabilities.Caller{Policy: policy, Resources: grants.Resources, Secrets: true},
-		granted: grants.Capabilities,
-		tracing: tracing,
-	}
+	return capabilities.NewGate(capabilities.GateOptions{
+		Caller:  capabilities.Caller{Policy: policy, Resources: grants.Resources, Secrets: true},
+		Grants:  grants.Capabilities,
+		Tracing: ungated{tracing},
+		Shared:  a.Capabilities,
+	})
 }
 
-// gate checks in Kubewarden's order: the binding, then the grant, and only then the
-// payload, which is for the capability to do.
-type gate struct {
-	answers map[string]capabilities.Capability
-	caller  capabilities.Caller
-	granted capabilities.Patterns
-	tracing abi.Capabilities
-}
+// ungated answers calls of namespace tracing by what takes whole host calls.
+type ungated struct{ calls abi.Capabilities }
 
-// Call implements [abi.Capabilities].
-func (g *gate) Call(ctx context.Context, call abi.HostCall) ([]byte, error) {
-	if call.Binding != binding || call.Namespace == tracing {
-		return g.tracing.Call(ctx, call)
-	}
-	path := call.Namespace + "/" + call.Operation
-	if !g.granted.Matches(path) {
-		return nil, fmt.Errorf("Policy has not been granted access to the '%s' host capability. The violation has been reported.", path) //nolint:revive,staticcheck // the text that Kubewarden's users know
-	}
-	capability := g.answers[call.Namespace]
-	if capability == nil {
-		return nil, errors.New("unknown namespace: " + call.Namespace)
-	}
-	return capability.Call(ctx, &g.caller, call.Operation, call.Payload)
+// Call implements [capabilities.Capability].
+func (u ungated) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	return u.calls.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: operation, Payload: payload})
 }

@@ -54,9 +54,9 @@ func TestGate(t *testing.T) {
 	}{
 		"granted":      {abi.HostCall{Binding: "kubewarden", Namespace: "net", Operation: "v1/dns_lookup_host", Payload: []byte("x")}, "p v1/dns_lookup_host x", ""},
 		"denied":       {abi.HostCall{Binding: "kubewarden", Namespace: "kubernetes", Operation: "can_i"}, "", "Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported."},
-		"not answered": {abi.HostCall{Binding: "kubewarden", Namespace: "oci", Operation: "v1/verify"}, "", "unknown namespace: oci"},
+		"not answered": {abi.HostCall{Binding: "kubewarden", Namespace: "oci", Operation: "v1/verify"}, "", "Callback evaluation failure: host capability oci/v1/verify is not available here"},
 		"tracing":      {abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log"}, "own kubewarden tracing", ""},
-		"binding":      {abi.HostCall{Binding: "other", Namespace: "net", Operation: "v1/dns_lookup_host"}, "own other net", ""},
+		"binding":      {abi.HostCall{Binding: "other", Namespace: "net", Operation: "v1/dns_lookup_host"}, "", "unknown binding: other"},
 		"crafted":      {abi.HostCall{Binding: "kubewarden", Namespace: "net/v1", Operation: "../kubernetes/can_i"}, "", "unknown namespace: net/v1"},
 	} {
 		t.Run(name, func(t *testing.T) {
