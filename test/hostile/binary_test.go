@@ -151,6 +151,7 @@ func TestBinaries(t *testing.T) {
 		"custom section without a name":   {join(append(slices.Clone(s), section{customSection, nil})), refused("malformed wasm module")},
 		"custom section name not UTF-8":   {join(append(slices.Clone(s), section{customSection, []byte("\x02\xff\xfe")})), refused("not valid UTF-8")},
 		"name section of nonsense":        {join(append(slices.Clone(s), section{customSection, []byte("\x04name\x01\xff\xff\xff\xff\x0f")})), refused("name section")},
+		"name section of two readings":    {join(append(slices.Clone(s), section{customSection, []byte("\x04name\x00\x00\x01\x04\x01\x00\x01a")})), refused("name section")},
 		"export name not UTF-8":           {with(s, exportSection, more(s, exportSection, 1, []byte("\x02\xc3\x28\x00\x01"))), refused("not valid UTF-8")},
 		"export of what is not there":     {with(s, exportSection, more(s, exportSection, 1, []byte("\x01x\x00\x63"))), refused("unknown func 99")},
 		"4 billion types":                 {with(s, typeSection, []byte("\xff\xff\xff\xff\x0f\x60\x00\x00")), refused("4294967295 types")},

@@ -61,6 +61,8 @@ const (
 	MaxNesting = 50_000
 	// MaxConstInstructions is the number of instructions of one constant expression.
 	MaxConstInstructions = 1_000
+	// MaxNames is the number of entries in the name section, maps of maps counted with theirs.
+	MaxNames = 2_000_000
 	// MaxSelectTypes is the number of types that a select instruction may be annotated with. Validation allows
 	// exactly one.
 	MaxSelectTypes = 1

@@ -221,3 +221,21 @@ func TestRenumberNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, expected, string(out))
 }
+
+// TestRenumberNamesRefuses has sections of which wazero would read more than is there.
+func TestRenumberNamesRefuses(t *testing.T) {
+	many := string(wasm.AppendUint32(nil, wasm.MaxNames+1)) + strings.Repeat("\x00\x00", wasm.MaxNames+1)
+	for name, c := range map[string]struct{ payload, want string }{
+		"no module name":          {"\x00\x00\x01\x04\x01\x00\x01a", "unexpected end"},
+		"module name too long":    {"\x00\x01\x05", "5 bytes of module name do not fit in the 0 bytes that are left"},
+		"more than a module name": {"\x00\x03\x01mx", "1 trailing bytes"},
+		"more names than bytes":   {"\x01\x05\x80\x80\x80\x80\x04", "names, expected at most 2000000"},
+		"too many names":          {"\x01" + string(wasm.AppendUint32(nil, uint32(len(many)))) + many, "2000001 names, expected at most 2000000"},
+		"too many in two":         {"\x01\x04\x01\x00\x01a\x02\x09\x01\x00\x80\x89\x7a\x00\x00\x00\x00", "2000000 names, expected at most 1999998"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := wasm.RenumberNames([]byte(c.payload), func(index uint32) uint32 { return index })
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}

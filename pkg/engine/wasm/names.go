@@ -22,8 +22,9 @@ import "fmt"
 // (https://www.w3.org/TR/wasm-core-2/#name-section, and for labels the extended name section proposal).
 const NameSection = "name"
 
-// Subsections of the name section whose entries are keyed by function index.
+// Subsections of the name section: the name of the module, and those whose entries are keyed by function index.
 const (
+	nameModule    byte = 0
 	nameFunctions byte = 1
 	nameLocals    byte = 2
 	nameLabels    byte = 3
@@ -32,21 +33,29 @@ const (
 // RenumberNames returns the payload of a name section with every function index replaced by what renumber says, which
 // must be monotonic, as the entries are sorted by index. Names themselves and all other subsections stay as they are.
 // Offsets in errors count from the start of the payload.
+//
+// It is strict where the specification would have a section ignored: wazero 1.12 does not look at the sizes of
+// subsections, and makes room for as many names as it reads of, which kills the process if it reads something else there.
 func RenumberNames(payload []byte, renumber func(index uint32) uint32) ([]byte, error) {
 	r := &reader{buf: payload, end: len(payload)}
 	out := make([]byte, 0, len(payload)+len(payload)/16)
+	left := MaxNames
 	for r.err == nil && r.pos < r.end {
 		id := r.byte("id of the subsection")
 		content := r.bytes("subsection")
 		if r.err != nil {
 			break
 		}
-		if id == nameFunctions || id == nameLocals || id == nameLabels {
-			sub := &reader{buf: payload, pos: r.pos - len(content), end: r.pos}
-			content = sub.renumberMap(id != nameFunctions, renumber)
+		sub := &reader{buf: payload, pos: r.pos - len(content), end: r.pos}
+		switch id {
+		case nameModule:
+			sub.bytes("module name")
 			sub.done("subsection")
-			r.err = sub.err
+		case nameFunctions, nameLocals, nameLabels:
+			content = sub.renumberMap(id != nameFunctions, &left, renumber)
+			sub.done("subsection")
 		}
+		r.err = sub.err
 		out = AppendUint32(append(out, id), uint32(len(content)))
 		out = append(out, content...)
 	}
@@ -56,10 +65,12 @@ func RenumberNames(payload []byte, renumber func(index uint32) uint32) ([]byte, 
 	return out, nil
 }
 
-// renumberMap copies a map from function index to name, or with indirect set to a map of names.
-func (r *reader) renumberMap(indirect bool, renumber func(uint32) uint32) []byte {
+// renumberMap copies a map from function index to name, or with indirect set to a map of names. It takes from left how
+// many there are.
+func (r *reader) renumberMap(indirect bool, left *int, renumber func(uint32) uint32) []byte {
 	out := make([]byte, 0, r.remaining()+r.remaining()/16)
-	n := r.count("names", 2, MaxModuleSize)
+	n := r.count("names", 2, *left)
+	*left -= n
 	out = AppendUint32(out, uint32(n))
 	for i := 0; i < n && r.err == nil; i++ {
 		out = AppendUint32(out, renumber(r.u32("function index")))
@@ -67,7 +78,8 @@ func (r *reader) renumberMap(indirect bool, renumber func(uint32) uint32) []byte
 		if !indirect {
 			r.bytes("name")
 		} else {
-			inner := r.count("names", 2, MaxModuleSize)
+			inner := r.count("names", 2, *left)
+			*left -= inner
 			for j := 0; j < inner && r.err == nil; j++ {
 				r.u32("index")
 				r.bytes("name")
