@@ -59,6 +59,9 @@ var mayImport = map[string][]string{
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/cache":   {},
+	"pkg/capabilities/crypto":  {"pkg/capabilities"},
+	"pkg/capabilities/net":     {"pkg/capabilities", "pkg/capabilities/cache"},
+	"pkg/capabilities/oci":     {"pkg/capabilities"},
 	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
 	"pkg/capabilities/kubernetes": {
 		"pkg/abi", "pkg/capabilities", "pkg/capabilities/cache",

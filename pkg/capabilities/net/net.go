@@ -1,0 +1,131 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package net answers what policies ask of the network: the addresses of a host.
+package net
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
+)
+
+const (
+	// maxHostBytes is the longest name that DNS has, and the dot at its end.
+	maxHostBytes = 254
+	// maxAddresses bounds what a guest is told, and what is kept, of one host.
+	maxAddresses = 64
+	// maxLookupTime bounds one question even where many wait for it.
+	maxLookupTime = 10 * time.Second
+	// maxLookups bounds how many questions are asked at the same time.
+	maxLookups = 64
+)
+
+// Defaults of [Options].
+const (
+	DefaultCacheEntries = 1000
+	DefaultCacheTTL     = 30 * time.Second
+)
+
+// Options are the parts that the capability works with.
+type Options struct {
+	// Resolver is asked; nil is that of the process.
+	Resolver *net.Resolver
+	// CacheEntries is how many hosts' addresses are kept. 0 is [DefaultCacheEntries].
+	CacheEntries int
+	// CacheTTL is how long they are given again. 0 is [DefaultCacheTTL].
+	CacheTTL time.Duration
+	// Clock is what CacheTTL goes by; nil is the real one.
+	Clock clock.PassiveClock
+}
+
+// Net answers the host calls of namespace net. It is safe for concurrent use.
+type Net struct {
+	resolver *net.Resolver
+	// answers are by host, encoded.
+	answers *cache.Cache[string, []byte]
+	// lookups has an element for each question that is being asked.
+	lookups chan struct{}
+}
+
+var _ capabilities.Capability = &Net{}
+
+// New returns the capability.
+func New(options Options) *Net {
+	n := &Net{resolver: options.Resolver, lookups: make(chan struct{}, maxLookups)}
+	if n.resolver == nil {
+		n.resolver = net.DefaultResolver
+	}
+	if options.CacheEntries == 0 {
+		options.CacheEntries = DefaultCacheEntries
+	}
+	if options.CacheTTL == 0 {
+		options.CacheTTL = DefaultCacheTTL
+	}
+	n.answers = cache.New(cache.Options[string, []byte]{Entries: options.CacheEntries, TTL: options.CacheTTL, Clock: options.Clock})
+	return n
+}
+
+// Call implements [capabilities.Capability].
+func (n *Net) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	if operation != "v1/dns_lookup_host" {
+		return nil, fmt.Errorf("unknown operation: %s", operation)
+	}
+	var host *string
+	if err := json.Unmarshal(payload, &host); err != nil {
+		return nil, fmt.Errorf("the payload is not the name of a host as a JSON string: %w", err)
+	}
+	if host == nil || *host == "" {
+		return nil, errors.New("the payload names no host")
+	}
+	if len(*host) > maxHostBytes {
+		return nil, fmt.Errorf("the name of the host has %d bytes: at most %d are allowed", len(*host), maxHostBytes)
+	}
+	answer, err := n.answers.Get(ctx, *host, func(ctx context.Context) ([]byte, error) { return n.lookup(ctx, *host) })
+	if err != nil {
+		return nil, &capabilities.FailedError{Err: err}
+	}
+	// Guests' calls may write to what they are given.
+	return slices.Clone(answer), nil
+}
+
+// lookup asks for the addresses of a host, in the order in which they are to be used.
+func (n *Net) lookup(ctx context.Context, host string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxLookupTime)
+	defer cancel()
+	select {
+	case n.lookups <- struct{}{}:
+		defer func() { <-n.lookups }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting to look up a host: %w", ctx.Err())
+	}
+	addresses, err := n.resolver.LookupHost(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(struct {
+		IPs []string `json:"ips"`
+	}{addresses[:min(len(addresses), maxAddresses)]})
+}

@@ -1,0 +1,148 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package oci answers what policies ask of images. What looks at registries and verifies
+// signatures is handed in; without it every question fails with a clear message.
+package oci
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+)
+
+// The operations.
+const (
+	VerifyV1          = "v1/verify"
+	VerifyV2          = "v2/verify"
+	ManifestDigest    = "v1/manifest_digest"
+	Manifest          = "v1/oci_manifest"
+	ManifestAndConfig = "v1/oci_manifest_config"
+)
+
+// maxImageBytes bounds a reference to an image.
+const maxImageBytes = 4096
+
+// Images looks at images in registries. Implementations are safe for concurrent use and
+// return when ctx ends.
+type Images interface {
+	// Ask answers one of the operations for an image, in JSON. The request is the
+	// payload: the image as a JSON string, or for the two that verify an object that
+	// names it.
+	Ask(ctx context.Context, operation, image string, request []byte) ([]byte, error)
+}
+
+// errNotAvailable is what guests are told while there is nothing that looks at images.
+var errNotAvailable = errors.New("this version does not look at images in registries: host capability oci is not available")
+
+// OCI answers the host calls of namespace oci. It is safe for concurrent use.
+type OCI struct{ images Images }
+
+var _ capabilities.Capability = &OCI{}
+
+// New returns the capability. nil images means that every question fails.
+func New(images Images) *OCI { return &OCI{images} }
+
+// Call implements [capabilities.Capability].
+func (o *OCI) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	imageOf := map[string]func([]byte) (string, error){
+		VerifyV1: verifyV1Image, VerifyV2: verifyV2Image,
+		ManifestDigest: plainImage, Manifest: plainImage, ManifestAndConfig: plainImage,
+	}[operation]
+	if imageOf == nil {
+		return nil, fmt.Errorf("unknown operation: %s", operation)
+	}
+	image, err := imageOf(payload)
+	if err != nil {
+		return nil, err
+	}
+	if image == "" {
+		return nil, errors.New("the payload names no image")
+	}
+	if len(image) > maxImageBytes {
+		return nil, fmt.Errorf("the name of the image has %d bytes: at most %d are allowed", len(image), maxImageBytes)
+	}
+	if o.images == nil {
+		return nil, &capabilities.FailedError{Err: errNotAvailable}
+	}
+	answer, err := o.images.Ask(ctx, operation, image, bytes.Clone(payload))
+	if err != nil {
+		return nil, &capabilities.FailedError{Err: err}
+	}
+	return answer, nil
+}
+
+func plainImage(payload []byte) (image string, err error) {
+	if err := json.Unmarshal(payload, &image); err != nil {
+		return "", fmt.Errorf("the payload is not an image as a JSON string: %w", err)
+	}
+	return image, nil
+}
+
+// verification is what all requests to verify have.
+type verification struct {
+	Image string `json:"image"`
+}
+
+// verifyV1Image reads a request that is an object with one field, whose name is how to
+// verify.
+func verifyV1Image(payload []byte) (string, error) {
+	var request map[string]*verification
+	if err := json.Unmarshal(payload, &request); err != nil {
+		return "", fmt.Errorf("the payload is not a request to verify an image: %w", err)
+	}
+	if len(request) != 1 {
+		return "", fmt.Errorf("the payload has %d ways to verify an image: exactly one is needed", len(request))
+	}
+	for way, v := range request {
+		if way != "SigstorePubKeyVerify" && way != "SigstoreKeylessVerify" {
+			return "", unknownWay(way)
+		}
+		if v != nil {
+			return v.Image, nil
+		}
+	}
+	return "", nil
+}
+
+// ways are those of [VerifyV2].
+var ways = map[string]bool{
+	"SigstorePubKeyVerify": true, "SigstoreKeylessVerify": true, "SigstoreKeylessPrefixVerify": true,
+	"SigstoreGithubActionsVerify": true, "SigstoreCertificateVerify": true,
+}
+
+// verifyV2Image reads a request whose field type says how to verify.
+func verifyV2Image(payload []byte) (string, error) {
+	var request struct {
+		verification
+		Type string `json:"type"`
+	}
+	if err := json.Unmarshal(payload, &request); err != nil {
+		return "", fmt.Errorf("the payload is not a request to verify an image: %w", err)
+	}
+	if !ways[request.Type] {
+		return "", unknownWay(request.Type)
+	}
+	return request.Image, nil
+}
+
+func unknownWay(way string) error {
+	return fmt.Errorf("there is no way %.100q to verify an image", way)
+}
