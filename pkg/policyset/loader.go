@@ -24,7 +24,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -36,8 +35,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/tracing"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -54,6 +51,8 @@ type Loader struct {
 	// Guests are how policies of further execution modes are loaded; those that need no
 	// library of their own are known without.
 	Guests map[abi.ExecutionMode]GuestLoader
+	// Capabilities are the host capabilities that policies may be granted; none by default.
+	Capabilities Capabilities
 
 	// Recorder takes notes of what keeps policies from being evaluated; nil discards them.
 	Recorder metrics.Recorder
@@ -173,7 +172,11 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 			return nil, errs
 		}
 	}
-	g := &guest{env: environment(spec, limits), settings: spec.Settings.Raw}
+	env, err := l.environment(spec, config)
+	if err != nil {
+		return nil, field.ErrorList{field.Invalid(path.Child("hostCapabilities"), spec.HostCapabilities, err.Error())}
+	}
+	g := &guest{env: env, settings: spec.Settings.Raw}
 	if g.module, err = l.loadGuest(ctx, metadata.ExecutionMode, fetched.Bytes); err != nil {
 		return nil, field.ErrorList{field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())}
 	}
@@ -182,7 +185,7 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 		return nil, errs
 	}
 	p.evaluator = l.guard(config, p, g, w.member)
-	p.notice(ctx, metadata)
+	p.notice(ctx, metadata, config)
 	return p.join(), nil
 }
 
@@ -275,33 +278,11 @@ func (g *guest) checkSettings(ctx context.Context, path *field.Path) field.Error
 }
 
 // notice tells the admin what a policy would like to have and does not get.
-func (p *Policy) notice(ctx context.Context, metadata *abi.Metadata) {
+func (p *Policy) notice(ctx context.Context, metadata *abi.Metadata, config *wasmadmission.WasmAdmissionConfiguration) {
 	logger := klog.FromContext(ctx)
 	logger.Info("Loaded policy", "policy", p.Name(), "module", p.spec.Module, "moduleDigest", p.digest, "settingsHash", p.SettingsHash(), "rules", len(p.spec.Rules))
 	if metadata.Mutating && !p.spec.Mutating {
 		logger.Info("Policy can mutate objects and may not: a request that it wants to change is rejected", "policy", p.Name())
 	}
-	if len(metadata.ContextAwareResources) > len(p.spec.ContextAwareResources) {
-		logger.Info("Policy would like to read resources that it is not granted", "policy", p.Name(), "contextAwareResources", metadata.ContextAwareResources)
-	}
-}
-
-func environment(spec *wasmadmission.Policy, limits *wasmadmission.Limits) *abi.Environment {
-	log := tracing.NewLog(spec.Name, int(limits.GuestLogLinesPerSecond), int(limits.LogLineSize))
-	env := &abi.Environment{
-		Capabilities: capabilities.NewGate(capabilities.GateOptions{Caller: capabilities.Caller{Policy: spec.Name}, Tracing: log}),
-		Log:          log,
-		Limits: abi.Limits{
-			RequestBytes:         limits.RequestSize,
-			ResponseBytes:        limits.ResponseSize,
-			HostCallPayloadBytes: limits.HostCallPayloadSize,
-			HostCalls:            int64(limits.HostCalls),
-			LogLineBytes:         limits.LogLineSize,
-		},
-		Timeout: limits.EvaluationTimeout.Duration,
-	}
-	if spec.TimeoutEvalSeconds != nil {
-		env.Timeout = time.Duration(*spec.TimeoutEvalSeconds) * time.Second
-	}
-	return env
+	noticeCapabilities(ctx, p, metadata, config)
 }

@@ -27,8 +27,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
+// Manifests do not name host capabilities. Kubewarden's controller grants all of them, and
+// lets a policy server restrict those of namespaced policies. Here these never get to look
+// at the cluster, and so cannot ask either what somebody may do in it.
+var (
+	clusterCapabilities    = []string{"*"}
+	namespacedCapabilities = []string{"crypto/*", "net/*", "oci/*"}
+)
+
 func (s *clusterPolicySpec) policy() *wasmadmission.Policy {
 	policy := newPolicy(&s.matching, &s.evaluated, s.Mutating)
+	policy.HostCapabilities = slices.Clone(clusterCapabilities)
 	policy.ContextAwareResources = newResources(s.ContextAwareResources)
 	policy.NamespaceSelector = s.NamespaceSelector
 	policy.AllowInsideAdmissionControllerNamespace = s.AllowInsideAdmissionControllerNamespace
@@ -36,7 +45,9 @@ func (s *clusterPolicySpec) policy() *wasmadmission.Policy {
 }
 
 func (s *policySpec) policy() *wasmadmission.Policy {
-	return newPolicy(&s.matching, &s.evaluated, s.Mutating)
+	policy := newPolicy(&s.matching, &s.evaluated, s.Mutating)
+	policy.HostCapabilities = slices.Clone(namespacedCapabilities)
+	return policy
 }
 
 func newPolicy(m *matching, e *evaluated, mutating *bool) *wasmadmission.Policy {
@@ -70,6 +81,7 @@ func (s *clusterGroupSpec) group() *wasmadmission.PolicyGroup {
 		of := s.Policies[name]
 		member := newMember(name, &evaluated{of.Module, of.Settings, of.TimeoutEvalSeconds})
 		member.ContextAwareResources = newResources(of.ContextAwareResources)
+		member.HostCapabilities = slices.Clone(clusterCapabilities)
 		group.Policies = append(group.Policies, member)
 	}
 	return group
@@ -79,7 +91,9 @@ func (s *groupSpec) group() *wasmadmission.PolicyGroup {
 	group := newGroup(&s.matching, s.Expression)
 	for _, name := range slices.Sorted(maps.Keys(s.Policies)) {
 		of := s.Policies[name]
-		group.Policies = append(group.Policies, newMember(name, &of))
+		member := newMember(name, &of)
+		member.HostCapabilities = slices.Clone(namespacedCapabilities)
+		group.Policies = append(group.Policies, member)
 	}
 	return group
 }

@@ -179,7 +179,6 @@ func TestInvalidManifests(t *testing.T) {
 		"long timeout":        {clusterPolicy("timeoutSeconds", "31"), cp + `spec.timeoutSeconds: Invalid value: 31: must be between 1 and 30, in seconds`},
 		"short evaluation":    {clusterPolicy("timeoutEvalSeconds", "1"), cp + `spec.timeoutEvalSeconds: Invalid value: 1: must be between 2 and 30, in seconds`},
 		"long evaluation":     {clusterPolicy("timeoutEvalSeconds", "11"), cp + `spec.timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): make it shorter or that longer`},
-		"context":             {clusterPolicy("contextAwareResources", "[{apiVersion: v1, kind: Pod}]"), cp + `spec.contextAwareResources: Forbidden: policies that read the cluster are not supported yet: remove the field`},
 		"group expression":    {clusterGroup("expression", "one() && two()"), cpg + `spec.expression: Invalid value: "one() && two()": line 1, column 13: two is no member of the group: correct its name or add it to policies`},
 		"group message":       {clusterGroup("message", ""), cpg + `spec.message: Required value: a group needs a message for those whose requests it rejects: write one`},
 		"group without rules": {clusterGroup("rules", ""), cpg + `spec.rules: Required value: a group needs rules of its own, as its modules may have different ones: write at least one rule`},
@@ -188,7 +187,6 @@ func TestInvalidManifests(t *testing.T) {
 		"short member":        {clusterGroup("policies", "{one: {module: a/b, timeoutEvalSeconds: 1}}"), cpg + `spec.policies[one].timeoutEvalSeconds: Invalid value: 1: must be between 2 and 30, in seconds`},
 		"long member":         {clusterGroup("policies", "{one: {module: a/b, timeoutEvalSeconds: 11}}"), cpg + `spec.policies[one].timeoutEvalSeconds: Invalid value: 11: is longer than spec.timeoutSeconds (10): make it shorter or that longer`},
 		"long members":        {clusterGroup("policies", "{one: {module: a/b, timeoutEvalSeconds: 6}, two: {module: a/b, timeoutEvalSeconds: 5}}"), cpg + `spec.timeoutSeconds: Invalid value: 10: is less than all timeoutEvalSeconds of the members together (11): make it longer or those shorter`},
-		"member context":      {clusterGroup("policies", "{one: {module: a/b, contextAwareResources: [{apiVersion: v1, kind: Pod}]}}"), cpg + `spec.policies[one].contextAwareResources: Forbidden: policies that read the cluster are not supported yet: remove the field`},
 
 		"namespaced, all groups":       {policy("rules", rule("apiGroups", "['*']")), ap + `spec.rules[0].apiGroups: Forbidden: "*" is for policies of the whole cluster: write the API groups`},
 		"namespaced, all resources":    {policy("rules", rule("resources", "['*']")), ap + `spec.rules[0].resources[0]: Forbidden: "*" is for policies of the whole cluster: write the resources`},

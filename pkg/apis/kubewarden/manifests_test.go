@@ -141,6 +141,7 @@ func TestConversion(t *testing.T) {
 		}},
 		Mode:               wasmadmission.ModeMonitor,
 		ReinvocationPolicy: admissionregistrationv1.IfNeededReinvocationPolicy,
+		HostCapabilities:   []string{"*"},
 		PolicyServer:       new("default"),
 		BackgroundAudit:    new(true),
 	}, policy("clusterwide-no-privileged-pods"))
@@ -160,12 +161,14 @@ func TestConversion(t *testing.T) {
 		Mode:               wasmadmission.ModeProtect,
 		Mutating:           true,
 		ReinvocationPolicy: admissionregistrationv1.IfNeededReinvocationPolicy,
+		HostCapabilities:   []string{"*"},
 	}, policy("clusterwide-drop-capabilities"))
 
 	// A policy of a namespace sees nothing else, whatever its rules say.
 	namespaced := new(admissionregistrationv1.NamespacedScope)
 	team := policy("namespaced-team-a-labels")
 	require.Equal(t, "team-a", team.Namespace)
+	require.Equal(t, []string{"crypto/*", "net/*", "oci/*"}, team.HostCapabilities)
 	require.Equal(t, []admissionregistrationv1.RuleWithOperations{rule("apps", "deployments deployments/scale", namespaced, create, update)}, team.Rules)
 
 	require.Equal(t, wasmadmission.PolicyGroup{
@@ -178,10 +181,14 @@ func TestConversion(t *testing.T) {
 				Name:     "annotated",
 				Module:   "registry://ghcr.io/kubewarden/policies/safe-annotations:v1.0.0",
 				Settings: runtime.RawExtension{Raw: []byte(`{"mandatory_annotations":["owner"]}`)},
+
+				HostCapabilities: []string{"crypto/*", "net/*", "oci/*"},
 			}, {
 				Name:     "labelled",
 				Module:   "registry://ghcr.io/kubewarden/policies/safe-labels:v1.0.1",
 				Settings: runtime.RawExtension{Raw: []byte(`{"mandatory_labels":["owner"]}`)},
+
+				HostCapabilities: []string{"crypto/*", "net/*", "oci/*"},
 			},
 		},
 		Rules:         []admissionregistrationv1.RuleWithOperations{rule("", "services", namespaced, create)},
@@ -194,6 +201,7 @@ func TestConversion(t *testing.T) {
 	require.Empty(t, group.Namespace)
 	require.Equal(t, new(true), group.AllowInsideAdmissionControllerNamespace)
 	require.Equal(t, new(int32(10)), group.TimeoutSeconds)
+	require.Equal(t, []string{"*"}, group.Policies[0].HostCapabilities)
 	require.Equal(t, new(int32(6)), group.Policies[1].TimeoutEvalSeconds)
 
 	// JSON stays as it is, with escapes that YAML does not know.

@@ -57,6 +57,8 @@ type WasmAdmissionConfiguration struct {
 	Limits Limits
 	// Exemptions name requests that no policy sees.
 	Exemptions Exemptions
+	// Capabilities say how host capabilities answer policies that were granted them.
+	Capabilities Capabilities
 }
 
 // Policy is one module with its settings and the requests that it is asked about.
@@ -109,11 +111,10 @@ type Policy struct {
 	// changed the object: IfNeeded (the default) or Never.
 	ReinvocationPolicy admissionregistrationv1.ReinvocationPolicyType
 	// ContextAwareResources are the kinds of which the policy may read objects.
-	// Validation refuses every entry in this version.
+	// None lets it read nothing.
 	ContextAwareResources []ContextAwareResource
 	// HostCapabilities are patterns of the host capabilities that the policy may call,
 	// in the syntax of package capabilities; none denies every call but tracing.
-	// Validation refuses every entry in this version.
 	HostCapabilities []string
 
 	// PolicyServer is accepted and has no effect in process.
@@ -304,4 +305,37 @@ type Exemptions struct {
 	Groups []string
 	// Namespaces are the namespaces in which requests are exempt.
 	Namespaces []string
+}
+
+// Capabilities say how host capabilities answer policies that were granted them.
+type Capabilities struct {
+	// Kubernetes is how policies look at the cluster.
+	Kubernetes KubernetesCapability
+	// DNS is how policies look up hosts.
+	DNS DNSCapability
+}
+
+// KubernetesCapability says as whom, and with what, policies look at the cluster.
+type KubernetesCapability struct {
+	// User is the name of the user as whom every look is authorised. Default:
+	// system:wasm-admission.
+	User string
+	// Groups are the groups that the user is in. Default: none.
+	Groups []string
+	// SecretReaders are the names of the policies that may read Secrets, if their
+	// ContextAwareResources name the kind too; a member of a group is <group>/<member>.
+	// Default: none.
+	SecretReaders []string
+	// MemorySize bounds what is held of the cluster. Default: 256 MiB.
+	MemorySize int64
+	// IdleTimeout is how long a kind is held that no policy uses. Default: 10m.
+	IdleTimeout metav1.Duration
+}
+
+// DNSCapability says how policies look up hosts.
+type DNSCapability struct {
+	// CacheEntries is how many hosts' addresses are kept. Default: 1000.
+	CacheEntries int32
+	// CacheTTL is how long they are kept. Default: 30s.
+	CacheTTL metav1.Duration
 }

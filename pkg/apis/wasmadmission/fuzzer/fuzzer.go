@@ -65,6 +65,11 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			limits.LogLineSize = c.Int63()
 			limits.TotalMemory = c.Int63()
 		},
+		func(kubernetes *wasmadmission.KubernetesCapability, c randfill.Continue) {
+			c.FillNoCustom(kubernetes)
+			kubernetes.User = oneOf(c, "a", "b")
+			kubernetes.MemorySize = c.Int63()
+		},
 		// Compact JSON is what the encoder leaves as it is.
 		func(settings *runtime.RawExtension, c randfill.Continue) {
 			settings.Raw = fmt.Appendf(nil, `{"flag":%t,"list":[%d],"text":"%x"}`, c.Bool(), c.Int63(), c.String(0))

@@ -64,6 +64,12 @@ func defaults() *wasmadmission.WasmAdmissionConfiguration {
 		Reload:         wasmadmission.Reload{Interval: minute},
 		CircuitBreaker: wasmadmission.CircuitBreaker{Failures: 10, ProbeInterval: metav1.Duration{Duration: 10 * time.Second}},
 		Limits:         defaultLimits(),
+		Capabilities: wasmadmission.Capabilities{
+			Kubernetes: wasmadmission.KubernetesCapability{
+				User: "system:wasm-admission", MemorySize: 256 << 20, IdleTimeout: metav1.Duration{Duration: 10 * time.Minute},
+			},
+			DNS: wasmadmission.DNSCapability{CacheEntries: 1000, CacheTTL: metav1.Duration{Duration: 30 * time.Second}},
+		},
 	}
 }
 

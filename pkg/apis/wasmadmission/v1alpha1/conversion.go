@@ -31,18 +31,27 @@ import (
 // rounding a limit would be a silent change of it.
 func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmission.Limits, s conversion.Scope) error {
 	err := errors.Join(
-		wholeBytes("moduleSize", in.ModuleSize),
-		wholeBytes("memory", in.Memory),
-		wholeBytes("requestSize", in.RequestSize),
-		wholeBytes("responseSize", in.ResponseSize),
-		wholeBytes("hostCallPayloadSize", in.HostCallPayloadSize),
-		wholeBytes("logLineSize", in.LogLineSize),
-		wholeBytes("totalMemory", in.TotalMemory),
+		wholeBytes("limits.moduleSize", in.ModuleSize),
+		wholeBytes("limits.memory", in.Memory),
+		wholeBytes("limits.requestSize", in.RequestSize),
+		wholeBytes("limits.responseSize", in.ResponseSize),
+		wholeBytes("limits.hostCallPayloadSize", in.HostCallPayloadSize),
+		wholeBytes("limits.logLineSize", in.LogLineSize),
+		wholeBytes("limits.totalMemory", in.TotalMemory),
 	)
 	if err != nil {
 		return err
 	}
 	return autoConvert_v1alpha1_Limits_To_wasmadmission_Limits(in, out, s)
+}
+
+// Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability turns the
+// quantity into bytes, as is done for limits.
+func Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(in *KubernetesCapability, out *wasmadmission.KubernetesCapability, s conversion.Scope) error {
+	if err := wholeBytes("capabilities.kubernetes.memorySize", in.MemorySize); err != nil {
+		return err
+	}
+	return autoConvert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(in, out, s)
 }
 
 func wholeBytes(name string, size *resource.Quantity) error {
@@ -55,7 +64,7 @@ func wholeBytes(name string, size *resource.Quantity) error {
 	if resource.NewQuantity(size.Value(), resource.BinarySI).AsDec().Cmp(exact.AsDec()) == 0 {
 		return nil
 	}
-	return fmt.Errorf("limits.%s: %s is not a whole number of bytes below 8Ei: write one, such as 128Mi", name, exact.AsDec())
+	return fmt.Errorf("%s: %s is not a whole number of bytes below 8Ei: write one, such as 128Mi", name, exact.AsDec())
 }
 
 // Convert_Pointer_resource_Quantity_To_int64 gives the bytes of a quantity, zero for

@@ -25,6 +25,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
+// DefaultUser is as whom policies look at the cluster. Nothing grants it anything: an
+// administrator who wants policies to see something binds a role to it.
+const DefaultUser = "system:wasm-admission"
+
 func addDefaultingFuncs(scheme *runtime.Scheme) error {
 	return RegisterDefaults(scheme)
 }
@@ -93,6 +97,20 @@ func SetDefaults_Limits(limits *Limits) {
 	defaultPointer(&limits.ModuleEvaluations, 0)
 	defaultPointer(&limits.ModuleWaiters, 1000)
 	defaultPointer(&limits.PolicyEvaluations, 500)
+}
+
+// SetDefaults_KubernetesCapability fills in as whom policies look at the cluster, and what
+// of it is held.
+func SetDefaults_KubernetesCapability(kubernetes *KubernetesCapability) {
+	defaultTo(&kubernetes.User, DefaultUser)
+	defaultPointer(&kubernetes.MemorySize, resource.MustParse("256Mi"))
+	defaultPointer(&kubernetes.IdleTimeout, metav1.Duration{Duration: 10 * time.Minute})
+}
+
+// SetDefaults_DNSCapability fills in what is kept of the answers of DNS.
+func SetDefaults_DNSCapability(dns *DNSCapability) {
+	defaultPointer(&dns.CacheEntries, 1000)
+	defaultPointer(&dns.CacheTTL, metav1.Duration{Duration: 30 * time.Second})
 }
 
 // defaultTo sets a value that is left out.

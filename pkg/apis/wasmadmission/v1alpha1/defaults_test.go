@@ -74,6 +74,14 @@ func TestDefaults(t *testing.T) {
 			Failures: new(int32(10)), ProbeInterval: &metav1.Duration{Duration: 10 * time.Second},
 		},
 		Limits: defaultLimits,
+		Capabilities: v1alpha1.Capabilities{
+			Kubernetes: v1alpha1.KubernetesCapability{
+				User:        "system:wasm-admission",
+				MemorySize:  new(resource.MustParse("256Mi")),
+				IdleTimeout: &metav1.Duration{Duration: 10 * time.Minute},
+			},
+			DNS: v1alpha1.DNSCapability{CacheEntries: new(int32(1000)), CacheTTL: &metav1.Duration{Duration: 30 * time.Second}},
+		},
 	}
 	// with returns the defaults with a change.
 	with := func(change func(*v1alpha1.WasmAdmissionConfiguration)) v1alpha1.WasmAdmissionConfiguration {
@@ -86,6 +94,10 @@ func TestDefaults(t *testing.T) {
 		Reload:         v1alpha1.Reload{Interval: &metav1.Duration{}},
 		CircuitBreaker: v1alpha1.CircuitBreaker{Failures: new(int32(0)), ProbeInterval: &metav1.Duration{}},
 		Limits:         zeroLimits,
+		Capabilities: v1alpha1.Capabilities{
+			Kubernetes: v1alpha1.KubernetesCapability{User: "u", MemorySize: new(resource.MustParse("0")), IdleTimeout: &metav1.Duration{}},
+			DNS:        v1alpha1.DNSCapability{CacheEntries: new(int32(0)), CacheTTL: &metav1.Duration{}},
+		},
 	}
 	everythingSet := v1alpha1.Policy{
 		Settings:      runtime.RawExtension{Raw: []byte(`{"a":1}`)},

@@ -90,6 +90,11 @@ type WasmAdmissionConfiguration struct {
 	// exemptions name requests that no policy sees. Default: none.
 	// +optional
 	Exemptions Exemptions `json:"exemptions,omitzero"`
+
+	// capabilities say how host capabilities answer policies that were granted them.
+	// Default: every field at its own default.
+	// +optional
+	Capabilities Capabilities `json:"capabilities,omitzero"`
 }
 
 // Policy is one module with its settings and the requests that it is asked about.
@@ -182,15 +187,15 @@ type Policy struct {
 	ReinvocationPolicy admissionregistrationv1.ReinvocationPolicyType `json:"reinvocationPolicy,omitempty"`
 
 	// contextAwareResources are the kinds of which the policy may read objects in
-	// the cluster. This version refuses every entry. Default: none.
+	// the cluster, through the host capabilities below kubernetes or as data of a policy in
+	// Rego. Default: none.
 	// +optional
 	ContextAwareResources []ContextAwareResource `json:"contextAwareResources,omitempty"`
 
 	// hostCapabilities are the host capabilities that the policy may call: "*" for
 	// all, a prefix such as "oci/*" or "oci/v1/*", or one path such as
 	// "kubernetes/get_resource". No pattern may occur twice. Default: none; every
-	// call but tracing is denied then. Refused in this version, which has no capability
-	// to grant.
+	// call but tracing is denied then.
 	// +optional
 	HostCapabilities []string `json:"hostCapabilities,omitempty"`
 
@@ -327,12 +332,13 @@ type PolicyGroupMember struct {
 	TimeoutEvalSeconds *int32 `json:"timeoutEvalSeconds,omitempty"`
 
 	// contextAwareResources are the kinds of which the member may read objects in
-	// the cluster. This version refuses every entry. Default: none.
+	// the cluster, through the host capabilities below kubernetes or as data of a policy in
+	// Rego. Default: none.
 	// +optional
 	ContextAwareResources []ContextAwareResource `json:"contextAwareResources,omitempty"`
 
 	// hostCapabilities are the host capabilities that the member may call, as those of
-	// a policy. This version refuses every entry. Default: none.
+	// a policy. Default: none; every call but tracing is denied then.
 	// +optional
 	HostCapabilities []string `json:"hostCapabilities,omitempty"`
 }
@@ -537,4 +543,60 @@ type Exemptions struct {
 	// label of at most 63 characters; none may occur twice. Default: none.
 	// +optional
 	Namespaces []string `json:"namespaces,omitempty"`
+}
+
+// Capabilities say how host capabilities answer policies that were granted them.
+type Capabilities struct {
+	// kubernetes says as whom, and with what, policies look at the cluster. Default:
+	// every field at its own default.
+	// +optional
+	Kubernetes KubernetesCapability `json:"kubernetes,omitzero"`
+
+	// dns says how policies look up hosts. Default: every field at its own default.
+	// +optional
+	DNS DNSCapability `json:"dns,omitzero"`
+}
+
+// KubernetesCapability says as whom, and with what, policies look at the cluster.
+type KubernetesCapability struct {
+	// user is the name of the user as whom every look is authorised, whichever policy
+	// looks. It needs no account, and may do what roles grant it. Default:
+	// system:wasm-admission, which no role grants anything by itself.
+	// +optional
+	User string `json:"user,omitempty"`
+
+	// groups are the groups that the user is in. No entry may be empty or occur twice,
+	// and none may be system:masters. Default: none.
+	// +optional
+	Groups []string `json:"groups,omitempty"`
+
+	// secretReaders are the names of the policies that may read Secrets. Their
+	// contextAwareResources have to name the kind too, and the user has to be allowed it.
+	// A policy from the policy directory has the name that it has in messages, and a
+	// member of a group is <group>/<member>. No entry may be empty or occur twice.
+	// Default: none.
+	// +optional
+	SecretReaders []string `json:"secretReaders,omitempty"`
+
+	// memorySize bounds what is held of the cluster for policies, from 1Mi to 64Gi.
+	// Default: 256Mi.
+	// +optional
+	MemorySize *resource.Quantity `json:"memorySize,omitempty"`
+
+	// idleTimeout is how long a kind is held that no policy uses, from 1m to 24h.
+	// Default: 10m.
+	// +optional
+	IdleTimeout *metav1.Duration `json:"idleTimeout,omitempty"`
+}
+
+// DNSCapability says how policies look up hosts.
+type DNSCapability struct {
+	// cacheEntries is how many hosts' addresses are kept, from 1 to 100000.
+	// Default: 1000.
+	// +optional
+	CacheEntries *int32 `json:"cacheEntries,omitempty"`
+
+	// cacheTTL is how long they are kept, from 1s to 1m. Default: 30s.
+	// +optional
+	CacheTTL *metav1.Duration `json:"cacheTTL,omitempty"`
 }

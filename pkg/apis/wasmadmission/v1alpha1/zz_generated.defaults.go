@@ -46,4 +46,6 @@ func SetObjectDefaults_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration
 	SetDefaults_Reload(&in.Reload)
 	SetDefaults_CircuitBreaker(&in.CircuitBreaker)
 	SetDefaults_Limits(&in.Limits)
+	SetDefaults_KubernetesCapability(&in.Capabilities.Kubernetes)
+	SetDefaults_DNSCapability(&in.Capabilities.DNS)
 }

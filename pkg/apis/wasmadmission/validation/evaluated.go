@@ -49,11 +49,6 @@ func validateEvaluated(e *evaluated, config *wasmadmission.WasmAdmissionConfigur
 	errs = append(errs, validateSettings(e.settings, fldPath.Child("settings"))...)
 	errs = append(errs, validateTimeout(e.timeoutEvalSeconds, fldPath.Child("timeoutEvalSeconds"))...)
 	errs = append(errs, ValidateContextAwareResources(e.contextAwareResources, fldPath.Child("contextAwareResources"))...)
-	if len(e.contextAwareResources) > 0 {
-		// A policy that is served otherwise than written is worse than none.
-		errs = append(errs, field.Forbidden(fldPath.Child("contextAwareResources"),
-			"policies that read the cluster are not supported yet: remove the field"))
-	}
 	return append(errs, validateHostCapabilities(e.hostCapabilities, fldPath.Child("hostCapabilities"))...)
 }
 
@@ -69,10 +64,6 @@ func validateHostCapabilities(patterns []string, fldPath *field.Path) field.Erro
 			errs = append(errs, duplicate(fldPath.Index(i), pattern, "is already in the list: remove one of the two"))
 		}
 		seen.Insert(pattern)
-	}
-	if len(patterns) > 0 && len(errs) == 0 {
-		errs = append(errs, field.Forbidden(fldPath,
-			"no host capability that needs a grant is supported yet: remove the field; tracing/log works without one"))
 	}
 	return errs
 }

@@ -50,6 +50,7 @@ func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) fie
 	errs = append(errs, validateCircuitBreaker(&config.CircuitBreaker, field.NewPath("circuitBreaker"))...)
 	errs = append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)
 	errs = append(errs, validateExemptions(&config.Exemptions, field.NewPath("exemptions"))...)
+	errs = append(errs, validateCapabilities(&config.Capabilities, field.NewPath("capabilities"))...)
 	return errs
 }
 

@@ -73,8 +73,8 @@ policies:
   mode: monitor
   mutating: true
   reinvocationPolicy: Never
-  contextAwareResources: []
-  hostCapabilities: []
+  contextAwareResources: [{apiVersion: v1, kind: Secret}, {apiVersion: apps/v1, kind: Deployment}]
+  hostCapabilities: ["kubernetes/*", oci/v1/verify]
   policyServer: default
   sideEffects: None
   timeoutSeconds: 1
@@ -104,8 +104,8 @@ policyGroups:
       digest: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
       settings: {keys: [a]}
       timeoutEvalSeconds: 30
-      contextAwareResources: []
-      hostCapabilities: []
+      contextAwareResources: [{apiVersion: v1, kind: Namespace}]
+      hostCapabilities: ["*"]
     trusted: {module: file:///trusted.wasm}
     broken: {module: file:///broken.wasm}
   rules:
@@ -161,6 +161,14 @@ exemptions:
   usernames: [system:apiserver, admin]
   groups: [system:nodes]
   namespaces: [kube-system, kube-public]
+capabilities:
+  kubernetes:
+    user: policies
+    groups: [system:authenticated]
+    secretReaders: [no-privileged-pods, signed-or-trusted/signed]
+    memorySize: 64Gi
+    idleTimeout: 24h
+  dns: {cacheEntries: 100000, cacheTTL: 1m}
 `
 
 func parse(t *testing.T, config string) *wasmadmission.WasmAdmissionConfiguration {
@@ -296,7 +304,6 @@ exemptions: {namespaces: [A], groups: [""]}
 		`policies[1].rules[0].apiVersions: Required value: write at least one API version, such as v1, or "*" for all`,
 		`policies[1].rules[0].resources[0]: Required value: a resource cannot be empty: write one, such as pods`,
 		`policies[c].contextAwareResources[0].kind: Required value: write the kind, such as Deployment`,
-		`policies[c].contextAwareResources: Forbidden: policies that read the cluster are not supported yet: remove the field`,
 		`policies[c].mode: Unsupported value: "audit": supported values: "protect", "monitor"`,
 		`policyGroups[0].name: Required value: a policy needs a name for messages and metrics: write one, such as no-privileged-pods`,
 		`policyGroups[0].expression: Invalid value: "a() && b()": line 1, column 9: b is no member of the group: correct its name or add it to policies`,

@@ -140,7 +140,7 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 	loaded.manager = policyset.NewManager(policyset.ManagerOptions{
 		Config:   config,
 		Source:   policyset.NewSource(config),
-		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder},
+		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder, Capabilities: newCapabilities(config)},
 		Store:    store,
 		Recorder: loaded.recorder,
 	})

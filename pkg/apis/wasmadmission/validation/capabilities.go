@@ -1,0 +1,53 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package validation
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/apiserver/pkg/authentication/user"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+func validateCapabilities(capabilities *wasmadmission.Capabilities, fldPath *field.Path) field.ErrorList {
+	errs := validateKubernetes(&capabilities.Kubernetes, fldPath.Child("kubernetes"))
+	dns, at := &capabilities.DNS, fldPath.Child("dns")
+	errs = append(errs, validateBetween(dns.CacheEntries, 1, 100_000, at.Child("cacheEntries"))...)
+	return append(errs, validateDuration(dns.CacheTTL, time.Second, time.Minute, at.Child("cacheTTL"))...)
+}
+
+func validateKubernetes(kubernetes *wasmadmission.KubernetesCapability, fldPath *field.Path) field.ErrorList {
+	errs := validateNames(kubernetes.Groups, fldPath.Child("groups"), validateGroupOfEyes)
+	errs = append(errs, validateNames(kubernetes.SecretReaders, fldPath.Child("secretReaders"), nil)...)
+	if size := kubernetes.MemorySize; size < mebi || size > 64*gibi {
+		errs = append(errs, field.Invalid(fldPath.Child("memorySize"), size,
+			fmt.Sprintf("must be between %s and %s, in bytes", quantity(mebi), quantity(64*gibi))))
+	}
+	return append(errs, validateDuration(kubernetes.IdleTimeout, time.Minute, 24*time.Hour, fldPath.Child("idleTimeout"))...)
+}
+
+// validateGroupOfEyes refuses the group that may do everything: nothing would be left to
+// authorise.
+func validateGroupOfEyes(name string, fldPath *field.Path) *field.Error {
+	if name != user.SystemPrivilegedGroup {
+		return nil
+	}
+	return field.Invalid(fldPath, name, "may do everything, and policies would see everything: bind a role to the user instead")
+}

@@ -1,0 +1,133 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/tracing"
+)
+
+// Capabilities are the host capabilities that all policies share.
+type Capabilities struct {
+	// ByNamespace answer host calls. A namespace that is missing fails with a message.
+	ByNamespace map[string]capabilities.Capability
+	// Inventories are for policies that cannot make host calls; nil means that such a
+	// policy fails if it was granted resources.
+	Inventories capabilities.Inventories
+}
+
+// caller returns who asks when the policy does. A policy of a namespace reads nothing of
+// the cluster, whatever its fields say.
+func caller(spec *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration) capabilities.Caller {
+	c := capabilities.Caller{Policy: spec.Name}
+	if spec.Namespace != "" {
+		return c
+	}
+	for _, resource := range spec.ContextAwareResources {
+		c.Resources = append(c.Resources, abi.ContextAwareResource(resource))
+	}
+	c.Secrets = slices.Contains(config.Capabilities.Kubernetes.SecretReaders, spec.Name)
+	return c
+}
+
+// environment returns what the policy has around it.
+func (l *Loader) environment(spec *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration) (*abi.Environment, error) {
+	grants, err := capabilities.ParsePatterns(spec.HostCapabilities)
+	if err != nil {
+		return nil, err
+	}
+	limits, who := &config.Limits, caller(spec, config)
+	log := tracing.NewLog(spec.Name, int(limits.GuestLogLinesPerSecond), int(limits.LogLineSize))
+	env := &abi.Environment{
+		Capabilities: capabilities.NewGate(capabilities.GateOptions{
+			Caller: who, Grants: grants, Tracing: log, Shared: l.Capabilities.ByNamespace,
+		}),
+		Log: log,
+		Limits: abi.Limits{
+			RequestBytes:         limits.RequestSize,
+			ResponseBytes:        limits.ResponseSize,
+			HostCallPayloadBytes: limits.HostCallPayloadSize,
+			HostCalls:            int64(limits.HostCalls),
+			LogLineBytes:         limits.LogLineSize,
+		},
+		Timeout: limits.EvaluationTimeout.Duration,
+	}
+	if spec.TimeoutEvalSeconds != nil {
+		env.Timeout = time.Duration(*spec.TimeoutEvalSeconds) * time.Second
+	}
+	if len(who.Resources) > 0 {
+		env.Inventory = noInventory{}
+		if l.Capabilities.Inventories != nil {
+			env.Inventory = l.Capabilities.Inventories.Inventory(&who)
+		}
+	}
+	return env, nil
+}
+
+// noInventory fails: a policy that decides by what it sees must not see an empty cluster.
+type noInventory struct{}
+
+func (noInventory) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64, error) {
+	return nil, 0, fmt.Errorf("the policy was granted resources of the cluster, which this server cannot look at")
+}
+
+// noticeCapabilities tells the admin what the module asks of the host and is not granted.
+func noticeCapabilities(ctx context.Context, p *Policy, metadata *abi.Metadata, config *wasmadmission.WasmAdmissionConfiguration) {
+	logger := klog.FromContext(ctx)
+	who := caller(&p.spec, config)
+	var resources []abi.ContextAwareResource
+	for _, wanted := range metadata.ContextAwareResources {
+		if !slices.Contains(who.Resources, wanted) {
+			resources = append(resources, wanted)
+		}
+	}
+	if len(resources) > 0 {
+		logger.Info("Policy would like to read resources that it is not granted", "policy", p.Name(), "contextAwareResources", resources)
+	}
+	if slices.Contains(who.Resources, abi.ContextAwareResource{APIVersion: "v1", Kind: "Secret"}) && !who.Secrets {
+		logger.Info("Warning: Policy may not read Secrets: name it in capabilities.kubernetes.secretReaders if it should, or remove the kind from its contextAwareResources", "policy", p.Name())
+	}
+	if missing := notGranted(metadata.HostCapabilities, p.spec.HostCapabilities); len(missing) > 0 {
+		logger.Info("Policy would like to call host capabilities that it is not granted", "policy", p.Name(), "hostCapabilities", missing)
+	}
+}
+
+// notGranted returns the patterns that a module asks for and that the grants do not
+// cover whole.
+func notGranted(wanted, granted []string) (missing []string) {
+	grants, err := capabilities.ParsePatterns(granted)
+	if err != nil {
+		return wanted
+	}
+	for _, pattern := range wanted {
+		// A group of capabilities is granted by its own pattern or a wider one, which match
+		// its text like that of a path.
+		if !slices.Contains(granted, pattern) && !grants.Matches(pattern) {
+			missing = append(missing, pattern)
+		}
+	}
+	return missing
+}
