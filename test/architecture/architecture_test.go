@@ -43,7 +43,7 @@ var mayImport = map[string][]string{
 	"plugin/pkg/admission/wasm": {
 		"featuregate", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
-		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci",
+		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
 
 	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/metrics", "pkg/apis/wasmadmission"},

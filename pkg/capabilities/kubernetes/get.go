@@ -82,7 +82,7 @@ func (k *Kubernetes) fetch(ctx context.Context, key objectKey) ([]byte, error) {
 	switch {
 	case apierrors.IsNotFound(err):
 		k.mapping.doubt(ctx, &key.resource)
-		return nil, fmt.Errorf("Cannot find %s named '%s' inside of namespace '%s'", &key.resource, key.name, key.option()) //nolint:revive,staticcheck // the text that Kubewarden's users know
+		return nil, fmt.Errorf("Cannot find %s named '%s' inside of namespace '%s'", &key.resource, key.name, key.option()) //nolint:staticcheck // the text that Kubewarden's users know
 	case err != nil:
 		return nil, fmt.Errorf("getting %s named %q: %w", &key.resource, key.name, err)
 	}

@@ -132,7 +132,7 @@ func TestListWithChanges(t *testing.T) {
 		var err error
 		l, err = l.with(changes)
 		require.NoError(t, err)
-		require.Equal(t, cap(l.response), len(l.response), "nothing is held in vain")
+		require.Len(t, l.response, cap(l.response), "nothing is held in vain")
 		names := namesOf(t, l.response)
 		require.True(t, slices.IsSortedFunc(names, func(a, b string) int {
 			return strings.Compare(strings.ReplaceAll(a, "/", "\x00"), strings.ReplaceAll(b, "/", "\x00"))

@@ -129,7 +129,7 @@ func (m *mapping) resolve(ctx context.Context, apiVersion, kind string) (resourc
 }
 
 func missing(apiVersion, kind string) error {
-	return fmt.Errorf("Cannot find resource %s/%s", apiVersion, kind) //nolint:revive,staticcheck // the text that Kubewarden's users know
+	return fmt.Errorf("Cannot find resource %s/%s", apiVersion, kind) //nolint:staticcheck // the text that Kubewarden's users know
 }
 
 // ask asks the server for the kinds of a group's version. One that there is not has none.

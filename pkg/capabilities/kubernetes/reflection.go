@@ -168,7 +168,7 @@ func (r *reflection) finish(reason Stop, err error) {
 func (r *reflection) evict(reason Stop) {
 	switch reason {
 	case StopTooLarge:
-		r.finish(reason, &tooLargeError{what: r.selection.String(), limit: r.limit})
+		r.finish(reason, &tooLargeError{what: r.String(), limit: r.limit})
 	default:
 		r.finish(reason, fmt.Errorf("%s was dropped (%s): the memory for what policies read of the cluster is used up by others; raise that limit, or have policies ask for less", &r.selection, reason))
 	}
@@ -194,25 +194,27 @@ func (r *reflection) run(ctx context.Context, client dynamic.ResourceInterface, 
 	reflector.WatchListPageSize = pageSize
 	backoff := wait.Backoff{Duration: 200 * time.Millisecond, Factor: 2, Jitter: 1, Steps: 10, Cap: 30 * time.Second}
 	delay := backoff.DelayWithReset(r.clock, 2*time.Minute)
-	_ = delay.Until(klog.NewContext(ctx, r.logger), true, true, func(ctx context.Context) (bool, error) {
+	_ = delay.Until(klog.NewContext(ctx, r.logger), true, true, func(ctx context.Context) (over bool, _ error) {
 		err := reflector.ListAndWatchWithContext(ctx)
-		if err == nil || ctx.Err() != nil {
-			return false, nil
-		}
-		r.note(err)
-		switch {
-		case apierrors.IsNotFound(err):
-			r.gone()
-			r.finish(StopFailed, missing(r.apiVersion, r.kind))
-			r.remove()
-		case !r.ready(), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsMethodNotSupported(err):
-			r.fail(err)
-		default:
-			r.logger.Info("Watching for policies failed, trying again", "err", err)
-			return false, nil
-		}
-		return true, nil
+		return err != nil && ctx.Err() == nil && r.failed(err), nil
 	})
+}
+
+// failed says that watching ended with an error, and tells whether that is the end.
+func (r *reflection) failed(err error) bool {
+	switch {
+	case apierrors.IsNotFound(err):
+		r.gone()
+		r.finish(StopFailed, missing(r.apiVersion, r.kind))
+		r.remove()
+	case !r.ready(), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsMethodNotSupported(err):
+		r.fail(err)
+	default:
+		r.note(err)
+		r.logger.Info("Watching for policies failed, trying again", "err", err)
+		return false
+	}
+	return true
 }
 
 // note remembers since when the objects cannot be watched; nil is that they can.

@@ -21,7 +21,7 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/json"
@@ -116,7 +116,7 @@ func pathSegment(name, value string) error {
 	if !utf8.ValidString(value) {
 		return fmt.Errorf("%s is not valid UTF-8", name)
 	}
-	if problems := path.IsValidPathSegmentName(value); len(problems) > 0 {
+	if problems := content.IsPathSegmentName(value); len(problems) > 0 {
 		return fmt.Errorf("%s %q %s", name, value, problems[0])
 	}
 	return nil
@@ -130,7 +130,7 @@ func (r *resource) namespace(value *string) (string, error) {
 	}
 	switch {
 	case r.namespaced && namespace == "":
-		return "", fmt.Errorf("Resource %s is namespaced, but no namespace was provided", r) //nolint:revive,staticcheck // the text that Kubewarden's users know
+		return "", fmt.Errorf("Resource %s is namespaced, but no namespace was provided", r) //nolint:staticcheck // the text that Kubewarden's users know
 	case !r.namespaced && namespace != "":
 		return "", fmt.Errorf("resource %s is cluster wide. Cannot search for it inside of a namespace", r)
 	}

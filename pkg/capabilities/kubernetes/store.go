@@ -178,7 +178,7 @@ func (s *store) Replace(objects []any, _ string) error {
 }
 
 func (s *store) identify(object []byte) identity {
-	namespace, name := s.encoder.identity(object)
+	namespace, name := s.identity(object)
 	return identity{string(namespace), string(name)}
 }
 

@@ -64,10 +64,10 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	latencies, err := b.measure(ctx)
+	results, err := b.measure(ctx)
 	if err != nil {
 		return err
 	}
-	report(latencies, ratio)
+	report(results, ratio)
 	return nil
 }

@@ -34,11 +34,18 @@ const (
 	rounds, batch = 10, 300
 )
 
-// measure runs batches of the configurations in turn, in changing order, and returns the
-// latencies that clients saw.
-func (b *bench) measure(ctx context.Context) ([][]time.Duration, error) {
+// result is what was measured of one configuration.
+type result struct {
+	// latencies are those of all requests, as the clients see them.
+	latencies []time.Duration
+	// cpu is what the server took for all requests together.
+	cpu time.Duration
+}
+
+// measure runs batches of the configurations in turn, in changing order.
+func (b *bench) measure(ctx context.Context) ([]result, error) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // an order is no secret
-	latencies := make([][]time.Duration, len(configurations))
+	results := make([]result, len(configurations))
 	for round := range 1 + rounds {
 		for _, n := range random.Perm(len(configurations)) {
 			measured, err := b.batch(ctx, configurations[n].name)
@@ -46,49 +53,63 @@ func (b *bench) measure(ctx context.Context) ([][]time.Duration, error) {
 				return nil, fmt.Errorf("configuration %s: %w", configurations[n].name, err)
 			}
 			if round > 0 {
-				latencies[n] = append(latencies[n], measured...)
+				results[n].latencies = append(results[n].latencies, measured.latencies...)
+				results[n].cpu += measured.cpu
 			}
 		}
 	}
-	return latencies, nil
+	return results, nil
 }
 
 // batch creates Pods, and then deletes them without measuring that.
-func (b *bench) batch(ctx context.Context, namespace string) ([]time.Duration, error) {
+func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
 	pods := b.client.CoreV1().Pods(namespace)
-	latencies := make([]time.Duration, batch)
-	err := inParallel(ctx, batch, func(ctx context.Context, n int) error {
+	r := result{latencies: make([]time.Duration, batch)}
+	before, err := figure.ProcessorTimeOf(b.server.PID())
+	if err != nil {
+		return r, err
+	}
+	err = inParallel(ctx, batch, func(ctx context.Context, n int) error {
 		wanted := pod(fmt.Sprint("pod-", n))
 		start := time.Now()
 		_, err := pods.Create(ctx, wanted, metav1.CreateOptions{})
-		latencies[n] = time.Since(start)
+		r.latencies[n] = time.Since(start)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return r, err
 	}
-	return latencies, pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+	after, err := figure.ProcessorTimeOf(b.server.PID())
+	if err != nil {
+		return r, err
+	}
+	r.cpu = after - before
+	return r, pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
 }
 
 // report prints the figures. Those of policies that list are what they add to one that
 // does nothing.
-func report(latencies [][]time.Duration, ratio float64) {
+func report(results []result, ratio float64) {
+	accept := results[1]
 	for n, c := range configurations {
-		name := strings.ReplaceAll(c.name, "-", "_")
-		for _, percent := range []int{50, 99} {
-			latency := quantile(latencies[n], percent)
-			if c.settings != "" {
-				latency -= quantile(latencies[1], percent)
-			}
-			figure.Print(fmt.Sprintf("%s_p%d_ms", name, percent), milliseconds(latency), "ms")
+		name, r, less := strings.ReplaceAll(c.name, "-", "_"), results[n], result{}
+		if c.settings != "" {
+			less = accept
 		}
+		for _, percent := range []int{50, 99} {
+			figure.Print(fmt.Sprintf("%s_p%d_ms", name, percent), milliseconds(r.quantile(percent)-less.quantile(percent)), "ms")
+		}
+		figure.Print(name+"_cpu_ms", milliseconds((r.cpu-less.cpu)/(rounds*batch)), "ms")
 	}
 	figure.Print("context_cache_ratio", ratio, "ratio")
 }
 
-// quantile is the latency that so many of a hundred requests did not exceed.
-func quantile(latencies []time.Duration, percent int) time.Duration {
-	sorted := slices.Sorted(slices.Values(latencies))
+// quantile is the latency that so many of a hundred requests did not exceed; zero of none.
+func (r result) quantile(percent int) time.Duration {
+	if len(r.latencies) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(r.latencies))
 	return sorted[(len(sorted)-1)*percent/100]
 }
 

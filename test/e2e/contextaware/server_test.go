@@ -107,7 +107,6 @@ func newLooker(t *testing.T, o kubernetes.Options, resources ...abi.ContextAware
 }
 
 var (
-	pods       = abi.ContextAwareResource{APIVersion: "v1", Kind: "Pod"}
 	namespaces = abi.ContextAwareResource{APIVersion: "v1", Kind: "Namespace"}
 	configMaps = abi.ContextAwareResource{APIVersion: "v1", Kind: "ConfigMap"}
 	secrets    = abi.ContextAwareResource{APIVersion: "v1", Kind: "Secret"}

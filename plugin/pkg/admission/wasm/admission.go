@@ -30,6 +30,7 @@ import (
 	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/apiserver/pkg/server/healthz"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	basefeaturegate "k8s.io/component-base/featuregate"
@@ -76,6 +77,7 @@ type Plugin struct {
 	enabled    bool
 	excluded   []schema.GroupResource
 	client     kubernetes.Interface
+	dynamic    dynamic.Interface
 	informers  informers.SharedInformerFactory
 	authorizer authorizer.UnconditionalAuthorizer
 	// drained is closed when the apiserver serves no more requests.
@@ -93,6 +95,7 @@ var (
 	_ initializer.WantsFeatures                    = &Plugin{}
 	_ initializer.WantsExcludedAdmissionResources  = &Plugin{}
 	_ initializer.WantsExternalKubeClientSet       = &Plugin{}
+	_ initializer.WantsDynamicClient               = &Plugin{}
 	_ initializer.WantsExternalKubeInformerFactory = &Plugin{}
 	_ initializer.WantsUnconditionalAuthorizer     = &Plugin{}
 )
@@ -129,6 +132,9 @@ func (p *Plugin) SetExcludedAdmissionResources(excluded []schema.GroupResource) 
 // SetExternalKubeClientSet implements [initializer.WantsExternalKubeClientSet].
 func (p *Plugin) SetExternalKubeClientSet(client kubernetes.Interface) { p.client = client }
 
+// SetDynamicClient implements [initializer.WantsDynamicClient].
+func (p *Plugin) SetDynamicClient(client dynamic.Interface) { p.dynamic = client }
+
 // SetExternalKubeInformerFactory implements
 // [initializer.WantsExternalKubeInformerFactory].
 func (p *Plugin) SetExternalKubeInformerFactory(informers informers.SharedInformerFactory) {
@@ -155,8 +161,12 @@ func (p *Plugin) ValidateInitialization() error {
 		return errors.New("missing the resources that admission must not intercept")
 	case p.drained == nil:
 		return errors.New("missing the notification of when the server is drained")
+	case p.client == nil, p.dynamic == nil:
+		return errors.New("missing the clients that look at the cluster")
+	case p.authorizer == nil:
+		return errors.New("missing the authorizer that says what policies may see of the cluster")
 	}
-	loaded, err := p.shared.load(p.config, p.drained)
+	loaded, err := p.shared.load(p.config, clusterView{p.dynamic, p.client.Discovery(), p.authorizer}, p.drained)
 	if err != nil {
 		return err
 	}

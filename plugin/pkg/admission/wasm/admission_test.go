@@ -31,6 +31,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -67,6 +68,9 @@ func (a *apiserver) Initialize(p admission.Interface) {
 	}
 	if a.without != "client" {
 		plugin.SetExternalKubeClientSet(client)
+	}
+	if a.without != "dynamic client" {
+		plugin.SetDynamicClient(dynamicfake.NewSimpleDynamicClient(scheme.Scheme))
 	}
 	if a.without != "informers" {
 		plugin.SetExternalKubeInformerFactory(informers.NewSharedInformerFactory(client, 0))
@@ -181,7 +185,7 @@ func TestEveryProblemIsALine(t *testing.T) {
 }
 
 func TestEverythingThatIsWantedIsNeeded(t *testing.T) {
-	for _, without := range []string{"excluded", "drained", "client", "informers", "authorizer"} {
+	for _, without := range []string{"excluded", "drained", "client", "dynamic client", "informers", "authorizer"} {
 		a := newApiserver(t, true)
 		a.without = without
 		_, err := a.start(newPlugins(), "")

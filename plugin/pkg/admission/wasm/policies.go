@@ -78,8 +78,8 @@ func (l *loadedPolicies) overrides() dispatch.Overrides {
 }
 
 // load loads the policies of a configuration, the first time it is called, and takes
-// over changes until stop is closed.
-func (s *sharedPolicies) load(config []byte, stop <-chan struct{}) (*loadedPolicies, error) {
+// over changes until stop is closed. They look at the cluster with what the first plugin has.
+func (s *sharedPolicies) load(config []byte, view clusterView, stop <-chan struct{}) (*loadedPolicies, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done && !bytes.Equal(s.config, config) {
@@ -88,7 +88,7 @@ func (s *sharedPolicies) load(config []byte, stop <-chan struct{}) (*loadedPolic
 	if !s.done {
 		s.config = config
 		logger := klog.Background().WithName(PluginName)
-		s.loaded, s.err = loadPolicies(klog.NewContext(wait.ContextForChannel(stop), logger), config)
+		s.loaded, s.err = loadPolicies(klog.NewContext(wait.ContextForChannel(stop), logger), config, view)
 		s.done = true
 	}
 	return s.loaded, s.err
@@ -114,7 +114,7 @@ func (s *sharedPolicies) checkCurrent(r *http.Request) error {
 	return loaded.manager.Check()
 }
 
-func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
+func loadPolicies(ctx context.Context, data []byte, view clusterView) (*loadedPolicies, error) {
 	if data == nil {
 		data = emptyConfiguration
 	}
@@ -136,11 +136,15 @@ func loadPolicies(ctx context.Context, data []byte) (*loadedPolicies, error) {
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
+	shared, err := newCapabilities(ctx, config, view)
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
 	loaded := &loadedPolicies{config: config, recorder: defaultRecorder()}
 	loaded.manager = policyset.NewManager(policyset.ManagerOptions{
 		Config:   config,
 		Source:   policyset.NewSource(config),
-		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder, Capabilities: newCapabilities(config)},
+		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder, Capabilities: shared},
 		Store:    store,
 		Recorder: loaded.recorder,
 	})
