@@ -47,7 +47,7 @@ func (s *snapshot) close() error {
 // instantiate makes an instance whose start functions have not run, and whose
 // memory holds an image unless that is nil.
 func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *Instance, err error) {
-	i := &Instance{module: m, functions: map[string]api.Function{}, world: newWorld(m.key.digest)}
+	i := &Instance{module: m, functions: map[string]api.Function{}, callbacks: map[string]api.Function{}, world: newWorld(m.key.digest)}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
 	defer func() {
 		// The allocator has no other way to say that it has no memory.
@@ -248,6 +248,7 @@ func (i *Instance) reset() error {
 	if i.resets++; i.resets%trimInterval == 0 {
 		// The runtime's stack of a function only grows.
 		clear(i.functions)
+		clear(i.callbacks)
 		return i.memory.Trim()
 	}
 	err := i.memory.Reset()

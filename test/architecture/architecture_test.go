@@ -57,6 +57,8 @@ var mayImport = map[string][]string{
 	"pkg/safefile":             {},
 	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/engine"},
+	"pkg/abi/rego":             {"pkg/abi", "pkg/engine"},
+	"pkg/abi/rego/topdown":     {"pkg/abi/rego", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/tracing": {"pkg/abi", "pkg/capabilities"},
 	"pkg/metrics":              {},
@@ -149,6 +151,16 @@ func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
 	for _, p := range list(t, "-deps", "-test", "./...") {
 		require.False(t, p.ImportPath == "k8s.io/kubernetes" || strings.HasPrefix(p.ImportPath, "k8s.io/kubernetes/"),
 			"the library or its tests depend on %s", p.ImportPath)
+	}
+}
+
+// The Open Policy Agent is large: only who hands it in links it.
+func TestOnlyOnePackageKnowsOPA(t *testing.T) {
+	const opa = "github.com/open-policy-agent/opa/"
+	for _, p := range list(t, "./featuregate/...", "./pkg/...", "./plugin/...") {
+		if slices.ContainsFunc(p.Imports, func(i string) bool { return strings.HasPrefix(i, opa) }) {
+			require.Equal(t, root+"pkg/abi/rego/topdown", p.ImportPath)
+		}
 	}
 }
 
