@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"featuregate": {},
 
 	"plugin/pkg/admission/wasm": {
-		"featuregate", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
+		"featuregate", "pkg/abi", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
 	},
 

@@ -34,7 +34,10 @@ import (
 // committed are the policies kept as .wasm; goGuests are built by TestMain.
 var (
 	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "no-latest-tag", "pod-privileged"}
-	goGuests  = []string{"add-defaults", "audit-logger", "deny-deletion", "required-labels"}
+	// regoGuests speak another ABI than the host of these tests: they are run where that is
+	// implemented.
+	regoGuests = []string{"team-label", "unique-ingress-host"}
+	goGuests   = []string{"add-defaults", "audit-logger", "deny-deletion", "required-labels"}
 )
 
 // verdict is Kubewarden's ValidationResponse.
@@ -103,6 +106,12 @@ func TestMetadata(t *testing.T) {
 			_, err = guest.call(t.Context(), "no_such_operation", nil)
 			require.ErrorContains(t, err, "guest error: ")
 		})
+	}
+}
+
+func TestMetadataOfRego(t *testing.T) {
+	for _, name := range regoGuests {
+		t.Run(name, func(t *testing.T) { requireMetadata(t, policyWasm(t, name), filepath.Join(name, "metadata.yml")) })
 	}
 }
 

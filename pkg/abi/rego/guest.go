@@ -98,6 +98,13 @@ func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, erro
 // Close implements [abi.Guest].
 func (g *Guest) Close() { g.module.Close() }
 
+// Query evaluates the policy's first entrypoint on an input and data of the caller's, JSON
+// both, and returns its result set. It is for those who bring documents of another shape
+// than Kubewarden's policies expect.
+func (g *Guest) Query(ctx context.Context, env *abi.Environment, input, data []byte) ([]byte, abi.Usage, error) {
+	return g.evaluate(ctx, env, documents{input: text{input}, data: text{data}, limited: int64(len(input) + len(data))})
+}
+
 // evaluate has the guest evaluate the policy and returns its result set and what it used.
 func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents) ([]byte, abi.Usage, error) {
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); d.limited > limit {

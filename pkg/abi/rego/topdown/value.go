@@ -155,7 +155,10 @@ func (p *parser) array(depth int) (ast.Value, error) {
 		elements = append(elements, ast.NewTerm(element))
 		return err
 	})
-	return ast.NewArray(elements...), err
+	if err != nil {
+		return nil, err
+	}
+	return ast.NewArray(elements...), nil
 }
 
 // braces reads an object or a set, which the first element tells apart.
@@ -181,10 +184,13 @@ func (p *parser) braces(depth int) (ast.Value, error) {
 		}
 		return err
 	})
-	if set.Len() > 0 {
-		return set, err
+	switch {
+	case err != nil:
+		return nil, err
+	case set.Len() > 0:
+		return set, nil
 	}
-	return object, err
+	return object, nil
 }
 
 // list reads what stands between a bracket, which is next, and its end.
