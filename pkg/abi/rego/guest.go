@@ -99,7 +99,7 @@ func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, erro
 func (g *Guest) Close() { g.module.Close() }
 
 // Query evaluates the policy's first entrypoint on an input and data of the caller's, JSON
-// both, and returns its result set. It is for those who bring documents of another shape
+// both, and returns its result set. An input of no bytes is undefined. Query is for those who bring documents of another shape
 // than Kubewarden's policies expect.
 func (g *Guest) Query(ctx context.Context, env *abi.Environment, input, data []byte) ([]byte, abi.Usage, error) {
 	return g.evaluate(ctx, env, documents{input: text{input}, data: text{data}, limited: int64(len(input) + len(data))})

@@ -43,9 +43,11 @@ func query(i *engine.Instance, d documents) (result uint32, err error) {
 	if err != nil {
 		return 0, err
 	}
-	input, err := parse(i, "input", d.input)
-	if err != nil {
-		return 0, err
+	var input uint32 // undefined
+	if d.input.size() > 0 {
+		if input, err = parse(i, "input", d.input); err != nil {
+			return 0, err
+		}
 	}
 	state, err := call(i, exportNew)
 	if err != nil {
