@@ -52,6 +52,7 @@ func TestBuiltins(t *testing.T) {
 		{"sprintf", []string{`"\"\u0001%v"`, `[{1}]`}, `"\"\u0001{1}"`, ""},
 		{"date", []string{`0`}, `[1970,1,1]`, ""},
 		{"parse_rfc3339_ns", []string{`"1970-01-01T00:00:01Z"`}, `1000000000`, ""},
+		{"sprintf", []string{`"%.1f %d"`, `[.50, 1]`}, `"0.5 1"`, ""},
 		{"hex.encode", []string{`"\n"`}, `"0a"`, ""},
 		{"regex.split", []string{`"-"`, `"a-b"`}, `["a","b"]`, ""},
 		{"json.patch", []string{`{"a":{1,2}}`, `[{"op":"remove","path":"/a"}]`}, `{}`, ""},

@@ -97,7 +97,7 @@ func (p *parser) value(depth int) (ast.Value, error) {
 		return p.array(depth)
 	case c == '{':
 		return p.braces(depth)
-	case c == '-' || c >= '0' && c <= '9':
+	case c == '-' || c == '.' || c >= '0' && c <= '9':
 		return p.number()
 	case p.literal("null"):
 		return ast.Null{}, nil
@@ -135,8 +135,13 @@ func (p *parser) number() (ast.Value, error) {
 		}
 		p.at++
 	}
+	text := p.text[start:p.at]
+	if text[0] == '.' {
+		// As a policy may write it, and guests keep it.
+		text = append([]byte("0"), text...)
+	}
 	var n json.Number
-	if err := json.Unmarshal(p.text[start:p.at], &n); err != nil {
+	if err := json.Unmarshal(text, &n); err != nil {
 		return nil, err
 	}
 	// Who reckons with a number writes out its zeros.
