@@ -92,6 +92,7 @@ lint:
 	cd test/policies && $(TOOL) golangci-lint run ./...
 	cd test/bench/wasmtime && $(TOOL) golangci-lint run ./...
 	cd test/registry/server && $(TOOL) golangci-lint run ./...
+	cd test/opacases && $(TOOL) golangci-lint run ./...
 
 ## test: run all tests
 test: test-unit test-e2e
@@ -163,6 +164,10 @@ bench-engine: policies
 ## hostile: measure how late attacks are stopped, and what the garbage collector waits meanwhile
 hostile:
 	$(GO) run ./test/bench/hostile
+
+## opa-cases: run the Open Policy Agent's own test cases on our implementation of its ABI
+opa-cases:
+	cd test/opacases && $(GO) run . -cases "$$($(GO) list -m -f '{{.Dir}}' github.com/open-policy-agent/opa)/v1/test/cases/testdata"
 
 FUZZTIME ?= 1h
 

@@ -17,12 +17,18 @@ limitations under the License.
 package main
 
 import (
+	"context"
 	"slices"
 
 	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
 	"k8s.io/apiserver/pkg/server/healthz"
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
@@ -33,7 +39,9 @@ import (
 // by default and does nothing while its feature gate is off. The checkers
 // report whether it is ready to serve, and whether it serves what is configured.
 func addPlugin(opts *genericoptions.AdmissionOptions) []healthz.HealthChecker {
-	readyz := wasm.Register(opts.Plugins)
+	readyz := wasm.Register(opts.Plugins,
+		wasm.WithGuests(abi.ExecutionModeOPA, loadRego(abi.ExecutionModeOPA)),
+		wasm.WithGuests(abi.ExecutionModeGatekeeper, loadRego(abi.ExecutionModeGatekeeper)))
 	// The slice is a package variable of k8s.io/kubernetes: insert into a copy.
 	order := slices.Clone(opts.RecommendedPluginOrder)
 	at := slices.Index(order, mutating.PluginName)
@@ -42,4 +50,15 @@ func addPlugin(opts *genericoptions.AdmissionOptions) []healthz.HealthChecker {
 	}
 	opts.RecommendedPluginOrder = slices.Insert(order, at, wasm.PluginName)
 	return readyz
+}
+
+// loadRego loads policies in Rego, to which the Open Policy Agent lends its functions.
+func loadRego(mode abi.ExecutionMode) policyset.GuestLoader {
+	return func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error) {
+		guest, err := rego.Load(ctx, e, wasm, mode, topdown.Builtins{})
+		if err != nil {
+			return nil, err
+		}
+		return guest, nil
+	}
 }

@@ -63,6 +63,9 @@ type Instance struct {
 	// calls is the context of calls, which is ctx and may hold more.
 	calls context.Context
 	stack [4]uint64
+	// callbacks are what [Instance.CallBack] calls, and callingBack is whether it does.
+	callbacks   map[string]api.Function
+	callingBack bool
 
 	state any
 	// waiting is the evaluation's context with its deadline, made when a host
@@ -108,7 +111,7 @@ func instanceFrom(ctx context.Context) *Instance {
 
 // begin makes the instance serve an evaluation.
 func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
-	i.state, i.external, i.failed, i.world.asked = state, false, false, false
+	i.state, i.external, i.failed, i.callingBack, i.world.asked = state, false, false, false, false
 	i.arguments, i.ran = nil, false
 	i.ctx.Context = ctx
 	i.meter.begin(ctx, &i.module.limits, deadline)
@@ -132,7 +135,7 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	}
 	f := i.function(function)
 	if f == nil {
-		return 0, i.misuse(function, errors.New("module does not export the function"))
+		return 0, i.misuse(function, errNoExport)
 	}
 	definition := f.Definition()
 	if want := len(definition.ParamTypes()); want != len(params) || len(definition.ResultTypes()) > 1 || want > len(i.stack) {

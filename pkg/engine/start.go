@@ -47,7 +47,7 @@ func (s *snapshot) close() error {
 // instantiate makes an instance whose start functions have not run, and whose
 // memory holds an image unless that is nil.
 func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *Instance, err error) {
-	i := &Instance{module: m, functions: map[string]api.Function{}, world: newWorld(m.key.digest)}
+	i := &Instance{module: m, functions: map[string]api.Function{}, callbacks: map[string]api.Function{}, world: newWorld(m.key.digest)}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
 	if i.calls = &i.ctx; m.rewritten.ParkExport != "" {
 		i.calls = experimental.WithSnapshotter(i.calls)
@@ -262,6 +262,7 @@ func (i *Instance) reset() error {
 		// The runtime's stack of a function only grows.
 		clear(i.functions)
 		i.parked = parked{}
+		clear(i.callbacks)
 		return i.memory.Trim()
 	}
 	err := i.memory.Reset()

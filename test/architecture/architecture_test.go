@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"featuregate": {},
 
 	"plugin/pkg/admission/wasm": {
-		"featuregate", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
+		"featuregate", "pkg/abi", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
@@ -66,6 +66,8 @@ var mayImport = map[string][]string{
 	"pkg/abi/border":           {"pkg/abi", "pkg/engine"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/wasi":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
+	"pkg/abi/rego":             {"pkg/abi", "pkg/engine"},
+	"pkg/abi/rego/topdown":     {"pkg/abi/rego", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "pkg/jsonpatch"},
 	"pkg/capabilities/cache":   {},
@@ -166,6 +168,16 @@ func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
 	for _, p := range list(t, "-deps", "-test", "./...") {
 		require.False(t, p.ImportPath == "k8s.io/kubernetes" || strings.HasPrefix(p.ImportPath, "k8s.io/kubernetes/"),
 			"the library or its tests depend on %s", p.ImportPath)
+	}
+}
+
+// The Open Policy Agent is large: only who hands it in links it.
+func TestOnlyOnePackageKnowsOPA(t *testing.T) {
+	const opa = "github.com/open-policy-agent/opa/"
+	for _, p := range list(t, "./featuregate/...", "./pkg/...", "./plugin/...") {
+		if slices.ContainsFunc(p.Imports, func(i string) bool { return strings.HasPrefix(i, opa) }) {
+			require.Equal(t, root+"pkg/abi/rego/topdown", p.ImportPath)
+		}
 	}
 }
 

@@ -35,8 +35,10 @@ import (
 // guests, are built by TestMain.
 var (
 	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "no-latest-tag", "pod-privileged"}
-	goGuests  = []string{"add-defaults", "audit-logger", "deny-deletion", "required-labels"}
-
+	// regoGuests speak another ABI than the host of these tests: they are run where that is
+	// implemented.
+	regoGuests = []string{"team-label", "unique-ingress-host"}
+	goGuests   = []string{"add-defaults", "audit-logger", "deny-deletion", "required-labels"}
 	goPrograms = []string{"inherit-owner"}
 )
 
@@ -106,6 +108,12 @@ func TestMetadata(t *testing.T) {
 			_, err = guest.call(t.Context(), "no_such_operation", nil)
 			require.ErrorContains(t, err, "guest error: ")
 		})
+	}
+}
+
+func TestMetadataOfRego(t *testing.T) {
+	for _, name := range regoGuests {
+		t.Run(name, func(t *testing.T) { requireMetadata(t, policyWasm(t, name), filepath.Join(name, "metadata.yml")) })
 	}
 }
 

@@ -36,7 +36,9 @@ import (
 	basefeaturegate "k8s.io/component-base/featuregate"
 
 	"github.com/wasm-admission/wasm-admission/featuregate"
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // PluginName is the plugin's name in an AdmissionConfiguration and in the
@@ -55,8 +57,11 @@ const (
 // says why if what is served is not what is configured, because a change is bad; it
 // fails when it is asked for by name only, as /readyz/wasm-admission-policies, and
 // passes as a part of /readyz.
-func Register(plugins *admission.Plugins) []healthz.HealthChecker {
-	shared := &sharedPolicies{}
+func Register(plugins *admission.Plugins, options ...Option) []healthz.HealthChecker {
+	shared := &sharedPolicies{guests: map[abi.ExecutionMode]policyset.GuestLoader{}}
+	for _, option := range options {
+		option(shared)
+	}
 	plugins.Register(PluginName, func(config io.Reader) (admission.Interface, error) {
 		return newPlugin(config, shared)
 	})
@@ -64,6 +69,15 @@ func Register(plugins *admission.Plugins) []healthz.HealthChecker {
 		healthz.NamedCheck(loadedCheckName, shared.checkLoaded),
 		healthz.NamedCheck(currentCheckName, shared.checkCurrent),
 	}
+}
+
+// Option adds to what a registration's plugins can do.
+type Option func(*sharedPolicies)
+
+// WithGuests has policies of an execution mode loaded by load. It is for modes whose
+// policies need a library that the plugin does not link.
+func WithGuests(mode abi.ExecutionMode, load policyset.GuestLoader) Option {
+	return func(s *sharedPolicies) { s.guests[mode] = load }
 }
 
 // Plugin is the admission plugin.

@@ -28,6 +28,7 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
@@ -52,6 +53,9 @@ var defaultRecorder = sync.OnceValue(func() metrics.Recorder {
 // apiserver makes several: one for each of the servers that it consists of, all
 // with the same configuration. They share what is compiled.
 type sharedPolicies struct {
+	// guests are how policies of further execution modes are loaded.
+	guests map[abi.ExecutionMode]policyset.GuestLoader
+
 	mu     sync.Mutex
 	done   bool
 	config []byte
@@ -88,7 +92,7 @@ func (s *sharedPolicies) load(config []byte, view clusterView, stop <-chan struc
 	if !s.done {
 		s.config = config
 		logger := klog.Background().WithName(PluginName)
-		s.loaded, s.err = loadPolicies(klog.NewContext(wait.ContextForChannel(stop), logger), config, view)
+		s.loaded, s.err = loadPolicies(klog.NewContext(wait.ContextForChannel(stop), logger), config, view, s.guests)
 		s.done = true
 	}
 	return s.loaded, s.err
@@ -114,7 +118,7 @@ func (s *sharedPolicies) checkCurrent(r *http.Request) error {
 	return loaded.manager.Check()
 }
 
-func loadPolicies(ctx context.Context, data []byte, view clusterView) (*loadedPolicies, error) {
+func loadPolicies(ctx context.Context, data []byte, view clusterView, guests map[abi.ExecutionMode]policyset.GuestLoader) (*loadedPolicies, error) {
 	if data == nil {
 		data = emptyConfiguration
 	}
@@ -144,7 +148,7 @@ func loadPolicies(ctx context.Context, data []byte, view clusterView) (*loadedPo
 	loaded.manager = policyset.NewManager(policyset.ManagerOptions{
 		Config:   config,
 		Source:   policyset.NewSource(config),
-		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Recorder: loaded.recorder, Capabilities: shared},
+		Loader:   &policyset.Loader{Engine: e, Fetcher: fetcher, Guests: guests, Recorder: loaded.recorder, Capabilities: shared},
 		Store:    store,
 		Recorder: loaded.recorder,
 	})

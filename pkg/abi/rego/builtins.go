@@ -1,0 +1,254 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rego
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// Builtins are the built-in functions of Rego that the host lends to guests: those that
+// the compiler does not put into the module. Implementations are safe for concurrent use.
+type Builtins interface {
+	// Builtin finds a function by its name in Rego, such as "sprintf". It returns nil if
+	// there is none.
+	Builtin(name string) Builtin
+}
+
+// Builtin is a built-in function. It returns the text of its result, which is a value of
+// Rego without variables, or nil if that is undefined. An error ends the evaluation. It
+// returns soon after the call's context ends.
+type Builtin func(call *BuiltinCall) ([]byte, error)
+
+// BuiltinCall is a guest's call of a built-in function. All of it is the guest's word.
+type BuiltinCall struct {
+	// Context ends with the evaluation.
+	Context context.Context
+	// Arguments are the texts of values of Rego: JSON, and beside it sets, as {1, 2} and
+	// set(), and objects whose keys are any values.
+	Arguments [][]byte
+	// Memo belongs to whoever implements the functions. It points to nil at an
+	// evaluation's first call and is kept until it ends.
+	Memo *any
+	// Limit is how long the text of the result may be, in bytes.
+	Limit int64
+	// Print logs a line for the author of the policy.
+	Print func(line string)
+}
+
+type namedBuiltin struct {
+	name string
+	call Builtin
+}
+
+// maxDescriptionBytes bounds the lists that a guest gives of what it needs and offers.
+const maxDescriptionBytes = 1 << 20
+
+// describe reads what the guest needs and offers.
+func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
+	i, err := g.acquire(ctx, &evaluation{env: &startEnvironment}, 0)
+	if err != nil {
+		return err
+	}
+	defer i.Release()
+	entrypoints, err := list(i, exportEntrypoints)
+	if err != nil {
+		return g.located(err)
+	}
+	if !slices.Contains(slices.Collect(maps.Values(entrypoints)), entrypoint) {
+		return g.located(errors.New("the policy has no entrypoint 0: compile it with one"))
+	}
+	needed, err := list(i, exportBuiltins)
+	if err != nil {
+		return g.located(err)
+	}
+	g.builtins, err = find(needed, builtins)
+	return g.located(err)
+}
+
+// list calls an export that returns numbers by name.
+func list(i *engine.Instance, export string) (map[string]int32, error) {
+	value, err := call(i, export)
+	if err != nil {
+		return nil, err
+	}
+	document, err := dump(i, export, value, maxDescriptionBytes)
+	if err != nil {
+		return nil, err
+	}
+	var numbers map[string]int32
+	if err := json.Unmarshal(document, &numbers); err != nil {
+		return nil, fmt.Errorf("%s: %w", export, err)
+	}
+	return numbers, nil
+}
+
+// find looks up all functions that a guest needs.
+func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, error) {
+	found := make(map[int32]namedBuiltin, len(needed))
+	var missing []string
+	for _, name := range slices.Sorted(maps.Keys(needed)) {
+		var f Builtin
+		if builtins != nil {
+			f = builtins.Builtin(name)
+		}
+		if f == nil {
+			missing = append(missing, name)
+		}
+		if other, taken := found[needed[name]]; taken {
+			return nil, fmt.Errorf("built-in functions %q and %q have the same number", other.name, name)
+		}
+		found[needed[name]] = namedBuiltin{name: name, call: f}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("Missing Rego builtins: {%s}", quoteAll(missing)) //nolint:revive,staticcheck // the text that Kubewarden's users know
+	}
+	return found, nil
+}
+
+// quoteAll lists names that the guest gave, the first of them if there are many.
+func quoteAll(names []string) string {
+	const most, longest = 100, 100
+	var quoted []string
+	for _, name := range names[:min(len(names), most)] {
+		quoted = append(quoted, fmt.Sprintf("%q", name[:min(len(name), longest)]))
+	}
+	if len(names) > most {
+		quoted = append(quoted, fmt.Sprintf("and %d more", len(names)-most))
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// evaluation is the host's side of an evaluation. Its builtins are nil while the guest
+// starts and warms up: what they tell of the world must not be shared, so that all of
+// them are undefined then.
+type evaluation struct {
+	env      *abi.Environment
+	builtins map[int32]namedBuiltin
+	memo     any
+}
+
+func evaluationOf(i *engine.Instance) *evaluation { return i.State().(*evaluation) }
+
+// callBuiltin makes the import by which guests call functions of some parameters. The
+// guest gives the function's number, a context without meaning, and the addresses of
+// values, and gets the address of a value, or 0 if it is undefined.
+func callBuiltin(parameters int) func(*engine.Instance, []uint64) {
+	return func(i *engine.Instance, stack []uint64) {
+		e := evaluationOf(i)
+		if e.builtins == nil {
+			stack[0] = 0
+			return
+		}
+		f, known := e.builtins[int32(stack[0])]
+		if !known {
+			i.Abort(fmt.Errorf("the guest calls built-in function %d, which it does not declare", int32(stack[0])))
+		}
+		c := &BuiltinCall{Context: i.Context(), Memo: &e.memo, Limit: e.env.Limits.HostCallPayloadBytes, Print: func(line string) { e.print(i, line) }}
+		for _, value := range stack[2 : 2+parameters] {
+			c.Arguments = append(c.Arguments, dumpValue(i, f.name, uint32(value), c.Limit))
+		}
+		result, err := f.run(c)
+		if err == nil {
+			// A function that was interrupted may take that for its answer.
+			err = c.Context.Err()
+		}
+		if err == nil && int64(len(result)) > c.Limit {
+			err = &engine.LimitError{Limit: "bytes of result", Value: int64(len(result)), Max: c.Limit}
+		}
+		if err != nil {
+			i.MustGoOn()
+			i.Abort(fmt.Errorf("built-in function %s: %w", f.name, err))
+		}
+		stack[0] = uint64(parseValue(i, f.name, result))
+	}
+}
+
+// run calls the function. Nothing that goes wrong in it may do harm to more than the
+// evaluation.
+func (f *namedBuiltin) run(c *BuiltinCall) (result []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			result, err = nil, fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return f.call(c)
+}
+
+func dumpValue(i *engine.Instance, name string, value uint32, limit int64) []byte {
+	p, err := readText(i, "argument of "+name, uint32(i.CallBack(exportValueDump, uint64(value))), limit)
+	if err != nil {
+		i.Abort(err)
+	}
+	return p
+}
+
+func parseValue(i *engine.Instance, name string, value []byte) uint32 {
+	if value == nil {
+		return 0
+	}
+	start := uint32(i.CallBack(exportMalloc, uint64(len(value))))
+	if err := write(i, "result of "+name, start, text{value}); err != nil {
+		i.Abort(err)
+	}
+	parsed := uint32(i.CallBack(exportValueParse, uint64(start), uint64(len(value))))
+	if parsed == 0 {
+		i.Abort(fmt.Errorf("the guest cannot parse the result of %s", name))
+	}
+	return parsed
+}
+
+// maxAbortBytes bounds the text that a guest gives up with.
+const maxAbortBytes = 64 << 10
+
+// abort ends the evaluation with the guest's text.
+func abort(i *engine.Instance, stack []uint64) {
+	p, err := readText(i, "text of opa_abort", uint32(stack[0]), maxAbortBytes)
+	if err != nil {
+		i.Abort(err)
+	}
+	i.Abort(&abi.GuestError{Text: strings.ToValidUTF8(string(p), "\uFFFD")})
+}
+
+// printLine logs a line. One that is longer than what is kept of it is no reason to stop.
+func printLine(i *engine.Instance, stack []uint64) {
+	e, start := evaluationOf(i), uint32(stack[0])
+	room := i.Usage().MemoryBytes - int64(start)
+	p, ok := i.Read(start, uint32(max(0, min(room, e.env.Limits.LogLineBytes))))
+	if !ok || len(p) == 0 {
+		i.Abort(fmt.Errorf("opa_println: a text at address %d is outside the guest's memory", start))
+	}
+	line, _, _ := bytes.Cut(p, []byte{0})
+	e.print(i, string(line))
+}
+
+func (e *evaluation) print(i *engine.Instance, line string) {
+	if e.env.Log == nil {
+		return
+	}
+	line = line[:min(int64(len(line)), e.env.Limits.LogLineBytes)]
+	e.env.Log.Line(i.Context(), "console", strings.ToValidUTF8(line, "\uFFFD"))
+}

@@ -1,0 +1,118 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rego
+
+import (
+	"slices"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// Exports of a guest.
+const (
+	exportBuiltins      = "builtins"
+	exportEntrypoints   = "entrypoints"
+	exportMalloc        = "opa_malloc"
+	exportJSONParse     = "opa_json_parse"
+	exportJSONDump      = "opa_json_dump"
+	exportValueParse    = "opa_value_parse"
+	exportValueDump     = "opa_value_dump"
+	exportHeapGet       = "opa_heap_ptr_get"
+	exportHeapSet       = "opa_heap_ptr_set"
+	exportNew           = "opa_eval_ctx_new"
+	exportSetInput      = "opa_eval_ctx_set_input"
+	exportSetData       = "opa_eval_ctx_set_data"
+	exportSetEntrypoint = "opa_eval_ctx_set_entrypoint"
+	exportGetResult     = "opa_eval_ctx_get_result"
+	exportEval          = "eval"
+)
+
+// entrypoint is the number of the expression that is evaluated: the first that the policy
+// was compiled with.
+const entrypoint = 0
+
+// convention is the ABI as the engine needs to know it. It is the same for both modes,
+// and knows of no built-in function, so that all policies with the same binary share it.
+var convention = &engine.ABI{
+	Name:   "Rego",
+	Memory: engine.MemoryImport{Module: "env", Name: "memory"},
+	RequiredExports: []string{
+		exportBuiltins, exportEntrypoints, exportMalloc, exportJSONParse, exportJSONDump, exportHeapGet, exportHeapSet,
+		exportNew, exportSetInput, exportSetData, exportSetEntrypoint, exportGetResult, exportEval,
+	},
+	HostFunctions: []engine.HostFunction{
+		function("opa_abort", 1, 0, abort),
+		function("opa_println", 1, 0, printLine),
+		function("opa_builtin0", 2, 1, callBuiltin(0)),
+		function("opa_builtin1", 3, 1, callBuiltin(1)),
+		function("opa_builtin2", 4, 1, callBuiltin(2)),
+		function("opa_builtin3", 5, 1, callBuiltin(3)),
+		function("opa_builtin4", 6, 1, callBuiltin(4)),
+	},
+	StartState: func() any { return &evaluation{env: &startEnvironment} },
+	WarmUp:     warmUp,
+}
+
+// startEnvironment is what start functions and warm-up rounds have around them: no log,
+// and the limits of a configuration that sets none.
+var startEnvironment = abi.Environment{Limits: abi.Limits{
+	RequestBytes:         8 << 20,
+	ResponseBytes:        8 << 20,
+	HostCallPayloadBytes: 4 << 20,
+	HostCalls:            1000,
+	LogLineBytes:         4 << 10,
+}}
+
+// warmUpInput is an input as good as any, in either mode: the creation of a Pod. Settings
+// are no part of a snapshot, which policies with different ones share.
+const (
+	warmUpRequest = `{"uid":"00000000-0000-0000-0000-000000000000",` +
+		`"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},` +
+		`"name":"warm-up","namespace":"default","operation":"CREATE","userInfo":{"username":"warm-up","groups":["system:authenticated"]},` +
+		`"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"warm-up","namespace":"default","labels":{"app":"warm-up"}},` +
+		`"spec":{"containers":[{"name":"main","image":"registry.example.com/warm-up:1"}]}},"dryRun":false}`
+	warmUpInput = `{"request":` + warmUpRequest + `,"review":` + warmUpRequest + `,"parameters":{}}`
+)
+
+// warmUp evaluates once and gives the heap back, as hosts do that use an instance again.
+func warmUp(i *engine.Instance) error {
+	heap, err := i.Call(exportHeapGet)
+	if err != nil {
+		return err
+	}
+	result, err := query(i, documents{input: text{[]byte(warmUpInput)}, data: text{[]byte(`{}`)}})
+	if err != nil {
+		return err
+	}
+	if _, err := dump(i, "response", result, startEnvironment.Limits.ResponseBytes); err != nil {
+		return err
+	}
+	_, err = i.Call(exportHeapSet, heap)
+	return err
+}
+
+// function describes an import of a guest. All its parameters and results are of type i32.
+func function(name string, params, results int, call func(*engine.Instance, []uint64)) engine.HostFunction {
+	return engine.HostFunction{
+		Module:  "env",
+		Name:    name,
+		Params:  slices.Repeat([]engine.ValueType{engine.I32}, params),
+		Results: slices.Repeat([]engine.ValueType{engine.I32}, results),
+		Call:    call,
+	}
+}

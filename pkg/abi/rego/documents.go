@@ -1,0 +1,101 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rego
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// documents are what an evaluation is about. All parts are JSON that comes from the host.
+type documents struct {
+	input, data text
+	// limited is how many bytes count against the limit of a request: all but what the
+	// guest sees of the cluster, which only its memory bounds.
+	limited int64
+}
+
+// documents lays out request, settings and cluster as policies of the mode expect them.
+func (g *Guest) documents(ctx context.Context, env *abi.Environment, request, settings []byte) (d documents, err error) {
+	inventory, err := g.inventory(ctx, env)
+	if err != nil {
+		return d, err
+	}
+	if g.mode == abi.ExecutionModeGatekeeper {
+		d.input = text{[]byte(`{"parameters":`), settings, []byte(`,"review":`), request, []byte(`}`)}
+		d.data, d.limited = text{[]byte(`{}`)}, d.input.size()
+		if inventory != nil {
+			d.data = text{[]byte(`{"inventory":`), inventory, []byte(`}`)}
+		}
+		return d, nil
+	}
+	d.input = text{[]byte(`{"request":`), request, []byte(`}`)}
+	d.data = text{settings}
+	if inventory != nil {
+		if settings, err = withoutKubernetes(settings); err != nil {
+			return d, err
+		}
+		d.data = text{[]byte(`{"kubernetes":`), inventory, settings}
+	}
+	d.limited = d.input.size() + int64(len(settings))
+	return d, nil
+}
+
+// inventory returns what the policy may read of the cluster, nil if nothing. Waiting for
+// it takes from the evaluation's time.
+func (g *Guest) inventory(ctx context.Context, env *abi.Environment) ([]byte, error) {
+	if env.Inventory == nil {
+		return nil, nil
+	}
+	if env.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, env.Timeout)
+		defer cancel()
+	}
+	document, _, err := env.Inventory.Inventory(ctx, g.mode)
+	if err != nil {
+		cause := engine.CauseOther
+		if ctx.Err() != nil {
+			cause = engine.CauseDeadline
+		}
+		return nil, g.failure("", cause, fmt.Errorf("reading what the policy may see of the cluster: %w", err))
+	}
+	return document, nil
+}
+
+// withoutKubernetes returns the members of an object but for the one that the cluster
+// takes the place of, as the rest of an object that has members before.
+func withoutKubernetes(settings []byte) ([]byte, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(settings, &members); err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	delete(members, "kubernetes")
+	if len(members) == 0 {
+		return []byte(`}`), nil
+	}
+	rest, err := json.Marshal(members)
+	if err != nil {
+		return nil, fmt.Errorf("settings: %w", err)
+	}
+	rest[0] = ','
+	return rest, nil
+}

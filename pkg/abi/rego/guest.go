@@ -1,0 +1,156 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package rego speaks with guests that the compiler of the Open Policy Agent made of
+// policies in Rego (https://www.openpolicyagent.org/docs/wasm). Input and data are parsed
+// inside the guest, which evaluates one expression and leaves a value that the host has it
+// print as JSON. What the compiler does not put into the module, its built-in functions,
+// the guest asks of the host by number: see [Builtins].
+//
+// Kubewarden knows two kinds of them: policies of the Open Policy Agent, and those of
+// Gatekeeper.
+package rego
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// Guest is a policy in Rego. It implements [abi.Guest].
+type Guest struct {
+	module *engine.Module
+	mode   abi.ExecutionMode
+	// builtins are what the guest asks the host for, by number.
+	builtins map[int32]namedBuiltin
+}
+
+var _ abi.Guest = &Guest{}
+
+// Load compiles a policy in Rego, which wants to be spoken to by mode:
+// [abi.ExecutionModeOPA] or [abi.ExecutionModeGatekeeper]. It fails if the policy needs a
+// built-in function that is not among builtins, and names all that are missing; nil stands
+// for none. Policies with the same binary share code.
+func Load(ctx context.Context, e *engine.Engine, wasm []byte, mode abi.ExecutionMode, builtins Builtins) (*Guest, error) {
+	if mode != abi.ExecutionModeOPA && mode != abi.ExecutionModeGatekeeper {
+		return nil, fmt.Errorf("execution mode %q is none of policies in Rego", mode)
+	}
+	module, err := e.Load(ctx, wasm, convention)
+	if err != nil {
+		return nil, err
+	}
+	g := &Guest{module: module, mode: mode}
+	if err := g.describe(ctx, builtins); err != nil {
+		module.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// Validate implements [abi.Guest].
+func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	d, err := g.documents(ctx, env, request, settings)
+	if err != nil {
+		return nil, abi.Usage{}, err
+	}
+	result, usage, err := g.evaluate(ctx, env, d)
+	if err != nil {
+		return nil, usage, err
+	}
+	if g.mode == abi.ExecutionModeGatekeeper {
+		response, err := decodeViolations(result)
+		return response, usage, err
+	}
+	response, err := decodeReview(result, request, env.Limits.ResponseBytes)
+	return response, usage, err
+}
+
+// ValidateSettings implements [abi.Guest]. Policies in Rego take any settings.
+func (g *Guest) ValidateSettings(context.Context, *abi.Environment, []byte) (*abi.SettingsValidationResponse, error) {
+	return &abi.SettingsValidationResponse{Valid: true}, nil
+}
+
+var errNoProtocolVersion = errors.New("protocol_version is only applicable to a Kubewarden policy")
+
+// ProtocolVersion implements [abi.Guest]. Policies in Rego cannot be asked.
+func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, error) {
+	return "", errNoProtocolVersion
+}
+
+// Close implements [abi.Guest].
+func (g *Guest) Close() { g.module.Close() }
+
+// Query evaluates the policy's first entrypoint on an input and data of the caller's, JSON
+// both, and returns its result set. An input of no bytes is undefined. Query is for those who bring documents of another shape
+// than Kubewarden's policies expect.
+func (g *Guest) Query(ctx context.Context, env *abi.Environment, input, data []byte) ([]byte, abi.Usage, error) {
+	return g.evaluate(ctx, env, documents{input: text{input}, data: text{data}, limited: int64(len(input) + len(data))})
+}
+
+// evaluate has the guest evaluate the policy and returns its result set and what it used.
+func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents) ([]byte, abi.Usage, error) {
+	if limit := min(env.Limits.RequestBytes, math.MaxInt32); d.limited > limit {
+		return nil, abi.Usage{}, g.failure("", engine.CauseLimit, &engine.LimitError{Limit: abi.LimitRequestBytes, Value: d.limited, Max: limit})
+	}
+	if size := d.data.size(); size > math.MaxInt32 {
+		return nil, abi.Usage{}, g.failure("", engine.CauseLimit, &engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})
+	}
+	i, err := g.acquire(ctx, &evaluation{env: env, builtins: g.builtins}, env.Timeout)
+	if err != nil {
+		return nil, abi.Usage{}, err
+	}
+	defer i.Release()
+	result, err := g.query(i, d, env.Limits.ResponseBytes)
+	return result, abi.Usage(i.Usage()), err
+}
+
+func (g *Guest) acquire(ctx context.Context, state *evaluation, timeout time.Duration) (*engine.Instance, error) {
+	i, err := g.module.Acquire(ctx, engine.Evaluation{State: state, Timeout: timeout})
+	if err != nil {
+		return nil, fmt.Errorf("initialization failed: %w", err)
+	}
+	return i, nil
+}
+
+// query evaluates, and puts errors of the host's own into the form of the engine's.
+func (g *Guest) query(i *engine.Instance, d documents, limit int64) ([]byte, error) {
+	result, err := query(i, d)
+	if err != nil {
+		return nil, g.located(err)
+	}
+	text, err := dump(i, "response", result, limit)
+	return text, g.located(err)
+}
+
+// located says of which module an error is, unless it is the engine's, which does.
+func (g *Guest) located(err error) error {
+	switch {
+	case err == nil || errors.As(err, new(*engine.Error)):
+		return err
+	case errors.As(err, new(*engine.LimitError)):
+		return g.failure("", engine.CauseLimit, err)
+	}
+	return g.failure("", engine.CauseAbort, err)
+}
+
+func (g *Guest) failure(function string, cause engine.Cause, err error) error {
+	return &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseCall, Function: function, Cause: cause, Err: err}
+}

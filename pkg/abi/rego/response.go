@@ -1,0 +1,146 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rego
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	kjson "sigs.k8s.io/json"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+)
+
+// decode reads a result set, whose first and only result must be there: policies for
+// which nothing is defined refuse nothing, which is not to be told from those that broke.
+// Names are told apart by case.
+func decode[T any](kind string, data []byte) (*T, error) {
+	fail := func(err error) (*T, error) {
+		return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: %w", kind, err)}
+	}
+	if !utf8.Valid(data) {
+		return fail(errors.New("not UTF-8"))
+	}
+	var results []struct {
+		Result *T `json:"result"`
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &results); err != nil {
+		return fail(err)
+	}
+	if len(results) == 0 {
+		return fail(errors.New("the policy's entrypoint is undefined"))
+	}
+	if results[0].Result == nil {
+		return fail(errors.New("missing field `result`"))
+	}
+	return results[0].Result, nil
+}
+
+// review is what a policy of the Open Policy Agent evaluates to: an AdmissionReview, of
+// which the response counts.
+type review struct {
+	Response *admissionResponse `json:"response"`
+}
+
+type admissionResponse struct {
+	Allowed *bool `json:"allowed"`
+	Status  *struct {
+		Message *string `json:"message"`
+		Code    *int64  `json:"code"`
+	} `json:"status"`
+	PatchType        *string           `json:"patchType"`
+	Patch            []byte            `json:"patch"` // base64 in JSON
+	AuditAnnotations map[string]string `json:"auditAnnotations"`
+	Warnings         []string          `json:"warnings"`
+}
+
+// decodeReview reads the result of a policy of the Open Policy Agent about a request. The
+// object that it patches becomes at most limit bytes long.
+func decodeReview(data, request []byte, limit int64) (*abi.ValidationResponse, error) {
+	const kind = "OPA"
+	r, err := decode[review](kind, data)
+	if err != nil {
+		return nil, err
+	}
+	response, err := r.Response.validation(request, limit)
+	if err != nil {
+		return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: %w", kind, err)}
+	}
+	return response, nil
+}
+
+func (r *admissionResponse) validation(request []byte, limit int64) (_ *abi.ValidationResponse, err error) {
+	if r == nil {
+		return nil, errors.New("missing field `response`")
+	}
+	if r.Allowed == nil {
+		return nil, errors.New("missing field `allowed`")
+	}
+	v := &abi.ValidationResponse{Accepted: *r.Allowed, AuditAnnotations: r.AuditAnnotations, Warnings: r.Warnings}
+	if r.Status != nil && r.Status.Message != nil {
+		v.Message = *r.Status.Message
+	}
+	if r.Status != nil && r.Status.Code != nil {
+		if *r.Status.Code < 0 || *r.Status.Code > math.MaxUint16 {
+			return nil, fmt.Errorf("code %d is out of range: 0 to %d are allowed", *r.Status.Code, math.MaxUint16)
+		}
+		v.Code = int32(*r.Status.Code)
+	}
+	if len(r.Patch) == 0 {
+		return v, nil
+	}
+	if r.PatchType == nil || *r.PatchType != "JSONPatch" {
+		return nil, errors.New("patchType must be JSONPatch where there is a patch")
+	}
+	v.MutatedObject, err = patchObject(request, r.Patch, limit)
+	return v, err
+}
+
+// violation is one of what a policy of Gatekeeper evaluates to. Its details are not for
+// users.
+type violation struct {
+	Message *string `json:"msg"`
+}
+
+// decodeViolations reads the result of a policy of Gatekeeper: it accepts what it finds
+// nothing wrong with.
+func decodeViolations(data []byte) (*abi.ValidationResponse, error) {
+	const kind = "Gatekeeper"
+	raw, err := decode[[]json.RawMessage](kind, data)
+	if err != nil {
+		return nil, err
+	}
+	var messages []string
+	for n, r := range *raw {
+		var v *violation
+		err := kjson.UnmarshalCaseSensitivePreserveInts(r, &v)
+		if err == nil && v == nil {
+			err = errors.New("null is no violation")
+		}
+		if err != nil {
+			return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: violation %d: %w", kind, n, err)}
+		}
+		if v.Message != nil {
+			messages = append(messages, *v.Message)
+		}
+	}
+	return &abi.ValidationResponse{Accepted: len(*raw) == 0, Message: strings.Join(messages, ", ")}, nil
+}

@@ -1,0 +1,173 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package topdown
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
+)
+
+// evaluation calls functions as one evaluation does.
+type evaluation struct {
+	memo  any
+	lines []string
+}
+
+func (e *evaluation) call(ctx context.Context, b Builtins, name string, arguments ...string) (string, error) {
+	c := &rego.BuiltinCall{Context: ctx, Memo: &e.memo, Limit: 1000, Print: func(line string) { e.lines = append(e.lines, line) }}
+	for _, argument := range arguments {
+		c.Arguments = append(c.Arguments, []byte(argument))
+	}
+	result, err := b.Builtin(name)(c)
+	return string(result), err
+}
+
+func TestBuiltins(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		arguments []string
+		want, err string
+	}{
+		{"sprintf", []string{`"%s is %d"`, `["a", 1]`}, `"a is 1"`, ""},
+		{"sprintf", []string{`"\"\u0001%v"`, `[{1}]`}, `"\"\u0001{1}"`, ""},
+		{"date", []string{`0`}, `[1970,1,1]`, ""},
+		{"parse_rfc3339_ns", []string{`"1970-01-01T00:00:01Z"`}, `1000000000`, ""},
+		{"sprintf", []string{`"%.1f %d"`, `[.50, 1]`}, `"0.5 1"`, ""},
+		{"hex.encode", []string{`"\n"`}, `"0a"`, ""},
+		{"regex.split", []string{`"-"`, `"a-b"`}, `["a","b"]`, ""},
+		{"json.patch", []string{`{"a":{1,2}}`, `[{"op":"remove","path":"/a"}]`}, `{}`, ""},
+		// Kubewarden's host has this one: there, it fails the evaluation.
+		{"yaml.unmarshal", []string{`"[:"`}, "", "yaml.unmarshal"},
+		// It has not this one, which is undefined as in the Open Policy Agent.
+		{"units.parse", []string{`"x"`}, "", ""},
+		{"sprintf", []string{`"%1000000d%[1]1000000d%[1]1000000d%[1]1000000d%[1]1000000d"`, `[1]`}, "", "bytes of formatted text"},
+		{"net.cidr_expand", []string{`"10.0.0.0/8"`}, "", "limit exceeded: 24 bits of addresses, at most 16 are allowed"},
+		{"numbers.range_step", []string{`0`, `1000000000000`, `1`}, "", "elements of a range"},
+		{"numbers.range_step", []string{`1`, `5`, `2`}, `[1,3,5]`, ""},
+		{"regex.replace", []string{`"` + strings.Repeat("a", 1000) + `"`, `"a"`, `"` + strings.Repeat("b", 1000) + `"`}, "", "bytes that a replacement may come to"},
+		{"urlquery.encode", []string{`"` + strings.Repeat("%", 400) + `"`}, "", "bytes of result, at most 1000 are allowed"},
+		{"sprintf", []string{`"%d"`, `[1e1000000000]`}, "", "the exponent of 1e1000000000 is beyond 1000"},
+		{"sprintf", []string{`"%v"`, `[input]`}, "", "a value is missing"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := new(evaluation).call(t.Context(), Builtins{}, test.name, test.arguments...)
+			if test.err != "" {
+				require.ErrorContains(t, err, test.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, test.want, got)
+		})
+	}
+}
+
+func TestErrorsAreUndefinedIfWanted(t *testing.T) {
+	got, err := new(evaluation).call(t.Context(), Builtins{UndefinedErrors: true}, "yaml.unmarshal", `"[:"`)
+	require.NoError(t, err)
+	require.Empty(t, got)
+}
+
+func TestWithheld(t *testing.T) {
+	require.Nil(t, Builtins{}.Builtin("no.such"))
+	for name := range withheld {
+		require.Nil(t, Builtins{}.Builtin(name), name)
+	}
+	for _, name := range append(strict, "io.jwt.decode", "crypto.sha256", "uuid.rfc4122", "rand.intn") {
+		require.NotNil(t, Builtins{}.Builtin(name), name)
+	}
+}
+
+func TestTimeStandsStill(t *testing.T) {
+	var one evaluation
+	first, err := one.call(t.Context(), Builtins{}, "time.now_ns")
+	require.NoError(t, err)
+	again, err := one.call(t.Context(), Builtins{}, "time.now_ns")
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+}
+
+func TestChanceIsNotRepeated(t *testing.T) {
+	var one, other evaluation
+	first, err := one.call(t.Context(), Builtins{}, "uuid.rfc4122", `"k"`)
+	require.NoError(t, err)
+	again, err := one.call(t.Context(), Builtins{}, "uuid.rfc4122", `"k"`)
+	require.NoError(t, err)
+	require.Equal(t, first, again, "within an evaluation")
+	next, err := other.call(t.Context(), Builtins{}, "uuid.rfc4122", `"k"`)
+	require.NoError(t, err)
+	require.NotEqual(t, first, next, "from one to the next")
+}
+
+func TestTraceAndPrint(t *testing.T) {
+	var e evaluation
+	_, err := e.call(t.Context(), Builtins{}, "trace", `"note"`)
+	require.NoError(t, err)
+	_, err = e.call(t.Context(), Builtins{}, "internal.print", `[{"a"}, {1, 2}]`)
+	require.NoError(t, err)
+	require.Equal(t, []string{"note", "a 1", "a 2"}, e.lines)
+	_, err = e.call(t.Context(), Builtins{}, "trace", `1`)
+	require.EqualError(t, err, "trace takes a string, not number")
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := new(evaluation).call(ctx, Builtins{}, "internal.print", `[{"a"}]`)
+	require.ErrorIs(t, errors.Unwrap(err), context.Canceled)
+}
+
+func TestValues(t *testing.T) {
+	for _, text := range []string{`null`, `true`, `-1.5e3`, `"a\"\\\u0007é"`, `[]`, `[1,[2]]`, `{}`, `set()`, `{1,{2}}`, `{"a":1}`, `{1:{2:3}}`, `{{1}:set()}`} {
+		value, err := parseValue([]byte(text))
+		require.NoError(t, err, text)
+		p := printed{limit: 100}
+		p.value(value, 0)
+		require.NoError(t, p.err)
+		require.Equal(t, text, string(p.text))
+	}
+	for text, want := range map[string]string{
+		``: "a value is missing", `{1,2:3}`: "an object and a set at once", `{1:2,3}`: "an object and a set at once",
+		`[1`: `']' is missing`, `1 2`: "something follows the value", `"a`: "a string does not end", `set(1)`: "is missing",
+		`01`: "invalid character", `x`: "a value is missing", `input.a`: "a value is missing", `1e1001`: "beyond 1000",
+		strings.Repeat("[", 1_000_000): "nests more than 1000 levels deep", strings.Repeat("{", 1_000_000): "nests more than 1000 levels deep",
+	} {
+		_, err := parseValue([]byte(text))
+		require.ErrorContains(t, err, want, "%.10s", text)
+	}
+}
+
+func FuzzParseValue(f *testing.F) {
+	f.Add([]byte(`{"a": [1, {2, "x"}, set(), {3: null}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		value, err := parseValue(text)
+		if err != nil {
+			return
+		}
+		p := printed{limit: 1 << 20}
+		p.value(value, 0)
+		require.NoError(t, p.err)
+		again, err := parseValue(p.text)
+		require.NoError(t, err)
+		require.Zero(t, value.Compare(again))
+	})
+}

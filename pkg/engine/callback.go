@@ -1,0 +1,67 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"errors"
+	"fmt"
+)
+
+// CallBack calls an export from within a host function, while another export runs, and
+// returns its result, or zero if it has none. If the export fails, the evaluation ends
+// with that: CallBack does not return then. An export that is called so cannot make the
+// host call back once more.
+func (i *Instance) CallBack(function string, params ...uint64) uint64 {
+	if i.callingBack {
+		i.Abort(fmt.Errorf("%s: the guest calls the host while the host calls it back", function))
+	}
+	// A function that runs must not be called through the same handle again, which has
+	// one stack: callbacks have handles of their own.
+	f, known := i.callbacks[function]
+	if !known {
+		f = i.guest.ExportedFunction(function)
+		i.callbacks[function] = f
+	}
+	if f == nil {
+		i.Abort(fmt.Errorf("%s: %w", function, errNoExport))
+	}
+	var stack [4]uint64
+	definition := f.Definition()
+	if len(definition.ParamTypes()) != len(params) || len(params) > len(stack) || len(definition.ResultTypes()) > 1 {
+		i.Abort(fmt.Errorf("%s: function has %d parameters and %d results, the host calls it with %d and at most 1",
+			function, len(definition.ParamTypes()), len(definition.ResultTypes()), len(params)))
+	}
+	copy(stack[:], params)
+	i.callingBack = true
+	if err := f.CallWithStack(&i.ctx, stack[:]); err != nil {
+		cause, err := classify(err)
+		i.spoilt = i.spoilt || cause == CauseStack
+		panic(&stop{cause, fmt.Errorf("%s: %w", function, err)})
+	}
+	i.callingBack = false
+	if len(definition.ResultTypes()) == 0 {
+		return 0
+	}
+	return stack[0]
+}
+
+var errNoExport = errors.New("module does not export the function")
+
+// MustGoOn ends the evaluation from within a host function if its time is up or its
+// caller has given up, and returns if not. Host functions that take long, or found that
+// their context has ended, say so with it.
+func (i *Instance) MustGoOn() { i.mustGoOn() }

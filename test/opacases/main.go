@@ -1,0 +1,213 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command opacases compiles the Open Policy Agent's own test cases to WebAssembly, runs
+// them by this repository's implementation of its ABI, and counts how many agree. Cases
+// that its own runtime does not pass, or that ask for what is withheld here, are skipped
+// and named in exceptions.yaml with the reason.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	oparego "github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/test/cases"
+	"sigs.k8s.io/yaml"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+//go:embed exceptions.yaml
+var exceptionsText []byte
+
+// exceptions are why cases are skipped, by the beginning of their notes or by a missing
+// function.
+type exceptions struct {
+	Notes     map[string]string `json:"notes"`
+	Functions map[string]string `json:"functions"`
+}
+
+// errSkipped says that a case was not run.
+var errSkipped = errors.New("skipped")
+
+func main() {
+	directory := flag.String("cases", "", "directory of the cases: v1/test/cases/testdata of the Open Policy Agent")
+	filter := flag.String("filter", "", "run only the cases whose notes begin so")
+	flag.Parse()
+	if failed, err := run(*directory, *filter); err != nil || failed > 0 {
+		fmt.Fprintln(os.Stderr, "opacases: failed", err)
+		os.Exit(1)
+	}
+}
+
+func run(directory, filter string) (failed int, err error) {
+	var skip exceptions
+	if err := yaml.UnmarshalStrict(exceptionsText, &skip); err != nil {
+		return 0, err
+	}
+	e, err := engine.New(engine.Options{Interpreter: true}) // each module runs once
+	if err != nil {
+		return 0, err
+	}
+	passed, skipped := 0, 0
+	for name, version := range map[string]ast.RegoVersion{"v0": ast.RegoV0, "v1": ast.RegoV1} {
+		set, err := cases.Load(filepath.Join(directory, name))
+		if err != nil {
+			return 0, err
+		}
+		for _, c := range set.Sorted().Cases {
+			if !strings.HasPrefix(c.Note, filter) {
+				continue
+			}
+			switch err := runCase(e, &skip, &c, version); {
+			case errors.Is(err, errSkipped):
+				skipped++
+			case err != nil:
+				failed++
+				fmt.Printf("FAIL %s %s: %.300s\n", name, c.Note, err)
+			default:
+				passed++
+			}
+		}
+	}
+	fmt.Printf("opa_cases_passed %d\nopa_cases_failed %d\nopa_cases_skipped %d\n", passed, failed, skipped)
+	return failed, e.Close()
+}
+
+func runCase(e *engine.Engine, skip *exceptions, c *cases.TestCase, version ast.RegoVersion) error {
+	if skip.Notes[c.Note] != "" || len(c.Env) > 0 || c.InputTerm != nil {
+		return errSkipped
+	}
+	ctx := context.Background()
+	options := []func(*oparego.Rego){
+		oparego.Query(c.Query), oparego.SetRegoVersion(version),
+		oparego.Capabilities(ast.CapabilitiesForThisVersion(ast.CapabilitiesExperimentalKeywords(c.ExperimentalKeywords))),
+	}
+	for n, module := range c.Modules {
+		options = append(options, oparego.Module(fmt.Sprintf("module-%d.rego", n), module))
+	}
+	compiled, err := oparego.New(options...).Compile(ctx)
+	if err != nil {
+		return err
+	}
+	guest, err := rego.Load(ctx, e, compiled.Bytes, abi.ExecutionModeOPA, topdown.Builtins{UndefinedErrors: true})
+	if err != nil {
+		for name := range skip.Functions {
+			if strings.Contains(err.Error(), fmt.Sprintf("%q", name)) {
+				return errSkipped
+			}
+		}
+		return err
+	}
+	defer guest.Close()
+	return judge(ctx, guest, c)
+}
+
+func judge(ctx context.Context, guest *rego.Guest, c *cases.TestCase) error {
+	data, input := []byte(`{}`), []byte(nil)
+	var err error
+	if c.Data != nil {
+		if data, err = json.Marshal(c.Data); err != nil {
+			return err
+		}
+	}
+	if c.Input != nil {
+		if input, err = json.Marshal(c.Input); err != nil {
+			return err
+		}
+	}
+	const bytes = 64 << 20
+	env := &abi.Environment{Timeout: 20 * time.Second, Limits: abi.Limits{RequestBytes: bytes, ResponseBytes: bytes, HostCallPayloadBytes: bytes, LogLineBytes: 1 << 10, HostCalls: 1}}
+	got, _, err := guest.Query(ctx, env, input, data)
+	wantsError := (c.WantErrorCode != nil || c.WantError != nil) && !c.StrictError
+	switch {
+	case wantsError && err == nil:
+		return fmt.Errorf("an error is missing: %s", got)
+	case wantsError:
+		return nil
+	case err != nil:
+		return err
+	}
+	return compare(got, c)
+}
+
+func compare(got []byte, c *cases.TestCase) error {
+	term, err := ast.ValueFromReader(strings.NewReader(string(got)))
+	if err != nil {
+		return err
+	}
+	results := term.(*ast.Array)
+	if c.WantDefined != nil {
+		if *c.WantDefined != (results.Len() > 0) {
+			return fmt.Errorf("defined: %s", got)
+		}
+		return nil
+	}
+	want := []map[string]any{}
+	if c.WantResult != nil {
+		want = *c.WantResult
+	}
+	wanted, err := ast.InterfaceToValue(want)
+	if err != nil {
+		return err
+	}
+	found := []*ast.Term{}
+	results.Foreach(func(t *ast.Term) {
+		object := ast.NewObject()
+		t.Value.(ast.Object).Foreach(func(key, value *ast.Term) {
+			if a, ok := value.Value.(*ast.Array); ok && c.SortBindings {
+				value = ast.NewTerm(a.Sorted())
+			}
+			object.Insert(key, value)
+		})
+		found = append(found, ast.NewTerm(object))
+	})
+	elements := []*ast.Term{}
+	wanted.(*ast.Array).Foreach(func(t *ast.Term) { elements = append(elements, t) })
+	if a, b := sorted(ast.NewArray(found...)), sorted(ast.NewArray(elements...)); a.Compare(b) != 0 {
+		return fmt.Errorf("got %v, want %v", a, b)
+	}
+	return nil
+}
+
+// sorted returns a value whose arrays are sorted: what was a set has no order in JSON, and
+// is not to be told from an array there.
+func sorted(value ast.Value) ast.Value {
+	switch v := value.(type) {
+	case *ast.Array:
+		var elements []*ast.Term
+		v.Foreach(func(t *ast.Term) { elements = append(elements, ast.NewTerm(sorted(t.Value))) })
+		return ast.NewArray(elements...).Sorted()
+	case ast.Object:
+		object := ast.NewObject()
+		v.Foreach(func(key, value *ast.Term) { object.Insert(key, ast.NewTerm(sorted(value.Value))) })
+		return object
+	}
+	return value
+}
