@@ -25,6 +25,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -85,6 +86,9 @@ func start(ctx context.Context, directory string) (*bench, error) {
 		return nil, err
 	}
 	b.client = b.server.Clientset()
+	if err := b.letPoliciesSee(ctx); err != nil {
+		return nil, err
+	}
 	for _, c := range configurations {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.name, Labels: map[string]string{namespaceLabel: c.name}}}
 		if _, err := b.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
@@ -92,6 +96,18 @@ func start(ctx context.Context, directory string) (*bench, error) {
 		}
 	}
 	return b, nil
+}
+
+// letPoliciesSee grants the default user of policies what they list. Nobody aggregates
+// roles here.
+func (b *bench) letPoliciesSee(ctx context.Context) error {
+	binding := &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "policies"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:aggregate-to-view"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "system:wasm-admission"}},
+	}
+	_, err := b.client.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{})
+	return err
 }
 
 // admissionConfiguration returns the content of a server's AdmissionConfiguration file.
