@@ -124,7 +124,7 @@ func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, e
 		found[needed[name]] = namedBuiltin{name: name, call: f}
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("Missing Rego builtins: {%s}", quoteAll(missing)) //nolint:revive,staticcheck // the text that Kubewarden's users know
+		return nil, fmt.Errorf("Missing Rego builtins: {%s}", quoteAll(missing)) //nolint:staticcheck // the text that Kubewarden's users know
 	}
 	return found, nil
 }

@@ -76,7 +76,7 @@ func (g *Guest) inventory(ctx context.Context, env *abi.Environment) ([]byte, er
 		if ctx.Err() != nil {
 			cause = engine.CauseDeadline
 		}
-		return nil, g.failure("", cause, fmt.Errorf("reading what the policy may see of the cluster: %w", err))
+		return nil, g.failure(cause, fmt.Errorf("reading what the policy may see of the cluster: %w", err))
 	}
 	return document, nil
 }

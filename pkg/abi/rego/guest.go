@@ -108,10 +108,10 @@ func (g *Guest) Query(ctx context.Context, env *abi.Environment, input, data []b
 // evaluate has the guest evaluate the policy and returns its result set and what it used.
 func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents) ([]byte, abi.Usage, error) {
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); d.limited > limit {
-		return nil, abi.Usage{}, g.failure("", engine.CauseLimit, &engine.LimitError{Limit: abi.LimitRequestBytes, Value: d.limited, Max: limit})
+		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: abi.LimitRequestBytes, Value: d.limited, Max: limit})
 	}
 	if size := d.data.size(); size > math.MaxInt32 {
-		return nil, abi.Usage{}, g.failure("", engine.CauseLimit, &engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})
+		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})
 	}
 	i, err := g.acquire(ctx, &evaluation{env: env, builtins: g.builtins}, env.Timeout)
 	if err != nil {
@@ -146,11 +146,11 @@ func (g *Guest) located(err error) error {
 	case err == nil || errors.As(err, new(*engine.Error)):
 		return err
 	case errors.As(err, new(*engine.LimitError)):
-		return g.failure("", engine.CauseLimit, err)
+		return g.failure(engine.CauseLimit, err)
 	}
-	return g.failure("", engine.CauseAbort, err)
+	return g.failure(engine.CauseAbort, err)
 }
 
-func (g *Guest) failure(function string, cause engine.Cause, err error) error {
-	return &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseCall, Function: function, Cause: cause, Err: err}
+func (g *Guest) failure(cause engine.Cause, err error) error {
+	return &engine.Error{Digest: g.module.Digest(), Phase: engine.PhaseCall, Cause: cause, Err: err}
 }
