@@ -194,7 +194,14 @@ func TestRunWithoutMetadata(t *testing.T) {
 
 	got = call(t, "run", "-r", request, "-e", "opa", guests+"host-call.wasm")
 	require.Equal(t, cli.ExitProblem, got.code)
-	require.Contains(t, got.err, `execution mode is "opa"`)
+	require.Contains(t, got.err, "it is no Rego guest")
+}
+
+// Programs and policies in Rego are tried like any other, what they see of the cluster too.
+func TestTestOfEveryMode(t *testing.T) {
+	got := call(t, "test", policies+"inherit-owner", policies+"team-label", policies+"unique-ingress-host")
+	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
+	require.Contains(t, got.out, "17 cases, 0 failed")
 }
 
 func TestTest(t *testing.T) {
