@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -122,6 +123,9 @@ func explain(err error) string {
 	switch {
 	case engine.CauseOf(err) == engine.CauseDeadline:
 		return deadlineMessage
+	case errors.As(err, &g) && g.End != nil && g.Text != "":
+		// A program's last words stand for themselves.
+		return strings.TrimSpace(g.Text)
 	case errors.As(err, &g):
 		return internalError + err.Error()
 	case errors.As(err, &e) && e.Phase == engine.PhaseCall:

@@ -131,6 +131,10 @@ func TestRespond(t *testing.T) {
 			err:  &abi.GuestError{Text: "x"},
 			want: `{"uid":"u","allowed":false,"status":{"message":"internal server error: Guest call failure: x","code":500},"auditAnnotations":null,"warnings":null}`,
 		},
+		"program's last words": {
+			err:  &abi.GuestError{Text: "no such owner\n", End: errors.New("exit status 1")},
+			want: `{"uid":"u","allowed":false,"status":{"message":"no such owner","code":500},"auditAnnotations":null,"warnings":null}`,
+		},
 		"trap": {
 			err:  &engine.Error{Digest: "d", Phase: engine.PhaseCall, Cause: engine.CauseUnreachable, Err: errors.New("wasm trap: unreachable")},
 			want: `{"uid":"u","allowed":false,"status":{"message":"internal server error: Guest call failure: module d: call: wasm trap: unreachable","code":500},"auditAnnotations":null,"warnings":null}`,

@@ -25,6 +25,7 @@ import (
 	"sync"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
 // Inventory returns what a policy in Rego is given of the resources, nil if they are none.
@@ -163,7 +164,7 @@ func (r *Replay) take(variant string, resource abi.ContextAwareResource) ([]byte
 		if len(r.left) == 0 {
 			what = "the list of recorded responses is empty: " + what
 		}
-		return nil, &orderError{what}
+		return nil, &capabilities.FailedError{Err: &orderError{what}}
 	}
 	answer := r.left[n].Response
 	r.left = slices.Delete(r.left, n, n+1)

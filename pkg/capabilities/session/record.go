@@ -18,8 +18,8 @@ package session
 
 import (
 	"context"
+	"errors"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
@@ -63,7 +63,10 @@ func (r *recorded) Call(ctx context.Context, caller *capabilities.Caller, operat
 	}
 	e := Exchange{Request: request, Response: Response{Payload: string(answer)}}
 	if err != nil {
-		e.Response = Response{Failed: true, Message: strings.TrimPrefix(err.Error(), failurePrefix)}
+		e.Response = Response{Failed: true, Message: err.Error()}
+		if f := (*capabilities.FailedError)(nil); errors.As(err, &f) {
+			e.Response.Message = f.Err.Error()
+		}
 	}
 	r.recording.mu.Lock()
 	defer r.recording.mu.Unlock()

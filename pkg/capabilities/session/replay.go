@@ -63,7 +63,7 @@ type replayed struct {
 func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	request, err := RequestOf(r.namespace, operation, payload)
 	if err != nil {
-		return nil, &orderError{err.Error()}
+		return nil, &capabilities.FailedError{Err: &orderError{err.Error()}}
 	}
 	if err := granted(caller, request); err != nil {
 		return nil, err
@@ -92,12 +92,12 @@ func (r *Replay) next(request Request) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.left) == 0 {
-		return nil, &orderError{fmt.Sprintf("the list of recorded responses is empty: the policy asks for %s", request)}
+		return nil, &capabilities.FailedError{Err: &orderError{fmt.Sprintf("the list of recorded responses is empty: the policy asks for %s", request)}}
 	}
 	next := r.left[0]
 	r.left = r.left[1:]
 	if !next.Request.Equal(request) {
-		return nil, &orderError{fmt.Sprintf("unexpected request: the policy asks for %s, and %s is recorded", request, next.Request)}
+		return nil, &capabilities.FailedError{Err: &orderError{fmt.Sprintf("unexpected request: the policy asks for %s, and %s is recorded", request, next.Request)}}
 	}
 	return next.Response.answer()
 }
@@ -106,15 +106,12 @@ func (r *Replay) next(request Request) ([]byte, error) {
 type orderError struct{ problem string }
 
 // Error implements the error interface with the text that Kubewarden's users know.
-func (e *orderError) Error() string { return failurePrefix + "Replay error: " + e.problem }
+func (e *orderError) Error() string { return "Replay error: " + e.problem }
 
-// failurePrefix is what guests hear before the cause of a failure. It is no part of a
-// recording, which is made behind it.
-const failurePrefix = "Callback evaluation failure: "
-
+// answer is what was recorded, which is made behind [capabilities.FailedError].
 func (r Response) answer() ([]byte, error) {
 	if r.Failed {
-		return nil, errors.New(failurePrefix + r.Message)
+		return nil, &capabilities.FailedError{Err: errors.New(r.Message)}
 	}
 	return []byte(r.Payload), nil
 }

@@ -230,7 +230,7 @@ func TestRecording(t *testing.T) {
 	const namespace = `{"api_version":"v1","kind":"Namespace","name":"a"}`
 	answer, err := recording.Capability("kubernetes", oracle{}).Call(t.Context(), caller, "get_resource", []byte(namespace))
 	require.NoError(t, err)
-	_, err = recording.Capability("net", oracle{errors.New("Callback evaluation failure: no")}).Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"a"`))
+	_, err = recording.Capability("net", oracle{&capabilities.FailedError{Err: errors.New("no")}}).Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"a"`))
 	require.EqualError(t, err, "Callback evaluation failure: no")
 	// Neither of these is a request.
 	_, _ = recording.Capability("net", oracle{}).Call(t.Context(), caller, "v2/unknown", []byte(`"a"`))

@@ -17,11 +17,11 @@ limitations under the License.
 package host
 
 import (
-	"context"
-	"fmt"
-
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/crypto"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
 )
 
@@ -35,15 +35,20 @@ type Answers struct {
 }
 
 // Live returns the answers of the real world: of the cluster of a kubeconfig, of its
-// current context, of registries and name servers. A path of "" stands for what kubectl
-// would use. Nothing is asked before a policy asks.
+// current context, and of name servers. A path of "" stands for what kubectl would use.
+// Nothing is asked before a policy asks: a kubeconfig that is missing or wrong is an error
+// of the policy's question.
 func Live(kubeconfig string) (*Answers, error) {
-	_ = kubeconfig // nothing asks a cluster yet
-	answers := &Answers{Capabilities: map[string]capabilities.Capability{}}
-	for _, namespace := range session.Namespaces {
-		answers.Capabilities[namespace] = missing(namespace)
-	}
-	return answers, nil
+	c := newCluster(kubeconfig)
+	return &Answers{
+		Capabilities: map[string]capabilities.Capability{
+			"kubernetes": c,
+			"net":        net.New(net.Options{}),
+			"crypto":     crypto.New(nil),
+			"oci":        oci.New(nil),
+		},
+		Inventory: c.inventory,
+	}, nil
 }
 
 // Replay returns the answers that a session has.
@@ -62,12 +67,4 @@ func (a *Answers) Record(recording *session.Recording) *Answers {
 		recorded.Capabilities[namespace] = recording.Capability(namespace, capability)
 	}
 	return recorded
-}
-
-// missing is a namespace that nothing answers.
-type missing string
-
-// Call implements [capabilities.Capability].
-func (m missing) Call(_ context.Context, _ *capabilities.Caller, operation string, _ []byte) ([]byte, error) {
-	return nil, fmt.Errorf("Callback evaluation failure: host capability %s/%s is not available here: replay a recorded session", string(m), operation) //nolint:staticcheck // the text that Kubewarden's users know
 }

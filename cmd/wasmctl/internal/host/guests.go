@@ -20,12 +20,31 @@ limitations under the License.
 package host
 
 import (
+	"context"
+
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // Guests returns how policies of the execution modes are loaded that need a library of
 // their own. Those that a server links are the same.
 func Guests() map[abi.ExecutionMode]policyset.GuestLoader {
-	return map[abi.ExecutionMode]policyset.GuestLoader{}
+	return map[abi.ExecutionMode]policyset.GuestLoader{
+		abi.ExecutionModeOPA:        loadRego(abi.ExecutionModeOPA),
+		abi.ExecutionModeGatekeeper: loadRego(abi.ExecutionModeGatekeeper),
+	}
+}
+
+// loadRego loads policies in Rego, to which the Open Policy Agent lends its functions.
+func loadRego(mode abi.ExecutionMode) policyset.GuestLoader {
+	return func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error) {
+		guest, err := rego.Load(ctx, e, wasm, mode, topdown.Builtins{})
+		if err != nil {
+			return nil, err
+		}
+		return guest, nil
+	}
 }

@@ -18,6 +18,8 @@ package host_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,6 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 )
@@ -87,11 +90,32 @@ func TestRecordAndReplay(t *testing.T) {
 	require.Empty(t, replay.Left())
 }
 
-// What this build cannot answer is said so.
-func TestLive(t *testing.T) {
-	answers, err := host.Live("")
+// A kubeconfig is missed when a policy looks at the cluster, and not before.
+func TestLiveWithoutKubeconfig(t *testing.T) {
+	answers, err := host.Live(filepath.Join(t.TempDir(), "missing"))
 	require.NoError(t, err)
 	for _, namespace := range session.Namespaces {
 		require.NotNil(t, answers.Capabilities[namespace])
+	}
+	const want = "the policy looks at the cluster, and there is no usable kubeconfig"
+	resources := []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}
+	_, err = answers.Capabilities["kubernetes"].Call(t.Context(), &capabilities.Caller{Resources: resources}, "get_resource", []byte(`{}`))
+	require.ErrorContains(t, err, "Callback evaluation failure: "+want)
+	require.Nil(t, answers.Inventory(nil))
+	_, _, err = answers.Inventory(resources).Inventory(t.Context(), abi.ExecutionModeOPA)
+	require.ErrorContains(t, err, want)
+}
+
+// Policies in Rego are loaded as a server loads them.
+func TestGuests(t *testing.T) {
+	e, err := engine.New(engine.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	for mode, policy := range map[abi.ExecutionMode]string{abi.ExecutionModeOPA: "team-label", abi.ExecutionModeGatekeeper: "unique-ingress-host"} {
+		wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "test", "policies", policy, "policy.wasm"))
+		require.NoError(t, err)
+		guest, err := host.Guests()[mode](t.Context(), e, wasm)
+		require.NoError(t, err)
+		require.NotNil(t, guest)
 	}
 }

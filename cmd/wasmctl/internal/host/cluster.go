@@ -1,0 +1,100 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package host
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/kubernetes"
+)
+
+// cluster answers for the cluster of a kubeconfig, which is read when a policy first looks.
+type cluster struct {
+	connect func() (*kubernetes.Kubernetes, error)
+}
+
+func newCluster(kubeconfig string) *cluster {
+	return &cluster{sync.OnceValues(func() (*kubernetes.Kubernetes, error) { return connect(kubeconfig) })}
+}
+
+// connect returns what looks at the cluster as the kubeconfig's user: the server decides
+// what that one may see.
+func connect(kubeconfig string) (*kubernetes.Kubernetes, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("the policy looks at the cluster, and there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w", err)
+	}
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client of the kubeconfig: %w", err)
+	}
+	kinds, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("making a client of the kubeconfig: %w", err)
+	}
+	// Its caches live as long as the command.
+	return kubernetes.New(context.Background(), kubernetes.Options{Client: client, Discovery: kinds})
+}
+
+// Call implements [capabilities.Capability].
+func (c *cluster) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	k, err := c.connect()
+	if err != nil {
+		return nil, &capabilities.FailedError{Err: err}
+	}
+	return k.Call(ctx, caller, operation, payload)
+}
+
+// inventory returns what a policy in Rego is given of the resources, nil if they are none.
+func (c *cluster) inventory(resources []abi.ContextAwareResource) abi.Inventory {
+	if len(resources) == 0 {
+		return nil
+	}
+	return &liveInventory{cluster: c, caller: capabilities.Caller{Resources: resources, Secrets: true}}
+}
+
+type liveInventory struct {
+	cluster *cluster
+	caller  capabilities.Caller
+	once    sync.Once
+	of      abi.Inventory
+	err     error
+}
+
+// Inventory implements [abi.Inventory].
+func (i *liveInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
+	i.once.Do(func() {
+		var k *kubernetes.Kubernetes
+		if k, i.err = i.cluster.connect(); i.err == nil {
+			i.of = k.Inventory(&i.caller)
+		}
+	})
+	if i.err != nil {
+		return nil, 0, i.err
+	}
+	return i.of.Inventory(ctx, mode)
+}
