@@ -75,15 +75,15 @@ registry:
 etcd:
 	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd ./etcd
 
-## generate: write the generated code, docs/metrics.md and docs/wasmctl.md anew
+## generate: write the generated code, docs/metrics.md, docs/wasmctl.md and docs/compatibility.md anew
 generate:
 	hack/update-codegen.sh
 
 ## verify-generate: fail if generated code is not up to date
 verify-generate:
 	hack/update-codegen.sh
-	git diff --exit-code -- '*zz_generated*' docs/metrics.md docs/wasmctl.md
-	@test -z "$$(git status --porcelain -- '*zz_generated*' docs/metrics.md docs/wasmctl.md)"
+	git diff --exit-code -- '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md
+	@test -z "$$(git status --porcelain -- '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md)"
 
 ## lint: run golangci-lint over every module
 lint:
@@ -168,6 +168,10 @@ hostile:
 ## opa-cases: run the Open Policy Agent's own test cases on our implementation of its ABI
 opa-cases:
 	cd test/opacases && $(GO) run . -cases "$$($(GO) list -m -f '{{.Dir}}' github.com/open-policy-agent/opa)/v1/test/cases/testdata"
+
+## conformance: run the checklist of Kubewarden's own tests, of which docs/compatibility.md is the table
+conformance: build kubectl policies registry bats-tool
+	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=60m ./test/conformance -conformance
 
 FUZZTIME ?= 1h
 

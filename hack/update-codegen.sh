@@ -50,3 +50,4 @@ go run ./hack/metricsdoc >"${bin}/metrics.md"
 cp "${bin}/metrics.md" docs/metrics.md
 go run ./cmd/wasmctl/internal/gendoc >"${bin}/wasmctl.md"
 cp "${bin}/wasmctl.md" docs/wasmctl.md
+go test -count=1 -run TestDocumentIsCurrent ./test/conformance -update
