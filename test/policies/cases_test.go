@@ -18,6 +18,7 @@ package policies_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,13 +33,17 @@ type caseFile struct {
 	Policy   string          `json:"policy"`
 	Settings json.RawMessage `json:"settings"`
 	Cases    []policyCase    `json:"cases"`
+	// AllowContextAware is for hosts that ask who may read the cluster.
+	AllowContextAware bool `json:"allowContextAware"`
 }
 
 // policyCase is a request and what the policy makes of it, or settings alone.
 type policyCase struct {
 	Request  string          `json:"request"`
 	Settings json.RawMessage `json:"settings"`
-	Expect   struct {
+	// Session is what answers host calls elsewhere; here namespaces does.
+	Session string `json:"session"`
+	Expect  struct {
 		Allowed       bool   `json:"allowed"`
 		Message       string `json:"message"`
 		Code          int    `json:"code"`
@@ -87,4 +92,21 @@ func readCaseFile(t *testing.T, policy string) *caseFile {
 func defaultSettings(t *testing.T, policy string) string {
 	t.Helper()
 	return string(readCaseFile(t, policy).Settings)
+}
+
+// mutates says whether the policy is to change the case's object.
+func (c *policyCase) mutates(policy string) bool {
+	_, err := os.Stat(filepath.Join(policy, "testdata", "mutated", c.name()+".json"))
+	return err == nil && !c.Expect.Unchanged
+}
+
+// asRecorded answers failures in the words of a host that replays a session.
+func asRecorded(call hostCallFunc) hostCallFunc {
+	return func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+		answer, err := call(binding, namespace, operation, payload)
+		if err != nil {
+			err = fmt.Errorf("Callback evaluation failure: %w", err) //nolint:revive,staticcheck // the host's text
+		}
+		return answer, err
+	}
 }

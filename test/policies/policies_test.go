@@ -34,11 +34,11 @@ import (
 // committed are the policies kept as .wasm; goGuests, and goPrograms, which are no waPC
 // guests, are built by TestMain.
 var (
-	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "no-latest-tag", "pod-privileged"}
+	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "label-from-namespace-as", "label-from-namespace-c", "no-latest-tag", "pod-privileged"}
 	// regoGuests speak another ABI than the host of these tests: they are run where that is
 	// implemented.
 	regoGuests = []string{"team-label", "unique-ingress-host"}
-	goGuests   = []string{"add-defaults", "audit-logger", "deny-deletion", "required-labels"}
+	goGuests   = []string{"add-defaults", "audit-logger", "deny-deletion", "label-from-namespace-go", "required-labels"}
 	goPrograms = []string{"inherit-owner"}
 )
 
@@ -148,9 +148,18 @@ func TestValidate(t *testing.T) {
 		t.Run(policy, func(t *testing.T) {
 			// One instance serves all cases: an answer must not depend on
 			// what was asked before.
-			guest := startPolicy(t, policy, noHostCalls)
+			var calls hostCallFunc = noHostCalls
+			guest := startPolicy(t, policy, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+				return calls(binding, namespace, operation, payload)
+			})
 			for _, tc := range requests {
 				t.Run(tc.name(), func(t *testing.T) {
+					logged := 0
+					calls = noHostCalls
+					if tc.Session != "" {
+						calls = asRecorded(lookUp(t, &logged))
+						defer func() { require.Equal(t, tc.mutates(policy), logged == 1) }()
+					}
 					got, err := validate(t, guest, policy, tc.name(), string(tc.Settings))
 					require.NoError(t, err)
 					require.Equal(t, tc.Expect.Allowed, got.Accepted, got.Message)
