@@ -171,7 +171,7 @@ opa-cases:
 
 ## conformance: run the checklist of Kubewarden's own tests, of which docs/compatibility.md is the table
 conformance: build kubectl policies registry bats-tool
-	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=60m ./test/conformance -conformance
+	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -v -timeout=60m ./test/conformance -conformance
 
 FUZZTIME ?= 1h
 
