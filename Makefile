@@ -161,6 +161,11 @@ bench-engine: policies
 	$(GO) -C test/bench/wasmtime build -o $(CURDIR)/bin/bench-wasmtime .
 	bin/bench-wasmtime
 
+## bench-modes: measure the same rule in every execution mode
+bench-modes:
+	$(MAKE) -C test/policies modes
+	$(GO) run ./test/bench/modes
+
 ## hostile: measure how late attacks are stopped, and what the garbage collector waits meanwhile
 hostile:
 	$(GO) run ./test/bench/hostile

@@ -78,19 +78,25 @@ func (m *mapping) commit(n uint64) error {
 	return nil
 }
 
+// stretch is how many bytes the kernel is asked to work on at a time. Meanwhile it holds the lock on the address space of
+// the process, and a page fault anywhere in it may have to wait: that is a guest, or Go code, which the collector cannot
+// stop.
+const stretch = 1 << 20
+
 // populate does nothing before Linux 5.14: pages are then backed when they are touched.
 func (m *mapping) populate(lo, hi uint64) {
-	_ = unix.Madvise(m.mem[lo:hi], unix.MADV_POPULATE_WRITE)
+	for ; lo < hi; lo += stretch {
+		_ = unix.Madvise(m.mem[lo:min(lo+stretch, hi)], unix.MADV_POPULATE_WRITE)
+	}
 }
 
 // drop relies on what madvise(2) says of MADV_DONTNEED on private mappings: the next access finds the content of the
 // file, or zeros where there is none.
 func (m *mapping) drop(lo, hi uint64) error {
-	if lo >= hi {
-		return nil
-	}
-	if err := unix.Madvise(m.mem[lo:hi], unix.MADV_DONTNEED); err != nil {
-		return fmt.Errorf("drop %d bytes: %w", hi-lo, err)
+	for ; lo < hi; lo += stretch {
+		if err := unix.Madvise(m.mem[lo:min(lo+stretch, hi)], unix.MADV_DONTNEED); err != nil {
+			return fmt.Errorf("drop %d bytes: %w", hi-lo, err)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,28 @@
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# The rule for the Open Policy Agent.
+package policy
+
+main := {
+	"apiVersion": "admission.k8s.io/v1",
+	"kind": "AdmissionReview",
+	"response": {"uid": input.request.uid, "allowed": count(deny) == 0, "status": {"message": concat(", ", deny)}},
+}
+
+deny contains sprintf("container %s is privileged", [container.name]) if {
+	some field in ["initContainers", "containers"]
+	some container in input.request.object.spec[field]
+	container.securityContext.privileged
+}

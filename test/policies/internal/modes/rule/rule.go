@@ -1,0 +1,49 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package rule is the rule of which the guests here are an implementation each: a Pod must
+// not have privileged containers.
+package rule
+
+import "encoding/json"
+
+type container struct {
+	Name            string `json:"name"`
+	SecurityContext struct {
+		Privileged bool `json:"privileged"`
+	} `json:"securityContext"`
+}
+
+// Offender returns the name of a privileged container of a Pod in JSON, or nothing.
+func Offender(pod []byte) (string, error) {
+	var object struct {
+		Spec struct {
+			InitContainers []container `json:"initContainers"`
+			Containers     []container `json:"containers"`
+		} `json:"spec"`
+	}
+	if err := json.Unmarshal(pod, &object); err != nil {
+		return "", err
+	}
+	for _, containers := range [][]container{object.Spec.InitContainers, object.Spec.Containers} {
+		for _, c := range containers {
+			if c.SecurityContext.Privileged {
+				return c.Name, nil
+			}
+		}
+	}
+	return "", nil
+}

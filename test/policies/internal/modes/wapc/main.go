@@ -1,0 +1,38 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command wapc is the rule as a waPC guest.
+package main
+
+import (
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/modes/rule"
+)
+
+func init() {
+	kubewarden.Register(func(struct{}) error { return nil }, validate)
+}
+
+// main is never called in a reactor, but the linker wants it.
+func main() {}
+
+func validate(request kubewarden.Request, _ struct{}) (kubewarden.Response, error) {
+	offender, err := rule.Offender(request.Object)
+	if err != nil || offender == "" {
+		return kubewarden.Accept(), err
+	}
+	return kubewarden.Reject("container " + offender + " is privileged"), nil
+}
