@@ -153,7 +153,8 @@ func TestOptimizedPoliciesAnswerAlike(t *testing.T) {
 // However a Go program ends, the next run finds it as it was.
 func TestGoProgramsKeepNothing(t *testing.T) {
 	const fresh = "0 1.5 fresh 1 0 0"
-	guest := load(t, engine.Options{Limits: engine.Limits{Instances: 1, MemoryBytes: 32 << 20}}, buildGo(t, ".", "./testdata/keeper"))
+	// A loop in a large function is dear: without the fuel it would not last until the deadline.
+	guest := load(t, engine.Options{Limits: engine.Limits{Instances: 1, MemoryBytes: 32 << 20, Fuel: 1 << 50}}, buildGo(t, ".", "./testdata/keeper"))
 	var fuel int64
 	for range 2 {
 		for input, want := range map[string]struct {
