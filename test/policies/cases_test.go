@@ -105,7 +105,7 @@ func asRecorded(call hostCallFunc) hostCallFunc {
 	return func(binding, namespace, operation string, payload []byte) ([]byte, error) {
 		answer, err := call(binding, namespace, operation, payload)
 		if err != nil {
-			err = fmt.Errorf("Callback evaluation failure: %w", err) //nolint:staticcheck // the host's text
+			err = fmt.Errorf("Callback evaluation failure: %w", err)
 		}
 		return answer, err
 	}
