@@ -66,7 +66,7 @@ var mayImport = map[string][]string{
 	"pkg/abi/border":           {"pkg/abi", "pkg/engine"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/wasi":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
-	"pkg/abi/rego":             {"pkg/abi", "pkg/engine"},
+	"pkg/abi/rego":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/rego/topdown":     {"pkg/abi/rego", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "pkg/jsonpatch"},

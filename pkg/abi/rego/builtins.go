@@ -27,6 +27,7 @@ import (
 	"strings"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -69,7 +70,7 @@ const maxDescriptionBytes = 1 << 20
 
 // describe reads what the guest needs and offers.
 func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
-	i, err := g.acquire(ctx, &evaluation{env: &startEnvironment}, 0)
+	i, err := g.acquire(ctx, &evaluation{env: &border.StartEnvironment}, 0)
 	if err != nil {
 		return err
 	}
@@ -246,9 +247,6 @@ func printLine(i *engine.Instance, stack []uint64) {
 }
 
 func (e *evaluation) print(i *engine.Instance, line string) {
-	if e.env.Log == nil {
-		return
-	}
 	line = line[:min(int64(len(line)), e.env.Limits.LogLineBytes)]
-	e.env.Log.Line(i.Context(), "console", strings.ToValidUTF8(line, "\uFFFD"))
+	border.Log(i.Context(), e.env, "console", []byte(line))
 }

@@ -19,7 +19,7 @@ package rego
 import (
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -64,30 +64,12 @@ var convention = &engine.ABI{
 		function("opa_builtin3", 5, 1, callBuiltin(3)),
 		function("opa_builtin4", 6, 1, callBuiltin(4)),
 	},
-	StartState: func() any { return &evaluation{env: &startEnvironment} },
+	StartState: func() any { return &evaluation{env: &border.StartEnvironment} },
 	WarmUp:     warmUp,
 }
 
-// startEnvironment is what start functions and warm-up rounds have around them: no log,
-// and the limits of a configuration that sets none.
-var startEnvironment = abi.Environment{Limits: abi.Limits{
-	RequestBytes:         8 << 20,
-	ResponseBytes:        8 << 20,
-	HostCallPayloadBytes: 4 << 20,
-	HostCalls:            1000,
-	LogLineBytes:         4 << 10,
-}}
-
-// warmUpInput is an input as good as any, in either mode: the creation of a Pod. Settings
-// are no part of a snapshot, which policies with different ones share.
-const (
-	warmUpRequest = `{"uid":"00000000-0000-0000-0000-000000000000",` +
-		`"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},` +
-		`"name":"warm-up","namespace":"default","operation":"CREATE","userInfo":{"username":"warm-up","groups":["system:authenticated"]},` +
-		`"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"warm-up","namespace":"default","labels":{"app":"warm-up"}},` +
-		`"spec":{"containers":[{"name":"main","image":"registry.example.com/warm-up:1"}]}},"dryRun":false}`
-	warmUpInput = `{"request":` + warmUpRequest + `,"review":` + warmUpRequest + `,"parameters":{}}`
-)
+// warmUpInput serves both modes.
+const warmUpInput = `{"request":` + border.WarmUpRequest + `,"review":` + border.WarmUpRequest + `,"parameters":{}}`
 
 // warmUp evaluates once and gives the heap back, as hosts do that use an instance again.
 func warmUp(i *engine.Instance) error {
@@ -99,7 +81,7 @@ func warmUp(i *engine.Instance) error {
 	if err != nil {
 		return err
 	}
-	if _, err := dump(i, "response", result, startEnvironment.Limits.ResponseBytes); err != nil {
+	if _, err := dump(i, "response", result, border.StartEnvironment.Limits.ResponseBytes); err != nil {
 		return err
 	}
 	_, err = i.Call(exportHeapSet, heap)

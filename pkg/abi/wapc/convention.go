@@ -46,13 +46,8 @@ var convention = &engine.ABI{
 	WarmUp:     warmUp,
 }
 
-// warmUpPayload is a request as good as any: the creation of a Pod. Settings are
-// no part of a snapshot, which policies with different ones share.
-const warmUpPayload = `{"request":{"uid":"00000000-0000-0000-0000-000000000000",` +
-	`"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},` +
-	`"name":"warm-up","namespace":"default","operation":"CREATE","userInfo":{"username":"warm-up","groups":["system:authenticated"]},` +
-	`"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"warm-up","namespace":"default","labels":{"app":"warm-up"}},` +
-	`"spec":{"containers":[{"name":"main","image":"registry.example.com/warm-up:1"}]}},"dryRun":false},"settings":{}}`
+// warmUpPayload is what the operation that counts is given to warm up.
+const warmUpPayload = `{"request":` + border.WarmUpRequest + `,"settings":{}}`
 
 // warmUp runs the operation that counts. An error of the guest is a failure: it
 // may have left the guest in the middle of something.

@@ -52,7 +52,7 @@ func (c *coster) stackOf(node uint32, metered []bool) int64 {
 	return min(deepest, MaxStackBytes)
 }
 
-// appendEnter appends: stack = stack - c.stack; unless stack >= 0, tick. Then it opens a block around the body, so that
+// appendEnter appends: stack = stack - bytes; unless stack >= 0, tick. Then it opens a block around the body, so that
 // there is one way out, on which the function gives back what it took.
 func (e *emitter) appendEnter(out []byte, bytes int64, t *wasm.FuncType) []byte {
 	out = e.appendStack(out, wasm.OpI32Sub, bytes)
