@@ -375,13 +375,21 @@ func TestMutationsThatCannotBe(t *testing.T) {
 	err := createConfigMap(t.Context(), configMap(namespace, "any"))
 	require.ErrorContains(t, err, `WasmAdmission policy "meddler-with-licence" failed: policy "meddler-with-licence": mutated object: its kind is "Secret" of "v1", that of the request is "ConfigMap" of "v1"`)
 
-	_, err = enforcing.Clientset().CoreV1().Namespaces().Patch(t.Context(), namespace, types.MergePatchType, []byte(`{"metadata":{"labels":{"try":null}}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
 	client := enforcing.Clientset().CoreV1()
-	_, err = client.ConfigMaps(namespace).Create(t.Context(), configMap(namespace, "any"), metav1.CreateOptions{})
-	require.NoError(t, err)
-	_, err = client.Namespaces().Patch(t.Context(), namespace, types.MergePatchType, []byte(`{"metadata":{"labels":{"try":"meddler-with-licence"}}}`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	// Without its label the namespace is none of the policy's, once the server has seen the change.
+	label := func(value string, seen func() bool) {
+		patch := []byte(`{"metadata":{"labels":{"try":` + value + `}}}`)
+		_, err := client.Namespaces().Patch(t.Context(), namespace, types.MergePatchType, patch, metav1.PatchOptions{})
+		require.NoError(t, err)
+		require.Eventually(t, seen, 20*time.Second, 20*time.Millisecond)
+	}
+	label("null", func() bool {
+		_, err := client.ConfigMaps(namespace).Create(t.Context(), configMap(namespace, "any"), metav1.CreateOptions{})
+		return err == nil
+	})
+	label(`"meddler-with-licence"`, func() bool {
+		return client.ConfigMaps(namespace).Delete(t.Context(), "any", metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}) != nil
+	})
 	requireDenied(t, client.ConfigMaps(namespace).Delete(t.Context(), "any", metav1.DeleteOptions{}), 400, `WasmAdmission policy "meddler-with-licence" denied the request: `+
 		`Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed`)
 }
