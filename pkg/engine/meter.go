@@ -86,8 +86,8 @@ func (m *meter) check() *stop {
 // guest used beyond the grant.
 func tick(i *Instance, _ []uint64) {
 	m := &i.meter
-	if left := int32(m.stack.Get()); left < 0 {
-		err := &LimitError{Limit: "bytes of stack", Value: m.depth - int64(left), Max: m.depth}
+	if left := int64(m.stack.Get()); left < 0 {
+		err := &LimitError{Limit: "bytes of stack", Value: m.depth - left, Max: m.depth}
 		panic(&stop{CauseStack, fmt.Errorf("stack overflow: %w", err)})
 	}
 	m.left += int64(m.fuel.Get())

@@ -59,7 +59,7 @@ const (
 	siteFunction
 	// siteBulk is an instruction that pays by an operand.
 	siteBulk
-	// siteEnter is where a function takes from the stack, and siteLeave its end, where it gives back. On the way out go
+	// siteEnter is where a function pays and takes from the stack, and siteLeave its end, where it gives back. On the way out go
 	// also siteReturn, a return that becomes a branch to label x, and siteTailCall, before a tail call.
 	siteEnter
 	siteLeave
@@ -81,7 +81,9 @@ func (s *site) growth() int {
 	case siteFunction:
 		return 5
 	case siteBulk:
-		return 180
+		return 190
+	case siteEnter:
+		return 100
 	default:
 		return 64
 	}
@@ -171,7 +173,7 @@ func (c *coster) function(node uint32, body *wasm.Body) (int64, error) {
 	t := c.r.functionType(c.r.imported + node)
 	c.sites = append(c.sites[:0], site{})
 	if c.limited {
-		c.sites = append(c.sites, site{kind: siteEnter})
+		c.sites[0].kind = siteEnter
 	}
 	c.regions = append(c.regions[:0], region{})
 	c.labels = append(c.labels[:0], label{join: dead})

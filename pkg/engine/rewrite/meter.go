@@ -46,7 +46,7 @@ func (r *rewriter) meter() error {
 		switch {
 		case !metered[node] && cost <= inlineCost:
 			c.calls[node] = cost
-		case c.first >= 0 && cost <= foldedCost:
+		case !c.limited && c.first >= 0 && cost <= foldedCost:
 			c.sites[c.first].cost += cost
 			c.deep[node] = true
 		default:
@@ -136,13 +136,14 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 				out = e.appendCharge(out, s.cost)
 			}
 		case siteEnter:
-			out = e.appendEnter(out, stack, t)
+			e.charges++
+			out = e.appendEnter(out, s.cost, stack, t)
 		case siteReturn:
 			out = wasm.AppendUint32(append(out, byte(wasm.OpBr)), s.x)
 		case siteTailCall:
-			out = e.appendStack(out, wasm.OpI32Add, stack)
+			out = e.appendStack(out, wasm.OpI64Add, stack)
 		case siteLeave:
-			out = e.appendStack(append(out, byte(wasm.OpEnd)), wasm.OpI32Add, stack)
+			out = e.appendStack(append(out, byte(wasm.OpEnd)), wasm.OpI64Add, stack)
 		}
 	}
 	out = append(out, body.Code[copied:]...)
@@ -150,24 +151,32 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 	body.Code = out[:len(out):len(out)]
 }
 
-// appendCharge appends: fuel = fuel - cost; unless fuel >= 0, tick.
+// appendCharge appends: fuel = fuel - cost; if fuel < 0, tick.
 func (e *emitter) appendCharge(out []byte, cost int64) []byte {
-	out = e.appendFuel(out, wasm.OpGlobalGet)
-	out = wasm.AppendInt64(append(out, byte(wasm.OpI64Const)), cost)
-	return e.appendPay(out)
+	return e.appendPay(appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost))
 }
 
 // appendPay appends what follows once fuel and cost are on the stack. wazero keeps a global that was just set in a
-// register, so reading it back costs no load. It allocates registers behind a block as they are where the first branch to
-// its end comes from: that has to be the way past the tick, behind which nothing is left in registers.
+// register, so reading it back costs no load.
 func (e *emitter) appendPay(out []byte) []byte {
-	out = append(out, byte(wasm.OpI64Sub))
-	out = e.appendFuel(out, wasm.OpGlobalSet)
-	out = append(out, byte(wasm.OpBlock), wasm.BlockTypeEmpty)
-	out = e.appendFuel(out, wasm.OpGlobalGet)
-	out = append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64GeS), byte(wasm.OpBrIf), 0)
-	out = wasm.AppendUint32(append(out, byte(wasm.OpCall)), e.r.tick())
-	return append(out, byte(wasm.OpEnd))
+	out = e.appendFuel(append(out, byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
+	return e.appendTick(e.appendFuel(appendBlocks(out), wasm.OpGlobalGet))
+}
+
+// appendBlocks opens the blocks around what puts on the stack whether there has to be a tick, which is if it is negative;
+// [emitter.appendTick] closes them. The way past the tick is a branch of its own. So wazero 1.12 compares and branches
+// at once, and allocates registers behind the blocks as they are before them, not as they are behind the call.
+func appendBlocks(out []byte) []byte {
+	return append(out, byte(wasm.OpBlock), wasm.BlockTypeEmpty, byte(wasm.OpBlock), wasm.BlockTypeEmpty)
+}
+
+func (e *emitter) appendTick(out []byte) []byte {
+	out = append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64LtS), byte(wasm.OpBrIf), 0, byte(wasm.OpBr), 1, byte(wasm.OpEnd))
+	return append(wasm.AppendUint32(append(out, byte(wasm.OpCall)), e.r.tick()), byte(wasm.OpEnd))
+}
+
+func appendConst(out []byte, value int64) []byte {
+	return wasm.AppendInt64(append(out, byte(wasm.OpI64Const)), value)
 }
 
 func (e *emitter) appendFuel(out []byte, op wasm.Opcode) []byte {

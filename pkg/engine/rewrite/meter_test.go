@@ -156,5 +156,5 @@ func TestDeepReturnsPay(t *testing.T) {
 		}
 	}
 	require.NoError(t, c.Err())
-	require.Equal(t, []uint32{tick, tick, deep, tick}, calls, "for the fuel, for the stack, and behind the call")
+	require.Equal(t, []uint32{tick, deep, tick}, calls, "at the entry and behind the call")
 }

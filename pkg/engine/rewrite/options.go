@@ -92,7 +92,7 @@ type Result struct {
 	// FuelExport is the name of the exported mutable i64 global that holds the fuel. It starts at zero, so that a host
 	// which forgets to fill it gets a tick at once. The host may set it to any value from 0 to 1<<62.
 	FuelExport string
-	// StackExport is the name of the exported mutable i32 global that holds the bytes of stack which are left, as
+	// StackExport is the name of the exported mutable i64 global that holds the bytes of stack which are left, as
 	// estimated. It starts at [MaxStackBytes]; the host may set it to less. Where it is negative, the code calls the
 	// tick: the host has to end the call then. After a call that ended so, or by a trap, the host has to set it again.
 	StackExport string

@@ -186,7 +186,7 @@ func (r *rewriter) exportGlobals() error {
 	r.result.StackExport = r.options.ExportPrefix + "stack"
 	m.Globals = append(m.Globals,
 		wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true}, Init: wasm.I64Const(0)},
-		wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}, Mutable: true}, Init: wasm.I32Const(MaxStackBytes)})
+		wasm.Global{Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true}, Init: wasm.I64Const(MaxStackBytes)})
 	m.Exports = append(m.Exports,
 		wasm.Export{Name: r.result.FuelExport, Kind: wasm.ExternGlobal, Index: fuel},
 		wasm.Export{Name: r.result.StackExport, Kind: wasm.ExternGlobal, Index: stack})

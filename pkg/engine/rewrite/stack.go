@@ -52,21 +52,20 @@ func (c *coster) stackOf(node uint32, metered []bool) int64 {
 	return min(deepest, MaxStackBytes)
 }
 
-// appendEnter appends: stack = stack - bytes; unless stack >= 0, tick. Then it opens a block around the body, so that
-// there is one way out, on which the function gives back what it took.
-func (e *emitter) appendEnter(out []byte, bytes int64, t *wasm.FuncType) []byte {
-	out = e.appendStack(out, wasm.OpI32Sub, bytes)
-	out = append(out, byte(wasm.OpBlock), wasm.BlockTypeEmpty)
-	out = wasm.AppendUint32(append(out, byte(wasm.OpGlobalGet)), e.stack)
-	out = append(out, byte(wasm.OpI32Const), 0, byte(wasm.OpI32GeS), byte(wasm.OpBrIf), 0)
-	out = append(wasm.AppendUint32(append(out, byte(wasm.OpCall)), e.r.tick()), byte(wasm.OpEnd))
+// appendEnter appends: fuel = fuel - cost; stack = stack - bytes; if one of them is negative, tick. Then it opens a block
+// around the body, so that there is one way out, on which the function gives back what it took of the stack.
+func (e *emitter) appendEnter(out []byte, cost, bytes int64, t *wasm.FuncType) []byte {
+	out = appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost)
+	out = e.appendFuel(append(out, byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
+	out = appendBlocks(e.appendStack(out, wasm.OpI64Sub, bytes))
+	out = wasm.AppendUint32(append(e.appendFuel(out, wasm.OpGlobalGet), byte(wasm.OpGlobalGet)), e.stack)
+	out = e.appendTick(append(out, byte(wasm.OpI64Or)))
 	return append(append(out, byte(wasm.OpBlock)), e.blockType(t.Results)...)
 }
 
 // appendStack appends: stack = stack op bytes.
 func (e *emitter) appendStack(out []byte, op wasm.Opcode, bytes int64) []byte {
-	out = wasm.AppendUint32(append(out, byte(wasm.OpGlobalGet)), e.stack)
-	out = wasm.AppendInt64(append(out, byte(wasm.OpI32Const)), bytes)
+	out = appendConst(wasm.AppendUint32(append(out, byte(wasm.OpGlobalGet)), e.stack), bytes)
 	return wasm.AppendUint32(append(out, byte(op), byte(wasm.OpGlobalSet)), e.stack)
 }
 

@@ -84,7 +84,7 @@ func TestStackEnds(t *testing.T) {
 	for _, function := range []string{"end", "return", "branch", "nothing", "several", "trap"} {
 		_, err := mod.ExportedFunction(function).Call(context.Background(), deep)
 		require.ErrorIs(t, err, errOutOfStack, function)
-		require.Negative(t, int32(stack.Get()))
+		require.Negative(t, int64(stack.Get()))
 		stack.Set(bytes)
 	}
 	for _, function := range []string{"tail", "tail_indirect"} {

@@ -61,14 +61,14 @@ const (
 	OpI32LtU             Opcode = 0x49
 	OpI32GtU             Opcode = 0x4b
 	OpI32LeU             Opcode = 0x4d
-	OpI32GeS             Opcode = 0x4e
-	OpI64GeS             Opcode = 0x59
+	OpI64LtS             Opcode = 0x53
 	OpI32Add             Opcode = 0x6a
 	OpI32Sub             Opcode = 0x6b
 	OpI32Mul             Opcode = 0x6c
 	OpI64Add             Opcode = 0x7c
 	OpI64Sub             Opcode = 0x7d
 	OpI64Mul             Opcode = 0x7e
+	OpI64Or              Opcode = 0x84
 	OpI64Shl             Opcode = 0x86
 	OpI64ShrU            Opcode = 0x88
 	OpI64ExtendI32U      Opcode = 0xad

@@ -61,6 +61,12 @@ var environment = &abi.Environment{
 		HostCalls: 1000, LogLineBytes: 4 << 10},
 }
 
+// rewriteOptions leave data and start function in the module, so that it runs without the engine too.
+var rewriteOptions = rewrite.Options{
+	TickModule: "bench", TickName: "tick", ExportPrefix: "bench.",
+	MemoryMaxPages: wasm.MaxMemoryPages, TableMaxEntries: engine.DefaultLimits.TableEntries,
+}
+
 func main() {
 	if err := run(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "engine:", err)
@@ -149,7 +155,19 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, base.runtime.Close(b.ctx)) }()
-	contestants := []func() error{func() error { return decided(base.validate(b.ctx, b.request, settings)) }}
+	rewritten, err := rewrite.Module(binary, rewriteOptions)
+	if err != nil {
+		return err
+	}
+	charged, err := newPlain(b.ctx, rewritten.Module)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, charged.runtime.Close(b.ctx)) }()
+	contestants := []func() error{
+		func() error { return decided(base.validate(b.ctx, b.request, settings)) },
+		func() error { return decided(charged.validate(b.ctx, b.request, settings)) },
+	}
 	for _, e := range b.engines {
 		guest, err := wapc.Load(b.ctx, e, binary)
 		if err != nil {
@@ -165,18 +183,21 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	figure.Print(language+"_us", microseconds(cpu[1]), "us")
-	figure.Print(language+"_plain_us", microseconds(cpu[0]), "us")
-	figure.Print(language+"_added_us", microseconds(cpu[1]-cpu[0]), "us")
-	figure.Print(language+"_ratio", float64(cpu[1])/float64(cpu[0]), "x")
+	plain, metered, isolated := cpu[0], cpu[1], cpu[2:]
+	figure.Print(language+"_us", microseconds(isolated[0]), "us")
+	figure.Print(language+"_plain_us", microseconds(plain), "us")
+	figure.Print(language+"_metered_us", microseconds(metered), "us")
+	figure.Print(language+"_added_us", microseconds(isolated[0]-plain), "us")
+	figure.Print(language+"_ratio", float64(isolated[0])/float64(plain), "x")
 	for n, way := range b.ways {
-		figure.Print(fmt.Sprintf("%s_us_%s", language, way), microseconds(cpu[n+1]), "us")
+		figure.Print(fmt.Sprintf("%s_us_%s", language, way), microseconds(isolated[n]), "us")
 	}
-	figure.Print(language+"_allocs", testing.AllocsPerRun(batch, func() { err = errors.Join(err, contestants[1]()) }), "allocs")
+	evaluate := contestants[2]
+	figure.Print(language+"_allocs", testing.AllocsPerRun(batch, func() { err = errors.Join(err, evaluate()) }), "allocs")
 	if err != nil {
 		return err
 	}
-	if err := measureScaling(language, contestants[1]); err != nil {
+	if err := measureScaling(language, evaluate); err != nil {
 		return err
 	}
 	return b.measureRewrite(language, binary)
@@ -215,18 +236,13 @@ func measureScaling(language string, call func() error) error {
 // measureRewrite measures which part of the time to compile a module goes into
 // its rewriting.
 func (b *bench) measureRewrite(language string, binary []byte) error {
-	options := rewrite.Options{
-		TickModule: "bench", TickName: "tick", ExportPrefix: "bench.",
-		MemoryMaxPages: wasm.MaxMemoryPages, TableMaxEntries: engine.DefaultLimits.TableEntries,
-		ExtractData: true, ExportStart: true,
-	}
-	rewritten, err := rewrite.Module(binary, options)
+	rewritten, err := rewrite.Module(binary, rewriteOptions)
 	if err != nil {
 		return err
 	}
 	cpu, _, err := figure.Interleave(3, 1,
 		func() error {
-			_, err := rewrite.Module(binary, options)
+			_, err := rewrite.Module(binary, rewriteOptions)
 			return err
 		},
 		func() error {

@@ -50,7 +50,7 @@ func newPlain(ctx context.Context, wasm []byte) (*plain, error) {
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, p.runtime); err != nil {
 		return nil, errors.Join(err, p.runtime.Close(ctx))
 	}
-	if err := p.buildHost(ctx); err != nil {
+	if err := errors.Join(p.buildHost(ctx), p.buildTick(ctx)); err != nil {
 		return nil, errors.Join(err, p.runtime.Close(ctx))
 	}
 	guest, err := p.runtime.InstantiateWithConfig(ctx, wasm,
@@ -97,6 +97,17 @@ func (p *plain) buildHost(ctx context.Context) error {
 	export("__host_error", 1, 0, nothing)
 	export("__console_log", 2, 0, nothing)
 	_, err := builder.Instantiate(ctx)
+	return err
+}
+
+// buildTick makes what metered modules import. It refills the fuel and does no more.
+func (p *plain) buildTick(ctx context.Context) error {
+	refill := func(_ context.Context, m api.Module, _ []uint64) {
+		m.ExportedGlobal(rewriteOptions.ExportPrefix + "fuel").(api.MutableGlobal).Set(1 << 60)
+	}
+	_, err := p.runtime.NewHostModuleBuilder(rewriteOptions.TickModule).
+		NewFunctionBuilder().WithGoModuleFunction(api.GoModuleFunc(refill), nil, nil).Export(rewriteOptions.TickName).
+		Instantiate(ctx)
 	return err
 }
 
