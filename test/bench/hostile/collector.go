@@ -44,7 +44,7 @@ const (
 )
 
 // collectorWaits are how long the collector waited, by what ran meanwhile.
-type collectorWaits struct{ idle, attacked, plain histogram }
+type collectorWaits struct{ idle, native, attacked, plain histogram }
 
 // holdsLongest finds the module that has the collector wait for the longest.
 func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (worst attacker, err error) {
@@ -64,9 +64,9 @@ func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (
 	return worst, nil
 }
 
-// measureCollector has the collector run all the time: beside nothing, beside an
-// attacker on every core, and beside a module that plain wazero runs without
-// metering, by turns.
+// measureCollector has the collector run all the time: beside nothing, beside Go
+// code, an attacker, or a module that plain wazero runs without metering on every
+// core, by turns.
 func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (*collectorWaits, error) {
 	guest, err := wapc.Load(ctx, e, wasm)
 	if err != nil {
@@ -81,11 +81,24 @@ func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (*coll
 	var waits collectorWaits
 	for range rounds {
 		collect(&waits.idle, period, nil)
+		collect(&waits.native, period, native)
 		collect(&waits.attacked, period, func() { _, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
 		collect(&waits.plain, period, spin)
 	}
 	return &waits, nil
 }
+
+// native is what the collector has to wait for least among all that keep a core
+// busy: Go code, which the runtime can stop at every instruction.
+func native() {
+	sum := 0
+	for n := range 100_000_000 {
+		sum ^= n
+	}
+	sink.Store(int64(sum))
+}
+
+var sink atomic.Int64
 
 // collect runs the collector for a period, while load runs again and again on every
 // core, and adds what it waited.

@@ -95,6 +95,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	figure.Print("gc_wait_excess_p999_ms", 1e3*(waits.attacked.quantile(0.999)-waits.idle.quantile(0.999)), "ms")
+	figure.Print("gc_wait_excess_native_p999_ms", 1e3*(waits.native.quantile(0.999)-waits.idle.quantile(0.999)), "ms")
 	figure.Print("gc_wait_plain_wazero_max_ms", 1e3*waits.plain.quantile(1), "ms")
 	return nil
 }
