@@ -332,6 +332,22 @@ type KubernetesCapability struct {
 	MemorySize int64
 	// IdleTimeout is how long a kind is held that no policy uses. Default: 10m.
 	IdleTimeout metav1.Duration
+	// GetResource is what is kept of the objects that policies get one by one.
+	GetResource AnswerCache
+	// CanI is what is kept of the answers to whether somebody may do something.
+	CanI AnswerCache
+}
+
+// AnswerCache bounds what is kept of the answers to one host capability, all policies
+// together. Those that were used last are kept.
+type AnswerCache struct {
+	// CacheEntries is how many answers are kept. Default: 4096.
+	CacheEntries int32
+	// CacheSize is how large they may be together, questions included, in bytes.
+	// Default: 16 MiB.
+	CacheSize int64
+	// CacheTTL is how long they are kept. Default: 5s.
+	CacheTTL metav1.Duration
 }
 
 // DNSCapability says how policies look up hosts.

@@ -31,6 +31,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
+// reviewKey is what is asked of the authorizer, encoded. A guest may make it long.
+type reviewKey string
+
+// size implements [question].
+func (k reviewKey) size() int64 { return int64(len(k)) }
+
 // canI answers can_i: whether somebody may do something, as the authorizer says.
 func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload []byte) ([]byte, Look, error) {
 	request := canIRequest{}
@@ -45,7 +51,7 @@ func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload [
 	if err != nil {
 		return nil, "", err
 	}
-	return k.reviews.get(ctx, string(key), request.DisableCache, func(ctx context.Context) ([]byte, error) {
+	return k.reviews.get(ctx, reviewKey(key), request.DisableCache, func(ctx context.Context) ([]byte, error) {
 		status, err := k.review(ctx, spec)
 		if err != nil {
 			return nil, err

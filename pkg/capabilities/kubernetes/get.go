@@ -35,6 +35,9 @@ type objectKey struct {
 	namespace, name string
 }
 
+// size implements [question]. The resource's names are those of the mapping.
+func (k objectKey) size() int64 { return int64(len(k.namespace) + len(k.name)) }
+
 // get answers get_resource: one object as it is, fetched from the server unless that was
 // done a moment ago.
 func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, Look, error) {

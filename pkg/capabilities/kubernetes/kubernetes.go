@@ -79,6 +79,8 @@ type Options struct {
 	MemoryBytes int64
 	// IdleTimeout is how long a cache is kept that nothing uses. 0 is [DefaultIdleTimeout].
 	IdleTimeout time.Duration
+	// GetResource and CanI bound what is kept of the answers to these operations.
+	GetResource, CanI AnswerCache
 	// Recorder takes notes; nil discards them.
 	Recorder Recorder
 	// Clock is the time; nil is the real one.
@@ -93,7 +95,7 @@ type Kubernetes struct {
 	decisions *decisions
 	caches    *caches
 	gets      recent[objectKey]
-	reviews   recent[string]
+	reviews   recent[reviewKey]
 	documents *documents
 	// violations are limiters of what is logged, by policy.
 	violations sync.Map
@@ -131,8 +133,8 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 		options:   options,
 		mapping:   newMapping(options.Discovery, options.Clock),
 		decisions: newDecisions(options.Authorizer, options.User, options.Clock),
-		gets:      newRecent[objectKey](options.Clock),
-		reviews:   newRecent[string](options.Clock),
+		gets:      newRecent[objectKey](options.GetResource, options.Clock),
+		reviews:   newRecent[reviewKey](options.CanI, options.Clock),
 		documents: newDocuments(p),
 	}
 	k.caches = newCaches(ctx, options, p, k.mapping)

@@ -17,6 +17,7 @@ limitations under the License.
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"time"
@@ -26,21 +27,40 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
 )
 
+// Defaults of [AnswerCache].
 const (
-	// answerLifetime is how long an answer of the server is given again.
-	answerLifetime = 5 * time.Second
-	// recentAnswers and recentBytes bound the answers that are kept of one operation.
-	recentAnswers = 4096
-	recentBytes   = 16 << 20
+	DefaultCacheEntries = 4096
+	DefaultCacheBytes   = 16 << 20
+	DefaultCacheTTL     = 5 * time.Second
 )
 
-// recent are the answers that were given lately, by what was asked.
-type recent[K comparable] struct{ *cache.Cache[K, []byte] }
+// AnswerCache bounds what is kept of the answers to one operation, those that were used
+// last.
+type AnswerCache struct {
+	// Entries is how many answers are kept. 0 is [DefaultCacheEntries].
+	Entries int
+	// Bytes is how large they may be together, what was asked included. An answer that is
+	// larger by itself is not kept. 0 is [DefaultCacheBytes].
+	Bytes int64
+	// TTL is how long an answer is given again. 0 is [DefaultCacheTTL].
+	TTL time.Duration
+}
 
-func newRecent[K comparable](c clock.PassiveClock) recent[K] {
+// question is what an answer is kept by.
+type question interface {
+	comparable
+	// size returns the bytes that the question takes.
+	size() int64
+}
+
+// recent are the answers that were given lately, by what was asked.
+type recent[K question] struct{ *cache.Cache[K, []byte] }
+
+func newRecent[K question](bounds AnswerCache, c clock.PassiveClock) recent[K] {
 	return recent[K]{cache.New(cache.Options[K, []byte]{
-		Entries: recentAnswers, Bytes: recentBytes, TTL: answerLifetime, Clock: c,
-		Size: func(_ K, answer []byte) int64 { return int64(len(answer)) },
+		Entries: cmp.Or(bounds.Entries, DefaultCacheEntries), Bytes: cmp.Or(bounds.Bytes, DefaultCacheBytes),
+		TTL: cmp.Or(bounds.TTL, DefaultCacheTTL), Clock: c,
+		Size: func(asked K, answer []byte) int64 { return asked.size() + int64(len(answer)) },
 	})}
 }
 

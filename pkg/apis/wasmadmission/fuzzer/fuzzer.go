@@ -70,6 +70,8 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			c.FillNoCustom(kubernetes)
 			kubernetes.User = oneOf(c, "a", "b")
 			kubernetes.MemorySize = c.Int63()
+			kubernetes.GetResource.CacheSize = c.Int63()
+			kubernetes.CanI.CacheSize = c.Int63()
 		},
 		// Compact JSON is what the encoder leaves as it is.
 		func(settings *runtime.RawExtension, c randfill.Continue) {

@@ -60,6 +60,7 @@ func defaultLimits() wasmadmission.Limits {
 
 func defaults() *wasmadmission.WasmAdmissionConfiguration {
 	minute := metav1.Duration{Duration: time.Minute}
+	answers := wasmadmission.AnswerCache{CacheEntries: 4096, CacheSize: 16 << 20, CacheTTL: metav1.Duration{Duration: 5 * time.Second}}
 	return &wasmadmission.WasmAdmissionConfiguration{
 		Sources:        wasmadmission.Sources{Timeout: minute},
 		Reload:         wasmadmission.Reload{Interval: minute},
@@ -68,6 +69,7 @@ func defaults() *wasmadmission.WasmAdmissionConfiguration {
 		Capabilities: wasmadmission.Capabilities{
 			Kubernetes: wasmadmission.KubernetesCapability{
 				User: "system:wasm-admission", MemorySize: 256 << 20, IdleTimeout: metav1.Duration{Duration: 10 * time.Minute},
+				GetResource: answers, CanI: answers,
 			},
 			DNS: wasmadmission.DNSCapability{CacheEntries: 1000, CacheTTL: metav1.Duration{Duration: 30 * time.Second}},
 		},

@@ -45,10 +45,15 @@ func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmiss
 	return autoConvert_v1alpha1_Limits_To_wasmadmission_Limits(in, out, s)
 }
 
-// Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability turns the
-// quantity into bytes, as is done for limits.
+// Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability turns
+// quantities into bytes, as is done for limits.
 func Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(in *KubernetesCapability, out *wasmadmission.KubernetesCapability, s conversion.Scope) error {
-	if err := wholeBytes("capabilities.kubernetes.memorySize", in.MemorySize); err != nil {
+	err := errors.Join(
+		wholeBytes("capabilities.kubernetes.memorySize", in.MemorySize),
+		wholeBytes("capabilities.kubernetes.getResource.cacheSize", in.GetResource.CacheSize),
+		wholeBytes("capabilities.kubernetes.canI.cacheSize", in.CanI.CacheSize),
+	)
+	if err != nil {
 		return err
 	}
 	return autoConvert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(in, out, s)

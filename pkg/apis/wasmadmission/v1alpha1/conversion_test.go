@@ -107,3 +107,14 @@ func TestConvertRefusesNamespaces(t *testing.T) {
 		&wasmadmission.PolicyGroup{Name: "g", Namespace: "team"}, &v1alpha1.PolicyGroup{}, nil)
 	require.EqualError(t, err, `policy group "g" is restricted to namespace "team", which wasm.admission.config.k8s.io/v1alpha1 cannot express`)
 }
+
+func TestConvertSizesOfCapabilitiesNamesFields(t *testing.T) {
+	half := new(resource.MustParse("0.5"))
+	in := v1alpha1.KubernetesCapability{
+		MemorySize: half, GetResource: v1alpha1.AnswerCache{CacheSize: half}, CanI: v1alpha1.AnswerCache{CacheSize: half},
+	}
+	var out wasmadmission.KubernetesCapability
+	const reason = `: 0.5 is not a whole number of bytes below 8Ei: write one, such as 128Mi`
+	require.EqualError(t, v1alpha1.Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(&in, &out, nil),
+		"capabilities.kubernetes.memorySize"+reason+"\ncapabilities.kubernetes.getResource.cacheSize"+reason+"\ncapabilities.kubernetes.canI.cacheSize"+reason)
+}

@@ -108,6 +108,13 @@ func SetDefaults_KubernetesCapability(kubernetes *KubernetesCapability) {
 	defaultPointer(&kubernetes.IdleTimeout, metav1.Duration{Duration: 10 * time.Minute})
 }
 
+// SetDefaults_AnswerCache fills in what is kept of the answers to a host capability.
+func SetDefaults_AnswerCache(cache *AnswerCache) {
+	defaultPointer(&cache.CacheEntries, 4096)
+	defaultPointer(&cache.CacheSize, resource.MustParse("16Mi"))
+	defaultPointer(&cache.CacheTTL, metav1.Duration{Duration: 5 * time.Second})
+}
+
 // SetDefaults_DNSCapability fills in what is kept of the answers of DNS.
 func SetDefaults_DNSCapability(dns *DNSCapability) {
 	defaultPointer(&dns.CacheEntries, 1000)

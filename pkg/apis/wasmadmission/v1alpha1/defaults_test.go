@@ -69,6 +69,10 @@ func TestDefaults(t *testing.T) {
 		PolicyEvaluations:      new(int32(0)),
 	}
 	minute := &metav1.Duration{Duration: time.Minute}
+	answers := v1alpha1.AnswerCache{
+		CacheEntries: new(int32(4096)), CacheSize: new(resource.MustParse("16Mi")), CacheTTL: &metav1.Duration{Duration: 5 * time.Second},
+	}
+	noAnswers := v1alpha1.AnswerCache{CacheEntries: new(int32(0)), CacheSize: new(resource.MustParse("0")), CacheTTL: &metav1.Duration{}}
 	defaults := v1alpha1.WasmAdmissionConfiguration{
 		Sources: v1alpha1.Sources{Timeout: minute},
 		Reload:  v1alpha1.Reload{Interval: minute},
@@ -81,6 +85,8 @@ func TestDefaults(t *testing.T) {
 				User:        "system:wasm-admission",
 				MemorySize:  new(resource.MustParse("256Mi")),
 				IdleTimeout: &metav1.Duration{Duration: 10 * time.Minute},
+				GetResource: answers,
+				CanI:        answers,
 			},
 			DNS: v1alpha1.DNSCapability{CacheEntries: new(int32(1000)), CacheTTL: &metav1.Duration{Duration: 30 * time.Second}},
 		},
@@ -97,8 +103,10 @@ func TestDefaults(t *testing.T) {
 		CircuitBreaker: v1alpha1.CircuitBreaker{Failures: new(int32(0)), ProbeInterval: &metav1.Duration{}},
 		Limits:         zeroLimits,
 		Capabilities: v1alpha1.Capabilities{
-			Kubernetes: v1alpha1.KubernetesCapability{User: "u", MemorySize: new(resource.MustParse("0")), IdleTimeout: &metav1.Duration{}},
-			DNS:        v1alpha1.DNSCapability{CacheEntries: new(int32(0)), CacheTTL: &metav1.Duration{}},
+			Kubernetes: v1alpha1.KubernetesCapability{
+				User: "u", MemorySize: new(resource.MustParse("0")), IdleTimeout: &metav1.Duration{}, GetResource: noAnswers, CanI: noAnswers,
+			},
+			DNS: v1alpha1.DNSCapability{CacheEntries: new(int32(0)), CacheTTL: &metav1.Duration{}},
 		},
 	}
 	everythingSet := v1alpha1.Policy{

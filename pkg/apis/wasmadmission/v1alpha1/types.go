@@ -592,6 +592,35 @@ type KubernetesCapability struct {
 	// Default: 10m.
 	// +optional
 	IdleTimeout *metav1.Duration `json:"idleTimeout,omitempty"`
+
+	// getResource is what is kept of the objects that policies get one by one. What is
+	// listed is held otherwise, within memorySize. Default: every field at its own
+	// default.
+	// +optional
+	GetResource AnswerCache `json:"getResource,omitzero"`
+
+	// canI is what is kept of the answers to whether somebody may do something. Default:
+	// every field at its own default.
+	// +optional
+	CanI AnswerCache `json:"canI,omitzero"`
+}
+
+// AnswerCache bounds what is kept of the answers to one host capability, all policies
+// together. Those that were used last are kept.
+type AnswerCache struct {
+	// cacheEntries is how many answers are kept, from 1 to 100000. Default: 4096.
+	// +optional
+	CacheEntries *int32 `json:"cacheEntries,omitempty"`
+
+	// cacheSize is how large they may be together, with what was asked, from 64Ki to 1Gi.
+	// A larger answer is given and not kept. Default: 16Mi.
+	// +optional
+	CacheSize *resource.Quantity `json:"cacheSize,omitempty"`
+
+	// cacheTTL is how long they are kept, from 1s to 1m: how long a policy may not see
+	// what has changed, unless it asks for no cache. Default: 5s.
+	// +optional
+	CacheTTL *metav1.Duration `json:"cacheTTL,omitempty"`
 }
 
 // DNSCapability says how policies look up hosts.

@@ -47,5 +47,7 @@ func SetObjectDefaults_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration
 	SetDefaults_CircuitBreaker(&in.CircuitBreaker)
 	SetDefaults_Limits(&in.Limits)
 	SetDefaults_KubernetesCapability(&in.Capabilities.Kubernetes)
+	SetDefaults_AnswerCache(&in.Capabilities.Kubernetes.GetResource)
+	SetDefaults_AnswerCache(&in.Capabilities.Kubernetes.CanI)
 	SetDefaults_DNSCapability(&in.Capabilities.DNS)
 }

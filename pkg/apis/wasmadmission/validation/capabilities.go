@@ -17,7 +17,6 @@ limitations under the License.
 package validation
 
 import (
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -36,11 +35,16 @@ func validateCapabilities(capabilities *wasmadmission.Capabilities, fldPath *fie
 func validateKubernetes(kubernetes *wasmadmission.KubernetesCapability, fldPath *field.Path) field.ErrorList {
 	errs := validateNames(kubernetes.Groups, fldPath.Child("groups"), validateGroupOfEyes)
 	errs = append(errs, validateNames(kubernetes.SecretReaders, fldPath.Child("secretReaders"), nil)...)
-	if size := kubernetes.MemorySize; size < mebi || size > 64*gibi {
-		errs = append(errs, field.Invalid(fldPath.Child("memorySize"), size,
-			fmt.Sprintf("must be between %s and %s, in bytes", quantity(mebi), quantity(64*gibi))))
-	}
-	return append(errs, validateDuration(kubernetes.IdleTimeout, time.Minute, 24*time.Hour, fldPath.Child("idleTimeout"))...)
+	errs = append(errs, validateSize(kubernetes.MemorySize, mebi, 64*gibi, fldPath.Child("memorySize"))...)
+	errs = append(errs, validateDuration(kubernetes.IdleTimeout, time.Minute, 24*time.Hour, fldPath.Child("idleTimeout"))...)
+	errs = append(errs, validateAnswerCache(&kubernetes.GetResource, fldPath.Child("getResource"))...)
+	return append(errs, validateAnswerCache(&kubernetes.CanI, fldPath.Child("canI"))...)
+}
+
+func validateAnswerCache(cache *wasmadmission.AnswerCache, fldPath *field.Path) field.ErrorList {
+	errs := validateBetween(cache.CacheEntries, 1, 100_000, fldPath.Child("cacheEntries"))
+	errs = append(errs, validateSize(cache.CacheSize, 64*kibi, gibi, fldPath.Child("cacheSize"))...)
+	return append(errs, validateDuration(cache.CacheTTL, time.Second, time.Minute, fldPath.Child("cacheTTL"))...)
 }
 
 // validateGroupOfEyes refuses the group that may do everything: nothing would be left to

@@ -58,10 +58,7 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 		{"logLineSize", limits.LogLineSize, 1, 64 * kibi},
 		{"stack", limits.Stack, 64 * kibi, 512 * mebi},
 	} {
-		if size.value < size.min || size.value > size.max {
-			errs = append(errs, field.Invalid(fldPath.Child(size.name), size.value,
-				fmt.Sprintf("must be between %s and %s, in bytes", quantity(size.min), quantity(size.max))))
-		}
+		errs = append(errs, validateSize(size.value, size.min, size.max, fldPath.Child(size.name))...)
 	}
 	if limits.Memory >= wasmPage && limits.Memory <= 4*gibi && limits.Memory%wasmPage != 0 {
 		errs = append(errs, field.Invalid(fldPath.Child("memory"), limits.Memory,
@@ -99,6 +96,13 @@ func validateBetween[T int32 | int64](value, least, most T, fldPath *field.Path)
 		return nil
 	}
 	return field.ErrorList{field.Invalid(fldPath, value, fmt.Sprintf("must be between %d and %d", least, most))}
+}
+
+func validateSize(bytes, least, most int64, fldPath *field.Path) field.ErrorList {
+	if bytes >= least && bytes <= most {
+		return nil
+	}
+	return field.ErrorList{field.Invalid(fldPath, bytes, fmt.Sprintf("must be between %s and %s, in bytes", quantity(least), quantity(most)))}
 }
 
 func validateDuration(value metav1.Duration, least, most time.Duration, fldPath *field.Path) field.ErrorList {

@@ -169,6 +169,8 @@ capabilities:
     secretReaders: [no-privileged-pods, signed-or-trusted/signed]
     memorySize: 64Gi
     idleTimeout: 24h
+    getResource: {cacheEntries: 100000, cacheSize: 1Gi, cacheTTL: 1m}
+    canI: {cacheEntries: 1, cacheSize: 64Ki, cacheTTL: 1s}
   dns: {cacheEntries: 100000, cacheTTL: 1m}
 `
 

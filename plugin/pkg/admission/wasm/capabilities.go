@@ -63,6 +63,8 @@ func newCapabilities(ctx context.Context, config *wasmadmission.WasmAdmissionCon
 		User:        &user.DefaultInfo{Name: eyes.User, Groups: eyes.Groups},
 		MemoryBytes: eyes.MemorySize,
 		IdleTimeout: eyes.IdleTimeout.Duration,
+		GetResource: answerCache(&eyes.GetResource),
+		CanI:        answerCache(&eyes.CanI),
 		Recorder:    clusterMetrics(),
 	})
 	if err != nil {
@@ -77,4 +79,8 @@ func newCapabilities(ctx context.Context, config *wasmadmission.WasmAdmissionCon
 		},
 		Inventories: cluster,
 	}, nil
+}
+
+func answerCache(c *wasmadmission.AnswerCache) kubernetes.AnswerCache {
+	return kubernetes.AnswerCache{Entries: int(c.CacheEntries), Bytes: c.CacheSize, TTL: c.CacheTTL.Duration}
 }
