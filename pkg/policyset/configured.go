@@ -24,6 +24,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 )
 
 // configured is the source that a configuration comes to.
@@ -67,6 +68,7 @@ func (c *configured) Policies(context.Context) (*Desired, error) {
 		Hash:         hash(own),
 	}
 	if c.config.PolicyDirectory == "" {
+		desired.Warnings = c.warnings(desired)
 		return desired, nil
 	}
 	files, err := kubewarden.ReadFiles(c.config.PolicyDirectory)
@@ -96,5 +98,11 @@ func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, er
 	if len(files) == 0 {
 		desired.Warnings = append(desired.Warnings, "policyDirectory: "+c.config.PolicyDirectory+" holds no manifest")
 	}
+	desired.Warnings = append(desired.Warnings, c.warnings(desired)...)
 	return desired, nil
+}
+
+// warnings returns what can only be said of the configuration and the manifests together.
+func (c *configured) warnings(desired *Desired) []string {
+	return validation.WarningsForSecretReaders(c.config.Capabilities.Kubernetes.SecretReaders, desired.Policies, desired.PolicyGroups)
 }

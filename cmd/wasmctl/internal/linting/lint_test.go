@@ -168,6 +168,16 @@ func TestAdmissionConfiguration(t *testing.T) {
 	require.Contains(t, report.Warnings[1], "NO POLICY is configured")
 }
 
+// What is granted to nobody is told, and does not keep a server from starting.
+func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
+	w := newWorld(t)
+	w.manifest("first", w.module("accept"))
+	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+"\ncapabilities: {kubernetes: {secretReaders: [clusterwide-first, first]}}\n"))
+	require.NoError(t, report.Err())
+	require.Len(t, report.Warnings, 2)
+	require.Contains(t, report.Warnings[1], `capabilities.kubernetes.secretReaders[1]: no policy is called "first"`)
+}
+
 func TestPolicyDirectoryAlone(t *testing.T) {
 	w := newWorld(t)
 	w.manifest("first", w.module("accept"))

@@ -17,8 +17,10 @@ limitations under the License.
 package validation
 
 import (
+	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/apiserver/pkg/authentication/user"
 
@@ -54,4 +56,27 @@ func validateGroupOfEyes(name string, fldPath *field.Path) *field.Error {
 		return nil
 	}
 	return field.Invalid(fldPath, name, "may do everything, and policies would see everything: bind a role to the user instead")
+}
+
+// WarningsForSecretReaders returns a line for each name that no policy and no member of a
+// group has. It is no mistake for sure: policies come and go while a server runs.
+func WarningsForSecretReaders(readers []string, policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup) []string {
+	names := sets.New[string]()
+	for i := range policies {
+		names.Insert(policies[i].Name)
+	}
+	for i := range groups {
+		for j := range groups[i].Policies {
+			names.Insert(groups[i].Name + "/" + groups[i].Policies[j].Name)
+		}
+	}
+	var warnings []string
+	at := field.NewPath("capabilities", "kubernetes", "secretReaders")
+	for i, reader := range readers {
+		if !names.Has(reader) {
+			warnings = append(warnings, fmt.Sprintf("%s: no policy is called %q, so that nobody is granted anything by it: write the name that is in "+
+				"messages about the policy, <group>/<member> for a member of a group, or remove the entry", at.Index(i), reader))
+		}
+	}
+	return warnings
 }

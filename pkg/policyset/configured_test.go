@@ -1,0 +1,76 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/ktesting"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+// nobody is the warning of a grant that no policy has.
+func nobody(n int, name string) string {
+	return fmt.Sprintf("capabilities.kubernetes.secretReaders[%d]: no policy is called %q, so that nobody is granted anything by it: "+
+		"write the name that is in messages about the policy, <group>/<member> for a member of a group, or remove the entry", n, name)
+}
+
+func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
+	config := &wasmadmission.WasmAdmissionConfiguration{
+		Policies:     []wasmadmission.Policy{{Name: "own"}},
+		PolicyGroups: []wasmadmission.PolicyGroup{{Name: "group", Policies: []wasmadmission.PolicyGroupMember{{Name: "member"}}}},
+	}
+	config.Capabilities.Kubernetes.SecretReaders = []string{"own", "own ", "group/member", "group", "member", "Own"}
+	desired, err := NewSource(config).Policies(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{nobody(1, "own "), nobody(3, "group"), nobody(4, "member"), nobody(5, "Own")}, desired.Warnings)
+}
+
+// A grant to a policy that is not there is no reason not to serve the others: it may come.
+func TestReadersOfSecretsComeAndGo(t *testing.T) {
+	w := newWorld(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
+		config.Capabilities.Kubernetes.SecretReaders = []string{"clusterwide-a", "clusterwide-b", "a"}
+	})
+	requireWarnings := func(want ...string) {
+		t.Helper()
+		desired, err := w.manager.Source.Policies(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, want, desired.Warnings)
+	}
+	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
+	w.manifest("a", "accept", `{}`)
+	require.NoError(t, w.manager.Start(klog.NewContext(t.Context(), logger)))
+	w.requireServed(`a {}`)
+	w.requireGood()
+	requireWarnings(nobody(1, "clusterwide-b"), nobody(2, "a"))
+	require.Contains(t, logger.GetSink().(ktesting.Underlier).GetBuffer().String(), "Warning: "+nobody(1, "clusterwide-b"))
+
+	w.manifest("b", "accept", `{}`)
+	w.look()
+	w.requireServed(`a {}`, `b {}`)
+	requireWarnings(nobody(2, "a"))
+
+	require.NoError(t, os.Remove(w.path("policies.d", "a.json")))
+	w.look()
+	w.requireServed(`b {}`)
+	requireWarnings(nobody(0, "clusterwide-a"), nobody(2, "a"))
+}
