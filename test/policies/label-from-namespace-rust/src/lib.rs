@@ -67,7 +67,10 @@ fn validate(payload: &[u8]) -> CallResult {
         return accept_request();
     }
     let log = Logger::root(KubewardenDrain::new(), o!("label" => label.to_owned()));
-    info!(log, "label {label} is taken from namespace {}", request.namespace);
+    info!(
+        log,
+        "label {label} is taken from namespace {}", request.namespace
+    );
     mutate_request(object)
 }
 
