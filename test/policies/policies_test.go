@@ -37,7 +37,7 @@ var (
 	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "label-from-namespace-as", "label-from-namespace-c", "label-from-namespace-rust", "no-latest-tag", "pod-privileged"}
 	// regoGuests speak another ABI than the host of these tests: they are run where that is
 	// implemented.
-	regoGuests = []string{"team-label", "unique-ingress-host"}
+	regoGuests = []string{"label-from-namespace-rego", "team-label", "unique-ingress-host"}
 	goGuests   = []string{"add-defaults", "audit-logger", "deny-deletion", "label-from-namespace-go", "required-labels"}
 	goPrograms = []string{"inherit-owner"}
 )

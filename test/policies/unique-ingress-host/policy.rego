@@ -27,6 +27,7 @@ violation contains {"msg": msg, "details": {"host": host}} if {
 	some taken in other.spec.rules
 	taken.host == host
 	msg := sprintf("host %s belongs to Ingress %s/%s", [host, namespace, name])
+	trace(msg)
 }
 
 same(namespace, name) if {

@@ -199,9 +199,9 @@ func TestRunWithoutMetadata(t *testing.T) {
 
 // Programs and policies in Rego are tried like any other, what they see of the cluster too.
 func TestTestOfEveryMode(t *testing.T) {
-	got := call(t, "test", policies+"inherit-owner", policies+"team-label", policies+"unique-ingress-host")
+	got := call(t, "test", policies+"inherit-owner", policies+"team-label", policies+"unique-ingress-host", policies+"label-from-namespace-rego", policies+"label-from-namespace-rust")
 	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
-	require.Contains(t, got.out, "17 cases, 0 failed")
+	require.Contains(t, got.out, "36 cases, 0 failed")
 }
 
 func TestTest(t *testing.T) {
