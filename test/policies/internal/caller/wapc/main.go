@@ -1,0 +1,44 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command wapc makes host calls as a waPC guest.
+package main
+
+import (
+	"errors"
+
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/caller/call"
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/wapc"
+)
+
+func init() { kubewarden.Register(func(struct{}) error { return nil }, validate) }
+
+// main is never called in a reactor, but the linker wants it.
+func main() {}
+
+func validate(request kubewarden.Request, _ struct{}) (kubewarden.Response, error) {
+	c, err := call.Of(request.Object)
+	if err != nil {
+		return kubewarden.Response{}, err
+	}
+	answer, err := wapc.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), c.Payload)
+	var failed wapc.HostError
+	if errors.As(err, &failed) {
+		err = errors.New(string(failed))
+	}
+	return kubewarden.Reject(call.Outcome(string(answer), err)), nil
+}

@@ -1,0 +1,47 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command wasi makes host calls as a WASI command.
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/caller/call"
+	"github.com/wasm-admission/wasm-admission/test/policies/internal/wasi"
+)
+
+func main() {
+	wasi.Run(validate, func(string) (string, error) { return `{"valid":true}`, nil })
+}
+
+func validate(payload string) (string, error) {
+	var review struct {
+		Request struct {
+			Object json.RawMessage `json:"object"`
+		} `json:"request"`
+	}
+	if err := json.Unmarshal([]byte(payload), &review); err != nil {
+		return "", err
+	}
+	c, err := call.Of(review.Request.Object)
+	if err != nil {
+		return "", err
+	}
+	outcome := call.Outcome(wasi.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), string(c.Payload)))
+	answer, err := json.Marshal(map[string]any{"accepted": false, "message": outcome})
+	return string(answer), err
+}
