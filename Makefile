@@ -111,8 +111,8 @@ bats-tool:
 
 ## test-unit: run the tests that need no server, those of the policies too
 test-unit: policies registry bats-tool
-	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec)
-	$(GO) test ./test/spec
+	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec -e /test/reach)
+	$(GO) test ./test/spec ./test/reach
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite
 	$(SERVER) $(GO) test ./...
 	$(GO) run ./cmd/wasmctl test test/policies

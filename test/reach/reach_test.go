@@ -21,13 +21,16 @@ limitations under the License.
 package reach
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -94,20 +97,29 @@ func newWorld(t *testing.T, convention string, grants map[string]string) *world 
 	return w
 }
 
-// call has a policy make a host call, and returns what it says came of it. The error is
+// address is where a host call goes.
+type address struct{ binding, namespace, operation string }
+
+// call has a policy make host calls, and returns what it says came of them. The error is
 // that of an evaluation that ended.
-func (w *world) call(t *testing.T, policy, binding, namespace, operation string) (outcome string, err error) {
+func (w *world) call(t *testing.T, policy string, to ...address) (outcomes []string, err error) {
 	t.Helper()
-	request, err := json.Marshal(map[string]any{"object": map[string]any{"binaryData": map[string][]byte{
-		"binding": []byte(binding), "namespace": []byte(namespace), "operation": []byte(operation), "payload": []byte("{}"),
-	}}})
+	var calls []map[string][]byte
+	for _, a := range to {
+		calls = append(calls, map[string][]byte{
+			"binding": []byte(a.binding), "namespace": []byte(a.namespace), "operation": []byte(a.operation), "payload": []byte("{}"),
+		})
+	}
+	request, err := json.Marshal(map[string]any{"object": map[string]any{"calls": calls}})
 	require.NoError(t, err)
 	response, _, err := w.policies[policy].Evaluate(t.Context(), request)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	require.False(t, response.Accepted)
-	return response.Message, nil
+	require.NoError(t, json.Unmarshal([]byte(response.Message), &outcomes), response.Message)
+	require.Len(t, outcomes, len(to))
+	return outcomes, nil
 }
 
 func (w *world) takeReached() []string {
@@ -139,39 +151,54 @@ func patterns() map[string]func(path string) bool {
 	return all
 }
 
-// Every grant against every capability.
-func TestGrants(t *testing.T) {
-	all, grants, covers := patterns(), map[string]string{}, map[string]func(string) bool{}
-	for pattern, f := range all {
-		name := fmt.Sprintf("p%d", len(grants))
-		covers[name], grants[name] = f, ""
-		if pattern != "" {
-			grants[name] = "'" + pattern + "'"
-		}
-	}
-	require.Len(t, capabilities.Paths(), 11)
-	require.Len(t, grants, 2+11+4+4, "nothing, all, capabilities, namespaces, and versions where they have some")
+// What policies reach by host calls, by guests of each convention.
+func TestReach(t *testing.T) {
 	for _, convention := range conventions {
 		t.Run(convention, func(t *testing.T) {
-			w := newWorld(t, convention, grants)
-			for policy := range grants {
-				for _, path := range capabilities.Paths() {
-					namespace, operation, _ := strings.Cut(path, "/")
-					outcome, err := w.call(t, policy, "kubewarden", namespace, operation)
-					require.NoError(t, err)
-					if covers[policy](path) {
-						require.Equal(t, "answered: welcome", outcome, "%s: %s", grants[policy], path)
-						require.Equal(t, []string{policy + " " + path}, w.takeReached())
-						continue
-					}
-					require.Equal(t, notGranted(path), outcome, "%s: %s", grants[policy], path)
-					require.Empty(t, w.takeReached())
-				}
-				outcome, err := w.call(t, policy, "kubewarden", "tracing", "log")
-				require.NoError(t, err)
-				require.Equal(t, "answered: ", outcome, "needs no grant")
+			grants := map[string]string{}
+			for pattern := range patterns() {
+				grants[named(pattern)] = quoted(pattern)
 			}
+			w := newWorld(t, convention, grants)
+			t.Run("grants", func(t *testing.T) { checkGrants(t, w) })
+			t.Run("crafted names", func(t *testing.T) { checkCraftedNames(t, w) })
 		})
+	}
+}
+
+// named is what the policy with a grant is called.
+func named(pattern string) string {
+	return "granted-" + strings.NewReplacer("/", ".", "_", "-", "*", "all").Replace(cmp.Or(pattern, "nothing"))
+}
+
+func quoted(pattern string) string {
+	if pattern == "" {
+		return ""
+	}
+	return "'" + pattern + "'"
+}
+
+// checkGrants tries every grant against every capability.
+func checkGrants(t *testing.T, w *world) {
+	t.Helper()
+	require.Len(t, capabilities.Paths(), 11)
+	require.Len(t, w.policies, 2+11+4+4, "nothing, all, capabilities, namespaces, and versions where they have some")
+	for pattern, covers := range patterns() {
+		calls := []address{{"kubewarden", "tracing", "log"}}
+		want, reached := []string{"answered: "}, []string(nil) // which needs no grant
+		for _, path := range capabilities.Paths() {
+			namespace, operation, _ := strings.Cut(path, "/")
+			calls = append(calls, address{"kubewarden", namespace, operation})
+			if covers(path) {
+				want, reached = append(want, "answered: welcome"), append(reached, named(pattern)+" "+path)
+			} else {
+				want = append(want, notGranted(path))
+			}
+		}
+		outcomes, err := w.call(t, named(pattern), calls...)
+		require.NoError(t, err)
+		require.Equal(t, want, outcomes, pattern)
+		require.Equal(t, reached, w.takeReached(), pattern)
 	}
 }
 
@@ -216,77 +243,92 @@ var elsewhere = [][2]string{
 	{"", "kubernetes/get_resource"}, {"", ""}, {"kubernetes/get_resource", ""}, {"env", "opa_println"},
 }
 
-// requireUnreached makes a host call that must lead nowhere, whatever is granted, and
-// checks that the guest is told why.
-func (w *world) requireUnreached(t *testing.T, policy string, all bool, binding, namespace, operation string) {
-	t.Helper()
-	outcome, err := w.call(t, policy, binding, namespace, operation)
-	what := fmt.Sprintf("%.80q %.80q %.80q: %.200s", binding, namespace, operation, outcome)
-	require.Empty(t, w.takeReached(), what)
-	for _, name := range []string{binding, namespace, operation} {
-		switch {
-		case len(name) > 1024:
-			require.ErrorContains(t, err, "at most 1024 are allowed", what)
-			return
-		case strings.ToValidUTF8(name, "") != name:
-			require.ErrorContains(t, err, "is not UTF-8", what)
-			return
+// misses are host calls that must lead nowhere, whatever is granted.
+func misses() (calls []address) {
+	try := func(binding, namespace, operation string) {
+		calls = append(calls, address{binding, namespace, operation})
+	}
+	for _, binding := range append(crafted("kubewarden"), bindings...) {
+		try(binding, "kubernetes", "get_resource")
+		try(binding, "tracing", "log")
+	}
+	for _, call := range elsewhere {
+		try("kubewarden", call[0], call[1])
+	}
+	for _, path := range append(capabilities.Paths(), "tracing/log") {
+		namespace, operation, _ := strings.Cut(path, "/")
+		for _, name := range crafted(namespace) {
+			try("kubewarden", name, operation)
+		}
+		for _, name := range crafted(operation) {
+			try("kubewarden", namespace, name)
+		}
+		// The border between the two moves.
+		for n := range path {
+			try("kubewarden", path[:n], path[n:])
+			if path[n] == '/' && path[:n] != namespace {
+				try("kubewarden", path[:n], path[n+1:])
+			}
 		}
 	}
-	require.NoError(t, err, what)
-	switch path := namespace + "/" + operation; {
-	case binding != "kubewarden":
-		require.Equal(t, "failed: unknown binding: "+binding, outcome)
-	case namespace == "tracing":
-		require.Equal(t, "failed: unknown operation: "+operation, outcome)
+	return calls
+}
+
+// ends says how a call ends the evaluation; nothing if it does not.
+func (a *address) ends() string {
+	for _, name := range []string{a.binding, a.namespace, a.operation} {
+		switch {
+		case len(name) > 1024:
+			return "at most 1024 are allowed"
+		case !utf8.ValidString(name):
+			return "is not UTF-8"
+		}
+	}
+	return ""
+}
+
+// requireRefused checks that a guest is told why its call leads nowhere.
+func (a *address) requireRefused(t *testing.T, all bool, outcome string) {
+	t.Helper()
+	switch {
+	case a.binding != "kubewarden":
+		require.Equal(t, "failed: unknown binding: "+a.binding, outcome)
+	case a.namespace == "tracing":
+		require.Equal(t, "failed: unknown operation: "+a.operation, outcome)
 	case !all:
-		require.Equal(t, notGranted(path), outcome)
+		require.Equal(t, notGranted(a.namespace+"/"+a.operation), outcome)
 	default:
-		require.Contains(t, []string{"failed: unknown namespace: " + namespace, "failed: unknown operation: " + operation}, outcome, what)
+		require.Contains(t, []string{"failed: unknown namespace: " + a.namespace, "failed: unknown operation: " + a.operation}, outcome, "%q", *a)
 	}
 }
 
-// Nothing is reached by a name that is not the name, whether nothing or everything is
-// granted.
-func TestCraftedNames(t *testing.T) {
-	for _, convention := range conventions {
-		t.Run(convention, func(t *testing.T) {
-			w := newWorld(t, convention, map[string]string{"none": "", "all": "'*'"})
-			for policy, all := range map[string]bool{"none": false, "all": true} {
-				try := func(binding, namespace, operation string) {
-					t.Helper()
-					w.requireUnreached(t, policy, all, binding, namespace, operation)
-				}
-				for _, binding := range append(crafted("kubewarden"), bindings...) {
-					try(binding, "kubernetes", "get_resource")
-					try(binding, "tracing", "log")
-				}
-				for _, call := range elsewhere {
-					try("kubewarden", call[0], call[1])
-				}
-				for _, namespace := range crafted("tracing") {
-					try("kubewarden", namespace, "log")
-				}
-				for _, operation := range crafted("log") {
-					try("kubewarden", "tracing", operation)
-				}
-				for _, path := range capabilities.Paths() {
-					namespace, operation, _ := strings.Cut(path, "/")
-					for _, name := range crafted(namespace) {
-						try("kubewarden", name, operation)
-					}
-					for _, name := range crafted(operation) {
-						try("kubewarden", namespace, name)
-					}
-					// The border between the two moves.
-					for n := range path {
-						try("kubewarden", path[:n], path[n:])
-						if path[n] == '/' && path[:n] != namespace {
-							try("kubewarden", path[:n], path[n+1:])
-						}
-					}
-				}
+// checkCraftedNames shows that nothing is reached by a name that is not the name, whatever
+// is granted.
+func checkCraftedNames(t *testing.T, w *world) {
+	t.Helper()
+	var calls, ending []address
+	for _, call := range misses() {
+		if call.ends() == "" {
+			calls = append(calls, call)
+		} else {
+			ending = append(ending, call)
+		}
+	}
+	require.Greater(t, len(calls), 1500)
+	require.Greater(t, len(ending), 100)
+	for pattern, all := range map[string]bool{"": false, "*": true} {
+		for some := range slices.Chunk(calls, 100) {
+			outcomes, err := w.call(t, named(pattern), some...)
+			require.NoError(t, err)
+			require.Empty(t, w.takeReached())
+			for n, outcome := range outcomes {
+				some[n].requireRefused(t, all, outcome)
 			}
-		})
+		}
+	}
+	for _, call := range ending {
+		_, err := w.call(t, named("*"), call)
+		require.ErrorContains(t, err, call.ends())
+		require.Empty(t, w.takeReached(), "%q", call)
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -96,7 +97,11 @@ plugins:
     apiVersion: wasm.admission.config.k8s.io/v1alpha1
     kind: WasmAdmissionConfiguration
     circuitBreaker: {failures: 0}
-    capabilities: {kubernetes: {secretReaders: [` + strings.Join(readers, ", ") + `]}}
+    capabilities:
+      kubernetes:
+        secretReaders: [` + strings.Join(readers, ", ") + `]
+        getResource: {cacheEntries: 1, cacheTTL: 1m}
+        canI: {cacheEntries: 2, cacheTTL: 1m}
     policies:
 ` + policies.String()
 }
@@ -222,6 +227,7 @@ func TestGrantsOnTheServer(t *testing.T) {
 	}
 	t.Run("secrets", func(t *testing.T) { checkSecrets(t, s) })
 	t.Run("names of kinds", func(t *testing.T) { checkNamesOfKinds(t, s) })
+	t.Run("what is kept", func(t *testing.T) { checkWhatIsKept(t, s) })
 	require.NotContains(t, s.Logs(), "panic")
 	require.NotContains(t, s.Logs(), password)
 }
@@ -299,4 +305,37 @@ func checkNamesOfKinds(t *testing.T, s *telling) {
 			require.NotContains(t, said, secretly)
 		}
 	}
+}
+
+// checkWhatIsKept counts what is asked anew because the server keeps no more answers than
+// it is configured to.
+func checkWhatIsKept(t *testing.T, s *telling) {
+	t.Helper()
+	get := `{"api_version": "v1", "kind": "Namespace", "name": %q}`
+	review := `{"subject_access_review": {"user": %q, "resource_attributes": {"resource": "secrets", "verb": "get"}}}`
+	for _, test := range []struct {
+		operation, payload string
+		names              []string
+		asked              int
+	}{
+		{"get_resource", get, []string{"default", "default", "kube-system", "default"}, 3},
+		{"can_i", review, []string{"a", "b", "a", "b", "c", "b", "a"}, 4},
+	} {
+		before := s.asked(t, test.operation)
+		for _, name := range test.names {
+			require.Contains(t, s.ask(t, "wapc-both", "kubernetes/"+test.operation, fmt.Sprintf(test.payload, name)), "answered: ")
+		}
+		require.Equal(t, test.asked, s.asked(t, test.operation)-before, test.operation)
+	}
+}
+
+// asked returns how many answers the server did not have.
+func (s *telling) asked(t *testing.T, operation string) int {
+	t.Helper()
+	metrics, err := s.Metrics(t.Context())
+	require.NoError(t, err)
+	line := regexp.MustCompile(`apiserver_wasm_admission_cluster_looks_total\{operation="` + operation + `",result="asked"\} (\d+)`)
+	count, err := strconv.Atoi(line.FindStringSubmatch(metrics)[1])
+	require.NoError(t, err)
+	return count
 }

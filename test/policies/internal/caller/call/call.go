@@ -14,14 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package call is what the guests here have in common: they make any host call for whoever
-// asks, and refuse every request with what came of it.
+// Package call is what the guests here have in common: they make any host calls for whoever
+// asks, and refuse every request with what came of them.
 package call
 
 import "encoding/json"
 
-// Call is a host call. A request has it in its object, a ConfigMap, as binary data, so
-// that it may be any bytes.
+// Call is a host call. Its parts may be any bytes, and are in base64 where it is asked for.
 type Call struct {
 	Binding   []byte `json:"binding"`
 	Namespace []byte `json:"namespace"`
@@ -29,17 +28,29 @@ type Call struct {
 	Payload   []byte `json:"payload"`
 }
 
-// Of returns the call that an object asks for.
-func Of(object []byte) (Call, error) {
-	var configMap struct {
-		BinaryData Call `json:"binaryData"`
+// Outcomes makes the calls that the object of a request asks for, and returns what the host
+// answered or how it failed, in its words: the one call that a ConfigMap has as its binary
+// data, or those of a list, with a list in JSON.
+func Outcomes(object []byte, call func(Call) (string, error)) (string, error) {
+	var asked struct {
+		BinaryData Call   `json:"binaryData"`
+		Calls      []Call `json:"calls"`
 	}
-	err := json.Unmarshal(object, &configMap)
-	return configMap.BinaryData, err
+	if err := json.Unmarshal(object, &asked); err != nil {
+		return "", err
+	}
+	if asked.Calls == nil {
+		return outcome(call(asked.BinaryData)), nil
+	}
+	outcomes := []string{}
+	for _, c := range asked.Calls {
+		outcomes = append(outcomes, outcome(call(c)))
+	}
+	list, err := json.Marshal(outcomes)
+	return string(list), err
 }
 
-// Outcome says what the host answered, or how it failed in its words.
-func Outcome(answer string, err error) string {
+func outcome(answer string, err error) string {
 	if err != nil {
 		return "failed: " + err.Error()
 	}

@@ -31,14 +31,15 @@ func init() { kubewarden.Register(func(struct{}) error { return nil }, validate)
 func main() {}
 
 func validate(request kubewarden.Request, _ struct{}) (kubewarden.Response, error) {
-	c, err := call.Of(request.Object)
-	if err != nil {
-		return kubewarden.Response{}, err
-	}
+	outcomes, err := call.Outcomes(request.Object, hostCall)
+	return kubewarden.Reject(outcomes), err
+}
+
+func hostCall(c call.Call) (string, error) {
 	answer, err := wapc.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), c.Payload)
 	var failed wapc.HostError
 	if errors.As(err, &failed) {
 		err = errors.New(string(failed))
 	}
-	return kubewarden.Reject(call.Outcome(string(answer), err)), nil
+	return string(answer), err
 }

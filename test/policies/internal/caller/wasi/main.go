@@ -37,11 +37,14 @@ func validate(payload string) (string, error) {
 	if err := json.Unmarshal([]byte(payload), &review); err != nil {
 		return "", err
 	}
-	c, err := call.Of(review.Request.Object)
+	outcomes, err := call.Outcomes(review.Request.Object, hostCall)
 	if err != nil {
 		return "", err
 	}
-	outcome := call.Outcome(wasi.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), string(c.Payload)))
-	answer, err := json.Marshal(map[string]any{"accepted": false, "message": outcome})
+	answer, err := json.Marshal(map[string]any{"accepted": false, "message": outcomes})
 	return string(answer), err
+}
+
+func hostCall(c call.Call) (string, error) {
+	return wasi.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), string(c.Payload))
 }
