@@ -198,6 +198,13 @@ func (k *Kubernetes) granted(ctx context.Context, caller *capabilities.Caller, a
 	return r, nil
 }
 
+// PluralName returns what the resource of a kind is called, such as "ingresses". The
+// policy must have been granted the kind.
+func (k *Kubernetes) PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (string, error) {
+	r, err := k.granted(ctx, caller, apiVersion, kind)
+	return r.Resource, err
+}
+
 // notGranted reports a policy that wants what it was not granted. Not all of it is logged:
 // a policy that is written wrongly does it for every request.
 func (k *Kubernetes) notGranted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind, remedy string) error {

@@ -17,8 +17,10 @@ limitations under the License.
 package session
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,46 +30,60 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// Inventory returns what a policy in Rego is given of the resources, nil if they are none.
-// It is taken from the lists in the session, which hosts do not ask for in one order.
-func (r *Replay) Inventory(resources []abi.ContextAwareResource) abi.Inventory {
-	if len(resources) == 0 {
-		return nil
-	}
-	return &inventory{replay: r, resources: resources}
-}
-
-// inventory makes its document once.
+// inventory is what a policy in Rego is given of the cluster. It makes its document once,
+// of the objects of each kind and, for policies of OPA, of what the kinds' resources are
+// called. All lists are asked for first, as Kubewarden's hosts do it.
 type inventory struct {
-	replay    *Replay
-	resources []abi.ContextAwareResource
+	// list returns all objects of a kind, as a host call would have them, and plural what
+	// the kind's resource is called, in JSON.
+	list, plural func(ctx context.Context, kind abi.ContextAwareResource) ([]byte, error)
+	kinds        []abi.ContextAwareResource
 
 	once     sync.Once
 	document []byte
 	err      error
 }
 
+// inOrder returns kinds in the order in which Kubewarden's hosts ask for them, each once.
+func inOrder(kinds []abi.ContextAwareResource) []abi.ContextAwareResource {
+	return slices.Compact(slices.SortedFunc(slices.Values(kinds), func(a, b abi.ContextAwareResource) int {
+		return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
+	}))
+}
+
 // Inventory implements [abi.Inventory].
-func (i *inventory) Inventory(_ context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
-	i.once.Do(func() { i.document, i.err = i.build(mode) })
+func (i *inventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
+	i.once.Do(func() {
+		i.document, i.err = i.build(ctx, mode)
+		// The policy did not call anybody.
+		if failed := (*capabilities.FailedError)(nil); errors.As(i.err, &failed) {
+			i.err = failed.Err
+		}
+	})
 	return i.document, 1, i.err
 }
 
-func (i *inventory) build(mode abi.ExecutionMode) ([]byte, error) {
+func (i *inventory) build(ctx context.Context, mode abi.ExecutionMode) ([]byte, error) {
+	all, err := i.objects(ctx)
+	if err != nil {
+		return nil, err
+	}
 	document := map[string]any{}
-	for _, resource := range i.resources {
-		objects, err := i.replay.list(resource)
-		if err != nil {
-			return nil, err
-		}
+	if mode == abi.ExecutionModeGatekeeper {
+		document["cluster"], document["namespace"] = map[string]any{}, map[string]any{}
+	}
+	for n, kind := range i.kinds {
 		plural := ""
 		if mode == abi.ExecutionModeOPA {
-			if plural, err = i.replay.plural(resource); err != nil {
+			if plural, err = i.pluralName(ctx, kind); err != nil {
 				return nil, err
 			}
+			if document[plural] == nil {
+				document[plural] = map[string]any{}
+			}
 		}
-		for _, object := range objects {
-			path, err := place(mode, resource, plural, object)
+		for _, object := range all[n] {
+			path, err := place(mode, kind, plural, object)
 			if err == nil {
 				err = put(document, path, object)
 			}
@@ -79,13 +95,46 @@ func (i *inventory) build(mode abi.ExecutionMode) ([]byte, error) {
 	return json.Marshal(document)
 }
 
+// objects returns the objects of each kind.
+func (i *inventory) objects(ctx context.Context) ([][]json.RawMessage, error) {
+	all := make([][]json.RawMessage, len(i.kinds))
+	for n, kind := range i.kinds {
+		payload, err := i.list(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		var list struct{ Items []json.RawMessage }
+		if err := json.Unmarshal(payload, &list); err != nil {
+			return nil, fmt.Errorf("the list of %s/%s is none: %w", kind.APIVersion, kind.Kind, err)
+		}
+		all[n] = list.Items
+	}
+	return all, nil
+}
+
+// pluralName returns what a kind's resource is called.
+func (i *inventory) pluralName(ctx context.Context, kind abi.ContextAwareResource) (string, error) {
+	payload, err := i.plural(ctx, kind)
+	if err != nil {
+		return "", err
+	}
+	var name string
+	if json.Unmarshal(payload, &name) != nil {
+		name = string(payload)
+	}
+	if name == "" {
+		return "", fmt.Errorf("the plural name of %s/%s is empty", kind.APIVersion, kind.Kind)
+	}
+	return name, nil
+}
+
 // place is where an object is in the document of a mode.
-func place(mode abi.ExecutionMode, resource abi.ContextAwareResource, plural string, object json.RawMessage) ([]string, error) {
+func place(mode abi.ExecutionMode, kind abi.ContextAwareResource, plural string, object json.RawMessage) ([]string, error) {
 	var of struct {
 		Metadata struct{ Name, Namespace string } `json:"metadata"`
 	}
 	if err := json.Unmarshal(object, &of); err != nil || of.Metadata.Name == "" {
-		return nil, fmt.Errorf("an object in the recorded list of %s/%s has no name", resource.APIVersion, resource.Kind)
+		return nil, fmt.Errorf("an object in the list of %s/%s has no name", kind.APIVersion, kind.Kind)
 	}
 	name, namespace := of.Metadata.Name, of.Metadata.Namespace
 	switch {
@@ -94,9 +143,9 @@ func place(mode abi.ExecutionMode, resource abi.ContextAwareResource, plural str
 	case mode == abi.ExecutionModeOPA:
 		return []string{plural, namespace, name}, nil
 	case namespace == "":
-		return []string{"cluster", resource.APIVersion, resource.Kind, name}, nil
+		return []string{"cluster", kind.APIVersion, kind.Kind, name}, nil
 	}
-	return []string{"namespace", namespace, resource.APIVersion, resource.Kind, name}, nil
+	return []string{"namespace", namespace, kind.APIVersion, kind.Kind, name}, nil
 }
 
 // put puts an object at a path of a document.
@@ -110,63 +159,13 @@ func put(document map[string]any, path []string, object json.RawMessage) error {
 		}
 		var ok bool
 		if at, ok = next.(map[string]any); !ok {
-			return fmt.Errorf("two recorded kinds are both at %s, one in namespaces and one not", strings.Join(path, "."))
+			return fmt.Errorf("two kinds are both at %s, one in namespaces and one not", strings.Join(path, "."))
 		}
 	}
 	last := path[len(path)-1]
 	if _, isObject := at[last].(map[string]any); isObject {
-		return fmt.Errorf("two recorded kinds are both at %s, one in namespaces and one not", strings.Join(path, "."))
+		return fmt.Errorf("two kinds are both at %s, one in namespaces and one not", strings.Join(path, "."))
 	}
 	at[last] = object
 	return nil
-}
-
-// list returns the recorded objects of a kind.
-func (r *Replay) list(resource abi.ContextAwareResource) ([]json.RawMessage, error) {
-	payload, err := r.take(variantListAll, resource)
-	if err != nil {
-		return nil, err
-	}
-	var list struct{ Items []json.RawMessage }
-	if err := json.Unmarshal(payload, &list); err != nil {
-		return nil, fmt.Errorf("the recorded list of %s/%s is none: %w", resource.APIVersion, resource.Kind, err)
-	}
-	return list.Items, nil
-}
-
-// plural returns the recorded name of a kind's resource.
-func (r *Replay) plural(resource abi.ContextAwareResource) (string, error) {
-	payload, err := r.take(variantPluralName, resource)
-	if err != nil {
-		return "", err
-	}
-	var name string
-	if json.Unmarshal(payload, &name) != nil {
-		name = string(payload)
-	}
-	if name == "" {
-		return "", fmt.Errorf("the recorded plural name of %s/%s is empty", resource.APIVersion, resource.Kind)
-	}
-	return name, nil
-}
-
-// take answers the first request of a variant for a kind, wherever it is, and removes what
-// hosts ask beside it.
-func (r *Replay) take(variant string, resource abi.ContextAwareResource) ([]byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.left = slices.DeleteFunc(r.left, func(e Exchange) bool { return e.Request.Variant == variantHasChanged })
-	n := slices.IndexFunc(r.left, func(e Exchange) bool {
-		return e.Request.Variant == variant && e.Request.text("api_version") == resource.APIVersion && e.Request.text("kind") == resource.Kind
-	})
-	if n < 0 {
-		what := fmt.Sprintf("%s of %s/%s is not recorded", variant, resource.APIVersion, resource.Kind)
-		if len(r.left) == 0 {
-			what = "the list of recorded responses is empty: " + what
-		}
-		return nil, &capabilities.FailedError{Err: &orderError{what}}
-	}
-	answer := r.left[n].Response
-	r.left = slices.Delete(r.left, n, n+1)
-	return answer.answer()
 }

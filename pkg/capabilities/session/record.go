@@ -18,10 +18,12 @@ package session
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"sync"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
@@ -58,9 +60,13 @@ func (r *recorded) Call(ctx context.Context, caller *capabilities.Caller, operat
 	request, invalid := RequestOf(r.namespace, operation, payload)
 	answer, err := r.Capability.Call(ctx, caller, operation, payload)
 	// What a policy may not ask is not what it was answered.
-	if invalid != nil || granted(caller, request) != nil {
-		return answer, err
+	if invalid == nil && granted(caller, request) == nil {
+		r.recording.add(request, answer, err)
 	}
+	return answer, err
+}
+
+func (r *Recording) add(request Request, answer []byte, err error) {
 	e := Exchange{Request: request, Response: Response{Payload: string(answer)}}
 	if err != nil {
 		e.Response = Response{Failed: true, Message: err.Error()}
@@ -68,8 +74,44 @@ func (r *recorded) Call(ctx context.Context, caller *capabilities.Caller, operat
 			e.Response.Message = f.Err.Error()
 		}
 	}
-	r.recording.mu.Lock()
-	defer r.recording.mu.Unlock()
-	r.recording.session = append(r.recording.session, e)
-	return answer, err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session = append(r.session, e)
+}
+
+// Cluster answers the host calls of namespace kubernetes, and knows what kinds' resources
+// are called. Implementations are safe for concurrent use.
+type Cluster interface {
+	capabilities.Capability
+	// PluralName returns such as "ingresses". The caller must have been granted the kind.
+	PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (string, error)
+}
+
+// Inventory returns what a policy in Rego is given of the cluster, nil if the policy was
+// granted no kinds. It takes down what it is made of, as if the policy had asked for it.
+func (r *Recording) Inventory(of Cluster, caller *capabilities.Caller) abi.Inventory {
+	if len(caller.Resources) == 0 {
+		return nil
+	}
+	calls := r.Capability("kubernetes", of)
+	return &inventory{
+		kinds: inOrder(caller.Resources),
+		list: func(ctx context.Context, kind abi.ContextAwareResource) ([]byte, error) {
+			payload, err := json.Marshal(map[string]string{"api_version": kind.APIVersion, "kind": kind.Kind})
+			if err != nil {
+				return nil, err
+			}
+			return calls.Call(ctx, caller, "list_resources_all", payload)
+		},
+		plural: func(ctx context.Context, kind abi.ContextAwareResource) ([]byte, error) {
+			name, err := of.PluralName(ctx, caller, kind.APIVersion, kind.Kind)
+			var answer []byte
+			if err == nil {
+				answer, err = json.Marshal(name)
+			}
+			fields := map[string]any{"api_version": kind.APIVersion, "kind": kind.Kind}
+			r.add(Request{Variant: variantPluralName, Fields: fields}, answer, err)
+			return answer, err
+		},
+	}
 }

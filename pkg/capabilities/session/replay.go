@@ -76,6 +76,39 @@ func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operat
 	return answer, err
 }
 
+// Inventory returns what a policy in Rego is given of the kinds, nil if they are none. It is
+// made of the lists in the session, which hosts do not ask for in one order.
+func (r *Replay) Inventory(kinds []abi.ContextAwareResource) abi.Inventory {
+	if len(kinds) == 0 {
+		return nil
+	}
+	taking := func(variant string) func(context.Context, abi.ContextAwareResource) ([]byte, error) {
+		return func(_ context.Context, kind abi.ContextAwareResource) ([]byte, error) { return r.take(variant, kind) }
+	}
+	return &inventory{list: taking(variantListAll), plural: taking(variantPluralName), kinds: inOrder(kinds)}
+}
+
+// take answers the first request of a variant for a kind, wherever it is, and removes what
+// hosts ask beside it.
+func (r *Replay) take(variant string, kind abi.ContextAwareResource) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left = slices.DeleteFunc(r.left, func(e Exchange) bool { return e.Request.Variant == variantHasChanged })
+	n := slices.IndexFunc(r.left, func(e Exchange) bool {
+		return e.Request.Variant == variant && e.Request.text("api_version") == kind.APIVersion && e.Request.text("kind") == kind.Kind
+	})
+	if n < 0 {
+		what := fmt.Sprintf("%s of %s/%s is not recorded", variant, kind.APIVersion, kind.Kind)
+		if len(r.left) == 0 {
+			what = "the list of recorded responses is empty: " + what
+		}
+		return nil, &orderError{what}
+	}
+	answer := r.left[n].Response
+	r.left = slices.Delete(r.left, n, n+1)
+	return answer.answer()
+}
+
 // granted says whether a policy may read what it asks for.
 func granted(caller *capabilities.Caller, request Request) error {
 	if !slices.Contains([]string{variantListNamespace, variantListAll, variantGet}, request.Variant) {

@@ -124,7 +124,7 @@ func (f *exchangeFile) exchange() (Exchange, error) {
 	return e, nil
 }
 
-// Encode writes the session as a file.
+// Encode writes the session as a file, which is no larger than what [Parse] reads.
 func (s Session) Encode() ([]byte, error) {
 	file := make([]exchangeFile, len(s))
 	for n := range s {
@@ -140,8 +140,11 @@ func (s Session) Encode() ([]byte, error) {
 	var text bytes.Buffer
 	encoder := yamlv3.NewEncoder(&text)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(file); err != nil {
+	if err := errors.Join(encoder.Encode(file), encoder.Close()); err != nil {
 		return nil, err
 	}
-	return text.Bytes(), encoder.Close()
+	if text.Len() > MaxBytes {
+		return nil, fmt.Errorf("the session has %d bytes, and no more than %d can be replayed: have the policy look at less", text.Len(), MaxBytes)
+	}
+	return text.Bytes(), nil
 }

@@ -17,6 +17,7 @@ limitations under the License.
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -302,9 +303,115 @@ func TestInventory(t *testing.T) {
 	require.Nil(t, NewReplay(session).Inventory(nil))
 
 	_, _, err = NewReplay(session).Inventory([]abi.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"}}).Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.EqualError(t, err, "Callback evaluation failure: Replay error: KubernetesListResourceAll of v1/Pod is not recorded")
+	require.EqualError(t, err, "Replay error: KubernetesListResourceAll of v1/Pod is not recorded")
 	_, _, err = NewReplay(nil).Inventory(resources).Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.EqualError(t, err, "Callback evaluation failure: Replay error: the list of recorded responses is empty: KubernetesListResourceAll of v1/Namespace is not recorded")
+	require.EqualError(t, err, "Replay error: the list of recorded responses is empty: KubernetesListResourceAll of v1/Namespace is not recorded")
+}
+
+// cluster has some objects, and notes in which order they are asked for.
+type cluster struct {
+	lists, plurals map[string]string
+	asked          []string
+}
+
+func (c *cluster) Call(_ context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+	var of struct{ Kind string }
+	if err := json.Unmarshal(payload, &of); err != nil {
+		return nil, err
+	}
+	c.asked = append(c.asked, operation+" "+of.Kind)
+	list, found := c.lists[of.Kind]
+	if !found {
+		return nil, &capabilities.FailedError{Err: errors.New("Cannot find resource v1/" + of.Kind)}
+	}
+	return []byte(list), nil
+}
+
+func (c *cluster) PluralName(_ context.Context, _ *capabilities.Caller, _, kind string) (string, error) {
+	c.asked = append(c.asked, "plural "+kind)
+	return c.plurals[kind], nil
+}
+
+// What a policy in Rego was given while it was recorded is what it is given in a replay,
+// and hosts that insist on an order find theirs.
+func TestRecordInventory(t *testing.T) {
+	services := abi.ContextAwareResource{APIVersion: "v1", Kind: "Service"}
+	namespaces := abi.ContextAwareResource{APIVersion: "v1", Kind: "Namespace"}
+	for mode, test := range map[abi.ExecutionMode]struct {
+		want  string
+		asked []string
+	}{
+		abi.ExecutionModeOPA: {
+			`{"namespaces":{},"services":{"n":{"a":{"metadata":{"name":"a","namespace":"n"},"spec":"<1>"}}}}`,
+			[]string{"list_resources_all Namespace", "list_resources_all Service", "plural Namespace", "plural Service"},
+		},
+		abi.ExecutionModeGatekeeper: {
+			`{"cluster":{},"namespace":{"n":{"v1":{"Service":{"a":{"metadata":{"name":"a","namespace":"n"},"spec":"<1>"}}}}}}`,
+			[]string{"list_resources_all Namespace", "list_resources_all Service"},
+		},
+	} {
+		live := &cluster{
+			lists:   map[string]string{"Namespace": `{"items":[]}`, "Service": `{"items":[{"metadata":{"name":"a","namespace":"n"},"spec":"<1>"}]}`},
+			plurals: map[string]string{"Namespace": "namespaces", "Service": "services"},
+		}
+		recording := &Recording{}
+		caller := &capabilities.Caller{Resources: []abi.ContextAwareResource{services, namespaces, services}}
+		recorded, _, err := recording.Inventory(live, caller).Inventory(t.Context(), mode)
+		require.NoError(t, err)
+		require.JSONEq(t, test.want, string(recorded))
+		require.Equal(t, test.asked, live.asked)
+
+		text, err := recording.Session().Encode()
+		require.NoError(t, err)
+		session, err := Parse(text)
+		require.NoError(t, err)
+		require.Len(t, session, len(test.asked))
+		replay := NewReplay(session)
+		replayed, _, err := replay.Inventory(caller.Resources).Inventory(t.Context(), mode)
+		require.NoError(t, err)
+		require.Equal(t, string(recorded), string(replayed))
+		require.Empty(t, replay.Left())
+	}
+	require.Nil(t, (&Recording{}).Inventory(&cluster{}, &capabilities.Caller{}))
+}
+
+// A policy in Rego is told of a failure in a replay what it was told when it was recorded.
+func TestRecordInventoryThatFails(t *testing.T) {
+	recording := &Recording{}
+	_, _, err := recording.Inventory(&cluster{}, caller).Inventory(t.Context(), abi.ExecutionModeOPA)
+	require.EqualError(t, err, "Cannot find resource v1/Namespace")
+	_, _, err = NewReplay(recording.Session()).Inventory(caller.Resources).Inventory(t.Context(), abi.ExecutionModeOPA)
+	require.EqualError(t, err, "Cannot find resource v1/Namespace")
+
+	// Nor does a kind without a name go unnoticed.
+	recording = &Recording{}
+	_, _, err = recording.Inventory(&cluster{lists: map[string]string{"Namespace": `{}`}}, caller).Inventory(t.Context(), abi.ExecutionModeOPA)
+	require.EqualError(t, err, "the plural name of v1/Namespace is empty")
+	_, _, err = recording.Inventory(&cluster{lists: map[string]string{"Namespace": `[]`}}, caller).Inventory(t.Context(), abi.ExecutionModeOPA)
+	require.ErrorContains(t, err, "the list of v1/Namespace is none: ")
+}
+
+// Two kinds may have one plural name, but not if only one of them is in namespaces.
+func TestInventoryWithoutRoom(t *testing.T) {
+	kinds := []abi.ContextAwareResource{{APIVersion: "a/v1", Kind: "A"}, {APIVersion: "b/v1", Kind: "B"}}
+	inventory := func(a, b string) error {
+		live := &cluster{lists: map[string]string{"A": a, "B": b}, plurals: map[string]string{"A": "things", "B": "things"}}
+		_, _, err := (&Recording{}).Inventory(live, &capabilities.Caller{Resources: kinds}).Inventory(t.Context(), abi.ExecutionModeOPA)
+		return err
+	}
+	inside, outside := `{"items":[{"metadata":{"name":"x","namespace":"n"}}]}`, `{"items":[{"metadata":{"name":"n"}}]}`
+	require.NoError(t, inventory(inside, inside))
+	require.EqualError(t, inventory(outside, inside), "two kinds are both at things.n.x, one in namespaces and one not")
+	require.EqualError(t, inventory(inside, outside), "two kinds are both at things.n, one in namespaces and one not")
+	require.EqualError(t, inventory(inside, `{"items":[{}]}`), "an object in the list of b/v1/B has no name")
+}
+
+// What cannot be replayed is not written.
+func TestEncodeIsBounded(t *testing.T) {
+	recording := &Recording{}
+	recording.add(Request{Variant: variantLookupHost, Fields: map[string]any{"host": "a"}}, bytes.Repeat([]byte("x"), MaxBytes), nil)
+	_, err := recording.Session().Encode()
+	require.ErrorContains(t, err, "no more than 67108864 can be replayed: have the policy look at less")
 }
 
 // A session is read as it is or refused, and what is read can be written and read again.

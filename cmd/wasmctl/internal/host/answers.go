@@ -32,6 +32,9 @@ type Answers struct {
 	// Inventory returns what a policy in Rego is given of the kinds that it may read; nil
 	// means nothing.
 	Inventory func(resources []abi.ContextAwareResource) abi.Inventory
+
+	// cluster is what inventories are made of when they are recorded; nil means nothing.
+	cluster session.Cluster
 }
 
 // Live returns the answers of the real world: of the cluster of a kubeconfig, of its
@@ -48,6 +51,7 @@ func Live(kubeconfig string) (*Answers, error) {
 			"oci":        oci.New(nil),
 		},
 		Inventory: c.inventory,
+		cluster:   c,
 	}, nil
 }
 
@@ -63,6 +67,11 @@ func Replay(replay *session.Replay) *Answers {
 // Record returns the same answers, and takes them down.
 func (a *Answers) Record(recording *session.Recording) *Answers {
 	recorded := &Answers{Capabilities: map[string]capabilities.Capability{}, Inventory: a.Inventory}
+	if a.cluster != nil {
+		recorded.Inventory = func(resources []abi.ContextAwareResource) abi.Inventory {
+			return recording.Inventory(a.cluster, &capabilities.Caller{Resources: resources, Secrets: true})
+		}
+	}
 	for namespace, capability := range a.Capabilities {
 		recorded.Capabilities[namespace] = recording.Capability(namespace, capability)
 	}

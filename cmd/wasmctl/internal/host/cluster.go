@@ -28,7 +28,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/kubernetes"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
 )
+
+var _ session.Cluster = &cluster{}
 
 // cluster answers for the cluster of a kubeconfig, which is read when a policy first looks.
 type cluster struct {
@@ -67,6 +70,15 @@ func (c *cluster) Call(ctx context.Context, caller *capabilities.Caller, operati
 		return nil, &capabilities.FailedError{Err: err}
 	}
 	return k.Call(ctx, caller, operation, payload)
+}
+
+// PluralName implements [session.Cluster].
+func (c *cluster) PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (string, error) {
+	k, err := c.connect()
+	if err != nil {
+		return "", err
+	}
+	return k.PluralName(ctx, caller, apiVersion, kind)
 }
 
 // inventory returns what a policy in Rego is given of the resources, nil if they are none.
