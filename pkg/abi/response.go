@@ -40,6 +40,9 @@ type ValidationResponse struct {
 	// MutatedObject is the object as the policy wants it, whole, or nil if it
 	// changes nothing.
 	MutatedObject json.RawMessage
+	// Patch is the JSON patch (RFC 6902) that MutatedObject was made with, as the policy
+	// gave it; nil if the policy gave the object, or changes nothing.
+	Patch []byte
 	// AuditAnnotations are for the audit event.
 	AuditAnnotations map[string]string
 	// Warnings are for whoever sent the request.

@@ -35,6 +35,8 @@ import (
 type Request struct {
 	// UID identifies the request in its response; "" if it has none.
 	UID string
+	// Raw is whether it is any JSON, and no AdmissionRequest.
+	Raw bool
 	// JSON is the request as policies get it.
 	JSON []byte
 	// object is what a policy may change, nil if there is nothing.
@@ -102,7 +104,7 @@ func ParseRawRequest(data []byte) (*Request, error) {
 		return nil, errors.New("the request is not an object: write fields with values")
 	}
 	uid, _ := fields["uid"].(string)
-	return &Request{UID: uid, JSON: data, object: value}, nil
+	return &Request{UID: uid, Raw: true, JSON: data, object: value}, nil
 }
 
 // unwrap returns the request in an AdmissionReview, and anything else as it is. The kind

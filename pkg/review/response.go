@@ -89,7 +89,7 @@ func (r *Request) Respond(answer *abi.ValidationResponse, err error) *Response {
 	if r.object == nil {
 		return &Response{UID: r.UID, Status: &Status{Message: objectIsNull}}
 	}
-	patch, err := r.patch(answer.MutatedObject)
+	patch, err := r.patch(answer)
 	if err != nil {
 		return r.fail(internalError + err.Error())
 	}
@@ -99,11 +99,18 @@ func (r *Request) Respond(answer *abi.ValidationResponse, err error) *Response {
 	return response
 }
 
-// patch returns what makes the mutated object of the request's, nil if they are equal.
-func (r *Request) patch(mutated json.RawMessage) ([]byte, error) {
-	after, err := jsonpatch.Decode(mutated)
+// patch returns what makes the mutated object of the request's, nil if they are equal. A
+// policy's own patch stays as it is: people look for the operations that they wrote.
+func (r *Request) patch(answer *abi.ValidationResponse) ([]byte, error) {
+	after, err := jsonpatch.Decode(answer.MutatedObject)
 	if err != nil {
 		return nil, err
+	}
+	if answer.Patch != nil {
+		if jsonpatch.Equal(r.object, after) {
+			return nil, nil
+		}
+		return answer.Patch, nil
 	}
 	operations, err := jsonpatch.Diff(r.object, after, maxPatchBytes)
 	if err != nil || len(operations) == 0 {

@@ -113,6 +113,15 @@ func TestRespond(t *testing.T) {
 			answer: abi.ValidationResponse{MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`)},
 			want:   `{"uid":"u","allowed":false,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZW1vdmUiLCJwYXRoIjoiL21ldGFkYXRhL25hbWUifV0=","auditAnnotations":null,"warnings":null}`,
 		},
+		"patched": {
+			// The difference would be shorter: [{"op":"remove","path":"/metadata/name"}].
+			answer: abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`), Patch: []byte(`[{"op":"replace","path":"/metadata","value":{}}]`)},
+			want:   `{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZXBsYWNlIiwicGF0aCI6Ii9tZXRhZGF0YSIsInZhbHVlIjp7fX1d","auditAnnotations":null,"warnings":null}`,
+		},
+		"patched to the same": {
+			answer: abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"n":9007199254740993,"metadata":{"name":"a"}}`), Patch: []byte(`[{"op":"replace","path":"/metadata/name","value":"a"}]`)},
+			want:   `{"uid":"u","allowed":true,"auditAnnotations":null,"warnings":null}`,
+		},
 		"handed back": {
 			answer: abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"n":9007199254740993,"metadata":{"name":"a"}}`)},
 			want:   `{"uid":"u","allowed":true,"auditAnnotations":null,"warnings":null}`,

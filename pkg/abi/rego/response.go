@@ -110,8 +110,13 @@ func (r *admissionResponse) validation(request []byte, limit int64) (_ *abi.Vali
 	if r.PatchType == nil || *r.PatchType != "JSONPatch" {
 		return nil, errors.New("patchType must be JSONPatch where there is a patch")
 	}
-	v.MutatedObject, err = patchObject(request, r.Patch, limit)
-	return v, err
+	if v.MutatedObject, err = patchObject(request, r.Patch, limit); err != nil {
+		return nil, err
+	}
+	if v.MutatedObject != nil {
+		v.Patch = r.Patch
+	}
+	return v, nil
 }
 
 // violation is one of what a policy of Gatekeeper evaluates to. Its details are not for
