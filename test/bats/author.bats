@@ -59,3 +59,20 @@ policies="$BATS_TEST_DIRNAME/../policies"
   run kwctl completions -s csh
   [ "$status" -eq 2 ]
 }
+
+@test "inspect a policy in Rego" {
+  run kwctl inspect "$policies/team-label/policy.wasm"
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"Open Policy Agent's ABI 1.3"* ]]
+  [[ "$output" == *policy/main* ]]
+  [[ "$output" == *sprintf* ]]
+}
+
+@test "annotate a policy in Rego as what it is not" {
+  printf 'executionMode: kubewarden-wapc\nmutating: false\nrules: []\n' >"$BATS_TEST_TMPDIR/metadata.yml"
+  run kwctl annotate -m "$BATS_TEST_TMPDIR/metadata.yml" -o "$BATS_TEST_TMPDIR/policy.wasm" "$policies/team-label/policy.wasm"
+  echo "output = ${output}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"* ]]
+}

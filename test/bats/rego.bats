@@ -39,3 +39,55 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ "$status" -eq 0 ]
   [ $(expr "$output" : '.*"allowed":false.*host a.example.com belongs to Ingress shop/web.*') -ne 0 ]
 }
+
+@test "a module in Rego that does not say what it is" {
+  run kwctl run --request-path "$policies/team-label/testdata/pod-create.json" "$BATS_TEST_DIRNAME/../../pkg/abi/rego/testdata/guest.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 1 ]
+  [ $(expr "$output" : '.*The policy has been created with Rego, please specify which Opa runtime has to be used.*') -ne 0 ]
+  [ $(expr "$output" : '.*allowed.*') -eq 0 ]
+}
+
+@test "the patch of an OPA policy is the one that it wrote" {
+  command -v jq || skip "jq is not installed"
+  run bash -c "kwctl run --request-path '$policies/team-label/testdata/pod-create.json' --settings-json '{\"teams\":{\"web\":\"Ann\"}}' '$policies/team-label/policy.wasm' 2>/dev/null | jq -r '.patch | @base64d'"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ "$output" = '[{"op":"add","path":"/metadata/annotations","value":{}},{"op":"add","path":"/metadata/annotations/example.com~1owner","value":"Ann"}]' ]
+}
+
+@test "a raw request to an OPA policy" {
+  run kwctl run --raw --request-path "$policies/team-label/testdata/pod-create-no-label.json" --settings-json '{"teams":{"web":"Ann"}}' -e opa "$policies/team-label/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":false.*label team is missing.*') -ne 0 ]
+}
+
+@test "a raw request to a Gatekeeper policy" {
+  run kwctl run --raw --request-path "$BATS_TEST_DIRNAME/testdata/raw.json" --allow-context-aware -e gatekeeper "$policies/unique-ingress-host/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":false.*Gatekeeper does not support raw validation requests.*"code":500.*') -ne 0 ]
+}
+
+@test "a Gatekeeper policy that accepts" {
+  run kwctl run --request-path "$policies/unique-ingress-host/testdata/ingress-create.json" --allow-context-aware --replay-host-capabilities-interactions "$policies/unique-ingress-host/testdata/inventory/session.yml" --execution-mode gatekeeper "$policies/unique-ingress-host/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
+  [ $(expr "$output" : '.*"patch".*') -eq 0 ]
+}
+
+@test "a Gatekeeper policy without --allow-context-aware sees nothing" {
+  run kwctl run --request-path "$policies/unique-ingress-host/testdata/ingress-create-taken.json" "$policies/unique-ingress-host/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
+  [[ "$output" == *"Warning"*"--allow-context-aware"* ]]
+}

@@ -38,3 +38,28 @@ policy="$BATS_TEST_DIRNAME/../policies/inherit-owner"
   [ "$status" -eq 0 ]
   [ $(expr "$output" : '.*"allowed":false.*"message":"looking up namespace gone.*') -ne 0 ]
 }
+
+@test "a program in its mode" {
+  run kwctl run --execution-mode wasi --request-path "$policy/testdata/pod-create-owned.json" --settings-json '{"label":"owner"}' --allow-context-aware "$policy/optimized.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
+  [ $(expr "$output" : '.*"patch".*') -eq 0 ]
+}
+
+@test "a program is not waPC" {
+  run kwctl run -e kubewarden --request-path "$policy/testdata/pod-create-owned.json" --settings-json '{"label":"owner"}' "$policy/optimized.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"it is no waPC guest"* ]]
+}
+
+@test "settings that a program refuses" {
+  run kwctl run --request-path "$policy/testdata/pod-create-owned.json" "$policy/optimized.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 1 ]
+  [ $(expr "$output" : '.*Provided settings are not valid.*the name of a label is required.*') -ne 0 ]
+}

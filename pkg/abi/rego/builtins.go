@@ -75,11 +75,10 @@ func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
 		return err
 	}
 	defer i.Release()
-	entrypoints, err := list(i, exportEntrypoints)
-	if err != nil {
+	if g.entrypoints, err = list(i, exportEntrypoints); err != nil {
 		return g.located(err)
 	}
-	if !slices.Contains(slices.Collect(maps.Values(entrypoints)), entrypoint) {
+	if !slices.Contains(slices.Collect(maps.Values(g.entrypoints)), entrypoint) {
 		return g.located(errors.New("the policy has no entrypoint 0: compile it with one"))
 	}
 	needed, err := list(i, exportBuiltins)

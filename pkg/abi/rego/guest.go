@@ -25,10 +25,13 @@ limitations under the License.
 package rego
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
@@ -41,6 +44,8 @@ type Guest struct {
 	mode   abi.ExecutionMode
 	// builtins are what the guest asks the host for, by number.
 	builtins map[int32]namedBuiltin
+	// entrypoints are the numbers of the expressions that the guest can evaluate.
+	entrypoints map[string]int32
 }
 
 var _ abi.Guest = &Guest{}
@@ -93,6 +98,14 @@ var errNoProtocolVersion = errors.New("protocol_version is only applicable to a 
 // ProtocolVersion implements [abi.Guest]. Policies in Rego cannot be asked.
 func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, error) {
 	return "", errNoProtocolVersion
+}
+
+// Entrypoints returns the names of what the policy was compiled with as its entrypoints,
+// by their numbers. The first is what is evaluated. They are the guest's word.
+func (g *Guest) Entrypoints() []string {
+	return slices.SortedFunc(maps.Keys(g.entrypoints), func(a, b string) int {
+		return cmp.Or(cmp.Compare(g.entrypoints[a], g.entrypoints[b]), cmp.Compare(a, b))
+	})
 }
 
 // Close implements [abi.Guest].

@@ -222,6 +222,12 @@ func TestLoadRefuses(t *testing.T) {
 	}
 }
 
+func TestEntrypoints(t *testing.T) {
+	require.Len(t, loadGuest(t, answer("1")).Entrypoints(), 1)
+	guest := &Guest{entrypoints: map[string]int32{"b": 1, "d": 1, "a": 2, "-": -1, "c": 0}}
+	require.Equal(t, []string{"-", "c", "b", "d", "a"}, guest.Entrypoints())
+}
+
 func TestFindNamesAllThatAreMissing(t *testing.T) {
 	_, err := find(map[string]int32{"b": 1, "a": 2, "f": 3}, lender{"f": answer("1")})
 	require.EqualError(t, err, `Missing Rego builtins: {"a", "b"}`)

@@ -27,8 +27,10 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/annotate"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
 )
 
@@ -79,6 +81,9 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 	if err != nil {
 		return err
 	}
+	if err := checkMode(metadata.ExecutionMode, fetched.Bytes); err != nil {
+		return fmt.Errorf("%s: %w", f.metadata, err)
+	}
 	version := abi.ProtocolVersionUnknown
 	if metadata.ExecutionMode == abi.ExecutionModeWaPC {
 		if version, err = c.protocolVersion(ctx, fetched.Bytes); err != nil {
@@ -94,6 +99,22 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 		return err
 	}
 	return os.WriteFile(f.output, annotated, 0o644)
+}
+
+// checkMode says whether a module is evidently none of an execution mode.
+func checkMode(mode abi.ExecutionMode, binary []byte) error {
+	decoded, err := wasm.Decode(binary)
+	if err != nil {
+		return err
+	}
+	isRego := mode == abi.ExecutionModeOPA || mode == abi.ExecutionModeGatekeeper
+	switch made := host.IsRego(decoded); {
+	case isRego && !made:
+		return errors.New("Wrong value inside of policy's metadata for 'executionMode'. The policy has not been created using Rego") //nolint:staticcheck // the text that Kubewarden's users know
+	case !isRego && made:
+		return errors.New("Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego") //nolint:staticcheck // the text that Kubewarden's users know
+	}
+	return nil
 }
 
 func (c *command) protocolVersion(ctx context.Context, binary []byte) (version string, err error) {

@@ -25,8 +25,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
@@ -42,10 +44,15 @@ func (c *command) inspect() *cobra.Command {
 	f := &inspectFlags{}
 	cmd := &cobra.Command{
 		Use:   "inspect MODULE",
-		Short: "Show what a module is, without running it",
+		Short: "Show what a module is, without having it decide anything",
 		Long: `Shows a module's metadata, its digest, what it imports and exports, the features
 of WebAssembly that it uses, the host capabilities whose names are in its data,
-and whether instances of it can be used again.`,
+and whether instances of it can be used again.
+
+It also shows what the module is made for, whatever its metadata says: waPC, WASI,
+where it is a command, or the ABI of the Open Policy Agent. A policy in Rego is
+asked for its entrypoints and for the built-in functions that it wants of its
+host; those that it would not get are named.`,
 		Example: `  wasmctl inspect policy.wasm
   wasmctl inspect -o json registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
 		Args: cobra.ExactArgs(1),
@@ -71,10 +78,29 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 		return fmt.Errorf("%s: %w", argument, err)
 	}
 	report.Module = module.Redact(report.Module)
+	if report.Rego != nil {
+		if err := c.describeRego(ctx, report.Rego, fetched.Bytes); err != nil {
+			return err
+		}
+	}
 	if c.name == kwctl && f.format == "yaml" && report.Metadata != nil {
 		return f.print(c.Out, report.Metadata, nil)
 	}
 	return f.print(c.Out, report, func(w io.Writer) error { return c.writeReport(w, report) })
+}
+
+// describeRego notes what a policy in Rego says of itself.
+func (c *command) describeRego(ctx context.Context, r *inspection.Rego, binary []byte) (err error) {
+	evaluator, err := evaluation.New(evaluation.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, evaluator.Close()) }()
+	defer c.Progress("Asking the policy what it needs")()
+	if r.Rego, err = evaluator.DescribeRego(c.quietly(ctx), binary); err != nil {
+		r.Problem = err.Error()
+	}
+	return nil
 }
 
 // fetch fetches a module that is named on the command line.
@@ -98,6 +124,7 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 		fmt.Fprintf(w, "Digest:\t%s\n", r.Digest)
 		fmt.Fprintf(w, "Size:\t%d bytes, %d functions\n", r.Bytes, r.Functions)
 		c.writeMetadata(w, r)
+		c.writeConvention(w, r)
 		fmt.Fprintf(w, "Features:\t%s\n", listed(r.Features))
 		fmt.Fprintf(w, "Memory:\t%s\n", memory(r.Memory))
 		fmt.Fprintf(w, "Host capabilities:\t%s\n", hostCapabilities(r))
@@ -108,7 +135,7 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 		entries []string
 	}{{"Imports", r.Imports}, {"Exports", r.Exports}, {"Instances cannot be used again because", r.FreshInstances}} {
 		if len(list.entries) > 0 {
-			fmt.Fprintf(w, "\n%s:\n  %s\n", c.Paint(terminal.Bold, list.title), strings.Join(list.entries, "\n  "))
+			fmt.Fprintf(w, "\n%s:\n  %s\n", c.Paint(terminal.Bold, list.title), terminal.Plain(strings.Join(list.entries, "\n  ")))
 		}
 	}
 	return err
@@ -117,7 +144,7 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {
 	m := r.Metadata
 	if m == nil {
-		fmt.Fprintf(w, "Metadata:\t%s\n", c.Paint(terminal.Red, strings.ReplaceAll(r.MetadataProblem, "\n", "; ")))
+		fmt.Fprintf(w, "Metadata:\t%s\n", c.Paint(terminal.Red, terminal.Plain(strings.ReplaceAll(r.MetadataProblem, "\n", "; "))))
 		return
 	}
 	for _, annotation := range []struct{ title, name string }{
@@ -125,19 +152,53 @@ func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {
 		{"Source", "source"}, {"License", "license"}, {"Category", "category"}, {"Severity", "severity"},
 	} {
 		if text := m.Annotations["io.kubewarden.policy."+annotation.name]; text != "" {
-			fmt.Fprintf(w, "%s:\t%s\n", annotation.title, strings.Join(strings.Fields(text), " "))
+			fmt.Fprintf(w, "%s:\t%s\n", annotation.title, terminal.Plain(strings.Join(strings.Fields(text), " ")))
 		}
 	}
 	fmt.Fprintf(w, "Execution mode:\t%s, protocol %s, %s requests\n", m.ExecutionMode, m.ProtocolVersion, m.PolicyType)
 	fmt.Fprintf(w, "Mutating:\t%t\n", m.Mutating)
-	var kinds []string
-	for _, kind := range m.ContextAwareResources {
-		kinds = append(kinds, kind.APIVersion+"/"+kind.Kind)
-	}
-	fmt.Fprintf(w, "Would read:\t%s\n", listed(kinds))
+	fmt.Fprintf(w, "Would read:\t%s\n", listed(kindNames(m.ContextAwareResources)))
 	for _, rule := range m.Rules {
-		fmt.Fprintf(w, "Rule:\t%s of %s in %s of %s\n", strings.Join(rule.Operations, ", "), strings.Join(rule.Resources, ", "),
-			strings.Join(rule.APIVersions, ", "), groups(rule.APIGroups))
+		fmt.Fprintf(w, "Rule:\t%s of %s in %s of %s\n", listed(rule.Operations), listed(rule.Resources), listed(rule.APIVersions), groups(rule.APIGroups))
+	}
+}
+
+// kindNames writes kinds as Kubewarden's users do.
+func kindNames(kinds []abi.ContextAwareResource) (names []string) {
+	for _, kind := range kinds {
+		names = append(names, kind.APIVersion+"/"+kind.Kind)
+	}
+	return names
+}
+
+// writeConvention writes what a module is made for.
+func (c *command) writeConvention(w io.Writer, r *inspection.Report) {
+	switch r.Convention {
+	case inspection.ConventionWaPC:
+		fmt.Fprintln(w, "Made for:\twaPC")
+	case inspection.ConventionWASI:
+		fmt.Fprintln(w, "Made for:\tWASI, as a command: it begins at _start, reads the standard input and writes the standard output")
+	case inspection.ConventionRego:
+		c.writeRego(w, r.Rego)
+	default:
+		fmt.Fprintf(w, "Made for:\t%s\n", c.Paint(terminal.Red, "nothing that policies are made for"))
+	}
+}
+
+func (c *command) writeRego(w io.Writer, r *inspection.Rego) {
+	version := "of no version that it says"
+	if r.ABIVersion != "" {
+		version = r.ABIVersion
+	}
+	fmt.Fprintf(w, "Made for:\tthe Open Policy Agent's ABI %s\n", version)
+	if r.Rego == nil {
+		fmt.Fprintf(w, "Entrypoints:\t%s\n", c.Paint(terminal.Red, "unknown: "+terminal.Plain(r.Problem)))
+		return
+	}
+	fmt.Fprintf(w, "Entrypoints:\t%s\n", listed(r.Entrypoints))
+	fmt.Fprintf(w, "Built-in functions:\t%s\n", listed(r.Builtins))
+	if len(r.MissingBuiltins) > 0 {
+		fmt.Fprintf(w, "Missing of them:\t%s\n", c.Paint(terminal.Red, listed(r.MissingBuiltins)+": no server loads it"))
 	}
 }
 
@@ -149,14 +210,14 @@ func groups(names []string) string {
 		}
 		all = append(all, name)
 	}
-	return strings.Join(all, ", ")
+	return listed(all)
 }
 
 func listed(entries []string) string {
 	if len(entries) == 0 {
 		return "none"
 	}
-	return strings.Join(entries, ", ")
+	return terminal.Plain(strings.Join(entries, ", "))
 }
 
 func memory(m *inspection.Memory) string {
@@ -177,13 +238,13 @@ func hostCapabilities(r *inspection.Report) string {
 	if len(r.HostCapabilities) == 0 {
 		return "none are named in its data"
 	}
-	return "named in its data: " + strings.Join(r.HostCapabilities, ", ")
+	return "named in its data: " + listed(r.HostCapabilities)
 }
 
 func (c *command) instances(r *inspection.Report) string {
 	switch {
 	case r.Refused != "":
-		return c.Paint(terminal.Red, "refused: "+r.Refused)
+		return c.Paint(terminal.Red, "refused: "+terminal.Plain(r.Refused))
 	case r.Resettable:
 		return c.Paint(terminal.Green, "can be used again")
 	}

@@ -101,10 +101,10 @@ func (c *command) look(ctx context.Context, f *lintFlags, path string) *linting.
 
 func (c *command) writeLint(w io.Writer, r *linting.Report) error {
 	for _, problem := range r.Problems {
-		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Red, "problem:"), problem)
+		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Red, "problem:"), terminal.Plain(problem))
 	}
 	for _, warning := range r.Warnings {
-		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "warning:"), warning)
+		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "warning:"), terminal.Plain(warning))
 	}
 	for _, unseen := range r.Unseen {
 		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "not looked at:"), unseen)

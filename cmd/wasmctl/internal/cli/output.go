@@ -104,25 +104,25 @@ func (c *command) writeResponse(w io.Writer, policy string, response *review.Res
 	}
 	if s := response.Status; s != nil {
 		if s.Message != "" {
-			fmt.Fprintf(w, "MESSAGE\t%s\n", s.Message)
+			fmt.Fprintf(w, "MESSAGE\t%s\n", terminal.Plain(s.Message))
 		}
 		if s.Code != 0 {
 			fmt.Fprintf(w, "CODE\t%d\n", s.Code)
 		}
 		if s.Details != nil {
 			for _, cause := range s.Details.Causes {
-				fmt.Fprintf(w, "CAUSE\t%s\n", strings.TrimPrefix(cause.Field+": "+cause.Message, ": "))
+				fmt.Fprintf(w, "CAUSE\t%s\n", terminal.Plain(strings.TrimPrefix(cause.Field+": "+cause.Message, ": ")))
 			}
 		}
 	}
 	for _, warning := range response.Warnings {
-		fmt.Fprintf(w, "WARNING\t%s\n", warning)
+		fmt.Fprintf(w, "WARNING\t%s\n", terminal.Plain(warning))
 	}
 	for _, name := range sortedKeys(response.AuditAnnotations) {
-		fmt.Fprintf(w, "ANNOTATION\t%s=%s\n", name, response.AuditAnnotations[name])
+		fmt.Fprintf(w, "ANNOTATION\t%s\n", terminal.Plain(name+"="+response.AuditAnnotations[name]))
 	}
 	if response.Patch != nil {
-		fmt.Fprintf(w, "PATCH\t%s\n", response.Patch)
+		fmt.Fprintf(w, "PATCH\t%s\n", terminal.Plain(string(response.Patch)))
 	}
 }
 

@@ -153,10 +153,10 @@ func Main(ctx context.Context, name string, arguments []string, streams *termina
 	case errors.Is(err, errSaid):
 		return ExitProblem
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command "):
-		fmt.Fprintf(streams.Err, "Error: %v\nSee \"%s --help\".\n", err, name)
+		fmt.Fprintf(streams.Err, "Error: %s\nSee \"%s --help\".\n", terminal.Plain(err.Error()), name)
 		return ExitUsage
 	}
-	fmt.Fprintf(streams.Err, "Error: %v\n", err)
+	fmt.Fprintf(streams.Err, "Error: %s\n", terminal.Plain(err.Error()))
 	return ExitProblem
 }
 

@@ -182,6 +182,9 @@ func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evalua
 	if err != nil {
 		return nil, err
 	}
+	if len(policy.Denied) > 0 {
+		fmt.Fprintf(c.Err, "Warning: the policy would read %s and may not: if it should, add --allow-context-aware\n", listed(kindNames(policy.Denied)))
+	}
 	return []*evaluation.Policy{policy}, nil
 }
 

@@ -204,7 +204,7 @@ func (c *command) writeResults(w io.Writer, results []caseResult) error {
 		fmt.Fprintf(w, "\n%s: %s\n", r.File, c.Paint(terminal.Bold, r.Case))
 		for _, failure := range append(r.Failures, r.Error) {
 			if failure != "" {
-				fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(failure, "\n", "\n  "))
+				fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(terminal.Plain(failure), "\n", "\n  "))
 			}
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
@@ -86,6 +87,8 @@ func (e *Evaluator) Close() error { return e.loader.Engine.Close() }
 type Policy struct {
 	// Raw is whether the policy is for raw requests.
 	Raw bool
+	// Denied are the kinds that the policy asks for and was not allowed to read.
+	Denied []abi.ContextAwareResource
 
 	policy *policyset.Policy
 	set    *policyset.Set
@@ -108,9 +111,6 @@ func (p *Policy) Close() {
 // such.
 func (p *Policy) ParseRequest(data []byte, raw bool) (*review.Request, error) {
 	if raw || p.Raw {
-		if p.rawRefused != nil {
-			return nil, p.rawRefused
-		}
 		return review.ParseRawRequest(data)
 	}
 	return review.ParseRequest(data)
@@ -119,6 +119,9 @@ func (p *Policy) ParseRequest(data []byte, raw bool) (*review.Request, error) {
 // Review has the policy answer a request. The policy's log goes to the logger of the
 // context.
 func (p *Policy) Review(ctx context.Context, request *review.Request) *review.Response {
+	if request.Raw && p.rawRefused != nil {
+		return p.filter.Apply(request.Respond(nil, p.rawRefused))
+	}
 	answer, usage, err := p.policy.Evaluate(ctx, request.JSON)
 	klog.FromContext(ctx).V(2).Info("Evaluated", "policy", p.Name(), "fuel", usage.Fuel, "memoryBytes", usage.MemoryBytes)
 	if e := (*policyset.EvaluationError)(nil); errors.As(err, &e) {

@@ -90,6 +90,9 @@ func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
 		return nil, explain(m.URI, errs)
 	}
 	p := &Policy{policy: set.Policies()[0], set: set, Raw: metadata.PolicyType == "raw", filter: review.Policy{ID: m.URI, MayMutate: true}}
+	if !m.AllowContextAware {
+		p.Denied = metadata.ContextAwareResources
+	}
 	if metadata.ExecutionMode == abi.ExecutionModeGatekeeper {
 		p.rawRefused = errors.New("Gatekeeper does not support raw validation requests") //nolint:staticcheck // the text that Kubewarden's users know
 	}
@@ -122,9 +125,8 @@ func readMetadata(binary []byte, mode abi.ExecutionMode) (*abi.Metadata, error) 
 		}
 		return metadata, err
 	}
-	isRego := slices.ContainsFunc(decoded.Exports, func(e wasm.Export) bool { return strings.HasPrefix(e.Name, "opa_") })
 	switch {
-	case mode == "" && isRego:
+	case mode == "" && host.IsRego(decoded):
 		return nil, errors.New("The policy has been created with Rego, please specify which Opa runtime has to be used: --execution-mode opa or gatekeeper") //nolint:staticcheck // the text that Kubewarden's users know
 	case mode == "":
 		mode = abi.ExecutionModeWaPC
@@ -148,6 +150,11 @@ func ParseExecutionMode(name string) (abi.ExecutionMode, error) {
 		return "", fmt.Errorf("Unknown policy execution mode %q: write opa, gatekeeper, kubewarden-wapc or wasi", name) //nolint:staticcheck // the text that Kubewarden's users know
 	}
 	return mode, nil
+}
+
+// DescribeRego asks a policy in Rego what it needs and offers.
+func (e *Evaluator) DescribeRego(ctx context.Context, binary []byte) (*host.Rego, error) {
+	return host.DescribeRego(ctx, e.loader.Engine, binary)
 }
 
 // ProtocolVersion asks a waPC guest which version of the protocol it speaks.

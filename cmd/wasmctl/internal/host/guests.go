@@ -21,11 +21,14 @@ package host
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
@@ -38,10 +41,49 @@ func Guests() map[abi.ExecutionMode]policyset.GuestLoader {
 	}
 }
 
+// IsRego is whether the compiler of the Open Policy Agent made a module, as kwctl tells it.
+func IsRego(m *wasm.Module) bool {
+	return slices.ContainsFunc(m.Exports, func(e wasm.Export) bool { return strings.HasPrefix(e.Name, "opa_") })
+}
+
+// Rego is what a policy in Rego says of itself. All of it is the policy's word.
+type Rego struct {
+	// Entrypoints are what it was compiled with; the first is what is evaluated.
+	Entrypoints []string `json:"entrypoints"`
+	// Builtins are the built-in functions of Rego that it wants of its host, and
+	// MissingBuiltins those of them that it does not get, for which no server loads it.
+	Builtins        []string `json:"builtins"`
+	MissingBuiltins []string `json:"missingBuiltins"`
+}
+
+// DescribeRego asks a policy in Rego what it needs and offers.
+func DescribeRego(ctx context.Context, e *engine.Engine, binary []byte) (*Rego, error) {
+	r := &Rego{Builtins: []string{}, MissingBuiltins: []string{}}
+	guest, err := rego.Load(ctx, e, binary, abi.ExecutionModeOPA, (*listener)(r))
+	if err != nil {
+		return nil, err
+	}
+	defer guest.Close()
+	r.Entrypoints = guest.Entrypoints()
+	return r, nil
+}
+
+// listener has all built-in functions, and notes which of them are wanted.
+type listener Rego
+
+// Builtin implements [rego.Builtins].
+func (l *listener) Builtin(name string) rego.Builtin {
+	l.Builtins = append(l.Builtins, name)
+	if (topdown.Builtins{}).Builtin(name) == nil {
+		l.MissingBuiltins = append(l.MissingBuiltins, name)
+	}
+	return func(*rego.BuiltinCall) ([]byte, error) { return nil, nil }
+}
+
 // loadRego loads policies in Rego, to which the Open Policy Agent lends its functions.
 func loadRego(mode abi.ExecutionMode) policyset.GuestLoader {
-	return func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error) {
-		guest, err := rego.Load(ctx, e, wasm, mode, topdown.Builtins{})
+	return func(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {
+		guest, err := rego.Load(ctx, e, binary, mode, topdown.Builtins{})
 		if err != nil {
 			return nil, err
 		}

@@ -41,6 +41,11 @@ type Report struct {
 	// can be read, which MetadataProblem says then.
 	Metadata        *abi.Metadata `json:"metadata,omitempty"`
 	MetadataProblem string        `json:"metadataProblem,omitempty"`
+	// Convention is that by which guests of its shape are spoken to, "" if it has the shape
+	// of none. What it is run as is for its metadata to say.
+	Convention Convention `json:"convention,omitempty"`
+	// Rego is what there is to say of a guest in Rego, nil of others.
+	Rego *Rego `json:"rego,omitempty"`
 	// Imports and Exports are the functions, and all else, at its border.
 	Imports []string `json:"imports"`
 	Exports []string `json:"exports"`
@@ -80,8 +85,11 @@ func Inspect(uri string, binary []byte) (*Report, error) {
 	}
 	r := &Report{
 		Module: uri, Digest: engine.Digest(binary), Bytes: len(binary), Functions: len(module.Functions),
-		Imports: imports(module), Exports: exports(module),
+		Convention: conventionOf(module), Imports: imports(module), Exports: exports(module),
 		HostCalls: callsHost(module), HostCapabilities: capabilitiesIn(module),
+	}
+	if r.Convention == ConventionRego {
+		r.Rego = &Rego{ABIVersion: regoVersion(module)}
 	}
 	if r.Metadata, err = abi.ReadMetadata(binary); err != nil {
 		r.Metadata, r.MetadataProblem = nil, err.Error()

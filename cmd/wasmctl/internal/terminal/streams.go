@@ -21,6 +21,8 @@ package terminal
 import (
 	"io"
 	"os"
+	"strings"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -64,4 +66,15 @@ func (s *Streams) Paint(colour Colour, text string) string {
 
 func paint(colour Colour, text string) string {
 	return "\x1b[" + string(colour) + "m" + text + "\x1b[0m"
+}
+
+// Plain returns a text that somebody else wrote without what could make a terminal do
+// anything but show it. Lines and tabs stay.
+func Plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }

@@ -58,3 +58,8 @@ func TestProgress(t *testing.T) {
 	// What is quick says nothing: nobody reads here.
 	progress(writer, clock, "Loading")()
 }
+
+func TestPlain(t *testing.T) {
+	require.Equal(t, "a\n\tb", Plain("a\n\tb"))
+	require.Equal(t, "\uFFFD[31mred\uFFFD\uFFFD\uFFFD2J", Plain("\x1b[31mred\r\x7f\u009b2J"))
+}

@@ -1,0 +1,233 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
+)
+
+const (
+	waPCPolicy       = policies + "pod-privileged/policy.wasm"
+	wasiPolicy       = policies + "inherit-owner/optimized.wasm"
+	opaPolicy        = policies + "team-label/policy.wasm"
+	gatekeeperPolicy = policies + "unique-ingress-host/policy.wasm"
+	opaSettings      = `{"teams":{"web":"Ann"}}`
+)
+
+// bare writes a module without what it says of itself, and returns its path.
+func bare(t *testing.T, module string) string {
+	t.Helper()
+	binary, err := os.ReadFile(module)
+	require.NoError(t, err)
+	decoded, err := wasm.Decode(binary)
+	require.NoError(t, err)
+	decoded.Custom = nil
+	path := filepath.Join(t.TempDir(), "bare.wasm")
+	require.NoError(t, os.WriteFile(path, decoded.Encode(), 0o600))
+	return path
+}
+
+// Each mode, in each way of asking for it, runs a module that does not say what it is.
+func TestRunInMode(t *testing.T) {
+	for mode, test := range map[string]struct{ module, request, settings, want string }{
+		"kubewarden":      {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":false,"status":{"message":"Privileged container`},
+		"kubewarden-wapc": {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":false,"status":{"message":"Privileged container`},
+		"wasi":            {wasiPolicy, "inherit-owner/testdata/pod-create-owned.json", `{"label":"owner"}`, `"allowed":true`},
+		"opa":             {opaPolicy, "team-label/testdata/pod-create-no-label.json", opaSettings, `"allowed":false,"status":{"message":"label team is missing","code":422}`},
+		"gatekeeper":      {gatekeeperPolicy, "unique-ingress-host/testdata/ingress-create.json", "{}", `"allowed":true`},
+	} {
+		module := bare(t, test.module)
+		for _, flag := range [][]string{{"-e", mode}, {"-e" + mode}, {"--execution-mode", mode}, {"--execution-mode=" + mode}} {
+			got := call(t, append([]string{"run", "-r", policies + test.request, "--settings-json", test.settings, module}, flag...)...)
+			require.Equal(t, cli.ExitOK, got.code, got.err)
+			require.Contains(t, got.out, test.want, flag)
+			require.Empty(t, got.err)
+		}
+	}
+}
+
+// What does not say what it is gets no answer in another mode than its own, and a policy in
+// Rego none at all unless somebody says which kind it is.
+func TestRunInWrongMode(t *testing.T) {
+	for name, test := range map[string]struct{ module, mode, err string }{
+		"OPA without a mode":        {opaPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
+		"Gatekeeper without a mode": {gatekeeperPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
+		"WASI without a mode":       {wasiPolicy, "", "it is no waPC guest"},
+		"waPC as OPA":               {waPCPolicy, "opa", "it is no Rego guest"},
+		"waPC as Gatekeeper":        {waPCPolicy, "gatekeeper", "it is no Rego guest"},
+		"waPC as WASI":              {waPCPolicy, "wasi", "it is no WASI guest"},
+		"WASI as waPC":              {wasiPolicy, "kubewarden-wapc", "it is no waPC guest"},
+		"OPA as waPC":               {opaPolicy, "kubewarden", "which the host does not provide to waPC guests"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			arguments := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", bare(t, test.module)}
+			if test.mode != "" {
+				arguments = append(arguments, "-e", test.mode)
+			}
+			got := call(t, arguments...)
+			require.Equal(t, cli.ExitProblem, got.code)
+			require.Empty(t, got.out)
+			require.Contains(t, got.err, "Error: loading ")
+			require.Contains(t, got.err, test.err)
+		})
+	}
+}
+
+// The command line has the last word about the mode of a module that says one.
+func TestRunInAnotherModeThanMetadata(t *testing.T) {
+	got := call(t, "run", "-r", policies+"team-label/testdata/pod-create.json", "--settings-json", opaSettings, "-e", "gatekeeper", opaPolicy)
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	require.Contains(t, got.out, `"allowed":false,"status":{"message":"internal server error: invalid response from policy: cannot interpret Gatekeeper policy result`)
+}
+
+// The operations of a policy in Rego are those that it wrote.
+func TestRunPrintsThePolicysPatch(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--raw"}} {
+		got := call(t, append([]string{"run", "-r", policies + "team-label/testdata/pod-create.json", "--settings-json", opaSettings, opaPolicy}, flags...)...)
+		require.Equal(t, cli.ExitOK, got.code, got.err)
+		var response struct {
+			UID, PatchType, Patch string
+			Allowed               bool
+		}
+		require.NoError(t, json.Unmarshal([]byte(got.out), &response))
+		require.True(t, response.Allowed)
+		require.Equal(t, "705ab4f5-6393-11e8-b7cc-42010a800002", response.UID)
+		require.Equal(t, "JSONPatch", response.PatchType)
+		patch, err := base64.StdEncoding.DecodeString(response.Patch)
+		require.NoError(t, err)
+		require.Equal(t, `[{"op":"add","path":"/metadata/annotations","value":{}},{"op":"add","path":"/metadata/annotations/example.com~1owner","value":"Ann"}]`, string(patch))
+	}
+}
+
+func TestRunRawInGatekeeper(t *testing.T) {
+	got := call(t, "run", "--raw", "-r", bats+"raw.json", "--allow-context-aware", gatekeeperPolicy)
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	require.JSONEq(t, `{"uid":"","allowed":false,"status":{"message":"internal server error: Gatekeeper does not support raw validation requests","code":500},"auditAnnotations":null,"warnings":null}`, got.out)
+}
+
+// A policy that wants to see the cluster and was not allowed to may behave oddly.
+func TestRunWarnsOfDeniedKinds(t *testing.T) {
+	const warning = "Warning: the policy would read networking.k8s.io/v1/Ingress and may not: if it should, add --allow-context-aware\n"
+	arguments := []string{"run", "-r", policies + "unique-ingress-host/testdata/ingress-create-taken.json", gatekeeperPolicy}
+	got := call(t, arguments...)
+	require.Equal(t, cli.ExitOK, got.code)
+	require.Equal(t, warning, got.err)
+	require.Contains(t, got.out, `"allowed":true`)
+	got = call(t, append(arguments, "--allow-context-aware", "--replay-host-capabilities-interactions", policies+"unique-ingress-host/testdata/inventory/session.yml")...)
+	require.Equal(t, cli.ExitOK, got.code)
+	require.Empty(t, got.err)
+	require.Contains(t, got.out, `"allowed":false`)
+}
+
+func TestInspectOfEveryMode(t *testing.T) {
+	type report struct {
+		Convention string
+		Imports    []string
+		Rego       *struct {
+			ABIVersion, Problem                    string
+			Entrypoints, Builtins, MissingBuiltins []string
+		}
+	}
+	inspect := func(module string) (r report) {
+		for format, decode := range map[string]func([]byte, any) error{"json": json.Unmarshal, "yaml": func(text []byte, into any) error { return yaml.Unmarshal(text, into) }} {
+			got := call(t, "inspect", "-o", format, module)
+			require.Equal(t, cli.ExitOK, got.code, got.err)
+			r = report{}
+			require.NoError(t, decode([]byte(got.out), &r), format)
+			require.NotEmpty(t, r.Imports, format)
+		}
+		return r
+	}
+	table := func(module string) string {
+		got := call(t, "inspect", module)
+		require.Equal(t, cli.ExitOK, got.code, got.err)
+		return got.out
+	}
+
+	r := inspect(opaPolicy)
+	require.Equal(t, "rego", r.Convention)
+	require.Equal(t, "1.3", r.Rego.ABIVersion)
+	require.Equal(t, []string{"policy/main"}, r.Rego.Entrypoints)
+	require.Equal(t, []string{"sprintf"}, r.Rego.Builtins)
+	require.Empty(t, r.Rego.MissingBuiltins)
+	require.Regexp(t, `Made for: +the Open Policy Agent's ABI 1.3\nEntrypoints: +policy/main\nBuilt-in functions: +sprintf\nFeatures`, table(opaPolicy))
+	require.Equal(t, []string{"policy/violation"}, inspect(gatekeeperPolicy).Rego.Entrypoints)
+
+	const unknown = "../../../../pkg/abi/rego/testdata/guest.wasm"
+	r = inspect(unknown)
+	require.Empty(t, r.Rego.ABIVersion)
+	require.Equal(t, []string{"f"}, r.Rego.MissingBuiltins)
+	require.Regexp(t, `Missing of them: +f: no server loads it\n`, table(unknown))
+
+	r = inspect(wasiPolicy)
+	require.Equal(t, "wasi-command", r.Convention)
+	require.Contains(t, r.Imports, "wasi_snapshot_preview1.fd_read(i32, i32, i32, i32) i32")
+	require.Contains(t, r.Imports, "host.call(i32, i32, i32, i32, i32, i32, i32, i32) i32")
+	require.Nil(t, r.Rego)
+	require.Regexp(t, `Made for: +WASI, as a command`, table(wasiPolicy))
+
+	require.Equal(t, "wapc", inspect(waPCPolicy).Convention)
+	require.Regexp(t, `Made for: +waPC\n`, table(waPCPolicy))
+	require.Regexp(t, `Made for: +nothing that policies are made for\n`, table("../../../../pkg/engine/rewrite/testdata/bulk.wasm"))
+}
+
+// A module that only looks like Rego is described all the same.
+func TestInspectOfBrokenRego(t *testing.T) {
+	binary, err := os.ReadFile("../../../../pkg/engine/rewrite/testdata/bulk.wasm")
+	require.NoError(t, err)
+	decoded, err := wasm.Decode(binary)
+	require.NoError(t, err)
+	decoded.Globals = []wasm.Global{{Init: wasm.I32Const(7), Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}}}}
+	decoded.Exports = append(decoded.Exports, wasm.Export{Name: "opa_wasm_abi_version", Kind: wasm.ExternGlobal})
+	got := call(t, "inspect", file(t, "policy.wasm", string(decoded.Encode())))
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	require.Regexp(t, `Made for: +the Open Policy Agent's ABI 7\nEntrypoints: +unknown: .* it is no Rego guest\n`, got.out)
+}
+
+func TestAnnotateRego(t *testing.T) {
+	for mode, test := range map[string]struct{ module, err string }{
+		"opa":             {opaPolicy, ""},
+		"gatekeeper":      {gatekeeperPolicy, ""},
+		"kubewarden-wapc": {opaPolicy, "Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"},
+		"wasi":            {gatekeeperPolicy, "Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"},
+		"opa ":            {waPCPolicy, "Wrong value inside of policy's metadata for 'executionMode'. The policy has not been created using Rego"},
+		"gatekeeper ":     {wasiPolicy, "Wrong value inside of policy's metadata for 'executionMode'. The policy has not been created using Rego"},
+	} {
+		metadata := file(t, "metadata.yml", "executionMode: "+mode+"\nmutating: false\nrules: []\n")
+		out := filepath.Join(t.TempDir(), "policy.wasm")
+		got := call(t, "annotate", "-m", metadata, "-o", out, bare(t, test.module))
+		if test.err == "" {
+			require.Equal(t, cli.ExitOK, got.code, got.err)
+			require.FileExists(t, out)
+			continue
+		}
+		require.Equal(t, cli.ExitProblem, got.code, mode)
+		require.Contains(t, got.err, test.err)
+		require.NoFileExists(t, out)
+	}
+}
