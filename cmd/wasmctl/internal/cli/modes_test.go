@@ -21,6 +21,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -121,6 +123,33 @@ func TestRunPrintsThePolicysPatch(t *testing.T) {
 		patch, err := base64.StdEncoding.DecodeString(response.Patch)
 		require.NoError(t, err)
 		require.Equal(t, `[{"op":"add","path":"/metadata/annotations","value":{}},{"op":"add","path":"/metadata/annotations/example.com~1owner","value":"Ann"}]`, string(patch))
+	}
+}
+
+// What an OPA policy sees of the cluster is what a session has of it.
+func TestRunReplaysTheCluster(t *testing.T) {
+	const owned = "../../../../test/e2e/wasmctl/testdata/"
+	policy := filepath.Join(t.TempDir(), "policy.wasm")
+	got := call(t, "annotate", "-m", owned+"metadata.yml", "-o", policy, owned+"owner.wasm")
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	exchange := func(request, payload string) string {
+		return "- {type: Exchange, request: '" + request + "', response: {type: Success, payload: '" + payload + "'}}\n"
+	}
+	lists := exchange("!KubernetesListResourceAll {api_version: v1, kind: Namespace}", `{"items":[{"metadata":{"name":"shop","labels":{"owner":"recorded"}}}]}`) +
+		exchange("!KubernetesListResourceAll {api_version: networking.k8s.io/v1, kind: Ingress}", `{"items":[]}`)
+	names := exchange("!KubernetesGetResourcePluralName {api_version: v1, kind: Namespace}", `"namespaces"`) +
+		exchange("!KubernetesGetResourcePluralName {api_version: networking.k8s.io/v1, kind: Ingress}", `"ingresses"`)
+	for session, want := range map[string]string{
+		lists + names: `"allowed":true,"status":{"message":"the owner is recorded"}`,
+		names + lists: `"allowed":true,"status":{"message":"the owner is recorded"}`,
+		lists:         `reading what the policy may see of the cluster: Replay error: the list of recorded responses is empty`,
+		"":            `reading what the policy may see of the cluster: Replay error: the list of recorded responses is empty`,
+	} {
+		got := call(t, "run", "--allow-context-aware", "-r", policies+"team-label/testdata/pod-create.json", "--replay-host-capabilities-interactions", file(t, "session.yml", session), policy)
+		require.Equal(t, cli.ExitOK, got.code, got.err)
+		require.NotContains(t, got.err, "Warning")
+		require.Contains(t, got.out, want)
+		require.Contains(t, got.out, `"allowed":`+strconv.FormatBool(strings.Contains(want, "recorded\"}")))
 	}
 }
 

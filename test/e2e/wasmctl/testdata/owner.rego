@@ -1,0 +1,32 @@
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+
+# Refuses objects in namespaces that have no owner, and names those that have one.
+# owner.wasm is made of it by
+#
+#	opa build --target wasm --entrypoint policy/main owner.rego
+package policy
+
+main := {"response": {"uid": input.request.uid, "allowed": allowed, "status": {"message": message}}}
+
+owner := data.kubernetes.namespaces[input.request.namespace].metadata.labels.owner
+
+default allowed := false
+
+allowed if owner
+
+default message := "the namespace has no owner"
+
+message := sprintf("the owner is %s", [owner])
