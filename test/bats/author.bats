@@ -53,8 +53,19 @@ policies="$BATS_TEST_DIRNAME/../policies"
   done
 }
 
+@test "bash completes what there is" {
+  run bash -c 'source <(kwctl completion bash) && complete -p kwctl'
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"__start_kwctl kwctl"* ]]
+
+  run kwctl __complete run --execution-mode ''
+  [ "$status" -eq 0 ]
+  [[ "$output" == gatekeeper* ]]
+}
+
 @test "completion as kwctl has it" {
-  run kwctl completions -s bash
+  run bash -c 'source <(kwctl completions -s bash) && complete -p kwctl'
   [ "$status" -eq 0 ]
   run kwctl completions -s csh
   [ "$status" -eq 2 ]
@@ -75,4 +86,16 @@ policies="$BATS_TEST_DIRNAME/../policies"
   echo "output = ${output}"
   [ "$status" -eq 1 ]
   [[ "$output" == *"Wrong value inside of policy's metadata for 'executionMode'. This policy has been created using Rego"* ]]
+}
+
+@test "cases as JUnit has them" {
+  run kwctl test -o junit "$policies/no-latest-tag"
+  [ "$status" -eq 0 ]
+  [[ "$output" == "<?xml "*'failures="0" errors="0"'*"</testsuites>" ]]
+}
+
+@test "signatures are not shown" {
+  run kwctl inspect --show-signatures "$policies/no-latest-tag/policy.wasm"
+  [ "$status" -eq 2 ]
+  [[ "$output" == *"signatures are not read by this version"* ]]
 }

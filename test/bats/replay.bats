@@ -70,3 +70,30 @@ setup() {
 
   [ "$status" -eq 1 ]
 }
+
+@test "what was recorded is replayed" {
+  run kwctl run --allow-context-aware -r "$request" --kubeconfig /none --record-host-capabilities-interactions "$BATS_TEST_TMPDIR/session.yml" "$policy"
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":false.*there is no usable kubeconfig.*') -ne 0 ]
+  recorded="$output"
+
+  run kwctl run --allow-context-aware -r "$request" --replay-host-capabilities-interactions "$BATS_TEST_TMPDIR/session.yml" "$policy"
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  [ "$output" = "$recorded" ]
+}
+
+@test "a session is recorded or replayed" {
+  run kwctl run --allow-context-aware -r "$request" --record-host-capabilities-interactions "$BATS_TEST_TMPDIR/session.yml" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/session.yml" "$policy"
+  [ "$status" -eq 2 ]
+  [ ! -e "$BATS_TEST_TMPDIR/session.yml" ]
+}
+
+@test "several host capabilities that are allowed" {
+  run kwctl run --allow-context-aware --allowed-host-capabilities 'oci/*' --allowed-host-capabilities kubernetes/get_resource -r "$request" --replay-host-capabilities-interactions "$BATS_TEST_DIRNAME/testdata/session.yml" "$policy"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
+}

@@ -150,3 +150,73 @@ policies="$BATS_TEST_DIRNAME/../policies"
   run kwctl run --nonsense "$policies/pod-privileged/policy.wasm"
   [ "$status" -eq 2 ]
 }
+
+@test "settings from a file, for short" {
+  run kwctl run -r "$policies/allowed-registries/testdata/pod-create-docker-hub.json" -s "$BATS_TEST_DIRNAME/testdata/settings.yml" "$policies/allowed-registries/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":true.*') -ne 0 ]
+}
+
+@test "settings from two places" {
+  run kwctl run -r "$policies/allowed-registries/testdata/pod-create-docker-hub.json" -s "$BATS_TEST_DIRNAME/testdata/settings.yml" --settings-json '{}' "$policies/allowed-registries/policy.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -ne 0 ]
+  [ $(expr "$output" : '.*allowed".*') -eq 0 ]
+}
+
+@test "a policy that was to be verified does not run" {
+  for flags in "-k cosign.pub" "-a env=prod" "--verification-key=cosign.pub" "--verification-config-path config.yml" "--cert-email a@example.com" "--cert-oidc-issuer i" "--github-owner o" "--github-repo r" "--sigstore-trust-config t"; do
+    run kwctl run -r "$policies/pod-privileged/testdata/pod-delete.json" $flags "$policies/pod-privileged/policy.wasm"
+    echo "output = ${output}"
+    [ "$status" -eq 2 ]
+    [[ "$output" == *"signatures are not verified by this version"* ]]
+    [ $(expr "$output" : '.*"allowed".*') -eq 0 ]
+  done
+}
+
+@test "flags that do not change the answer" {
+  for flags in "--disable-wasmtime-cache" "--no-color" "-v" "--verbose"; do
+    run kwctl run $flags -r "$policies/pod-privileged/testdata/pod-create-privileged.json" "$policies/pod-privileged/policy.wasm"
+    echo "output = ${output}"
+    [ "$status" -eq 0 ]
+    [ $(expr "$output" : '.*"allowed":false.*') -ne 0 ]
+  done
+  run kwctl --no-color -v run "$policies/pod-privileged/policy.wasm" -r "$policies/pod-privileged/testdata/pod-create-privileged.json"
+  [ "$status" -eq 0 ]
+  [ $(expr "$output" : '.*"allowed":false.*') -ne 0 ]
+}
+
+@test "what the policy logs is not in the answer" {
+  run bash -c "kwctl run -v -r '$policies/pod-privileged/testdata/pod-create-privileged.json' '$policies/pod-privileged/policy.wasm' 2>/dev/null"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ "${#lines[@]}" -eq 1 ]
+  [ $(expr "$output" : '{"uid":"[^"]*","allowed":false,"status":{"message":"Privileged container.*"},"auditAnnotations":null,"warnings":null}$') -ne 0 ]
+}
+
+@test "registries are asked as the files say" {
+  echo '{"credsStore": "desktop"}' >"$BATS_TEST_TMPDIR/config.json"
+  run kwctl run --docker-config-json-path "$BATS_TEST_TMPDIR" -r "$policies/pod-privileged/testdata/pod-delete.json" registry://localhost:1/policy:v1
+  echo "output = ${output}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"names credential helpers"* ]]
+
+  echo 'insecure_sources: 1' >"$BATS_TEST_TMPDIR/sources.yml"
+  run kwctl run --sources-path "$BATS_TEST_TMPDIR/sources.yml" -r "$policies/pod-privileged/testdata/pod-delete.json" registry://localhost:1/policy:v1
+  echo "output = ${output}"
+  [ "$status" -eq 1 ]
+  [[ "$output" == *"is no sources.yml of Kubewarden"* ]]
+}
+
+@test "a message of several lines" {
+  run kwctl run -r "$policies/pod-privileged/testdata/pod-delete.json" --settings-json '{"accepted": false, "message": "first\nsecond"}' "$BATS_TEST_DIRNAME/../wat/answer.wasm"
+  echo "output = ${output}"
+
+  [ "$status" -eq 0 ]
+  [ "${#lines[@]}" -eq 1 ]
+  [ $(expr "$output" : '.*"allowed":false.*first\\nsecond.*') -ne 0 ]
+}

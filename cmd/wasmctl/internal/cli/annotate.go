@@ -123,6 +123,7 @@ func (c *command) protocolVersion(ctx context.Context, binary []byte) (version s
 		return "", err
 	}
 	defer func() { err = errors.Join(err, evaluator.Close()) }()
+	defer c.Progress("Asking the policy which protocol it speaks")()
 	if version, err = evaluator.ProtocolVersion(c.quietly(ctx), binary); err == nil && version != abi.ProtocolVersion1 {
 		err = fmt.Errorf("it is %q, and only %q is supported", version, abi.ProtocolVersion1)
 	}

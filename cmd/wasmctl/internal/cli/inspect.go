@@ -57,11 +57,16 @@ host; those that it would not get are named.`,
   wasmctl inspect -o json registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
+			if cmd.Flags().Changed("show-signatures") {
+				return usagef("--show-signatures: signatures are not read by this version: remove the flag, or look with cosign or kwctl")
+			}
 			return c.inspectModule(cmd.Context(), f, arguments[0])
 		},
 	}
 	f.outputFlag.add(cmd.Flags(), "table", "json", "yaml")
 	f.sourceFlags.add(cmd.Flags())
+	cmd.Flags().Bool("show-signatures", false, "not supported yet: signatures are not read")
+	f.outputFlag.complete(cmd)
 	return cmd
 }
 

@@ -72,6 +72,7 @@ differs, if anything does, it does not tell.`,
 	flags.StringVar(&f.against, "against", "", "compare with what a server runs: the `kubeconfig` to reach it with")
 	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
 	f.outputFlag.add(flags, "table", "json", "yaml")
+	f.outputFlag.complete(cmd)
 	return cmd
 }
 
@@ -81,7 +82,7 @@ func (c *command) lintConfiguration(ctx context.Context, f *lintFlags, path stri
 	}
 	report := c.look(ctx, f, path)
 	if f.against != "" {
-		if err := report.Against(ctx, f.against); err != nil {
+		if err := c.compare(ctx, f, report); err != nil {
 			return err
 		}
 	}
@@ -92,6 +93,11 @@ func (c *command) lintConfiguration(ctx context.Context, f *lintFlags, path stri
 		return errSaid
 	}
 	return nil
+}
+
+func (c *command) compare(ctx context.Context, f *lintFlags, report *linting.Report) error {
+	defer c.Progress("Asking the server")()
+	return report.Against(ctx, f.against)
 }
 
 func (c *command) look(ctx context.Context, f *lintFlags, path string) *linting.Report {

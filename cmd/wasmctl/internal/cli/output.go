@@ -25,7 +25,9 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/wasm-admission/wasm-admission/pkg/review"
@@ -43,6 +45,15 @@ type outputFlag struct {
 func (f *outputFlag) add(flags *pflag.FlagSet, formats ...string) {
 	f.formats = formats
 	flags.StringVarP(&f.format, "output", "o", formats[0], "`format`: "+strings.Join(formats, ", "))
+}
+
+// complete has shells know the formats.
+func (f *outputFlag) complete(cmd *cobra.Command) { complete(cmd, "output", f.formats...) }
+
+// complete has shells know the values of a flag.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	// It fails only for flags that the command does not have.
+	utilruntime.Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 }
 
 func (f *outputFlag) check() error {

@@ -32,6 +32,8 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/review"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
@@ -95,6 +97,8 @@ the kubeconfig, or from a recorded session.`,
 	f.outputFlag.add(flags, "json", "yaml", "table")
 	f.sourceFlags.add(flags)
 	addVerification(flags)
+	complete(cmd, "execution-mode", evaluation.ExecutionModes()...)
+	f.outputFlag.complete(cmd)
 	return cmd
 }
 
@@ -140,11 +144,17 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.requestPath, err)
 		}
-		if err := c.printResponse(&f.outputFlag, policy.Name(), policy.Review(c.heard(ctx), request)); err != nil {
+		if err := c.printResponse(&f.outputFlag, policy.Name(), c.review(ctx, policy, request)); err != nil {
 			return err
 		}
 	}
 	return finish(c.Err)
+}
+
+// review has a policy answer a request. What the policy logs is heard.
+func (c *command) review(ctx context.Context, policy *evaluation.Policy, request *review.Request) *review.Response {
+	defer c.Progress("Evaluating " + module.Redact(policy.Name()))()
+	return policy.Review(c.heard(ctx), request)
 }
 
 // isManifest is whether an argument names a file of manifests.
@@ -168,17 +178,17 @@ func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evalua
 	if err != nil {
 		return nil, err
 	}
-	module := evaluation.Module{URI: uri, AllowContextAware: f.allowContextAware, Answers: answers}
-	if module.Mode, err = evaluation.ParseExecutionMode(f.executionMode); err != nil {
+	m := evaluation.Module{URI: uri, AllowContextAware: f.allowContextAware, Answers: answers}
+	if m.Mode, err = evaluation.ParseExecutionMode(f.executionMode); err != nil {
 		return nil, usageError{fmt.Errorf("--execution-mode: %w", err)}
 	}
-	if module.Capabilities, err = capabilities.ParsePatterns(f.hostCapabilities); err != nil {
+	if m.Capabilities, err = capabilities.ParsePatterns(f.hostCapabilities); err != nil {
 		return nil, usageError{fmt.Errorf("--allowed-host-capabilities: %w", err)}
 	}
-	if module.Settings, err = c.settings(f); err != nil {
+	if m.Settings, err = c.settings(f); err != nil {
 		return nil, err
 	}
-	policy, err := evaluator.Load(c.quietly(ctx), module)
+	policy, err := evaluator.Load(c.quietly(ctx), m)
 	if err != nil {
 		return nil, err
 	}

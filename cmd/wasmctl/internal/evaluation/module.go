@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -142,6 +143,9 @@ var executionModes = map[string]abi.ExecutionMode{
 	"opa":        abi.ExecutionModeOPA,
 	"gatekeeper": abi.ExecutionModeGatekeeper,
 }
+
+// ExecutionModes returns how modes are written.
+func ExecutionModes() []string { return slices.Sorted(maps.Keys(executionModes)) }
 
 // ParseExecutionMode reads the name of an execution mode; "" is none.
 func ParseExecutionMode(name string) (abi.ExecutionMode, error) {
