@@ -66,7 +66,7 @@ host; those that it would not get are named.`,
 	f.outputFlag.add(cmd.Flags(), "table", "json", "yaml")
 	f.sourceFlags.add(cmd.Flags())
 	cmd.Flags().Bool("show-signatures", false, "not supported yet: signatures are not read")
-	f.outputFlag.complete(cmd)
+	f.completeFormats(cmd)
 	return cmd
 }
 

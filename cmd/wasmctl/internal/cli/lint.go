@@ -72,7 +72,7 @@ differs, if anything does, it does not tell.`,
 	flags.StringVar(&f.against, "against", "", "compare with what a server runs: the `kubeconfig` to reach it with")
 	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
 	f.outputFlag.add(flags, "table", "json", "yaml")
-	f.outputFlag.complete(cmd)
+	f.completeFormats(cmd)
 	return cmd
 }
 

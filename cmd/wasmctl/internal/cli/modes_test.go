@@ -120,7 +120,7 @@ func TestRunPrintsThePolicysPatch(t *testing.T) {
 		require.Equal(t, "JSONPatch", response.PatchType)
 		patch, err := base64.StdEncoding.DecodeString(response.Patch)
 		require.NoError(t, err)
-		require.Equal(t, `[{"op":"add","path":"/metadata/annotations","value":{}},{"op":"add","path":"/metadata/annotations/example.com~1owner","value":"Ann"}]`, string(patch))
+		require.JSONEq(t, `[{"op":"add","path":"/metadata/annotations","value":{}},{"op":"add","path":"/metadata/annotations/example.com~1owner","value":"Ann"}]`, string(patch))
 	}
 }
 

@@ -47,8 +47,8 @@ func (f *outputFlag) add(flags *pflag.FlagSet, formats ...string) {
 	flags.StringVarP(&f.format, "output", "o", formats[0], "`format`: "+strings.Join(formats, ", "))
 }
 
-// complete has shells know the formats.
-func (f *outputFlag) complete(cmd *cobra.Command) { complete(cmd, "output", f.formats...) }
+// completeFormats has shells know the formats.
+func (f *outputFlag) completeFormats(cmd *cobra.Command) { complete(cmd, "output", f.formats...) }
 
 // complete has shells know the values of a flag.
 func complete(cmd *cobra.Command, flag string, values ...string) {

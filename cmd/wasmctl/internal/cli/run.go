@@ -98,7 +98,7 @@ the kubeconfig, or from a recorded session.`,
 	f.sourceFlags.add(flags)
 	addVerification(flags)
 	complete(cmd, "execution-mode", evaluation.ExecutionModes()...)
-	f.outputFlag.complete(cmd)
+	f.completeFormats(cmd)
 	return cmd
 }
 

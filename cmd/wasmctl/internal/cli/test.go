@@ -76,7 +76,7 @@ a case names, and else not at all.`,
 	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that an evaluation may take (default that of a server, 2s)")
 	f.outputFlag.add(flags, "table", "json", "yaml", "junit")
 	f.sourceFlags.add(flags)
-	f.outputFlag.complete(cmd)
+	f.completeFormats(cmd)
 	return cmd
 }
 
