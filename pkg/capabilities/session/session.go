@@ -126,8 +126,11 @@ func (f *exchangeFile) exchange() (Exchange, error) {
 
 // Encode writes the session as a file, which is no larger than what [Parse] reads.
 func (s Session) Encode() ([]byte, error) {
-	file := make([]exchangeFile, len(s))
+	file, size := make([]exchangeFile, len(s)), 0
 	for n := range s {
+		if size += len(s[n].Response.Payload); size > MaxBytes {
+			return nil, tooLarge(size)
+		}
 		request, err := s[n].Request.encode()
 		if err != nil {
 			return nil, fmt.Errorf("exchange %d: %w", n+1, err)
@@ -144,7 +147,11 @@ func (s Session) Encode() ([]byte, error) {
 		return nil, err
 	}
 	if text.Len() > MaxBytes {
-		return nil, fmt.Errorf("the session has %d bytes, and no more than %d can be replayed: have the policy look at less", text.Len(), MaxBytes)
+		return nil, tooLarge(text.Len())
 	}
 	return text.Bytes(), nil
+}
+
+func tooLarge(size int) error {
+	return fmt.Errorf("the session has %d bytes or more, and no more than %d can be replayed: have the policy look at less", size, MaxBytes)
 }

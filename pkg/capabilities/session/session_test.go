@@ -409,9 +409,11 @@ func TestInventoryWithoutRoom(t *testing.T) {
 // What cannot be replayed is not written.
 func TestEncodeIsBounded(t *testing.T) {
 	recording := &Recording{}
-	recording.add(Request{Variant: variantLookupHost, Fields: map[string]any{"host": "a"}}, bytes.Repeat([]byte("x"), MaxBytes), nil)
+	for range 2 {
+		recording.add(Request{Variant: variantLookupHost, Fields: map[string]any{"host": "a"}}, bytes.Repeat([]byte("x"), MaxBytes/2+1), nil)
+	}
 	_, err := recording.Session().Encode()
-	require.ErrorContains(t, err, "no more than 67108864 can be replayed: have the policy look at less")
+	require.EqualError(t, err, "the session has 67108866 bytes or more, and no more than 67108864 can be replayed: have the policy look at less")
 }
 
 // A session is read as it is or refused, and what is read can be written and read again.

@@ -84,7 +84,7 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 	}
 	report.Module = module.Redact(report.Module)
 	if report.Rego != nil {
-		if err := c.describeRego(ctx, report.Rego, fetched.Bytes); err != nil {
+		if err := c.describeRego(ctx, f, report.Rego, fetched.Bytes); err != nil {
 			return err
 		}
 	}
@@ -95,8 +95,8 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 }
 
 // describeRego notes what a policy in Rego says of itself.
-func (c *command) describeRego(ctx context.Context, r *inspection.Rego, binary []byte) (err error) {
-	evaluator, err := evaluation.New(evaluation.Options{})
+func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspection.Rego, binary []byte) (err error) {
+	evaluator, err := evaluation.New(evaluation.Options{CodeDirectory: f.codeDirectory()})
 	if err != nil {
 		return err
 	}

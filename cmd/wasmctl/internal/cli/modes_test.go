@@ -52,12 +52,30 @@ func bare(t *testing.T, module string) string {
 	return path
 }
 
+// program writes a WASI command that accepts everything, and returns its path.
+func program(t *testing.T) string {
+	t.Helper()
+	const answer = `{"accepted":true,"valid":true}`
+	number := wasm.ValueType{Code: wasm.I32}
+	m := wasm.Module{
+		Types:     []wasm.FuncType{{}, {Params: []wasm.ValueType{number, number, number, number}, Results: []wasm.ValueType{number}}},
+		Imports:   []wasm.Import{{Module: "wasi_snapshot_preview1", Name: "fd_write", TypeIndex: 1}},
+		Functions: []uint32{0},
+		Memories:  []wasm.Limits{{Min: 1}},
+		Exports:   []wasm.Export{{Name: "_start", Index: 1}, {Name: "memory", Kind: wasm.ExternMemory}},
+		// fd_write(1, 0, 1, 8)
+		Bodies: []wasm.Body{{Code: []byte{0x41, 1, 0x41, 0, 0x41, 1, 0x41, 8, 0x10, 0, 0x1a, 0x0b}}},
+		Data:   []wasm.DataSegment{{Offset: wasm.I32Const(0), Bytes: append([]byte{16, 0, 0, 0, byte(len(answer)), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, answer...)}},
+	}
+	return file(t, "program.wasm", string(m.Encode()))
+}
+
 // Each mode, in each way of asking for it, runs a module that does not say what it is.
 func TestRunInMode(t *testing.T) {
 	for mode, test := range map[string]struct{ module, request, settings, want string }{
 		"kubewarden":      {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":false,"status":{"message":"Privileged container`},
 		"kubewarden-wapc": {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":false,"status":{"message":"Privileged container`},
-		"wasi":            {wasiPolicy, "inherit-owner/testdata/pod-create-owned.json", `{"label":"owner"}`, `"allowed":true`},
+		"wasi":            {program(t), "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":true`},
 		"opa":             {opaPolicy, "team-label/testdata/pod-create-no-label.json", opaSettings, `"allowed":false,"status":{"message":"label team is missing","code":422}`},
 		"gatekeeper":      {gatekeeperPolicy, "unique-ingress-host/testdata/ingress-create.json", "{}", `"allowed":true`},
 	} {
@@ -77,11 +95,11 @@ func TestRunInWrongMode(t *testing.T) {
 	for name, test := range map[string]struct{ module, mode, err string }{
 		"OPA without a mode":        {opaPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
 		"Gatekeeper without a mode": {gatekeeperPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
-		"WASI without a mode":       {wasiPolicy, "", "it is no waPC guest"},
+		"WASI without a mode":       {program(t), "", "it is no waPC guest"},
 		"waPC as OPA":               {waPCPolicy, "opa", "it is no Rego guest"},
 		"waPC as Gatekeeper":        {waPCPolicy, "gatekeeper", "it is no Rego guest"},
 		"waPC as WASI":              {waPCPolicy, "wasi", "it is no WASI guest"},
-		"WASI as waPC":              {wasiPolicy, "kubewarden-wapc", "it is no waPC guest"},
+		"WASI as waPC":              {program(t), "kubewarden-wapc", "it is no waPC guest"},
 		"OPA as waPC":               {opaPolicy, "kubewarden", "which the host does not provide to waPC guests"},
 	} {
 		t.Run(name, func(t *testing.T) {
