@@ -65,6 +65,14 @@ const (
 	siteLeave
 	siteReturn
 	siteTailCall
+	// siteLoad is before a tight loop, where the fuel goes from its global into a local, siteTurn at the loop's head. The
+	// fuel goes back at every siteStore, and at every siteBranch, a br_if to label x, if it is taken. See tight.go.
+	siteLoad
+	siteTurn
+	siteStore
+	siteBranch
+	// siteNone is one that turned out not to be needed.
+	siteNone
 )
 
 func chargeSite(at int, cost int64) site {
@@ -85,7 +93,7 @@ func (s *site) growth() int {
 	case siteEnter:
 		return 100
 	default:
-		return 64
+		return 80
 	}
 }
 
@@ -126,6 +134,8 @@ type region struct {
 	// exits is the outermost region that a branch or deep call in this one leaves: those from there on inwards
 	// have to pay for their suspended path.
 	exits int
+	// tight says that this is a loop in which the fuel can be in a local.
+	tight bool
 }
 
 // label is an open block.
@@ -136,6 +146,8 @@ type label struct {
 	loop bool
 	// elseMissing says that this is an if without an else so far.
 	elseMissing bool
+	// values is how many values a branch to this label takes along.
+	values int
 	// entry is the path to the branches of an if; join is the path by branches to the end of the block.
 	entry, join path
 }
@@ -159,8 +171,10 @@ type coster struct {
 	straight bool
 	// first is the site of the loop that every run of the function enters first, or -1.
 	first int
-	// bulk says that the function has bulk operations.
-	bulk bool
+	// bulk says that the function has bulk operations, and tight that it has tight loops.
+	bulk, tight bool
+	// ways are the sites on the ways into and out of the innermost loop, if it is tight so far.
+	ways []int
 	// limited says that the function takes from the stack, and stacks holds for each node of the call graph how much a
 	// call of it takes.
 	limited bool
@@ -176,9 +190,9 @@ func (c *coster) function(node uint32, body *wasm.Body) (int64, error) {
 		c.sites[0].kind = siteEnter
 	}
 	c.regions = append(c.regions[:0], region{})
-	c.labels = append(c.labels[:0], label{join: dead})
+	c.labels = append(c.labels[:0], label{join: dead, values: len(t.Results)})
 	c.at = path{cost: int64(body.Locals)/localsPerUnit + int64(len(t.Results)), limit: pathCost}
-	c.straight, c.first, c.bulk = true, -1, false
+	c.straight, c.first, c.bulk, c.tight = true, -1, false, false
 	c.cursor.Reset(body, len(t.Params))
 	for in := (wasm.Instruction{}); c.cursor.Next(&in); {
 		if in.Op < wasm.OpDrop || in.Op == wasm.OpMemoryGrow || in.Op >= wasm.OpRefNull {
@@ -213,22 +227,32 @@ func (c *coster) step(in *wasm.Instruction) {
 		if c.limited && len(c.labels) == 1 {
 			c.sites = append(c.sites, site{kind: siteLeave, start: uint32(in.Start), end: uint32(in.Start)})
 		}
-		c.close()
+		c.close(in)
 	case wasm.OpBr:
 		c.add(in, 1)
+		c.wayOut(in, in.X)
 		c.branch(in.X)
 		c.at = dead
-	case wasm.OpBrIf, wasm.OpBrOnNull, wasm.OpBrOnNonNull:
+	case wasm.OpBrIf:
 		c.add(in, 1)
+		c.wayOut(in, in.X)
+		c.branch(in.X)
+	case wasm.OpBrOnNull, wasm.OpBrOnNonNull:
+		c.add(in, 1)
+		c.loosen()
 		c.branch(in.X)
 	case wasm.OpBrTable:
 		c.add(in, 1)
+		c.wayOut(in, c.cursor.Targets()...)
 		for _, target := range c.cursor.Targets() {
 			c.branch(target)
 		}
 		c.at = dead
 	case wasm.OpReturn, wasm.OpUnreachable:
 		c.add(in, 1)
+		if in.Op == wasm.OpReturn {
+			c.wayOut(in, uint32(len(c.labels)-1))
+		}
 		if c.limited && in.Op == wasm.OpReturn {
 			c.sites = append(c.sites, site{kind: siteReturn, start: uint32(in.Start), end: uint32(in.End), x: uint32(len(c.labels) - 1)})
 		}
@@ -245,6 +269,7 @@ func (c *coster) step(in *wasm.Instruction) {
 		c.add(in, unitsOf(in.Op))
 		if isBulk(in.Op) {
 			c.bulk = true
+			c.loosen()
 			c.sites = append(c.sites, site{kind: siteBulk, start: uint32(in.Start), end: uint32(in.End), x: in.X, op: in.Op})
 		}
 	}
@@ -265,6 +290,7 @@ func (c *coster) add(in *wasm.Instruction, cost int64) {
 		return
 	}
 	if c.at.since > 0 && c.at.since+cost > c.at.limit {
+		c.loosen()
 		c.sites = append(c.sites, chargeSite(in.Start, c.at.since))
 		c.at = path{cost: c.at.cost - c.at.since, limit: pathCost}
 	}
@@ -274,6 +300,7 @@ func (c *coster) add(in *wasm.Instruction, cost int64) {
 
 func (c *coster) call(in *wasm.Instruction) {
 	c.straight = false
+	c.loosen()
 	deep := false
 	switch {
 	case in.Op != wasm.OpCall && in.Op != wasm.OpReturnCall:
@@ -305,15 +332,16 @@ func (c *coster) call(in *wasm.Instruction) {
 
 // open starts a block. Values that a block takes and yields are paid here, as a branch may move all of them.
 func (c *coster) open(in *wasm.Instruction) {
-	values := int64(in.Y)
+	takes, yields := 0, int(in.Y)
 	if in.X != wasm.NoType {
 		t := &c.r.module.Types[in.X]
-		values = int64(len(t.Params) + len(t.Results))
+		takes, yields = len(t.Params), len(t.Results)
 	}
+	values := int64(takes + yields)
 	current := len(c.regions) - 1
 	if in.Op != wasm.OpLoop {
 		c.add(in, 1+values)
-		c.labels = append(c.labels, label{region: current, join: dead})
+		c.labels = append(c.labels, label{region: current, join: dead, values: yields})
 		if in.Op == wasm.OpIf {
 			l := &c.labels[len(c.labels)-1]
 			l.elseMissing, l.entry = true, c.at
@@ -322,13 +350,14 @@ func (c *coster) open(in *wasm.Instruction) {
 		return
 	}
 	if c.straight {
-		c.first = len(c.sites)
+		c.first = len(c.sites) + 1 // behind the way in
 		c.straight = false
 	}
 	// Behind the loop it does not matter what led to it, but the loop may have called deep.
 	c.regions[current].suspended = path{cost: c.at.cost, limit: returnCost}
-	c.regions = append(c.regions, region{head: len(c.sites), exits: current + 1})
-	c.labels = append(c.labels, label{region: current + 1, loop: true})
+	c.wayIn(in)
+	c.regions = append(c.regions, region{head: len(c.sites), exits: current + 1, tight: true})
+	c.labels = append(c.labels, label{region: current + 1, loop: true, values: takes})
 	c.sites = append(c.sites, chargeSite(in.End, 0))
 	c.at = path{cost: 1 + values, since: 1 + values, limit: pathCost}
 }
@@ -363,7 +392,7 @@ func (c *coster) leave() {
 }
 
 // close ends a block, or the function.
-func (c *coster) close() {
+func (c *coster) close(in *wasm.Instruction) {
 	l := &c.labels[len(c.labels)-1]
 	c.labels = c.labels[:len(c.labels)-1]
 	if !l.loop {
@@ -380,6 +409,9 @@ func (c *coster) close() {
 	c.regions = c.regions[:len(c.regions)-1]
 	outer := &c.regions[len(c.regions)-1]
 	c.sites[inner.head].cost = max(inner.most, c.at.cost)
+	if inner.tight {
+		c.closeTight(in, inner.head)
+	}
 	if inner.exits < len(c.regions) {
 		outer.most = max(outer.most, outer.suspended.cost)
 		outer.exits = min(outer.exits, inner.exits)

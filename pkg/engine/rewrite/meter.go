@@ -93,9 +93,9 @@ type emitter struct {
 	fuel, stack uint32
 	// blockTypes are the types that were added for blocks, by what they yield.
 	blockTypes map[string]int
-	// scratch is the index of the first scratch local in the current function.
-	scratch uint32
-	charges int
+	// scratch is the index of the first scratch local in the current function, and local that of the fuel in tight loops.
+	scratch, local uint32
+	charges        int
 	// portioned are the functions that are added to the module, in order.
 	portioned []portioned
 	// arena is where the code goes: one allocation for many functions.
@@ -110,6 +110,10 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 	if c.bulk {
 		e.scratch = uint32(len(t.Params)) + body.Locals
 		body.DeclareLocals(scratchLocals, wasm.ValueType{Code: wasm.I32})
+	}
+	if c.tight {
+		e.local = uint32(len(t.Params)) + body.Locals
+		body.DeclareLocals(1, wasm.ValueType{Code: wasm.I64})
 	}
 	need := len(body.Code)
 	for i := range c.sites {
@@ -142,6 +146,17 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 			out = wasm.AppendUint32(append(out, byte(wasm.OpBr)), s.x)
 		case siteTailCall:
 			out = e.appendStack(out, wasm.OpI64Add, stack)
+		case siteLoad:
+			out = e.appendLoad(out)
+		case siteTurn:
+			e.charges++
+			out = e.appendTurn(out, s.cost)
+		case siteStore:
+			out = e.appendStore(out)
+		case siteBranch:
+			out = e.appendBranch(out, s.x)
+		case siteNone:
+			out = append(out, body.Code[s.start:s.end]...)
 		case siteLeave:
 			out = e.appendStack(append(out, byte(wasm.OpEnd)), wasm.OpI64Add, stack)
 		}
@@ -171,8 +186,12 @@ func appendBlocks(out []byte) []byte {
 }
 
 func (e *emitter) appendTick(out []byte) []byte {
-	out = append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64LtS), byte(wasm.OpBrIf), 0, byte(wasm.OpBr), 1, byte(wasm.OpEnd))
-	return append(wasm.AppendUint32(append(out, byte(wasm.OpCall)), e.r.tick()), byte(wasm.OpEnd))
+	return append(wasm.AppendUint32(append(appendPast(out), byte(wasm.OpCall)), e.r.tick()), byte(wasm.OpEnd))
+}
+
+// appendPast appends the branches to what closes the inner block, and past it.
+func appendPast(out []byte) []byte {
+	return append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64LtS), byte(wasm.OpBrIf), 0, byte(wasm.OpBr), 1, byte(wasm.OpEnd))
 }
 
 func appendConst(out []byte, value int64) []byte {
