@@ -354,6 +354,13 @@ func (e *Engine) reclaim() {
 // reclaimLogSeconds is the least time between two log lines of reclaim.
 const reclaimLogSeconds = 10
 
+// retain takes one more reference to a module that the caller has one of.
+func (e *Engine) retain(m *Module) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m.references++
+}
+
 // release gives back one reference to a module and frees it with the last one.
 func (e *Engine) release(m *Module) {
 	e.mu.Lock()

@@ -30,9 +30,10 @@ type Phase string
 
 // The phases, in the order in which a module goes through them.
 const (
-	PhaseLoad  Phase = "load"  // the binary is read, checked and compiled
-	PhaseStart Phase = "start" // an instance is made and its start functions run
-	PhaseCall  Phase = "call"  // an export is called
+	PhaseLoad   Phase = "load"   // the binary is read, checked and compiled
+	PhaseStart  Phase = "start"  // an instance is made and its start functions run
+	PhaseDerive Phase = "derive" // an instance is prepared for a state that others start from
+	PhaseCall   Phase = "call"   // an export is called
 )
 
 // Cause says what ended an evaluation. The set is closed: it serves as a label

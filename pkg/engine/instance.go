@@ -68,6 +68,8 @@ type Instance struct {
 	callingBack bool
 
 	state any
+	// phase is what errors of calls say: [PhaseCall] or [PhaseDerive].
+	phase Phase
 	// waiting is the evaluation's context with its deadline, made when a host
 	// function asks for it.
 	waiting       context.Context
@@ -80,8 +82,8 @@ type Instance struct {
 	resets         int
 	// arguments are those of the command that runs, or ran.
 	arguments []string
-	// home is the snapshot that a command is reset to, parked where it waits, and
-	// unparkable whether it cannot.
+	// home is the snapshot that the instance is reset to, nil if it cannot be. Parked is
+	// where a command waits, and unparkable whether it cannot.
 	home       *snapshot
 	parked     parked
 	unparkable bool
@@ -111,7 +113,7 @@ func instanceFrom(ctx context.Context) *Instance {
 
 // begin makes the instance serve an evaluation.
 func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
-	i.state, i.external, i.failed, i.callingBack, i.world.asked = state, false, false, false, false
+	i.state, i.phase, i.external, i.failed, i.callingBack, i.world.asked = state, PhaseCall, false, false, false, false
 	i.arguments, i.ran = nil, false
 	i.ctx.Context = ctx
 	i.meter.begin(ctx, &i.module.limits, deadline)
@@ -143,11 +145,11 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 			want, len(definition.ResultTypes()), len(params)))
 	}
 	if s := i.meter.check(); s != nil {
-		return 0, i.failure(PhaseCall, function, s)
+		return 0, i.failure(i.phase, function, s)
 	}
 	copy(i.stack[:], params)
 	if err := i.run(f); err != nil {
-		return 0, i.failure(PhaseCall, function, err)
+		return 0, i.failure(i.phase, function, err)
 	}
 	if len(definition.ResultTypes()) == 0 {
 		return 0, nil
@@ -251,7 +253,7 @@ func (i *Instance) failure(phase Phase, function string, err error) *Error {
 
 // misuse is the error of a call that cannot be made at all.
 func (i *Instance) misuse(function string, err error) *Error {
-	return &Error{Digest: i.module.digest, Phase: PhaseCall, Function: function, Cause: CauseInvalid, Err: err}
+	return &Error{Digest: i.module.digest, Phase: i.phase, Function: function, Cause: CauseInvalid, Err: err}
 }
 
 // sleep is what a guest sleeps by: no longer than its evaluation lasts. Before the

@@ -59,6 +59,8 @@ type Module struct {
 	snapshot  *snapshot     // nil if instances cannot be reset
 	cold      *snapshot     // of a command that is parked, before its start; else nil
 	astray    sync.Once     // tells the log that instances cannot be parked
+	sharing   sync.Once
+	shared    any
 	pool      *pool.Pool[*Instance]
 }
 
@@ -69,6 +71,13 @@ func (m *Module) Digest() string { return m.digest }
 // Empty means that instances are reset and used again.
 func (m *Module) FreshInstances() []string { return m.rewritten.NeedsFreshInstance }
 
+// Shared returns what all callers of [Engine.Load] who got this module share beside it,
+// which is what the first one's create returns.
+func (m *Module) Shared(create func() any) any {
+	m.sharing.Do(func() { m.shared = create() })
+	return m.shared
+}
+
 // Close gives the module back. The caller must have released all instances that
 // it acquired through this reference.
 func (m *Module) Close() { m.engine.release(m) }
@@ -78,13 +87,18 @@ func (m *Module) Close() { m.engine.release(m) }
 // includes waiting for an instance. It ends with ctx at the latest. The caller
 // releases the instance when the evaluation is over.
 func (m *Module) Acquire(ctx context.Context, evaluation Evaluation) (*Instance, error) {
+	return m.acquire(ctx, m.snapshot, evaluation)
+}
+
+// acquire returns an instance for an evaluation that starts from a snapshot.
+func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluation) (*Instance, error) {
 	timeout := evaluation.Timeout
 	if timeout == 0 {
 		timeout = m.limits.Timeout
 	}
 	start := time.Now()
 	deadline := start.Add(timeout)
-	i, err := m.get(ctx, start, deadline)
+	i, err := m.get(ctx, from, start, deadline)
 	if err != nil {
 		failure := m.fail(PhaseStart, causeOf(err), err)
 		m.engine.recorder.CountFailure(string(failure.Phase), string(failure.Cause))
@@ -95,17 +109,25 @@ func (m *Module) Acquire(ctx context.Context, evaluation Evaluation) (*Instance,
 	return i, nil
 }
 
-// get takes an instance from the pool, and waits for one if there is none.
-func (m *Module) get(ctx context.Context, start, deadline time.Time) (*Instance, error) {
+// get takes an instance from the pool, and waits for one if there is none. The pool is
+// that of all states that evaluations of the module start from, so that their instances
+// are bounded together: one that was in another state is brought to the one asked for.
+func (m *Module) get(ctx context.Context, from *snapshot, start, deadline time.Time) (*Instance, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if i, ok := m.pool.TryGet(); ok {
+	fits := func(i *Instance) bool { return i.home == from || m.parks() }
+	if i, ok := m.pool.TryGet(fits); ok {
 		return i, nil
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	i, err := m.pool.Get(ctx)
+	i, err := m.pool.GetLike(ctx, fits)
+	if err == nil && !fits(i) {
+		if err = i.goTo(from); err != nil {
+			m.pool.Drop(i)
+		}
+	}
 	m.engine.recorder.ObserveWait(time.Since(start))
 	return i, err
 }
@@ -116,7 +138,7 @@ func (m *Module) put(i *Instance) {
 	i.end()
 	done := time.Now()
 	m.engine.recorder.ObserveEvaluation(done.Sub(i.acquired), usage.Fuel, usage.MemoryBytes)
-	if i.spoilt || m.snapshot == nil {
+	if i.spoilt || m.snapshot == nil || i.home.retired.Load() {
 		m.pool.Drop(i)
 		return
 	}
@@ -130,7 +152,17 @@ func (m *Module) put(i *Instance) {
 		m.pool.Drop(i)
 		return
 	}
+	home := i.home
 	m.pool.Put(i)
+	if home.retired.Load() {
+		// It was retired after the look above, and others may have trimmed before.
+		m.trim(home)
+	}
+}
+
+// trim destroys the idle instances that are in the state of a snapshot.
+func (m *Module) trim(s *snapshot) {
+	m.pool.TrimLike(func(i *Instance) bool { return i.home == s })
 }
 
 // free gives back what load made. It runs once, after the last use.

@@ -224,6 +224,7 @@ func (i *Instance) goTo(s *snapshot) error {
 	if err := i.memory.Attach(s.image); err != nil {
 		return err
 	}
+	i.memory.SetLazy(s.lazy)
 	return i.memory.Populate()
 }
 

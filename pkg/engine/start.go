@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -35,6 +36,10 @@ type snapshot struct {
 	image   *memory.Image // nil if the module has no memory
 	globals []uint64
 	elapsed int64 // what the guest's clock showed
+	// lazy is how much of the memory may be backed when it is touched, in bytes.
+	lazy uint64
+	// retired is whether nothing starts from it any more.
+	retired atomic.Bool
 }
 
 func (s *snapshot) close() error {
@@ -149,7 +154,7 @@ func (m *Module) startState() any {
 
 // capture makes a snapshot of an instance.
 func (i *Instance) capture() (*snapshot, error) {
-	s := &snapshot{globals: make([]uint64, len(i.globals)), elapsed: i.world.elapsed}
+	s := &snapshot{globals: make([]uint64, len(i.globals)), elapsed: i.world.elapsed, lazy: lazyBytes}
 	for n, g := range i.globals {
 		s.globals[n] = g.Get()
 	}
@@ -252,7 +257,7 @@ const (
 	lazyBytes    = 8 << 20
 )
 
-// reset brings the instance back to the module's snapshot.
+// reset brings the instance back to the snapshot that it started from.
 func (i *Instance) reset() error {
 	i.restoreGlobals()
 	if i.memory == nil {
@@ -266,8 +271,8 @@ func (i *Instance) reset() error {
 		return i.memory.Trim()
 	}
 	err := i.memory.Reset()
-	usage := i.memory.Usage()
-	if err == nil && i.memory.Strategy() != memory.Copy && usage.Private > trimBytes+max(usage.Size, lazyBytes)-lazyBytes {
+	usage, lazy := i.memory.Usage(), i.home.lazy
+	if err == nil && i.memory.Strategy() != memory.Copy && usage.Private > trimBytes+max(usage.Size, lazy)-lazy {
 		err = i.memory.Trim()
 	}
 	return err

@@ -269,6 +269,9 @@ func (r *Range) Populate() error {
 	return r.back(r.lazy, r.size, func() error { return nil })
 }
 
+// SetLazy sets what [Options].Lazy says for the image that is attached now.
+func (r *Range) SetLazy(lazy uint64) { r.lazy = lazy }
+
 // shrink makes the memory size bytes long, which is less than now.
 func (r *Range) shrink(size uint64) error {
 	// Dropping pages of the image part would bring back the image instead of zeros.

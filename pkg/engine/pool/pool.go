@@ -34,6 +34,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -143,23 +144,36 @@ func New[T any](o Options[T]) (*Pool[T], error) {
 // [*ShedError] at once if too many wait; [ErrClosed]; and those of Make, as they
 // are, after which the place is free for the next in line.
 func (p *Pool[T]) Get(ctx context.Context) (T, error) {
+	return p.GetLike(ctx, all[T])
+}
+
+// GetLike does what [Pool.Get] does for values that are not all alike, though any will
+// do in the end. It prefers an idle value that is like what the caller needs to one that
+// is made, and that to the idle value that was unused the longest. Who waits gets
+// whatever comes. Like must not block, nor call methods of the pool.
+func (p *Pool[T]) GetLike(ctx context.Context, like func(T) bool) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
 		return none, fmt.Errorf("no value was asked for: %w", err)
 	}
 	p.mu.Lock()
-	switch {
-	case p.closed:
+	if p.closed {
 		p.mu.Unlock()
 		return none, ErrClosed
-	case len(p.idle) > 0:
-		v := p.popIdle()
+	}
+	if v, ok := p.popIdle(like); ok {
 		p.mu.Unlock()
 		return v, nil
+	}
+	switch {
 	case p.places < p.options.Max:
 		p.places++
 		p.mu.Unlock()
 		return p.make(ctx)
+	case len(p.idle) > 0:
+		v := p.takeIdle(1)[0]
+		p.mu.Unlock()
+		return v, nil
 	case p.waiters.Len() >= p.options.MaxWaiters:
 		p.shed++
 		err := &ShedError{Waiters: p.waiters.Len(), Max: p.options.Max}
@@ -172,25 +186,31 @@ func (p *Pool[T]) Get(ctx context.Context) (T, error) {
 	return p.wait(ctx, w, element)
 }
 
-// TryGet returns what [Pool.Get] would return without making anything and without
-// waiting, and whether there was something. It does not allocate.
-func (p *Pool[T]) TryGet() (v T, ok bool) {
+// all is what every value is like.
+func all[T any](T) bool { return true }
+
+// TryGet returns the idle value that was used last of those that are like what the
+// caller needs, and whether there was one. It makes nothing, does not wait and does not
+// allocate. Like is as for [Pool.GetLike].
+func (p *Pool[T]) TryGet(like func(T) bool) (v T, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.idle) == 0 {
+	if p.closed {
 		return v, false
 	}
-	return p.popIdle(), true
+	return p.popIdle(like)
 }
 
-// popIdle takes the idle value that was put back last.
-func (p *Pool[T]) popIdle() T {
-	var none T
-	last := len(p.idle) - 1
-	v := p.idle[last]
-	p.idle[last] = none
-	p.idle = p.idle[:last]
-	return v
+// popIdle takes the idle value that was put back last of those that are alike. The
+// caller holds p.mu.
+func (p *Pool[T]) popIdle(like func(T) bool) (v T, ok bool) {
+	for n := len(p.idle) - 1; n >= 0; n-- {
+		if v := p.idle[n]; like(v) {
+			p.idle = slices.Delete(p.idle, n, n+1)
+			return v, true
+		}
+	}
+	return v, false
 }
 
 // wait returns what the waiter is granted, or leaves the line when the context
@@ -322,15 +342,32 @@ func (p *Pool[T]) Trim(keep int) int {
 	return len(surplus)
 }
 
+// TrimLike destroys the idle values that are alike, and returns how many these were. Like
+// is as for [Pool.GetLike].
+func (p *Pool[T]) TrimLike(like func(T) bool) int {
+	var taken []T
+	p.mu.Lock()
+	p.idle = slices.DeleteFunc(p.idle, func(v T) bool {
+		if !like(v) {
+			return false
+		}
+		taken = append(taken, v)
+		return true
+	})
+	p.mu.Unlock()
+	for _, v := range taken {
+		p.Drop(v)
+	}
+	return len(taken)
+}
+
 // takeIdle takes the n values that were idle the longest. The caller holds p.mu.
 func (p *Pool[T]) takeIdle(n int) []T {
 	if n <= 0 {
 		return nil
 	}
-	taken := append([]T(nil), p.idle[:n]...)
-	kept := copy(p.idle, p.idle[n:])
-	clear(p.idle[kept:])
-	p.idle = p.idle[:kept]
+	taken := slices.Clone(p.idle[:n])
+	p.idle = slices.Delete(p.idle, 0, n)
 	return taken
 }
 

@@ -19,6 +19,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -384,18 +385,64 @@ func BenchmarkGetPut(b *testing.B) {
 func TestTryGetNeitherMakesNorWaits(t *testing.T) {
 	p, err := pool.New(pool.Options[int]{Max: 1, Make: func(context.Context) (int, error) { return 7, nil }})
 	require.NoError(t, err)
-	_, ok := p.TryGet()
+	_, ok := p.TryGet(func(int) bool { return true })
 	require.False(t, ok, "nothing was made yet")
 	v, err := p.Get(t.Context())
 	require.NoError(t, err)
-	_, ok = p.TryGet()
+	_, ok = p.TryGet(func(int) bool { return true })
 	require.False(t, ok, "the one value is in use")
 	p.Put(v)
-	v, ok = p.TryGet()
+	v, ok = p.TryGet(func(int) bool { return true })
 	require.True(t, ok)
 	require.Equal(t, 7, v)
 	p.Put(v)
 	p.Close()
-	_, ok = p.TryGet()
+	_, ok = p.TryGet(func(int) bool { return true })
 	require.False(t, ok, "the pool is closed")
+}
+
+func like(values ...int) func(int) bool {
+	return func(v int) bool { return slices.Contains(values, v) }
+}
+
+func TestGetLikePrefersToMakeBeforeItTakesAnother(t *testing.T) {
+	w := &workshop{}
+	p := newPool(t, w.options(3, 1))
+	getLike := func(values ...int) int {
+		t.Helper()
+		v, err := p.GetLike(t.Context(), like(values...))
+		require.NoError(t, err)
+		return v
+	}
+	for _, v := range []int{get(t, p), get(t, p)} {
+		p.Put(v)
+	}
+	require.Equal(t, 1, getLike(1), "not the one that was used last")
+	p.Put(1)
+	require.Equal(t, 3, getLike(), "there may be one more")
+	p.Put(3)
+	require.Equal(t, 2, getLike(), "there may not: the one that was unused the longest")
+	require.Equal(t, 1, getLike())
+	_, ok := p.TryGet(like(1, 2))
+	require.False(t, ok)
+	v, ok := p.TryGet(like(3))
+	require.True(t, ok)
+	require.Equal(t, 3, v)
+	for v := range 3 {
+		p.Put(v + 1)
+	}
+	require.Empty(t, w.destroyed)
+}
+
+func TestTrimLikeDestroysIdleValuesOfAKind(t *testing.T) {
+	w := &workshop{}
+	p := newPool(t, w.options(4, 0))
+	for _, v := range []int{get(t, p), get(t, p), get(t, p), get(t, p)} {
+		p.Put(v)
+	}
+	require.Equal(t, 4, get(t, p))
+	require.Equal(t, 2, p.TrimLike(like(1, 3, 4)), "one is in use")
+	require.Equal(t, []int{1, 3}, w.destroyed)
+	require.Equal(t, pool.Stats{InUse: 1, Idle: 1, Made: 4}, p.Stats())
+	require.Equal(t, 2, get(t, p))
 }
