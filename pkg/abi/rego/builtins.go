@@ -70,7 +70,7 @@ const maxDescriptionBytes = 1 << 20
 
 // describe reads what the guest needs and offers.
 func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
-	i, err := g.acquire(ctx, &evaluation{env: &border.StartEnvironment}, 0)
+	i, err := acquire(ctx, g.module, &evaluation{env: &border.StartEnvironment}, 0)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,11 @@ func warmUp(i *engine.Instance) error {
 	if err != nil {
 		return err
 	}
-	result, err := query(i, documents{input: text{[]byte(warmUpInput)}, data: text{[]byte(`{}`)}})
+	data, err := parse(i, "data", text{[]byte(`{}`)})
+	if err != nil {
+		return err
+	}
+	result, err := query(i, text{[]byte(warmUpInput)}, data)
 	if err != nil {
 		return err
 	}

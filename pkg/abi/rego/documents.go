@@ -17,6 +17,7 @@ limitations under the License.
 package rego
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -50,7 +51,7 @@ func (g *Guest) documents(ctx context.Context, env *abi.Environment, request, se
 	d.input = text{[]byte(`{"request":`), request, []byte(`}`)}
 	d.data = text{settings}
 	if inventory != nil {
-		if settings, err = withoutKubernetes(settings); err != nil {
+		if settings, err = g.withoutKubernetes(settings); err != nil {
 			return d, err
 		}
 		d.data = text{[]byte(`{"kubernetes":`), inventory, settings}
@@ -65,11 +66,6 @@ func (g *Guest) inventory(ctx context.Context, env *abi.Environment) ([]byte, er
 	if env.Inventory == nil {
 		return nil, nil
 	}
-	if env.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, env.Timeout)
-		defer cancel()
-	}
 	document, _, err := env.Inventory.Inventory(ctx, g.mode)
 	if err != nil {
 		cause := engine.CauseOther
@@ -79,6 +75,23 @@ func (g *Guest) inventory(ctx context.Context, env *abi.Environment) ([]byte, er
 		return nil, g.failure(cause, fmt.Errorf("reading what the policy may see of the cluster: %w", err))
 	}
 	return document, nil
+}
+
+// settingsRest is what is left of settings.
+type settingsRest struct{ settings, rest []byte }
+
+// withoutKubernetes returns the rest of the settings where the cluster is part of the data.
+// A policy has the same settings in all evaluations.
+func (g *Guest) withoutKubernetes(settings []byte) ([]byte, error) {
+	if r := g.rest.Load(); r != nil && bytes.Equal(r.settings, settings) {
+		return r.rest, nil
+	}
+	rest, err := withoutKubernetes(settings)
+	if err != nil {
+		return nil, err
+	}
+	g.rest.Store(&settingsRest{settings, rest})
+	return rest, nil
 }
 
 // withoutKubernetes returns the members of an object but for the one that the cluster

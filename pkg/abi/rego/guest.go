@@ -32,6 +32,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
@@ -46,6 +48,14 @@ type Guest struct {
 	builtins map[int32]namedBuiltin
 	// entrypoints are the numbers of the expressions that the guest can evaluate.
 	entrypoints map[string]int32
+
+	states *states
+	// last is the state of the data that was evaluated last. Guarded by states.mu.
+	last *state
+	// making is the states that this policy has begun to make.
+	making sync.WaitGroup
+	// rest is what was made of the settings that came last.
+	rest atomic.Pointer[settingsRest]
 }
 
 var _ abi.Guest = &Guest{}
@@ -62,7 +72,7 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte, mode abi.Execution
 	if err != nil {
 		return nil, err
 	}
-	g := &Guest{module: module, mode: mode}
+	g := &Guest{module: module, mode: mode, states: module.Shared(func() any { return &states{} }).(*states)}
 	if err := g.describe(ctx, builtins); err != nil {
 		module.Close()
 		return nil, err
@@ -72,6 +82,11 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte, mode abi.Execution
 
 // Validate implements [abi.Guest].
 func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	if env.Inventory != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = within(ctx, env.Timeout)
+		defer cancel()
+	}
 	d, err := g.documents(ctx, env, request, settings)
 	if err != nil {
 		return nil, abi.Usage{}, err
@@ -109,11 +124,16 @@ func (g *Guest) Entrypoints() []string {
 }
 
 // Close implements [abi.Guest].
-func (g *Guest) Close() { g.module.Close() }
+func (g *Guest) Close() {
+	g.letGo(g.last)
+	g.making.Wait()
+	g.module.Close()
+}
 
 // Query evaluates the policy's first entrypoint on an input and data of the caller's, JSON
-// both, and returns its result set. An input of no bytes is undefined. Query is for those who bring documents of another shape
-// than Kubewarden's policies expect.
+// both, and returns its result set. An input of no bytes is undefined. The data must not be
+// changed afterwards. Query is for those who bring documents of another shape than
+// Kubewarden's policies expect.
 func (g *Guest) Query(ctx context.Context, env *abi.Environment, input, data []byte) ([]byte, abi.Usage, error) {
 	return g.evaluate(ctx, env, documents{input: text{input}, data: text{data}, limited: int64(len(input) + len(data))})
 }
@@ -126,17 +146,50 @@ func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents)
 	if size := d.data.size(); size > math.MaxInt32 {
 		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})
 	}
-	i, err := g.acquire(ctx, &evaluation{env: env, builtins: g.builtins}, env.Timeout)
+	if d.data.size() < minShared {
+		return g.run(ctx, env, d, nil)
+	}
+	ctx, cancel := within(ctx, env.Timeout)
+	defer cancel()
+	s, err := g.parsed(ctx, env, d.data)
+	if err != nil {
+		return nil, abi.Usage{}, err
+	}
+	defer g.letGo(s)
+	return g.run(ctx, env, d, s)
+}
+
+// within bounds a context by the time of an evaluation, of which what comes before the
+// guest takes its part. Zero leaves it to the engine.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// run evaluates in the state of the data, or parses it if that is nil.
+func (g *Guest) run(ctx context.Context, env *abi.Environment, d documents, s *state) ([]byte, abi.Usage, error) {
+	var from source = g.module
+	if s != nil {
+		from = s.derived
+	}
+	i, err := acquire(ctx, from, &evaluation{env: env, builtins: g.builtins}, env.Timeout)
 	if err != nil {
 		return nil, abi.Usage{}, err
 	}
 	defer i.Release()
-	result, err := g.query(i, d, env.Limits.ResponseBytes)
+	result, err := g.query(i, d, s, env.Limits.ResponseBytes)
 	return result, abi.Usage(i.Usage()), err
 }
 
-func (g *Guest) acquire(ctx context.Context, state *evaluation, timeout time.Duration) (*engine.Instance, error) {
-	i, err := g.module.Acquire(ctx, engine.Evaluation{State: state, Timeout: timeout})
+// source is what has instances: a module, or a state of it.
+type source interface {
+	Acquire(context.Context, engine.Evaluation) (*engine.Instance, error)
+}
+
+func acquire(ctx context.Context, from source, state *evaluation, timeout time.Duration) (*engine.Instance, error) {
+	i, err := from.Acquire(ctx, engine.Evaluation{State: state, Timeout: timeout})
 	if err != nil {
 		return nil, fmt.Errorf("initialization failed: %w", err)
 	}
@@ -144,8 +197,14 @@ func (g *Guest) acquire(ctx context.Context, state *evaluation, timeout time.Dur
 }
 
 // query evaluates, and puts errors of the host's own into the form of the engine's.
-func (g *Guest) query(i *engine.Instance, d documents, limit int64) ([]byte, error) {
-	result, err := query(i, d)
+func (g *Guest) query(i *engine.Instance, d documents, s *state, limit int64) (_ []byte, err error) {
+	var data uint32
+	if s != nil {
+		data = s.address
+	} else if data, err = parse(i, "data", d.data); err != nil {
+		return nil, g.located(err)
+	}
+	result, err := query(i, d.input, data)
 	if err != nil {
 		return nil, g.located(err)
 	}

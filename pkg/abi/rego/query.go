@@ -19,6 +19,7 @@ package rego
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
@@ -34,18 +35,18 @@ func (t text) size() (size int64) {
 	return size
 }
 
-// query evaluates the policy and returns the address of its result set.
-//
-// Data is parsed for each evaluation: it differs from policy to policy, which share a
-// module and its snapshot.
-func query(i *engine.Instance, d documents) (result uint32, err error) {
-	data, err := parse(i, "data", d.data)
-	if err != nil {
-		return 0, err
-	}
+// equal tells whether two documents are the same. Documents do not change, so that those
+// at the same address need not be compared.
+func (t text) equal(other text) bool {
+	return slices.EqualFunc(t, other, bytes.Equal)
+}
+
+// query evaluates the policy on data that the guest has parsed, and returns the address of
+// its result set.
+func query(i *engine.Instance, document text, data uint32) (result uint32, err error) {
 	var input uint32 // undefined
-	if d.input.size() > 0 {
-		if input, err = parse(i, "input", d.input); err != nil {
+	if document.size() > 0 {
+		if input, err = parse(i, "input", document); err != nil {
 			return 0, err
 		}
 	}
