@@ -80,7 +80,9 @@ func (m *Module) Derive(ctx context.Context, timeout time.Duration, prepare func
 	d := &Derived{module: m, snapshot: s}
 	s.lazy = max(lazyBytes, min(uint64(d.MemoryBytes()), maxDerivedLazyBytes))
 	m.engine.retain(m)
-	m.engine.logger.Debug("Derived a state", "digest", m.digest, "bytes", d.MemoryBytes(), "fuel", i.Usage().Fuel, "duration", time.Since(start))
+	took := time.Since(start)
+	m.engine.recorder.ObserveDerivation(took)
+	m.engine.logger.Debug("Derived a state", "digest", m.digest, "bytes", d.MemoryBytes(), "fuel", i.Usage().Fuel, "duration", took)
 	return d, nil
 }
 

@@ -30,6 +30,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 )
 
 // marking prepares a keeper guest that holds a mark in all places.
@@ -175,6 +176,33 @@ func TestDerivedStatesTakeMemoryUntilTheyAreClosed(t *testing.T) {
 			require.Equal(t, files, images(t))
 		}
 	})
+}
+
+// What a large state holds is not copied for each instance.
+func TestInstancesShareALargeState(t *testing.T) {
+	const size = 32 << 20
+	e := newEngine(t, engine.Options{Limits: engine.Limits{MemoryBytes: size}})
+	if e.Stats().Reset == memory.Copy {
+		t.Skip("this system cannot share memory")
+	}
+	m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
+	require.NoError(t, err)
+	defer m.Close()
+	before := e.Stats().MemoryBytes
+	d, err := m.Derive(t.Context(), 0, func(i *engine.Instance) error {
+		_, err := i.Call("grow", 0) // and write to each page
+		return err
+	})
+	require.NoError(t, err)
+	defer d.Close()
+	require.EqualValues(t, size, d.MemoryBytes())
+	for range 3 {
+		i, err := d.Acquire(t.Context(), engine.Evaluation{})
+		require.NoError(t, err)
+		call(t, i, "succeed")
+		i.Release()
+		require.Less(t, e.Stats().MemoryBytes, before+size+1<<20)
+	}
 }
 
 func TestDerivedStatesAreClosedWhileTheyAreUsed(t *testing.T) {

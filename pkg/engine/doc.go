@@ -38,12 +38,14 @@ limitations under the License.
 // codecache), started once, and warmed up. What its memory and globals hold then
 // becomes a snapshot (package memory), from which a pool of instances is made
 // (package pool). An evaluation takes one from the pool and gives it back; then
-// it is brought back to the snapshot.
+// it is brought back to the snapshot. What several evaluations would do alike, such as to
+// decode the same large document, can be done in a further snapshot that these start from
+// ([Module.Derive]).
 //
 // # What holds
 //
 // Every acquired instance is pristine: nothing that an earlier evaluation left
-// in linear memory or globals can be seen. Every evaluation ends: at its
+// in linear memory or globals can be seen, whatever it started from. Every evaluation ends: at its
 // deadline, at the end of its context, when its fuel is burnt, or before. While
 // it runs it passes a safepoint every fraction of a millisecond, so that the
 // garbage collector is not held up. What a guest may use is bounded by [Limits].

@@ -26,11 +26,14 @@ type Recorder interface {
 	// the cache.
 	ObserveLoad(rewriting, compiling time.Duration)
 	// ObserveWait says how long an evaluation waited for an instance, or for one to
-	// be made. Evaluations that find one are not told.
+	// be made or brought to its state. Evaluations that find one are not told.
 	ObserveWait(duration time.Duration)
 	// ObserveEvaluation says what an evaluation took: its time from Acquire to
 	// Release, its fuel, and the size of the linear memory at its end, in bytes.
 	ObserveEvaluation(duration time.Duration, fuel, memoryBytes int64)
+	// ObserveDerivation says how long it took to derive a state, waiting for an instance
+	// included.
+	ObserveDerivation(duration time.Duration)
 	// ObserveReset says how long it took to bring an instance back to its snapshot.
 	ObserveReset(duration time.Duration)
 	// CountFailure counts a module that did not start or an evaluation that did not
@@ -44,5 +47,6 @@ type discard struct{}
 func (discard) ObserveLoad(_, _ time.Duration)                {}
 func (discard) ObserveWait(time.Duration)                     {}
 func (discard) ObserveEvaluation(_ time.Duration, _, _ int64) {}
+func (discard) ObserveDerivation(time.Duration)               {}
 func (discard) ObserveReset(time.Duration)                    {}
 func (discard) CountFailure(_, _ string)                      {}

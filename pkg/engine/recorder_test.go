@@ -31,10 +31,10 @@ import (
 
 // notes is a Recorder that keeps everything.
 type notes struct {
-	mu                                sync.Mutex
-	loads, waits, evaluations, resets int
-	fuel, memoryBytes                 int64
-	failures                          map[string]int
+	mu                                             sync.Mutex
+	loads, waits, evaluations, resets, derivations int
+	fuel, memoryBytes                              int64
+	failures                                       map[string]int
 }
 
 var _ engine.Recorder = &notes{}
@@ -48,6 +48,7 @@ func (n *notes) note(change func()) {
 func (n *notes) ObserveLoad(_, _ time.Duration)   { n.note(func() { n.loads++ }) }
 func (n *notes) ObserveWait(time.Duration)        { n.note(func() { n.waits++ }) }
 func (n *notes) ObserveReset(time.Duration)       { n.note(func() { n.resets++ }) }
+func (n *notes) ObserveDerivation(time.Duration)  { n.note(func() { n.derivations++ }) }
 func (n *notes) CountFailure(phase, cause string) { n.note(func() { n.failures[phase+" "+cause]++ }) }
 func (n *notes) ObserveEvaluation(_ time.Duration, fuel, memoryBytes int64) {
 	n.note(func() {
@@ -84,6 +85,17 @@ func TestTheRecorderIsTold(t *testing.T) {
 	})
 	require.Equal(t, 1, n.waits)
 	require.Equal(t, 1, n.failures["start deadline"])
+
+	before := n.evaluations
+	derive(t, m, 100)
+	require.Equal(t, 1, n.derivations)
+	_, err = m.Derive(t.Context(), 0, func(i *engine.Instance) error {
+		_, err := i.Call("trap")
+		return err
+	})
+	require.Error(t, err)
+	require.Equal(t, 1, n.failures["derive unreachable"])
+	require.Equal(t, before, n.evaluations, "to derive is none")
 }
 
 func TestStats(t *testing.T) {

@@ -38,6 +38,7 @@ func TestEngineMetrics(t *testing.T) {
 	e.ObserveLoad(time.Millisecond, time.Second)
 	e.ObserveWait(time.Millisecond)
 	e.ObserveEvaluation(time.Millisecond, 1000, 65536)
+	e.ObserveDerivation(time.Millisecond)
 	e.ObserveReset(time.Microsecond)
 	e.CountFailure("call", "fuel")
 
@@ -68,6 +69,7 @@ apiserver_wasm_admission_modules 1
 	for name, want := range map[string]uint64{
 		"module_load_duration_seconds": 2, "instance_wait_duration_seconds": 1, "instance_use_duration_seconds": 1,
 		"evaluation_fuel": 1, "evaluation_memory_bytes": 1, "instance_reset_duration_seconds": 1,
+		"data_parse_duration_seconds": 1,
 	} {
 		families, err := registry.Gather()
 		require.NoError(t, err)
