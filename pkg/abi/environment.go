@@ -94,8 +94,9 @@ type Log interface {
 // use.
 type Guest interface {
 	// Validate evaluates an admission request. Request and settings are JSON;
-	// they are spliced into one payload and not copied before. What was used up
-	// is told of failures too.
+	// they are spliced into one payload and not copied before. Settings must not
+	// be changed afterwards: a guest may be kept that has read them. What was used
+	// up is told of failures too.
 	Validate(ctx context.Context, env *Environment, request, settings []byte) (*ValidationResponse, Usage, error)
 	// ValidateSettings asks the policy whether it can work with the settings.
 	ValidateSettings(ctx context.Context, env *Environment, settings []byte) (*SettingsValidationResponse, error)

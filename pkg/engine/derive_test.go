@@ -18,7 +18,6 @@ package engine_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -367,6 +366,6 @@ func TestWhatCannotBeDerived(t *testing.T) {
 			return err
 		})
 		require.Error(t, err)
-		require.False(t, errors.Is(err, engine.ErrNotDerivable))
+		require.NotErrorIs(t, err, engine.ErrNotDerivable)
 	})
 }
