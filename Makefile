@@ -115,6 +115,7 @@ test-unit: policies registry bats-tool
 	$(GO) test ./test/spec ./test/reach
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite
 	$(SERVER) $(GO) test ./...
+	cd test/opacases && $(GO) test ./...
 	$(GO) run ./cmd/wasmctl test test/policies
 	$(MAKE) -C test/policies test
 
@@ -170,7 +171,7 @@ bench-modes:
 hostile:
 	$(GO) run ./test/bench/hostile
 
-## opa-cases: run the Open Policy Agent's own test cases on our implementation of its ABI
+## opa-cases: run all of the Open Policy Agent's own test cases on our implementation of its ABI (minutes; test runs a sample)
 opa-cases:
 	cd test/opacases && $(GO) run . -cases "$$($(GO) list -m -f '{{.Dir}}' github.com/open-policy-agent/opa)/v1/test/cases/testdata"
 

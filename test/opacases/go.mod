@@ -6,6 +6,7 @@ replace github.com/wasm-admission/wasm-admission => ../..
 
 require (
 	github.com/open-policy-agent/opa v1.22.2
+	github.com/stretchr/testify v1.12.1
 	github.com/wasm-admission/wasm-admission v0.0.0-00010101000000-000000000000
 	sigs.k8s.io/yaml v1.6.0
 )
