@@ -19,6 +19,7 @@ package topdown
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -68,6 +69,46 @@ func TestBuiltins(t *testing.T) {
 		{"urlquery.encode", []string{`"` + strings.Repeat("%", 400) + `"`}, "", "bytes of result, at most 1000 are allowed"},
 		{"sprintf", []string{`"%d"`, `[1e1000000000]`}, "", "the exponent of 1e1000000000 is beyond 1000"},
 		{"sprintf", []string{`"%v"`, `[input]`}, "", "a value is missing"},
+
+		{"graph.reachable_paths", []string{`{"a":["b","c"],"b":["c"],"c":["a"]}`, `["a"]`}, `{["a","b","c"],["a","c"]}`, ""},
+		{"graph.reachable_paths", []string{`{"a":null}`, `{"a","b"}`}, `{["a"]}`, ""},
+		{"graph.reachable_paths", []string{`1`, `["a"]`}, "", ""},
+		{"graph.reachable_paths", []string{completeGraph(12), `["n0"]`}, "", "nodes of paths, at most 200000 are allowed"},
+		{"graph.reachable_paths", []string{`{"` + strings.Repeat("a", 300<<10) + `":[]}`, `["a"]`}, "", "bytes of a graph"},
+
+		{"regex.globs_match", []string{`"a.*[0-9]+"`, `".b.*1"`}, `true`, ""},
+		{"regex.globs_match", []string{`"a.*"`, `"b.*"`}, `false`, ""},
+		{"regex.globs_match", []string{`"a]"`, `"b"`}, "", ""},
+		{"regex.globs_match", []string{`"` + strings.Repeat("a*", 20) + `"`, `"` + strings.Repeat("a+", 20) + `b"`}, "", "steps to compare globs"},
+		{"regex.globs_match", []string{`"[!-\udbff\udfff]"`, `"` + strings.Repeat("a", 20) + `"`}, "", "steps to compare globs"},
+		{"regex.globs_match", []string{`"[a-\\\udbff\udfff]"`, `"` + strings.Repeat("a", 20) + `"`}, "", "steps to compare globs"},
+
+		{"graphql.parse_query", []string{`"{a}"`}, `{"Operations":[{"Name":"","Operation":"query","SelectionSet":[{"Alias":"a","Name":"a"}]}]}`, ""},
+		{"graphql.parse_schema", []string{`"scalar A"`}, `{"Definitions":[{"BuiltIn":false,"Description":"","Kind":"SCALAR","Name":"A"}]}`, ""},
+		{"graphql.schema_is_valid", []string{`"type Query{a:B}"`}, `false`, ""},
+		{"graphql.schema_is_valid", []string{`"type Query{a:Int}"`}, `true`, ""},
+		{"graphql.parse_query", []string{`"` + strings.Repeat("{a", 10_000) + `"`}, "", "bytes of GraphQL, at most 16384 are allowed"},
+		{"graphql.parse_query", []string{`"` + strings.Repeat("{a", 2000) + strings.Repeat("}", 2000) + `"`}, "", "bytes of result"},
+		{"graphql.schema_is_valid", []string{`"` + strings.Repeat(" ", 20_000) + `"`}, "", "bytes of GraphQL"},
+
+		{"rego.parse_module", []string{`"f"`, `"package p"`}, `{"package":{"path":[{"type":"var","value":"data"},{"type":"string","value":"p"}]}}`, ""},
+		{"rego.parse_module", []string{`"f"`, `"package"`}, "", ""},
+		{"rego.parse_module", []string{`"f"`, `"` + strings.Repeat(" ", 10_000) + `"`}, "", "bytes of a module"},
+		{"rego.parse_module", []string{`"f"`, `"package p\nx := ` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `"`}, "", "levels of a module"},
+		{"rego.parse_module", []string{`"f"`, `"package p\nx := 1` + strings.Repeat("+1", 200) + `"`}, "", "levels of a module"},
+
+		{"strings.render_template", []string{`"a{{range $n, $x := .l}}{{if $n}}, {{end}}{{$x}}{{end}}{{if eq (index .l 1) \"c\"}}!{{end}}{{.m}}"`, `{"l":["b","c"]}`}, `"ab, c!\u003cundefined\u003e"`, ""},
+		{"strings.render_template", []string{`"{{"`, `{}`}, "", ""},
+		{"strings.render_template", []string{`"{{range .l}}{{range $.l}}{{range $.l}}{{.}}{{end}}{{end}}{{end}}"`, `{"l":[` + strings.Repeat("1,", 100) + `1]}`}, "", "bytes that a template may come to"},
+		{"strings.render_template", []string{`"` + strings.Repeat("{{range .l}}", 100) + strings.Repeat("{{end}}", 100) + `"`, `{"l":[1,2,3]}`}, "", "bytes that a template may come to, at most 4000 are allowed"},
+		{"strings.render_template", []string{`"{{range 1000000000}}{{end}}"`, `{}`}, "", `must not have "1000000000"`},
+		{"strings.render_template", []string{`"{{$n := or 1000000000 1}}{{range $n}}{{end}}"`, `{}`}, "", `must not have "1000000000"`},
+		{"strings.render_template", []string{`"{{range (and true 1000000000)}}{{end}}"`, `{}`}, "", `must not have "1000000000"`},
+		{"strings.render_template", []string{`"{{printf \"%1000000d\" 1}}"`, `{}`}, "", `must not have "printf"`},
+		{"strings.render_template", []string{`"{{range .s | len}}{{end}}"`, `{"s":"abc"}`}, "", `must not have "len"`},
+		{"strings.render_template", []string{`"{{define \"t\"}}{{end}}"`, `{}`}, "", "must not define others"},
+		{"strings.render_template", []string{`"{{template \"t\" .}}"`, `{}`}, "", `must not have "{{template`},
+		{"strings.render_template", []string{`"` + strings.Repeat(" ", 20_000) + `"`, `{}`}, "", "bytes of a template"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := new(evaluation).call(t.Context(), Builtins{}, test.name, test.arguments...)
@@ -79,6 +120,18 @@ func TestBuiltins(t *testing.T) {
 			require.Equal(t, test.want, got)
 		})
 	}
+}
+
+// completeGraph returns a graph of nodes that lead to all.
+func completeGraph(nodes int) string {
+	var names, edges []string
+	for n := range nodes {
+		names = append(names, fmt.Sprintf(`"n%d"`, n))
+	}
+	for _, name := range names {
+		edges = append(edges, name+":["+strings.Join(names, ",")+"]")
+	}
+	return "{" + strings.Join(edges, ",") + "}"
 }
 
 func TestErrorsAreUndefinedIfWanted(t *testing.T) {

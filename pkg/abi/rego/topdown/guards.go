@@ -32,11 +32,18 @@ import (
 // they allocate is the process's memory, not the guest's. What a guard does not
 // understand is for the function to refuse.
 var guards = map[string]func(operands []*ast.Term, call *rego.BuiltinCall) error{
+	"graph.reachable_paths":     guardPaths,
+	"graphql.parse_query":       guardGraphQL,
+	"graphql.parse_schema":      guardGraphQL,
+	"graphql.schema_is_valid":   guardGraphQL,
 	"net.cidr_contains_matches": guardProduct,
 	"net.cidr_expand":           guardExpansion,
 	"numbers.range_step":        guardRange,
+	"regex.globs_match":         guardGlobs,
 	"regex.replace":             guardReplacement,
+	"rego.parse_module":         guardModule,
 	"sprintf":                   guardFormat,
+	"strings.render_template":   guardTemplate,
 }
 
 // maxElements is how many elements a function may make of a range, and maxPairs how many

@@ -1,0 +1,155 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package topdown
+
+import (
+	"errors"
+	"fmt"
+	"text/template/parse"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
+)
+
+// maxTemplateBytes bounds the text of a template: its parser calls itself for what nests.
+const maxTemplateBytes = 16 << 10
+
+// templateFunctions are what templates may call, and whether numbers may be their
+// arguments: what they return is no number, or one of the data's, which cannot be counted
+// to. All others make texts, or numbers, out of nothing.
+var templateFunctions = map[string]bool{
+	"and": false, "or": false, "not": true, "index": true,
+	"eq": true, "ge": true, "gt": true, "le": true, "lt": true, "ne": true,
+}
+
+// guardTemplate reckons with each argument of an action of strings.render_template being
+// all of its data, to be printed or compared, and with each loop going as often round as
+// the data has elements anywhere. Loops in loops so come to their product.
+func guardTemplate(operands []*ast.Term, call *rego.BuiltinCall) error {
+	if len(operands) != 2 || len(call.Arguments) != 2 {
+		return nil
+	}
+	text, _ := operands[0].Value.(ast.String)
+	if err := exceeds("bytes of a template", int64(len(text)), maxTemplateBytes); err != nil {
+		return err
+	}
+	tree := parse.New("template")
+	tree.Mode = parse.SkipFuncCheck
+	more := map[string]*parse.Tree{}
+	if _, err := tree.Parse(string(text), "", "", more); err != nil {
+		return nil //nolint:nilerr // the function says what is wrong
+	}
+	t := templateCost{printed: int64(len(call.Arguments[1])), turns: elements(operands[1].Value), most: 4 * call.Limit}
+	total := t.list(tree.Root)
+	if t.err == nil && len(more) > 1 {
+		t.err = errors.New("a template must not define others")
+	}
+	if t.err != nil {
+		return t.err
+	}
+	return exceeds("bytes that a template may come to", total, t.most)
+}
+
+// elements returns how many elements there are in a value, at all levels.
+func elements(value ast.Value) (count int64) {
+	ast.WalkTerms(ast.NewTerm(value), func(*ast.Term) bool {
+		count++
+		return false
+	})
+	return count
+}
+
+// templateCost adds up what a template may come to, in bytes.
+type templateCost struct {
+	printed, turns int64
+	// most is what makes no difference any more: sums stay far below what overflows.
+	most int64
+	err  error
+}
+
+func (t *templateCost) list(list *parse.ListNode) (total int64) {
+	if list == nil {
+		return 0
+	}
+	for _, node := range list.Nodes {
+		total = min(total+t.node(node), t.most+1)
+	}
+	return total
+}
+
+func (t *templateCost) node(node parse.Node) int64 {
+	switch n := node.(type) {
+	case *parse.TextNode:
+		return int64(len(n.Text))
+	case *parse.ActionNode:
+		return t.pipe(n.Pipe)
+	case *parse.IfNode:
+		return t.pipe(n.Pipe) + t.list(n.List) + t.list(n.ElseList)
+	case *parse.WithNode:
+		return t.pipe(n.Pipe) + t.list(n.List) + t.list(n.ElseList)
+	case *parse.RangeNode:
+		return t.pipe(n.Pipe) + t.turns*(1+t.list(n.List)) + t.list(n.ElseList)
+	case *parse.BreakNode, *parse.ContinueNode:
+		return 1
+	}
+	t.refuse(node)
+	return 0
+}
+
+// pipe returns what the arguments of a pipeline come to, and looks for what is not allowed.
+func (t *templateCost) pipe(pipe *parse.PipeNode) (total int64) {
+	for _, command := range pipe.Cmds {
+		function, _ := command.Args[0].(*parse.IdentifierNode)
+		for _, argument := range command.Args {
+			total += t.printed + t.argument(argument, function)
+		}
+	}
+	return total
+}
+
+// argument looks at an argument of a function, if there is one, and returns what those of
+// a pipeline in it come to. A number is allowed where it is compared with another: a loop
+// could count to it.
+func (t *templateCost) argument(node parse.Node, function *parse.IdentifierNode) int64 {
+	switch n := node.(type) {
+	case *parse.PipeNode:
+		return t.pipe(n)
+	case *parse.ChainNode:
+		return t.argument(n.Node, nil)
+	case *parse.IdentifierNode:
+		if _, known := templateFunctions[n.Ident]; !known {
+			t.refuse(n)
+		}
+		return 0
+	case *parse.NumberNode:
+		if function == nil || !templateFunctions[function.Ident] {
+			t.refuse(n)
+		}
+		return 0
+	case *parse.FieldNode, *parse.VariableNode, *parse.DotNode, *parse.NilNode, *parse.BoolNode, *parse.StringNode:
+		return 0
+	}
+	t.refuse(node)
+	return 0
+}
+
+func (t *templateCost) refuse(node parse.Node) {
+	if t.err == nil {
+		t.err = fmt.Errorf("a template must not have %.50q", node.String())
+	}
+}
