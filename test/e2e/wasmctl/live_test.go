@@ -40,11 +40,7 @@ type sample struct {
 	exchanges []string
 }
 
-func samples(t *testing.T) map[string]*sample {
-	t.Helper()
-	annotated := filepath.Join(t.TempDir(), "owner.wasm")
-	got := call(t, nil, "annotate", "-m", "testdata/metadata.yml", "-o", annotated, "testdata/owner.wasm")
-	require.Zero(t, got.ExitCode, got.Stderr)
+func samples() map[string]*sample {
 	get := []string{"KubernetesGetResource {api_version:v1,disable_cache:false,kind:Namespace,name:shop}"}
 	return map[string]*sample{
 		"waPC": {
@@ -61,12 +57,9 @@ func samples(t *testing.T) map[string]*sample {
 			exchanges: []string{"KubernetesListResourceAll {api_version:networking.k8s.io/v1,kind:Ingress}"},
 		},
 		"OPA": {
-			policy: annotated, request: policies + "team-label/testdata/pod-create.json", settings: "{}",
-			verdict: `"allowed":true`, message: "the owner is cluster-itself",
-			exchanges: []string{
-				"KubernetesListResourceAll {api_version:networking.k8s.io/v1,kind:Ingress}", "KubernetesListResourceAll {api_version:v1,kind:Namespace}",
-				"KubernetesGetResourcePluralName {api_version:networking.k8s.io/v1,kind:Ingress}", "KubernetesGetResourcePluralName {api_version:v1,kind:Namespace}",
-			},
+			policy: policies + "label-from-namespace-rego/policy.wasm", request: policies + "label-from-namespace-rego/testdata/pod-create.json", settings: `{"label":"owner"}`,
+			verdict: `"allowed":true`, patch: `"cluster-itself"`,
+			exchanges: []string{"KubernetesListResourceAll {api_version:v1,kind:Namespace}", "KubernetesGetResourcePluralName {api_version:v1,kind:Namespace}"},
 		},
 	}
 }
@@ -103,7 +96,7 @@ func (s *sample) check(t *testing.T, response string) {
 // and again, when there is none any more, by what was recorded of it.
 func TestLiveRecordedReplayed(t *testing.T) {
 	populate(t)
-	for name, s := range samples(t) {
+	for name, s := range samples() {
 		t.Run(name, func(t *testing.T) {
 			recording := filepath.Join(t.TempDir(), "session.yml")
 			arguments := []string{"run", "--allow-context-aware", "--timeout", "30s", "-r", s.request, "--settings-json", s.settings, s.policy}
@@ -151,7 +144,7 @@ func TestWhatTheUserMayNotSee(t *testing.T) {
 	text, err := os.ReadFile(server.Kubeconfig())
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(nobody, impersonating(t, text, "nobody"), 0o600))
-	for name, s := range samples(t) {
+	for name, s := range samples() {
 		t.Run(name, func(t *testing.T) {
 			recording := filepath.Join(t.TempDir(), "session.yml")
 			arguments := []string{"run", "--allow-context-aware", "--timeout", "30s", "-r", s.request, "--settings-json", s.settings, s.policy}
