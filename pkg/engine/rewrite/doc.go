@@ -35,7 +35,7 @@ limitations under the License.
 // places the code subtracts a cost from it and calls the tick if the result is negative:
 //
 //	global.get fuel; i64.const cost; i64.sub; global.set fuel
-//	block; global.get fuel; i64.const 0; i64.ge_s; br_if 0; call tick; end
+//	block; block; global.get fuel; i64.const 0; i64.lt_s; br_if 0; br 1; end; call tick; end
 //
 // The tick is a function of the host: it sets the fuel again, or ends the call by a panic. How much it grants at a time
 // is the host's affair, and does not change what a run consumes: the same module with the same input consumes the same
@@ -59,6 +59,9 @@ limitations under the License.
 //     than half a MiB are carried out in portions, by functions that are added, with a tick after each. Asking for more
 //     memory or a larger table pays a constant too, as it is work for the host even if it is refused.
 //
+// In loops that call nothing and contain no other loop the fuel is in a local, and goes back to its global on every way
+// out and before the tick is called.
+//
 // So the work between two charges is bounded, however the module is built: by ten thousand units on straight code, and
 // on the way back through a stack of n frames by a few hundred units for each.
 //
@@ -68,6 +71,7 @@ limitations under the License.
 // calls closes, takes what its frame is estimated to need, with all that it calls short of the next such function, and
 // gives it back on its way out. What is taken so is the sum over all frames, however the module is built. Returns
 // become branches to the end of a block around the body, so that there is one way out; a tail call gives back before it.
+// Such a function pays its fuel at the same place, with one check for both.
 // The engine underneath has a limit of its own, but it is one for well-meaning guests: it moves a stack that grows, in
 // one piece and up to 82 MiB, and nothing can stop the guest meanwhile.
 //
