@@ -67,6 +67,10 @@ wasmctl:
 policies:
 	$(MAKE) -C test/policies go-guests
 
+## checklist-guests: make bin/checklist, the guests of the checklist in test/conformance
+checklist-guests:
+	$(MAKE) -C test/policies checklist
+
 ## registry: make bin/registry, which serves modules in tests
 registry:
 	cd test/registry/server && $(GO) build -o $(CURDIR)/bin/registry .
@@ -110,9 +114,9 @@ bats-tool:
 		echo "bats is missing and cannot be fetched: its tests are skipped (apt-get install bats)" >&2
 
 ## test-unit: run the tests that need no server, those of the policies too
-test-unit: policies registry bats-tool
-	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec -e /test/reach)
-	$(GO) test ./test/spec ./test/reach
+test-unit: policies checklist-guests registry bats-tool
+	$(GO) test -race $$($(GO) list ./... | grep -v -e /test/e2e -e /test/spec -e /test/reach -e /test/conformance)
+	$(GO) test ./test/spec ./test/reach ./test/conformance
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite
 	$(SERVER) $(GO) test ./...
 	cd test/opacases && $(GO) test ./...
@@ -175,8 +179,8 @@ hostile:
 opa-cases:
 	cd test/opacases && $(GO) run . -cases "$$($(GO) list -m -f '{{.Dir}}' github.com/open-policy-agent/opa)/v1/test/cases/testdata"
 
-## conformance: run the checklist of Kubewarden's own tests, of which docs/compatibility.md is the table
-conformance: build kubectl policies registry bats-tool
+## conformance: run the checklist of Kubewarden's own tests, and write its result into docs/compatibility.md
+conformance: build kubectl policies checklist-guests registry bats-tool
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -v -timeout=60m ./test/conformance -conformance
 
 FUZZTIME ?= 1h

@@ -15,7 +15,8 @@ limitations under the License.
 */
 
 // Package conformance holds the checklist of what Kubewarden's own tests demand
-// of a host, as data: what must hold, and where this repository shows it. The
+// of a host, as data: what must hold, and how this repository shows it, by
+// wasmctl, by the plugin in a real kube-apiserver and by tests of packages. The
 // tests run the checklist; docs/compatibility.md is its table.
 package conformance
 
@@ -30,159 +31,147 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Where an item is shown.
-const (
-	// ByWasmctl says that the item's command line shows it.
-	ByWasmctl = "wasmctl"
-	// ByServer says that the item's tests show it on a real kube-apiserver.
-	ByServer = "server"
-	// ByGo says that the item's tests of packages show it.
-	ByGo = "go"
-	// ByNone says that nothing shows it, for the item's reason.
-	ByNone = "none"
-)
-
 // Part is a part of the checklist.
 type Part struct {
 	// Title is that of the part's table.
 	Title string `json:"title"`
-	// Items are the part's rows, in the order of the table.
+	// Tests are what is tested, in the order of the table.
+	Tests []Upstream `json:"tests"`
+}
+
+// Upstream is a test of Kubewarden's, or a group of them.
+type Upstream struct {
+	// Name is what Kubewarden calls it.
+	Name string `json:"name"`
+	// Behaviours is how many single behaviours the test demands: there is an item for
+	// each, at least.
+	Behaviours int `json:"behaviours"`
+	// Items are the behaviours.
 	Items []Item `json:"items"`
 }
 
-// Item is what a test of Kubewarden's demands.
+// Item is a behaviour that is demanded. At least one of Wasmctl, Server and Tests shows
+// it, or Reason says why it is not demanded here; all that there are have to pass.
 type Item struct {
-	// ID names the item; it is unique in the checklist.
+	// ID names the item; it is unique in the checklist, and a DNS label.
 	ID string `json:"id"`
-	// Upstream is the name of Kubewarden's test.
-	Upstream string `json:"upstream"`
 	// Holds says in a sentence what must hold.
 	Holds string `json:"holds"`
-	// Shown is one of ByWasmctl, ByServer, ByGo and ByNone.
-	Shown string `json:"shown"`
-	// Reason is why nothing shows the item.
-	Reason string `json:"reason,omitempty"`
 	// Differs says how the answer differs from Kubewarden's on purpose.
 	Differs string `json:"differs,omitempty"`
 	// Rationale is the heading in docs/RATIONALE.md that argues for the difference.
 	Rationale string `json:"rationale,omitempty"`
-	// Fails says what does not hold. Such an item counts as failed and is not run.
-	Fails string `json:"fails,omitempty"`
+	// Refused says what there is not; what shows the item shows that it is refused in
+	// so many words.
+	Refused string `json:"refused,omitempty"`
+	// Wasmctl shows the item by the command line.
+	Wasmctl *Wasmctl `json:"wasmctl,omitempty"`
+	// Server shows the item by the plugin in a kube-apiserver.
+	Server *Server `json:"server,omitempty"`
 	// Tests are Go tests that show the item, all of them.
 	Tests []Test `json:"tests,omitempty"`
-	// Run is the command that shows the item.
-	Run *Run `json:"run,omitempty"`
+	// Reason is why the item does not apply.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Test names Go tests of a package.
 type Test struct {
 	// Package is the package's directory in the repository.
 	Package string `json:"package"`
-	// Names are those of functions in it.
+	// Names are those of functions in it, or of their subtests.
 	Names []string `json:"names"`
 }
 
-// Run is an invocation of wasmctl in the directory test.
-type Run struct {
-	// Args are the arguments.
-	Args []string `json:"args"`
-	// ExitCode is the one that is expected.
-	ExitCode int `json:"exitCode"`
-	// Values are what the answer has at JSON paths such as {.status.code}, as
-	// text; a path that the answer lacks is the empty text.
-	Values map[string]string `json:"values,omitempty"`
-	// Output are texts that the two outputs together have.
-	Output []string `json:"output,omitempty"`
-}
-
-// Load reads the checklist below root, the repository's directory, and checks that it is well-formed.
+// Load reads the checklist below root, the repository's directory, and checks that it is
+// well-formed. All problems are told at once.
 func Load(root string) ([]Part, error) {
 	files, err := filepath.Glob(filepath.Join(root, "test/conformance/testdata/*.yaml"))
 	if err != nil {
 		return nil, err
 	}
-	rationale, err := os.ReadFile(filepath.Join(root, "docs/RATIONALE.md"))
-	if err != nil {
+	c := checker{root: root, ids: map[string]bool{}}
+	if c.rationale, err = os.ReadFile(filepath.Join(root, "docs/RATIONALE.md")); err != nil {
 		return nil, err
 	}
 	var parts []Part
-	var problems []error
-	ids := map[string]bool{}
 	for _, file := range files {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		var part Part
-		if err := yaml.UnmarshalStrict(data, &part); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		for _, item := range part.Items {
-			if ids[item.ID] {
-				problems = append(problems, fmt.Errorf("%s: %q is there twice", file, item.ID))
-			}
-			ids[item.ID] = true
-			if item.Rationale != "" && !bytes.Contains(rationale, []byte("# "+item.Rationale+"\n")) {
-				problems = append(problems, fmt.Errorf("%s: %s: docs/RATIONALE.md has no heading %q", file, item.ID, item.Rationale))
-			}
-			if err := item.check(root); err != nil {
-				problems = append(problems, fmt.Errorf("%s: %s: %w", file, item.ID, err))
-			}
+		part, err := c.part(data)
+		if err != nil {
+			c.problems = append(c.problems, fmt.Errorf("%s: %w", file, err))
 		}
 		parts = append(parts, part)
 	}
-	return parts, errors.Join(problems...)
+	return parts, errors.Join(c.problems...)
 }
 
-func (i Item) check(root string) error {
-	if i.ID == "" || i.Upstream == "" || i.Holds == "" {
-		return errors.New("id, upstream and holds are required")
+// checker finds what is wrong with a checklist.
+type checker struct {
+	root      string
+	rationale []byte
+	ids       map[string]bool
+	problems  []error
+}
+
+// part reads a part of the checklist.
+func (c *checker) part(data []byte) (part Part, err error) {
+	if err := yaml.UnmarshalStrict(data, &part); err != nil {
+		return part, err
 	}
-	switch i.Shown {
-	case ByWasmctl:
-		if i.Run == nil || len(i.Run.Args) == 0 || len(i.Run.Values)+len(i.Run.Output) == 0 {
-			return errors.New("run with args and with values or output is required")
+	var problems []error
+	for _, test := range part.Tests {
+		if test.Name == "" || test.Behaviours < 1 || len(test.Items) < test.Behaviours {
+			problems = append(problems, fmt.Errorf("test %q: a name is required, and an item for each of %d behaviours", test.Name, test.Behaviours))
 		}
-	case ByServer, ByGo:
-		if len(i.Tests) == 0 {
-			return errors.New("tests are required")
+		for _, item := range test.Items {
+			if err := c.item(&item); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", item.ID, err))
+			}
 		}
-	case ByNone:
-		if (i.Reason == "") == (i.Fails == "") {
-			return errors.New("either reason or fails is required")
+	}
+	return part, errors.Join(problems...)
+}
+
+var isLabel = regexp.MustCompile("^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
+
+func (c *checker) item(i *Item) error {
+	switch {
+	case !isLabel.MatchString(i.ID):
+		return fmt.Errorf("the id %q is no DNS label", i.ID)
+	case c.ids[i.ID]:
+		return errors.New("the id is there twice")
+	case i.Holds == "":
+		return errors.New("holds is required")
+	case i.Rationale != "" && !bytes.Contains(c.rationale, []byte("# "+i.Rationale+"\n")):
+		return fmt.Errorf("docs/RATIONALE.md has no heading %q", i.Rationale)
+	}
+	c.ids[i.ID] = true
+	return c.evidence(i)
+}
+
+// evidence makes sure that something shows the item, and that it can fail.
+func (c *checker) evidence(i *Item) error {
+	shown := i.Wasmctl != nil || i.Server != nil || len(i.Tests) > 0
+	if shown == (i.Reason != "") {
+		return errors.New("either wasmctl, server or tests, or a reason is required")
+	}
+	if i.Wasmctl != nil {
+		if err := i.Wasmctl.validate(); err != nil {
+			return fmt.Errorf("wasmctl: %w", err)
 		}
-	default:
-		return fmt.Errorf("shown is %q", i.Shown)
+	}
+	if i.Server != nil {
+		if err := i.Server.validate(); err != nil {
+			return fmt.Errorf("server: %w", err)
+		}
 	}
 	for _, test := range i.Tests {
-		if err := test.check(root); err != nil {
+		if err := test.validate(c.root); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// check makes sure that the tests exist.
-func (t Test) check(root string) error {
-	files, err := filepath.Glob(filepath.Join(root, t.Package, "*_test.go"))
-	if err != nil {
-		return err
-	}
-	var source []byte
-	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		source = append(source, data...)
-	}
-	for _, name := range t.Names {
-		if !regexp.MustCompile(`(?m)^func ` + regexp.QuoteMeta(name) + `\(`).Match(source) {
-			return fmt.Errorf("%s has no test %s", t.Package, name)
-		}
-	}
-	if len(t.Names) == 0 {
-		return fmt.Errorf("%s: names are required", t.Package)
 	}
 	return nil
 }

@@ -17,153 +17,130 @@ limitations under the License.
 package conformance
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/client-go/util/jsonpath"
 )
 
-const root = "../.."
-
 var (
-	whole  = flag.Bool("conformance", false, "run the Go tests that items name too, and count")
+	whole  = flag.Bool("conformance", false, "run what needs a server and the Go tests too, and count")
+	server = flag.Bool("server", false, "run what needs a server too")
 	update = flag.Bool("update", false, "write docs/compatibility.md")
 )
 
 func TestDocumentIsCurrent(t *testing.T) {
 	parts, err := Load(root)
 	require.NoError(t, err)
-	file := filepath.Join(root, "docs/compatibility.md")
 	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(Document(parts)), 0o644)) //nolint:gosec // a document
+		writeDocument(t, parts, nil)
 	}
-	document, err := os.ReadFile(file)
+	document, err := os.ReadFile(filepath.Join(root, "docs/compatibility.md"))
 	require.NoError(t, err)
-	require.Equal(t, Document(parts), string(document), "run make generate")
+	require.Equal(t, Document(parts, nil), string(document), "run make generate, and mend what fails")
 }
 
+func writeDocument(t *testing.T, parts []Part, results Results) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(filepath.Join(root, "docs/compatibility.md"), []byte(Document(parts, results)), 0o644)) //nolint:gosec // a document
+}
+
+// TestConformance runs the checklist: without a flag what wasmctl shows, which needs
+// neither a server nor much time.
 func TestConformance(t *testing.T) {
 	parts, err := Load(root)
 	require.NoError(t, err)
-	wasmctl := filepath.Join(t.TempDir(), "wasmctl")
-	out, err := exec.Command("go", "build", "-o", wasmctl, root+"/cmd/wasmctl").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	results := sync.OnceValue(func() map[string]bool { return runTests(t, parts) })
-
-	var passed, failed atomic.Int64
-	limit := make(chan struct{}, 2)
+	r := runner{outside: newWorld(t), results: notRun(parts)}
+	if *whole || *server {
+		r.cluster = newCluster(t, parts)
+	}
+	if *whole {
+		r.packages = runTests(t.Context(), parts, t.Logf)
+	}
 	t.Run("items", func(t *testing.T) {
 		for _, part := range parts {
-			for _, item := range part.Items {
-				t.Run(item.ID, func(t *testing.T) {
-					if item.Shown == ByNone && item.Fails == "" {
-						t.Skip(item.Reason)
-					}
-					if item.Run == nil && item.Fails == "" && !*whole {
-						return // that the tests exist is known
-					}
-					t.Cleanup(func() {
-						if t.Failed() || item.Fails != "" {
-							failed.Add(1)
-						} else {
-							passed.Add(1)
-						}
-					})
-					switch {
-					case item.Fails != "":
-						if *whole {
-							t.Error(item.Fails)
-						}
-					case item.Run != nil:
-						t.Parallel()
-						limit <- struct{}{}
-						defer func() { <-limit }()
-						item.Run.check(t, wasmctl)
-					default:
-						for _, test := range item.Tests {
-							for _, name := range test.Names {
-								require.True(t, results()[test.Package+" "+name], "%s: %s has not passed", test.Package, name)
-							}
-						}
-					}
-				})
+			for _, test := range part.Tests {
+				for _, item := range test.Items {
+					t.Run(item.ID, func(t *testing.T) { r.run(t, item) })
+				}
 			}
 		}
 	})
 	if *whole {
-		fmt.Printf("conformance_passed %d\nconformance_failed %d\n", passed.Load(), failed.Load())
+		writeDocument(t, parts, r.results)
+		c := tally(parts, r.results)
+		fmt.Printf("conformance_checklist %d\nconformance_passed %d\nconformance_failed %d\nconformance_refused %d\nconformance_not_applicable %d\n",
+			c.behaviours, c.hold+c.differ+c.refused, c.fail, c.refused, c.out)
 	}
 }
 
-func (r *Run) check(t *testing.T, wasmctl string) {
-	command := exec.CommandContext(t.Context(), wasmctl, r.Args...)
-	command.Dir = filepath.Join(root, "test")
-	command.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir(), "KUBECONFIG=/dev/null")
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	err := command.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		require.NoError(t, err)
-	}
-	all := stdout.String() + stderr.String()
-	require.Equal(t, r.ExitCode, command.ProcessState.ExitCode(), all)
-	for _, text := range r.Output {
-		require.Contains(t, all, text)
-	}
-	if len(r.Values) == 0 {
-		return
-	}
-	var answer any
-	require.NoError(t, json.Unmarshal(stdout.Bytes(), &answer), all)
-	for path, want := range r.Values {
-		parser := jsonpath.New(path).AllowMissingKeys(true)
-		require.NoError(t, parser.Parse(path))
-		var got strings.Builder
-		require.NoError(t, parser.Execute(&got, answer))
-		require.Equal(t, want, got.String(), "%s of %s", path, all)
-	}
+// runner shows items in every way that they have.
+type runner struct {
+	outside  *world
+	cluster  *cluster // nil without a server
+	packages goTests  // nil if none were run
+
+	mu      sync.Mutex
+	results Results // of what has not been shown
 }
 
-var passLine = regexp.MustCompile(`(?m)^--- PASS: (\w+)`)
-
-// runTests runs every test that an item names once, package by package, and
-// returns those that passed. One that is skipped has not passed.
-func runTests(t *testing.T, parts []Part) map[string]bool {
-	names := map[string][]string{}
+// notRun returns results that say of every item that it has not been run.
+func notRun(parts []Part) Results {
+	results := Results{}
 	for _, part := range parts {
-		for _, item := range part.Items {
-			for _, test := range item.Tests {
-				names[test.Package] = append(names[test.Package], test.Names...)
+		for _, test := range part.Tests {
+			for _, item := range test.Items {
+				if item.Reason == "" {
+					results[item.ID] = errors.New("not run")
+				}
 			}
 		}
 	}
-	passed := map[string]bool{}
-	for pkg, tests := range names {
-		slices.Sort(tests)
-		pattern := "^(" + strings.Join(slices.Compact(tests), "|") + ")$"
-		command := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-timeout=20m", "-run", pattern, ".")
-		command.Dir = filepath.Join(root, pkg)
-		out, err := command.CombinedOutput()
-		if err != nil {
-			t.Logf("%s: %v\n%s", pkg, err, out)
+	return results
+}
+
+func (r *runner) run(t *testing.T, item Item) {
+	if item.Reason != "" {
+		t.Skip(item.Reason)
+	}
+	t.Cleanup(func() { // servers fail tests by themselves
+		if !t.Failed() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			delete(r.results, item.ID)
 		}
-		for _, match := range passLine.FindAllSubmatch(out, -1) {
-			passed[pkg+" "+string(match[1])] = true
+	})
+	if item.Wasmctl != nil && !item.Wasmctl.proxied() {
+		t.Parallel()
+	}
+	if item.Wasmctl != nil {
+		if err := item.Wasmctl.show(t.Context(), r.outside, t.TempDir()); err != nil {
+			t.Errorf("wasmctl: %v", err)
 		}
 	}
-	return passed
+	if item.Server != nil && r.cluster != nil {
+		if err := r.cluster.show(t, item); err != nil {
+			t.Errorf("server: %v", err)
+		}
+	}
+	if len(item.Tests) > 0 && r.packages != nil {
+		if err := r.packages.show(item.Tests); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// proxied is whether the item counts requests of the proxy.
+func (w *Wasmctl) proxied() bool {
+	for _, step := range w.Steps {
+		if step.Proxied != nil {
+			return true
+		}
+	}
+	return false
 }

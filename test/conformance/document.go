@@ -21,42 +21,180 @@ import (
 	"strings"
 )
 
-// Document returns docs/compatibility.md.
-func Document(parts []Part) string {
+// Results are errors of items that do not hold, by their ids.
+type Results map[string]error
+
+// Document returns docs/compatibility.md. An item that has no error holds.
+func Document(parts []Part, results Results) string {
 	var b strings.Builder
 	b.WriteString(`# Compatibility with Kubewarden
 
-What Kubewarden's own tests demand of a host, and where this repository shows it.
-Written by ` + "`make generate`" + ` from test/conformance/testdata; ` + "`make conformance`" + ` runs it.
+What Kubewarden's own tests demand of a host, behaviour by behaviour, and what shows it here: ` + "`wasmctl`" + ` in place of ` + "`kwctl`" + `, the plugin
+in a real kube-apiserver in place of policy-server, and tests of packages where neither shows it from outside. Written by
+` + "`make generate`" + ` from test/conformance/testdata, which says what is run and what is expected; ` + "`make conformance`" + ` runs all of it.
+
 `)
+	b.WriteString(summary(parts, results))
+	b.WriteString(differences(parts))
 	for _, part := range parts {
-		fmt.Fprintf(&b, "\n## %s\n\n| Test of Kubewarden's | What must hold | Status | Shown by |\n|---|---|---|---|\n", part.Title)
-		for _, item := range part.Items {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(item.Upstream), cell(item.Holds), cell(item.status()), cell(item.evidence()))
+		fmt.Fprintf(&b, "\n## %s\n\n| Test of Kubewarden's | What must hold | Does it? | wasmctl | kube-apiserver | Tests |\n|---|---|---|---|---|---|\n", part.Title)
+		for _, test := range part.Tests {
+			for _, item := range test.Items {
+				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", cell(test.Name), cell(item.Holds), cell(item.status(results)),
+					mark(item.Wasmctl != nil), mark(item.Server != nil), cell(item.names()))
+			}
 		}
 	}
 	return b.String()
 }
 
-func (i Item) status() string {
+// count is how many items there are of each kind.
+type count struct{ tests, behaviours, items, hold, differ, refused, fail, out, byWasmctl, byServer, byBoth int }
+
+func tally(parts []Part, results Results) (c count) {
+	for _, part := range parts {
+		for _, test := range part.Tests {
+			c.tests++
+			c.behaviours += test.Behaviours
+			for _, item := range test.Items {
+				c.add(&item, results[item.ID] != nil)
+			}
+		}
+	}
+	return c
+}
+
+func (c *count) add(item *Item, failed bool) {
+	c.items++
 	switch {
-	case i.Fails != "":
-		return "fails: " + i.Fails
-	case i.Shown == ByNone:
-		return "not applicable or not shown: " + i.Reason
-	case i.Differs != "" && i.Rationale != "":
-		return "holds, but differs on purpose: " + i.Differs + " (RATIONALE: " + i.Rationale + ")"
-	case i.Differs != "":
-		return "holds, but differs on purpose: " + i.Differs
+	case item.Reason != "":
+		c.out++
+	case failed:
+		c.fail++
+	case item.Refused != "":
+		c.refused++
+	case item.Differs != "":
+		c.differ++
 	default:
-		return "holds"
+		c.hold++
+	}
+	if item.Wasmctl != nil {
+		c.byWasmctl++
+	}
+	if item.Server != nil {
+		c.byServer++
+	}
+	if item.Wasmctl != nil && item.Server != nil {
+		c.byBoth++
 	}
 }
 
-func (i Item) evidence() string {
-	if i.Run != nil {
-		return "`wasmctl " + strings.Join(i.Run.Args, " ") + "`"
+func summary(parts []Part, results Results) string {
+	var b strings.Builder
+	b.WriteString(`The checklist names behaviours, test by test; each is an item here, or several. An item holds as it does in Kubewarden, or differs on purpose, or is
+about what this version does not support and refuses in so many words, which is checked like the others; or it does not apply, for a reason.
+
+| Part | Behaviours | Items | Hold | Differ | Are refused | Fail | Do not apply |
+|---|---|---|---|---|---|---|---|
+`)
+	for _, part := range parts {
+		b.WriteString(tally([]Part{part}, results).row(part.Title))
 	}
+	all := tally(parts, results)
+	b.WriteString(all.row("All"))
+	fmt.Fprintf(&b, "\n%d items are shown by wasmctl and %d by a kube-apiserver, %d of them by both.\n", all.byWasmctl, all.byServer, all.byBoth)
+	return b.String()
+}
+
+func (c count) row(title string) string {
+	return fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %d |\n", title, c.behaviours, c.items, c.hold, c.differ, c.refused, c.fail, c.out)
+}
+
+// differences lists what is otherwise, and why.
+func differences(parts []Part) string {
+	differ, refused, out := remarks{}, remarks{}, remarks{}
+	for _, part := range parts {
+		for _, test := range part.Tests {
+			for _, item := range test.Items {
+				switch {
+				case item.Reason != "":
+					out.add(item.Reason, test.Name, item.Holds)
+				case item.Refused != "":
+					refused.add(item.Refused, test.Name, item.Holds)
+				case item.Differs != "":
+					differ.add(item.difference(), test.Name, item.Holds)
+				}
+			}
+		}
+	}
+	return "\n## What differs on purpose\n\n" + differ.String() +
+		"\n## What is refused\n\n" + refused.String() +
+		"\n## What does not apply\n\n" + out.String()
+}
+
+// remarks are texts with what each is about, in the order in which they came.
+type remarks struct {
+	texts []string
+	about map[string][]string
+}
+
+func (r *remarks) add(text, test, holds string) {
+	if r.about == nil {
+		r.about = map[string][]string{}
+	}
+	if r.about[text] == nil {
+		r.texts = append(r.texts, text)
+	}
+	r.about[text] = append(r.about[text], fmt.Sprintf("  * %s: %s\n", test, holds))
+}
+
+// String returns a list of them.
+func (r *remarks) String() string {
+	var b strings.Builder
+	for _, text := range r.texts {
+		fmt.Fprintf(&b, "* %s.\n%s", text, strings.Join(r.about[text], ""))
+	}
+	return b.String()
+}
+
+func (i *Item) difference() string {
+	if i.Rationale == "" {
+		return i.Differs
+	}
+	return i.Differs + " ([" + i.Rationale + "](RATIONALE.md#" + anchor(i.Rationale) + "))"
+}
+
+// anchor is where a heading is linked to.
+func anchor(heading string) string {
+	kept := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '_':
+			return r
+		case r == ' ':
+			return '-'
+		}
+		return -1
+	}, strings.ToLower(heading))
+	return kept
+}
+
+func (i *Item) status(results Results) string {
+	switch {
+	case i.Reason != "":
+		return "does not apply: " + i.Reason
+	case results[i.ID] != nil:
+		return "fails"
+	case i.Refused != "":
+		return "refused: " + i.Refused
+	case i.Differs != "":
+		return "yes, but " + i.Differs
+	default:
+		return "yes"
+	}
+}
+
+// names are those of the Go tests that show the item.
+func (i *Item) names() string {
 	var tests []string
 	for _, test := range i.Tests {
 		tests = append(tests, test.Package+": "+strings.Join(test.Names, ", "))
@@ -64,7 +202,14 @@ func (i Item) evidence() string {
 	return strings.Join(tests, "; ")
 }
 
-// cell keeps bars from ending a cell of a table.
+func mark(b bool) string {
+	if b {
+		return "✓"
+	}
+	return ""
+}
+
+// cell keeps bars and lines from ending a cell of a table.
 func cell(s string) string {
-	return strings.ReplaceAll(s, "|", `\|`)
+	return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s)
 }

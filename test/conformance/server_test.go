@@ -1,0 +1,251 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
+)
+
+// patience is how long is waited for what comes a moment later.
+const patience = 20 * time.Second
+
+const auditWrites = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- {level: Metadata, verbs: [create, update, delete]}
+- {level: None}
+`
+
+// cluster is where items are shown by the plugin.
+type cluster struct {
+	directory string
+	// shared is the server of all items that do not need one of their own.
+	shared *harness.Server
+}
+
+// newCluster starts the server that items share.
+func newCluster(t *testing.T, parts []Part) *cluster {
+	t.Helper()
+	c := &cluster{directory: t.TempDir()}
+	require.NoError(t, os.Chmod(c.directory, 0o700))
+	require.NoError(t, copyModules(c.directory))
+	var items []Item
+	for _, part := range parts {
+		for _, test := range part.Tests {
+			for _, item := range test.Items {
+				if item.Server != nil && !item.Server.alone() {
+					items = append(items, item)
+				}
+			}
+		}
+	}
+	options, err := c.options(items...)
+	require.NoError(t, err)
+	c.shared = start(t, options)
+	require.NoError(t, grantEyes(t.Context(), c.shared))
+	return c
+}
+
+// start starts a server that ends with the test. Its log is long: only why it ended is told.
+func start(t *testing.T, options harness.Options) *harness.Server {
+	t.Helper()
+	server, err := harness.New(options)
+	if err != nil {
+		_, why, _ := strings.Cut(err.Error(), "\nkube-apiserver: ")
+		t.Fatalf("the server has not started: %s", why)
+	}
+	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	return server
+}
+
+// alone is whether the item has a server of its own.
+func (s *Server) alone() bool { return s.Refused != nil || s.Configuration != nil }
+
+// copyModules copies all modules into a directory that nobody else may write.
+func copyModules(directory string) error {
+	for pattern, prefix := range map[string]string{
+		"test/wat/*.wasm": "", "test/policies/*/policy.wasm": "", "bin/policies/*.wasm": "", "bin/checklist/*.wasm": "checklist-",
+	} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			name := filepath.Base(file)
+			if name == "policy.wasm" {
+				name = filepath.Base(filepath.Dir(file)) + ".wasm"
+			}
+			wasm, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(directory, prefix+name), wasm, 0o600); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// options returns those of a server with the policies of items.
+func (c *cluster) options(items ...Item) (harness.Options, error) {
+	manifests, err := os.MkdirTemp(c.directory, "manifests-")
+	if err != nil {
+		return harness.Options{}, err
+	}
+	configuration := map[string]any{
+		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
+		"circuitBreaker": map[string]any{"failures": 0},
+		"capabilities":   map[string]any{"kubernetes": map[string]any{"user": "eyes"}},
+	}
+	var policies, groups []map[string]any
+	for _, item := range items {
+		policies = append(policies, item.named(item.Server.Policies)...)
+		groups = append(groups, item.named(item.Server.Groups)...)
+		if item.Server.Manifest != "" {
+			configuration["policyDirectory"] = manifests
+			if err := os.WriteFile(filepath.Join(manifests, item.ID+".yaml"), []byte(c.expand(item.Server.Manifest)), 0o600); err != nil {
+				return harness.Options{}, err
+			}
+		}
+		maps.Copy(configuration, item.Server.Configuration)
+	}
+	configuration["policies"], configuration["policyGroups"] = policies, groups
+	admission, err := json.Marshal(map[string]any{
+		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
+		"plugins": []any{map[string]any{"name": "WasmAdmission", "configuration": configuration}},
+	})
+	return harness.Options{FeatureGate: true, AuditPolicy: auditWrites, AdmissionConfig: c.expand(string(admission))}, err
+}
+
+func (c *cluster) expand(text string) string {
+	return strings.ReplaceAll(text, "$MODULES", "file://"+c.directory)
+}
+
+// named returns policies with the names and namespaces that they have by default.
+func (i *Item) named(policies []map[string]any) (named []map[string]any) {
+	for _, policy := range policies {
+		policy = maps.Clone(policy)
+		if policy["name"] == nil {
+			policy["name"] = i.ID
+		}
+		if policy["namespaceSelector"] == nil {
+			policy["namespaceSelector"] = map[string]any{"matchLabels": map[string]any{corev1.LabelMetadataName: i.ID}}
+		}
+		named = append(named, policy)
+	}
+	return named
+}
+
+// grantEyes lets policies see everything, and returns when it does.
+func grantEyes(ctx context.Context, server *harness.Server) error {
+	_, err := server.Clientset().RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}}}, metav1.CreateOptions{})
+	if err != nil {
+		return err
+	}
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: "eyes",
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Group: "*", Version: "*", Resource: "*", Verb: "*"}}}
+	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		answer, err := server.Clientset().AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && answer.Status.Allowed, err
+	})
+}
+
+// show returns what is not as expected. A server that should have been refused and starts
+// fails t.
+func (c *cluster) show(t *testing.T, item Item) error {
+	s, server := item.Server, c.shared
+	if s.alone() {
+		options, err := c.options(item)
+		if err != nil {
+			return err
+		}
+		if s.Refused != nil {
+			_, log := harness.StartExpectingFailure(t, options)
+			return lacks(log, s.Refused)
+		}
+		server = start(t, options)
+		if err := grantEyes(t.Context(), server); err != nil {
+			return err
+		}
+	}
+	return s.converse(t.Context(), server, item.ID)
+}
+
+// lacks returns an error if a log does not have all texts.
+func lacks(log string, texts []string) error {
+	for _, text := range texts {
+		if !strings.Contains(log, text) {
+			return fmt.Errorf("the log lacks %q", text)
+		}
+	}
+	return nil
+}
+
+// converse makes the requests.
+func (s *Server) converse(ctx context.Context, server *harness.Server, namespace string) error {
+	if err := ensureNamespace(ctx, server, namespace); err != nil {
+		return err
+	}
+	for _, object := range s.Objects {
+		if _, _, err := send(ctx, server, namespace, &Request{Create: object}); err != nil && !apierrors.IsAlreadyExists(err) {
+			return err
+		}
+	}
+	for n, step := range s.Steps {
+		if err := step.show(ctx, server, namespace); err != nil {
+			return fmt.Errorf("steps[%d]: %w", n, err)
+		}
+	}
+	return eventually(ctx, func() error { return lacks(server.Logs(), s.Log) })
+}
+
+// eventually tries until there is no error, or patience is over, and returns the last one.
+func eventually(ctx context.Context, try func() error) (err error) {
+	_ = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(context.Context) (bool, error) {
+		err = try()
+		return err == nil, nil
+	})
+	return err
+}
+
+func ensureNamespace(ctx context.Context, server *harness.Server, name string) error {
+	_, err := server.Clientset().CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	return err
+}

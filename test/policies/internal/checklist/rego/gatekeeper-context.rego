@@ -1,0 +1,24 @@
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# Refuses with what it sees of the cluster.
+package policy
+
+violation contains {"msg": json.marshal(seen)} if {
+	seen := {
+		"namespace": object.get(data.inventory, ["cluster", "v1", "Namespace", input.review.namespace, "metadata", "name"], null),
+		"deployment": object.get(data.inventory, ["namespace", input.review.namespace, "apps/v1", "Deployment", "api", "metadata", "name"], null),
+		"service": object.get(data.inventory, ["namespace", input.review.namespace, "v1", "Service", "api-auth-service", "metadata", "name"], null),
+	}
+}

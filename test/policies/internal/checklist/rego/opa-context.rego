@@ -1,0 +1,32 @@
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# Refuses with what it sees of the cluster, and of its settings.
+package policy
+
+main := {"response": {"uid": "", "allowed": false, "status": {"message": json.marshal(seen)}}}
+
+default seen := {}
+
+seen := {
+	"namespace": object.get(data.kubernetes, ["namespaces", input.request.namespace, "metadata", "name"], null),
+	"deployment": object.get(data.kubernetes, ["deployments", input.request.namespace, "api", "metadata", "name"], null),
+	"service": object.get(data.kubernetes, ["services", input.request.namespace, "api-auth-service", "metadata", "name"], null),
+	"plurals": sort(object.keys(data.kubernetes)),
+	"setting": setting,
+}
+
+default setting := null
+
+setting := data.setting
