@@ -16,14 +16,19 @@ limitations under the License.
 
 package memory
 
-import "bytes"
-
 // Holds is whether the memory is what the image holds, in content and size.
 func (r *Range) Holds(img *Image) bool {
 	if r.usable() != nil || r.size != img.size {
 		return false
 	}
-	content := r.space.bytes(r.size)
-	stored := img.Stored()
-	return bytes.Equal(content[:stored], img.data) && trimZeros(content[stored:]) == 0
+	touched, err := r.touched(img)
+	if err != nil {
+		return false
+	}
+	for _, s := range touched {
+		if !img.equals(r.space.bytes(r.size), s.lo, s.hi) {
+			return false
+		}
+	}
+	return true
 }

@@ -49,6 +49,7 @@ type Segment struct {
 type Image struct {
 	size   uint64 // of the linear memory, in bytes
 	data   []byte // its beginning; what follows up to size is zero. Read-only; on Linux a mapping of the memfd
+	parts  []span // of data, what may be other than zero. Reading the rest would have the kernel make pages for it
 	file   imageFile
 	budget *Budget
 	refs   atomic.Int64 // one of the creator, one of each range attached
@@ -79,7 +80,9 @@ func NewImage(size uint64, budget *Budget, segments ...Segment) (*Image, error) 
 	img := &Image{size: size, budget: budget}
 	img.refs.Store(1)
 	var err error
-	if img.data, img.file, err = storeImage(stored, clip(segments, stored)); err != nil {
+	kept := clip(segments, stored)
+	img.parts = spansOf(kept)
+	if img.data, img.file, err = storeImage(stored, kept); err != nil {
 		budget.Release(stored)
 		return nil, fmt.Errorf("image: %w", err)
 	}

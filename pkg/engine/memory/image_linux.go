@@ -34,7 +34,7 @@ type imageFile struct {
 	mapped bool
 }
 
-// storeImage puts the segments into a sealed memfd of size bytes and maps that read-only. A system that refuses memfds
+// storeImage puts the segments into a sealed memfd of size bytes, with holes between them, and maps that read-only. A system that refuses memfds
 // (seccomp can) gets a Go slice, which only the strategy Copy can use.
 func storeImage(size uint64, segments []Segment) ([]byte, imageFile, error) {
 	if size == 0 {
@@ -78,8 +78,9 @@ func fillMemfd(fd int, size uint64, segments []Segment) ([]byte, error) {
 		return nil, fmt.Errorf("seal memfd: %w", err)
 	}
 	// Private, because kernels before 6.7 refuse a shared mapping of a write-sealed file even if it is read-only.
-	// Populated, because the resets that read it should not fault.
-	p, err := unix.MmapPtr(fd, 0, nil, uintptr(size), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_POPULATE)
+	// Not populated: that would make pages for the holes, which are most of many images. What resets read is mapped by
+	// the first of them.
+	p, err := unix.MmapPtr(fd, 0, nil, uintptr(size), unix.PROT_READ, unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, fmt.Errorf("map memfd: %w", err)
 	}

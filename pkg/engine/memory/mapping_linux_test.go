@@ -155,7 +155,7 @@ func TestMemoryBeyondSizeIsInaccessible(t *testing.T) {
 func TestImageWithoutMemfd(t *testing.T) {
 	start := noise(1, pages(1))
 	img := newImage(t, start)
-	slice := &Image{size: img.size, data: storeSlice(img.size, []Segment{{0, start}})}
+	slice := &Image{size: img.size, data: storeSlice(img.size, []Segment{{0, start}}), parts: img.parts}
 	slice.refs.Store(1)
 	for _, s := range []Strategy{Madvise, Copy} {
 		r, err := NewRange(Options{Limit: pages(2), Strategy: s})
@@ -374,4 +374,38 @@ func TestGrownMemoryIsBacked(t *testing.T) {
 	require.ErrorIs(t, r.Refused(), errLate)
 	require.Equal(t, pages(17), r.Usage().Size)
 	require.Zero(t, privateIn(t, r, pages(17), pages(100)), "what was backed in vain is given back")
+}
+
+// TestHolesTakeNothing looks at what the kernel holds for an image of which little is not zero: it is no more once the
+// image was captured, compared and reset to.
+func TestHolesTakeNothing(t *testing.T) {
+	for _, s := range []Strategy{PagemapScan, Pagemap} {
+		if _, err := resolve(s); err != nil {
+			t.Logf("not tested: %v", err)
+			continue
+		}
+		start := make([]byte, pages(16))
+		img := newHoles(t, start, 3, 200)
+		r, err := NewRange(Options{Limit: pages(16), Strategy: s})
+		require.NoError(t, err)
+		require.NoError(t, r.Attach(img))
+		content(r)[100*granule] = 1
+		captured, err := r.Capture()
+		require.NoError(t, err)
+		require.True(t, r.Holds(captured))
+		require.NoError(t, r.Reset())
+		require.Equal(t, uint64(3), takes(t, captured)/granule)
+		// The page of the range that was written was read before.
+		require.Equal(t, uint64(3), takes(t, img)/granule)
+		require.NoError(t, captured.Close())
+		require.NoError(t, r.Close())
+	}
+}
+
+// takes returns the bytes that the kernel holds for an image.
+func takes(t *testing.T, img *Image) uint64 {
+	t.Helper()
+	var info unix.Stat_t
+	require.NoError(t, unix.Fstat(img.file.fd, &info))
+	return uint64(info.Blocks) * 512
 }

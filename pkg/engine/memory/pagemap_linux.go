@@ -17,7 +17,6 @@ limitations under the License.
 package memory
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"runtime"
@@ -64,40 +63,38 @@ type finding struct {
 
 func (f finding) restore(sp space, img *Image, n uint64) (uint64, error) {
 	mem := sp.bytes(n)
+	private := uint64(0)
+	err := f.each(mem, func(lo, hi uint64) {
+		img.refill(mem, lo, hi)
+		private += hi - lo
+	})
+	return private, err
+}
+
+func (f finding) written(sp space, n uint64) (found []span, err error) {
+	err = f.each(sp.bytes(n), func(lo, hi uint64) { found = append(found, span{lo, hi}) })
+	return found, err
+}
+
+// each calls do with every stretch of mem that was written.
+func (f finding) each(mem []byte, do func(lo, hi uint64)) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem))))
-	private := uint64(0)
-	for at, end := base, base+n; at < end; {
+	for at, end := base, base+uint64(len(mem)); at < end; {
 		found, next, err := f.finder.find(at, end, s)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if next <= at {
-			return 0, fmt.Errorf("search for written pages: stuck %d bytes before the end", end-at)
+			return fmt.Errorf("search for written pages: stuck %d bytes before the end", end-at)
 		}
 		for _, r := range found {
-			refill(mem, img.data, r.start-base, r.end-base)
-			private += r.end - r.start
+			do(r.start-base, r.end-base)
 		}
 		at = next
 	}
-	return private, nil
-}
-
-// refill makes mem[lo:hi] equal to data, and zero where data ends. Both bounds are page bounds.
-func refill(mem, data []byte, lo, hi uint64) {
-	if stored := uint64(len(data)); lo < stored {
-		n := min(hi, stored)
-		copy(mem[lo:n], data[lo:n])
-		lo = n
-	}
-	for ; lo < hi; lo += uint64(len(zeros)) {
-		// Clearing what is clear would turn zero pages of the kernel into private ones.
-		if page := mem[lo : lo+uint64(len(zeros))]; !bytes.Equal(page, zeros[:]) {
-			clear(page)
-		}
-	}
+	return nil
 }
 
 // entryFinder reads entries of /proc/self/pagemap, one of 64 bits for each page, as described in the kernel's

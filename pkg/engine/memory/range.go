@@ -292,7 +292,32 @@ func (r *Range) Capture() (*Image, error) {
 	if err := r.usable(); err != nil {
 		return nil, err
 	}
-	return NewImage(r.size, r.budget, Segment{Data: r.space.bytes(r.size)})
+	touched, err := r.touched(nil)
+	if err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
+	var segments []Segment
+	for _, s := range touched {
+		segments = appendContent(segments, r.space.bytes(r.size), s)
+	}
+	return NewImage(r.size, r.budget, segments...)
+}
+
+// touched returns where the memory, or an image beside the one that is attached, may hold anything but zeros. The
+// memory is not read elsewhere: that would have the kernel make pages.
+func (r *Range) touched(beside *Image) ([]span, error) {
+	spans, err := r.restorer.written(r.space, r.size)
+	for _, img := range []*Image{r.image, beside} {
+		if img == nil {
+			continue
+		}
+		for _, part := range img.parts {
+			if part.lo < r.size {
+				spans = append(spans, span{part.lo, min(part.hi, r.size)})
+			}
+		}
+	}
+	return merge(spans), err
 }
 
 // Close unmaps the range and gives back what it reserved. Nothing may use the memory any more: a call into its module,

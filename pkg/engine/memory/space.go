@@ -62,7 +62,7 @@ func (s *heapSpace) drop(lo, hi uint64) error {
 
 func (s *heapSpace) overlay(img *Image) error {
 	s.buf = make([]byte, img.size)
-	copy(s.buf, img.data)
+	img.refill(s.buf, 0, img.Stored())
 	return nil
 }
 

@@ -112,7 +112,7 @@ func (m *mapping) overlay(img *Image) error {
 		if err := m.commit(img.size); err != nil {
 			return err
 		}
-		copy(m.mem, img.data)
+		img.refill(m.mem, 0, img.Stored())
 		return nil
 	}
 	stored := img.Stored()

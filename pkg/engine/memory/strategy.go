@@ -116,6 +116,8 @@ type restorer interface {
 	// restore makes the first n bytes of s what img holds, and zero beyond its size. It returns how many of them are
 	// private memory afterwards. n is not less than the size of img.
 	restore(s space, img *Image, n uint64) (uint64, error)
+	// written returns where the first n bytes of s may have been written since they were the image's, or zero.
+	written(s space, n uint64) ([]span, error)
 }
 
 // dropping is the restorer of Madvise, and of Trim: the image is mapped, so that dropping a page brings it back.
@@ -125,10 +127,14 @@ func (dropping) restore(s space, _ *Image, n uint64) (uint64, error) {
 	return 0, s.drop(0, n)
 }
 
+func (dropping) written(_ space, n uint64) ([]span, error) { return []span{{0, n}}, nil }
+
 // copying is the restorer of Copy.
 type copying struct{}
 
 func (copying) restore(s space, img *Image, n uint64) (uint64, error) {
-	copy(s.bytes(n), img.data)
+	img.refill(s.bytes(n), 0, img.Stored())
 	return img.size, s.drop(img.Stored(), n)
 }
+
+func (copying) written(_ space, n uint64) ([]span, error) { return []span{{0, n}}, nil }
