@@ -72,6 +72,9 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	}
 	// What was read is needed no more; the runtime keeps what it needs itself.
 	m.rewritten.Module, m.rewritten.Image = nil, nil
+	if m.snapshot != nil {
+		m.freeDataImage() // no instance starts from there any more
+	}
 	m.engine.logger.Info("Loaded module", "digest", m.digest, "bytes", len(binary), "rewriting", rewriting, "compiling", compiling,
 		"preparing", time.Since(start)-rewriting-compiling, "freshInstances", m.rewritten.NeedsFreshInstance)
 	return nil

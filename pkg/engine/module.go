@@ -172,14 +172,22 @@ func (m *Module) free() {
 		m.pool.Close()
 	}
 	errs = append(errs, m.snapshot.close(), m.cold.close())
-	if m.dataImage != nil {
-		errs = append(errs, m.dataImage.Close())
-	}
 	if err := errors.Join(errs...); err != nil {
 		m.engine.logger.Warn("Freeing a module failed", "digest", m.digest, "err", err)
 	}
+	m.freeDataImage()
 	m.freeCode()
 	m.engine.budget.Release(m.codeBytes)
+}
+
+func (m *Module) freeDataImage() {
+	if m.dataImage == nil {
+		return
+	}
+	if err := m.dataImage.Close(); err != nil {
+		m.engine.logger.Warn("Freeing a module's data failed", "digest", m.digest, "err", err)
+	}
+	m.dataImage = nil
 }
 
 // freeCode gives back the runtime and the code in it.
