@@ -55,7 +55,7 @@ func (g *callGraph) init(m *wasm.Module, imported uint32, functionTypes []uint32
 	}
 	g.members = make([][]uint32, len(bySignature))
 	g.seen = make([]uint32, g.functions+len(bySignature))
-	g.first = make([]uint32, 0, g.functions+1)
+	g.first, g.edges = make([]uint32, 0, g.functions+1), g.edges[:0]
 }
 
 // signatureKey is the same for types that are equal by structure. References to concrete types all count as the same,

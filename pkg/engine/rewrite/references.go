@@ -17,25 +17,23 @@ limitations under the License.
 package rewrite
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
-// lowerReferences makes references to functions of any type references to functions, as they were before the proposal
-// of typed function references, and the instructions of the proposal what comes to the same: a call of a reference
-// becomes a call through a table of its own, which compares the type when it is made. That table is added if there are
-// such calls, and its index returned; what it holds is never used but by the call that put it there.
+// lowerDeclarations and lowerCode make references to functions of any type references to functions, as they were before
+// the proposal of typed function references, and the instructions of the proposal what comes to the same: a call of a
+// reference becomes a call through a table of its own, which compares the type when it is made. That table is added if
+// there are such calls, and its index returned; what it holds is never used but by the call that put it there.
 //
 // Null references of a type that is not of functions are lowered, too, but instructions that ask whether a reference is
 // null only know functions: a module that has them for others is refused by whoever compiles it.
 //
 // Types that differed in such references alone become one. The module's own table calls, which compare types as well,
 // then go through where they would have trapped; the callee finds out when it uses the reference.
-func lowerReferences(m *wasm.Module) (scratchTable *uint32, err error) {
-	if err := lowerDeclarations(m); err != nil {
-		return nil, err
-	}
+func lowerCode(m *wasm.Module) (scratchTable *uint32, err error) {
 	types := m.FunctionTypes()
 	imported := len(types) - len(m.Functions)
 	l := &lowering{cursor: m.Cursor(), table: uint32(m.ImportedCount(wasm.ExternTable) + len(m.Tables))}
@@ -72,6 +70,28 @@ func lowerTypes(types []wasm.ValueType) {
 	for i := range types {
 		types[i] = lowerType(types[i])
 	}
+}
+
+// isTyped says whether an instruction is of the proposal, or states a type of it.
+func isTyped(in *wasm.Instruction, cursor *wasm.Cursor) bool {
+	switch in.Op {
+	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf:
+		if in.X != wasm.NoType || in.Y == 0 {
+			return false
+		}
+	case wasm.OpSelectTyped, wasm.OpRefNull:
+	case wasm.OpCallRef, wasm.OpReturnCallRef, wasm.OpRefAsNonNull, wasm.OpBrOnNull, wasm.OpBrOnNonNull:
+		return true
+	default:
+		return false
+	}
+	t := cursor.ValueType()
+	return t != lowerType(t)
+}
+
+// mayHaveTyped says whether locals that a body declares may be of a type of the proposal. It takes numbers for types.
+func mayHaveTyped(body *wasm.Body) bool {
+	return bytes.IndexByte(body.LocalDecls, wasm.Ref) >= 0 || bytes.IndexByte(body.LocalDecls, wasm.RefNull) >= 0
 }
 
 // lowerDeclarations lowers everything but code.

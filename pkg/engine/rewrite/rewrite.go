@@ -41,7 +41,7 @@ func Module(input []byte, options Options) (*Result, error) {
 	r := &rewriter{options: options, module: m}
 	r.result.Exports = slices.Clone(m.Exports)
 	if options.LowerReferences {
-		if r.facts.scratchTable, err = lowerReferences(m); err != nil {
+		if err := lowerDeclarations(m); err != nil {
 			return nil, err
 		}
 	}
@@ -53,7 +53,7 @@ func Module(input []byte, options Options) (*Result, error) {
 	r.functionTypes, r.imported = m.FunctionTypes(), uint32(m.ImportedCount(wasm.ExternFunction))
 	for _, pass := range []func() error{
 		r.checkStart,
-		r.scan, // reads only: everything after it may rely on every body being well-formed
+		r.scan, // everything after it may rely on every body being well-formed, and free of typed references if they are lowered
 		r.limitTables,
 		r.limitMemory,
 		r.extractData,

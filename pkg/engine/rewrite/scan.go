@@ -17,6 +17,7 @@ limitations under the License.
 package rewrite
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
@@ -26,7 +27,7 @@ import (
 type facts struct {
 	// usesActiveData says that an instruction refers to an active data segment.
 	usesActiveData bool
-	// scratchTable is the table through which [lowerReferences] makes calls, or nil. What it holds matters to nobody.
+	// scratchTable is the table through which [lowerCode] makes calls, or nil. What it holds matters to nobody.
 	scratchTable *uint32
 	// addressTaken marks the functions of the index space to which a reference exists.
 	addressTaken []bool
@@ -45,47 +46,100 @@ var mutators = map[wasm.Opcode]string{
 	wasm.OpDataDrop:  "data.drop drops a data segment",
 }
 
-// scan walks over all bodies once. It checks them, gathers the facts and builds the call graph.
+// scan checks all bodies, gathers the facts and builds the call graph. Hardly any module has typed references: their
+// code is lowered only once some were found.
 func (r *rewriter) scan() error {
+	err := r.scanBodies(r.options.LowerReferences)
+	if errors.Is(err, errTyped) {
+		if r.facts.scratchTable, err = lowerCode(r.module); err == nil {
+			err = r.scanBodies(false)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r.graph.finish(r.facts.addressTaken)
+	return nil
+}
+
+// errTyped ends a scan that looks for typed references.
+var errTyped = errors.New("the code has typed references")
+
+// scanBodies walks over all bodies once. With lower set it returns errTyped if any has to be lowered.
+func (r *rewriter) scanBodies(lower bool) error {
 	m := r.module
 	r.facts.addressTaken = make([]bool, len(r.functionTypes))
 	r.takeAddresses()
 	r.facts.escapes = r.referencesEscape()
 	r.reportImportedState()
-	declared := r.declaredFunctions()
-
+	s := scanner{r: r, cursor: m.Cursor(), lower: lower, declared: r.declaredFunctions()}
 	r.graph.init(m, r.imported, r.functionTypes)
-	cursor := m.Cursor()
 	for i := range m.Bodies {
 		r.graph.begin(uint32(i))
-		cursor.Reset(&m.Bodies[i], len(r.functionType(r.imported+uint32(i)).Params))
-		for in := (wasm.Instruction{}); cursor.Next(&in); {
-			switch in.Op {
-			case wasm.OpCall, wasm.OpReturnCall:
-				r.graph.call(in.X)
-			case wasm.OpCallIndirect, wasm.OpReturnCallIndirect, wasm.OpCallRef, wasm.OpReturnCallRef:
-				r.graph.indirectCall(in.X)
-			case wasm.OpRefFunc:
-				if !declared[in.X] {
-					return &wasm.Error{Offset: m.Bodies[i].Offset + in.Start, Message: fmt.Sprintf("ref.func of function %d, expected one that is declared outside of the code", in.X)}
-				}
-			case wasm.OpMemoryInit, wasm.OpDataDrop:
-				if err := r.scanDataUse(&m.Bodies[i], &in); err != nil {
-					return err
-				}
-			case wasm.OpTableSet:
-				if r.facts.scratchTable == nil || in.X != *r.facts.scratchTable {
-					r.needsFresh(mutators[in.Op])
-				}
-			case wasm.OpTableGrow, wasm.OpTableInit, wasm.OpTableCopy, wasm.OpTableFill, wasm.OpElemDrop:
-				r.needsFresh(mutators[in.Op])
-			}
-		}
-		if err := cursor.Err(); err != nil {
-			return fmt.Errorf("function %d: %w", r.imported+uint32(i), err)
+		if err := s.body(uint32(i)); err != nil {
+			return err
 		}
 	}
-	r.graph.finish(r.facts.addressTaken)
+	return nil
+}
+
+// scanner scans one body after another.
+type scanner struct {
+	r      *rewriter
+	cursor *wasm.Cursor
+	lower  bool
+	// declared marks the functions that ref.func in code may refer to.
+	declared []bool
+}
+
+func (s *scanner) body(i uint32) error {
+	body := &s.r.module.Bodies[i]
+	if s.lower && mayHaveTyped(body) {
+		return errTyped
+	}
+	s.cursor.Reset(body, len(s.r.functionType(s.r.imported+i).Params))
+	for in := (wasm.Instruction{}); s.cursor.Next(&in); {
+		if isPlain(in.Op) {
+			continue
+		}
+		if s.lower && isTyped(&in, s.cursor) {
+			return errTyped
+		}
+		if err := s.instruction(body, &in); err != nil {
+			return err
+		}
+	}
+	if err := s.cursor.Err(); err != nil {
+		return fmt.Errorf("function %d: %w", s.r.imported+i, err)
+	}
+	return nil
+}
+
+// isPlain says that an instruction is none that the scan looks at: that is so for most of any code.
+func isPlain(op wasm.Opcode) bool {
+	return op >= wasm.OpLocalGet && op < wasm.OpRefNull && op != wasm.OpTableSet
+}
+
+func (s *scanner) instruction(body *wasm.Body, in *wasm.Instruction) error {
+	r := s.r
+	switch in.Op {
+	case wasm.OpCall, wasm.OpReturnCall:
+		r.graph.call(in.X)
+	case wasm.OpCallIndirect, wasm.OpReturnCallIndirect, wasm.OpCallRef, wasm.OpReturnCallRef:
+		r.graph.indirectCall(in.X)
+	case wasm.OpRefFunc:
+		if !s.declared[in.X] {
+			return &wasm.Error{Offset: body.Offset + in.Start, Message: fmt.Sprintf("ref.func of function %d, expected one that is declared outside of the code", in.X)}
+		}
+	case wasm.OpMemoryInit, wasm.OpDataDrop:
+		return r.scanDataUse(body, in)
+	case wasm.OpTableSet:
+		if r.facts.scratchTable == nil || in.X != *r.facts.scratchTable {
+			r.needsFresh(mutators[in.Op])
+		}
+	case wasm.OpTableGrow, wasm.OpTableInit, wasm.OpTableCopy, wasm.OpTableFill, wasm.OpElemDrop:
+		r.needsFresh(mutators[in.Op])
+	}
 	return nil
 }
 
