@@ -88,25 +88,38 @@ func (c *Cursor) ValueType() ValueType { return c.valueType }
 
 // Next reads the next instruction into in. It returns false at the end of the body or at an error; see [Cursor.Err].
 func (c *Cursor) Next(in *Instruction) bool {
-	if c.pos >= len(c.code) || c.depth == 0 {
+	code, pos := c.code, c.pos
+	if pos >= len(code) || c.depth == 0 || c.err != nil {
 		if c.depth > 0 && c.err == nil {
 			c.fail("unexpected end of the code, %d blocks are open", c.depth)
 		}
 		return false
 	}
-	op := c.code[c.pos]
-	in.Op, in.Start = Opcode(op), c.pos
-	c.pos++
-	switch immediates[op] {
+	op := code[pos]
+	in.Op, in.Start = Opcode(op), pos
+	pos++
+	class := immediates[op]
+	switch class {
 	case immNone:
+		c.pos, in.End = pos, pos
+		return true
+	case immLocal:
+		if pos < len(code) && code[pos] < 0x80 && uint32(code[pos]) < c.locals {
+			in.X = uint32(code[pos])
+			c.pos, in.End = pos+1, pos+1
+			return true
+		}
+	}
+	c.pos = pos
+	switch class {
 	case immLocal:
 		in.X = c.index("local", c.locals)
 	case immMemArg:
 		c.memArg()
 	case immI32:
-		c.signed(32)
+		c.constant(4, 32)
 	case immI64:
-		c.signed(64)
+		c.constant(9, 64)
 	case immGlobal:
 		in.X = c.index("global", c.globals)
 	case immFunction:
@@ -122,7 +135,7 @@ func (c *Cursor) Next(in *Instruction) bool {
 	case immInvalid:
 		c.invalid(op)
 	default:
-		c.rare(in, immediates[op])
+		c.rare(in, class)
 	}
 	in.End = c.pos
 	return c.err == nil

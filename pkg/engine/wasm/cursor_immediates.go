@@ -53,6 +53,17 @@ func (c *Cursor) signed(bits uint) int64 {
 	return v
 }
 
+// constant skips a signed integer. Within so many bytes that all their bits count, no encoding is wrong.
+func (c *Cursor) constant(short int, bits uint) {
+	for pos, end := c.pos, min(c.pos+short, len(c.code)); pos < end; pos++ {
+		if c.code[pos] < 0x80 {
+			c.pos = pos + 1
+			return
+		}
+	}
+	c.signed(bits)
+}
+
 func (c *Cursor) skip(n int) {
 	if n > len(c.code)-c.pos {
 		c.fail("unexpected end of the code, expected %d more bytes", n)
@@ -64,6 +75,10 @@ func (c *Cursor) skip(n int) {
 // memArg reads alignment and offset of a memory access. Bit 6 of the alignment announces a memory index.
 func (c *Cursor) memArg() {
 	at := c.pos
+	if code := c.code[at:]; len(code) > 1 && code[0] < 0x20 && code[1] < 0x80 {
+		c.pos += 2
+		return
+	}
 	align := c.u32()
 	if align >= 0x20 {
 		if align&^0x1f == 0x40 {
