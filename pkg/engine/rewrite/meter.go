@@ -102,7 +102,7 @@ type emitter struct {
 	arena []byte
 }
 
-// arenaSize is the size of one allocation for rewritten code, in bytes.
+// arenaSize is the size of one allocation for rewritten code, in bytes, unless all code is less than half of it.
 const arenaSize = 1 << 20
 
 // emit replaces the code of body by the rewritten one: the spans between the sites are copied.
@@ -120,7 +120,7 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 		need += c.sites[i].growth()
 	}
 	if cap(e.arena)-len(e.arena) < need {
-		e.arena = make([]byte, 0, max(arenaSize, need))
+		e.arena = make([]byte, 0, max(min(arenaSize, 2*e.r.codeBytes), need))
 	}
 	out := e.arena[len(e.arena):]
 	copied := uint32(0)

@@ -84,6 +84,8 @@ type rewriter struct {
 
 	facts facts
 	graph callGraph
+	// codeBytes is how much code there is.
+	codeBytes int
 }
 
 // functionType is the type of function index of the input.

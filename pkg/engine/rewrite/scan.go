@@ -74,7 +74,9 @@ func (r *rewriter) scanBodies(lower bool) error {
 	r.reportImportedState()
 	s := scanner{r: r, cursor: m.Cursor(), lower: lower, declared: r.declaredFunctions()}
 	r.graph.init(m, r.imported, r.functionTypes)
+	r.codeBytes = 0
 	for i := range m.Bodies {
+		r.codeBytes += len(m.Bodies[i].Code)
 		r.graph.begin(uint32(i))
 		if err := s.body(uint32(i)); err != nil {
 			return err
