@@ -40,10 +40,10 @@ func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 		i.Abort(fmt.Errorf("%s: %w", function, errNoExport))
 	}
 	var stack [4]uint64
-	definition := f.Definition()
-	if len(definition.ParamTypes()) != len(params) || len(params) > len(stack) || len(definition.ResultTypes()) > 1 {
+	t := i.module.rewritten.FunctionExports[function]
+	if len(t.Params) != len(params) || len(params) > len(stack) || len(t.Results) > 1 {
 		i.Abort(fmt.Errorf("%s: function has %d parameters and %d results, the host calls it with %d and at most 1",
-			function, len(definition.ParamTypes()), len(definition.ResultTypes()), len(params)))
+			function, len(t.Params), len(t.Results), len(params)))
 	}
 	copy(stack[:], params)
 	i.callingBack = true
@@ -53,7 +53,7 @@ func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 		panic(&stop{cause, fmt.Errorf("%s: %w", function, err)})
 	}
 	i.callingBack = false
-	if len(definition.ResultTypes()) == 0 {
+	if len(t.Results) == 0 {
 		return 0
 	}
 	return stack[0]

@@ -48,8 +48,8 @@ func (i *Instance) Run(arguments ...string) error {
 	case i.failed || i.ran:
 		return i.misuse(mainFunction, errRunBefore)
 	}
-	f := i.function(mainFunction)
-	if f == nil || len(f.Definition().ParamTypes())+len(f.Definition().ResultTypes()) > 0 {
+	t, exported := i.module.rewritten.FunctionExports[mainFunction]
+	if !exported || len(t.Params)+len(t.Results) > 0 {
 		return i.misuse(mainFunction, errNoMain)
 	}
 	if s := i.meter.check(); s != nil {

@@ -164,6 +164,7 @@ func TestModulesThatCannotBeLoaded(t *testing.T) {
 		{"too much memory", binary(t, "big-memory"), engine.CauseLimit, "limit exceeded: 6553600 bytes of linear memory at the start, at most 655360 are allowed"},
 		{"unknown import", binary(t, "unknown-import"), engine.CauseInvalid, "module imports function env.mystery, which the host does not provide to test guests"},
 		{"wrong import", binary(t, "wrong-import"), engine.CauseInvalid, "module imports function host.add with another type than it has"},
+		{"wrong import of WASI", binary(t, "wrong-wasi"), engine.CauseInvalid, "module imports function wasi_snapshot_preview1.fd_fdstat_get with another type than it has"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := newEngine(t, engine.Options{Limits: small}).Load(t.Context(), test.wasm, testABI)

@@ -139,10 +139,10 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	if f == nil {
 		return 0, i.misuse(function, errNoExport)
 	}
-	definition := f.Definition()
-	if want := len(definition.ParamTypes()); want != len(params) || len(definition.ResultTypes()) > 1 || want > len(i.stack) {
+	t := i.module.rewritten.FunctionExports[function]
+	if want := len(t.Params); want != len(params) || len(t.Results) > 1 || want > len(i.stack) {
 		return 0, i.misuse(function, fmt.Errorf("function has %d parameters and %d results, the host calls it with %d and at most 1",
-			want, len(definition.ResultTypes()), len(params)))
+			want, len(t.Results), len(params)))
 	}
 	if s := i.meter.check(); s != nil {
 		return 0, i.failure(i.phase, function, s)
@@ -151,7 +151,7 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	if err := i.run(f); err != nil {
 		return 0, i.failure(i.phase, function, err)
 	}
-	if len(definition.ResultTypes()) == 0 {
+	if len(t.Results) == 0 {
 		return 0, nil
 	}
 	return i.stack[0], nil

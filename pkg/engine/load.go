@@ -19,12 +19,9 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tetratelabs/wazero"
-	"github.com/tetratelabs/wazero/api"
-	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
@@ -163,90 +160,6 @@ func (m *Module) compile(ctx context.Context) error {
 		m.code, err = m.runtime.CompileModule(ctx, m.rewritten.Module)
 		return err
 	})
-}
-
-// link makes the host modules that the guest imports from, and checks that
-// nothing is missing on either side.
-func (m *Module) link(ctx context.Context) error {
-	exports := m.code.ExportedFunctions()
-	for _, name := range m.abi.RequiredExports {
-		if _, ok := exports[name]; !ok {
-			return fmt.Errorf("module does not export function %q: it is no %s guest", name, m.abi.Name)
-		}
-	}
-	for _, name := range m.abi.StartFunctions {
-		if f, ok := exports[name]; ok && len(f.ParamTypes()) > 0 {
-			return fmt.Errorf("start function %q has parameters", name)
-		}
-	}
-	if err := m.instantiateHostModules(ctx); err != nil {
-		return err
-	}
-	for _, imported := range m.code.ImportedFunctions() {
-		if err := m.checkImport(imported); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *Module) instantiateHostModules(ctx context.Context) error {
-	wasi := m.runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
-	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(wasi)
-	functions := wasiFunctions()
-	if m.abi.Command != nil {
-		functions = append(functions, commandFunctions()...)
-	}
-	for _, f := range functions {
-		export(wasi, f)
-	}
-	if m.rewritten.ParkExport != "" {
-		exportParkingRead(wasi)
-	}
-	builders := map[string]wazero.HostModuleBuilder{wasi_snapshot_preview1.ModuleName: wasi}
-	for _, f := range append([]HostFunction{{Module: tickModule, Name: tickName, Call: tick}}, m.abi.HostFunctions...) {
-		if builders[f.Module] == nil {
-			builders[f.Module] = m.runtime.NewHostModuleBuilder(f.Module)
-		}
-		export(builders[f.Module], f)
-	}
-	for name, builder := range builders {
-		if _, err := builder.Instantiate(ctx); err != nil {
-			return fmt.Errorf("making host module %q: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func export(builder wazero.HostModuleBuilder, f HostFunction) {
-	builder.NewFunctionBuilder().
-		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
-			i := instanceFrom(ctx)
-			i.external = i.external || f.External
-			// What the host does for a guest burns no fuel: without this look at the
-			// clock a guest could have it do much between two ticks. The tick looks
-			// itself, once it has settled the account.
-			if f.Module != tickModule {
-				i.mustGoOn()
-			}
-			f.Call(i, stack)
-		}), f.Params, f.Results).
-		Export(f.Name)
-}
-
-func (m *Module) checkImport(imported api.FunctionDefinition) error {
-	module, name, _ := imported.Import()
-	var provided api.FunctionDefinition
-	if host := m.runtime.Module(module); host != nil {
-		provided = host.ExportedFunctionDefinitions()[name]
-	}
-	if provided == nil {
-		return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", module, name, m.abi.Name)
-	}
-	if !slices.Equal(provided.ParamTypes(), imported.ParamTypes()) || !slices.Equal(provided.ResultTypes(), imported.ResultTypes()) {
-		return fmt.Errorf("module imports function %s.%s with another type than it has", module, name)
-	}
-	return nil
 }
 
 // prepare takes the snapshot and makes the pool, with a first instance in it.

@@ -80,6 +80,11 @@ type parked struct {
 // errParked ends the run that brings a program to where it waits.
 var errParked = errors.New("the program is parked")
 
+// isParkingRead is whether an import is the one at which programs wait.
+func isParkingRead(imported rewrite.FunctionImport) bool {
+	return imported.Module == wasi_snapshot_preview1.ModuleName && imported.Name == "fd_read"
+}
+
 // exportParkingRead puts a read in place that knows of parking: it needs the context,
 // in which the runtime has the means.
 func exportParkingRead(builder wazero.HostModuleBuilder) {

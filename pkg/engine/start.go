@@ -114,7 +114,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 }
 
 func (m *Module) configure(i *Instance) wazero.ModuleConfig {
-	return i.world.configure(wazero.NewModuleConfig().WithName("").WithStartFunctions(), i.mustGoOn)
+	return i.world.configure(moduleConfig().WithName("").WithStartFunctions(), i.mustGoOn)
 }
 
 // start makes an instance and runs its start functions. They have the fuel of

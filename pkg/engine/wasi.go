@@ -50,6 +50,8 @@ const (
 func wasiFunctions() []HostFunction {
 	functions := []HostFunction{
 		{Name: "proc_exit", Params: []ValueType{I32}, Call: procExit},
+		wasiFunction("environ_get", "ii", environGet),
+		wasiFunction("environ_sizes_get", "ii", environSizesGet),
 		wasiFunction("fd_close", "i", fdClose),
 		// It would change which stream is which for the next evaluation.
 		wasiFunction("fd_renumber", "ii", func(*Instance, []uint64) uint32 { return wasiNotsup }),
@@ -96,6 +98,17 @@ func (i *Instance) mustGoOn() {
 	if s := i.meter.check(); s != nil {
 		panic(s)
 	}
+}
+
+// environGet and environSizesGet say that there is no environment. Every guest in Rust
+// asks: with wazero's, it would get all of wazero's functions (see [linker]).
+func environGet(*Instance, []uint64) uint32 { return wasiSuccess }
+
+func environSizesGet(i *Instance, params []uint64) uint32 {
+	if errno := i.writeUint32(uint32(params[0]), 0); errno != wasiSuccess {
+		return errno
+	}
+	return i.writeUint32(uint32(params[1]), 0)
 }
 
 // fdClose says that it closed a standard stream, and leaves it open for the next

@@ -47,6 +47,18 @@ func TestDescriptorsAreAsTheyWere(t *testing.T) {
 	}
 }
 
+func TestTheEnvironmentIsEmpty(t *testing.T) {
+	m := loadFor(t, engine.Options{}, "environment", testABI)
+	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+		require.Zero(t, call(t, i, "count", 8))
+		require.Zero(t, call(t, i, "count", 12))
+		require.Zero(t, call(t, i, "get"))
+		const fault, end = 21, engine.PageSize
+		require.EqualValues(t, fault, call(t, i, "sizes", end, 0))
+		require.EqualValues(t, fault, call(t, i, "sizes", 0, end-3))
+	})
+}
+
 // The host's work for a guest burns none of its fuel, so that a guest which has
 // the host do everything may not see a tick for minutes.
 func TestAnEvaluationEndsWhileTheHostWorks(t *testing.T) {

@@ -122,6 +122,8 @@ type Result struct {
 	FunctionImports []FunctionImport
 	// Exports are the exports that the module had before the rewrite, with the indices of that time.
 	Exports []wasm.Export
+	// FunctionExports are the types of the functions among Exports, by name.
+	FunctionExports map[string]wasm.FuncType
 	// Charges is the number of places at which the code pays fuel.
 	Charges int
 }

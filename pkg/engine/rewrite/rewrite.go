@@ -108,7 +108,7 @@ func (r *rewriter) shift(index uint32) uint32 {
 // renumber adds the tick import and moves all function indices outside of the code, which [rewriter.meter] has done.
 func (r *rewriter) renumber() error {
 	m := r.module
-	r.reportImports()
+	r.reportFunctions()
 	tickType := slices.IndexFunc(m.Types, func(t wasm.FuncType) bool { return len(t.Params)+len(t.Results) == 0 })
 	if tickType < 0 {
 		tickType = len(m.Types)
@@ -144,7 +144,13 @@ func (r *rewriter) renumberNames() error {
 	return nil
 }
 
-func (r *rewriter) reportImports() {
+func (r *rewriter) reportFunctions() {
+	r.result.FunctionExports = make(map[string]wasm.FuncType, len(r.result.Exports))
+	for i := range r.result.Exports {
+		if e := &r.result.Exports[i]; e.Kind == wasm.ExternFunction {
+			r.result.FunctionExports[e.Name] = *r.functionType(e.Index)
+		}
+	}
 	for i := range r.module.Imports {
 		im := &r.module.Imports[i]
 		if im.Kind == wasm.ExternFunction {

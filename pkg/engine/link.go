@@ -1,0 +1,202 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// link makes the host modules that the guest imports from, with the functions that it
+// imports, and checks that nothing is missing on either side. Types are those that the
+// rewrite found: the runtime would describe, and keep the description of, every
+// function of the module.
+func (m *Module) link(ctx context.Context) error {
+	for _, name := range m.abi.RequiredExports {
+		if _, ok := m.rewritten.FunctionExports[name]; !ok {
+			return fmt.Errorf("module does not export function %q: it is no %s guest", name, m.abi.Name)
+		}
+	}
+	for _, name := range m.abi.StartFunctions {
+		if len(m.rewritten.FunctionExports[name].Params) > 0 {
+			return fmt.Errorf("start function %q has parameters", name)
+		}
+	}
+	l := linker{module: m, host: m.hostFunctions(), builders: map[string]wazero.HostModuleBuilder{}}
+	l.export(HostFunction{Module: tickModule, Name: tickName, Call: tick})
+	for _, imported := range m.rewritten.FunctionImports {
+		if err := l.provide(imported); err != nil {
+			return err
+		}
+	}
+	return l.instantiate(ctx)
+}
+
+// functionName is what a function is imported by.
+type functionName struct{ module, name string }
+
+// hostFunctions returns what the module may import, beside what wazero has of WASI.
+func (m *Module) hostFunctions() map[functionName]HostFunction {
+	functions := map[functionName]HostFunction{}
+	for _, f := range wasiFunctions() {
+		functions[functionName{wasi_snapshot_preview1.ModuleName, f.Name}] = f
+	}
+	if m.abi.Command != nil {
+		for _, f := range commandFunctions() {
+			functions[functionName{wasi_snapshot_preview1.ModuleName, f.Name}] = f
+		}
+	}
+	for _, f := range m.abi.HostFunctions {
+		functions[functionName{f.Module, f.Name}] = f
+	}
+	return functions
+}
+
+// linker collects the functions of host modules.
+type linker struct {
+	module *Module
+	host   map[functionName]HostFunction
+	// builders are the host modules, by name, and exported what is in them.
+	builders map[string]wazero.HostModuleBuilder
+	exported []functionName
+	// complete is whether wazero's functions of WASI are there, which come all together.
+	complete bool
+}
+
+func (l *linker) builder(module string) wazero.HostModuleBuilder {
+	if l.builders[module] == nil {
+		l.builders[module] = l.module.runtime.NewHostModuleBuilder(module)
+	}
+	return l.builders[module]
+}
+
+// provide exports what an import asks for.
+func (l *linker) provide(imported rewrite.FunctionImport) error {
+	name := functionName{imported.Module, imported.Name}
+	f, known := l.host[name]
+	if !known {
+		return l.provideWASI(imported)
+	}
+	if !sameTypes(f.Params, imported.Params) || !sameTypes(f.Results, imported.Results) {
+		return wrongType(imported)
+	}
+	if slices.Contains(l.exported, name) {
+		return nil // a module may import a function twice
+	}
+	l.exported = append(l.exported, name)
+	f.Module = imported.Module
+	if l.module.rewritten.ParkExport != "" && isParkingRead(imported) {
+		exportParkingRead(l.builder(imported.Module))
+		return nil
+	}
+	l.export(f)
+	return nil
+}
+
+// provideWASI exports wazero's functions, and ours again in place of some of them.
+func (l *linker) provideWASI(imported rewrite.FunctionImport) error {
+	f, known := wazeroFunctions()[imported.Name]
+	if imported.Module != wasi_snapshot_preview1.ModuleName || !known {
+		return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", imported.Module, imported.Name, l.module.abi.Name)
+	}
+	if !sameTypes(f.ParamTypes(), imported.Params) || !sameTypes(f.ResultTypes(), imported.Results) {
+		return wrongType(imported)
+	}
+	if l.complete {
+		return nil
+	}
+	l.complete = true
+	builder := l.module.runtime.NewHostModuleBuilder(imported.Module)
+	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)
+	l.builders[imported.Module] = builder
+	l.exported = slices.DeleteFunc(l.exported, func(name functionName) bool { return name.module == imported.Module })
+	for _, other := range l.module.rewritten.FunctionImports {
+		if _, ours := l.host[functionName{other.Module, other.Name}]; ours && other.Module == imported.Module {
+			if err := l.provide(other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// wazeroFunctions are wazero's functions of WASI.
+var wazeroFunctions = sync.OnceValue(func() map[string]api.FunctionDefinition {
+	ctx := context.Background()
+	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
+	defer func() { _ = runtime.Close(ctx) }() // nothing runs in it
+	builder := runtime.NewHostModuleBuilder(wasi_snapshot_preview1.ModuleName)
+	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)
+	compiled, err := builder.Compile(ctx)
+	if err != nil {
+		return nil // no module that imports any of them is loaded
+	}
+	return compiled.ExportedFunctions()
+})
+
+func sameTypes(host []ValueType, guest []wasm.ValueType) bool {
+	return slices.EqualFunc(host, guest, func(a ValueType, b wasm.ValueType) bool { return a == b.Code })
+}
+
+func wrongType(imported rewrite.FunctionImport) error {
+	return fmt.Errorf("module imports function %s.%s with another type than it has", imported.Module, imported.Name)
+}
+
+func (l *linker) export(f HostFunction) {
+	l.builder(f.Module).NewFunctionBuilder().
+		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
+			i := instanceFrom(ctx)
+			i.external = i.external || f.External
+			// What the host does for a guest burns no fuel: without this look at the
+			// clock a guest could have it do much between two ticks. The tick looks
+			// itself, once it has settled the account.
+			if f.Module != tickModule {
+				i.mustGoOn()
+			}
+			f.Call(i, stack)
+		}), f.Params, f.Results).
+		Export(f.Name)
+}
+
+func (l *linker) instantiate(ctx context.Context) error {
+	for name, builder := range l.builders {
+		compiled, err := builder.Compile(ctx)
+		if err == nil {
+			_, err = l.module.runtime.InstantiateModule(ctx, compiled, moduleConfig().WithName(name))
+		}
+		if err != nil {
+			return fmt.Errorf("making host module %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// moduleConfig has what the configurations of all modules share. The default source of
+// randomness takes 5 KiB for each instance; [randomGet] never asks it.
+func moduleConfig() wazero.ModuleConfig {
+	return wazero.NewModuleConfig().WithRandSource(rand.Reader)
+}
