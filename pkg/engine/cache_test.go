@@ -18,32 +18,104 @@ package engine_test
 
 import (
 	"bytes"
+	"encoding/hex"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
 )
 
 func TestCompiledCodeIsKept(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "state", "compiled")
-	load(t, engine.Options{CacheDirectory: directory}, "guest")
+	t.Run("first", func(t *testing.T) { load(t, engine.Options{CacheDirectory: directory}, "guest") })
 	info, err := os.Stat(directory)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 
-	entries := func() (names []string) {
-		names, err := filepath.Glob(filepath.Join(directory, "*", "*"))
+	entries := func() (written []string) {
+		names, err := filepath.Glob(filepath.Join(directory, "*", "*", "*"))
 		require.NoError(t, err)
-		return names
+		for _, name := range names {
+			info, err := os.Stat(name)
+			require.NoError(t, err)
+			written = append(written, name+" "+info.ModTime().String())
+		}
+		return written
 	}
 	before := entries()
 	require.NotEmpty(t, before)
-	load(t, engine.Options{CacheDirectory: directory}, "guest")
+	t.Run("again", func(t *testing.T) { load(t, engine.Options{CacheDirectory: directory}, "guest") })
 	require.Equal(t, before, entries())
+}
+
+// TestKeptCodeIsTheModules has a module do the same when it was just compiled, when it is loaded as the shell of
+// itself, and without a cache, down to what a trap says of the functions.
+func TestKeptCodeIsTheModules(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "compiled")
+	var traces []string
+	for _, way := range []string{"", directory, directory} {
+		t.Run(way, func(t *testing.T) { // the end of which closes the engine
+			var log bytes.Buffer
+			m := load(t, engine.Options{CacheDirectory: way, Logger: slog.New(slog.NewTextHandler(&log, nil))}, "names")
+			require.NotContains(t, log.String(), "Compiling in memory")
+			evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+				require.EqualValues(t, 42, call(t, i, "answer"))
+				_, err := i.Call("boom")
+				require.Equal(t, engine.CauseUnreachable, engine.CauseOf(err))
+				trace := errors.Unwrap(errors.Unwrap(err)).Error()
+				require.Contains(t, trace, ".inner(i32)")
+				traces = append(traces, trace)
+			})
+		})
+	}
+	require.Len(t, traces, 3)
+	require.Equal(t, traces[0], traces[1])
+	require.Equal(t, traces[0], traces[2])
+}
+
+// TestCodeForAnotherProcessor puts the code where wazero looks for it on another processor.
+func TestCodeForAnotherProcessor(t *testing.T) {
+	directory := filepath.Join(t.TempDir(), "compiled")
+	t.Run("this one", func(t *testing.T) { load(t, engine.Options{CacheDirectory: directory}, "names") })
+	files := func() []string {
+		files, err := filepath.Glob(filepath.Join(directory, "*", "*", "*"))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		return files
+	}
+	file := files()[0]
+	moveCode(t, directory, file, strings.Repeat("0", len(filepath.Base(file))))
+
+	var log bytes.Buffer
+	m := load(t, engine.Options{CacheDirectory: directory, Logger: slog.New(slog.NewTextHandler(&log, nil))}, "names")
+	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+		require.EqualValues(t, 42, call(t, i, "answer"))
+	})
+	require.NotContains(t, log.String(), "Compiling in memory")
+	require.Equal(t, file, files()[0])
+}
+
+// moveCode gives another name to the only file of the only entry of a directory.
+func moveCode(t *testing.T, directory, file, name string) {
+	t.Helper()
+	cache, err := codecache.Open(directory, codecache.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, cache.Close()) }()
+	key, err := hex.DecodeString(filepath.Base(filepath.Dir(filepath.Dir(file))))
+	require.NoError(t, err)
+	entry, err := cache.Entry(t.Context(), codecache.Key(key))
+	require.NoError(t, err)
+	defer entry.Close()
+	require.True(t, entry.Found())
+	require.NoError(t, os.Rename(file, filepath.Join(filepath.Dir(file), name)))
+	require.NoError(t, entry.Commit())
 }
 
 // A policy must be enforced with or without a place for its code.

@@ -48,7 +48,7 @@ const coreFeatures = api.CoreFeaturesV2 |
 
 // Version names this engine in the keys of compiled code: code that another
 // version made is not used.
-const Version = "wasm-admission/1 wazero/1.12.0"
+const Version = "wasm-admission/2 wazero/1.12.0"
 
 // Options configures an [Engine]. The zero value is usable: default limits, code
 // compiled in memory, no logs.
@@ -200,40 +200,6 @@ func (e *Engine) enterCompiler(size int) (leave func()) {
 		<-e.cores
 		e.compiling.RUnlock()
 	}
-}
-
-// withCache has a module compiled with a cache: one that holds its code from an
-// earlier start, if there is one, and that keeps it for the next. Whatever goes
-// wrong with the disk, the module is compiled in memory instead: so compile may
-// be called twice.
-func (e *Engine) withCache(ctx context.Context, module []byte, compile func(wazero.CompilationCache) error) error {
-	if e.cache != nil && !e.interpreter {
-		err := e.withEntry(ctx, module, compile)
-		if err == nil {
-			return nil
-		}
-		e.logger.Warn("Compiling in memory, as compiling with kept code failed", "err", err)
-	}
-	return compile(wazero.NewCompilationCache())
-}
-
-func (e *Engine) withEntry(ctx context.Context, module []byte, compile func(wazero.CompilationCache) error) error {
-	entry, err := e.cache.Entry(ctx, codecache.KeyOf(module, Version, runtime.GOOS, runtime.GOARCH))
-	if err != nil {
-		return err
-	}
-	defer entry.Close()
-	cache, err := wazero.NewCompilationCacheWithDir(entry.Directory())
-	if err != nil {
-		return err
-	}
-	if err := compile(cache); err != nil {
-		return errors.Join(err, entry.Discard())
-	}
-	if err := entry.Commit(); err != nil {
-		e.logger.Warn("Compiled code is not kept", "err", err)
-	}
-	return nil
 }
 
 func (e *Engine) runtimeConfig() wazero.RuntimeConfig {

@@ -21,8 +21,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
@@ -143,23 +141,6 @@ func (m *Module) reserveCode() error {
 	}
 	m.codeBytes = size
 	return nil
-}
-
-// compile turns the rewritten module into machine code.
-func (m *Module) compile(ctx context.Context) error {
-	config := m.engine.runtimeConfig().
-		WithCoreFeatures(coreFeatures).
-		// The rewritten code is not what DWARF sections describe.
-		WithDebugInfoEnabled(false).
-		WithMemoryLimitPages(wasm.MaxMemoryPages)
-	return m.engine.withCache(ctx, m.rewritten.Module, func(cache wazero.CompilationCache) (err error) {
-		// A runtime keeps a module that it failed to store: each try has its own.
-		m.freeCode()
-		m.cache = cache
-		m.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCompilationCache(cache))
-		m.code, err = m.runtime.CompileModule(ctx, m.rewritten.Module)
-		return err
-	})
 }
 
 // prepare takes the snapshot and makes the pool, with a first instance in it.

@@ -38,7 +38,8 @@ limitations under the License.
 //	err = entry.Commit()                                                  // log it: the code runs in any case
 //
 // wazero copies an entry into memory while it compiles, so an Entry is needed no
-// longer than that.
+// longer than that. [Entry.Fill] is for callers that would rather give wazero
+// something else than a module whose code is there already.
 //
 // # What is and is not defended against
 //

@@ -343,3 +343,92 @@ func TestConcurrentUseOfOneKey(t *testing.T) {
 		require.EqualValues(t, 1, compiled.Load(), "one compiles, the others find it")
 	})
 }
+
+// compileInto returns a function that has wazero compile modules into an entry, for [codecache.Entry.Fill].
+func compileInto(t *testing.T, e *codecache.Entry, modules ...[]byte) func() error {
+	return func() error {
+		compilations, err := wazero.NewCompilationCacheWithDir(e.Directory())
+		if err != nil {
+			return err
+		}
+		defer func() { require.NoError(t, compilations.Close(t.Context())) }()
+		r := wazero.NewRuntimeWithConfig(t.Context(), wazero.NewRuntimeConfigCompiler().WithCompilationCache(compilations))
+		defer func() { require.NoError(t, r.Close(t.Context())) }()
+		for _, module := range modules {
+			if _, err := r.CompileModule(t.Context(), module); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// TestFill has a module answer what another was compiled to answer.
+func TestFill(t *testing.T) {
+	c, _ := open(t, newDirectory(t), 0)
+	code, standIn := moduleThatAnswers(1), moduleThatAnswers(2)
+	e, err := c.Entry(t.Context(), codecache.KeyOf(standIn)) // where use will look
+	require.NoError(t, err)
+	require.NoError(t, e.Fill(compileInto(t, e, code), compileInto(t, e, standIn)))
+	for range 2 {
+		changed, err := e.Changed()
+		require.NoError(t, err)
+		require.False(t, changed)
+		require.NoError(t, compileInto(t, e, standIn)()) // finds the code
+		require.NoError(t, e.Commit())
+	}
+	e.Close()
+	answer, found := use(t, c, standIn)
+	require.True(t, found)
+	require.EqualValues(t, 1, answer)
+
+	e, err = c.Entry(t.Context(), codecache.KeyOf(standIn))
+	require.NoError(t, err)
+	defer e.Close()
+	require.NoError(t, compileInto(t, e, code)()) // does not find any under its own name
+	changed, err := e.Changed()
+	require.NoError(t, err)
+	require.True(t, changed)
+}
+
+func TestFillRefuses(t *testing.T) {
+	broken := errors.New("broken")
+	fails := func() error { return broken }
+	nothing := func() error { return nil }
+	one, two, three := moduleThatAnswers(1), moduleThatAnswers(2), moduleThatAnswers(3)
+	for name, c := range map[string]struct {
+		compile, standIn func(*codecache.Entry) func() error
+		err              string
+	}{
+		"no code": {
+			func(*codecache.Entry) func() error { return nothing },
+			func(e *codecache.Entry) func() error { return compileInto(t, e, two) }, "is empty",
+		},
+		"the first fails": {
+			func(*codecache.Entry) func() error { return fails },
+			func(e *codecache.Entry) func() error { return compileInto(t, e, two) }, "broken",
+		},
+		"the second fails": {
+			func(e *codecache.Entry) func() error { return compileInto(t, e, one) },
+			func(*codecache.Entry) func() error { return fails }, "broken",
+		},
+		"the second is the first": {
+			func(e *codecache.Entry) func() error { return compileInto(t, e, one) },
+			func(e *codecache.Entry) func() error { return compileInto(t, e, one) }, "there are 1 files after a compilation, 0 of which are new",
+		},
+		"two files at once": {
+			func(e *codecache.Entry) func() error { return compileInto(t, e, one, two) },
+			func(e *codecache.Entry) func() error { return compileInto(t, e, three) }, "there are 2 files after a compilation, 2 of which are new",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache, _ := open(t, newDirectory(t), 0)
+			e, err := cache.Entry(t.Context(), key(name))
+			require.NoError(t, err)
+			defer e.Close()
+			require.ErrorContains(t, e.Fill(c.compile(e), c.standIn(e)), c.err)
+			require.NoError(t, e.Discard())
+			require.NoError(t, e.Fill(compileInto(t, e, one), compileInto(t, e, two)), "as if nothing had been")
+		})
+	}
+}

@@ -60,13 +60,9 @@ const maxLEB32 = 5
 func (m *Module) appendCustom(out []byte, id sectionID) []byte {
 	for i := range m.Custom {
 		c := &m.Custom[i]
-		if c.after != id {
-			continue
+		if c.after == id {
+			out = appendCustom(out, c.Name, c.Payload)
 		}
-		size := sizeUint32(uint32(len(c.Name))) + len(c.Name) + len(c.Payload)
-		out = AppendUint32(append(out, byte(sectionCustom)), uint32(size))
-		out = appendName(out, c.Name)
-		out = append(out, c.Payload...)
 	}
 	return out
 }

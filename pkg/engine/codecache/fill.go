@@ -1,0 +1,75 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package codecache
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Fill stores the code of one module in the place of another's. Each of the two functions compiles a module into the
+// directory, which is empty before, and adds one file to it; that of the first takes the place of that of the second.
+// Whoever compiles the second module again is given the code of the first. After an error the directory is to be
+// discarded.
+func (e *Entry) Fill(compile, standIn func() error) error {
+	if err := e.fill(compile, standIn); err != nil {
+		return fmt.Errorf("fill compiled code %s: %w", e.key, err)
+	}
+	return nil
+}
+
+func (e *Entry) fill(compile, standIn func() error) error {
+	code, err := e.added(nil, compile)
+	if err != nil {
+		return err
+	}
+	place, err := e.added([]onDisk{code}, standIn)
+	if err != nil {
+		return err
+	}
+	path := func(f onDisk) string { return filepath.Join(e.directory, filepath.FromSlash(f.path)) }
+	if err := os.Rename(path(code), path(place)); err != nil {
+		return err
+	}
+	e.files, err = list(e.directory)
+	return err
+}
+
+// added returns the one file that a compilation adds to others.
+func (e *Entry) added(others []onDisk, compile func() error) (onDisk, error) {
+	if err := compile(); err != nil {
+		return onDisk{}, err
+	}
+	files, err := list(e.directory)
+	if err != nil {
+		return onDisk{}, err
+	}
+	left := slices.DeleteFunc(slices.Clone(files), func(f onDisk) bool { return slices.Contains(others, f) })
+	if len(left) != 1 || len(files) != len(others)+1 {
+		return onDisk{}, fmt.Errorf("there are %d files after a compilation, %d of which are new, expected %d and 1", len(files), len(left), len(others)+1)
+	}
+	return left[0], nil
+}
+
+// Changed says whether the directory is other than when it was verified, filled or committed last. A caller that
+// expected the compiler to find code in it learns so that it compiled.
+func (e *Entry) Changed() (bool, error) {
+	files, err := list(e.directory)
+	return !slices.Equal(files, e.files), err
+}
