@@ -34,7 +34,7 @@ import (
 // committed are the policies kept as .wasm; goGuests, and goPrograms, which are no waPC
 // guests, are built by TestMain.
 var (
-	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "label-from-namespace-as", "label-from-namespace-c", "label-from-namespace-rust", "no-latest-tag", "pod-privileged"}
+	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "image-pattern", "label-from-namespace-as", "label-from-namespace-c", "label-from-namespace-rust", "no-latest-tag", "pod-privileged"}
 	// regoGuests speak another ABI than the host of these tests: they are run where that is
 	// implemented.
 	regoGuests = []string{"label-from-namespace-rego", "team-label", "unique-ingress-host"}
@@ -264,7 +264,7 @@ func refusal(t *testing.T, guest *host, settings string) (string, error) {
 // looks at Pods.
 func TestLargePod(t *testing.T) {
 	for _, policy := range []string{"allowed-registries", "no-latest-tag", "pod-privileged", "required-labels", "add-defaults",
-		"always-pull", "default-tolerations", "drop-capabilities"} {
+		"always-pull", "default-tolerations", "drop-capabilities", "image-pattern"} {
 		t.Run(policy, func(t *testing.T) {
 			guest := startPolicy(t, policy, noHostCalls)
 			got, err := validate(t, guest, ".", "pod-create-9k", defaultSettings(t, policy))
