@@ -23,6 +23,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -50,9 +51,10 @@ var guests = []struct{ language, path, settings string }{
 
 const (
 	// footprintPath is the module of which many variants are loaded.
-	footprintPath = "test/policies/pod-privileged/policy.wasm"
-	reviewPath    = "test/policies/testdata/pod-create-9k.json"
-	rounds, batch = 15, 20
+	footprintPath     = "test/policies/image-pattern/policy.wasm"
+	footprintSettings = `{"images":[".+"]}`
+	reviewPath        = "test/policies/testdata/pod-create-9k.json"
+	rounds, batch     = 15, 20
 )
 
 var environment = &abi.Environment{
@@ -68,19 +70,35 @@ var rewriteOptions = rewrite.Options{
 }
 
 func main() {
-	if err := run(context.Background()); err != nil {
+	footprint := flag.Bool("footprint", false, "measure only what modules take to load, and in memory")
+	flag.Parse()
+	if err := run(context.Background(), *footprint); err != nil {
 		fmt.Fprintln(os.Stderr, "engine:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, footprint bool) error {
 	request, err := readRequest()
 	if err != nil {
 		return err
 	}
 	b := &bench{ctx: ctx, request: request}
 	defer b.close()
+	if !footprint {
+		if err := b.measureEvaluations(); err != nil {
+			return err
+		}
+	}
+	binary, err := os.ReadFile(footprintPath)
+	if err != nil {
+		return err
+	}
+	return b.measureFootprint(binary, []byte(footprintSettings))
+}
+
+// measureEvaluations measures evaluations of every guest, and what rewriting it takes.
+func (b *bench) measureEvaluations() error {
 	for _, support := range memory.Probe() {
 		if support.Err != nil {
 			fmt.Fprintf(os.Stderr, "engine: not measured: %s: %v\n", support.Strategy, support.Err)
@@ -99,14 +117,7 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", g.path, err)
 		}
 	}
-	if err := measureAllocations(ctx); err != nil {
-		return err
-	}
-	binary, err := os.ReadFile(footprintPath)
-	if err != nil {
-		return err
-	}
-	return b.measureFootprint(binary, []byte(`{}`))
+	return measureAllocations(b.ctx)
 }
 
 // readRequest returns the request of the review.
