@@ -100,7 +100,7 @@ func (s *scanner) body(i uint32) error {
 		return errTyped
 	}
 	s.cursor.Reset(body, len(s.r.functionType(s.r.imported+i).Params))
-	for in := (wasm.Instruction{}); s.cursor.Next(&in); {
+	for in := (wasm.Instruction{}); s.cursor.NextNotable(&in); {
 		if isPlain(in.Op) {
 			continue
 		}

@@ -141,6 +141,46 @@ func (c *Cursor) Next(in *Instruction) bool {
 	return c.err == nil
 }
 
+// NextNotable is [Cursor.Next] without most of the instructions that do nothing but compute: constants, arithmetic,
+// locals, loads and stores. It checks these as Next does.
+func (c *Cursor) NextNotable(in *Instruction) bool {
+	if c.depth > 0 && c.err == nil {
+		c.skipComputing()
+	}
+	return c.Next(in)
+}
+
+// skipComputing skips instructions for as long as they are encoded in a usual way. What is not, Next looks at.
+func (c *Cursor) skipComputing() {
+	code, pos := c.code, c.pos
+	for pos < len(code) {
+		next := pos + 1
+		switch immediates[code[pos]] {
+		case immNone:
+			if Opcode(code[pos]) == OpRefAsNonNull {
+				next = 0
+			}
+		case immLocal:
+			next = skipIndex(code, next, c.locals)
+		case immMemArg:
+			if next = skipIndex(code, next, 0x20); next > 0 {
+				next = skipShort(code, next, 4)
+			}
+		case immI32:
+			next = skipShort(code, next, 4)
+		case immI64:
+			next = skipShort(code, next, 9)
+		default:
+			next = 0
+		}
+		if next == 0 {
+			break
+		}
+		pos = next
+	}
+	c.pos = pos
+}
+
 // structure handles the instructions that open, split and close blocks.
 func (c *Cursor) structure(in *Instruction) {
 	switch in.Op {

@@ -53,15 +53,32 @@ func (c *Cursor) signed(bits uint) int64 {
 	return v
 }
 
-// constant skips a signed integer. Within so many bytes that all their bits count, no encoding is wrong.
+// constant skips a signed integer.
 func (c *Cursor) constant(short int, bits uint) {
-	for pos, end := c.pos, min(c.pos+short, len(c.code)); pos < end; pos++ {
-		if c.code[pos] < 0x80 {
-			c.pos = pos + 1
-			return
-		}
+	if next := skipShort(c.code, c.pos, short); next > 0 {
+		c.pos = next
+		return
 	}
 	c.signed(bits)
+}
+
+// skipShort returns the position behind an integer of at most so many bytes that all their bits count, where no
+// encoding is wrong. It returns zero if the integer is longer, or cut off.
+func skipShort(code []byte, pos, short int) int {
+	for end := min(pos+short, len(code)); pos < end; pos++ {
+		if code[pos] < 0x80 {
+			return pos + 1
+		}
+	}
+	return 0
+}
+
+// skipIndex returns the position behind an index of one byte that is below n, and zero if it is none.
+func skipIndex(code []byte, pos int, n uint32) int {
+	if pos < len(code) && code[pos] < 0x80 && uint32(code[pos]) < n {
+		return pos + 1
+	}
+	return 0
 }
 
 func (c *Cursor) skip(n int) {
