@@ -88,32 +88,20 @@ func (c *Cursor) ValueType() ValueType { return c.valueType }
 
 // Next reads the next instruction into in. It returns false at the end of the body or at an error; see [Cursor.Err].
 func (c *Cursor) Next(in *Instruction) bool {
-	code, pos := c.code, c.pos
-	if pos >= len(code) || c.depth == 0 || c.err != nil {
+	if c.pos >= len(c.code) || c.depth == 0 || c.err != nil {
 		if c.depth > 0 && c.err == nil {
 			c.fail("unexpected end of the code, %d blocks are open", c.depth)
 		}
 		return false
 	}
-	op := code[pos]
-	in.Op, in.Start = Opcode(op), pos
-	pos++
+	op := c.code[c.pos]
+	in.Op, in.Start = Opcode(op), c.pos
+	c.pos++
 	class := immediates[op]
 	switch class {
 	case immNone:
-		c.pos, in.End = pos, pos
-		return true
 	case immLocal:
-		if pos < len(code) && code[pos] < 0x80 && uint32(code[pos]) < c.locals {
-			in.X = uint32(code[pos])
-			c.pos, in.End = pos+1, pos+1
-			return true
-		}
-	}
-	c.pos = pos
-	switch class {
-	case immLocal:
-		in.X = c.index("local", c.locals)
+		in.X = c.local()
 	case immMemArg:
 		c.memArg()
 	case immI32:

@@ -43,6 +43,15 @@ func (c *Cursor) index(what string, n uint32) uint32 {
 	return v
 }
 
+// local is index, for what is read most.
+func (c *Cursor) local() uint32 {
+	if next := skipIndex(c.code, c.pos, c.locals); next > 0 {
+		c.pos = next
+		return uint32(c.code[next-1])
+	}
+	return c.index("local", c.locals)
+}
+
 func (c *Cursor) signed(bits uint) int64 {
 	v, pos, status := sleb(c.code, c.pos, bits)
 	if status != lebOK {
