@@ -305,7 +305,7 @@ func TestDerivedStatesAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	for n := uint64(1); ; n++ {
-		require.Less(t, n, uint64(budget/6/engine.PageSize))
+		require.Less(t, n, uint64(budget/(4<<12)), "each holds four pages of 4 KiB at least")
 		before, files := e.Stats().MemoryBytes, images(t)
 		d, err := m.Derive(t.Context(), 0, marking(100*n))
 		if err != nil {
