@@ -229,24 +229,16 @@ func (c *coster) step(in *wasm.Instruction) {
 		}
 		c.close(in)
 	case wasm.OpBr:
-		c.add(in, 1)
-		c.wayOut(in, in.X)
-		c.branch(in.X)
+		c.jump(in, in.X)
 		c.at = dead
 	case wasm.OpBrIf:
-		c.add(in, 1)
-		c.wayOut(in, in.X)
-		c.branch(in.X)
+		c.jump(in, in.X)
 	case wasm.OpBrOnNull, wasm.OpBrOnNonNull:
 		c.add(in, 1)
 		c.loosen()
 		c.branch(in.X)
 	case wasm.OpBrTable:
-		c.add(in, 1)
-		c.wayOut(in, c.cursor.Targets()...)
-		for _, target := range c.cursor.Targets() {
-			c.branch(target)
-		}
+		c.jump(in, c.cursor.Targets()...)
 		c.at = dead
 	case wasm.OpReturn, wasm.OpUnreachable:
 		c.add(in, 1)
@@ -360,6 +352,15 @@ func (c *coster) open(in *wasm.Instruction) {
 	c.labels = append(c.labels, label{region: current + 1, loop: true, values: takes})
 	c.sites = append(c.sites, chargeSite(in.End, 0))
 	c.at = path{cost: 1 + values, since: 1 + values, limit: pathCost}
+}
+
+// jump accounts for an instruction that branches to one of several labels.
+func (c *coster) jump(in *wasm.Instruction, targets ...uint32) {
+	c.add(in, 1)
+	c.wayOut(in, targets...)
+	for _, target := range targets {
+		c.branch(target)
+	}
 }
 
 // branch accounts for a branch from the current point to a label. A branch out of loops leaves their regions, but only
