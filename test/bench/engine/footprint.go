@@ -30,6 +30,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
@@ -107,7 +108,7 @@ func (b *bench) occupy(guest *wapc.Guest, settings []byte) error {
 		go func() {
 			var err error
 			for range batch {
-				response, _, validateErr := guest.Validate(b.ctx, environment, b.request, settings)
+				response, _, validateErr := guest.Validate(b.ctx, evaluation.Environment, b.request, settings)
 				err = errors.Join(err, decided(response, validateErr))
 			}
 			errs <- err

@@ -21,14 +21,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/tetratelabs/wazero"
 
@@ -38,6 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
@@ -53,15 +52,8 @@ const (
 	// footprintPath is the module of which many variants are loaded.
 	footprintPath     = "test/policies/image-pattern/policy.wasm"
 	footprintSettings = `{"images":[".+"]}`
-	reviewPath        = "test/policies/testdata/pod-create-9k.json"
 	rounds, batch     = 15, 20
 )
-
-var environment = &abi.Environment{
-	Timeout: time.Minute,
-	Limits: abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20, HostCallPayloadBytes: 4 << 20,
-		HostCalls: 1000, LogLineBytes: 4 << 10},
-}
 
 // rewriteOptions leave data and start function in the module, so that it runs without the engine too.
 var rewriteOptions = rewrite.Options{
@@ -79,7 +71,7 @@ func main() {
 }
 
 func run(ctx context.Context, footprint bool) error {
-	request, err := readRequest()
+	request, err := evaluation.Request()
 	if err != nil {
 		return err
 	}
@@ -118,22 +110,6 @@ func (b *bench) measureEvaluations() error {
 		}
 	}
 	return measureAllocations(b.ctx)
-}
-
-// readRequest returns the request of the review.
-func readRequest() (json.RawMessage, error) {
-	content, err := os.ReadFile(reviewPath)
-	if err != nil {
-		return nil, fmt.Errorf("run this from the root of the repository: %w", err)
-	}
-	var review struct{ Request json.RawMessage }
-	if err := json.Unmarshal(content, &review); err != nil {
-		return nil, err
-	}
-	if review.Request == nil {
-		return content, nil
-	}
-	return review.Request, nil
 }
 
 // bench has an engine for each way to reset, the default first.
@@ -186,7 +162,7 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 		}
 		defer guest.Close()
 		contestants = append(contestants, func() error {
-			response, _, err := guest.Validate(b.ctx, environment, b.request, settings)
+			response, _, err := guest.Validate(b.ctx, evaluation.Environment, b.request, settings)
 			return decided(response, err)
 		})
 	}
@@ -195,13 +171,13 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 		return err
 	}
 	plain, metered, isolated := cpu[0], cpu[1], cpu[2:]
-	figure.Print(language+"_us", microseconds(isolated[0]), "us")
-	figure.Print(language+"_plain_us", microseconds(plain), "us")
-	figure.Print(language+"_metered_us", microseconds(metered), "us")
-	figure.Print(language+"_added_us", microseconds(isolated[0]-plain), "us")
+	figure.Print(language+"_us", figure.Microseconds(isolated[0]), "us")
+	figure.Print(language+"_plain_us", figure.Microseconds(plain), "us")
+	figure.Print(language+"_metered_us", figure.Microseconds(metered), "us")
+	figure.Print(language+"_added_us", figure.Microseconds(isolated[0]-plain), "us")
 	figure.Print(language+"_ratio", float64(isolated[0])/float64(plain), "x")
 	for n, way := range b.ways {
-		figure.Print(fmt.Sprintf("%s_us_%s", language, way), microseconds(isolated[n]), "us")
+		figure.Print(fmt.Sprintf("%s_us_%s", language, way), figure.Microseconds(isolated[n]), "us")
 	}
 	evaluate := contestants[2]
 	figure.Print(language+"_allocs", testing.AllocsPerRun(batch, func() { err = errors.Join(err, evaluate()) }), "allocs")
@@ -275,5 +251,3 @@ func decided(response *abi.ValidationResponse, err error) error {
 	}
 	return err
 }
-
-func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -31,6 +31,9 @@ func Print(name string, value float64, unit string) {
 	fmt.Printf("figure %s %.4g %s\n", name, value, unit)
 }
 
+// Microseconds returns a duration as the value of a figure in us.
+func Microseconds(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
 // Interleave runs contestants in turn, a batch of calls each, for a number of
 // rounds, and returns for each the median over the rounds of the processor time
 // and of the wall-clock time that a call took. Taking turns keeps what the

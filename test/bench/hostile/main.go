@@ -33,6 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
@@ -44,16 +45,7 @@ const (
 // The guests attack when a request is long.
 var request = []byte(`{"uid":"` + strings.Repeat("x", 200) + `"}`)
 
-var environment = &abi.Environment{
-	Timeout: deadline,
-	Limits: abi.Limits{
-		RequestBytes:         8 << 20,
-		ResponseBytes:        8 << 20,
-		HostCallPayloadBytes: 4 << 20,
-		HostCalls:            1000,
-		LogLineBytes:         4 << 10,
-	},
-}
+var environment = &abi.Environment{Timeout: deadline, Limits: evaluation.Limits}
 
 func main() {
 	if err := run(context.Background()); err != nil {

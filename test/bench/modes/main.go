@@ -20,11 +20,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
@@ -32,19 +30,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wasi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-const (
-	reviewPath    = "test/policies/testdata/pod-create-9k.json"
-	rounds, batch = 15, 20
-)
-
-var environment = &abi.Environment{
-	Timeout: time.Minute,
-	Limits: abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20, HostCallPayloadBytes: 4 << 20,
-		HostCalls: 1000, LogLineBytes: 4 << 10},
-}
+const rounds, batch = 15, 20
 
 // mode is an implementation of the rule.
 type mode struct {
@@ -82,16 +72,9 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	request, err := os.ReadFile(reviewPath)
+	request, err := evaluation.Request()
 	if err != nil {
-		return fmt.Errorf("run this from the root of the repository: %w", err)
-	}
-	var review struct{ Request json.RawMessage }
-	if err := json.Unmarshal(request, &review); err != nil {
 		return err
-	}
-	if review.Request != nil {
-		request = review.Request
 	}
 	e, err := engine.New(engine.Options{})
 	if err != nil {
@@ -110,7 +93,7 @@ func run(ctx context.Context) (err error) {
 		}
 		defer guest.Close()
 		contestants = append(contestants, func() error {
-			response, _, err := guest.Validate(ctx, environment, request, []byte(`{}`))
+			response, _, err := guest.Validate(ctx, evaluation.Environment, request, []byte(`{}`))
 			if err == nil && !response.Accepted {
 				err = fmt.Errorf("%s refuses: %s", m.path, response.Message)
 			}
@@ -122,7 +105,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	for n, m := range modes {
-		figure.Print(m.figure, float64(cpu[n])/float64(time.Microsecond), "us")
+		figure.Print(m.figure, figure.Microseconds(cpu[n]), "us")
 	}
 	return nil
 }

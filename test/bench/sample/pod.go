@@ -19,8 +19,6 @@ package sample
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
-	"os"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -34,15 +32,14 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 )
-
-const reviewPath = "test/policies/testdata/pod-create-9k.json"
 
 // Pod returns the Pod, as a server hands it to admission.
 func Pod() (*corev1.Pod, error) {
-	data, err := os.ReadFile(reviewPath)
+	data, err := evaluation.Request()
 	if err != nil {
-		return nil, fmt.Errorf("run this from the root of the repository: %w", err)
+		return nil, err
 	}
 	var request admissionv1.AdmissionRequest
 	if err := json.Unmarshal(data, &request); err != nil {

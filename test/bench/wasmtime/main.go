@@ -21,15 +21,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
@@ -38,16 +37,7 @@ var guests = []struct{ language, path, settings string }{
 	{"go", "bin/policies/required-labels.wasm", `{"labels":{"app":".+"}}`},
 }
 
-const (
-	reviewPath    = "test/policies/testdata/pod-create-9k.json"
-	rounds, batch = 15, 10
-)
-
-var environment = &abi.Environment{
-	Timeout: time.Minute,
-	Limits: abi.Limits{RequestBytes: 8 << 20, ResponseBytes: 8 << 20, HostCallPayloadBytes: 4 << 20,
-		HostCalls: 1000, LogLineBytes: 4 << 10},
-}
+const rounds, batch = 15, 10
 
 func main() {
 	if err := run(context.Background()); err != nil {
@@ -57,17 +47,9 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	content, err := os.ReadFile(reviewPath)
+	request, err := evaluation.Request()
 	if err != nil {
-		return fmt.Errorf("run this from the root of the repository: %w", err)
-	}
-	var review struct{ Request json.RawMessage }
-	if err := json.Unmarshal(content, &review); err != nil {
 		return err
-	}
-	request := review.Request
-	if request == nil {
-		request = content
 	}
 	e, err := engine.New(engine.Options{})
 	if err != nil {
@@ -99,7 +81,7 @@ func compare(ctx context.Context, e *engine.Engine, language string, wasm, reque
 	var ours, theirs *abi.ValidationResponse
 	cpu, _, err := figure.Interleave(rounds, batch,
 		func() (err error) {
-			ours, _, err = guest.Validate(ctx, environment, request, settings)
+			ours, _, err = guest.Validate(ctx, evaluation.Environment, request, settings)
 			return err
 		},
 		func() (err error) {
@@ -112,9 +94,8 @@ func compare(ctx context.Context, e *engine.Engine, language string, wasm, reque
 	if ours.Accepted != theirs.Accepted || ours.Message != theirs.Message {
 		return fmt.Errorf("the answers differ: %+v and %+v", ours, theirs)
 	}
-	microseconds := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-	figure.Print(language+"_us", microseconds(cpu[0]), "us")
-	figure.Print(language+"_wasmtime_fresh_us", microseconds(cpu[1]), "us")
+	figure.Print(language+"_us", figure.Microseconds(cpu[0]), "us")
+	figure.Print(language+"_wasmtime_fresh_us", figure.Microseconds(cpu[1]), "us")
 	figure.Print(language+"_vs_wasmtime_fresh", float64(cpu[0])/float64(cpu[1]), "x")
 	return nil
 }
