@@ -76,13 +76,16 @@ func (f finding) written(sp space, n uint64) (found []span, err error) {
 	return found, err
 }
 
+// window is how many bytes are searched at a time. The kernel is asked so for the reason that [mapping.advise] gives.
+const window = 16 << 20
+
 // each calls do with every stretch of mem that was written.
 func (f finding) each(mem []byte, do func(lo, hi uint64)) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
 	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem))))
 	for at, end := base, base+uint64(len(mem)); at < end; {
-		found, next, err := f.finder.find(at, end, s)
+		found, next, err := f.finder.find(at, min(at+window, end), s)
 		if err != nil {
 			return err
 		}
@@ -182,7 +185,7 @@ func (f scanFinder) find(at, end uint64, s *scratch) ([]region, uint64, error) {
 		// The kernel joins neighbours whose categories are equal under this mask: all that match are.
 		returnMask: pageIsFile,
 	}
-	n, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(f.fd), pagemapScan, uintptr(unsafe.Pointer(&s.arg)))
+	n, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(f.fd), pagemapScan, uintptr(unsafe.Pointer(&s.arg)))
 	runtime.KeepAlive(s)
 	if errno != 0 {
 		return nil, 0, fmt.Errorf("ioctl PAGEMAP_SCAN: %w", errno)

@@ -56,7 +56,7 @@ func (s *heapSpace) commit(n uint64) error {
 }
 
 func (s *heapSpace) drop(lo, hi uint64) error {
-	clear(s.buf[lo:hi])
+	clearPages(s.buf[lo:hi])
 	return nil
 }
 

@@ -78,25 +78,40 @@ func (m *mapping) commit(n uint64) error {
 	return nil
 }
 
-// stretch is how many bytes the kernel is asked to work on at a time. Meanwhile it holds the lock on the address space of
-// the process, and a page fault anywhere in it may have to wait: that is a guest, or Go code, which the collector cannot
-// stop.
-const stretch = 1 << 20
+// stretch is how many bytes the kernel is asked to work on at a time: some tens of microseconds' worth. See advise.
+const stretch = 64 << 10
+
+// advise calls madvise(2) on [lo, hi) in short stretches, without telling Go's scheduler. It would give the processor to
+// another thread while the kernel works, and there were then more threads than processors: one of them, perhaps in the
+// midst of a guest's code, waits for its turn, which is 4 ms away or more, and the garbage collector waits for it. That
+// the collector cannot stop a thread that is in the kernel is the lesser evil as long as the kernel is soon back.
+func (m *mapping) advise(lo, hi uint64, advice uintptr) error {
+	for ; lo < hi; lo += stretch {
+		if errno := adviseStretch(m.mem[lo:min(lo+stretch, hi)], advice); errno != 0 {
+			return errno
+		}
+	}
+	return nil
+}
+
+// adviseStretch is not inlined, so that a goroutine can be stopped before it.
+//
+//go:noinline
+func adviseStretch(b []byte, advice uintptr) unix.Errno {
+	_, _, errno := unix.RawSyscall(unix.SYS_MADVISE, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), advice)
+	return errno
+}
 
 // populate does nothing before Linux 5.14: pages are then backed when they are touched.
 func (m *mapping) populate(lo, hi uint64) {
-	for ; lo < hi; lo += stretch {
-		_ = unix.Madvise(m.mem[lo:min(lo+stretch, hi)], unix.MADV_POPULATE_WRITE)
-	}
+	_ = m.advise(lo, hi, unix.MADV_POPULATE_WRITE)
 }
 
 // drop relies on what madvise(2) says of MADV_DONTNEED on private mappings: the next access finds the content of the
 // file, or zeros where there is none.
 func (m *mapping) drop(lo, hi uint64) error {
-	for ; lo < hi; lo += stretch {
-		if err := unix.Madvise(m.mem[lo:min(lo+stretch, hi)], unix.MADV_DONTNEED); err != nil {
-			return fmt.Errorf("drop %d bytes: %w", hi-lo, err)
-		}
+	if err := m.advise(lo, hi, unix.MADV_DONTNEED); err != nil {
+		return fmt.Errorf("drop %d bytes: %w", hi-lo, err)
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func spansOf(segments []Segment) []span {
 func appendContent(segments []Segment, mem []byte, s span) []Segment {
 	for at := s.lo; at < s.hi; at += granule {
 		piece := mem[at : at+granule]
-		if bytes.Equal(piece, zeros[:]) {
+		if isClear(piece) {
 			continue
 		}
 		if last := len(segments) - 1; last >= 0 && segments[last].Offset+uint64(len(segments[last].Data)) == at {
@@ -79,9 +79,9 @@ func (i *Image) refill(mem []byte, lo, hi uint64) {
 			clearPages(mem[lo:p.lo])
 			lo = p.lo
 		}
-		end := min(hi, p.hi)
-		copy(mem[lo:end], i.data[lo:end])
-		lo = end
+		for end := min(hi, p.hi); lo < end; lo += granule {
+			copyGranule(mem[lo:], i.data[lo:])
+		}
 	}
 	clearPages(mem[lo:hi])
 }
@@ -112,11 +112,30 @@ func (i *Image) equals(mem []byte, lo, hi uint64) bool {
 	return trimZeros(mem[lo:hi]) == 0
 }
 
-// clearPages clears whole granules. Clearing what is clear would turn zero pages of the kernel into private ones.
+// clearPages clears whole granules.
 func clearPages(mem []byte) {
 	for ; len(mem) > 0; mem = mem[granule:] {
-		if page := mem[:granule]; !bytes.Equal(page, zeros[:]) {
-			clear(page)
-		}
+		clearGranule(mem)
 	}
 }
+
+// What works on many granules calls one of the following for each. They are not inlined so that a goroutine can be
+// stopped between them: runtime code that moves or clears memory cannot be, for a hundred MiB at a time if it is asked
+// to, and a loop around it that has no call of its own is hit elsewhere too seldom by the signals that are to stop it.
+
+//go:noinline
+func copyGranule(to, from []byte) {
+	copy(to[:granule], from[:granule])
+}
+
+// clearGranule leaves alone what is clear: clearing it would turn a zero page of the kernel into a private one.
+//
+//go:noinline
+func clearGranule(mem []byte) {
+	if page := mem[:granule]; !isClear(page) {
+		clear(page)
+	}
+}
+
+//go:noinline
+func isClear(page []byte) bool { return bytes.Equal(page, zeros[:]) }
