@@ -18,11 +18,14 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
@@ -43,24 +46,59 @@ func newCluster(kubeconfig string) *cluster {
 }
 
 // connect returns what looks at the cluster as the kubeconfig's user: the server decides
-// what that one may see.
+// what that one may see. Without a usable kubeconfig it is what refuses all that is refused
+// without looking, such as what the policy was not granted, and fails at the look.
 func connect(kubeconfig string) (*kubernetes.Kubernetes, error) {
+	options, err := clients(kubeconfig)
+	if err != nil {
+		options, err = clientsOf(&rest.Config{Transport: &unreachableError{err}})
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Its caches live as long as the command.
+	return kubernetes.New(context.Background(), options)
+}
+
+func clients(kubeconfig string) (kubernetes.Options, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("the policy looks at the cluster, and there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w", err)
+		return kubernetes.Options{}, fmt.Errorf("the policy looks at the cluster, and there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w", err)
 	}
+	return clientsOf(config)
+}
+
+func clientsOf(config *rest.Config) (kubernetes.Options, error) {
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client of the kubeconfig: %w", err)
+		return kubernetes.Options{}, fmt.Errorf("making a client of the kubeconfig: %w", err)
 	}
 	kinds, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
-		return nil, fmt.Errorf("making a client of the kubeconfig: %w", err)
+		return kubernetes.Options{}, fmt.Errorf("making a client of the kubeconfig: %w", err)
 	}
-	// Its caches live as long as the command.
-	return kubernetes.New(context.Background(), kubernetes.Options{Client: client, Discovery: kinds})
+	return kubernetes.Options{Client: client, Discovery: kinds}, nil
+}
+
+// unreachableError says why there is no way to the cluster. As an [http.RoundTripper] it is
+// the answer to every request.
+type unreachableError struct{ error }
+
+// Unwrap returns the error underneath.
+func (e *unreachableError) Unwrap() error { return e.error }
+
+// RoundTrip implements [http.RoundTripper].
+func (e *unreachableError) RoundTrip(*http.Request) (*http.Response, error) { return nil, e }
+
+// plain returns why there is no way to the cluster, if an error comes from that, without
+// the request around it that was never made.
+func plain(err error) error {
+	if unreachable := (*unreachableError)(nil); errors.As(err, &unreachable) {
+		return unreachable
+	}
+	return err
 }
 
 // Call implements [capabilities.Capability].
@@ -69,7 +107,11 @@ func (c *cluster) Call(ctx context.Context, caller *capabilities.Caller, operati
 	if err != nil {
 		return nil, &capabilities.FailedError{Err: err}
 	}
-	return k.Call(ctx, caller, operation, payload)
+	answer, err := k.Call(ctx, caller, operation, payload)
+	if failed := (*capabilities.FailedError)(nil); errors.As(err, &failed) {
+		err = &capabilities.FailedError{Err: plain(failed.Err)}
+	}
+	return answer, err
 }
 
 // PluralName implements [session.Cluster].
@@ -78,7 +120,8 @@ func (c *cluster) PluralName(ctx context.Context, caller *capabilities.Caller, a
 	if err != nil {
 		return "", err
 	}
-	return k.PluralName(ctx, caller, apiVersion, kind)
+	name, err := k.PluralName(ctx, caller, apiVersion, kind)
+	return name, plain(err)
 }
 
 // inventory returns what a policy in Rego is given of the resources, nil if they are none.
@@ -108,5 +151,6 @@ func (i *liveInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) (
 	if i.err != nil {
 		return nil, 0, i.err
 	}
-	return i.of.Inventory(ctx, mode)
+	document, generation, err := i.of.Inventory(ctx, mode)
+	return document, generation, plain(err)
 }

@@ -20,6 +20,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -90,20 +91,36 @@ func TestRecordAndReplay(t *testing.T) {
 	require.Empty(t, replay.Left())
 }
 
-// A kubeconfig is missed when a policy looks at the cluster, and not before.
+// A kubeconfig is missed when a policy looks at the cluster, and not before: what a server
+// refuses without looking is the same with and without one.
 func TestLiveWithoutKubeconfig(t *testing.T) {
 	answers, err := host.Live(filepath.Join(t.TempDir(), "missing"))
 	require.NoError(t, err)
 	for _, namespace := range session.Namespaces {
 		require.NotNil(t, answers.Capabilities[namespace])
 	}
-	const want = "the policy looks at the cluster, and there is no usable kubeconfig"
+	const missing = "the policy looks at the cluster, and there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): "
+	const denied = "Policy has not been granted access to Kubernetes v1/Secret resources. The violation has been reported."
 	resources := []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}
-	_, err = answers.Capabilities["kubernetes"].Call(t.Context(), &capabilities.Caller{Resources: resources}, "get_resource", []byte(`{}`))
-	require.ErrorContains(t, err, "Callback evaluation failure: "+want)
+	for name, test := range map[string]struct{ operation, payload, want string }{
+		"get":                {"get_resource", `{"api_version": "v1", "kind": "Namespace", "name": "n"}`, "Callback evaluation failure: " + missing},
+		"list":               {"list_resources_all", `{"api_version": "v1", "kind": "Namespace"}`, "Callback evaluation failure: " + missing},
+		"can_i":              {"can_i", `{"subject_access_review": {"user": "u", "resource_attributes": {"verb": "get", "resource": "pods"}}}`, "Callback evaluation failure: " + missing},
+		"get not granted":    {"get_resource", `{"api_version": "v1", "kind": "Secret", "name": "n"}`, denied},
+		"list not granted":   {"list_resources_all", `{"api_version": "v1", "kind": "Secret"}`, denied},
+		"get not understood": {"get_resource", `{}`, "missing field `api_version`"},
+		"can_i of nobody":    {"can_i", `{"subject_access_review": {"user": ""}}`, "at least one of user and groups must not be empty"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := answers.Capabilities["kubernetes"].Call(t.Context(), &capabilities.Caller{Resources: resources}, test.operation, []byte(test.payload))
+			require.Error(t, err)
+			require.True(t, strings.HasPrefix(err.Error(), test.want), err)
+		})
+	}
 	require.Nil(t, answers.Inventory(nil))
 	_, _, err = answers.Inventory(resources).Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.ErrorContains(t, err, want)
+	require.Error(t, err)
+	require.True(t, strings.HasPrefix(err.Error(), missing), err)
 }
 
 // Policies in Rego are loaded as a server loads them.
