@@ -19,6 +19,8 @@ package border
 import (
 	"bytes"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
@@ -37,9 +39,32 @@ func Read(i *engine.Instance, what string, offset, length uint32, limit int64) [
 	return bytes.Clone(p)
 }
 
+// portion is how much is written at a time. Go's garbage collector cannot stop a copy in its
+// midst, and all of the process would wait for one of tens of megabytes, into memory that
+// the guest has not touched yet.
+const portion = 256 << 10
+
+// Fill copies p into the guest's memory, and reports whether there is room for all of it.
+// If not, nothing is written.
+func Fill(i *engine.Instance, offset uint32, p []byte) bool {
+	if uint64(len(p)) > math.MaxUint32 {
+		return false
+	}
+	if _, ok := i.Read(offset, uint32(len(p))); !ok {
+		return false
+	}
+	for part := range slices.Chunk(p, portion) {
+		if !i.Write(offset, part) {
+			return false
+		}
+		offset += uint32(len(part))
+	}
+	return true
+}
+
 // Write copies p into the guest's memory. It ends the evaluation if there is no room.
 func Write(i *engine.Instance, what string, offset uint32, p []byte) {
-	if len(p) > 0 && !i.Write(offset, p) {
+	if len(p) > 0 && !Fill(i, offset, p) {
 		i.Abort(OutOfBounds(what, offset, uint32(len(p))))
 	}
 }

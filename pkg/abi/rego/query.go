@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -104,7 +105,7 @@ func parse(i *engine.Instance, what string, document text) (uint32, error) {
 func write(i *engine.Instance, what string, start uint32, document text) error {
 	offset := uint64(start)
 	for _, part := range document {
-		if offset+uint64(len(part)) > 1<<32 || !i.Write(uint32(offset), part) {
+		if offset+uint64(len(part)) > 1<<32 || !border.Fill(i, uint32(offset), part) {
 			return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, document.size(), start)
 		}
 		offset += uint64(len(part))

@@ -19,7 +19,10 @@ package wapc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +30,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -185,4 +189,29 @@ func TestLoadRefusesWhatIsNoGuest(t *testing.T) {
 	defer func() { require.NoError(t, e.Close()) }()
 	_, err = Load(t.Context(), e, []byte("\x00asm\x01\x00\x00\x00"))
 	require.ErrorContains(t, err, `module does not export function "__guest_call": it is no waPC guest`)
+}
+
+// What is handed to a guest is whole, however large: it is written in portions.
+func TestLargeAnswer(t *testing.T) {
+	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "policies", "label-from-namespace-rust", "policy.wasm"))
+	require.NoError(t, err)
+	e, err := engine.New(engine.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	guest, err := Load(t.Context(), e, wasm)
+	require.NoError(t, err)
+	t.Cleanup(guest.Close)
+	var numbers strings.Builder
+	for n := range 150_000 {
+		fmt.Fprintf(&numbers, "%d,", n)
+	}
+	h := &host{answer: []byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"` + numbers.String() + `"}}}`)}
+	env := h.environment()
+	env.Limits = abi.Limits{RequestBytes: 4 << 20, ResponseBytes: 4 << 20, HostCallPayloadBytes: 4 << 20, HostCalls: 10, LogLineBytes: 1 << 10}
+	request := strings.Replace(border.WarmUpRequest, `"image":"`, `"args":["`+numbers.String()+`"],"image":"`, 1)
+	response, _, err := guest.Validate(t.Context(), env, []byte(request), []byte(`{"label":"owner"}`))
+	require.NoError(t, err)
+	require.True(t, response.Accepted, response.Message)
+	require.Contains(t, string(response.MutatedObject), `"owner":"`+numbers.String()+`"`)
+	require.Contains(t, string(response.MutatedObject), `"args":["`+numbers.String()+`"]`)
 }

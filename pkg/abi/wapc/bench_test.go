@@ -1,0 +1,89 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package wapc
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/metrics"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// BenchmarkLargeAnswer is what it costs to hand a guest a list of 10,000 pods, and how long
+// garbage collections wait meanwhile until the whole process has stopped.
+func BenchmarkLargeAnswer(b *testing.B) {
+	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "wat", "list-resources.wasm"))
+	require.NoError(b, err)
+	e, err := engine.New(engine.Options{})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, e.Close()) })
+	guest, err := Load(b.Context(), e, wasm)
+	require.NoError(b, err)
+	b.Cleanup(guest.Close)
+	h := &host{answer: make([]byte, 17<<20)}
+	env := h.environment()
+	env.Limits = abi.Limits{RequestBytes: 1 << 10, ResponseBytes: 1 << 10, HostCallPayloadBytes: 64 << 20, HostCalls: 1}
+	b.SetBytes(int64(len(h.answer)))
+	ctx, cancel := context.WithCancel(b.Context())
+	collected := make(chan struct{})
+	before := stops(b)
+	go func() {
+		defer close(collected)
+		for ctx.Err() == nil {
+			runtime.GC()
+		}
+	}()
+	for b.Loop() {
+		response, _, err := guest.Validate(b.Context(), env, []byte("{}"), []byte(`{"then":"read"}`))
+		require.NoError(b, err)
+		require.True(b, response.Accepted)
+	}
+	cancel()
+	<-collected
+	b.ReportMetric(float64(most(before, stops(b)).Microseconds()), "p99-stopping-µs")
+}
+
+// stops are how long collections waited for the process to stop so far.
+func stops(b *testing.B) *metrics.Float64Histogram {
+	sample := []metrics.Sample{{Name: "/sched/pauses/stopping/gc:seconds"}}
+	metrics.Read(sample)
+	require.Equal(b, metrics.KindFloat64Histogram, sample[0].Value.Kind())
+	return sample[0].Value.Float64Histogram()
+}
+
+// most returns the lower bound of what 99 in a hundred waits did not exceed that came
+// between two readings.
+func most(before, after *metrics.Float64Histogram) time.Duration {
+	var all, counted uint64
+	for n := range after.Counts {
+		all += after.Counts[n] - before.Counts[n]
+	}
+	for n := range after.Counts {
+		if counted += after.Counts[n] - before.Counts[n]; counted*100 >= all*99 {
+			return time.Duration(max(0, after.Buckets[n]) * float64(time.Second))
+		}
+	}
+	return 0
+}
