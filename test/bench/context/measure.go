@@ -18,99 +18,69 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-const (
-	// rounds of batches are measured, after one that warms everything up.
-	rounds, batch = 10, 300
-)
+// Windows of a round each are measured, after one that warms everything up. Pods are deleted
+// between them, so that the list of pods stays as long as it is said to be.
+const rounds, perRound = 16, 200
 
-// result is what was measured of one configuration.
-type result struct {
-	// latencies are those of all requests, as the clients see them.
-	latencies []time.Duration
-	// cpu is what the server took for all requests together.
-	cpu time.Duration
+// measurement is what was measured of all configurations.
+type measurement struct {
+	// latencies are those of all requests as the clients see them, by configuration and
+	// round.
+	latencies [][][]time.Duration
+	// late is how late requests were sent.
+	late []time.Duration
+	use  use
+	// evaluations are what the server measured of the policies, by name.
+	evaluations map[string]histogram
 }
 
-// measure runs batches of the configurations in turn, in changing order.
-func (b *bench) measure(ctx context.Context) ([]result, error) {
+func (b *bench) measure(ctx context.Context) (*measurement, error) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // an order is no secret
-	results := make([]result, len(configurations))
-	for round := range 1 + rounds {
-		for _, n := range random.Perm(len(configurations)) {
-			measured, err := b.batch(ctx, configurations[n].name)
-			if err != nil {
-				return nil, fmt.Errorf("configuration %s: %w", configurations[n].name, err)
-			}
-			if round > 0 {
-				results[n].latencies = append(results[n].latencies, measured.latencies...)
-				results[n].cpu += measured.cpu
-			}
+	m := &measurement{latencies: make([][][]time.Duration, len(configurations))}
+	if err := b.round(ctx, random, nil); err != nil {
+		return nil, err
+	}
+	before, err := b.evaluations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for range rounds {
+		if err := b.round(ctx, random, m); err != nil {
+			return nil, err
 		}
 	}
-	return results, nil
+	m.evaluations, err = b.evaluations(ctx)
+	for name, h := range m.evaluations {
+		m.evaluations[name] = h.less(before[name])
+	}
+	return m, err
 }
 
-// batch creates Pods, and then deletes them without measuring that.
-func (b *bench) batch(ctx context.Context, namespace string) (result, error) {
-	pods := b.client.CoreV1().Pods(namespace)
-	r := result{latencies: make([]time.Duration, batch)}
-	before, err := figure.ProcessorTimeOf(b.server.PID())
+// round measures one window; nil is none that counts.
+func (b *bench) round(ctx context.Context, random *rand.Rand, m *measurement) error {
+	requests := plan(random, perRound)
+	used, err := b.window(ctx, requests)
 	if err != nil {
-		return r, err
-	}
-	err = inParallel(ctx, batch, func(ctx context.Context, n int) error {
-		wanted := pod(fmt.Sprint("pod-", n))
-		start := time.Now()
-		_, err := pods.Create(ctx, wanted, metav1.CreateOptions{})
-		r.latencies[n] = time.Since(start)
 		return err
-	})
-	if err != nil {
-		return r, err
 	}
-	after, err := figure.ProcessorTimeOf(b.server.PID())
-	if err != nil {
-		return r, err
+	if m != nil {
+		m.add(requests, used)
 	}
-	r.cpu = after - before
-	return r, pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+	return b.clear(ctx)
 }
 
-// report prints the figures. Those of policies that list are what they add to one that
-// does nothing.
-func report(results []result, ratio float64) {
-	accept := results[1]
-	for n, c := range configurations {
-		name, r, less := strings.ReplaceAll(c.name, "-", "_"), results[n], result{}
-		if c.settings != "" {
-			less = accept
-		}
-		for _, percent := range []int{50, 99} {
-			figure.Print(fmt.Sprintf("%s_p%d_ms", name, percent), milliseconds(r.quantile(percent)-less.quantile(percent)), "ms")
-		}
-		figure.Print(name+"_cpu_ms", milliseconds((r.cpu-less.cpu)/(rounds*batch)), "ms")
+func (m *measurement) add(requests []request, used use) {
+	latencies := make([][]time.Duration, len(configurations))
+	for _, r := range requests {
+		latencies[r.configuration] = append(latencies[r.configuration], r.latency)
+		m.late = append(m.late, r.late)
 	}
-	figure.Print("context_cache_ratio", ratio, "ratio")
-}
-
-// quantile is the latency that so many of a hundred requests did not exceed; zero of none.
-func (r result) quantile(percent int) time.Duration {
-	if len(r.latencies) == 0 {
-		return 0
+	for n, of := range latencies {
+		m.latencies[n] = append(m.latencies[n], of)
 	}
-	sorted := slices.Sorted(slices.Values(r.latencies))
-	return sorted[(len(sorted)-1)*percent/100]
+	m.use.add(used)
 }
-
-func milliseconds(d time.Duration) float64 { return d.Seconds() * 1e3 }

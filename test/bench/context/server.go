@@ -44,17 +44,29 @@ const (
 )
 
 // configuration is a namespace with a policy, or without one.
-type configuration struct{ name, settings string }
+type configuration struct {
+	name string
+	// base is the place of the configuration that this one is compared with.
+	base int
+	// module and settings are the policy's; without a module there is none.
+	module, settings string
+}
 
-// configurations are what is compared. The second has a policy that does nothing but be
-// evaluated, which is what others add to.
+// without and accepting are the places of what others are compared with: a namespace
+// without a policy, and one whose policy does nothing but be evaluated.
+const without, accepting = 0, 1
+
+// configurations are what is compared. Those that read have the list copied into their
+// memory, as SDKs do; those that list have the host answer only.
 var configurations = []configuration{
-	{name: "none"},
-	{name: "accept"},
-	{"list-3000-namespaces", `{"api_version": "v1", "kind": "Namespace"}`},
-	{"list-10000-pods", `{"api_version": "v1", "kind": "Pod"}`},
-	{"read-3000-namespaces", `{"api_version": "v1", "kind": "Namespace", "then": "read"}`},
-	{"read-10000-masked-pods", `{"api_version": "v1", "kind": "Pod", "field_masks": ["spec.nodeName"], "then": "read"}`},
+	without:   {name: "none"},
+	accepting: {"accept", without, acceptPath, "{}"},
+	{name: "none-again", base: without},
+	{"list-3000-namespaces", accepting, listPath, `{"api_version": "v1", "kind": "Namespace"}`},
+	{"list-10000-pods", accepting, listPath, `{"api_version": "v1", "kind": "Pod"}`},
+	{"read-3000-namespaces", accepting, listPath, `{"api_version": "v1", "kind": "Namespace", "then": "read"}`},
+	{"read-10000-masked-pods", accepting, listPath, `{"api_version": "v1", "kind": "Pod", "field_masks": ["spec.nodeName"], "then": "read"}`},
+	{"read-10000-pods", accepting, listPath, `{"api_version": "v1", "kind": "Pod", "then": "read"}`},
 }
 
 // namespaceLabel is the label of namespaces whose value is the configuration's name.
@@ -118,13 +130,12 @@ func admissionConfiguration(directory string) (string, error) {
 	}
 	size := resource.MustParse("64Mi") // whole pods take more than policies are given by default
 	config.Limits.HostCallPayloadSize = &size
-	for _, c := range configurations[1:] {
-		module, settings := acceptPath, "{}"
-		if c.settings != "" {
-			module, settings = listPath, c.settings
+	for _, c := range configurations {
+		if c.module == "" {
+			continue
 		}
 		config.Policies = append(config.Policies, v1alpha1.Policy{
-			Name: c.name, Module: "file://" + filepath.Join(directory, filepath.Base(module)), Settings: runtime.RawExtension{Raw: []byte(settings)},
+			Name: c.name, Module: "file://" + filepath.Join(directory, filepath.Base(c.module)), Settings: runtime.RawExtension{Raw: []byte(c.settings)},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
 				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},

@@ -1,0 +1,126 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+// rate is how many Pods all clients together create in a second. It keeps two processors
+// of a few years ago about half busy, with the clients. That is what a server is sized
+// for: above, queues grow, and the figures are about those; far below, nothing meets.
+const rate = 300
+
+// request is one creation of a Pod.
+type request struct {
+	configuration int
+	// due is when the request is to be sent, since the window's beginning.
+	due time.Duration
+	// late is how much later it was sent, and latency when it was answered, since it was due.
+	late, latency time.Duration
+}
+
+// plan returns the requests of a window in mixed order, so many of each configuration. The
+// clients take turns in them. Each has its requests due in intervals of equal length, at
+// any time within: as independent clients, they happen to meet.
+func plan(random *rand.Rand, each int) []request {
+	const interval = time.Second * clients / rate
+	requests := make([]request, each*len(configurations))
+	for n := range requests {
+		requests[n].configuration = n % len(configurations)
+	}
+	random.Shuffle(len(requests), func(i, j int) { requests[i], requests[j] = requests[j], requests[i] })
+	for n := range requests {
+		requests[n].due = time.Duration((float64(n/clients) + random.Float64()) * float64(interval))
+	}
+	return requests
+}
+
+// use is what processor time was used while something lasted.
+type use struct{ lasted, server, client time.Duration }
+
+// window sends the requests and notes their latencies.
+func (b *bench) window(ctx context.Context, requests []request) (use, error) {
+	before, err := b.used()
+	if err != nil {
+		return use{}, err
+	}
+	start := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	for client := range clients {
+		group.Go(func() error {
+			for n := client; n < len(requests); n += clients {
+				if err := b.send(ctx, start, &requests[n], fmt.Sprint("pod-", n)); err != nil {
+					return fmt.Errorf("configuration %s: %w", configurations[requests[n].configuration].name, err)
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return use{}, err
+	}
+	lasted := time.Since(start)
+	after, err := b.used()
+	return use{lasted, after.server - before.server, after.client - before.client}, err
+}
+
+// send creates a Pod when that is due.
+func (b *bench) send(ctx context.Context, start time.Time, r *request, name string) error {
+	due, wanted := start.Add(r.due), pod(name)
+	select {
+	case <-time.After(time.Until(due)):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	r.late = time.Since(due)
+	_, err := b.client.CoreV1().Pods(configurations[r.configuration].name).Create(ctx, wanted, metav1.CreateOptions{})
+	r.latency = time.Since(due)
+	return err
+}
+
+// clear deletes what a window created.
+func (b *bench) clear(ctx context.Context) error {
+	return inParallel(ctx, len(configurations), func(ctx context.Context, n int) error {
+		return b.client.CoreV1().Pods(configurations[n].name).DeleteCollection(ctx,
+			metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+	})
+}
+
+// used returns the processor time that the server and this process have used so far.
+func (b *bench) used() (use, error) {
+	server, err := figure.ProcessorTimeOf(b.server.PID())
+	return use{server: server, client: figure.ProcessorTime()}, err
+}
+
+func (u *use) add(other use) {
+	u.lasted, u.server, u.client = u.lasted+other.lasted, u.server+other.server, u.client+other.client
+}
+
+// percent returns processor time as a part of what the machine has.
+func (u *use) percent(of time.Duration) float64 {
+	return 100 * of.Seconds() / u.lasted.Seconds() / float64(runtime.NumCPU())
+}
