@@ -17,12 +17,14 @@ limitations under the License.
 package abi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"unicode/utf8"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 )
 
@@ -37,6 +39,10 @@ type ValidationResponse struct {
 	// Code is the HTTP status that the policy asks for, as given: 0 to 65535,
 	// 0 if the policy gave none.
 	Code int32
+	// Reason and Details are those of the status that the policy answers with, as given;
+	// empty if it gave none. Only policies of the Open Policy Agent answer with one.
+	Reason  string
+	Details *metav1.StatusDetails
 	// MutatedObject is the object as the policy wants it, whole, or nil if it
 	// changes nothing.
 	MutatedObject json.RawMessage
@@ -51,6 +57,10 @@ type ValidationResponse struct {
 	// them.
 	Causes []Cause
 }
+
+// Explanation is what tells people why: the message, or else the reason, where many
+// policies have what they want to say.
+func (r *ValidationResponse) Explanation() string { return cmp.Or(r.Message, r.Reason) }
 
 // Cause is a member's part in the verdict of a policy group.
 type Cause struct {

@@ -24,6 +24,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
@@ -33,13 +34,23 @@ import (
 // policies complain about at length are named by the first of them.
 const maxMessageBytes = 8 << 10
 
+const (
+	// maxCauses is how many causes of its own a policy may give, and maxDetailBytes how long
+	// each field of its details may be.
+	maxCauses, maxDetailBytes = 16, 1 << 10
+	// maxRetryAfterSeconds bounds how long a policy may have clients wait, who do as they are
+	// told before they try again.
+	maxRetryAfterSeconds = 60
+)
+
 // refusal is a policy's part in the rejection of a request.
 type refusal struct {
 	message string
 	code    int32
+	reason  metav1.StatusReason
 	cause   metav1.StatusCause
-	// members are the causes of a group's refusal.
-	members []metav1.StatusCause
+	// details are the policy's own, with its causes or those of a group's members.
+	details metav1.StatusDetails
 }
 
 // refuse is a policy's own verdict: what it said, or what the configuration says
@@ -67,13 +78,32 @@ func cause(policy *policyset.Policy, said string) metav1.StatusCause {
 	return metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said}
 }
 
-// refuseFor is a policy's refusal of a request, with what the members of a group said.
+// refuseFor is a policy's refusal of a request, with what else it said, or the members of a
+// group did. As with a webhook, the reason is what explains it if there is no message.
 func refuseFor(policy *policyset.Policy, response *abi.ValidationResponse) *refusal {
-	r := refuse(policy, response.Message, response.Code)
+	r := refuse(policy, response.Explanation(), response.Code)
+	r.reason = metav1.StatusReason(cut(response.Reason, maxMessageBytes))
+	if response.Details != nil {
+		r.details = boundedDetails(response.Details)
+	}
 	for _, cause := range response.Causes {
-		r.members = append(r.members, metav1.StatusCause{Field: cause.Field, Message: cut(cause.Message, maxMessageBytes)})
+		r.details.Causes = append(r.details.Causes, metav1.StatusCause{Field: cause.Field, Message: cut(cause.Message, maxMessageBytes)})
 	}
 	return r
+}
+
+// boundedDetails returns what is kept of a policy's details.
+func boundedDetails(d *metav1.StatusDetails) metav1.StatusDetails {
+	kept := metav1.StatusDetails{
+		Name: cut(d.Name, maxDetailBytes), Group: cut(d.Group, maxDetailBytes), Kind: cut(d.Kind, maxDetailBytes),
+		UID: types.UID(cut(string(d.UID), maxDetailBytes)), RetryAfterSeconds: min(max(d.RetryAfterSeconds, 0), maxRetryAfterSeconds),
+	}
+	for _, c := range d.Causes[:min(len(d.Causes), maxCauses)] {
+		kept.Causes = append(kept.Causes, metav1.StatusCause{
+			Type: metav1.CauseType(cut(string(c.Type), maxDetailBytes)), Message: cut(c.Message, maxDetailBytes), Field: cut(c.Field, maxDetailBytes),
+		})
+	}
+	return kept
 }
 
 // failure is the rejection that a policy causes by having no verdict.
@@ -93,8 +123,8 @@ func statusCode(wanted int32) int32 {
 	return min(max(wanted, http.StatusBadRequest), 599)
 }
 
-// reject makes one status of all refusals. Its code is that of the first, in the
-// order of the policies' names.
+// reject makes one status of all refusals. Its code, reason and details are those of the
+// first, in the order of the policies' names; its causes are those of all.
 func reject(refusals []*refusal) error {
 	if len(refusals) == 0 {
 		return nil
@@ -102,15 +132,17 @@ func reject(refusals []*refusal) error {
 	status := metav1.Status{
 		Status:  metav1.StatusFailure,
 		Code:    refusals[0].code,
-		Details: &metav1.StatusDetails{},
+		Reason:  refusals[0].reason,
+		Details: refusals[0].details.DeepCopy(),
 	}
-	if status.Code == http.StatusInternalServerError {
+	status.Details.Causes = nil
+	if status.Reason == "" && status.Code == http.StatusInternalServerError {
 		status.Reason = metav1.StatusReasonInternalError
 	}
 	messages := make([]string, len(refusals))
 	for n, r := range refusals {
 		messages[n] = r.message
-		status.Details.Causes = append(append(status.Details.Causes, r.cause), r.members...)
+		status.Details.Causes = append(append(status.Details.Causes, r.cause), r.details.Causes...)
 	}
 	status.Message = strings.Join(messages, "; ")
 	return &apierrors.StatusError{ErrStatus: status}

@@ -18,6 +18,8 @@ package dispatch
 
 import (
 	"encoding/json"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -25,6 +27,7 @@ import (
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/warning"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
@@ -94,6 +97,46 @@ func TestCausesOfMembers(t *testing.T) {
 	require.Equal(t, metav1.StatusCause{Field: "spec.policies.a"}, causes[1])
 	require.Equal(t, "spec.policies.b", causes[2].Field)
 	require.Len(t, causes[2].Message, maxMessageBytes)
+}
+
+// The status that a policy of the Open Policy Agent answers with becomes the rejection's, as
+// that of a webhook does.
+func TestReasonAndDetails(t *testing.T) {
+	first := judged("{}", &abi.ValidationResponse{Reason: "Conflict", Code: 409, Details: &metav1.StatusDetails{
+		Name: "n", Group: "g", Kind: "k", UID: "u", RetryAfterSeconds: 3, Causes: []metav1.StatusCause{{Type: "t", Message: "m", Field: "f"}},
+	}})
+	second := judged("{}", &abi.ValidationResponse{Message: "no", Reason: "Gone", Details: &metav1.StatusDetails{Name: "other"}})
+	var status *apierrors.StatusError
+	require.ErrorAs(t, reject([]*refusal{first.refusal, second.refusal}), &status)
+	require.Equal(t, metav1.Status{
+		Status: metav1.StatusFailure, Code: 409, Reason: "Conflict",
+		Message: `WasmAdmission policy "" denied the request: Conflict; WasmAdmission policy "" denied the request: no`,
+		Details: &metav1.StatusDetails{Name: "n", Group: "g", Kind: "k", UID: "u", RetryAfterSeconds: 3, Causes: []metav1.StatusCause{
+			{Field: "policies[]", Message: "Conflict"}, {Type: "t", Message: "m", Field: "f"}, {Field: "policies[]", Message: "no"},
+		}},
+	}, status.ErrStatus)
+}
+
+func TestDetailsAreBounded(t *testing.T) {
+	long := strings.Repeat("d", 2*maxMessageBytes)
+	e := judged("{}", &abi.ValidationResponse{Reason: long, Details: &metav1.StatusDetails{
+		Name: long, Group: long, Kind: long, UID: types.UID(long), RetryAfterSeconds: math.MaxInt32,
+		Causes: slices.Repeat([]metav1.StatusCause{{Type: metav1.CauseType(long), Message: long, Field: long}}, 1000),
+	}})
+	var status *apierrors.StatusError
+	require.ErrorAs(t, reject([]*refusal{e.refusal}), &status)
+	details := status.ErrStatus.Details
+	require.EqualValues(t, maxRetryAfterSeconds, details.RetryAfterSeconds)
+	require.Len(t, details.Causes, 1+maxCauses)
+	cause := details.Causes[1]
+	for _, text := range []string{
+		details.Name, details.Group, details.Kind, string(details.UID), string(cause.Type), cause.Message, cause.Field,
+	} {
+		require.Len(t, text, maxDetailBytes)
+	}
+	require.Len(t, status.ErrStatus.Reason, maxMessageBytes)
+	e = judged("{}", &abi.ValidationResponse{Details: &metav1.StatusDetails{RetryAfterSeconds: -1}})
+	require.Zero(t, e.refusal.details.RetryAfterSeconds)
 }
 
 // recorder keeps warnings as they would be sent.

@@ -84,7 +84,7 @@ func (p *poll) answer(name string) (answer, error) {
 	case changes(p.request, response.MutatedObject):
 		return answer{message: mutationMessage}, nil
 	}
-	return answer{accepted: response.Accepted, message: response.Message}, nil
+	return answer{accepted: response.Accepted, message: response.Explanation()}, nil
 }
 
 // requireCertainty returns an error if an expression is true only because members

@@ -60,7 +60,7 @@ func (s *Status) withMessage(message string) *Status {
 	if s == nil {
 		return &Status{Message: message}
 	}
-	is := &Status{Message: message, Code: s.Code}
+	is := &Status{Message: message, Reason: s.Reason, Code: s.Code}
 	if s.Details != nil {
 		is.Details = s.Details.DeepCopy()
 	}

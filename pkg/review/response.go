@@ -50,6 +50,7 @@ type Response struct {
 // Status is the part of metav1.Status that policies have a say in.
 type Status struct {
 	Message string                `json:"message,omitempty"`
+	Reason  string                `json:"reason,omitempty"`
 	Details *metav1.StatusDetails `json:"details,omitempty"`
 	// Code is like a status of HTTP; 0 if there is none.
 	Code int32 `json:"code,omitempty"`
@@ -77,8 +78,8 @@ func (r *Request) Respond(answer *abi.ValidationResponse, err error) *Response {
 		AuditAnnotations: answer.AuditAnnotations,
 		Warnings:         answer.Warnings,
 	}
-	if answer.Message != "" || answer.Code != 0 || len(answer.Causes) > 0 {
-		response.Status = &Status{Message: answer.Message, Code: answer.Code}
+	if answer.Explanation() != "" || answer.Code != 0 || answer.Details != nil || len(answer.Causes) > 0 {
+		response.Status = &Status{Message: answer.Message, Reason: answer.Reason, Details: answer.Details.DeepCopy(), Code: answer.Code}
 	}
 	for _, cause := range answer.Causes {
 		response.Status.addCause(metav1.StatusCause{Field: cause.Field, Message: cause.Message})

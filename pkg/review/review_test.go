@@ -24,6 +24,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
@@ -98,6 +99,10 @@ func TestRespond(t *testing.T) {
 		"rejected": {
 			answer: abi.ValidationResponse{Message: "no", Code: 418, Warnings: []string{"w"}, AuditAnnotations: map[string]string{"a": "b"}},
 			want:   `{"uid":"u","allowed":false,"status":{"message":"no","code":418},"auditAnnotations":{"a":"b"},"warnings":["w"]}`,
+		},
+		"rejected for a reason": {
+			answer: abi.ValidationResponse{Reason: "r", Details: &metav1.StatusDetails{Kind: "k", RetryAfterSeconds: 1}},
+			want:   `{"uid":"u","allowed":false,"status":{"reason":"r","details":{"kind":"k","retryAfterSeconds":1}},"auditAnnotations":null,"warnings":null}`,
 		},
 		"rejected without a word": {answer: abi.ValidationResponse{}, want: `{"uid":"u","allowed":false,"auditAnnotations":null,"warnings":null}`},
 		"group": {
@@ -220,8 +225,8 @@ func TestApply(t *testing.T) {
 		},
 		"message": {
 			review.Policy{Message: "custom"},
-			`{"uid":"u","allowed":false,"status":{"message":"m","details":{"causes":[{"field":"f"}]},"code":1},"auditAnnotations":null,"warnings":null}`,
-			`{"uid":"u","allowed":false,"status":{"message":"custom","details":{"causes":[{"field":"f"},{"message":"m"}]},"code":1},"auditAnnotations":null,"warnings":null}`,
+			`{"uid":"u","allowed":false,"status":{"message":"m","reason":"r","details":{"causes":[{"field":"f"}]},"code":1},"auditAnnotations":null,"warnings":null}`,
+			`{"uid":"u","allowed":false,"status":{"message":"custom","reason":"r","details":{"causes":[{"field":"f"},{"message":"m"}]},"code":1},"auditAnnotations":null,"warnings":null}`,
 		},
 		"message instead of none": {
 			review.Policy{Message: "custom"},

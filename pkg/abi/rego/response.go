@@ -24,6 +24,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
@@ -61,15 +62,23 @@ type review struct {
 }
 
 type admissionResponse struct {
-	Allowed *bool `json:"allowed"`
-	Status  *struct {
-		Message *string `json:"message"`
-		Code    *int64  `json:"code"`
-	} `json:"status"`
+	Allowed          *bool             `json:"allowed"`
+	Status           *status           `json:"status"`
 	PatchType        *string           `json:"patchType"`
 	Patch            []byte            `json:"patch"` // base64 in JSON
 	AuditAnnotations map[string]string `json:"auditAnnotations"`
 	Warnings         []string          `json:"warnings"`
+}
+
+type status struct {
+	Message *string `json:"message"`
+	Reason  *string `json:"reason"`
+	Details *struct {
+		metav1.StatusDetails
+		// RetryAfter is how Kubewarden spells retryAfterSeconds.
+		RetryAfter *int32 `json:"retry_after_seconds"`
+	} `json:"details"`
+	Code *int64 `json:"code"`
 }
 
 // decodeReview reads the result of a policy of the Open Policy Agent about a request. The
@@ -95,14 +104,10 @@ func (r *admissionResponse) validation(request []byte, limit int64) (_ *abi.Vali
 		return nil, errors.New("missing field `allowed`")
 	}
 	v := &abi.ValidationResponse{Accepted: *r.Allowed, AuditAnnotations: r.AuditAnnotations, Warnings: r.Warnings}
-	if r.Status != nil && r.Status.Message != nil {
-		v.Message = *r.Status.Message
-	}
-	if r.Status != nil && r.Status.Code != nil {
-		if *r.Status.Code < 0 || *r.Status.Code > math.MaxUint16 {
-			return nil, fmt.Errorf("code %d is out of range: 0 to %d are allowed", *r.Status.Code, math.MaxUint16)
+	if r.Status != nil {
+		if err := r.Status.into(v); err != nil {
+			return nil, err
 		}
-		v.Code = int32(*r.Status.Code)
 	}
 	if len(r.Patch) == 0 {
 		return v, nil
@@ -117,6 +122,29 @@ func (r *admissionResponse) validation(request []byte, limit int64) (_ *abi.Vali
 		v.Patch = r.Patch
 	}
 	return v, nil
+}
+
+// into takes what is said of a verdict over into a response.
+func (s *status) into(v *abi.ValidationResponse) error {
+	if s.Message != nil {
+		v.Message = *s.Message
+	}
+	if s.Reason != nil {
+		v.Reason = *s.Reason
+	}
+	if s.Details != nil {
+		v.Details = &s.Details.StatusDetails
+		if s.Details.RetryAfter != nil {
+			v.Details.RetryAfterSeconds = *s.Details.RetryAfter
+		}
+	}
+	if s.Code != nil {
+		if *s.Code < 0 || *s.Code > math.MaxUint16 {
+			return fmt.Errorf("code %d is out of range: 0 to %d are allowed", *s.Code, math.MaxUint16)
+		}
+		v.Code = int32(*s.Code)
+	}
+	return nil
 }
 
 // violation is one of what a policy of Gatekeeper evaluates to. Its details are not for

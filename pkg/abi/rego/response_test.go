@@ -24,6 +24,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
@@ -42,6 +43,11 @@ func TestDecodeReview(t *testing.T) {
 		{name: "accepted", data: accepts, want: abi.ValidationResponse{Accepted: true}},
 		{name: "everything", data: `[{"result":{"kind":"AdmissionReview","response":{"uid":"x","allowed":false,"status":{"message":"no","code":418},"auditAnnotations":{"k":"v"},"warnings":["w"]}}}]`,
 			want: abi.ValidationResponse{Message: "no", Code: 418, AuditAnnotations: map[string]string{"k": "v"}, Warnings: []string{"w"}}},
+		{name: "whole status", data: `[{"result":{"response":{"allowed":false,"status":{"status":"Failure","reason":"Conflict","details":{"name":"n","group":"g","kind":"k","uid":"u","causes":[{"reason":"r","message":"m","field":"f"}],"retryAfterSeconds":7},"code":409}}}}]`,
+			want: abi.ValidationResponse{Reason: "Conflict", Code: 409, Details: &metav1.StatusDetails{Name: "n", Group: "g", Kind: "k", UID: "u", RetryAfterSeconds: 7, Causes: []metav1.StatusCause{{Type: "r", Message: "m", Field: "f"}}}}},
+		{name: "status as Kubewarden spells it", data: `[{"result":{"response":{"allowed":false,"status":{"message":null,"reason":null,"details":{"name":null,"causes":null,"retry_after_seconds":7}}}}}]`,
+			want: abi.ValidationResponse{Details: &metav1.StatusDetails{RetryAfterSeconds: 7}}},
+		{name: "details of another type", data: `[{"result":{"response":{"allowed":false,"status":{"details":"none"}}}}]`, err: "cannot unmarshal string"},
 		{name: "nulls", data: `[{"result":{"response":{"allowed":true,"status":null,"patch":null,"patchType":null,"warnings":null}}}]`, want: abi.ValidationResponse{Accepted: true}},
 		{name: "patch", data: patched(`[{"op":"replace","path":"/a","value":9007199254740993}]`), want: abi.ValidationResponse{Accepted: true, Patch: []byte(`[{"op":"replace","path":"/a","value":9007199254740993}]`), MutatedObject: json.RawMessage(`{"a":9007199254740993,"b":[1,2]}`)}},
 		{name: "patch with copies", data: patched(`[{"op":"copy","from":"/a","path":"/c"},{"op":"remove","path":"/a"},{"op":"copy","from":"/c","path":"/a"}]`), want: abi.ValidationResponse{Accepted: true, Patch: []byte(`[{"op":"copy","from":"/a","path":"/c"},{"op":"remove","path":"/a"},{"op":"copy","from":"/c","path":"/a"}]`), MutatedObject: json.RawMessage(`{"a":1,"b":[1,2],"c":1}`)}},
@@ -124,7 +130,7 @@ func TestDecodeViolations(t *testing.T) {
 
 func FuzzDecodeReview(f *testing.F) {
 	f.Add([]byte(accepts))
-	f.Add([]byte(`[{"result":{"response":{"allowed":true,"status":{"message":"m","code":1},"patchType":"JSONPatch","patch":"W3sib3AiOiJhZGQiLCJwYXRoIjoiL2MiLCJ2YWx1ZSI6MX1d"}}}]`))
+	f.Add([]byte(`[{"result":{"response":{"allowed":true,"status":{"message":"m","reason":"r","details":{"causes":[{"field":"f"}],"retry_after_seconds":1},"code":1},"patchType":"JSONPatch","patch":"W3sib3AiOiJhZGQiLCJwYXRoIjoiL2MiLCJ2YWx1ZSI6MX1d"}}}]`))
 	f.Add([]byte(`[{"result":[{"msg":"a"}]}]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		response, err := decodeReview(data, []byte(reviewed), 1000)

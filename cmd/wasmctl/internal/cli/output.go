@@ -117,6 +117,9 @@ func (c *command) writeResponse(w io.Writer, policy string, response *review.Res
 		if s.Message != "" {
 			fmt.Fprintf(w, "MESSAGE\t%s\n", terminal.Plain(s.Message))
 		}
+		if s.Reason != "" {
+			fmt.Fprintf(w, "REASON\t%s\n", terminal.Plain(s.Reason))
+		}
 		if s.Code != 0 {
 			fmt.Fprintf(w, "CODE\t%d\n", s.Code)
 		}
