@@ -142,7 +142,9 @@ func (m *Module) put(i *Instance) {
 		m.pool.Drop(i)
 		return
 	}
-	err := i.reset()
+	// The instance that was put back last is used next, and more than there are
+	// processors are busy at once only where guests wait for the host.
+	err := i.reset(m.pool.Stats().Idle >= cap(m.engine.cores))
 	if err == nil && m.parks() && i.parked.frames == nil && !i.unparkable {
 		err = i.parkAgain(context.Background())
 	}

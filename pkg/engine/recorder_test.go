@@ -19,6 +19,7 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -138,4 +139,34 @@ func TestIdleInstancesMakeRoom(t *testing.T) {
 		evaluate(t, busy, engine.Evaluation{}, func(i *engine.Instance) { call(t, i, "succeed") })
 	})
 	require.Equal(t, 2, e.Stats().Idle)
+}
+
+func TestSpareInstancesHoldNoPages(t *testing.T) {
+	const instances = 8
+	// held is what the memories of so many instances take in pages of their own when none is used any more.
+	held := func(processors int) uint64 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+		e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: instances}})
+		if e.Stats().Reset == memory.Copy {
+			t.Skip("all pages of an instance are its own")
+		}
+		m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
+		require.NoError(t, err)
+		defer m.Close()
+		before := e.Stats().MemoryBytes
+		together := func(i *engine.Instance) { call(t, i, "mark", 1) }
+		for range instances - 1 {
+			others := together
+			together = func(i *engine.Instance) {
+				call(t, i, "mark", 1)
+				evaluate(t, m, engine.Evaluation{}, others)
+			}
+		}
+		evaluate(t, m, engine.Evaluation{}, together)
+		require.Equal(t, instances, e.Stats().Idle)
+		return e.Stats().MemoryBytes - before
+	}
+	one := held(1)
+	require.Positive(t, one)
+	require.Equal(t, instances*one, held(instances))
 }

@@ -246,7 +246,8 @@ func (m *Module) fromSnapshot(ctx context.Context) (*Instance, error) {
 // An instance holds on to the pages that it wrote, for its next evaluation. It
 // gives them back after trimInterval resets, so that one that was large once is
 // not so for ever, and at once if they are more than trimBytes, beyond what stays
-// backed. Where resets are copies there is nothing to give back.
+// backed, or if the instance is a spare one. Where resets are copies there is
+// nothing to give back.
 //
 // Of the memory that an evaluation starts with, lazyBytes may be backed when the
 // guest touches them: each page is a few microseconds in which nothing can stop
@@ -257,8 +258,9 @@ const (
 	lazyBytes    = 8 << 20
 )
 
-// reset brings the instance back to the snapshot that it started from.
-func (i *Instance) reset() error {
+// reset brings the instance back to the snapshot that it started from. A spare one
+// will probably not be used soon.
+func (i *Instance) reset(spare bool) error {
 	i.restoreGlobals()
 	if i.memory == nil {
 		return nil
@@ -268,6 +270,9 @@ func (i *Instance) reset() error {
 		clear(i.functions)
 		i.parked = parked{}
 		clear(i.callbacks)
+		return i.memory.Trim()
+	}
+	if spare {
 		return i.memory.Trim()
 	}
 	err := i.memory.Reset()

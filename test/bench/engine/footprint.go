@@ -25,6 +25,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,7 +56,8 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 	for n := range variants {
 		variants[n] = sample.Variant(binary, n)
 	}
-	options := engine.Options{CacheDirectory: directory, Limits: engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30}}
+	m := &meeting{}
+	options := engine.Options{CacheDirectory: directory, Limits: engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30}, Recorder: m}
 	for range 2 { // once to compile, and once so that nothing of that is left to be given back later
 		if err := withModules(b.ctx, options, variants, func([]*wapc.Guest) error { return nil }); err != nil {
 			return err
@@ -69,7 +72,7 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 		loaded := residentBytes()
 		figure.Print("rss_per_rust_module_mib", float64(loaded-before)/manyModules/(1<<20), "MiB")
 		figure.Print("rss_of_code_per_rust_module_mib", float64(codeBytes()-codeBefore)/manyModules/(1<<20), "MiB")
-		if err := b.occupy(guests[0], settings); err != nil {
+		if err := b.occupy(guests[0], m, settings); err != nil {
 			return err
 		}
 		figure.Print("rss_per_instance_kib", float64(residentBytes()-loaded)/manyInstances/1024, "KiB")
@@ -100,26 +103,56 @@ func withModules(ctx context.Context, o engine.Options, modules [][]byte, use fu
 	return use(guests)
 }
 
-// occupy has a guest evaluate so often at the same time that all its instances are
-// made.
-func (b *bench) occupy(guest *wapc.Guest, settings []byte) error {
-	errs := make(chan error)
-	for range manyInstances {
-		go func() {
-			var err error
-			for range batch {
-				response, _, validateErr := guest.Validate(b.ctx, evaluation.Environment, b.request, settings)
-				err = errors.Join(err, decided(response, validateErr))
-			}
-			errs <- err
-		}()
+// occupy has a guest make all its instances, and use each of them some times.
+func (b *bench) occupy(guest *wapc.Guest, m *meeting, settings []byte) error {
+	evaluate := func(times int) error {
+		errs := make([]error, manyInstances)
+		var group sync.WaitGroup
+		for n := range errs {
+			group.Go(func() {
+				for range times {
+					response, _, err := guest.Validate(b.ctx, evaluation.Environment, b.request, settings)
+					errs[n] = errors.Join(errs[n], decided(response, err))
+				}
+			})
+		}
+		group.Wait()
+		return errors.Join(errs...)
 	}
-	var err error
-	for range manyInstances {
-		err = errors.Join(err, <-errs)
-	}
-	return err
+	m.expect(manyInstances)
+	err := evaluate(1)
+	m.expect(0)
+	return errors.Join(err, evaluate(batch))
 }
+
+// meeting has evaluations wait for one another at their end, each with its instance.
+type meeting struct {
+	missing atomic.Pointer[sync.WaitGroup]
+}
+
+// expect sets how many evaluations wait for one another: the next ones, and no others may follow before it is called
+// again. With 0 none do.
+func (m *meeting) expect(evaluations int) {
+	missing := &sync.WaitGroup{}
+	missing.Add(evaluations)
+	if evaluations == 0 {
+		missing = nil
+	}
+	m.missing.Store(missing)
+}
+
+func (m *meeting) ObserveEvaluation(time.Duration, int64, int64) {
+	if missing := m.missing.Load(); missing != nil {
+		missing.Done()
+		missing.Wait()
+	}
+}
+
+func (m *meeting) ObserveLoad(_, _ time.Duration)  {}
+func (m *meeting) ObserveWait(time.Duration)       {}
+func (m *meeting) ObserveDerivation(time.Duration) {}
+func (m *meeting) ObserveReset(time.Duration)      {}
+func (m *meeting) CountFailure(_, _ string)        {}
 
 // residentBytes is the resident memory of this process, once what is garbage was given
 // back.
