@@ -23,11 +23,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
 )
+
+// request is what the policy reads of a request.
+type request struct {
+	Operation string           `json:"operation"`
+	Object    *json.RawMessage `json:"object"`
+}
 
 func init() {
 	kubewarden.Register(checkSettings, validate)
@@ -36,21 +41,20 @@ func init() {
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-func validate(request kubewarden.Request, s settings) (kubewarden.Response, error) {
-	if request.Operation != "CREATE" && request.Operation != "UPDATE" {
+func validate(r request, s settings) (kubewarden.Response, error) {
+	if r.Operation != "CREATE" && r.Operation != "UPDATE" {
 		return kubewarden.Accept(), nil
 	}
-	metadata, err := kubewarden.DecodeMetadata(request.Object)
+	if r.Object == nil {
+		return kubewarden.Response{}, kubewarden.ErrNoObject
+	}
+	object, err := decode(*r.Object)
 	if err != nil {
 		return kubewarden.Response{}, err
 	}
 	// An object on its way out is left alone.
-	if metadata.DeletionTimestamp != nil {
+	if metadata, _ := object["metadata"].(map[string]any); metadata["deletionTimestamp"] != nil {
 		return kubewarden.Accept(), nil
-	}
-	object, err := decode(request.Object)
-	if err != nil {
-		return kubewarden.Response{}, err
 	}
 	changed, err := change(object, s)
 	if err != nil {
@@ -70,9 +74,6 @@ func decode(raw json.RawMessage) (map[string]any, error) {
 	var object map[string]any
 	if err := decoder.Decode(&object); err != nil {
 		return nil, fmt.Errorf("decode the object: %w", err)
-	}
-	if object == nil {
-		return nil, errors.New("the request carries no object")
 	}
 	return object, nil
 }

@@ -47,6 +47,12 @@ type settings struct {
 	ProtectedLabel string `json:"protectedLabel"`
 }
 
+// request is what the policy reads of a request.
+type request struct {
+	kubewarden.Request
+	OldObject *kubewarden.Object `json:"oldObject"`
+}
+
 func init() {
 	kubewarden.Register(checkSettings, validate)
 }
@@ -69,33 +75,33 @@ func checkSettings(s settings) error {
 	return nil
 }
 
-func validate(request kubewarden.Request, s settings) (kubewarden.Response, error) {
-	if !slices.Contains(s.Operations, request.Operation) {
+func validate(r request, s settings) (kubewarden.Response, error) {
+	if !slices.Contains(s.Operations, r.Operation) {
 		return kubewarden.Accept(), nil
 	}
-	switch request.Operation {
+	switch r.Operation {
 	case operationDelete:
-		return validateDelete(request, s)
+		return validateDelete(r, s)
 	case operationConnect:
 		return forbid("connecting to %s/%s of %q is not allowed",
-			request.Resource.Resource, request.SubResource, request.Name), nil
+			r.Resource.Resource, r.SubResource, r.Name), nil
 	default:
 		return kubewarden.Accept(), nil
 	}
 }
 
-func validateDelete(request kubewarden.Request, s settings) (kubewarden.Response, error) {
-	metadata, err := kubewarden.DecodeMetadata(request.OldObject)
-	if err != nil {
-		return kubewarden.Response{}, err
+func validateDelete(r request, s settings) (kubewarden.Response, error) {
+	if r.OldObject == nil {
+		return kubewarden.Response{}, kubewarden.ErrNoObject
 	}
+	metadata := r.OldObject.Metadata
 	if _, ok := metadata.Labels[s.ProtectedLabel]; ok {
 		return forbid("%s %q is protected from deletion by its label %q",
-			request.Kind.Kind, request.Name, s.ProtectedLabel), nil
+			r.Kind.Kind, r.Name, s.ProtectedLabel), nil
 	}
 	if _, ok := metadata.Annotations[s.ProtectedLabel]; ok {
 		return forbid("%s %q is protected from deletion by its annotation %q",
-			request.Kind.Kind, request.Name, s.ProtectedLabel), nil
+			r.Kind.Kind, r.Name, s.ProtectedLabel), nil
 	}
 	return kubewarden.Accept(), nil
 }

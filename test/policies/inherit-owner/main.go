@@ -73,8 +73,12 @@ func validate(payload string) (string, error) {
 		return `{"accepted":false,"code":403,"message":` +
 			rawjson.Quote("neither the object nor namespace "+namespace+" has label "+label) + "}", nil
 	}
+	mutated := rawjson.Add(object, label, rawjson.Quote(owner), "metadata", "labels")
+	if mutated == object {
+		return "", errors.New("the object has no metadata that takes a label")
+	}
 	report(namespace, label, owner)
-	return `{"accepted":true,"mutated_object":` + withLabel(object, label, owner) + "}", nil
+	return `{"accepted":true,"mutated_object":` + mutated + "}", nil
 }
 
 // ownerOf looks the label up in the namespace; "" is none.
@@ -96,16 +100,4 @@ func report(namespace, label, owner string) {
 		text = "tracing: " + err.Error()
 	}
 	_, _ = os.Stderr.WriteString(text + "\n")
-}
-
-// withLabel returns an object with one more label. All else stays as it is written.
-func withLabel(object, label, value string) string {
-	value = rawjson.Quote(value)
-	if labels := rawjson.Get(object, "metadata", "labels"); labels != "" && labels[0] == '{' {
-		return rawjson.Add(object, label, value, "metadata", "labels")
-	}
-	if start, end, found := rawjson.Find(object, "metadata", "labels"); found { // null
-		return object[:start] + "{" + rawjson.Quote(label) + ":" + value + "}" + object[end:]
-	}
-	return rawjson.Add(object, "labels", "{"+rawjson.Quote(label)+":"+value+"}", "metadata")
 }

@@ -35,6 +35,13 @@ type settings struct {
 	Label string `json:"label"`
 }
 
+// request is what the policy reads of a request. The object stays as it is written.
+type request struct {
+	Operation string           `json:"operation"`
+	Namespace string           `json:"namespace"`
+	Object    *json.RawMessage `json:"object"`
+}
+
 func init() { kubewarden.Register(check, validate) }
 
 // main is never called in a reactor, but the linker wants it.
@@ -47,31 +54,39 @@ func check(s settings) error {
 	return nil
 }
 
-func validate(request kubewarden.Request, s settings) (kubewarden.Response, error) {
+func validate(r request, s settings) (kubewarden.Response, error) {
 	if err := check(s); err != nil {
 		return kubewarden.Response{}, err
 	}
-	if request.Namespace == "" || request.Operation != "CREATE" && request.Operation != "UPDATE" {
+	if r.Namespace == "" || r.Operation != "CREATE" && r.Operation != "UPDATE" {
 		return kubewarden.Accept(), nil
 	}
-	namespace, err := lookUp(request.Namespace)
+	labels, err := lookUp(r.Namespace)
 	if err != nil {
-		return refuse(500, fmt.Sprintf("looking up namespace %s: %v", request.Namespace, err)), nil
+		return refuse(500, fmt.Sprintf("looking up namespace %s: %v", r.Namespace, err)), nil
 	}
-	value, found := namespace.Labels[s.Label]
+	value, found := labels[s.Label]
 	if !found {
-		return refuse(403, fmt.Sprintf("namespace %s has no label %s", request.Namespace, s.Label)), nil
+		return refuse(403, fmt.Sprintf("namespace %s has no label %s", r.Namespace, s.Label)), nil
 	}
-	object, err := kubewarden.DecodeMetadata(request.Object)
-	if err != nil {
-		return kubewarden.Response{}, err
+	if r.Object == nil {
+		return kubewarden.Response{}, kubewarden.ErrNoObject
 	}
-	if _, labelled := object.Labels[s.Label]; labelled {
-		return kubewarden.Accept(), nil
-	}
-	trace("label " + s.Label + " is taken from namespace " + request.Namespace)
+	return addLabel(string(*r.Object), s.Label, value, r.Namespace)
+}
+
+// addLabel gives an object a label of its namespace, unless it has one of that name.
+func addLabel(object, label, value, namespace string) (kubewarden.Response, error) {
 	response := kubewarden.Accept()
-	response.MutatedObject = json.RawMessage(withLabel(string(request.Object), s.Label, value))
+	if _, _, labelled := rawjson.Find(object, "metadata", "labels", label); labelled {
+		return response, nil
+	}
+	mutated := rawjson.Add(object, label, rawjson.Quote(value), "metadata", "labels")
+	if mutated == object {
+		return kubewarden.Response{}, errors.New("the object has no metadata that takes a label")
+	}
+	trace("label " + label + " is taken from namespace " + namespace)
+	response.MutatedObject = json.RawMessage(mutated)
 	return response, nil
 }
 
@@ -81,33 +96,22 @@ func refuse(code uint16, message string) kubewarden.Response {
 	return response
 }
 
-// lookUp returns the metadata of a namespace.
-func lookUp(name string) (kubewarden.Metadata, error) {
-	object, err := wapc.HostCall("kubewarden", "kubernetes", "get_resource",
+// lookUp returns the labels of a namespace.
+func lookUp(name string) (map[string]string, error) {
+	answer, err := wapc.HostCall("kubewarden", "kubernetes", "get_resource",
 		[]byte(`{"api_version":"v1","kind":"Namespace","name":`+rawjson.Quote(name)+`,"namespace":null,"disable_cache":false}`))
 	var refused wapc.HostError
-	switch {
-	case errors.As(err, &refused):
-		return kubewarden.Metadata{}, errors.New(string(refused))
-	case err != nil:
-		return kubewarden.Metadata{}, err
+	if errors.As(err, &refused) {
+		return nil, errors.New(string(refused))
 	}
-	return kubewarden.DecodeMetadata(object)
+	var namespace kubewarden.Object
+	if err == nil {
+		err = json.Unmarshal(answer, &namespace)
+	}
+	return namespace.Metadata.Labels, err
 }
 
 // trace logs what is done. A log that fails is no reason to refuse anything.
 func trace(message string) {
 	_, _ = wapc.HostCall("kubewarden", "tracing", "log", []byte(`{"level":"info","message":`+rawjson.Quote(message)+"}"))
-}
-
-// withLabel returns an object with one more label. All else stays as it is written.
-func withLabel(object, label, value string) string {
-	value = rawjson.Quote(value)
-	if labels := rawjson.Get(object, "metadata", "labels"); labels != "" && labels[0] == '{' {
-		return rawjson.Add(object, label, value, "metadata", "labels")
-	}
-	if start, end, found := rawjson.Find(object, "metadata", "labels"); found { // null
-		return object[:start] + "{" + rawjson.Quote(label) + ":" + value + "}" + object[end:]
-	}
-	return rawjson.Add(object, "labels", "{"+rawjson.Quote(label)+":"+value+"}", "metadata")
 }

@@ -36,6 +36,12 @@ type settings struct {
 	Labels map[string]string `json:"labels"`
 }
 
+// request is what the policy reads of a request.
+type request struct {
+	Operation string             `json:"operation"`
+	Object    *kubewarden.Object `json:"object"`
+}
+
 func init() {
 	kubewarden.Register(checkSettings, validate)
 }
@@ -58,14 +64,14 @@ func checkSettings(s settings) error {
 	return nil
 }
 
-func validate(request kubewarden.Request, s settings) (kubewarden.Response, error) {
-	if request.Operation != "CREATE" && request.Operation != "UPDATE" {
+func validate(r request, s settings) (kubewarden.Response, error) {
+	if r.Operation != "CREATE" && r.Operation != "UPDATE" {
 		return kubewarden.Accept(), nil
 	}
-	metadata, err := kubewarden.DecodeMetadata(request.Object)
-	if err != nil {
-		return kubewarden.Response{}, err
+	if r.Object == nil {
+		return kubewarden.Response{}, kubewarden.ErrNoObject
 	}
+	metadata := r.Object.Metadata
 	// An object on its way out must be able to shed its finalizers.
 	if metadata.DeletionTimestamp != nil {
 		return kubewarden.Accept(), nil

@@ -29,12 +29,22 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/wapc"
 )
 
-// Request is what a policy sees of an AdmissionRequest (admission.k8s.io/v1);
-// the fields that no policy here reads are left out.
+// Request is what a policy sees of an AdmissionRequest (admission.k8s.io/v1), but
+// for the object; the fields that no policy here reads are left out. A policy puts
+// it into a type of its own, beside the object as far as it wants to read that:
+//
+//	type request struct {
+//		kubewarden.Request
+//		Object *kubewarden.Object `json:"object"`
+//	}
+//
+// The object is nil on DELETE; an oldObject, the stored one, on CREATE and CONNECT.
+// One that is given back changed is best a *json.RawMessage: other types lose fields
+// that they do not know, or digits of large numbers.
 type Request struct {
 	// UID identifies the request.
 	UID string `json:"uid"`
-	// Kind is the kind of Object, and of OldObject.
+	// Kind is the kind of the object, and of the stored one.
 	Kind GroupVersionKind `json:"kind"`
 	// Resource is the resource that is asked for, in the plural.
 	Resource GroupVersionResource `json:"resource"`
@@ -48,10 +58,6 @@ type Request struct {
 	Operation string `json:"operation"`
 	// UserInfo says who asks.
 	UserInfo UserInfo `json:"userInfo"`
-	// Object is the object as it would be stored; nil on DELETE.
-	Object json.RawMessage `json:"object"`
-	// OldObject is the stored object; nil on CREATE and CONNECT.
-	OldObject json.RawMessage `json:"oldObject"`
 	// DryRun is set when nothing will be stored.
 	DryRun bool `json:"dryRun"`
 }
@@ -76,6 +82,12 @@ type UserInfo struct {
 	Groups   []string `json:"groups"`
 }
 
+// Object is as much of any Kubernetes object as policies read that work on all
+// kinds.
+type Object struct {
+	Metadata Metadata `json:"metadata"`
+}
+
 // Metadata is the part of any Kubernetes object's metadata that policies here
 // read.
 type Metadata struct {
@@ -92,8 +104,8 @@ type Response struct {
 	Message string `json:"message,omitempty"`
 	// Code is the HTTP status of a refusal; 0 leaves it to the host.
 	Code uint16 `json:"code,omitempty"`
-	// MutatedObject is the whole object as it should be; nil leaves it as it is.
-	MutatedObject json.RawMessage `json:"mutated_object,omitempty"`
+	// MutatedObject is the whole object as it should be, in JSON; nil leaves it as it is.
+	MutatedObject json.RawMessage `json:"-"`
 	// Warnings are shown to the user whatever the verdict.
 	Warnings []string `json:"warnings,omitempty"`
 	// AuditAnnotations go to the audit log; the host prefixes the keys.
@@ -112,11 +124,15 @@ type settingsResponse struct {
 	Message string `json:"message,omitempty"`
 }
 
-// Register serves a policy whose settings are of type S. Call it from an init
-// function. check finds fault with settings that were decoded; a field that S
-// does not have is refused before. validate decides on a request; an error
-// from it is a failure of the policy, not a verdict.
-func Register[S any](check func(S) error, validate func(Request, S) (Response, error)) {
+// ErrNoObject is the failure of a policy that wants an object and gets none, which it
+// should not take for an object without labels.
+var ErrNoObject = errors.New("the request carries no object")
+
+// Register serves a policy that reads requests of type R and has settings of type
+// S. Call it from an init function. check finds fault with settings that were
+// decoded; a field that S does not have is refused before. validate decides on a
+// request; an error from it is a failure of the policy, not a verdict.
+func Register[R, S any](check func(S) error, validate func(R, S) (Response, error)) {
 	wapc.Register("protocol_version", func([]byte) ([]byte, error) {
 		return []byte(`"v1"`), nil
 	})
@@ -135,25 +151,44 @@ func Register[S any](check func(S) error, validate func(Request, S) (Response, e
 	})
 }
 
-func serve[S any](payload []byte, validate func(Request, S) (Response, error)) ([]byte, error) {
+func serve[R, S any](payload []byte, validate func(R, S) (Response, error)) ([]byte, error) {
+	request, settings, err := decodeReview[R, S](payload)
+	if err != nil {
+		return nil, err
+	}
+	response, err := validate(request, settings)
+	if err != nil {
+		return nil, err
+	}
+	return encode(response)
+}
+
+// encode puts the object in as it is, where json.Marshal would go through all of it once
+// more.
+func encode(response Response) ([]byte, error) {
+	text, err := json.Marshal(response)
+	if err != nil || response.MutatedObject == nil {
+		return text, err
+	}
+	text = append(text[:len(text)-1], `,"mutated_object":`...)
+	return append(append(text, response.MutatedObject...), '}'), nil
+}
+
+// decodeReview reads a review once, down to what the policy wants of the object.
+func decodeReview[R, S any](payload []byte) (R, S, error) {
 	var review struct {
-		Request  Request         `json:"request"`
+		Request  R               `json:"request"`
 		Settings json.RawMessage `json:"settings"`
 	}
 	if err := json.Unmarshal(payload, &review); err != nil {
-		return nil, fmt.Errorf("decode the review: %w", err)
+		var none S
+		return review.Request, none, fmt.Errorf("decode the review: %w", err)
 	}
 	settings, err := decodeSettings[S](review.Settings)
-	if err != nil {
-		return nil, err
-	}
-	response, err := validate(review.Request, settings)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(response)
+	return review.Request, settings, err
 }
 
+// decodeSettings is strict: a setting that is misspelt is not to be left out.
 func decodeSettings[S any](raw []byte) (S, error) {
 	var settings S
 	decoder := json.NewDecoder(bytes.NewReader(raw))
@@ -165,22 +200,4 @@ func decodeSettings[S any](raw []byte) (S, error) {
 		return settings, errors.New("decode settings: more than one JSON value")
 	}
 	return settings, nil
-}
-
-// DecodeMetadata reads the metadata of an object. It fails when there is no
-// object, which no policy should take for an object without labels.
-func DecodeMetadata(object json.RawMessage) (Metadata, error) {
-	var decoded *struct {
-		Metadata Metadata `json:"metadata"`
-	}
-	if len(object) == 0 {
-		return Metadata{}, errors.New("the request carries no object")
-	}
-	if err := json.Unmarshal(object, &decoded); err != nil {
-		return Metadata{}, fmt.Errorf("decode the object: %w", err)
-	}
-	if decoded == nil {
-		return Metadata{}, errors.New("the request carries no object")
-	}
-	return decoded.Metadata, nil
 }

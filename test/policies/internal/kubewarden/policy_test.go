@@ -17,24 +17,44 @@ limitations under the License.
 package kubewarden
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-func TestDecodeMetadata(t *testing.T) {
+func TestDecodeReview(t *testing.T) {
+	type request struct {
+		Request
+		Object *Object          `json:"object"`
+		Old    *json.RawMessage `json:"oldObject"`
+	}
+	type settings struct{}
+	raw := json.RawMessage(`{"n": 1.0 }`)
+	labelled := &Object{Metadata: Metadata{Labels: map[string]string{"a": "b"}}}
 	for _, tc := range []struct {
-		name, object, wantErr string
-		want                  Metadata
+		name, review, wantErr string
+		want                  request
 	}{
-		{name: "labels", object: `{"metadata":{"labels":{"a":"b"}}}`, want: Metadata{Labels: map[string]string{"a": "b"}}},
-		{name: "no metadata", object: `{}`},
-		{name: "absent", wantErr: "the request carries no object"},
-		{name: "null", object: `null`, wantErr: "the request carries no object"},
-		{name: "not an object", object: `[]`, wantErr: "decode the object"},
+		{
+			name:   "fields and labels",
+			review: `{"request":{"operation":"CREATE","new":1,"object":{"metadata":{"labels":{"a":"b"}}}},"settings":{}}`,
+			want:   request{Request: Request{Operation: "CREATE"}, Object: labelled},
+		},
+		{name: "no metadata", review: `{"settings":{},"request":{"object":{}}}`, want: request{Object: &Object{}}},
+		{name: "no object", review: `{"request":{},"settings":{}}`},
+		{name: "object that is null", review: `{"request":{"object":null},"settings":{}}`},
+		{name: "object as it is written", review: `{"request":{"oldObject":{"n": 1.0 }},"settings":{}}`, want: request{Old: &raw}},
+		{name: "raw object that is null", review: `{"request":{"oldObject":null},"settings":{}}`},
+		{name: "object that is none", review: `{"request":{"object":[]},"settings":{}}`, wantErr: "decode the review: json: cannot unmarshal array"},
+		{name: "no settings", review: `{"request":{}}`, wantErr: "decode settings: EOF"},
+		{name: "unknown setting", review: `{"request":{},"settings":{"a":1}}`, wantErr: `decode settings: json: unknown field "a"`},
+		{name: "breaks off", review: `{"request":{},"settings":{}`, wantErr: "decode the review: unexpected end of JSON input"},
+		{name: "two reviews", review: `{"request":{},"settings":{}} {}`, wantErr: "decode the review: invalid character '{' after top-level value"},
+		{name: "nothing", wantErr: "decode the review: unexpected end"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := DecodeMetadata([]byte(tc.object))
+			got, _, err := decodeReview[request, settings]([]byte(tc.review))
 			if tc.wantErr != "" {
 				require.ErrorContains(t, err, tc.wantErr)
 				return
@@ -61,5 +81,18 @@ func TestDecodeSettings(t *testing.T) {
 			}
 			require.NoError(t, err)
 		})
+	}
+}
+
+func TestEncode(t *testing.T) {
+	for want, response := range map[string]Response{
+		`{"accepted":true}`:                                        Accept(),
+		`{"accepted":false,"message":"no"}`:                        Reject("no"),
+		`{"accepted":true,"mutated_object":{"a": "<"}}`:            {Accepted: true, MutatedObject: []byte(`{"a": "<"}`)},
+		`{"accepted":true,"warnings":["w"],"mutated_object":null}`: {Accepted: true, Warnings: []string{"w"}, MutatedObject: []byte("null")},
+	} {
+		got, err := encode(response)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
 	}
 }

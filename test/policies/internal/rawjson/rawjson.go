@@ -53,9 +53,23 @@ func String(text string, path ...string) (value string, ok bool) {
 	return unquote(Get(text, path...))
 }
 
-// Add returns an object with one more member in the object at a path, which must be
-// there.
+// Add returns an object with one more member in the object at a path. If there is none,
+// or null, that one is made; the object that it is a member of must be there.
 func Add(text, name, value string, path ...string) string {
+	member := Quote(name) + ":" + value
+	start, end, found := Find(text, path...)
+	switch {
+	case !found && len(path) > 0:
+		last := len(path) - 1
+		return addFirst(text, Quote(path[last])+":{"+member+"}", path[:last])
+	case found && text[start:end] == "null":
+		return text[:start] + "{" + member + "}" + text[end:]
+	}
+	return addFirst(text, member, path)
+}
+
+// addFirst puts a member before the others of the object at a path.
+func addFirst(text, member string, path []string) string {
 	start, _, found := Find(text, path...)
 	if !found || text[start] != '{' {
 		return text
@@ -64,7 +78,7 @@ func Add(text, name, value string, path ...string) string {
 	if next := skipSpace(text, start+1); next < len(text) && text[next] == '}' {
 		comma = ""
 	}
-	return text[:start+1] + Quote(name) + ":" + value + comma + text[start+1:]
+	return text[:start+1] + member + comma + text[start+1:]
 }
 
 // Quote returns a string as JSON.

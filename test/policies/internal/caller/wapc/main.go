@@ -18,6 +18,7 @@ limitations under the License.
 package main
 
 import (
+	"encoding/json"
 	"errors"
 
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/caller/call"
@@ -30,8 +31,12 @@ func init() { kubewarden.Register(func(struct{}) error { return nil }, validate)
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-func validate(request kubewarden.Request, _ struct{}) (kubewarden.Response, error) {
-	outcomes, err := call.Outcomes(request.Object, hostCall)
+type request struct {
+	Object json.RawMessage `json:"object"`
+}
+
+func validate(r request, _ struct{}) (kubewarden.Response, error) {
+	outcomes, err := call.Outcomes(r.Object, hostCall)
 	return kubewarden.Reject(outcomes), err
 }
 

@@ -18,7 +18,13 @@ limitations under the License.
 // not have privileged containers.
 package rule
 
-import "encoding/json"
+// Pod is what the rule looks at of a Pod.
+type Pod struct {
+	Spec struct {
+		InitContainers []container `json:"initContainers"`
+		Containers     []container `json:"containers"`
+	} `json:"spec"`
+}
 
 type container struct {
 	Name            string `json:"name"`
@@ -27,23 +33,14 @@ type container struct {
 	} `json:"securityContext"`
 }
 
-// Offender returns the name of a privileged container of a Pod in JSON, or nothing.
-func Offender(pod []byte) (string, error) {
-	var object struct {
-		Spec struct {
-			InitContainers []container `json:"initContainers"`
-			Containers     []container `json:"containers"`
-		} `json:"spec"`
-	}
-	if err := json.Unmarshal(pod, &object); err != nil {
-		return "", err
-	}
-	for _, containers := range [][]container{object.Spec.InitContainers, object.Spec.Containers} {
+// Offender returns the name of a privileged container, or nothing.
+func (p *Pod) Offender() string {
+	for _, containers := range [][]container{p.Spec.InitContainers, p.Spec.Containers} {
 		for _, c := range containers {
 			if c.SecurityContext.Privileged {
-				return c.Name, nil
+				return c.Name
 			}
 		}
 	}
-	return "", nil
+	return ""
 }

@@ -29,10 +29,13 @@ func init() {
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-func validate(request kubewarden.Request, _ struct{}) (kubewarden.Response, error) {
-	offender, err := rule.Offender(request.Object)
-	if err != nil || offender == "" {
-		return kubewarden.Accept(), err
+type request struct {
+	Object rule.Pod `json:"object"`
+}
+
+func validate(r request, _ struct{}) (kubewarden.Response, error) {
+	if offender := r.Object.Offender(); offender != "" {
+		return kubewarden.Reject("container " + offender + " is privileged"), nil
 	}
-	return kubewarden.Reject("container " + offender + " is privileged"), nil
+	return kubewarden.Accept(), nil
 }

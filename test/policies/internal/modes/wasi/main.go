@@ -31,15 +31,15 @@ func main() {
 func validate(payload string) (string, error) {
 	var review struct {
 		Request struct {
-			Object json.RawMessage `json:"object"`
+			Object rule.Pod `json:"object"`
 		} `json:"request"`
 	}
 	if err := json.Unmarshal([]byte(payload), &review); err != nil {
 		return "", err
 	}
-	offender, err := rule.Offender(review.Request.Object)
-	if err != nil || offender == "" {
-		return `{"accepted":true}`, err
+	offender := review.Request.Object.Offender()
+	if offender == "" {
+		return `{"accepted":true}`, nil
 	}
 	answer, err := json.Marshal(map[string]any{"accepted": false, "message": "container " + offender + " is privileged"})
 	return string(answer), err
