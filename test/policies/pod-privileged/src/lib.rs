@@ -17,13 +17,14 @@
 //! Of an object it decodes what it looks at and nothing else.
 
 mod pod;
+mod review;
 mod settings;
 
-use kubewarden_policy_sdk::request::ValidationRequest;
 use kubewarden_policy_sdk::{
     accept_request, protocol_version_guest, reject_request, validate_settings,
 };
 use pod::{PodSpec, pod_spec};
+use review::{Request, Review};
 use settings::Settings;
 use wapc_guest::{CallResult, register_function};
 
@@ -36,12 +37,13 @@ pub extern "C" fn wapc_init() {
 }
 
 fn validate(payload: &[u8]) -> CallResult {
-    let review: ValidationRequest<Settings> = ValidationRequest::new(payload)?;
+    let review: Review = serde_json::from_slice(payload)
+        .map_err(|error| format!("error deserializing the review: {error}"))?;
     if review.request.operation == "DELETE" {
         return accept_request();
     }
 
-    match pod_spec(&review.request.kind.kind, &review.request.object) {
+    match pod_of(&review.request) {
         Ok(pod) => verdict(&pod, &review.settings),
         // An object that cannot be read cannot be vouched for.
         Err(error) => reject_request(
@@ -51,6 +53,11 @@ fn validate(payload: &[u8]) -> CallResult {
             None,
         ),
     }
+}
+
+fn pod_of(request: &Request) -> Result<PodSpec, String> {
+    let object = request.object.ok_or("the request carries no object")?;
+    pod_spec(&request.kind.kind, object)
 }
 
 fn verdict(pod: &PodSpec, settings: &Settings) -> CallResult {

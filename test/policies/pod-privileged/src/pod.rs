@@ -15,7 +15,7 @@
 //! As much of a Pod's specification as the policy looks at.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The containers of a Pod.
 #[derive(Deserialize)]
@@ -45,17 +45,75 @@ impl Container {
     }
 }
 
+/// An object with a specification: a Pod, what makes Pods, or the template for them in it.
+#[derive(Deserialize)]
+struct Object<S> {
+    spec: Option<S>,
+}
+
+#[derive(Deserialize)]
+struct WorkloadSpec {
+    template: Option<Object<PodSpec>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CronJobSpec {
+    job_template: Option<Object<WorkloadSpec>>,
+}
+
+fn spec_of<'a, S: Deserialize<'a>>(object: &'a RawValue) -> Result<Option<S>, String> {
+    serde_json::from_str::<Object<S>>(object.get())
+        .map(|object| object.spec)
+        .map_err(|error| error.to_string())
+}
+
 /// Decodes the specification of the Pods that an object of a kind is or makes.
-pub fn pod_spec(kind: &str, object: &Value) -> Result<PodSpec, String> {
-    let path = match kind {
-        "Pod" => "/spec",
-        "CronJob" => "/spec/jobTemplate/spec/template/spec",
+pub fn pod_spec(kind: &str, object: &RawValue) -> Result<PodSpec, String> {
+    let spec = match kind {
+        "Pod" => spec_of(object)?,
+        "CronJob" => spec_of::<CronJobSpec>(object)?
+            .and_then(|cron_job| cron_job.job_template)
+            .and_then(|job| job.spec)
+            .and_then(|job| job.template)
+            .and_then(|pod| pod.spec),
         "DaemonSet" | "Deployment" | "Job" | "ReplicaSet" | "ReplicationController"
-        | "StatefulSet" => "/spec/template/spec",
+        | "StatefulSet" => spec_of::<WorkloadSpec>(object)?
+            .and_then(|workload| workload.template)
+            .and_then(|pod| pod.spec),
         _ => return Err(format!("kind {kind} is not known to have containers")),
     };
-    let spec = object
-        .pointer(path)
-        .ok_or_else(|| format!("the {kind} has no {path}"))?;
-    PodSpec::deserialize(spec).map_err(|error| error.to_string())
+    spec.ok_or_else(|| format!("the {kind} does not specify a Pod"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(kind: &str, object: &str) -> Result<Vec<String>, String> {
+        let pod = pod_spec(kind, serde_json::from_str(object).unwrap())?;
+        Ok(pod.containers.into_iter().map(|c| c.name).collect())
+    }
+
+    #[test]
+    fn the_kind_says_where_the_pod_is() {
+        let pod = r#"{"spec": {"containers": [{"name": "web", "image": "web:1"}]}}"#;
+        let workload = format!(r#"{{"spec": {{"template": {pod}}}}}"#);
+        let cron_job = format!(r#"{{"spec": {{"jobTemplate": {workload}}}}}"#);
+        let web = Ok(vec!["web".to_owned()]);
+        assert_eq!(names("Pod", pod), web);
+        assert_eq!(names("Deployment", &workload), web);
+        assert_eq!(names("CronJob", &cron_job), web);
+        assert!(names("Deployment", pod).is_err());
+        assert!(names("CronJob", &workload).is_err());
+        assert!(names("Pod", &workload).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_pod_without_containers() {
+        for object in [r#"{"spec": {}}"#, r#"{"spec": null}"#, "{}", "[]", "null"] {
+            assert!(names("Pod", object).is_err(), "{object}");
+        }
+        assert!(names("Pod", r#"{"spec": {"containers": [{"name": 1}]}}"#).is_err());
+    }
 }
