@@ -16,24 +16,25 @@
 // Pods and in the pod templates of workloads.
 
 import { JSON } from "assemblyscript-json/assembly";
-import { consoleLog, handleAbort, handleCall, register, Result } from "@wapc/as-guest";
+import { Result } from "@wapc/as-guest";
+import { serve } from "../../internal/assemblyscript/policy";
+import { accept, failure, quote, reject, settingsRefused, settingsValid } from "../../internal/assemblyscript/response";
 import { canonical, isAllowed } from "./image";
 import { imagesOf } from "./pod";
-import { accept, quote, reject, settingsRefused, settingsValid } from "./response";
 import { parseSettings } from "./settings";
 
 function validate(payload: ArrayBuffer): Result<ArrayBuffer> {
   const review = JSON.parse(Uint8Array.wrap(payload));
   if (!(review instanceof JSON.Obj)) {
-    return Result.error<ArrayBuffer>(new Error("the review is not an object"));
+    return failure("the review is not an object");
   }
   const settings = parseSettings((review as JSON.Obj).get("settings"));
   if (settings.fault != "") {
-    return Result.error<ArrayBuffer>(new Error(settings.fault));
+    return failure(settings.fault);
   }
   const request = (review as JSON.Obj).getObj("request");
   if (request == null) {
-    return Result.error<ArrayBuffer>(new Error("the review carries no request"));
+    return failure("the review carries no request");
   }
   const object = request.getObj("object");
   if (object == null) {
@@ -58,24 +59,8 @@ function validateSettings(payload: ArrayBuffer): Result<ArrayBuffer> {
   return settings.fault == "" ? settingsValid() : settingsRefused(settings.fault);
 }
 
-function protocolVersion(payload: ArrayBuffer): Result<ArrayBuffer> {
-  return Result.ok(String.UTF8.encode('"v1"'));
-}
-
-// wapc_init is called once by the host, before any operation.
 export function wapc_init(): void {
-  register("validate", validate);
-  register("validate_settings", validateSettings);
-  register("protocol_version", protocolVersion);
+  serve(validate, validateSettings);
 }
 
-export function __guest_call(operationSize: usize, payloadSize: usize): bool {
-  return handleCall(operationSize, payloadSize);
-}
-
-// abort tells the host what failed before AssemblyScript's runtime traps.
-function abort(message: string | null, fileName: string | null, line: u32, column: u32): void {
-  consoleLog("aborted: " + (message == null ? "no reason given" : message));
-  handleAbort(message, fileName, line, column);
-  unreachable();
-}
+export { __guest_call } from "../../internal/assemblyscript/policy";

@@ -15,7 +15,7 @@
 // Settings of the policy: {"registries": ["registry.k8s.io", "ghcr.io/acme"]}.
 
 import { JSON } from "assemblyscript-json/assembly";
-import { quote } from "./response";
+import { quote } from "../../internal/assemblyscript/response";
 
 export class Settings {
   registries: string[] = [];

@@ -16,23 +16,24 @@
 // same key and effect keeps it: it was meant.
 
 import { JSON } from "assemblyscript-json/assembly";
-import { consoleLog, handleAbort, handleCall, register, Result } from "@wapc/as-guest";
-import { accept, mutate, settingsRefused, settingsValid } from "./response";
+import { Result } from "@wapc/as-guest";
+import { serve } from "../../internal/assemblyscript/policy";
+import { accept, failure, mutate, settingsRefused, settingsValid } from "../../internal/assemblyscript/response";
+import { endOf, fieldOf, putFirst } from "../../internal/assemblyscript/text";
 import { parseSettings, textOf, Toleration } from "./settings";
-import { endOf, fieldOf, putFirst } from "./text";
 
 function validate(payload: ArrayBuffer): Result<ArrayBuffer> {
   const review = JSON.parse(Uint8Array.wrap(payload));
   if (!(review instanceof JSON.Obj)) {
-    return Result.error<ArrayBuffer>(new Error("the review is not an object"));
+    return failure("the review is not an object");
   }
   const settings = parseSettings((review as JSON.Obj).get("settings"));
   if (settings.fault != "") {
-    return Result.error<ArrayBuffer>(new Error(settings.fault));
+    return failure(settings.fault);
   }
   const request = (review as JSON.Obj).getObj("request");
   if (request == null) {
-    return Result.error<ArrayBuffer>(new Error("the review carries no request"));
+    return failure("the review carries no request");
   }
   const object = request.getObj("object");
   if (object == null) {
@@ -76,12 +77,12 @@ function add(review: string, tolerations: string): Result<ArrayBuffer> {
   const request = fieldOf(review, review.indexOf("{"), "request");
   const at = request < 0 ? -1 : fieldOf(review, request, "object");
   if (at < 0) {
-    return Result.error<ArrayBuffer>(new Error("the object is not where it should be"));
+    return failure("the object is not where it should be");
   }
   const object = review.substring(at, endOf(review, at));
   const spec = fieldOf(object, 0, "spec");
   if (spec < 0) {
-    return Result.error<ArrayBuffer>(new Error("the spec is not where it should be"));
+    return failure("the spec is not where it should be");
   }
   const list = fieldOf(object, spec, "tolerations");
   if (list < 0) {
@@ -98,22 +99,8 @@ function validateSettings(payload: ArrayBuffer): Result<ArrayBuffer> {
   return settings.fault == "" ? settingsValid() : settingsRefused(settings.fault);
 }
 
-function protocolVersion(payload: ArrayBuffer): Result<ArrayBuffer> {
-  return Result.ok(String.UTF8.encode('"v1"'));
-}
-
 export function wapc_init(): void {
-  register("validate", validate);
-  register("validate_settings", validateSettings);
-  register("protocol_version", protocolVersion);
+  serve(validate, validateSettings);
 }
 
-export function __guest_call(operationSize: usize, payloadSize: usize): bool {
-  return handleCall(operationSize, payloadSize);
-}
-
-function abort(message: string | null, fileName: string | null, line: u32, column: u32): void {
-  consoleLog("aborted: " + (message == null ? "no reason given" : message));
-  handleAbort(message, fileName, line, column);
-  unreachable();
-}
+export { __guest_call } from "../../internal/assemblyscript/policy";

@@ -13,7 +13,7 @@
 // limitations under the License.
 
 import { JSON } from "assemblyscript-json/assembly";
-import { quote } from "./response";
+import { quote } from "../../internal/assemblyscript/response";
 
 /** A toleration of the settings. */
 export class Toleration {

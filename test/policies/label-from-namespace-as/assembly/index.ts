@@ -17,9 +17,10 @@
 // cannot be looked up, and logs what it did.
 
 import { JSON } from "assemblyscript-json/assembly";
-import { consoleLog, handleAbort, handleCall, hostCall, register, Result } from "@wapc/as-guest";
-import { accept, mutate, quote, refuse, settingsRefused, settingsValid } from "./response";
-import { endOf, fieldOf, putFirst } from "./text";
+import { hostCall, Result } from "@wapc/as-guest";
+import { serve } from "../../internal/assemblyscript/policy";
+import { accept, failure, mutate, quote, refuse, settingsRefused, settingsValid } from "../../internal/assemblyscript/response";
+import { endOf, fieldOf, putFirst } from "../../internal/assemblyscript/text";
 
 const FAULT = "label: the name of a label is required";
 
@@ -89,10 +90,6 @@ function validate(payload: ArrayBuffer): Result<ArrayBuffer> {
   return add(String.UTF8.decode(payload), label, (value as JSON.Str).valueOf());
 }
 
-function failure(message: string): Result<ArrayBuffer> {
-  return Result.error<ArrayBuffer>(new Error(message));
-}
-
 function lookUp(namespace: string): Result<ArrayBuffer> {
   const question =
     '{"api_version":"v1","kind":"Namespace","name":' + quote(namespace) + ',"namespace":null,"disable_cache":false}';
@@ -131,22 +128,8 @@ function validateSettings(payload: ArrayBuffer): Result<ArrayBuffer> {
   return labelOf(JSON.parse(Uint8Array.wrap(payload))) == "" ? settingsRefused(FAULT) : settingsValid();
 }
 
-function protocolVersion(payload: ArrayBuffer): Result<ArrayBuffer> {
-  return Result.ok(String.UTF8.encode('"v1"'));
-}
-
 export function wapc_init(): void {
-  register("validate", validate);
-  register("validate_settings", validateSettings);
-  register("protocol_version", protocolVersion);
+  serve(validate, validateSettings);
 }
 
-export function __guest_call(operationSize: usize, payloadSize: usize): bool {
-  return handleCall(operationSize, payloadSize);
-}
-
-function abort(message: string | null, fileName: string | null, line: u32, column: u32): void {
-  consoleLog("aborted: " + (message == null ? "no reason given" : message));
-  handleAbort(message, fileName, line, column);
-  unreachable();
-}
+export { __guest_call } from "../../internal/assemblyscript/policy";

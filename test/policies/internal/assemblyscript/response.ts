@@ -25,10 +25,21 @@ export function mutate(object: string): Result<ArrayBuffer> {
   return Result.ok(String.UTF8.encode('{"accepted":true,"mutated_object":' + object + "}"));
 }
 
+/** Refuses a request with a message for the user. */
+export function reject(message: string): Result<ArrayBuffer> {
+  return Result.ok(String.UTF8.encode('{"accepted":false,"message":' + quote(message) + "}"));
+}
+
+/** Refuses a request with a message and an HTTP status. */
 export function refuse(code: i32, message: string): Result<ArrayBuffer> {
   return Result.ok(
     String.UTF8.encode('{"accepted":false,"code":' + code.toString() + ',"message":' + quote(message) + "}"),
   );
+}
+
+/** Fails, which is no verdict. */
+export function failure(message: string): Result<ArrayBuffer> {
+  return Result.error<ArrayBuffer>(new Error(message));
 }
 
 export function settingsValid(): Result<ArrayBuffer> {
