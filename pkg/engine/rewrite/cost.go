@@ -26,7 +26,7 @@ const (
 	// inlineCost is the most that a call of an unmetered function may cost. Its callers pay for it; a function that may
 	// cost more pays for itself at its entry. Small functions so stay free of metering, and the bound is what a caller
 	// pays too much at worst when such a function returns early.
-	inlineCost = 100
+	inlineCost = 200
 	// pathCost bounds what a path may cost between two charges.
 	pathCost = 10_000
 	// returnCost is the same for a path behind a call that may have gone deep. It is smaller because the returns from
