@@ -24,7 +24,7 @@ import (
 
 // Windows of a round each are measured, after one that warms everything up. Pods are deleted
 // between them, so that the list of pods stays as long as it is said to be.
-const rounds, perRound = 20, 150
+const rounds, perRound = 16, 120
 
 // measurement is what was measured of all configurations.
 type measurement struct {

@@ -21,19 +21,21 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
 // rate is how many Pods all clients together create in a second. Server and clients take about
-// half of two processors for it: what is added to a request is then what that request
+// a third of two processors for it: what is added to a request is then what that request
 // takes longer, and not its part in a queue; and requests still meet, as they do in a
 // cluster.
-const rate = 200
+const rate = 100
 
 // request is one creation of a Pod.
 type request struct {
@@ -49,9 +51,13 @@ type request struct {
 // any time within: as independent clients, they happen to meet.
 func plan(random *rand.Rand, each int) []request {
 	const interval = time.Second * clients / rate
-	requests := make([]request, each*len(configurations))
-	for n := range requests {
-		requests[n].configuration = n % len(configurations)
+	var requests []request
+	for n, c := range configurations {
+		count := each
+		if c.seldom {
+			count /= 10
+		}
+		requests = append(requests, slices.Repeat([]request{{configuration: n}}, count)...)
 	}
 	random.Shuffle(len(requests), func(i, j int) { requests[i], requests[j] = requests[j], requests[i] })
 	for n := range requests {
@@ -103,11 +109,31 @@ func (b *bench) send(ctx context.Context, start time.Time, r *request, name stri
 	return err
 }
 
-// clear deletes what a window created.
+// clear deletes what a window created, and waits until the server is done with it: events
+// reach the caches of policies long after the last deletion was answered.
 func (b *bench) clear(ctx context.Context) error {
-	return inParallel(ctx, len(configurations), func(ctx context.Context, n int) error {
+	err := inParallel(ctx, len(configurations), func(ctx context.Context, n int) error {
 		return b.client.CoreV1().Pods(configurations[n].name).DeleteCollection(ctx,
 			metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+	})
+	if err != nil {
+		return err
+	}
+	return b.rest(ctx)
+}
+
+// rest waits until the server does next to nothing.
+func (b *bench) rest(ctx context.Context) error {
+	const interval = 250 * time.Millisecond
+	before, err := figure.ProcessorTimeOf(b.server.PID())
+	if err != nil {
+		return err
+	}
+	return wait.PollUntilContextTimeout(ctx, interval, settleTimeout, false, func(context.Context) (bool, error) {
+		now, err := figure.ProcessorTimeOf(b.server.PID())
+		used := now - before
+		before = now
+		return used < interval/5, err
 	})
 }
 
