@@ -44,7 +44,9 @@ type Limits struct {
 	MemoryBytes int64
 	// TableEntries is the largest size of a module's tables, all of them together.
 	// A guest that asks for more is told so by table.grow; a module that declares
-	// more as their minimum is not loaded.
+	// more as their minimum is not loaded. Programs of Go have the largest, with an
+	// entry for every function: one of 84 MB about 55,000. An instruction may move
+	// all of them, 8 bytes each, and nothing can stop it.
 	TableEntries uint32
 	// Fuel is what an evaluation may burn, about one unit for each instruction.
 	// It is a budget and no clock: the same module with the same request burns
@@ -75,7 +77,7 @@ type Limits struct {
 var DefaultLimits = Limits{
 	ModuleBytes:  128 << 20,
 	MemoryBytes:  128 << 20,
-	TableEntries: 1 << 20,
+	TableEntries: 1 << 17,
 	Fuel:         20_000_000_000,
 	StackBytes:   4 << 20,
 	Timeout:      2 * time.Second,

@@ -211,7 +211,7 @@ var attacks = map[string]outcome{
 	"table-out-of-bounds":             ends(engine.CauseMemory, "invalid table access"),
 	"table-state":                     everywhere(harmless()),
 	"table-wrong-type":                ends(engine.CauseMemory, "indirect call type mismatch"),
-	"tables-many":                     refused("module needs tables of at least 2097152000 entries, the limit is 1048576"),
+	"tables-many":                     refused("module needs tables of at least 2097152000 entries, the limit is 131072"),
 	"truncate-nan":                    everywhere(ends(engine.CauseArithmetic, "invalid conversion to integer")),
 	"truncate-overflow":               ends(engine.CauseArithmetic, "integer overflow"),
 	"unreachable":                     everywhere(ends(engine.CauseUnreachable, "unreachable")),

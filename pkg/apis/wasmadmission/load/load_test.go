@@ -51,7 +51,7 @@ func defaultLimits() wasmadmission.Limits {
 		RequestTimeout:         metav1.Duration{Duration: 10 * time.Second},
 		Fuel:                   20_000_000_000,
 		Stack:                  4 << 20,
-		TableEntries:           1 << 20,
+		TableEntries:           1 << 17,
 		TotalMemory:            2 << 30,
 		ModuleWaiters:          1000,
 		PolicyEvaluations:      500,

@@ -93,7 +93,7 @@ func SetDefaults_Limits(limits *Limits) {
 	defaultPointer(&limits.RequestTimeout, metav1.Duration{Duration: 10 * time.Second})
 	defaultPointer(&limits.Fuel, 20_000_000_000)
 	defaultPointer(&limits.Stack, resource.MustParse("4Mi"))
-	defaultPointer(&limits.TableEntries, 1<<20)
+	defaultPointer(&limits.TableEntries, 1<<17)
 	defaultPointer(&limits.TotalMemory, resource.MustParse("2Gi"))
 	defaultPointer(&limits.ModuleEvaluations, 0)
 	defaultPointer(&limits.ModuleWaiters, 1000)

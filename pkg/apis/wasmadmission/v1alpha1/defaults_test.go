@@ -43,7 +43,7 @@ func TestDefaults(t *testing.T) {
 		RequestTimeout:         &metav1.Duration{Duration: 10 * time.Second},
 		Fuel:                   new(int64(20_000_000_000)),
 		Stack:                  new(resource.MustParse("4Mi")),
-		TableEntries:           new(int32(1_048_576)),
+		TableEntries:           new(int32(131_072)),
 		TotalMemory:            new(resource.MustParse("2Gi")),
 		ModuleEvaluations:      new(int32(0)),
 		ModuleWaiters:          new(int32(1000)),

@@ -506,7 +506,7 @@ type Limits struct {
 	Stack *resource.Quantity `json:"stack,omitempty"`
 
 	// tableEntries is the size that the tables of one module may have, all together,
-	// from 1 to 16777216. Default: 1048576.
+	// from 1 to 16777216. Default: 131072.
 	// +optional
 	TableEntries *int32 `json:"tableEntries,omitempty"`
 
