@@ -36,13 +36,30 @@ func Read(i *engine.Instance, what string, offset, length uint32, limit int64) [
 	if !ok {
 		i.Abort(OutOfBounds(what, offset, length))
 	}
-	return bytes.Clone(p)
+	return Clone(p)
 }
 
-// portion is how much is written at a time. Go's garbage collector cannot stop a copy in its
+// portion is how much is copied at a time. Go's garbage collector cannot stop a copy in its
 // midst, and all of the process would wait for one of tens of megabytes, into memory that
-// the guest has not touched yet.
+// nobody has touched yet.
 const portion = 256 << 10
+
+// Clone copies what was read from a guest's memory.
+func Clone(p []byte) []byte {
+	if len(p) <= portion {
+		return bytes.Clone(p)
+	}
+	c := make([]byte, len(p))
+	for at := 0; at < len(p); at += portion {
+		copyPortion(c[at:], p[at:min(at+portion, len(p))])
+	}
+	return c
+}
+
+// copyPortion is not inlined, so that a goroutine can be stopped before it.
+//
+//go:noinline
+func copyPortion(to, from []byte) { copy(to, from) }
 
 // Fill copies p into the guest's memory, and reports whether there is room for all of it.
 // If not, nothing is written.

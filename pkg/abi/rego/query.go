@@ -132,7 +132,7 @@ func readText(i *engine.Instance, what string, start uint32, limit int64) ([]byt
 	end := bytes.IndexByte(p, 0)
 	switch {
 	case end >= 0:
-		return bytes.Clone(p[:end]), nil
+		return border.Clone(p[:end]), nil
 	case int64(len(p)) > limit:
 		return nil, &engine.LimitError{Limit: "bytes of " + what, Value: int64(len(p)), Max: limit}
 	}
