@@ -21,14 +21,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/metrics"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
 // BenchmarkLargeAnswer is what it costs to hand a guest a list of 10,000 pods, and how long
@@ -48,7 +47,7 @@ func BenchmarkLargeAnswer(b *testing.B) {
 	b.SetBytes(int64(len(h.answer)))
 	ctx, cancel := context.WithCancel(b.Context())
 	collected := make(chan struct{})
-	before := stops(b)
+	before := figure.ReadWaits()
 	go func() {
 		defer close(collected)
 		for ctx.Err() == nil {
@@ -62,28 +61,7 @@ func BenchmarkLargeAnswer(b *testing.B) {
 	}
 	cancel()
 	<-collected
-	b.ReportMetric(float64(most(before, stops(b)).Microseconds()), "p99-stopping-µs")
-}
-
-// stops are how long collections waited for the process to stop so far.
-func stops(b *testing.B) *metrics.Float64Histogram {
-	sample := []metrics.Sample{{Name: "/sched/pauses/stopping/gc:seconds"}}
-	metrics.Read(sample)
-	require.Equal(b, metrics.KindFloat64Histogram, sample[0].Value.Kind())
-	return sample[0].Value.Float64Histogram()
-}
-
-// most returns the lower bound of what 99 in a hundred waits did not exceed that came
-// between two readings.
-func most(before, after *metrics.Float64Histogram) time.Duration {
-	var all, counted uint64
-	for n := range after.Counts {
-		all += after.Counts[n] - before.Counts[n]
-	}
-	for n := range after.Counts {
-		if counted += after.Counts[n] - before.Counts[n]; counted*100 >= all*99 {
-			return time.Duration(max(0, after.Buckets[n]) * float64(time.Second))
-		}
-	}
-	return 0
+	var waits figure.Waits
+	waits.Add(before, figure.ReadWaits())
+	b.ReportMetric(1e6*waits.Quantile(0.99), "p99-stopping-µs")
 }

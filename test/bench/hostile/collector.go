@@ -20,9 +20,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"math"
 	"runtime"
-	"runtime/metrics"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +29,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
 const (
@@ -44,7 +43,7 @@ const (
 )
 
 // collectorWaits are how long the collector waited, by what ran meanwhile.
-type collectorWaits struct{ idle, native, attacked, plain histogram }
+type collectorWaits struct{ idle, native, attacked, plain figure.Waits }
 
 // holdsLongest finds the module that has the collector wait for the longest.
 func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (worst attacker, err error) {
@@ -54,10 +53,10 @@ func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (
 		if err != nil {
 			return worst, err
 		}
-		var waits histogram
+		var waits figure.Waits
 		collect(&waits, glance, func() { _, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
 		guest.Close()
-		if wait := waits.quantile(0.99); wait > most {
+		if wait := waits.Quantile(0.99); wait > most {
 			most, worst = wait, a
 		}
 	}
@@ -102,7 +101,7 @@ var sink atomic.Int64
 
 // collect runs the collector for a period, while load runs again and again on every
 // core, and adds what it waited.
-func collect(into *histogram, period time.Duration, load func()) {
+func collect(into *figure.Waits, period time.Duration, load func()) {
 	var (
 		over  atomic.Bool
 		group sync.WaitGroup
@@ -116,11 +115,11 @@ func collect(into *histogram, period time.Duration, load func()) {
 			})
 		}
 	}
-	before := readWaits()
+	before := figure.ReadWaits()
 	for start := time.Now(); time.Since(start) < period; {
 		runtime.GC()
 	}
-	into.add(before, readWaits())
+	into.Add(before, figure.ReadWaits())
 	over.Store(true)
 	group.Wait()
 }
@@ -149,46 +148,4 @@ func plainSpin(ctx context.Context) (run, closeRuntime func(), err error) {
 	}
 	turns := uint64(float64(sample) * float64(spinning) / float64(time.Since(start)))
 	return func() { _ = spin(turns) }, closeRuntime, nil
-}
-
-// histogram is how often the collector waited how long, in seconds. The runtime
-// counts, for each stop of the world, the time from the decision to stop it until
-// all goroutines have stopped.
-type histogram struct {
-	counts  []uint64
-	buckets []float64
-}
-
-func readWaits() *metrics.Float64Histogram {
-	samples := []metrics.Sample{{Name: "/sched/pauses/stopping/gc:seconds"}}
-	metrics.Read(samples)
-	return samples[0].Value.Float64Histogram()
-}
-
-// add adds what was counted between two readings.
-func (h *histogram) add(before, after *metrics.Float64Histogram) {
-	if h.counts == nil {
-		h.counts, h.buckets = make([]uint64, len(after.Counts)), after.Buckets
-	}
-	for n := range after.Counts {
-		h.counts[n] += after.Counts[n] - before.Counts[n]
-	}
-}
-
-// quantile returns the upper end of the bucket in which the quantile lies, or its
-// lower end where there is none.
-func (h *histogram) quantile(q float64) float64 {
-	var total, seen uint64
-	for _, count := range h.counts {
-		total += count
-	}
-	for n, count := range h.counts {
-		if seen += count; count > 0 && float64(seen) >= q*float64(total) {
-			if upper := h.buckets[n+1]; !math.IsInf(upper, 1) {
-				return upper
-			}
-			return h.buckets[n]
-		}
-	}
-	return 0
 }

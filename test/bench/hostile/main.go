@@ -86,9 +86,9 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	figure.Print("gc_wait_excess_p999_ms", 1e3*(waits.attacked.quantile(0.999)-waits.idle.quantile(0.999)), "ms")
-	figure.Print("gc_wait_excess_native_p999_ms", 1e3*(waits.native.quantile(0.999)-waits.idle.quantile(0.999)), "ms")
-	figure.Print("gc_wait_plain_wazero_max_ms", 1e3*waits.plain.quantile(1), "ms")
+	figure.Print("gc_wait_excess_p999_ms", 1e3*(waits.attacked.Quantile(0.999)-waits.idle.Quantile(0.999)), "ms")
+	figure.Print("gc_wait_excess_native_p999_ms", 1e3*(waits.native.Quantile(0.999)-waits.idle.Quantile(0.999)), "ms")
+	figure.Print("gc_wait_plain_wazero_max_ms", 1e3*waits.plain.Quantile(1), "ms")
 	return nil
 }
 
