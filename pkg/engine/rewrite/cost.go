@@ -46,7 +46,8 @@ type site struct {
 	start, end uint32
 	// cost is what a charge pays.
 	cost int64
-	// x is the function index of a siteFunction and the first index of a siteBulk, op the opcode of both.
+	// x is the function index of a siteFunction and the first index of a siteBulk, op the opcode of both, and of a
+	// siteReplaced.
 	x  uint32
 	op wasm.Opcode
 }
@@ -71,6 +72,8 @@ const (
 	siteTurn
 	siteStore
 	siteBranch
+	// siteReplaced is an instruction in whose place go others; see replace.go.
+	siteReplaced
 	// siteNone is one that turned out not to be needed.
 	siteNone
 )
@@ -173,6 +176,8 @@ type coster struct {
 	first int
 	// bulk says that the function has bulk operations, and tight that it has tight loops.
 	bulk, tight bool
+	// replaced is what the function needs for its replacements.
+	replaced replaced
 	// ways are the sites on the ways into and out of the innermost loop, if it is tight so far.
 	ways []int
 	// limited says that the function takes from the stack, and stacks holds for each node of the call graph how much a
@@ -192,13 +197,16 @@ func (c *coster) function(node uint32, body *wasm.Body) (int64, error) {
 	c.regions = append(c.regions[:0], region{})
 	c.labels = append(c.labels[:0], label{join: dead, values: len(t.Results)})
 	c.at = path{cost: int64(body.Locals)/localsPerUnit + int64(len(t.Results)), limit: pathCost}
-	c.straight, c.first, c.bulk, c.tight = true, -1, false, false
+	c.straight, c.first, c.bulk, c.tight, c.replaced = true, -1, false, false, 0
 	c.cursor.Reset(body, len(t.Params))
 	for in := (wasm.Instruction{}); c.cursor.Next(&in); {
 		if in.Op < wasm.OpDrop || in.Op == wasm.OpMemoryGrow || in.Op >= wasm.OpRefNull {
 			c.step(&in)
 		} else {
 			c.add(&in, 1)
+		}
+		if c.r.options.ReplaceMiscompiled {
+			c.replace(&in)
 		}
 	}
 	return c.regions[0].most, c.cursor.Err()

@@ -24,6 +24,7 @@ limitations under the License.
 //   - The declared maximum of memory and tables becomes the host's limit.
 //   - An imported memory can become the module's own.
 //   - Active data segments can be taken out and handed to the host as an image of the memory.
+//   - Instructions that the engine compiles wrongly for a processor can be replaced.
 //   - The start function can be turned into an export, to be run like any other call.
 //
 // What it computes stays the same, traps included. What is not understood is refused; see package wasm for what is

@@ -22,6 +22,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -50,6 +51,7 @@ func FuzzRewrite(f *testing.F) {
 		if err != nil {
 			return
 		}
+		replaced := withReplacements(t, module)
 		if _, err := rewrite.Module(module, options); err != nil {
 			t.Fatalf("refused with all passes only: %v", err)
 		}
@@ -59,7 +61,11 @@ func FuzzRewrite(f *testing.F) {
 		}
 		require.Equal(t, plain, rewritten, "accepted before and after")
 		if plain && standsAlone(t, module) {
-			compare(t, module, result, argument)
+			compare(t, module, replaced, argument)
+			requireSameFuel(t, result, replaced, argument)
+			if runtime.GOARCH != "arm64" {
+				compare(t, module, result, argument)
+			}
 		}
 	})
 }
@@ -75,8 +81,59 @@ func FuzzGenerated(f *testing.F) {
 		result, err := rewrite.Module(module, fuzzOptions())
 		require.NoError(t, err)
 		require.True(t, compiles(t, result.Module), "valid after the rewrite")
-		compare(t, module, result, argument)
+		replaced := withReplacements(t, module)
+		compare(t, module, replaced, argument)
+		requireSameFuel(t, result, replaced, argument)
+		if runtime.GOARCH != "arm64" {
+			compare(t, module, result, argument)
+		}
 	})
+}
+
+// withReplacements rewrites a module as for arm64.
+func withReplacements(t *testing.T, module []byte) *rewrite.Result {
+	t.Helper()
+	o := fuzzOptions()
+	o.ReplaceMiscompiled = true
+	result, err := rewrite.Module(module, o)
+	require.NoError(t, err)
+	return result
+}
+
+// requireSameFuel interprets a module as it is rewritten for one processor and for another: both end in the same way, with
+// the same fuel and the same stack.
+func requireSameFuel(t *testing.T, result, replaced *rewrite.Result, argument uint64) {
+	t.Helper()
+	require.Equal(t, result.Charges, replaced.Charges)
+	ctx := context.Background()
+	var consumed [2][]int64
+	var ends [2][]string
+	for n, r := range []*rewrite.Result{result, replaced} {
+		interpreter, m := fuzzRuntime(t, wazero.NewRuntimeConfigInterpreter(), r)
+		mod, err := interpreter.InstantiateWithConfig(ctx, r.Module, wazero.NewModuleConfig().WithStartFunctions())
+		ends[n] = append(ends[n], trap(err))
+		if err != nil {
+			continue
+		}
+		for _, e := range r.Exports {
+			if e.Kind != wasm.ExternFunction {
+				continue
+			}
+			f, ok := arguments(mod.ExportedFunction(e.Name), argument)
+			if !ok {
+				continue
+			}
+			m.limit = m.ticks + 100
+			_, err := mod.ExportedFunction(e.Name).Call(ctx, f...)
+			if trap(err) == stackOverflow {
+				return
+			}
+			ends[n] = append(ends[n], trap(err))
+			consumed[n] = append(consumed[n], m.consumed(mod), int64(mod.ExportedGlobal(r.StackExport).Get()))
+		}
+	}
+	require.Equal(t, ends[0], ends[1])
+	require.Equal(t, consumed[0], consumed[1])
 }
 
 // fuzzOptions bound what a plain module may allocate.
@@ -133,22 +190,23 @@ func standsAlone(t *testing.T, module []byte) bool {
 }
 
 // compare calls every exported function of both modules, in the rewritten one first: only what ends there is safe to
-// run without metering. The rewritten one is interpreted, too, with the same outcome and the same fuel.
+// run without metering. The rewritten one is compiled and interpreted, with the same outcome and the same fuel; the
+// others are interpreted, as that is right on every processor.
 func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	r, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(), result)
 	rewritten, err := r.InstantiateWithConfig(ctx, result.Module, wazero.NewModuleConfig().WithName("rewritten").WithStartFunctions())
-	plain, plainErr := r.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithName("plain").WithStartFunctions())
-	require.Equal(t, plainErr == nil, err == nil, "instantiated before: %v, after: %v", plainErr, err)
 	interpreter, interpreted := fuzzRuntime(t, wazero.NewRuntimeConfigInterpreter(), result)
+	plain, plainErr := interpreter.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithName("plain").WithStartFunctions())
+	require.Equal(t, plainErr == nil, err == nil, "instantiated before: %v, after: %v", plainErr, err)
 	slow, slowErr := interpreter.InstantiateWithConfig(ctx, result.Module, wazero.NewModuleConfig().WithStartFunctions())
 	require.Equal(t, err == nil, slowErr == nil, "instantiated compiled: %v, interpreted: %v", err, slowErr)
 	if err != nil {
 		return
 	}
-	counted, err := r.InstantiateWithConfig(ctx, counting(t, module), wazero.NewModuleConfig().WithName("counted").WithStartFunctions())
+	counted, err := interpreter.InstantiateWithConfig(ctx, counting(t, module), wazero.NewModuleConfig().WithName("counted").WithStartFunctions())
 	require.NoError(t, err)
 	counter := counted.ExportedGlobal(counterExport)
 	for _, e := range result.Exports {
@@ -210,17 +268,22 @@ func equalResults(t *testing.T, types []api.ValueType, before, after []uint64) {
 		return // with v128, whose lanes may hold NaN
 	}
 	for i, vt := range types {
-		switch {
-		case vt == api.ValueTypeF32 && math.IsNaN(float64(api.DecodeF32(before[i]))):
-			require.True(t, math.IsNaN(float64(api.DecodeF32(after[i]))))
-		case vt == api.ValueTypeF64 && math.IsNaN(api.DecodeF64(before[i])):
-			require.True(t, math.IsNaN(api.DecodeF64(after[i])))
-		case vt == api.ValueTypeI32 || vt == api.ValueTypeF32:
-			require.Equal(t, uint32(before[i]), uint32(after[i]))
-		case vt == api.ValueTypeI64 || vt == api.ValueTypeF64:
-			require.Equal(t, before[i], after[i])
-		}
+		require.True(t, sameValue(vt, before[i], after[i]), "result %d is %x before and %x after", i, before[i], after[i])
 	}
+}
+
+func sameValue(vt api.ValueType, a, b uint64) bool {
+	switch {
+	case vt == api.ValueTypeF32 && math.IsNaN(float64(api.DecodeF32(a))):
+		return math.IsNaN(float64(api.DecodeF32(b)))
+	case vt == api.ValueTypeF64 && math.IsNaN(api.DecodeF64(a)):
+		return math.IsNaN(api.DecodeF64(b))
+	case vt == api.ValueTypeI32 || vt == api.ValueTypeF32:
+		return uint32(a) == uint32(b)
+	case vt == api.ValueTypeI64 || vt == api.ValueTypeF64:
+		return a == b
+	}
+	return true // a reference
 }
 
 // arguments fills the parameters of a function, unless it takes references.

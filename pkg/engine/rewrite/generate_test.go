@@ -19,6 +19,7 @@ package rewrite_test
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
@@ -41,17 +42,34 @@ const (
 	maxDepth, maxCode = 8, 4000
 )
 
-var generatedTypes = []byte{wasm.I32, wasm.I64, wasm.F32, wasm.F64}
+// noise is what the memory begins with: bytes of which no value is like another.
+var noise = func() []byte {
+	noise := make([]byte, 4<<10)
+	state := uint32(1)
+	for i := range noise {
+		state = state*1664525 + 1013904223
+		noise[i] = byte(state >> 24)
+	}
+	return noise
+}()
+
+var (
+	generatedTypes = []byte{wasm.I32, wasm.I64, wasm.F32, wasm.F64}
+	// localTypes are those of which every function has a local, the last ones that it has.
+	localTypes = append(slices.Clone(generatedTypes), wasm.V128)
+)
 
 type generator struct {
 	entropy []byte
 	m       wasm.Module
 
 	// Of the current function:
-	code   []byte
-	locals []byte
-	result byte
-	labels []byte // what a branch to each open block takes, 0 for nothing; the innermost comes last
+	index    int
+	code     []byte
+	locals   []byte
+	counters int // loops that are open and count
+	result   byte
+	labels   []byte // what a branch to each open block takes, 0 for nothing; the innermost comes last
 }
 
 // next returns a number below n.
@@ -77,7 +95,7 @@ func (g *generator) number() int64 {
 func (g *generator) declare() {
 	g.m.Memories = []wasm.Limits{{Min: generatedPages}}
 	g.m.Data = []wasm.DataSegment{
-		{Offset: wasm.I32Const(8), Bytes: []byte("active")},
+		{Offset: wasm.I32Const(8), Bytes: noise},
 		{Mode: wasm.SegmentPassive, Bytes: make([]byte, 600<<10)},
 	}
 	g.m.DataCount = new(uint32(2))
@@ -104,18 +122,24 @@ func (g *generator) declare() {
 
 func (g *generator) function(index int) {
 	t := &g.m.Types[index]
-	g.code, g.locals, g.result = nil, nil, t.Results[0].Code
+	g.index, g.code, g.locals, g.result = index, nil, nil, t.Results[0].Code
 	for _, p := range t.Params {
 		g.locals = append(g.locals, p.Code)
 	}
 	var body wasm.Body
-	for _, vt := range generatedTypes {
+	g.moreLocals(&body)
+	for _, vt := range localTypes {
 		g.locals = append(g.locals, vt)
 		body.DeclareLocals(1, wasm.ValueType{Code: vt})
 	}
+	body.DeclareLocals(maxPressure, wasm.ValueType{Code: wasm.I32})
 	g.labels = []byte{g.result}
 	for range g.next(5) {
 		g.statement(0)
+	}
+	if g.next(2) == 0 {
+		g.pressure(g.result, 0)
+		g.op(wasm.OpLocalSet, g.local(g.result))
 	}
 	g.value(g.result, 0)
 	g.op(wasm.OpEnd)
@@ -189,13 +213,11 @@ func (g *generator) value(vt byte, depth int) {
 		return
 	}
 	depth++
-	switch g.next(17) {
+	switch g.next(18) {
 	case 0:
 		g.code = append(g.code, constant(vt, g.number())...)
-	case 1, 2:
-		g.op(wasm.OpLocalGet, g.local(vt))
-	case 3:
-		g.op(wasm.OpGlobalGet, global(vt))
+	case 1, 2, 3:
+		g.variable(vt)
 	case 4:
 		g.value(vt, depth)
 		pick(g, unary[vt])
@@ -236,7 +258,18 @@ func (g *generator) value(vt byte, depth int) {
 		g.call(vt, depth)
 	case 16:
 		g.size(vt, depth)
+	case 17:
+		g.pressure(vt, depth)
 	}
+}
+
+// variable appends a read of a local or a global.
+func (g *generator) variable(vt byte) {
+	if g.next(3) == 0 {
+		g.op(wasm.OpGlobalGet, global(vt))
+		return
+	}
+	g.op(wasm.OpLocalGet, g.local(vt))
 }
 
 // local returns a local of a type.
@@ -246,18 +279,16 @@ func (g *generator) local(vt byte) uint32 {
 			return uint32(n)
 		}
 	}
-	return uint32(len(g.locals)) - 4 + global(vt)
+	return g.last(vt)
+}
+
+// last returns the last local of a type.
+func (g *generator) last(vt byte) uint32 {
+	return uint32(len(g.locals) - len(localTypes) + slices.Index(localTypes, vt))
 }
 
 // global returns the global of a type.
-func global(vt byte) uint32 {
-	for n, t := range generatedTypes {
-		if t == vt {
-			return uint32(n)
-		}
-	}
-	panic("no such type")
-}
+func global(vt byte) uint32 { return uint32(slices.Index(generatedTypes, vt)) }
 
 func (g *generator) convert(vt byte, depth int) {
 	of := generatedTypes[g.next(4)]
@@ -298,7 +329,7 @@ func (g *generator) loop(vt byte, depth int) {
 	g.statements(depth)
 	if g.next(2) == 1 {
 		// A loop that ends: it counts down a local.
-		n := uint32(len(g.locals)) - 4
+		n := g.last(wasm.I32)
 		g.op(wasm.OpLocalGet, n)
 		g.op(wasm.OpI32Const, 1)
 		g.op(wasm.OpI32Sub)

@@ -95,7 +95,9 @@ type emitter struct {
 	blockTypes map[string]int
 	// scratch is the index of the first scratch local in the current function, and local that of the fuel in tight loops.
 	scratch, local uint32
-	charges        int
+	// replacer has the scratch locals for replacements in it.
+	replacer replacer
+	charges  int
 	// portioned are the functions that are added to the module, in order.
 	portioned []portioned
 	// arena is where the code goes: one allocation for many functions.
@@ -105,16 +107,22 @@ type emitter struct {
 // arenaSize is the size of one allocation for rewritten code, in bytes, unless all code is less than half of it.
 const arenaSize = 1 << 20
 
-// emit replaces the code of body by the rewritten one: the spans between the sites are copied.
-func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64) {
+// declareLocals adds the locals that the rewritten code of a function needs.
+func (e *emitter) declareLocals(body *wasm.Body, c *coster, parameters uint32) {
 	if c.bulk {
-		e.scratch = uint32(len(t.Params)) + body.Locals
+		e.scratch = parameters + body.Locals
 		body.DeclareLocals(scratchLocals, wasm.ValueType{Code: wasm.I32})
 	}
 	if c.tight {
-		e.local = uint32(len(t.Params)) + body.Locals
+		e.local = parameters + body.Locals
 		body.DeclareLocals(1, wasm.ValueType{Code: wasm.I64})
 	}
+	e.replacer.declare(body, parameters, c.replaced)
+}
+
+// emit replaces the code of body by the rewritten one: the spans between the sites are copied.
+func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64) {
+	e.declareLocals(body, c, uint32(len(t.Params)))
 	need := len(body.Code)
 	for i := range c.sites {
 		need += c.sites[i].growth()
@@ -155,6 +163,8 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 			out = e.appendStore(out)
 		case siteBranch:
 			out = e.appendBranch(out, s.x)
+		case siteReplaced:
+			out = e.replacer.append(out, s.op)
 		case siteNone:
 			out = append(out, body.Code[s.start:s.end]...)
 		case siteLeave:

@@ -51,6 +51,9 @@ type Options struct {
 	// LowerReferences takes typed function references out of the module, for engines that do not have them. Whether
 	// they were used as their types demand is not checked then: it makes no difference to the module that results.
 	LowerReferences bool
+	// ReplaceMiscompiled puts others in the place of the instructions that wazero 1.12 compiles wrongly for arm64: integer
+	// remainders and i64x2.bitmask. What the module computes and the fuel that it burns stay the same.
+	ReplaceMiscompiled bool
 	// Park makes a program ready to be stopped where it reads, if that is possible. Nil leaves it as it is.
 	Park *Park
 }

@@ -61,16 +61,27 @@ const (
 	OpI32LtU             Opcode = 0x49
 	OpI32GtU             Opcode = 0x4b
 	OpI32LeU             Opcode = 0x4d
+	OpI64Eq              Opcode = 0x51
 	OpI64LtS             Opcode = 0x53
 	OpI32Add             Opcode = 0x6a
 	OpI32Sub             Opcode = 0x6b
 	OpI32Mul             Opcode = 0x6c
+	OpI32DivS            Opcode = 0x6d
+	OpI32DivU            Opcode = 0x6e
+	OpI32RemS            Opcode = 0x6f
+	OpI32RemU            Opcode = 0x70
 	OpI64Add             Opcode = 0x7c
 	OpI64Sub             Opcode = 0x7d
 	OpI64Mul             Opcode = 0x7e
+	OpI64DivS            Opcode = 0x7f
+	OpI64DivU            Opcode = 0x80
+	OpI64RemS            Opcode = 0x81
+	OpI64RemU            Opcode = 0x82
+	OpI64And             Opcode = 0x83
 	OpI64Or              Opcode = 0x84
 	OpI64Shl             Opcode = 0x86
 	OpI64ShrU            Opcode = 0x88
+	OpI32WrapI64         Opcode = 0xa7
 	OpI64ExtendI32U      Opcode = 0xad
 	OpRefNull            Opcode = 0xd0
 	OpRefIsNull          Opcode = 0xd1
@@ -90,7 +101,9 @@ const (
 	OpTableSize  Opcode = 0xfc10
 	OpTableFill  Opcode = 0xfc11
 
-	OpV128Const Opcode = 0xfd0c
+	OpV128Const        Opcode = 0xfd0c
+	OpI64x2ExtractLane Opcode = 0xfd1d
+	OpI64x2Bitmask     Opcode = 0xfdc4
 )
 
 // BlockTypeEmpty is the encoded type of a block without parameters and results.

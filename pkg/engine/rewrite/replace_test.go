@@ -1,0 +1,194 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package rewrite_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// remainder is an instruction and what the specification says of it: the remainder, and whether it traps.
+type remainder struct {
+	name string
+	op   wasm.Opcode
+	of   byte
+	want func(a, b uint64) uint64
+}
+
+var remainders = []remainder{
+	{"i32.rem_s", wasm.OpI32RemS, wasm.I32, func(a, b uint64) uint64 {
+		if int32(b) == -1 {
+			return 0
+		}
+		return uint64(uint32(int32(a) % int32(b)))
+	}},
+	{"i32.rem_u", wasm.OpI32RemU, wasm.I32, func(a, b uint64) uint64 { return uint64(uint32(a) % uint32(b)) }},
+	{"i64.rem_s", wasm.OpI64RemS, wasm.I64, func(a, b uint64) uint64 {
+		if int64(b) == -1 {
+			return 0
+		}
+		return uint64(int64(a) % int64(b))
+	}},
+	{"i64.rem_u", wasm.OpI64RemU, wasm.I64, func(a, b uint64) uint64 { return a % b }},
+}
+
+// crowded is a module with a function of two parameters that computes the same 40 times in each of three turns of a loop
+// that calls, with all that it computed alive until the end. It traps unless all of that is the same, and returns it.
+func crowded(parameter, result byte, compute func(g *generator)) []byte {
+	const count, turns = 40, 2 + 40
+	g := &generator{}
+	vt := wasm.ValueType{Code: parameter}
+	g.m.Types = []wasm.FuncType{{}, {Params: []wasm.ValueType{vt, vt}, Results: []wasm.ValueType{{Code: result}}}}
+	g.m.Functions, g.m.Exports = []uint32{0, 1}, []wasm.Export{{Name: "f", Index: 1}}
+	g.code = append(g.code, byte(wasm.OpLoop), wasm.BlockTypeEmpty)
+	g.op(wasm.OpCall, 0)
+	for n := range uint32(count) {
+		compute(g)
+		g.op(wasm.OpLocalSet, 2+n)
+	}
+	g.op(wasm.OpLocalGet, turns)
+	g.code = append(g.code, constant(wasm.I32, 1)...)
+	g.op(wasm.OpI32Add)
+	g.op(wasm.OpLocalTee, turns)
+	g.code = append(g.code, constant(wasm.I32, 3)...)
+	g.op(wasm.OpI32LtU)
+	g.op(wasm.OpBrIf, 0)
+	g.op(wasm.OpEnd)
+	differ := map[byte]wasm.Opcode{wasm.I32: wasm.OpI32Ne, wasm.I64: 0x52}[result]
+	for n := range uint32(count) {
+		g.op(wasm.OpLocalGet, 2)
+		g.op(wasm.OpLocalGet, 2+n)
+		g.op(differ)
+		g.code = append(g.code, byte(wasm.OpIf), wasm.BlockTypeEmpty, byte(wasm.OpUnreachable), byte(wasm.OpEnd))
+	}
+	g.op(wasm.OpLocalGet, 2)
+	g.op(wasm.OpEnd)
+	body := wasm.Body{Code: g.code}
+	body.DeclareLocals(count, wasm.ValueType{Code: result})
+	body.DeclareLocals(1, wasm.ValueType{Code: wasm.I32})
+	g.m.Bodies = []wasm.Body{{Code: []byte{byte(wasm.OpEnd)}}, body}
+	return g.m.Encode()
+}
+
+// crowded is a module of remainders.
+func (r remainder) crowded() []byte {
+	return crowded(r.of, r.of, func(g *generator) {
+		g.op(wasm.OpLocalGet, 0)
+		g.op(wasm.OpLocalGet, 1)
+		g.op(r.op)
+	})
+}
+
+// TestRemaindersAreReplaced computes what is special about remainders, compiled where registers are short.
+func TestRemaindersAreReplaced(t *testing.T) {
+	ctx := context.Background()
+	numbers := []uint64{0, 1, 2, 3, 7, 1 << 31, 1<<31 - 1, math.MaxUint32, 1 << 63, 1<<63 - 1, math.MaxUint64, math.MaxUint64 - 6, 1 << 40}
+	for _, r := range remainders {
+		t.Run(r.name, func(t *testing.T) {
+			module := r.crowded()
+			result := withReplacements(t, module)
+			requireNone(t, result.Module, r.op)
+			runtime, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(), result)
+			m.limit = math.MaxInt64
+			mod, err := runtime.InstantiateWithConfig(ctx, result.Module, wazero.NewModuleConfig())
+			require.NoError(t, err)
+			mask := uint64(math.MaxUint64)
+			if r.of == wasm.I32 {
+				mask = math.MaxUint32
+			}
+			for _, a := range numbers {
+				for _, b := range numbers {
+					requireRemainder(t, mod.ExportedFunction("f"), r, a&mask, b&mask)
+				}
+			}
+		})
+	}
+}
+
+func requireRemainder(t *testing.T, f api.Function, r remainder, a, b uint64) {
+	t.Helper()
+	what := fmt.Sprintf("%s of %x and %x", r.name, a, b)
+	got, err := f.Call(context.Background(), a, b)
+	if b == 0 {
+		require.Equal(t, "integer divide by zero", trap(err), what)
+		return
+	}
+	require.NoError(t, err, what)
+	require.True(t, sameValue(f.Definition().ResultTypes()[0], r.want(a, b), got[0]), "%s is %x", what, got[0])
+}
+
+// requireNone shows that no function of a module has an instruction.
+func requireNone(t *testing.T, module []byte, op wasm.Opcode) {
+	t.Helper()
+	m, err := wasm.Decode(module)
+	require.NoError(t, err)
+	c, types := m.Cursor(), m.FunctionTypes()
+	for i := range m.Bodies {
+		c.Reset(&m.Bodies[i], len(m.Types[types[len(types)-len(m.Bodies)+i]].Params))
+		for in := (wasm.Instruction{}); c.Next(&in); {
+			require.NotEqual(t, op, in.Op)
+		}
+		require.NoError(t, c.Err())
+	}
+}
+
+// TestReplacementsCostTheSame holds the fuel of rewritten modules against that of the same ones for another processor.
+func TestReplacementsCostTheSame(t *testing.T) {
+	for seed := range uint64(15) {
+		module := generate(entropyOf(seed))
+		result, err := rewrite.Module(module, fuzzOptions())
+		require.NoError(t, err)
+		requireSameFuel(t, result, withReplacements(t, module), 3)
+	}
+	for _, r := range remainders {
+		module := r.crowded()
+		result, err := rewrite.Module(module, fuzzOptions())
+		require.NoError(t, err)
+		requireSameFuel(t, result, withReplacements(t, module), 5)
+	}
+}
+
+// TestBitmasksAreReplaced computes the sign bits of two lanes, where registers are short.
+func TestBitmasksAreReplaced(t *testing.T) {
+	result := withReplacements(t, crowded(wasm.I64, wasm.I32, func(g *generator) {
+		g.op(wasm.OpLocalGet, 0)
+		g.op(vector(0x12)) // i64x2.splat
+		g.op(wasm.OpLocalGet, 1)
+		g.op(vector(0x1e)) // i64x2.replace_lane
+		g.code = append(g.code, 1)
+		g.op(wasm.OpI64x2Bitmask)
+	}))
+	requireNone(t, result.Module, wasm.OpI64x2Bitmask)
+	runtime, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(), result)
+	m.limit = math.MaxInt64
+	mod, err := runtime.InstantiateWithConfig(context.Background(), result.Module, wazero.NewModuleConfig())
+	require.NoError(t, err)
+	for mask := range uint64(4) {
+		got, err := mod.ExportedFunction("f").Call(context.Background(), mask<<63|5, mask>>1<<63|1<<62)
+		require.NoError(t, err)
+		require.Equal(t, uint32(mask), uint32(got[0]))
+	}
+}
