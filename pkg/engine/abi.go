@@ -54,7 +54,7 @@ type ABI struct {
 	// Nil is for guests that export functions for [Instance.Call].
 	Command *Command
 	// Output gets what a guest writes to its standard output (fd 1) or standard
-	// error (fd 2); nil discards it. It runs on the goroutine of the evaluation,
+	// error (fd 2); nil discards it. It runs on the goroutine of the evaluation, or while that waits,
 	// and p is valid during the call only.
 	Output func(i *Instance, fd int, p []byte)
 	// StartState returns the state for start functions and for warming up,
@@ -80,7 +80,7 @@ type HostFunction struct {
 	// What a guest learned while it warmed up must not be part of what
 	// evaluations start from.
 	External bool
-	// Call runs on the goroutine of the evaluation. It finds its parameters in
+	// Call runs on the goroutine of the evaluation, or while that waits. It finds its parameters in
 	// stack and leaves its results there, as [api.GoModuleFunc] has it. To end
 	// the evaluation it calls [Instance.Abort].
 	Call func(i *Instance, stack []uint64)

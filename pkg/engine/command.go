@@ -27,7 +27,7 @@ const mainFunction = "_start"
 type Command struct {
 	// Input fills p with what comes next on the guest's standard input and returns
 	// how much that was. Less than asked for is the end, for now: there may be more
-	// later. It runs on the goroutine of the evaluation, and p, which is the guest's
+	// later. It runs on the goroutine of the evaluation, or while that waits, and p, which is the guest's
 	// memory, is valid during the call only. Nil stands for an empty input.
 	Input func(i *Instance, p []byte) int
 	// Parked are the arguments of the runs that are worth the most: instances wait for

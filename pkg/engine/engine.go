@@ -75,6 +75,10 @@ type Options struct {
 	Logger *slog.Logger
 	// Recorder gets what the engine does in numbers; nil discards them.
 	Recorder Recorder
+
+	// architecture is the one for whose faults there is a way around, this one if it is
+	// empty. Tests set it.
+	architecture string
 }
 
 // Engine compiles modules and makes instances of them. Make one with [New] and
@@ -84,6 +88,7 @@ type Engine struct {
 	logger      *slog.Logger
 	recorder    Recorder
 	interpreter bool
+	faults      faults
 	strategy    memory.Strategy
 	budget      *memory.Budget
 	cache       *codecache.Cache // nil: compile in memory
@@ -115,6 +120,7 @@ func New(o Options) (*Engine, error) {
 		logger:      o.Logger,
 		recorder:    o.Recorder,
 		interpreter: o.Interpreter,
+		faults:      faultsOf(o.architecture),
 		modules:     map[moduleKey]*Module{},
 		cores:       make(chan struct{}, runtime.GOMAXPROCS(0)),
 	}

@@ -87,8 +87,10 @@ type Instance struct {
 	home       *snapshot
 	parked     parked
 	unparkable bool
-	ran        bool
-	acquired   time.Time
+	// lane is where it runs, nil for the goroutine of the evaluation.
+	lane     *lane
+	ran      bool
+	acquired time.Time
 }
 
 // instanceContext is a context that knows an instance. It is made once for each
@@ -168,9 +170,17 @@ func (i *Instance) function(name string) api.Function {
 	return f
 }
 
-// run calls into the guest. The runtime turns panics into errors itself; what it
+// run calls into the guest.
+func (i *Instance) run(f api.Function) error {
+	if i.lane != nil {
+		return i.lane.run(i, f)
+	}
+	return i.runHere(f)
+}
+
+// runHere does so on this goroutine. The runtime turns panics into errors itself; what it
 // does not catch must not reach the caller either.
-func (i *Instance) run(f api.Function) (err error) {
+func (i *Instance) runHere(f api.Function) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			i.spoilt = true

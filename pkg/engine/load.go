@@ -90,7 +90,9 @@ func (m *Module) rewrite(binary []byte) (err error) {
 		ExtractData:     true,
 		ExportStart:     true,
 		LowerReferences: true,
-		Park:            m.parkOptions(),
+		// Interpreted or not: there is one module for a processor.
+		ReplaceMiscompiled: m.engine.faults.miscompiles,
+		Park:               m.parkOptions(),
 	})
 	if err != nil {
 		return err

@@ -43,6 +43,9 @@ import (
 // begins with a call that resumes the program in its read, which the rewrite then has
 // it repeat (see [rewrite.Park]): there the next copy is made, in the same state to
 // the bit. As no copy is ever used twice, it does not matter how an evaluation ends.
+//
+// Where a copy belongs to a goroutine (see [faults]), an instance that may wait runs on one
+// of its own.
 
 // readAgain is what a read returns to be repeated. WASI has no such errno.
 const readAgain = 0x7fffffff

@@ -18,6 +18,7 @@ package engine
 
 import (
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -79,5 +80,43 @@ func TestResumedProgramsKeepTheirStack(t *testing.T) {
 		require.NoError(t, i.Run("program", "run"))
 		require.Equal(t, i.meter.depth, int64(i.meter.stack.Get()), "what was taken is given back, and no more")
 		i.Release()
+	}
+}
+
+// The goroutine of an instance ends with it, and another takes its place if a host function ends it.
+func TestGoroutinesOfInstancesEnd(t *testing.T) {
+	e, err := New(Options{architecture: "arm64"})
+	require.NoError(t, err)
+	binary, err := os.ReadFile("testdata/program.wasm")
+	require.NoError(t, err)
+	ends := true
+	m, err := e.Load(t.Context(), binary, &ABI{
+		Name: "program",
+		Command: &Command{Parked: []string{"program", "run"}, Input: func(*Instance, []byte) int {
+			if ends {
+				runtime.Goexit()
+			}
+			return 0
+		}},
+		HostFunctions: []HostFunction{{Module: "host", Name: "ask", Call: func(*Instance, []uint64) {}}},
+	})
+	require.NoError(t, err)
+	i, err := m.Acquire(t.Context(), Evaluation{})
+	require.NoError(t, err)
+	first := i.lane
+	require.ErrorIs(t, i.Run("program", "run"), errLaneEnded)
+	i.Release()
+	ends = false
+	i, err = m.Acquire(t.Context(), Evaluation{})
+	require.NoError(t, err)
+	last := i.lane
+	require.NotSame(t, first, last)
+	require.NoError(t, i.Run("program", "run"))
+	i.Release()
+	m.Close()
+	require.NoError(t, e.Close())
+	for _, l := range []*lane{first, last} {
+		_, there := <-l.ended
+		require.False(t, there)
 	}
 }

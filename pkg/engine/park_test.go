@@ -18,7 +18,10 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -75,6 +78,19 @@ type found struct {
 	fuel                         int64
 }
 
+// onProcessors runs a test with every way in which programs wait: that of amd64 ends the process on
+// arm64.
+func onProcessors(t *testing.T, test func(t *testing.T, o engine.Options)) {
+	for _, architecture := range []string{"amd64", "arm64"} {
+		t.Run(architecture, func(t *testing.T) {
+			if runtime.GOARCH == "arm64" && architecture != runtime.GOARCH {
+				t.Skip("programs do not wait so on this processor")
+			}
+			test(t, engine.Options{Limits: patient}.On(architecture))
+		})
+	}
+}
+
 func (f found) waited() bool { return f.fuel < startFuel }
 
 // runProgram runs the program guest once and returns what it said, and how it ended.
@@ -105,29 +121,64 @@ func requireFound(t *testing.T, f found, letter byte) {
 }
 
 func TestProgramsWaitWhereTheyRead(t *testing.T) {
-	for _, interpreter := range []bool{false, true} {
-		m := loadFor(t, engine.Options{Interpreter: interpreter, Limits: patient}, "program", programs("run"))
-		var before, after string
-		for range 3 {
-			f, _, err := runProgram(t.Context(), m, patient.Timeout, "run", "a")
-			require.NoError(t, err)
-			requireFound(t, f, 'a')
-			require.Equal(t, !interpreter, f.waited())
-			// What was drawn before is part of what they start from, and only that.
-			require.Equal(t, f.waited() && before != "", before == f.before)
-			require.NotEqual(t, after, f.after)
-			before, after = f.before, f.after
-		}
-		// With other arguments, a program starts.
-		f, _, err := runProgram(t.Context(), m, patient.Timeout, "other", "b")
+	t.Run("interpreter", func(t *testing.T) { requireWaits(t, engine.Options{Interpreter: true, Limits: patient}) })
+	fuel := map[int64]bool{}
+	onProcessors(t, func(t *testing.T, o engine.Options) { fuel[requireWaits(t, o)] = true })
+	require.Len(t, fuel, 1, "the same fuel on every processor")
+}
+
+// requireWaits shows that the program guest waits, unless it is interpreted, and returns the fuel of a run
+// that did.
+func requireWaits(t *testing.T, o engine.Options) (fuel int64) {
+	t.Helper()
+	m := loadFor(t, o, "program", programs("run"))
+	var before, after string
+	for range 3 {
+		f, _, err := runProgram(t.Context(), m, patient.Timeout, "run", "a")
 		require.NoError(t, err)
-		requireFound(t, f, 'b')
-		require.False(t, f.waited())
-		f, _, err = runProgram(t.Context(), m, patient.Timeout, "run", "c")
-		require.NoError(t, err)
-		requireFound(t, f, 'c')
-		require.Equal(t, !interpreter, f.waited())
+		requireFound(t, f, 'a')
+		require.Equal(t, !o.Interpreter, f.waited())
+		// What was drawn before is part of what they start from, and only that.
+		require.Equal(t, f.waited() && before != "", before == f.before)
+		require.NotEqual(t, after, f.after)
+		before, after, fuel = f.before, f.after, f.fuel
 	}
+	// With other arguments, a program starts.
+	f, _, err := runProgram(t.Context(), m, patient.Timeout, "other", "b")
+	require.NoError(t, err)
+	requireFound(t, f, 'b')
+	require.False(t, f.waited())
+	f, _, err = runProgram(t.Context(), m, patient.Timeout, "run", "c")
+	require.NoError(t, err)
+	requireFound(t, f, 'c')
+	require.Equal(t, !o.Interpreter, f.waited())
+	return fuel
+}
+
+// On arm64 what is saved with a stack belongs to the goroutine: all that an instance does is done on one,
+// whichever asks for it.
+func TestProgramsWaitOnOneGoroutine(t *testing.T) {
+	goroutines := map[string]bool{}
+	abi := programs("run")
+	input := abi.Command.Input
+	abi.Command.Input = func(i *engine.Instance, p []byte) int {
+		name, _, _ := strings.Cut(string(debug.Stack()), "[")
+		goroutines[name] = true
+		return input(i, p)
+	}
+	m := loadFor(t, engine.Options{Limits: patient}.On("arm64"), "program", abi)
+	for range 5 {
+		done := make(chan error)
+		go func() {
+			f, _, err := endProgram(context.Background(), m, "run", "", "")
+			if err == nil && !f.waited() {
+				err = errors.New("the program did not wait")
+			}
+			done <- err
+		}()
+		require.NoError(t, <-done)
+	}
+	require.Len(t, goroutines, 1)
 }
 
 // What a program does before it reads must be the same for all evaluations.
@@ -225,8 +276,10 @@ func TestNothingOfAProgramReachesTheNext(t *testing.T) {
 }
 
 // Instances are trimmed now and then, which takes their stacks, too.
-func TestProgramsWaitAfterManyEvaluations(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: patient}, "program", programs("run"))
+func TestProgramsWaitAfterManyEvaluations(t *testing.T) { onProcessors(t, requireWaitsFor600) }
+
+func requireWaitsFor600(t *testing.T, o engine.Options) {
+	m := loadFor(t, o, "program", programs("run"))
 	_, first, err := endProgram(t.Context(), m, "run", "", "")
 	require.NoError(t, err)
 	for n := range 600 {
@@ -240,7 +293,11 @@ func TestProgramsWaitAfterManyEvaluations(t *testing.T) {
 
 // An evaluation whose time is up before the program goes on takes nothing with it.
 func TestProgramsWaitAfterEvaluationsThatNeverRan(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: patient}, "program", programs("run"))
+	onProcessors(t, requireWaitsAfterNothing)
+}
+
+func requireWaitsAfterNothing(t *testing.T, o engine.Options) {
+	m := loadFor(t, o, "program", programs("run"))
 	for range 3 {
 		ctx, cancel := context.WithCancel(t.Context())
 		i, err := m.Acquire(ctx, engine.Evaluation{State: &exchange{}})
@@ -258,8 +315,11 @@ func TestProgramsWaitAfterEvaluationsThatNeverRan(t *testing.T) {
 	}
 }
 
-func TestNothingOfAProgramReachesConcurrentOnes(t *testing.T) {
-	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 4, Timeout: patient.Timeout}}, "program", programs("run"))
+func TestNothingOfAProgramReachesConcurrentOnes(t *testing.T) { onProcessors(t, requireApart) }
+
+func requireApart(t *testing.T, o engine.Options) {
+	o.Limits.Instances = 4
+	m := loadFor(t, o, "program", programs("run"))
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Go(func() {

@@ -56,6 +56,9 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
 	if i.calls = &i.ctx; m.rewritten.ParkExport != "" {
 		i.calls = experimental.WithSnapshotter(i.calls)
+		if m.engine.faults.goroutines {
+			i.lane = newLane(i)
+		}
 	}
 	defer func() {
 		// The allocator has no other way to say that it has no memory.
@@ -291,6 +294,7 @@ func (i *Instance) restoreGlobals() {
 
 // destroy frees the instance. Nothing may call into it any more.
 func (i *Instance) destroy() {
+	i.lane.close()
 	var errs []error
 	if i.guest != nil {
 		errs = append(errs, i.guest.Close(context.Background()))
