@@ -24,6 +24,8 @@ import (
 	"path/filepath"
 
 	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 )
 
 // figures counts assertions.
@@ -39,8 +41,8 @@ type runner struct {
 	figures          *figures
 }
 
-// run runs the script of wast2json at path.
-func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte, f *figures) (err error) {
+// run runs the script of wast2json at path, on modules that are rewritten with options.
+func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte, o rewrite.Options, f *figures) (err error) {
 	s, err := readScript(path)
 	if err != nil {
 		return err
@@ -50,7 +52,7 @@ func run(ctx context.Context, features api.CoreFeatures, path string, spectest [
 		return err
 	}
 	defer func() { err = errors.Join(err, r.plain.runtime.Close(ctx)) }()
-	if r.rewritten, err = newWorld(ctx, features, spectest, rewritten); err != nil {
+	if r.rewritten, err = newWorld(ctx, features, spectest, func(module []byte) ([]byte, error) { return rewrittenWith(module, o) }); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.rewritten.runtime.Close(ctx)) }()

@@ -22,16 +22,38 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 )
 
-// TestSpec runs the whole suite and prints its figures.
+// TestSpec runs the whole suite, on modules as they are rewritten for this processor, and prints its figures.
 func TestSpec(t *testing.T) {
+	o := options
+	o.ReplaceMiscompiled = runtime.GOARCH == "arm64"
+	total := runSuites(t, o)
+	fmt.Printf("figure spec_assertions_passed %d count\n", total.passed)
+	fmt.Printf("figure spec_assertions_failed %d count\n", total.failed)
+}
+
+// TestSpecReplaced runs it on modules as they are rewritten for arm64.
+func TestSpecReplaced(t *testing.T) {
+	if runtime.GOARCH == "arm64" {
+		t.Skip("TestSpec does so on this processor")
+	}
+	o := options
+	o.ReplaceMiscompiled = true
+	runSuites(t, o)
+}
+
+func runSuites(t *testing.T, o rewrite.Options) (total figures) {
+	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
 	require.NoError(t, err)
 	root := filepath.Join(strings.TrimSpace(string(out)), "internal", "integration_test", "spectest")
@@ -39,7 +61,6 @@ func TestSpec(t *testing.T) {
 	require.NoError(t, err)
 	const all = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst |
 		experimental.CoreFeaturesTypedFunctionReferences
-	total := figures{}
 	for _, suite := range []struct {
 		name     string
 		features api.CoreFeatures
@@ -54,7 +75,7 @@ func TestSpec(t *testing.T) {
 			require.NotEmpty(t, scripts)
 			var f figures
 			for _, path := range scripts {
-				require.NoError(t, run(context.Background(), suite.features, path, spectest, &f))
+				require.NoError(t, run(context.Background(), suite.features, path, spectest, o, &f))
 			}
 			total.passed += f.passed
 			total.failed += f.failed
@@ -62,6 +83,5 @@ func TestSpec(t *testing.T) {
 			require.Empty(t, f.failures)
 		})
 	}
-	fmt.Printf("figure spec_assertions_passed %d count\n", total.passed)
-	fmt.Printf("figure spec_assertions_failed %d count\n", total.failed)
+	return total
 }

@@ -64,9 +64,7 @@ func tick(_ context.Context, mod api.Module) {
 	mod.ExportedGlobal(options.ExportPrefix + "fuel").(api.MutableGlobal).Set(portion)
 }
 
-// rewritten rewrites a module. It keeps the maximum of the memory, which otherwise the host's allocator enforces.
-func rewritten(module []byte) ([]byte, error) { return rewrittenWith(module, options) }
-
+// rewrittenWith rewrites a module. It keeps the maximum of the memory, which otherwise the host's allocator enforces.
 func rewrittenWith(module []byte, o rewrite.Options) ([]byte, error) {
 	result, err := rewrite.Module(module, o)
 	if err != nil {
