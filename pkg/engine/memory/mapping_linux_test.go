@@ -32,6 +32,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// emulated says that an emulator of a processor (qemu-user) stands in for the kernel: it answers ioctls that it does not
+// know by ENOSYS, which no kernel does.
+func emulated() bool { return errors.Is(Probe()[0].Err, unix.ENOSYS) }
+
+// skipEmulated skips what an emulator does not do as a kernel does.
+func skipEmulated(t *testing.T, lacks string) {
+	t.Helper()
+	if emulated() {
+		t.Skip("the kernel is emulated, without", lacks)
+	}
+}
+
 // TestProbe says which strategies the other tests cover. Root on a kernel with PAGEMAP_SCAN must have them all; that
 // a container or a sandbox takes some away is worth knowing.
 func TestProbe(t *testing.T) {
@@ -43,7 +55,7 @@ func TestProbe(t *testing.T) {
 	var major, minor int
 	_, err := fmt.Sscanf(unix.ByteSliceToString(uts.Release[:]), "%d.%d", &major, &minor)
 	require.NoError(t, err)
-	all := os.Getuid() == 0 && (major > 6 || major == 6 && minor >= 7)
+	all := !emulated() && os.Getuid() == 0 && (major > 6 || major == 6 && minor >= 7)
 	for i, want := range []Strategy{PagemapScan, Pagemap, Madvise, Copy} {
 		require.Equal(t, want, support[i].Strategy)
 		t.Logf("%s: %v", support[i].Strategy, support[i].Err)
@@ -75,6 +87,7 @@ func TestProbeNotDumpable(t *testing.T) {
 		require.ErrorIs(t, err, unix.EACCES)
 		return
 	}
+	skipEmulated(t, "processes that may not be dumped")
 	cmd := exec.Command(os.Args[0], "-test.run=^TestProbeNotDumpable$")
 	cmd.Env = append(os.Environ(), child+"=1")
 	out, err := cmd.CombinedOutput()
@@ -131,6 +144,9 @@ var sink byte
 func TestMemoryBeyondSizeIsInaccessible(t *testing.T) {
 	for _, p := range Probe() {
 		t.Run(string(p.Strategy), func(t *testing.T) {
+			if p.Strategy == PagemapScan {
+				skipEmulated(t, "PAGEMAP_SCAN")
+			}
 			require.NoError(t, p.Err)
 			r, err := NewRange(Options{Limit: pages(4), Size: pages(1), Strategy: p.Strategy})
 			require.NoError(t, err)
@@ -183,6 +199,9 @@ func TestFinders(t *testing.T) {
 	img := newImage(t, noise(1, 800*PageSize)) // zeros follow once attached
 	for _, strategy := range []Strategy{PagemapScan, Pagemap} {
 		t.Run(string(strategy), func(t *testing.T) {
+			if strategy == PagemapScan {
+				skipEmulated(t, "PAGEMAP_SCAN")
+			}
 			way, err := newRestorer(strategy)
 			require.NoError(t, err)
 			m, err := newMapping(size, false)
@@ -262,12 +281,14 @@ func TestPagemapEntries(t *testing.T) {
 	require.ErrorContains(t, err, "missing")
 	_, _, err = entryFinder{-1}.find(first*page, end, new(scratch))
 	require.ErrorIs(t, err, unix.EBADF)
+	skipEmulated(t, "PAGEMAP_SCAN")
 	_, _, err = scanFinder{fd}.find(first*page, end, new(scratch))
 	require.ErrorIs(t, err, unix.ENOTTY)
 }
 
 // TestNoHugePages makes sure that one byte makes one page private, even where huge pages are on for all memory.
 func TestNoHugePages(t *testing.T) {
+	skipEmulated(t, "the advice for huge pages in smaps")
 	r, err := NewRange(Options{Limit: 16 << 20})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
@@ -310,6 +331,7 @@ func privateIn(t *testing.T, r *Range, lo, hi uint64) (n uint64) {
 
 // TestPopulate has the end of a memory backed: it is when the range is made, and stays so whatever a reset drops.
 func TestPopulate(t *testing.T) {
+	skipEmulated(t, "MADV_POPULATE_WRITE")
 	lazy, size := pages(2), pages(8)
 	start := append(noise(1, pages(4)), make([]byte, pages(4))...)
 	for _, p := range Probe() {
@@ -357,6 +379,7 @@ func TestPopulateWithoutBudget(t *testing.T) {
 
 // TestGrownMemoryIsBacked grows a memory, which is backed before anybody touches it, until that is interrupted.
 func TestGrownMemoryIsBacked(t *testing.T) {
+	skipEmulated(t, "MADV_POPULATE_WRITE")
 	errLate := errors.New("late")
 	asked := 0
 	r := way{make: NewRange}.open(t, Options{Limit: pages(200), Interrupted: func() error {
