@@ -183,6 +183,13 @@ opa-cases:
 conformance: build kubectl policies checklist-guests registry bats-tool
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -v -timeout=60m ./test/conformance -conformance
 
+ARM64_MINUTES ?= 2
+
+## test-arm64: run the tests of the engine for arm64 under qemu-aarch64, and ARM64_MINUTES (2) of compiled against interpreted code
+test-arm64:
+	$(GO) build -o $(CURDIR)/bin/test-arm64 ./test/arm64
+	@bin/test-arm64 -minutes $(ARM64_MINUTES)
+
 FUZZTIME ?= 1h
 
 ## fuzz: fuzz the rewriter for twice FUZZTIME, which is an hour

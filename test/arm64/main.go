@@ -1,0 +1,156 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command arm64 builds for arm64 the tests of what depends on the processor, runs them under qemu-aarch64, and has
+// compiled code answer for itself there: generated modules are compiled and interpreted, for as long as it is told to.
+// Run it from the root of the repository. On arm64 itself it does the same without qemu.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// packages are those whose tests run.
+var packages = []string{"./pkg/engine/...", "./pkg/abi/...", "./pkg/capabilities/...", "./test/spec"}
+
+var (
+	minutes  = flag.Float64("minutes", 2, "CPU time for generated modules, in minutes; 0 leaves them out")
+	seed     = flag.Uint64("seed", 1, "the seed of the first generated module")
+	onlyThem = flag.Bool("only-generated", false, "leave the tests out")
+)
+
+func main() {
+	flag.Parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer cancel()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	emulator, err := findEmulator()
+	if err != nil {
+		return err
+	}
+	if !*onlyThem {
+		if err := runTests(ctx, emulator); err != nil {
+			return err
+		}
+	}
+	if *minutes <= 0 {
+		return nil
+	}
+	return runGenerated(ctx, emulator)
+}
+
+// findEmulator returns what runs programs for arm64, which is empty where nothing is needed.
+func findEmulator() (string, error) {
+	if runtime.GOARCH == "arm64" {
+		return "", nil
+	}
+	for _, name := range []string{"qemu-aarch64", "qemu-aarch64-static"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("qemu-aarch64 is missing: install it (Debian and Ubuntu: apt-get install qemu-user; Fedora: dnf install qemu-user)")
+}
+
+// goCommand is a command of the Go toolchain for arm64.
+func goCommand(ctx context.Context, arguments ...string) *exec.Cmd {
+	c := exec.CommandContext(ctx, "go", arguments...)
+	c.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	c.Stderr = os.Stderr
+	return c
+}
+
+// runTests runs the packages' tests, and says what failed and what was left out.
+func runTests(ctx context.Context, emulator string) error {
+	arguments := []string{"test", "-json", "-count=1", "-timeout=60m"}
+	if emulator != "" {
+		arguments = append(arguments, "-exec", emulator)
+	}
+	fmt.Println("building and running the tests for arm64: 6 to 10 minutes on two cores")
+	c := goCommand(ctx, append(arguments, packages...)...)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	t := newTally(os.Stdout)
+	readErr := t.read(out)
+	err = c.Wait()
+	t.print()
+	switch {
+	case readErr != nil:
+		return readErr
+	case err != nil:
+		return fmt.Errorf("tests failed on arm64: %w", err)
+	}
+	return nil
+}
+
+// runGenerated has generated modules compiled and interpreted. The process that does so counts its own CPU time, and
+// stops by itself; a signal has it stop at once, with its figures.
+func runGenerated(ctx context.Context, emulator string) error {
+	folder, err := os.MkdirTemp("", "arm64-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(folder) }()
+	binary := filepath.Join(folder, "rewrite.test")
+	if err := goCommand(ctx, "test", "-c", "-o", binary, "./pkg/engine/rewrite").Run(); err != nil {
+		return fmt.Errorf("building the test of generated modules: %w", err)
+	}
+	command := []string{
+		binary, "-test.run=^TestCompilerAgainstInterpreter$", "-test.timeout=0",
+		"-differential=" + time.Duration(*minutes*float64(time.Minute)).String(), "-differential-seed=" + strconv.FormatUint(*seed, 10),
+	}
+	if emulator != "" {
+		command = append([]string{emulator}, command...)
+	}
+	c := exec.CommandContext(ctx, command[0], command[1:]...)
+	c.Dir = filepath.Join("pkg", "engine", "rewrite")
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	// From a terminal the signal reaches both: the child has its own group, and gets it here.
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = time.Minute
+	if err := c.Run(); err != nil && (ctx.Err() == nil || c.ProcessState == nil || !c.ProcessState.Success()) {
+		return fmt.Errorf("generated modules on arm64: %w", err)
+	}
+	return nil
+}
+
+func printTotals(passed, failed, skipped int) {
+	fmt.Printf("figure arm64_tests_passed %d count\n", passed)
+	fmt.Printf("figure arm64_tests_failed %d count\n", failed)
+	fmt.Printf("figure arm64_tests_skipped %d count\n", skipped)
+}
