@@ -222,7 +222,9 @@ func (i *Instance) Write(offset uint32, p []byte) bool {
 // on, and the call returns an [*Error] that wraps err. It does not return.
 func (i *Instance) Abort(err error) {
 	cause := CauseAbort
-	if errors.As(err, new(*LimitError)) {
+	if s := (*stop)(nil); errors.As(err, &s) {
+		cause = s.cause
+	} else if errors.As(err, new(*LimitError)) {
 		cause = CauseLimit
 	}
 	panic(&stop{cause, err})

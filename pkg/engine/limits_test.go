@@ -17,6 +17,7 @@ limitations under the License.
 package engine_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -57,6 +58,27 @@ func TestFuelIsCountedOverAllCalls(t *testing.T) {
 			}
 		}
 		require.Equal(t, engine.CauseFuel, engine.CauseOf(err))
+	})
+}
+
+// What a host function does for a guest is paid for as the guest's own instructions are.
+func TestHostFunctionsBurnFuel(t *testing.T) {
+	m := loadFor(t, engine.Options{Limits: engine.Limits{Fuel: 4_000_000}}, "keeper", keeperABI)
+	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
+		before := i.Usage().Fuel
+		for _, units := range []int64{-1, 0, 1, 1_000_000} {
+			require.NoError(t, i.Burn(units))
+		}
+		require.Equal(t, before+1_000_001, i.Usage().Fuel)
+		err := i.Burn(math.MaxInt64)
+		var limit *engine.LimitError
+		require.ErrorAs(t, err, &limit)
+		require.Equal(t, "units of fuel", limit.Limit)
+		_, err = i.Call("spin")
+		require.Equal(t, engine.CauseFuel, engine.CauseOf(err))
+	})
+	evaluate(t, m, engine.Evaluation{Timeout: time.Nanosecond}, func(i *engine.Instance) {
+		require.ErrorContains(t, i.Burn(1_000_000), "deadline")
 	})
 }
 

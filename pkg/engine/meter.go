@@ -90,15 +90,40 @@ func tick(i *Instance, _ []uint64) {
 		err := &LimitError{Limit: "bytes of stack", Value: m.depth - left, Max: m.depth}
 		panic(&stop{CauseStack, fmt.Errorf("stack overflow: %w", err)})
 	}
+	if s := m.settle(); s != nil {
+		panic(s)
+	}
+}
+
+// settle takes what was used beyond the grant from what is left, grants anew, and stops
+// the evaluation if nothing is left or its time is up.
+func (m *meter) settle() *stop {
 	m.left += int64(m.fuel.Get())
 	if m.left < 0 {
 		// The account stays exact for whoever looks at it afterwards.
 		m.fuel.Set(uint64(m.left))
 		m.left = 0
-		panic(&stop{CauseFuel, &LimitError{Limit: "units of fuel", Value: m.used(), Max: m.budget}})
+		return &stop{CauseFuel, &LimitError{Limit: "units of fuel", Value: m.used(), Max: m.budget}}
 	}
 	m.grant()
-	if s := m.check(); s != nil {
-		panic(s)
+	return m.check()
+}
+
+// maxBurn is the most that is burnt at once: more than any budget, and far from overflow.
+const maxBurn = 1 << 60
+
+// Burn charges the evaluation for work that a host function does on the guest's word: units
+// of fuel as its own instructions cost, about ten for a nanosecond. It returns an error if
+// that was more than what was left, or if the time is up: the host function passes it to
+// [Instance.Abort] then, which keeps its cause. A host function burns before it works.
+func (i *Instance) Burn(units int64) error {
+	m := &i.meter
+	m.fuel.Set(uint64(int64(m.fuel.Get()) - min(max(0, units), maxBurn)))
+	if int64(m.fuel.Get()) >= 0 {
+		return nil
 	}
+	if s := m.settle(); s != nil {
+		return s
+	}
+	return nil
 }
