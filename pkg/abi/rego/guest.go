@@ -87,6 +87,7 @@ func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, set
 		ctx, cancel = within(ctx, env.Timeout)
 		defer cancel()
 	}
+	start := time.Now()
 	d, err := g.documents(ctx, env, request, settings)
 	if err != nil {
 		return nil, abi.Usage{}, err
@@ -99,7 +100,15 @@ func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, set
 		response, err := decodeViolations(result)
 		return response, usage, err
 	}
-	response, err := decodeReview(result, request, env.Limits.ResponseBytes)
+	response, err := decodeReview(result, request, patcher{limit: env.Limits.ResponseBytes, left: maxPatchWork, goOn: func() error {
+		if ctx.Err() != nil {
+			return g.failure(engine.CauseCanceled, context.Cause(ctx))
+		}
+		if env.Timeout > 0 && time.Since(start) > env.Timeout {
+			return g.failure(engine.CauseDeadline, context.DeadlineExceeded)
+		}
+		return nil
+	}})
 	return response, usage, err
 }
 

@@ -23,6 +23,8 @@ import (
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	kjson "sigs.k8s.io/json"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 // Bounds of a patch. The first is what the apiserver allows; copies can double an object
@@ -32,15 +34,39 @@ const (
 	maxPatchCopies     = 100
 )
 
-// patchObject applies a JSON patch (RFC 6902) to a request's object, which becomes at most
-// limit bytes long, and returns nil if the patch is empty.
-func patchObject(request, patch []byte, limit int64) (patched json.RawMessage, err error) {
+// Each operation may move all elements of an array, or read all of an object. So what is
+// bounded is operations by bytes of the object: 256 on one of a MiB, which takes a quarter
+// of a second at most. After each step, which takes a sixteenth of that, the evaluation's
+// time is looked at. A step reads and writes the object, which counts as much as some
+// operations do.
+const (
+	maxPatchWork   = 1 << 28
+	maxStepWork    = maxPatchWork / 16
+	stepOperations = 16
+)
+
+// patcher applies a JSON patch (RFC 6902) to a request's object.
+type patcher struct {
+	// limit is how many bytes the object may have after each step, and left the work that
+	// the operations may do yet.
+	limit, left int64
+	copies      int
+	// goOn returns an error once the evaluation's time is up.
+	goOn func() error
+}
+
+// patchObject applies a JSON patch to a request's object, and returns nil if the patch is
+// empty.
+func (p *patcher) patchObject(request, patch []byte) (patched json.RawMessage, err error) {
 	defer func() {
 		// A library that was written for patches from friends.
 		if r := recover(); r != nil {
 			patched, err = nil, fmt.Errorf("patch: panic: %v", r)
 		}
 	}()
+	if err := countParts("a patch", patch); err != nil {
+		return nil, fmt.Errorf("patch: %w", err)
+	}
 	operations, err := jsonpatch.DecodePatch(patch)
 	if err != nil {
 		return nil, fmt.Errorf("patch: %w", err)
@@ -61,30 +87,26 @@ func patchObject(request, patch []byte, limit int64) (patched json.RawMessage, e
 		// The dispatcher refuses to change what is not there, whatever it is changed to.
 		return json.RawMessage(`{}`), nil
 	}
-	return apply(r.Object, operations, limit)
+	return p.apply(r.Object, operations, int64(len(patch)))
 }
 
-// apply applies the operations up to each copy at once.
-func apply(object []byte, operations jsonpatch.Patch, limit int64) (json.RawMessage, error) {
-	copies := 0
+// apply applies the operations step by step. The values in the patch, of so many bytes,
+// are part of what operations may move.
+func (p *patcher) apply(object []byte, operations jsonpatch.Patch, patchBytes int64) (json.RawMessage, error) {
 	for len(operations) > 0 {
-		n := 0
-		for n < len(operations) && operations[n].Kind() != "copy" {
-			n++
+		if err := p.goOn(); err != nil {
+			return nil, err
 		}
-		if n < len(operations) {
-			n++
-			copies++
+		size := int64(len(object)) + patchBytes
+		n, err := p.step(operations, size)
+		if err != nil {
+			return nil, fmt.Errorf("patch: %w", err)
 		}
-		if copies > maxPatchCopies {
-			return nil, fmt.Errorf("patch: more than %d copies", maxPatchCopies)
-		}
-		var err error
 		if object, err = operations[:n].Apply(object); err != nil {
 			return nil, fmt.Errorf("patch: %w", err)
 		}
-		if int64(len(object)) > limit {
-			return nil, fmt.Errorf("patch: the object becomes %d bytes long, at most %d are allowed", len(object), limit)
+		if int64(len(object)) > p.limit {
+			return nil, fmt.Errorf("patch: the object becomes %d bytes long, at most %d are allowed", len(object), p.limit)
 		}
 		operations = operations[n:]
 	}
@@ -92,4 +114,26 @@ func apply(object []byte, operations jsonpatch.Patch, limit int64) (json.RawMess
 		return nil, errors.New("patch: what it makes of the object is no JSON")
 	}
 	return object, nil
+}
+
+// step returns how many operations are applied at once: those up to a copy, as long as they
+// are not too much for an object of that size. It pays for them.
+func (p *patcher) step(operations jsonpatch.Patch, size int64) (int, error) {
+	most := max(1, min(len(operations), int(maxStepWork/max(1, size))))
+	n := 0
+	for n < most {
+		n++
+		if operations[n-1].Kind() == "copy" {
+			p.copies++
+			break
+		}
+	}
+	if p.copies > maxPatchCopies {
+		return 0, fmt.Errorf("more than %d copies", maxPatchCopies)
+	}
+	p.left -= (int64(n) + stepOperations) * size
+	if p.left < 0 {
+		return 0, &engine.LimitError{Limit: "operations by bytes of object and patch", Value: maxPatchWork - p.left, Max: maxPatchWork}
+	}
+	return n, nil
 }

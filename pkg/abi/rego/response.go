@@ -28,6 +28,7 @@ import (
 	kjson "sigs.k8s.io/json"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 // decode reads a result set, whose first and only result must be there: policies for
@@ -39,6 +40,9 @@ func decode[T any](kind string, data []byte) (*T, error) {
 	}
 	if !utf8.Valid(data) {
 		return fail(errors.New("not UTF-8"))
+	}
+	if err := countParts("a result", data); err != nil {
+		return fail(err)
 	}
 	var results []struct {
 		Result *T `json:"result"`
@@ -53,6 +57,26 @@ func decode[T any](kind string, data []byte) (*T, error) {
 		return fail(errors.New("missing field `result`"))
 	}
 	return results[0].Result, nil
+}
+
+// maxParts is how many parts JSON of a guest may have: what is decoded takes up to a
+// hundred bytes for each beside its text. Who has Kubernetes' largest objects in a result has
+// some ten thousands.
+const maxParts = 200_000
+
+// countParts refuses JSON that may have too many parts, before it is decoded. What looks so
+// in a string counts, too.
+func countParts(what string, data []byte) error {
+	parts := int64(0)
+	for _, c := range data {
+		if c == ',' || c == ':' || c == '[' || c == '{' {
+			parts++
+		}
+	}
+	if parts > maxParts {
+		return &engine.LimitError{Limit: "parts of " + what, Value: parts, Max: maxParts}
+	}
+	return nil
 }
 
 // review is what a policy of the Open Policy Agent evaluates to: an AdmissionReview, of
@@ -81,22 +105,26 @@ type status struct {
 	Code *int64 `json:"code"`
 }
 
-// decodeReview reads the result of a policy of the Open Policy Agent about a request. The
-// object that it patches becomes at most limit bytes long.
-func decodeReview(data, request []byte, limit int64) (*abi.ValidationResponse, error) {
+// decodeReview reads the result of a policy of the Open Policy Agent about a request, whose
+// object it may patch.
+func decodeReview(data, request []byte, p patcher) (*abi.ValidationResponse, error) {
 	const kind = "OPA"
 	r, err := decode[review](kind, data)
 	if err != nil {
 		return nil, err
 	}
-	response, err := r.Response.validation(request, limit)
+	response, err := r.Response.validation(request, p)
+	if errors.As(err, new(*engine.Error)) {
+		// It is the time that is up, and not the answer that is wrong.
+		return nil, err
+	}
 	if err != nil {
 		return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: %w", kind, err)}
 	}
 	return response, nil
 }
 
-func (r *admissionResponse) validation(request []byte, limit int64) (_ *abi.ValidationResponse, err error) {
+func (r *admissionResponse) validation(request []byte, p patcher) (_ *abi.ValidationResponse, err error) {
 	if r == nil {
 		return nil, errors.New("missing field `response`")
 	}
@@ -115,7 +143,7 @@ func (r *admissionResponse) validation(request []byte, limit int64) (_ *abi.Vali
 	if r.PatchType == nil || *r.PatchType != "JSONPatch" {
 		return nil, errors.New("patchType must be JSONPatch where there is a patch")
 	}
-	if v.MutatedObject, err = patchObject(request, r.Patch, limit); err != nil {
+	if v.MutatedObject, err = p.patchObject(request, r.Patch); err != nil {
 		return nil, err
 	}
 	if v.MutatedObject != nil {

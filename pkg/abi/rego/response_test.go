@@ -17,8 +17,10 @@ limitations under the License.
 package rego
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,7 +29,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
+
+// unhurried has all the time and work that there is.
+func unhurried(limit int64) patcher {
+	return patcher{limit: limit, left: maxPatchWork, goOn: func() error { return nil }}
+}
 
 const reviewed = `{"object":{"a":1,"b":[1,2]}}`
 
@@ -63,6 +71,8 @@ func TestDecodeReview(t *testing.T) {
 		{name: "no JSON", data: `undefined`, err: "invalid character"},
 		{name: "no UTF-8", data: "[{\"result\":\"\xff\"}]", err: "not UTF-8"},
 		{name: "deep", data: strings.Repeat("[", 100_000), err: "exceeded max depth"},
+		{name: "many parts", data: `[{"result":[` + strings.Repeat(`1,`, maxParts) + `1]}]`, err: "parts of a result, at most 200000 are allowed"},
+		{name: "patch of many parts", data: patched(`[` + strings.Repeat(`{},`, maxParts) + `{}]`), err: "patch: limit exceeded: 400002 parts of a patch, at most 200000 are allowed"},
 		{name: "code out of range", data: `[{"result":{"response":{"allowed":true,"status":{"code":65536}}}}]`, err: "code 65536 is out of range"},
 		{name: "patch without type", data: `[{"result":{"response":{"allowed":true,"patch":"W10="}}}]`, err: "patchType must be JSONPatch where there is a patch"},
 		{name: "patch of another type", data: `[{"result":{"response":{"allowed":true,"patch":"W10=","patchType":"Merge"}}}]`, err: "patchType must be JSONPatch"},
@@ -80,7 +90,7 @@ func TestDecodeReview(t *testing.T) {
 			if test.request == "" {
 				test.request = reviewed
 			}
-			got, err := decodeReview([]byte(test.data), []byte(test.request), 1000)
+			got, err := decodeReview([]byte(test.data), []byte(test.request), unhurried(1000))
 			if test.err != "" {
 				require.ErrorContains(t, err, "invalid response from policy: cannot interpret OPA policy result: ")
 				require.ErrorContains(t, err, test.err)
@@ -91,6 +101,42 @@ func TestDecodeReview(t *testing.T) {
 			require.Equal(t, &test.want, got)
 		})
 	}
+}
+
+// What operations on arrays cost grows with both.
+func TestPatchesAreBounded(t *testing.T) {
+	object := func(elements int) []byte {
+		return []byte(`{"object":{"b":[` + strings.Repeat(`1,`, elements) + `1]}}`)
+	}
+	patch := func(operations int) []byte {
+		return []byte(`[` + strings.Repeat(`{"op":"remove","path":"/b/0"},`, operations-1) + `{"op":"remove","path":"/b/0"}]`)
+	}
+	steps := 0
+	p := patcher{limit: 1 << 20, left: maxPatchWork, goOn: func() error { steps++; return nil }}
+	got, err := p.patchObject(object(100_000), patch(100))
+	require.NoError(t, err)
+	require.Len(t, got, 2*100_001-200+7)
+	require.Equal(t, 2, steps, "the time is looked at in between")
+
+	p = patcher{limit: 1 << 20, left: 1 << 18, goOn: func() error { return nil }}
+	_, err = p.patchObject(object(1000), patch(100))
+	require.ErrorContains(t, err, "patch: ")
+	limit := (*engine.LimitError)(nil)
+	require.ErrorAs(t, err, &limit)
+	require.Equal(t, "operations by bytes of object and patch", limit.Limit)
+
+	p = patcher{limit: 1 << 20, left: maxPatchWork, goOn: func() error { return context.DeadlineExceeded }}
+	_, err = p.patchObject(object(1), patch(1))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestPatchingEndsWithTheEvaluation(t *testing.T) {
+	up := &engine.Error{Cause: engine.CauseDeadline, Err: context.DeadlineExceeded}
+	p := patcher{limit: 1000, left: maxPatchWork, goOn: func() error { return up }}
+	data := fmt.Sprintf(`[{"result":{"response":{"allowed":true,"patchType":"JSONPatch","patch":%q}}}]`, base64.StdEncoding.EncodeToString([]byte(`[{"op":"remove","path":"/a"}]`)))
+	_, err := decodeReview([]byte(data), []byte(reviewed), p)
+	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
+	require.False(t, errors.As(err, new(*abi.ResponseError)))
 }
 
 func TestDecodeViolations(t *testing.T) {
@@ -111,6 +157,7 @@ func TestDecodeViolations(t *testing.T) {
 		{name: "a verdict", data: `[{"result":true}]`, err: "cannot unmarshal bool"},
 		{name: "a text", data: `[{"result":["no"]}]`, err: "violation 0: json: cannot unmarshal string"},
 		{name: "a null", data: `[{"result":[{},null]}]`, err: "violation 1: null is no violation"},
+		{name: "many", data: `[{"result":[` + strings.Repeat(`{},`, maxParts) + `{}]}]`, err: "parts of a result"},
 		{name: "a message of another type", data: `[{"result":[{"msg":1}]}]`, err: "violation 0: json: cannot unmarshal number"},
 		{name: "nothing", data: ``, err: "unexpected end of JSON input"},
 	} {
@@ -133,7 +180,7 @@ func FuzzDecodeReview(f *testing.F) {
 	f.Add([]byte(`[{"result":{"response":{"allowed":true,"status":{"message":"m","reason":"r","details":{"causes":[{"field":"f"}],"retry_after_seconds":1},"code":1},"patchType":"JSONPatch","patch":"W3sib3AiOiJhZGQiLCJwYXRoIjoiL2MiLCJ2YWx1ZSI6MX1d"}}}]`))
 	f.Add([]byte(`[{"result":[{"msg":"a"}]}]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		response, err := decodeReview(data, []byte(reviewed), 1000)
+		response, err := decodeReview(data, []byte(reviewed), unhurried(1000))
 		require.Equal(t, err == nil, response != nil)
 		if response != nil && response.MutatedObject != nil {
 			require.True(t, json.Valid(response.MutatedObject))
@@ -148,7 +195,8 @@ func FuzzPatchObject(f *testing.F) {
 	f.Add([]byte(`[{"op":"copy","from":"/a","path":"/c"},{"op":"move","from":"/b/0","path":"/b/-"},{"op":"test","path":"/a","value":1}]`))
 	f.Add([]byte(`[{"op":"add","path":"","value":{}},{"op":"replace","path":"/a","value":null}]`))
 	f.Fuzz(func(t *testing.T, patch []byte) {
-		if object, err := patchObject([]byte(reviewed), patch, 1000); err == nil && object != nil {
+		p := unhurried(1000)
+		if object, err := p.patchObject([]byte(reviewed), patch); err == nil && object != nil {
 			require.True(t, json.Valid(object))
 			require.LessOrEqual(t, len(object), 1000)
 		}
