@@ -17,15 +17,22 @@ limitations under the License.
 package main
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+	oparego "github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/test/cases"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 // directory is where the cases are.
@@ -67,3 +74,48 @@ func TestExceptionsAreNeeded(t *testing.T) {
 	}
 	require.Empty(t, unknown, "there are no such cases")
 }
+
+// What is lent is what the compiler leaves to the host: a module that asks for anything else
+// was not made by it.
+func TestWhatTheCompilerLeavesToTheHost(t *testing.T) {
+	// The compiler replaces some, and json.is_valid is lent for modules of older ones.
+	replaced := []string{"eq", "assign", "print", "rego.metadata.chain", "rego.metadata.rule"}
+	alsoNative := []string{"json.is_valid"}
+	policy, arguments := &strings.Builder{}, "input.a, input.b, input.c, input.d"
+	policy.WriteString("package p\n")
+	for n, f := range ast.Builtins {
+		if !slices.Contains(replaced, f.Name) && !strings.HasPrefix(f.Name, "internal.") {
+			fmt.Fprintf(policy, "r[%d] { x := %s(%s); x == x }\n", n, f.Name, strings.TrimSuffix(arguments[:min(len(arguments), 9*f.Decl.Arity())], ", "))
+		}
+	}
+	compiled, err := oparego.New(oparego.Query("data.p.r"), oparego.SetRegoVersion(ast.RegoV0), oparego.Module("p.rego", policy.String())).Compile(t.Context())
+	require.NoError(t, err)
+	e, err := engine.New(engine.Options{Interpreter: true})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	needed := listener{}
+	guest, err := rego.Load(t.Context(), e, compiled.Bytes, abi.ExecutionModeOPA, needed)
+	require.NoError(t, err)
+	guest.Close()
+	for _, f := range ast.Builtins {
+		lent := topdown.Builtins{}.Builtin(f.Name) != nil
+		switch {
+		case slices.Contains(alsoNative, f.Name):
+			require.True(t, lent && !needed[f.Name], f.Name)
+		case strings.HasPrefix(f.Name, "internal."):
+		default:
+			require.True(t, !lent || needed[f.Name], "%s is lent, and the compiler does not need it", f.Name)
+			require.True(t, lent || topdown.Builtins{}.Withheld(f.Name) != "", "%s is neither lent nor withheld", f.Name)
+		}
+	}
+}
+
+// listener has all functions, and notes which of them are wanted.
+type listener map[string]bool
+
+func (l listener) Builtin(name string) rego.Builtin {
+	l[name] = true
+	return func(*rego.BuiltinCall) ([]byte, error) { return nil, nil }
+}
+
+func (listener) Withheld(string) string { return "" }

@@ -37,6 +37,8 @@ type Builtins interface {
 	// Builtin finds a function by its name in Rego, such as "sprintf". It returns nil if
 	// there is none.
 	Builtin(name string) Builtin
+	// Withheld says why a function is not lent that exists, and is empty for all others.
+	Withheld(name string) string
 }
 
 // Builtin is a built-in function. It returns the text of its result, which is a value of
@@ -49,13 +51,16 @@ type BuiltinCall struct {
 	// Context ends with the evaluation.
 	Context context.Context
 	// Arguments are the texts of values of Rego: JSON, and beside it sets, as {1, 2} and
-	// set(), and objects whose keys are any values.
+	// set(), and objects whose keys are any values. They have at most Limit bytes together.
 	Arguments [][]byte
 	// Memo belongs to whoever implements the functions. It points to nil at an
 	// evaluation's first call and is kept until it ends.
 	Memo *any
 	// Limit is how long the text of the result may be, in bytes.
 	Limit int64
+	// Burn charges the evaluation for the work of the call, in units of fuel, before that
+	// is done: about ten for a nanosecond. The function returns its error.
+	Burn func(units int64) error
 	// Print logs a line for the author of the policy.
 	Print func(line string)
 }
@@ -109,7 +114,7 @@ func list(i *engine.Instance, export string) (map[string]int32, error) {
 // find looks up all functions that a guest needs.
 func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, error) {
 	found := make(map[int32]namedBuiltin, len(needed))
-	var missing []string
+	var missing, reasons []string
 	for _, name := range slices.Sorted(maps.Keys(needed)) {
 		var f Builtin
 		if builtins != nil {
@@ -117,6 +122,9 @@ func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, e
 		}
 		if f == nil {
 			missing = append(missing, name)
+			if builtins != nil && builtins.Withheld(name) != "" {
+				reasons = append(reasons, fmt.Sprintf("%s is not lent: %s", name, builtins.Withheld(name)))
+			}
 		}
 		if other, taken := found[needed[name]]; taken {
 			return nil, fmt.Errorf("built-in functions %q and %q have the same number", other.name, name)
@@ -124,7 +132,8 @@ func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, e
 		found[needed[name]] = namedBuiltin{name: name, call: f}
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("Missing Rego builtins: {%s}", quoteAll(missing)) //nolint:staticcheck // the text that Kubewarden's users know
+		text := fmt.Sprintf("Missing Rego builtins: {%s}", quoteAll(missing)) // what Kubewarden's users know
+		return nil, errors.New(strings.Join(append([]string{text}, reasons...), "; "))
 	}
 	return found, nil
 }
@@ -167,9 +176,15 @@ func callBuiltin(parameters int) func(*engine.Instance, []uint64) {
 		if !known {
 			i.Abort(fmt.Errorf("the guest calls built-in function %d, which it does not declare", int32(stack[0])))
 		}
-		c := &BuiltinCall{Context: i.Context(), Memo: &e.memo, Limit: e.env.Limits.HostCallPayloadBytes, Print: func(line string) { e.print(i, line) }}
+		c := &BuiltinCall{
+			Context: i.Context(), Memo: &e.memo, Limit: e.env.Limits.HostCallPayloadBytes,
+			Burn: i.Burn, Print: func(line string) { e.print(i, line) },
+		}
+		room := c.Limit
 		for _, value := range stack[2 : 2+parameters] {
-			c.Arguments = append(c.Arguments, dumpValue(i, f.name, uint32(value), c.Limit))
+			argument := dumpValue(i, f.name, uint32(value), room)
+			room -= int64(len(argument))
+			c.Arguments = append(c.Arguments, argument)
 		}
 		result, err := f.run(c)
 		if err == nil {

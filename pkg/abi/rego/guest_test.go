@@ -38,6 +38,13 @@ type lender map[string]Builtin
 
 func (l lender) Builtin(name string) Builtin { return l[name] }
 
+func (l lender) Withheld(name string) string {
+	if name == "withheld" {
+		return "it is a test"
+	}
+	return ""
+}
+
 // host keeps what guests print, and is the cluster.
 type host struct {
 	mu        sync.Mutex
@@ -231,6 +238,8 @@ func TestEntrypoints(t *testing.T) {
 func TestFindNamesAllThatAreMissing(t *testing.T) {
 	_, err := find(map[string]int32{"b": 1, "a": 2, "f": 3}, lender{"f": answer("1")})
 	require.EqualError(t, err, `Missing Rego builtins: {"a", "b"}`)
+	_, err = find(map[string]int32{"b": 1, "withheld": 2}, lender{})
+	require.EqualError(t, err, `Missing Rego builtins: {"b", "withheld"}; withheld is not lent: it is a test`)
 	_, err = find(map[string]int32{"a": 1, "f": 1}, lender{"a": answer("1"), "f": answer("1")})
 	require.EqualError(t, err, `built-in functions "a" and "f" have the same number`)
 	many := map[string]int32{}

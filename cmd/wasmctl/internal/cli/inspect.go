@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -204,6 +206,9 @@ func (c *command) writeRego(w io.Writer, r *inspection.Rego) {
 	fmt.Fprintf(w, "Built-in functions:\t%s\n", listed(r.Builtins))
 	if len(r.MissingBuiltins) > 0 {
 		fmt.Fprintf(w, "Missing of them:\t%s\n", c.Paint(terminal.Red, listed(r.MissingBuiltins)+": no server loads it"))
+		for _, name := range slices.Sorted(maps.Keys(r.WithheldReasons)) {
+			fmt.Fprintf(w, "  %s:\t%s\n", name, r.WithheldReasons[name])
+		}
 	}
 }
 

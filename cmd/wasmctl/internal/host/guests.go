@@ -52,8 +52,10 @@ type Rego struct {
 	Entrypoints []string `json:"entrypoints"`
 	// Builtins are the built-in functions of Rego that it wants of its host, and
 	// MissingBuiltins those of them that it does not get, for which no server loads it.
-	Builtins        []string `json:"builtins"`
-	MissingBuiltins []string `json:"missingBuiltins"`
+	// WithheldReasons say why not, for those that exist.
+	Builtins        []string          `json:"builtins"`
+	MissingBuiltins []string          `json:"missingBuiltins"`
+	WithheldReasons map[string]string `json:"withheldReasons,omitempty"`
 }
 
 // DescribeRego asks a policy in Rego what it needs and offers.
@@ -76,9 +78,18 @@ func (l *listener) Builtin(name string) rego.Builtin {
 	l.Builtins = append(l.Builtins, name)
 	if (topdown.Builtins{}).Builtin(name) == nil {
 		l.MissingBuiltins = append(l.MissingBuiltins, name)
+		if reason := (topdown.Builtins{}).Withheld(name); reason != "" {
+			if l.WithheldReasons == nil {
+				l.WithheldReasons = map[string]string{}
+			}
+			l.WithheldReasons[name] = reason
+		}
 	}
 	return func(*rego.BuiltinCall) ([]byte, error) { return nil, nil }
 }
+
+// Withheld implements [rego.Builtins].
+func (l *listener) Withheld(string) string { return "" }
 
 // loadRego loads policies in Rego, to which the Open Policy Agent lends its functions.
 func loadRego(mode abi.ExecutionMode) policyset.GuestLoader {

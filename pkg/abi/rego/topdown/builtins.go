@@ -20,6 +20,7 @@ limitations under the License.
 package topdown
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -27,6 +28,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -50,95 +52,96 @@ type Builtins struct {
 
 var _ rego.Builtins = Builtins{}
 
-// withheld are functions that are not lent, and why.
-var withheld = map[string]string{
-	"http.send":          network,
-	"net.lookup_ip_addr": network,
-	"opa.runtime":        "it tells of the host's environment",
-
-	"json.match_schema":  schemas,
-	"json.verify_schema": schemas,
-
-	"graphql.is_valid":         queries,
-	"graphql.parse":            queries,
-	"graphql.parse_and_verify": queries,
-}
-
-const (
-	network = "it reaches out to the network"
-	schemas = "a schema may refer to files of the host, and to itself without end: what overflows Go's stack ends the process"
-	queries = "it compares the fields of a query with each other, through fragments in fragments, and cannot be interrupted"
-)
-
-// aliases are names that Kubewarden has without the part before the dot.
-var aliases = map[string]string{
-	"date":             "time.date",
-	"parse_rfc3339_ns": "time.parse_rfc3339_ns",
-}
-
-// strict are the functions that Kubewarden's host has, where one that fails ends the
-// evaluation.
-var strict = []string{
-	"base64url.encode_no_pad", "date", "glob.quote_meta", "hex.decode", "hex.encode", "json.is_valid", "json.patch",
-	"parse_rfc3339_ns", "regex.find_n", "regex.split", "regex.template_match", "semver.compare", "semver.is_valid",
-	"sprintf", "time.now_ns", "trace", "urlquery.decode", "urlquery.decode_object", "urlquery.encode",
-	"urlquery.encode_object", "yaml.is_valid", "yaml.marshal", "yaml.unmarshal",
-}
-
 // Builtin implements [rego.Builtins].
 func (b Builtins) Builtin(name string) rego.Builtin {
-	if withheld[name] != "" {
+	full := cmp.Or(aliases[name], name)
+	price := lent[full]
+	if price == nil {
 		return nil
 	}
-	if name == ast.Trace.Name {
-		return trace
-	}
-	f := topdown.GetBuiltin(name)
-	if full := aliases[name]; full != "" {
+	f := own[full]
+	if f == nil {
 		f = topdown.GetBuiltin(full)
 	}
-	if f == nil {
-		return nil
-	}
-	fails := !b.UndefinedErrors && slices.Contains(strict, name)
-	return func(call *rego.BuiltinCall) ([]byte, error) {
-		return evaluate(name, f, call, fails)
-	}
+	l := &function{call: f, price: price, arity: ast.BuiltinMap[full].Decl.Arity(), fails: !b.UndefinedErrors && slices.Contains(strict, name)}
+	return l.evaluate
 }
 
-// evaluate calls a function. Its errors make it undefined, unless it fails for them or
-// they are of the kind that ends evaluations in the Open Policy Agent, too.
-func evaluate(name string, f topdown.BuiltinFunc, call *rego.BuiltinCall, fails bool) ([]byte, error) {
-	var operands []*ast.Term
-	for n, argument := range call.Arguments {
-		value, err := parseValue(argument)
-		if err != nil {
-			return nil, fmt.Errorf("argument %d: %w", n, err)
-		}
-		operands = append(operands, ast.NewTerm(value))
+// Withheld implements [rego.Builtins].
+func (Builtins) Withheld(name string) string {
+	if slices.Contains(native, name) {
+		return "the compiler of the Open Policy Agent puts it into the module"
 	}
-	if g := guards[name]; g != nil {
-		if err := g(operands, call); err != nil {
-			return nil, err
-		}
+	return withheld[name]
+}
+
+// function is one that is lent.
+type function struct {
+	call  topdown.BuiltinFunc
+	price pricing
+	arity int
+	// fails is whether an error ends the evaluation. If not, it makes the function
+	// undefined, unless it is of the kind that ends evaluations in the Open Policy Agent.
+	fails bool
+}
+
+// evaluate implements [rego.Builtin].
+func (f *function) evaluate(call *rego.BuiltinCall) ([]byte, error) {
+	c, err := newPriced(call, f.arity)
+	if err != nil {
+		return nil, err
 	}
-	bctx := contextOf(call)
+	p := f.price(c)
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	if err := call.Burn(p.work); err != nil {
+		return nil, err
+	}
+	leave, err := enter(call.Context, p.memory)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	result, err := f.result(call, c)
+	if err != nil || result == nil {
+		return nil, err
+	}
+	printed := printed{limit: call.Limit}
+	printed.value(result.Value, 0)
+	if printed.err != nil {
+		return nil, printed.err
+	}
+	return printed.text, call.Burn(byteWork * int64(len(printed.text)))
+}
+
+// result calls the function. Nil is undefined.
+func (f *function) result(call *rego.BuiltinCall, c *priced) (result *ast.Term, err error) {
+	bctx := *c.shared
 	bctx.Cancel = topdown.NewCancel()
 	defer context.AfterFunc(call.Context, bctx.Cancel.Cancel)()
-	var result *ast.Term
-	err := f(*bctx, operands, func(t *ast.Term) error {
+	err = f.call(bctx, c.operands, func(t *ast.Term) error {
 		result = t
 		return nil
 	})
-	if err != nil && (fails || errors.As(err, new(topdown.Halt)) || topdown.IsCancel(err) || call.Context.Err() != nil) {
-		return nil, err
+	switch {
+	case err == nil:
+		return result, nil
+	case f.fails || errors.As(err, new(topdown.Halt)) || topdown.IsCancel(err) || call.Context.Err() != nil:
+		return nil, short(err)
 	}
-	if err != nil || result == nil {
-		return nil, nil
+	return nil, nil
+}
+
+// maxErrorBytes is how much of an error is kept: some repeat the arguments.
+const maxErrorBytes = 1 << 10
+
+func short(err error) error {
+	text := err.Error()
+	if len(text) <= maxErrorBytes {
+		return err
 	}
-	p := printed{limit: call.Limit}
-	p.value(result.Value, 0)
-	return p.text, p.err
+	return errors.New(strings.ToValidUTF8(text[:maxErrorBytes], "") + "...")
 }
 
 // contextOf returns what an evaluation's functions share: a time that stands still,
@@ -173,18 +176,11 @@ func (p printer) Print(ctx print.Context, line string) error {
 }
 
 // trace logs a note, as it does in Kubewarden.
-func trace(call *rego.BuiltinCall) ([]byte, error) {
-	if len(call.Arguments) != 1 {
-		return nil, errors.New("trace takes one argument")
-	}
-	value, err := parseValue(call.Arguments[0])
-	if err != nil {
-		return nil, err
-	}
-	note, ok := value.(ast.String)
+func trace(bctx topdown.BuiltinContext, operands []*ast.Term, iter func(*ast.Term) error) error {
+	note, ok := operands[0].Value.(ast.String)
 	if !ok {
-		return nil, fmt.Errorf("trace takes a string, not %s", ast.ValueName(value))
+		return fmt.Errorf("trace takes a string, not %s", ast.ValueName(operands[0].Value))
 	}
-	call.Print(string(note))
-	return []byte("true"), nil
+	bctx.PrintHook.(printer).print(string(note))
+	return iter(ast.InternedTerm(true))
 }

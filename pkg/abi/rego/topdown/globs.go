@@ -16,37 +16,24 @@ limitations under the License.
 
 package topdown
 
-import (
-	"strings"
+import "strings"
 
-	"github.com/open-policy-agent/opa/v1/ast"
-
-	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
-)
-
-// maxGlobSteps is how many tokens of two globs may be compared, and characters listed.
-const maxGlobSteps = 10_000_000
-
-// guardGlobs reckons with regex.globs_match trying each place of one glob for each token of
+// priceGlobs reckons with regex.globs_match trying each place of one glob for each token of
 // the other that may repeat, again for each such token after it. A set of characters is a
 // list of all of them there, however short its range is written.
-func guardGlobs(operands []*ast.Term, _ *rego.BuiltinCall) error {
-	if len(operands) != 2 {
-		return nil
-	}
-	steps, longest, repeated := int64(1), int64(2), 0
-	for _, operand := range operands {
-		text, _ := operand.Value.(ast.String)
-		repeated += strings.Count(string(text), "*") + strings.Count(string(text), "+")
+func priceGlobs(c *priced) price {
+	characters, longest, repeated := int64(1), int64(2), 0
+	for n := range c.operands {
+		text := c.text(n)
+		repeated += strings.Count(text, "*") + strings.Count(text, "+")
 		longest = max(longest, int64(len(text))+2)
-		steps += listed([]rune(string(text)))
+		characters += listed([]rune(text))
 	}
+	steps := characters
 	for range repeated + 1 {
-		if steps *= longest; steps > maxGlobSteps {
-			break
-		}
+		steps = times(steps, longest)
 	}
-	return exceeds("steps to compare globs", steps, maxGlobSteps)
+	return price{work: times(steps, 500), memory: 50*c.bytes + 200*characters}
 }
 
 // listed returns how many characters the ranges of a glob may come to. A backslash may

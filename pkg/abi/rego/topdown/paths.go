@@ -16,11 +16,7 @@ limitations under the License.
 
 package topdown
 
-import (
-	"github.com/open-policy-agent/opa/v1/ast"
-
-	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
-)
+import "github.com/open-policy-agent/opa/v1/ast"
 
 // maxPathNodes is how many nodes the paths of a graph may have together: one of twenty
 // nodes can have more paths than there is memory. As nodes are compared, their names must
@@ -30,29 +26,30 @@ const (
 	maxGraphBytes = 256 << 10
 )
 
-// guardPaths walks the paths that graph.reachable_paths will make, and makes none.
-func guardPaths(operands []*ast.Term, call *rego.BuiltinCall) error {
-	if len(operands) != 2 || len(call.Arguments) != 2 {
-		return nil
+// pricePaths walks the paths that graph.reachable_paths will make, and makes none.
+func pricePaths(c *priced) price {
+	if err := exceeds("bytes of a graph", int64(len(c.texts[0])), maxGraphBytes); err != nil {
+		return refused(err)
 	}
-	if err := exceeds("bytes of a graph", int64(len(call.Arguments[0])), maxGraphBytes); err != nil {
-		return err
-	}
-	graph, ok := operands[0].Value.(ast.Object)
+	graph, ok := c.operands[0].Value.(ast.Object)
 	if !ok {
-		return nil
+		return linear(1, 1)(c)
 	}
 	w := pathWalk{graph: graph, left: maxPathNodes}
-	eachElement(operands[1], func(start *ast.Term) bool { return w.visit(start, nil) })
+	eachElement(c.operands[1], func(start *ast.Term) bool { return w.visit(start, nil) })
 	if w.left < 0 {
-		return exceeds("nodes of paths", maxPathNodes+1, maxPathNodes)
+		return refused(exceeds("nodes of paths", maxPathNodes+1, maxPathNodes))
 	}
-	return nil
+	nodes := int64(maxPathNodes - w.left)
+	// Paths by the same nodes in another order have the same hash, and are compared.
+	return price{work: 2000*nodes + 100*c.bytes + times(w.ends, w.ends, 500), memory: 64*nodes + termBytes*c.elements}
 }
 
 type pathWalk struct {
 	graph ast.Object
 	left  int
+	// ends is how many paths may have ended.
+	ends int64
 }
 
 // visit walks all paths that go on from a path by a node, until there were too many. It
@@ -64,12 +61,14 @@ func (w *pathWalk) visit(node *ast.Term, path []*ast.Term) (goOn bool) {
 		return false
 	}
 	edges := w.graph.Get(node)
-	if edges == nil {
+	if edges == nil || members(edges) == 0 {
+		w.ends++
 		return true
 	}
 	return eachElement(edges, func(next *ast.Term) bool {
 		for _, passed := range path {
 			if passed.Equal(next) {
+				w.ends++
 				w.left -= len(path)
 				return w.left >= 0
 			}

@@ -20,10 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"text/template/parse"
-
-	"github.com/open-policy-agent/opa/v1/ast"
-
-	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 )
 
 // maxTemplateBytes bounds the text of a template: its parser calls itself for what nests.
@@ -37,41 +33,26 @@ var templateFunctions = map[string]bool{
 	"eq": true, "ge": true, "gt": true, "le": true, "lt": true, "ne": true,
 }
 
-// guardTemplate reckons with each argument of an action of strings.render_template being
+// priceTemplate reckons with each argument of an action of strings.render_template being
 // all of its data, to be printed or compared, and with each loop going as often round as
 // the data has elements anywhere. Loops in loops so come to their product.
-func guardTemplate(operands []*ast.Term, call *rego.BuiltinCall) error {
-	if len(operands) != 2 || len(call.Arguments) != 2 {
-		return nil
-	}
-	text, _ := operands[0].Value.(ast.String)
+func priceTemplate(c *priced) price {
+	text := c.text(0)
 	if err := exceeds("bytes of a template", int64(len(text)), maxTemplateBytes); err != nil {
-		return err
+		return refused(err)
 	}
 	tree := parse.New("template")
 	tree.Mode = parse.SkipFuncCheck
 	more := map[string]*parse.Tree{}
-	if _, err := tree.Parse(string(text), "", "", more); err != nil {
-		return nil //nolint:nilerr // the function says what is wrong
+	if _, err := tree.Parse(text, "", "", more); err != nil {
+		return linear(100, 100)(c) // the function says what is wrong
 	}
-	t := templateCost{printed: int64(len(call.Arguments[1])), turns: elements(operands[1].Value), most: 4 * call.Limit}
+	t := templateCost{printed: 2*int64(len(c.texts[1])) + 16, turns: c.size(1), most: unbounded}
 	total := t.list(tree.Root)
 	if t.err == nil && len(more) > 1 {
 		t.err = errors.New("a template must not define others")
 	}
-	if t.err != nil {
-		return t.err
-	}
-	return exceeds("bytes that a template may come to", total, t.most)
-}
-
-// elements returns how many elements there are in a value, at all levels.
-func elements(value ast.Value) (count int64) {
-	ast.WalkTerms(ast.NewTerm(value), func(*ast.Term) bool {
-		count++
-		return false
-	})
-	return count
+	return price{work: 100*total + 1000*c.bytes, memory: 3*total + 100*int64(len(text)) + 4*termBytes*c.elements, err: t.err}
 }
 
 // templateCost adds up what a template may come to, in bytes.

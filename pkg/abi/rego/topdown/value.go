@@ -32,16 +32,30 @@ import (
 // and an overflow of Go's stack ends the process.
 const maxDepth = 1000
 
-// maxExponent is how large a number's exponent may be, more than that of any double.
-const maxExponent = 1000
+// maxExponent is how large a number's exponent may be, more than that of any double, and
+// maxDigits how many bytes its text may have.
+const (
+	maxExponent = 1000
+	maxDigits   = 1000
+)
+
+// maxElements is how many values there may be in the arguments of a call, at all levels:
+// each takes up to 300 bytes. maxCollisions is how often keys and members may be compared
+// that have the same hash, which is easy to arrange: all numbers between 0 and 1 have.
+const (
+	maxElements   = 50_000
+	maxCollisions = 200_000
+)
 
 var errTooDeep = fmt.Errorf("a value nests more than %d levels deep", maxDepth)
 
 // parseValue reads the text of a value as guests print it: JSON, and beside it sets and
 // objects whose keys are any values. The parser of the Open Policy Agent is one of a whole
 // language, which a guest must not get to evaluate.
-func parseValue(text []byte) (ast.Value, error) {
-	p := parser{text: text}
+//
+// The counts go on from one value to the next.
+func parseValue(text []byte, counts *counts) (ast.Value, error) {
+	p := parser{text: text, counts: counts}
 	value, err := p.value(0)
 	if err == nil && p.peek() != 0 {
 		err = errors.New("something follows the value")
@@ -52,9 +66,14 @@ func parseValue(text []byte) (ast.Value, error) {
 	return value, nil
 }
 
+// counts are how many values there are, how deeply they nest, and how often keys and
+// members are compared to tell them apart.
+type counts struct{ elements, depth, collisions int64 }
+
 type parser struct {
-	text []byte
-	at   int
+	text   []byte
+	at     int
+	counts *counts
 }
 
 // peek skips white space and returns the next byte, 0 at the end.
@@ -90,6 +109,11 @@ func (p *parser) value(depth int) (ast.Value, error) {
 	if depth > maxDepth {
 		return nil, errTooDeep
 	}
+	p.counts.elements++
+	if err := exceeds("values in arguments", p.counts.elements, maxElements); err != nil {
+		return nil, err
+	}
+	p.counts.depth = max(p.counts.depth, int64(depth))
 	switch c := p.peek(); {
 	case c == '"':
 		return p.string()
@@ -136,6 +160,9 @@ func (p *parser) number() (ast.Value, error) {
 		p.at++
 	}
 	text := p.text[start:p.at]
+	if err := exceeds("bytes of a number", int64(len(text)), maxDigits); err != nil {
+		return nil, err
+	}
 	if text[0] == '.' {
 		// As a policy may write it, and guests keep it.
 		text = append([]byte("0"), text...)
@@ -169,9 +196,16 @@ func (p *parser) array(depth int) (ast.Value, error) {
 // braces reads an object or a set, which the first element tells apart.
 func (p *parser) braces(depth int) (ast.Value, error) {
 	object, set := ast.NewObject(), ast.NewSet()
+	hashes := map[int]int64{}
 	err := p.list('}', func() error {
 		key, err := p.value(depth + 1)
 		if err != nil {
+			return err
+		}
+		hash := key.Hash()
+		p.counts.collisions += hashes[hash]
+		hashes[hash]++
+		if err := exceeds("comparisons of members with the same hash", p.counts.collisions, maxCollisions); err != nil {
 			return err
 		}
 		isMember := p.peek() == ':'

@@ -1,0 +1,239 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package topdown
+
+import (
+	"fmt"
+	"math/big"
+	"net/netip"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// priceIndented prices json.marshal_with_options: each value may have a line, which begins
+// with a prefix and an indent for each level.
+func priceIndented(c *priced) price {
+	line := int64(2)
+	if options, ok := c.operands[1].Value.(ast.Object); ok {
+		options.Foreach(func(key, value *ast.Term) {
+			text, _ := value.Value.(ast.String)
+			if key.Value.Compare(ast.String("indent")) == 0 {
+				line += int64(len(text)) * (c.depth + 1)
+			} else {
+				line += int64(len(text))
+			}
+		})
+	}
+	line += c.depth + 1 // tabs, if nothing is said
+	total := 6*c.bytes + times(2*c.elements, line)
+	return price{work: 50*total + 2000*c.elements, memory: 3*total + 2*c.elements*termBytes}
+}
+
+// pricePatch prices json.patch: each operation may move all elements of an array, and each
+// copy may double the document.
+func pricePatch(c *priced) price {
+	operations, ok := c.operands[1].Value.(*ast.Array)
+	if !ok {
+		return linear(1, 1)(c)
+	}
+	doubled := int64(1)
+	operations.Foreach(func(t *ast.Term) {
+		operation, ok := t.Value.(ast.Object)
+		if !ok {
+			return
+		}
+		if op := operation.Get(ast.InternedTerm("op")); op != nil && op.Value.Compare(ast.String("copy")) == 0 {
+			doubled = times(doubled, 2)
+		}
+	})
+	return price{
+		work:   times(doubled, 20*c.bytes+times(1+int64(operations.Len()), c.elements, 500)),
+		memory: times(doubled, 4*c.bytes+4*termBytes*c.elements),
+	}
+}
+
+// priceSet prices cast_set, which compares what has the same hash.
+func priceSet(c *priced) price {
+	array, _ := c.operands[0].Value.(*ast.Array)
+	if array == nil {
+		return linear(50, 16)(c)
+	}
+	compared, hashes := int64(0), map[int]int64{}
+	array.Foreach(func(t *ast.Term) {
+		hash := t.Hash()
+		compared += hashes[hash]
+		hashes[hash]++
+	})
+	err := exceeds("comparisons of members with the same hash", compared, maxCollisions)
+	return price{work: elementWork * (compared + c.elements), memory: 2 * termBytes * c.elements, err: err}
+}
+
+// priceSubset prices object.subset, which may compare all with all.
+func priceSubset(c *priced) price {
+	return price{work: times(int64(len(c.texts[0]))+20, c.size(1), 5), memory: c.elements * termBytes}
+}
+
+// priceNetworkPairs prices net.cidr_contains_matches: each network meets each.
+func priceNetworkPairs(c *priced) price {
+	pairs := times(members(c.operands[0]), members(c.operands[1]))
+	longest := max(int64(len(c.texts[0])), int64(len(c.texts[1])))
+	return price{work: times(pairs, 10_000) + times(longest, members(c.operands[0])+members(c.operands[1])), memory: times(pairs, 10*termBytes)}
+}
+
+// members is how many elements a collection has, one if it is none.
+func members(t *ast.Term) int64 {
+	if collection, ok := t.Value.(interface{ Len() int }); ok {
+		return int64(collection.Len())
+	}
+	return 1
+}
+
+// priceExpansion prices net.cidr_expand.
+func priceExpansion(c *priced) price {
+	const most = 1 << 62
+	prefix, err := netip.ParsePrefix(c.text(0))
+	if err != nil {
+		// A network of another notation is none with many addresses.
+		if strings.Contains(c.text(0), "/") {
+			return refused(fmt.Errorf("%.100q is no network", c.text(0)))
+		}
+		return linear(1, 1)(c)
+	}
+	addresses := int64(most)
+	if bits := prefix.Addr().BitLen() - prefix.Bits(); bits < 62 {
+		addresses = 1 << bits
+	}
+	return price{work: times(addresses, 5000), memory: times(addresses, 4*termBytes)}
+}
+
+// priceMerge prices net.cidr_merge. Ranges that go from one family into the other, or by
+// the part of IPv6 that IPv4 is written in, are nothing that it was made for.
+func priceMerge(c *priced) price {
+	four, six, other := false, false, false
+	look := func(t *ast.Term) bool {
+		text, _ := t.Value.(ast.String)
+		address, _, _ := strings.Cut(string(text), "/")
+		parsed, err := netip.ParseAddr(address)
+		switch {
+		case err != nil: // the function says what is wrong
+		case parsed.Is4():
+			four = true
+		case big.NewInt(0).SetBytes(parsed.AsSlice()).BitLen() <= 64:
+			other = true
+		default:
+			six = true
+		}
+		return true
+	}
+	eachElement(c.operands[0], look)
+	if other || four && six {
+		return refused(fmt.Errorf("it merges networks of either IPv4 or IPv6, and none of ::/64"))
+	}
+	n := members(c.operands[0])
+	return price{work: times(n, n, 2) + 20_000*n, memory: 8 * n * termBytes}
+}
+
+// priceRange prices numbers.range_step.
+func priceRange(c *priced) price {
+	var numbers []*big.Int
+	for _, operand := range c.operands {
+		text, _ := operand.Value.(ast.Number)
+		n, ok := new(big.Int).SetString(string(text), 10)
+		if !ok {
+			return refused(fmt.Errorf("%.100s is no integer", operand.Value))
+		}
+		numbers = append(numbers, n)
+	}
+	if numbers[2].Sign() <= 0 {
+		return linear(1, 1)(c)
+	}
+	count := new(big.Int).Sub(numbers[1], numbers[0])
+	count.Quo(count.Abs(count), numbers[2])
+	count.Add(count, big.NewInt(1))
+	if !count.IsInt64() {
+		return refused(fmt.Errorf("a range of %.100s elements is too large", count))
+	}
+	digits := max(int64(len(c.texts[0])), int64(len(c.texts[1])))
+	return price{work: times(count.Int64(), 3000+100*digits), memory: times(count.Int64(), 3*termBytes+2*digits)}
+}
+
+// nodeBytes is what a value takes while YAML is read or written, and pairWork the fuel that
+// a pair of keys of an object costs: each is compared with each.
+const (
+	nodeBytes = 700
+	pairWork  = 40
+)
+
+// priceYAML prices what reads YAML. Each of these bytes may begin a value; an alias stands
+// for a value that has others in it: with so many of them, it comes at most to three times as
+// much for each three.
+func priceYAML(c *priced) price {
+	text := c.text(0)
+	nodes := int64(1)
+	for _, b := range []byte(text) {
+		if strings.IndexByte(",\n:-[{?!&", b) >= 0 {
+			nodes++
+		}
+	}
+	keys := int64(strings.Count(text, ":") + strings.Count(text, "?"))
+	if strings.Contains(text, "{") {
+		keys += int64(strings.Count(text, ","))
+	}
+	grown := int64(1)
+	for aliases := countAliases(text); aliases > 0; aliases -= 3 {
+		grown = times(grown, 3)
+	}
+	return price{
+		work:   times(grown, 500*c.bytes+20_000*nodes+times(keys, keys, pairWork)),
+		memory: times(grown, 8*c.bytes+nodeBytes*nodes),
+	}
+}
+
+// countAliases returns how many aliases a text of YAML may have: none without an anchor.
+func countAliases(text string) (count int) {
+	if !strings.Contains(text, "&") {
+		return 0
+	}
+	for n := range len(text) - 1 {
+		if text[n] == '*' && !strings.ContainsRune(" \t\r\n", rune(text[n+1])) && (n == 0 || strings.IndexByte(" \t\r\n,[{:-?", text[n-1]) >= 0) {
+			count++
+		}
+	}
+	return count
+}
+
+// priceYAMLOf prices yaml.marshal: a string may have many lines, each of which is indented
+// for each level.
+func priceYAMLOf(c *priced) price {
+	lines := c.elements
+	for _, text := range c.texts {
+		lines += int64(strings.Count(string(text), "\\n"))
+	}
+	total := 6*c.bytes + times(lines, 2*c.depth+4)
+	return price{work: 300*total + 20_000*c.elements + pairWork*pairs(c.operands[0]), memory: 4*total + nodeBytes*c.elements}
+}
+
+// pairs returns how many pairs of keys the objects in a value have.
+func pairs(value *ast.Term) (count int64) {
+	ast.WalkTerms(value, func(t *ast.Term) bool {
+		if object, ok := t.Value.(ast.Object); ok {
+			count += times(int64(object.Len()), int64(object.Len()))
+		}
+		return false
+	})
+	return count
+}

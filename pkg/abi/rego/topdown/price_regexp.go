@@ -1,0 +1,229 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package topdown
+
+import (
+	"regexp"
+	"regexp/syntax"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+)
+
+// Bounds of regular expressions. The Open Policy Agent keeps a hundred of them.
+const (
+	maxPatternBytes = 2 << 10
+	maxInstructions = 2_000
+
+	// stepWork is what one instruction costs for one byte of text, and compileWork what it
+	// costs to be compiled.
+	stepWork    = 30
+	compileWork = 10_000
+
+	// unbounded is a length that is none.
+	unbounded = 1 << 40
+)
+
+// pattern is what matters of a regular expression.
+type pattern struct {
+	instructions, captures int64
+	// ahead is how many bytes may be read beyond the end of a match to find it: those of
+	// another one that would be preferred. It is unbounded for most expressions that
+	// repeat something.
+	ahead int64
+	err   error
+}
+
+// priceOf reads a regular expression. One that is none costs nothing.
+func priceOf(text string) pattern {
+	if err := exceeds("bytes of a regular expression", int64(len(text)), maxPatternBytes); err != nil {
+		return pattern{err: err}
+	}
+	re, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return pattern{} //nolint:nilerr // the function says what is wrong
+	}
+	p := pattern{captures: int64(re.MaxCap()), ahead: ahead(re)}
+	p.count(re, 1)
+	p.err = exceeds("instructions of a regular expression", p.instructions, maxInstructions)
+	return p
+}
+
+// count adds up the instructions of an expression that is repeated so often.
+func (p *pattern) count(re *syntax.Regexp, repeated int64) {
+	own := int64(2)
+	switch re.Op {
+	case syntax.OpLiteral:
+		own = max(own, int64(len(re.Rune)))
+	case syntax.OpRepeat:
+		repeated = times(repeated, int64(max(re.Min+1, re.Max, 1)))
+	}
+	p.instructions = min(p.instructions+times(own, repeated), unbounded)
+	for _, sub := range re.Sub {
+		p.count(sub, repeated)
+	}
+}
+
+// ahead tells how far beyond a match is read. Where the last thing that an expression has is
+// one character, as often as it goes, reading on makes the match longer.
+func ahead(re *syntax.Regexp) int64 {
+	re = uncaptured(re)
+	switch {
+	case repeatsCharacter(re):
+		return 4
+	case re.Op == syntax.OpConcat && len(re.Sub) > 0 && repeatsCharacter(uncaptured(re.Sub[len(re.Sub)-1])):
+		total := int64(4)
+		for _, sub := range re.Sub[:len(re.Sub)-1] {
+			total = min(total+longest(sub), unbounded)
+		}
+		return total
+	}
+	return longest(re)
+}
+
+func uncaptured(re *syntax.Regexp) *syntax.Regexp {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
+	}
+	return re
+}
+
+// repeatsCharacter is whether an expression is one character as often as it goes.
+func repeatsCharacter(re *syntax.Regexp) bool {
+	if re.Op != syntax.OpStar && re.Op != syntax.OpPlus || re.Flags&syntax.NonGreedy != 0 {
+		return false
+	}
+	sub := uncaptured(re.Sub[0])
+	switch sub.Op {
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return true
+	case syntax.OpLiteral:
+		return len(sub.Rune) == 1
+	}
+	return false
+}
+
+// longest is how many bytes an expression may match.
+func longest(re *syntax.Regexp) (length int64) {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return 4 * int64(len(re.Rune))
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 4
+	case syntax.OpStar, syntax.OpPlus:
+		return unbounded
+	case syntax.OpRepeat:
+		if re.Max < 0 {
+			return unbounded
+		}
+		return min(times(longest(re.Sub[0]), int64(re.Max)), unbounded)
+	case syntax.OpAlternate:
+		for _, sub := range re.Sub {
+			length = max(length, longest(sub))
+		}
+		return length
+	}
+	for _, sub := range re.Sub {
+		length = min(length+longest(sub), unbounded)
+	}
+	return length
+}
+
+// all prices finding all matches in a text: after each one the search begins anew.
+func (p pattern) all(text int64, memory int64) price {
+	text++
+	return price{
+		work:   times(p.instructions, compileWork+times(text, min(text, p.ahead+1), stepWork)) + 1000*text,
+		memory: p.memory() + memory,
+		err:    p.err,
+	}
+}
+
+func (p pattern) memory() int64 { return maxPatternBytes*64 + 400*p.instructions }
+
+func priceSplit(c *priced) price { return priceMatches(c.text(0), c.text(1), unbounded) }
+
+func priceFind(c *priced) price {
+	most := int64(unbounded)
+	if n, ok := c.operands[2].Value.(ast.Number); ok {
+		if found, ok := n.Int64(); ok && found >= 0 {
+			most = found
+		}
+	}
+	return priceMatches(c.text(0), c.text(1), most)
+}
+
+func priceMatches(expression, text string, most int64) price {
+	length := int64(len(text))
+	return priceOf(expression).all(length, times(min(length+1, most), termBytes))
+}
+
+// priceReplacement prices regex.replace. A match at each byte takes a replacement each, and
+// each two bytes of that may stand for the match.
+func priceReplacement(c *priced) price {
+	text, replacement := int64(len(c.text(0))), int64(len(c.text(2)))
+	p := priceOf(c.text(1))
+	result := text + times(text+1, replacement) + times(text, replacement/2)
+	return p.all(text, 3*result+times(text+1, 16*(p.captures+1)+48))
+}
+
+// priceTemplateMatch prices regex.template_match, which makes one expression of those
+// between the delimiters.
+func priceTemplateMatch(c *priced) price {
+	template, text, start, end := c.text(0), int64(len(c.text(1))), c.text(2), c.text(3)
+	if err := exceeds("bytes of a regular expression", int64(len(template)), maxPatternBytes); err != nil {
+		return refused(err)
+	}
+	if len(start) != 1 || len(end) != 1 {
+		return linear(1, 1)(c)
+	}
+	expression, ok := templateExpression(template, start[0], end[0])
+	if !ok {
+		return linear(1, 1)(c)
+	}
+	// Quoted, the rest is up to twice as long.
+	p := priceOf(expression[:min(len(expression), maxPatternBytes)])
+	if len(expression) > maxPatternBytes {
+		return refused(exceeds("bytes of a regular expression", int64(len(expression)), maxPatternBytes))
+	}
+	return price{work: times(p.instructions, 2*compileWork+times(text+1, stepWork)), memory: 2 * p.memory(), err: p.err}
+}
+
+// templateExpression returns the expression that the Open Policy Agent makes of a template,
+// and whether it makes one.
+func templateExpression(template string, start, end byte) (string, bool) {
+	var expression strings.Builder
+	expression.WriteByte('^')
+	level, from, after := 0, 0, 0
+	for n := range len(template) {
+		switch template[n] {
+		case start:
+			if level++; level == 1 {
+				from = n
+			}
+		case end:
+			if level--; level < 0 {
+				return "", false
+			}
+			if level == 0 {
+				expression.WriteString(regexp.QuoteMeta(template[after:from]) + "(" + template[from+1:n] + ")")
+				after = n + 1
+			}
+		}
+	}
+	expression.WriteString(regexp.QuoteMeta(template[after:]) + "$")
+	return expression.String(), level == 0
+}
