@@ -175,6 +175,10 @@ bench-modes:
 hostile:
 	$(GO) run ./test/bench/hostile
 
+## attack: attack what is accepted within its limits, and print the worst that it comes to (minutes)
+attack:
+	$(GO) run ./test/attack
+
 ## opa-cases: run all of the Open Policy Agent's own test cases on our implementation of its ABI (minutes; test runs a sample)
 opa-cases:
 	cd test/opacases && $(GO) run . -cases "$$($(GO) list -m -f '{{.Dir}}' github.com/open-policy-agent/opa)/v1/test/cases/testdata"

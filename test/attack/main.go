@@ -1,0 +1,56 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+// Command attack attacks the parts of this repository that read what guests, registries and
+// API users say, within the limits of what is accepted, and prints the worst that it came to:
+// a line for each figure.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// section is one campaign. It fails if a figure is beyond its bound.
+type section struct {
+	name string
+	run  func(ctx context.Context) error
+}
+
+var sections = []section{
+	{"rego", attackRego},
+}
+
+func main() {
+	only := flag.String("only", "", "run only these sections, with commas between them")
+	flag.Parse()
+	failed := false
+	for _, s := range sections {
+		if *only != "" && !slices.Contains(strings.Split(*only, ","), s.name) {
+			continue
+		}
+		if err := s.run(context.Background()); err != nil {
+			fmt.Fprintf(os.Stderr, "attack: %s: %v\n", s.name, err)
+			failed = true
+		}
+	}
+	if failed {
+		os.Exit(1)
+	}
+}
