@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 // Command attack attacks the parts of this repository that read what guests, registries and
 // API users say, within the limits of what is accepted, and prints the worst that it came to:
 // a line for each figure.

@@ -20,7 +20,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -136,7 +135,7 @@ func TestPatchingEndsWithTheEvaluation(t *testing.T) {
 	data := fmt.Sprintf(`[{"result":{"response":{"allowed":true,"patchType":"JSONPatch","patch":%q}}}]`, base64.StdEncoding.EncodeToString([]byte(`[{"op":"remove","path":"/a"}]`)))
 	_, err := decodeReview([]byte(data), []byte(reviewed), p)
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
-	require.False(t, errors.As(err, new(*abi.ResponseError)))
+	require.NotErrorAs(t, err, new(*abi.ResponseError))
 }
 
 func TestDecodeViolations(t *testing.T) {

@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,11 +13,13 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package topdown
 
 import (
 	"fmt"
 	"math/big"
+	"net"
 	"net/netip"
 	"strings"
 
@@ -104,27 +106,21 @@ func members(t *ast.Term) int64 {
 
 // priceExpansion prices net.cidr_expand.
 func priceExpansion(c *priced) price {
-	const most = 1 << 62
-	prefix, err := netip.ParsePrefix(c.text(0))
+	_, network, err := net.ParseCIDR(c.text(0))
 	if err != nil {
-		// A network of another notation is none with many addresses.
-		if strings.Contains(c.text(0), "/") {
-			return refused(fmt.Errorf("%.100q is no network", c.text(0)))
-		}
-		return linear(1, 1)(c)
+		return linear(1, 1)(c) // the function says what is wrong
 	}
-	addresses := int64(most)
-	if bits := prefix.Addr().BitLen() - prefix.Bits(); bits < 62 {
-		addresses = 1 << bits
-	}
+	ones, width := network.Mask.Size()
+	addresses := times(1<<min(width-ones, 60), 1)
 	return price{work: times(addresses, 5000), memory: times(addresses, 4*termBytes)}
 }
 
-// priceMerge prices net.cidr_merge. Ranges that go from one family into the other, or by
-// the part of IPv6 that IPv4 is written in, are nothing that it was made for.
+// priceMerge prices net.cidr_merge. What it makes of networks of one family are no more
+// than there were. A range that goes from one family into the other, or by the part of IPv6
+// that IPv4 is written in, becomes two for each bit of an address.
 func priceMerge(c *priced) price {
 	four, six, other := false, false, false
-	look := func(t *ast.Term) bool {
+	eachElement(c.operands[0], func(t *ast.Term) bool {
 		text, _ := t.Value.(ast.String)
 		address, _, _ := strings.Cut(string(text), "/")
 		parsed, err := netip.ParseAddr(address)
@@ -132,19 +128,18 @@ func priceMerge(c *priced) price {
 		case err != nil: // the function says what is wrong
 		case parsed.Is4():
 			four = true
-		case big.NewInt(0).SetBytes(parsed.AsSlice()).BitLen() <= 64:
+		case new(big.Int).SetBytes(parsed.AsSlice()).BitLen() <= 64:
 			other = true
 		default:
 			six = true
 		}
 		return true
-	}
-	eachElement(c.operands[0], look)
+	})
+	n, made := members(c.operands[0]), int64(1)
 	if other || four && six {
-		return refused(fmt.Errorf("it merges networks of either IPv4 or IPv6, and none of ::/64"))
+		made = 128
 	}
-	n := members(c.operands[0])
-	return price{work: times(n, n, 2) + 20_000*n, memory: 8 * n * termBytes}
+	return price{work: times(n, n, 2) + times(n, made, 20_000), memory: times(8, n, made, termBytes)}
 }
 
 // priceRange prices numbers.range_step.

@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package topdown
 
 import (
@@ -93,20 +94,22 @@ func priceTime(c *priced) price {
 	return price{work: work + 2000*c.bytes, memory: 100 * c.bytes}
 }
 
-// priceUnits prices units.parse and units.parse_bytes, which write out all digits.
+// priceUnits prices units.parse and units.parse_bytes, which write out all digits. They
+// refuse exponents of more than six digits themselves, and drop quotes before.
 func priceUnits(c *priced) price {
-	const most, digits = 256, 3
+	const most, digits, own = 256, 3, 6
 	text := c.text(0)
 	if err := exceeds("bytes of a quantity", int64(len(text)), most); err != nil {
 		return refused(err)
 	}
+	text = strings.ReplaceAll(text, `"`, "")
 	for n, b := range []byte(text) {
 		if b != 'e' && b != 'E' {
 			continue
 		}
-		exponent := strings.TrimLeft(text[n+1:], "+-\"")
-		written := len(exponent) - len(strings.TrimLeft(exponent, "0123456789\""))
-		if err := exceeds("digits of an exponent", int64(written), digits); err != nil {
+		exponent := strings.TrimLeft(text[n+1:], "+-")
+		written := len(exponent) - len(strings.TrimLeft(exponent, "0123456789"))
+		if err := exceeds("digits of an exponent", int64(written), digits); err != nil && written <= own {
 			return refused(err)
 		}
 	}
