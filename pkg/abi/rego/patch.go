@@ -35,14 +35,14 @@ const (
 )
 
 // Each operation may move all elements of an array, or read all of an object. So what is
-// bounded is operations by bytes of the object: 256 on one of a MiB, which takes a quarter
-// of a second at most. After each step, which takes a sixteenth of that, the evaluation's
-// time is looked at. A step reads and writes the object, which counts as much as some
-// operations do.
+// bounded is operations by bytes of the object and of the patch: about 130 on an object of
+// a MiB, and 2,500 on a small one. After each step, which does a quarter of that at most,
+// the evaluation's time is looked at. A step reads and writes the object, which counts as
+// much as many operations do; what has very many parts is not read at all.
 const (
 	maxPatchWork   = 1 << 28
-	maxStepWork    = maxPatchWork / 16
-	stepOperations = 16
+	maxStepWork    = maxPatchWork / 4
+	stepOperations = 64
 )
 
 // patcher applies a JSON patch (RFC 6902) to a request's object.
@@ -96,6 +96,9 @@ func (p *patcher) apply(object []byte, operations jsonpatch.Patch, patchBytes in
 	for len(operations) > 0 {
 		if err := p.goOn(); err != nil {
 			return nil, err
+		}
+		if err := countParts("an object", object); err != nil {
+			return nil, fmt.Errorf("patch: %w", err)
 		}
 		size := int64(len(object)) + patchBytes
 		n, err := p.step(operations, size)

@@ -112,10 +112,13 @@ func TestPatchesAreBounded(t *testing.T) {
 	}
 	steps := 0
 	p := patcher{limit: 1 << 20, left: maxPatchWork, goOn: func() error { steps++; return nil }}
-	got, err := p.patchObject(object(100_000), patch(100))
+	got, err := p.patchObject(object(100_000), patch(400))
 	require.NoError(t, err)
-	require.Len(t, got, 2*100_001-200+7)
+	require.Len(t, got, 2*100_001-800+7)
 	require.Equal(t, 2, steps, "the time is looked at in between")
+
+	_, err = p.patchObject(object(maxParts), patch(1))
+	require.ErrorContains(t, err, "patch: limit exceeded: 200003 parts of an object, at most 200000 are allowed")
 
 	p = patcher{limit: 1 << 20, left: 1 << 18, goOn: func() error { return nil }}
 	_, err = p.patchObject(object(1000), patch(100))
