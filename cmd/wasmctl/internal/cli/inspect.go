@@ -54,7 +54,7 @@ and whether instances of it can be used again.
 It also shows what the module is made for, whatever its metadata says: waPC, WASI,
 where it is a command, or the ABI of the Open Policy Agent. A policy in Rego is
 asked for its entrypoints and for the built-in functions that it wants of its
-host; those that it would not get are named.`,
+host; those that it would not get are named, with the reason.`,
 		Example: `  wasmctl inspect policy.wasm
   wasmctl inspect -o json registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
 		Args: cobra.ExactArgs(1),
