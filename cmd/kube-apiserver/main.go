@@ -35,9 +35,12 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"  // the build_info metric
 
 	"github.com/wasm-admission/wasm-admission/cmd/kube-apiserver/dev"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 func main() {
+	// Before anything else: modules are compiled in children of this binary.
+	engine.ServeCompilations()
 	// Once a process: a second call panics.
 	ctx := genericapiserver.SetupSignalContext()
 	os.Exit(run(ctx, os.Args[1:]))

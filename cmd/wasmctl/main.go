@@ -28,9 +28,12 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 func main() {
+	// Before anything else: lint compiles modules in children of this binary, as a server does.
+	engine.ServeCompilations()
 	os.Exit(run())
 }
 

@@ -85,7 +85,7 @@ func configured(t *testing.T, adjust func(*dispatch.Config), objects ...runtime.
 	factory.Start(t.Context().Done())
 	factory.WaitForCacheSync(t.Context().Done())
 
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	t.Cleanup(dispatcher.Close)

@@ -19,39 +19,57 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 
 	"github.com/tetratelabs/wazero"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
 // compile turns the rewritten module into machine code, or takes what an earlier
-// start made of it. Whatever goes wrong with the disk, the module is compiled in
-// memory instead: a policy must be enforced.
+// start made of it. A module that cannot be compiled in a child process is refused, whatever the reason: what
+// kills a compiler must not get at this process by way of a disk that is full. Where the compiler runs in
+// this process anyway, the disk is no reason not to enforce a policy.
 func (m *Module) compile(ctx context.Context) error {
-	if m.engine.cache != nil && !m.engine.interpreter {
+	e := m.engine
+	if e.compilers != nil {
+		if err := m.compileKept(ctx); err != nil {
+			return &CompilationError{Err: err}
+		}
+		return nil
+	}
+	if e.cache != nil && !e.interpreter {
 		err := m.compileKept(ctx)
 		if err == nil {
 			return nil
 		}
-		m.engine.logger.Warn("Compiling in memory, as compiling with kept code failed", "digest", m.digest, "err", err)
+		e.logger.Warn("Compiling in memory, as compiling with kept code failed", "digest", m.digest, "err", err)
 	}
 	return m.compileWith(ctx, wazero.NewCompilationCache(), m.rewritten.Module)
 }
 
-// compileWith has wazero compile a module, or load what its cache holds under it.
-func (m *Module) compileWith(ctx context.Context, cache wazero.CompilationCache, module []byte) (err error) {
-	config := m.engine.runtimeConfig().
+// runtimeConfig is what code depends on, whichever process compiles it.
+func runtimeConfig(interpreter bool) wazero.RuntimeConfig {
+	config := wazero.NewRuntimeConfigCompiler()
+	if interpreter {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	return config.
 		WithCoreFeatures(coreFeatures).
 		// The rewritten code is not what DWARF sections describe.
 		WithDebugInfoEnabled(false).
 		WithMemoryLimitPages(wasm.MaxMemoryPages)
+}
+
+// compileWith has wazero compile a module, or load what its cache holds under it.
+func (m *Module) compileWith(ctx context.Context, cache wazero.CompilationCache, module []byte) (err error) {
 	// A runtime keeps a module that it failed to store: each try has its own.
 	m.freeCode()
 	m.cache = cache
-	m.runtime = wazero.NewRuntimeWithConfig(ctx, config.WithCompilationCache(cache))
+	m.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig(m.engine.interpreter).WithCompilationCache(cache))
 	m.code, err = m.runtime.CompileModule(ctx, module)
 	return err
 }
@@ -65,7 +83,8 @@ func (m *Module) compileWith(ctx context.Context, cache wazero.CompilationCache,
 // code has no say in what runs. So the entry's code stands under a shell of the module
 // (see [wasm.Shell]), which is what wazero is given, and which takes a tenth of the
 // time and memory. A shell that wazero compiles instead of finding code for it
-// is of no use: one sees by the directory that it did.
+// is of no use: one sees by the directory that it did. All that it compiles then are functions that
+// trap, and no code of the module's.
 func (m *Module) compileKept(ctx context.Context) error {
 	key := codecache.KeyOf(m.rewritten.Module, Version, runtime.GOOS, runtime.GOARCH)
 	shell, err := wasm.Shell(m.rewritten.Module, tickModule, key[:])
@@ -77,20 +96,23 @@ func (m *Module) compileKept(ctx context.Context) error {
 		return err
 	}
 	defer entry.Close()
-	k := keeping{module: m, entry: entry, shell: shell}
+	k := keeping{module: m, entry: entry, key: key, shell: shell}
 	if entry.Found() {
-		if err := k.load(ctx); err == nil {
-			return nil
-		} else if !errors.Is(err, errNotFound) {
-			return errors.Join(err, entry.Discard())
+		err := k.load(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
 		}
-		// It was made for a processor with other features.
+		// Most likely it was made for a processor with other features.
+		m.engine.logger.Info("Compiling anew, as kept code cannot be used", "digest", m.digest, "err", err)
 		if err := entry.Discard(); err != nil {
 			return err
 		}
 	}
 	if err := k.make(ctx); err != nil {
 		return errors.Join(err, entry.Discard())
+	}
+	if m.engine.temporary != "" {
+		return nil // there is no next start
 	}
 	if err := entry.Commit(); err != nil {
 		m.engine.logger.Warn("Compiled code is not kept", "digest", m.digest, "err", err)
@@ -102,23 +124,20 @@ func (m *Module) compileKept(ctx context.Context) error {
 type keeping struct {
 	module *Module
 	entry  *codecache.Entry
+	key    codecache.Key
 	shell  []byte
 }
 
 // errNotFound says that an entry holds no code for this processor.
 var errNotFound = errors.New("code of the module was not found where it was stored")
 
-func (k *keeping) compile(ctx context.Context, module []byte) error {
+// load loads the code under the shell.
+func (k *keeping) load(ctx context.Context) error {
 	cache, err := wazero.NewCompilationCacheWithDir(k.entry.Directory())
 	if err != nil {
 		return err
 	}
-	return k.module.compileWith(ctx, cache, module)
-}
-
-// load loads the code under the shell.
-func (k *keeping) load(ctx context.Context) error {
-	if err := k.compile(ctx, k.shell); err != nil {
+	if err := k.module.compileWith(ctx, cache, k.shell); err != nil {
 		return err
 	}
 	compiled, err := k.entry.Changed()
@@ -128,14 +147,71 @@ func (k *keeping) load(ctx context.Context) error {
 	return err
 }
 
-// make compiles the module, stores its code under the shell, and loads it from there as
+// make has the module compiled and its code stored under the shell, and loads it from there as
 // the next start will.
 func (k *keeping) make(ctx context.Context) error {
-	err := k.entry.Fill(
-		func() error { return k.compile(ctx, k.module.rewritten.Module) },
-		func() error { return k.compile(ctx, k.shell) })
+	e, module := k.module.engine, k.module.rewritten.Module
+	task := worker.Task{Module: module, Mark: k.key[:], Directory: k.entry.Directory()}
+	var err error
+	if e.compilers != nil {
+		err = e.compilers.Compile(ctx, task, len(module) >= largeModule, k.entry.Discard)
+	} else {
+		err = compileInto(ctx, task)
+	}
+	e.recorder.CountCompilation(resultOf(ctx.Err(), err))
 	if err != nil {
+		return err
+	}
+	if err := k.entry.Filled(); err != nil {
 		return err
 	}
 	return k.load(ctx)
 }
+
+// compileInto compiles a module into a directory, in whichever process, and puts its code where who looks for that of its
+// shell finds it.
+func compileInto(ctx context.Context, t worker.Task) error {
+	shell, err := wasm.Shell(t.Module, tickModule, t.Mark)
+	if err != nil {
+		return err
+	}
+	compile := func(module []byte) func() error {
+		return func() (err error) {
+			cache, err := wazero.NewCompilationCacheWithDir(t.Directory)
+			if err != nil {
+				return err
+			}
+			r := wazero.NewRuntimeWithConfig(ctx, runtimeConfig(false).WithCompilationCache(cache))
+			defer func() { err = errors.Join(err, r.Close(ctx), cache.Close(ctx)) }()
+			_, err = r.CompileModule(ctx, module)
+			return err
+		}
+	}
+	return codecache.Fill(t.Directory, compile(t.Module), compile(shell))
+}
+
+// ServeCompilations is called first thing in the main function of a program, and in TestMain: it is what
+// makes the program's binary one that can compile modules in child processes (see [Options.Compilation]).
+// In a process that was started as such a child, with the hidden argument wasm-compile, it compiles what
+// the parent sends, and does not return. In others it only takes note.
+//
+// [New] starts no child of a program that has not called it: such a program would start itself over and
+// over.
+func ServeCompilations() {
+	worker.Serve(func(t worker.Task) error { return compileInto(context.Background(), t) })
+}
+
+// CompilationError says that a module was not compiled in a child process.
+type CompilationError struct{ Err error }
+
+// Error implements the error interface.
+func (e *CompilationError) Error() string {
+	if errors.As(e.Err, new(*worker.DiedError)) {
+		return fmt.Sprintf("compiling in a child process, at last in one that had all of compilation.memory to itself: %v: "+
+			"use another build of the module, raise compilation.memory, or, if you trust the module, set compilation.mode to InProcess", e.Err)
+	}
+	return fmt.Sprintf("compiling in a child process: %v", e.Err)
+}
+
+// Unwrap returns the error underneath.
+func (e *CompilationError) Unwrap() error { return e.Err }

@@ -17,9 +17,7 @@ limitations under the License.
 package engine
 
 import (
-	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,13 +26,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
 // coreFeatures are the WebAssembly features that a module may use beyond those
@@ -50,37 +47,6 @@ const coreFeatures = api.CoreFeaturesV2 |
 // version made is not used.
 const Version = "wasm-admission/2 wazero/1.12.0"
 
-// Options configures an [Engine]. The zero value is usable: default limits, code
-// compiled in memory, no logs.
-type Options struct {
-	// Limits bounds modules and evaluations.
-	Limits Limits
-	// CacheDirectory is where compiled code is kept across restarts, an
-	// absolute path. It is made with mode 0700 if it does not exist. A
-	// directory that belongs to somebody else, that others may use, or that
-	// cannot be used otherwise is not used: code is then compiled in memory,
-	// and the log says why. Empty means in memory.
-	CacheDirectory string
-	// Interpreter makes the engine interpret code instead of compiling it to
-	// machine code, which is many times slower. Where the system has no
-	// compiler, or does not allow code that a process made itself, this is what
-	// happens anyway, and the log says so.
-	Interpreter bool
-	// RequireCompiler makes [New] fail where code would have to be interpreted.
-	RequireCompiler bool
-	// Reset is how linear memories are brought back to their snapshot. The
-	// default is the fastest way that the system allows; the log says which.
-	Reset memory.Strategy
-	// Logger gets what the engine does; nil discards it.
-	Logger *slog.Logger
-	// Recorder gets what the engine does in numbers; nil discards them.
-	Recorder Recorder
-
-	// architecture is the one for whose faults there is a way around, this one if it is
-	// empty. Tests set it.
-	architecture string
-}
-
 // Engine compiles modules and makes instances of them. Make one with [New] and
 // end it with [Engine.Close].
 type Engine struct {
@@ -91,14 +57,18 @@ type Engine struct {
 	faults      faults
 	strategy    memory.Strategy
 	budget      *memory.Budget
-	cache       *codecache.Cache // nil: compile in memory
+	cache       *codecache.Cache // nil: code is not kept
 	lastReclaim atomic.Int64     // when reclaim was logged, in Unix seconds
 
-	// compiling is held while modules are compiled: shared by small ones, of which as
-	// many are compiled at a time as there are callers and processors, and by a large
-	// one alone. The compiler takes ten times the size of a module.
-	compiling sync.RWMutex
-	cores     chan struct{}
+	// loading lets as many modules be loaded at a time as there are processors, or a large one
+	// alone. The compiler takes ten times the size of a module.
+	loading *worker.Gate
+	// compilers are the child processes that compile; nil: this one does.
+	compilers *worker.Pool
+	// temporary is the directory for compiled code that goes when the engine ends, or "".
+	temporary string
+	// loads are the modules that are being loaded.
+	loads sync.WaitGroup
 
 	mu      sync.Mutex
 	modules map[moduleKey]*Module
@@ -112,8 +82,9 @@ type moduleKey struct {
 	abi    *ABI
 }
 
-// New returns an engine. It fails only when the limits make no sense or the
-// system does not allow the way to reset that is asked for.
+// New returns an engine. It fails when the limits make no sense, when the
+// system does not allow the way to reset that is asked for, and when modules cannot be compiled where
+// [Options.Compilation] says.
 func New(o Options) (*Engine, error) {
 	e := &Engine{
 		limits:      o.Limits.withDefaults(),
@@ -122,7 +93,7 @@ func New(o Options) (*Engine, error) {
 		interpreter: o.Interpreter,
 		faults:      faultsOf(o.architecture),
 		modules:     map[moduleKey]*Module{},
-		cores:       make(chan struct{}, runtime.GOMAXPROCS(0)),
+		loading:     worker.NewGate(runtime.GOMAXPROCS(0)),
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
@@ -141,8 +112,11 @@ func New(o Options) (*Engine, error) {
 	if err := e.chooseCompiler(o); err != nil {
 		return nil, err
 	}
-	e.cache = openCache(o.CacheDirectory, e.logger)
-	e.logger.Info("Engine is ready", "reset", e.strategy, "interpreter", e.interpreter, "codeKept", e.cache != nil)
+	if err := e.chooseCompilation(o); err != nil {
+		return nil, err
+	}
+	e.logger.Info("Engine is ready", "reset", e.strategy, "interpreter", e.interpreter, "codeKept", e.cache != nil && e.temporary == "",
+		"childProcesses", e.compilers != nil)
 	return e, nil
 }
 
@@ -176,95 +150,6 @@ func chooseStrategy(wanted memory.Strategy) (memory.Strategy, error) {
 	return "", fmt.Errorf("there is no way to reset memory that is called %q", wanted)
 }
 
-// openCache opens the directory for compiled code. A policy must be enforced
-// whether or not a disk is full.
-func openCache(directory string, logger *slog.Logger) *codecache.Cache {
-	if directory == "" {
-		return nil
-	}
-	cache, err := codecache.Open(directory, codecache.Options{Logger: logger})
-	if err != nil {
-		logger.Warn("Compiling in memory: the directory for compiled code cannot be used", "directory", directory, "err", err)
-		return nil
-	}
-	return cache
-}
-
-// largeModule is the size in bytes from which a module is compiled alone.
-const largeModule = 8 << 20
-
-// enterCompiler waits until a module of a size may be compiled, and returns what to
-// call afterwards.
-func (e *Engine) enterCompiler(size int) (leave func()) {
-	if size >= largeModule {
-		e.compiling.Lock()
-		return e.compiling.Unlock
-	}
-	e.compiling.RLock()
-	e.cores <- struct{}{}
-	return func() {
-		<-e.cores
-		e.compiling.RUnlock()
-	}
-}
-
-func (e *Engine) runtimeConfig() wazero.RuntimeConfig {
-	if e.interpreter {
-		return wazero.NewRuntimeConfigInterpreter()
-	}
-	return wazero.NewRuntimeConfigCompiler()
-}
-
-// Digest returns the SHA-256 of a module's binary as errors, logs and
-// configurations show it: "sha256:" and 64 hexadecimal digits.
-func Digest(wasm []byte) string {
-	sum := sha256.Sum256(wasm)
-	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// Load compiles a module for guests of an ABI, or returns the one that was
-// compiled before. Each successful Load wants a [Module.Close]. It is safe for
-// concurrent use; two loads of the same module compile it once.
-func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, error) {
-	sum := sha256.Sum256(wasm)
-	key := moduleKey{digest: sum, abi: abi}
-	digest := "sha256:" + hex.EncodeToString(sum[:])
-	if size := int64(len(wasm)); size > e.limits.ModuleBytes {
-		return nil, &Error{Digest: digest, Phase: PhaseLoad, Cause: CauseLimit,
-			Err: &LimitError{Limit: "bytes of module", Value: size, Max: e.limits.ModuleBytes}}
-	}
-
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return nil, errors.New("engine is closed")
-	}
-	m, found := e.modules[key]
-	if !found {
-		m = &Module{engine: e, key: key, digest: digest, abi: abi, limits: e.limits, ready: make(chan struct{})}
-		e.modules[key] = m
-	}
-	m.references++
-	e.mu.Unlock()
-
-	if !found {
-		// Others may be waiting for it when this caller gives up.
-		m.err = m.load(context.WithoutCancel(ctx), wasm)
-		close(m.ready)
-	}
-	select {
-	case <-m.ready:
-	case <-ctx.Done():
-		e.release(m)
-		return nil, ctx.Err()
-	}
-	if m.err != nil {
-		e.release(m)
-		return nil, m.err
-	}
-	return m, nil
-}
-
 // Stats is a view of an [Engine] at one moment, over all modules.
 type Stats struct {
 	// Modules is how many are loaded.
@@ -279,11 +164,16 @@ type Stats struct {
 	// Interpreter whether code is interpreted.
 	Reset       memory.Strategy
 	Interpreter bool
+	// Compilers is how many child processes there are that compile.
+	Compilers int
 }
 
 // Stats returns the engine's numbers. It is safe for concurrent use.
 func (e *Engine) Stats() Stats {
 	s := Stats{MemoryBytes: e.budget.Used(), Reset: e.strategy, Interpreter: e.interpreter}
+	if e.compilers != nil {
+		s.Compilers = e.compilers.Running()
+	}
 	for _, p := range e.pools() {
 		pooled := p.Stats()
 		s.Modules++
@@ -292,22 +182,6 @@ func (e *Engine) Stats() Stats {
 		s.Waiting += pooled.Waiting
 	}
 	return s
-}
-
-// pools returns the pools of all modules that are loaded.
-func (e *Engine) pools() (pools []*pool.Pool[*Instance]) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, m := range e.modules {
-		select {
-		case <-m.ready:
-			if m.err == nil {
-				pools = append(pools, m.pool)
-			}
-		default:
-		}
-	}
-	return pools
 }
 
 // reclaim gives up what no evaluation uses: those that need memory go before those
@@ -326,30 +200,8 @@ func (e *Engine) reclaim() {
 // reclaimLogSeconds is the least time between two log lines of reclaim.
 const reclaimLogSeconds = 10
 
-// retain takes one more reference to a module that the caller has one of.
-func (e *Engine) retain(m *Module) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	m.references++
-}
-
-// release gives back one reference to a module and frees it with the last one.
-func (e *Engine) release(m *Module) {
-	e.mu.Lock()
-	m.references--
-	last := m.references == 0 && e.modules[m.key] == m
-	if last {
-		delete(e.modules, m.key)
-	}
-	e.mu.Unlock()
-	if last {
-		<-m.ready
-		m.free()
-	}
-}
-
-// Close frees the compiled code of all modules. No evaluation may be running
-// and no module may be used afterwards.
+// Close frees the compiled code of all modules, and ends loads that nobody waits for any more. No evaluation
+// may be running and no module may be used afterwards.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -358,11 +210,16 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	for _, m := range e.modules {
+		m.cancel(errClosed)
+	}
+	e.mu.Unlock()
+	e.loads.Wait()
+	e.mu.Lock()
+	for _, m := range e.modules {
 		m.free()
 	}
 	e.modules = nil
-	if e.cache == nil {
-		return nil
-	}
-	return e.cache.Close()
+	return e.closeCompilation()
 }
+
+var errClosed = errors.New("engine is closed")

@@ -18,6 +18,7 @@ package engine_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -65,8 +66,10 @@ func binary(t testing.TB, name string) []byte {
 	return wasm
 }
 
+// newEngine returns an engine that compiles in the process of the test, unless it is told otherwise.
 func newEngine(t testing.TB, o engine.Options) *engine.Engine {
 	t.Helper()
+	o.Compilation = cmp.Or(o.Compilation, engine.InProcess)
 	e, err := engine.New(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
@@ -252,7 +255,7 @@ func TestModulesAreShared(t *testing.T) {
 }
 
 func TestAClosedEngineLoadsNothing(t *testing.T) {
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	require.NoError(t, e.Close())
 	require.NoError(t, e.Close())
@@ -262,7 +265,7 @@ func TestAClosedEngineLoadsNothing(t *testing.T) {
 
 func TestClosingInAnyOrder(t *testing.T) {
 	var log bytes.Buffer
-	e, err := engine.New(engine.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)
 	m, err := e.Load(t.Context(), binary(t, "guest"), testABI)
 	require.NoError(t, err)
@@ -286,6 +289,9 @@ func TestLimitsThatMakeNoSense(t *testing.T) {
 		{Waiters: -1},
 		{PoolBytes: -1},
 		{TableEntries: 1 << 31},
+		{LoadTimeout: -1},
+		{Compilers: -1},
+		{CompilerBytes: 128<<20 - 1},
 	} {
 		_, err := engine.New(engine.Options{Limits: limits})
 		require.Error(t, err)

@@ -25,6 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
 // PageSize is the size of a page of linear memory in bytes (WebAssembly core
@@ -68,6 +69,16 @@ type Limits struct {
 	// Waiters is how many evaluations may wait for an instance of one module.
 	// Further ones fail at once.
 	Waiters int
+	// LoadTimeout is the wall-clock time that loading a module may take once it is its turn: metering and
+	// compiling it, starting it and taking its snapshot. The largest known, of Go with 84 MB, take 20 seconds.
+	LoadTimeout time.Duration
+	// CompilerBytes is the memory that child processes may take that compile, all together, in bytes, at least
+	// 128 MiB. Each has at most 256 MiB, and a module of 8 MiB and more, or one in whose compilation a
+	// process died, all of it in a process that is alone. In a container they share the memory limit of this process.
+	CompilerBytes int64
+	// Compilers is how many child processes may compile at a time; there are no more than fit into CompilerBytes
+	// with 256 MiB each.
+	Compilers int
 	// PoolBytes is what the linear memories and images of all modules may take
 	// together, in bytes.
 	PoolBytes int64
@@ -84,6 +95,10 @@ var DefaultLimits = Limits{
 	Instances:    max(4, 2*runtime.GOMAXPROCS(0)),
 	Waiters:      1000,
 	PoolBytes:    2 << 30,
+
+	LoadTimeout:   2 * time.Minute,
+	CompilerBytes: 1 << 30,
+	Compilers:     runtime.GOMAXPROCS(0),
 }
 
 func (l Limits) withDefaults() Limits {
@@ -100,6 +115,10 @@ func (l Limits) withDefaults() Limits {
 		Instances:    cmp.Or(l.Instances, DefaultLimits.Instances),
 		Waiters:      cmp.Or(l.Waiters, DefaultLimits.Waiters),
 		PoolBytes:    cmp.Or(l.PoolBytes, DefaultLimits.PoolBytes),
+
+		LoadTimeout:   cmp.Or(l.LoadTimeout, DefaultLimits.LoadTimeout),
+		CompilerBytes: cmp.Or(l.CompilerBytes, DefaultLimits.CompilerBytes),
+		Compilers:     cmp.Or(l.Compilers, DefaultLimits.Compilers),
 	}
 }
 
@@ -119,6 +138,12 @@ func (l Limits) validate() error {
 		return fmt.Errorf("limit on an evaluation's time is %v: must be positive", l.Timeout)
 	case l.Instances < 0 || l.Waiters < 0 || l.PoolBytes < 0:
 		return fmt.Errorf("limits on instances (%d), waiters (%d) and bytes in pools (%d) must be positive", l.Instances, l.Waiters, l.PoolBytes)
+	case l.LoadTimeout < 0:
+		return fmt.Errorf("limit on the time to load a module is %v: must be positive", l.LoadTimeout)
+	case l.Compilers < 0:
+		return fmt.Errorf("limit on processes that compile is %d: must be positive", l.Compilers)
+	case l.CompilerBytes < worker.MinMemoryBytes:
+		return fmt.Errorf("limit on the memory of processes that compile is %d bytes: must be at least %d", l.CompilerBytes, worker.MinMemoryBytes)
 	}
 	return nil
 }

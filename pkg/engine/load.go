@@ -38,8 +38,18 @@ const (
 // load fills in the module. Every module has a runtime of its own, so that no
 // guest shares anything with another but the host functions' code.
 func (m *Module) load(ctx context.Context, binary []byte) (err error) {
-	defer m.engine.enterCompiler(len(binary))()
+	leave, err := m.engine.loading.Enter(ctx, len(binary) >= largeModule)
+	if err != nil {
+		return m.fail(PhaseLoad, CauseCanceled, err)
+	}
+	defer leave()
 	start := time.Now()
+	late := m.engine.errLate()
+	timer := time.AfterFunc(m.limits.LoadTimeout, func() {
+		m.cancel(late)
+		close(m.late)
+	})
+	defer timer.Stop()
 	m.engine.logger.Info("Loading module", "digest", m.digest, "bytes", len(binary))
 	defer func() {
 		// The compiler digests bytes that nobody vouches for.
@@ -49,6 +59,9 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	}()
 	if err := m.rewrite(binary); err != nil {
 		return m.fail(PhaseLoad, CauseInvalid, err)
+	}
+	if ctx.Err() != nil {
+		return m.fail(PhaseLoad, CauseCanceled, context.Cause(ctx))
 	}
 	rewriting := time.Since(start)
 	if err := m.reserveCode(); err != nil {

@@ -28,6 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
 // Module is compiled code with a pool of instances. It is safe for concurrent
@@ -46,6 +47,10 @@ type Module struct {
 
 	// references is guarded by the engine's mutex.
 	references int
+
+	// cancel ends the loading of the module; late is closed when it takes too long.
+	cancel context.CancelCauseFunc
+	late   chan struct{}
 
 	// ready is closed once the fields below are set.
 	ready     chan struct{}
@@ -144,7 +149,7 @@ func (m *Module) put(i *Instance) {
 	}
 	// The instance that was put back last is used next, and more than there are
 	// processors are busy at once only where guests wait for the host.
-	err := i.reset(m.pool.Stats().Idle >= cap(m.engine.cores))
+	err := i.reset(m.pool.Stats().Idle >= m.engine.loading.Size())
 	if err == nil && m.parks() && i.parked.frames == nil && !i.unparkable {
 		err = i.parkAgain(context.Background())
 	}
@@ -212,8 +217,9 @@ func (m *Module) fail(phase Phase, cause Cause, err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
 	}
-	if causeOf(err) == CauseLimit {
-		cause = CauseLimit
+	switch c := causeOf(err); c {
+	case CauseLimit, CauseDeadline, CauseCanceled:
+		cause = c
 	}
 	return &Error{Digest: m.digest, Phase: phase, Cause: cause, Err: err}
 }
@@ -227,7 +233,7 @@ func causeOf(err error) Cause {
 		return CauseDeadline
 	case errors.Is(err, context.Canceled):
 		return CauseCanceled
-	case errors.As(err, new(*memory.LimitError)), errors.As(err, new(*memory.BudgetError)), errors.As(err, new(*LimitError)):
+	case errors.As(err, new(*worker.DiedError)), errors.As(err, new(*memory.LimitError)), errors.As(err, new(*memory.BudgetError)), errors.As(err, new(*LimitError)):
 		return CauseLimit
 	case errors.As(err, new(*wasm.Error)), errors.As(err, new(*wasm.UnsupportedError)):
 		return CauseInvalid

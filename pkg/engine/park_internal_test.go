@@ -35,7 +35,7 @@ func TestOnlySmallStacksArePutAside(t *testing.T) {
 			{Module: "host", Name: "call", Params: []ValueType{I32, I32, I32, I32, I32, I32, I32, I32}, Results: []ValueType{I32}, Call: func(*Instance, []uint64) {}},
 		},
 	}
-	e, err := New(Options{})
+	e, err := New(Options{Compilation: InProcess})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	for file, waits := range map[string]bool{
@@ -61,7 +61,7 @@ func TestOnlySmallStacksArePutAside(t *testing.T) {
 
 // A program that waits has taken from the stack that it is limited to.
 func TestResumedProgramsKeepTheirStack(t *testing.T) {
-	e, err := New(Options{})
+	e, err := New(Options{Compilation: InProcess})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	binary, err := os.ReadFile("testdata/program.wasm")
@@ -85,7 +85,7 @@ func TestResumedProgramsKeepTheirStack(t *testing.T) {
 
 // The goroutine of an instance ends with it, and another takes its place if a host function ends it.
 func TestGoroutinesOfInstancesEnd(t *testing.T) {
-	e, err := New(Options{architecture: "arm64"})
+	e, err := New(Options{Compilation: InProcess, architecture: "arm64"})
 	require.NoError(t, err)
 	binary, err := os.ReadFile("testdata/program.wasm")
 	require.NoError(t, err)

@@ -25,6 +25,9 @@ type Recorder interface {
 	// ObserveLoad says how long a module was rewritten, and compiled or read from
 	// the cache.
 	ObserveLoad(rewriting, compiling time.Duration)
+	// CountCompilation counts a module that was compiled rather than read from the cache, by result: [CompilationOK],
+	// [CompilationFailed] or [CompilationKilled].
+	CountCompilation(result string)
 	// ObserveWait says how long an evaluation waited for an instance, or for one to
 	// be made or brought to its state. Evaluations that find one are not told.
 	ObserveWait(duration time.Duration)
@@ -41,10 +44,18 @@ type Recorder interface {
 	CountFailure(phase, cause string)
 }
 
+// How a compilation ends.
+const (
+	CompilationOK     = "ok"
+	CompilationFailed = "failed" // the compiler refused the module, or could not store its code
+	CompilationKilled = "killed" // its process died, or ran into the time limit
+)
+
 // discard is a Recorder that forgets everything.
 type discard struct{}
 
 func (discard) ObserveLoad(_, _ time.Duration)                {}
+func (discard) CountCompilation(string)                       {}
 func (discard) ObserveWait(time.Duration)                     {}
 func (discard) ObserveEvaluation(_ time.Duration, _, _ int64) {}
 func (discard) ObserveDerivation(time.Duration)               {}

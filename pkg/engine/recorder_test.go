@@ -35,7 +35,7 @@ type notes struct {
 	mu                                             sync.Mutex
 	loads, waits, evaluations, resets, derivations int
 	fuel, memoryBytes                              int64
-	failures                                       map[string]int
+	failures, compilations                         map[string]int
 }
 
 var _ engine.Recorder = &notes{}
@@ -46,10 +46,18 @@ func (n *notes) note(change func()) {
 	change()
 }
 
-func (n *notes) ObserveLoad(_, _ time.Duration)   { n.note(func() { n.loads++ }) }
-func (n *notes) ObserveWait(time.Duration)        { n.note(func() { n.waits++ }) }
-func (n *notes) ObserveReset(time.Duration)       { n.note(func() { n.resets++ }) }
-func (n *notes) ObserveDerivation(time.Duration)  { n.note(func() { n.derivations++ }) }
+func (n *notes) ObserveLoad(_, _ time.Duration)  { n.note(func() { n.loads++ }) }
+func (n *notes) ObserveWait(time.Duration)       { n.note(func() { n.waits++ }) }
+func (n *notes) ObserveReset(time.Duration)      { n.note(func() { n.resets++ }) }
+func (n *notes) ObserveDerivation(time.Duration) { n.note(func() { n.derivations++ }) }
+func (n *notes) CountCompilation(result string) {
+	n.note(func() {
+		if n.compilations == nil {
+			n.compilations = map[string]int{}
+		}
+		n.compilations[result]++
+	})
+}
 func (n *notes) CountFailure(phase, cause string) { n.note(func() { n.failures[phase+" "+cause]++ }) }
 func (n *notes) ObserveEvaluation(_ time.Duration, fuel, memoryBytes int64) {
 	n.note(func() {

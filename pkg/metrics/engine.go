@@ -27,6 +27,7 @@ import (
 // of package engine, over Kubernetes' metrics library.
 type Engine struct {
 	loads       *metrics.HistogramVec
+	compiled    *metrics.CounterVec
 	waits       *metrics.Histogram
 	evaluations *metrics.Histogram
 	fuel        *metrics.Histogram
@@ -45,6 +46,8 @@ type EngineState struct {
 	InUse, Idle, Waiting int
 	// MemoryBytes is what linear memories, their images and compiled code take.
 	MemoryBytes uint64
+	// Compilers is how many child processes there are that compile.
+	Compilers int
 	// Reset is how linear memories are brought back to their snapshot; "" if there is no
 	// engine.
 	Reset string
@@ -65,6 +68,13 @@ func NewEngine() *Engine {
 			Buckets:        []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60},
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"step"}),
+		compiled: metrics.NewCounterVec(&metrics.CounterOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "compilations_total",
+			Help:           "Number of modules that were compiled rather than read from disk, by result: ok, failed, or killed if the process that compiled died or took too long.",
+			StabilityLevel: metrics.ALPHA,
+		}, []string{"result"}),
 		waits: metrics.NewHistogram(&metrics.HistogramOpts{
 			Namespace: namespace,
 			Subsystem: subsystem,
@@ -132,7 +142,7 @@ func NewEngine() *Engine {
 // MustRegister registers the metrics. Register is the MustRegister method of a
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (e *Engine) MustRegister(register func(...metrics.Registerable)) {
-	register(e.loads, e.waits, e.evaluations, e.fuel, e.memory, e.resets, e.derivations, e.failures)
+	register(e.loads, e.compiled, e.waits, e.evaluations, e.fuel, e.memory, e.resets, e.derivations, e.failures)
 }
 
 // ObserveLoad implements the engine's Recorder.
@@ -140,6 +150,9 @@ func (e *Engine) ObserveLoad(rewriting, compiling time.Duration) {
 	e.loads.WithLabelValues("rewrite").Observe(rewriting.Seconds())
 	e.loads.WithLabelValues("compile").Observe(compiling.Seconds())
 }
+
+// CountCompilation implements the engine's Recorder.
+func (e *Engine) CountCompilation(result string) { e.compiled.WithLabelValues(result).Inc() }
 
 // ObserveWait implements the engine's Recorder.
 func (e *Engine) ObserveWait(duration time.Duration) { e.waits.Observe(duration.Seconds()) }
@@ -179,6 +192,8 @@ var (
 	instancesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "instances"),
 		"Number of instances of modules by state: in_use, idle, or waiting, which are evaluations that wait for one.",
 		[]string{"state"}, nil, metrics.ALPHA, "")
+	compilersDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "compiler_processes"),
+		"Number of child processes that compile modules. They end when there is nothing to compile.", nil, nil, metrics.ALPHA, "")
 	engineDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "engine_info"),
 		"1, with how the engine works: the way in which linear memories are reset (pagemap_scan, pagemap, madvise or copy, from fast to slow), and whether code is interpreted, which is many times slower than compiled.",
 		[]string{"reset", "interpreted"}, nil, metrics.ALPHA, "")
@@ -189,6 +204,7 @@ func (c *engineStateCollector) DescribeWithStability(ch chan<- *metrics.Desc) {
 	ch <- modulesDesc
 	ch <- memoryDesc
 	ch <- instancesDesc
+	ch <- compilersDesc
 	ch <- engineDesc
 }
 
@@ -200,6 +216,7 @@ func (c *engineStateCollector) CollectWithStability(ch chan<- metrics.Metric) {
 	}
 	gauge(modulesDesc, float64(s.Modules))
 	gauge(memoryDesc, float64(s.MemoryBytes))
+	gauge(compilersDesc, float64(s.Compilers))
 	gauge(instancesDesc, float64(s.InUse), "in_use")
 	gauge(instancesDesc, float64(s.Idle), "idle")
 	gauge(instancesDesc, float64(s.Waiting), "waiting")

@@ -37,7 +37,12 @@ func EngineOptions(config *wasmadmission.WasmAdmissionConfiguration) engine.Opti
 			Instances:    int(config.Limits.ModuleEvaluations),
 			Waiters:      int(config.Limits.ModuleWaiters),
 			PoolBytes:    config.Limits.TotalMemory,
+
+			LoadTimeout:   config.Compilation.Timeout.Duration,
+			CompilerBytes: config.Compilation.Memory,
+			Compilers:     int(config.Compilation.Workers),
 		},
+		Compilation:     engine.Compilation(config.Compilation.Mode),
 		RequireCompiler: config.RequireCompiler,
 	}
 	if config.StateDirectory != "" {

@@ -213,7 +213,7 @@ func TestGroupTimeouts(t *testing.T) {
 // verdict.
 func TestGroupMemberIsNotStarted(t *testing.T) {
 	from := modules(t)
-	e, err := engine.New(engine.Options{Limits: engine.Limits{Instances: 1, Waiters: 1}})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{Instances: 1, Waiters: 1}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	config := groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"), told(from, "accepts_a"))

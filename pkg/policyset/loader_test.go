@@ -54,7 +54,7 @@ func modules(t testing.TB) string {
 
 func newLoader(t testing.TB) *policyset.Loader {
 	t.Helper()
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	return &policyset.Loader{Engine: e}

@@ -110,7 +110,7 @@ func (w *world) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration
 	for _, f := range adjust {
 		f(w.config)
 	}
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(w, err)
 	w.engine = e
 	w.clock = clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))

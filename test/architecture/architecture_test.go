@@ -96,13 +96,14 @@ var mayImport = map[string][]string{
 	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 
-	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/rewrite", "pkg/engine/wasm"},
+	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/private", "pkg/engine/rewrite", "pkg/engine/wasm", "pkg/engine/worker"},
 	"pkg/engine/codecache": {"pkg/engine/private"},
 	"pkg/engine/memory":    {},
 	"pkg/engine/pool":      {},
 	"pkg/engine/private":   {},
 	"pkg/engine/rewrite":   {"pkg/engine/wasm"},
 	"pkg/engine/wasm":      {},
+	"pkg/engine/worker":    {},
 }
 
 // goPackage is what `go list -json` says of a package.

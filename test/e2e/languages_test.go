@@ -108,7 +108,7 @@ func TestReinvocationForAWebhook(t *testing.T) {
 // a namespace.
 func addSidecarWebhook(t *testing.T, namespace string) {
 	t.Helper()
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	config, err := load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
 	require.NoError(t, err)

@@ -124,7 +124,7 @@ type host struct {
 
 func newHost(t *testing.T, options engine.Options, timeout time.Duration) *host {
 	t.Helper()
-	options.Limits.Timeout = timeout
+	options.Limits.Timeout, options.Compilation = timeout, engine.InProcess
 	e, err := engine.New(options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })

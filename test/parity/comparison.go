@@ -102,7 +102,7 @@ func (c *Comparison) Close() error {
 
 // load loads the policies that the webhooks evaluate.
 func (c *Comparison) load(ctx context.Context, modules string) (err error) {
-	if c.engine, err = engine.New(engine.Options{}); err != nil {
+	if c.engine, err = engine.New(engine.Options{Compilation: engine.InProcess}); err != nil {
 		return err
 	}
 	external := &v1alpha1.WasmAdmissionConfiguration{}

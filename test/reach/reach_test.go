@@ -79,7 +79,7 @@ func newWorld(t *testing.T, convention string, grants map[string]string) *world 
 	config, err := load.LoadFromData([]byte(text))
 	require.NoError(t, err)
 	require.Empty(t, validation.ValidateConfiguration(config))
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 

@@ -65,7 +65,7 @@ func newStage(t *testing.T, guests int) *stage {
 	t.Helper()
 	s := &stage{}
 	var err error
-	s.Engine, err = engine.New(engine.Options{Logger: slog.New(&s.made), Limits: engine.Limits{Instances: 1}})
+	s.Engine, err = engine.New(engine.Options{Compilation: engine.InProcess, Logger: slog.New(&s.made), Limits: engine.Limits{Instances: 1}})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
 	for range guests {
@@ -291,7 +291,7 @@ func TestGuestsThatCannotBeResetParseForThemselves(t *testing.T) {
 // Policies that change their data all the time, and go in between, neither wait for each
 // other nor leave anything behind.
 func TestConcurrentChangesOfData(t *testing.T) {
-	e, err := engine.New(engine.Options{Limits: engine.Limits{Instances: 3}})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{Instances: 3}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	keep, err := Load(t.Context(), e, guestBinary(t), abi.ExecutionModeOPA, lender{"f": answer(accepts)})

@@ -35,7 +35,7 @@ import (
 func BenchmarkLargeAnswer(b *testing.B) {
 	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "wat", "list-resources.wasm"))
 	require.NoError(b, err)
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, e.Close()) })
 	guest, err := Load(b.Context(), e, wasm)

@@ -74,7 +74,7 @@ func loadGuest(t testing.TB) *Guest {
 	t.Helper()
 	wasm, err := os.ReadFile("testdata/guest.wasm")
 	require.NoError(t, err)
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	guest, err := Load(t.Context(), e, wasm)
@@ -184,7 +184,7 @@ func TestOutputIsCutIntoLines(t *testing.T) {
 }
 
 func TestLoadRefusesWhatIsNoGuest(t *testing.T) {
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	_, err = Load(t.Context(), e, []byte("\x00asm\x01\x00\x00\x00"))
@@ -195,7 +195,7 @@ func TestLoadRefusesWhatIsNoGuest(t *testing.T) {
 func TestLargeAnswer(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "policies", "label-from-namespace-rust", "policy.wasm"))
 	require.NoError(t, err)
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	guest, err := Load(t.Context(), e, wasm)

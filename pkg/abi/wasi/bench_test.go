@@ -51,7 +51,7 @@ func BenchmarkValidate(b *testing.B) {
 		{"parked, optimized", optimized, convention},
 	} {
 		b.Run(way.name, func(b *testing.B) {
-			e, err := engine.New(engine.Options{})
+			e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 			require.NoError(b, err)
 			defer func() { require.NoError(b, e.Close()) }()
 			module, err := e.Load(b.Context(), way.wasm, way.abi)

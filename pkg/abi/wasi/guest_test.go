@@ -85,6 +85,7 @@ func kinds(t *testing.T, test func(t *testing.T, guest *Guest, operation string)
 
 func load(t testing.TB, o engine.Options, wasm []byte) *Guest {
 	t.Helper()
+	o.Compilation = engine.InProcess
 	e, err := engine.New(o)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
@@ -260,7 +261,7 @@ func TestProgramsHaveNoProtocolVersion(t *testing.T) {
 }
 
 func TestLoadRefusesWhatIsNoProgram(t *testing.T) {
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	_, err = Load(t.Context(), e, []byte("\x00asm\x01\x00\x00\x00"))

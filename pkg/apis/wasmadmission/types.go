@@ -39,7 +39,7 @@ type WasmAdmissionConfiguration struct {
 	// manifests, which is watched; "" means none.
 	PolicyDirectory string
 	// StateDirectory is the absolute, clean path below which modules from registries
-	// and compiled code are kept; "" means in memory only.
+	// and compiled code are kept; "" means that they are not kept.
 	StateDirectory string
 	// BreakGlassFile is the absolute, clean path of a file that puts policies into
 	// monitor mode until a time that it states; "" means none. It is watched, and need
@@ -47,6 +47,8 @@ type WasmAdmissionConfiguration struct {
 	BreakGlassFile string
 	// RequireCompiler refuses a start where modules could only be interpreted.
 	RequireCompiler bool
+	// Compilation says where modules are compiled.
+	Compilation Compilation
 	// Sources say how modules are fetched.
 	Sources Sources
 	// Reload says how changes on disk are taken over.
@@ -220,6 +222,30 @@ type Reload struct {
 	// Default: false, such a start is refused.
 	KeepLastGood bool
 }
+
+// Compilation says where modules are compiled, and with what.
+type Compilation struct {
+	// Mode is in which process: CompilationChildProcesses (the default) or
+	// CompilationInProcess.
+	Mode CompilationMode
+	// Memory is what the child processes may take together, in bytes.
+	Memory int64
+	// Workers is how many child processes compile at a time; 0 means one for each
+	// processor.
+	Workers int32
+	// Timeout is the wall-clock time in which a module has to be loaded.
+	Timeout metav1.Duration
+}
+
+// CompilationMode says in which process modules are compiled.
+type CompilationMode string
+
+const (
+	// CompilationChildProcesses has them compiled in processes with limits.
+	CompilationChildProcesses CompilationMode = "ChildProcesses"
+	// CompilationInProcess has them compiled in the apiserver itself.
+	CompilationInProcess CompilationMode = "InProcess"
+)
 
 // CircuitBreaker says what is done with a policy that keeps failing: it is answered by
 // its failure policy at once, and evaluated now and then to see whether it has recovered.

@@ -214,6 +214,14 @@ func (c *Cache) evict() {
 	}
 }
 
+// checkSize refuses code that would leave no room for any other.
+func (c *Cache) checkSize(bytes int64) error {
+	if bytes > c.maxBytes {
+		return fmt.Errorf("%d bytes of code are more than the cache may hold (%d)", bytes, c.maxBytes)
+	}
+	return nil
+}
+
 // acquire makes the caller the only one who has the entry open.
 func (c *Cache) acquire(ctx context.Context, key Key) error {
 	for {

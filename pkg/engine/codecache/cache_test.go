@@ -264,7 +264,7 @@ func TestEntryLargerThanTheBound(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "1"), make([]byte, 50), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "2"), make([]byte, 51), 0o600))
-	require.ErrorContains(t, e.Commit(), "101 bytes are more than the cache may hold (100)")
+	require.ErrorContains(t, e.Commit(), "101 bytes of code are more than the cache may hold (100)")
 	e.Close()
 	require.Equal(t, []string{"a"}, found(t, c, "a", "large"), "and nothing was removed to make room for it")
 	require.Len(t, namesIn(t, directory), 2)

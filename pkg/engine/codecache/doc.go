@@ -38,8 +38,8 @@ limitations under the License.
 //	err = entry.Commit()                                                  // log it: the code runs in any case
 //
 // wazero copies an entry into memory while it compiles, so an Entry is needed no
-// longer than that. [Entry.Fill] is for callers that would rather give wazero
-// something else than a module whose code is there already.
+// longer than that. [Fill] is for callers that would rather give wazero
+// something else than a module whose code is there already, or that have another process compile.
 //
 // # What is and is not defended against
 //

@@ -46,7 +46,7 @@ type Entry struct {
 // longer, shorter, different, linked, or open to others; the manifest itself is
 // damaged or another entry's) is removed, which is logged with the reason, and
 // opened as if there had been none: not found, with an empty directory. An error
-// says that the directory cannot be used; the caller then compiles in memory.
+// says that the directory cannot be used.
 func (c *Cache) Entry(ctx context.Context, key Key) (*Entry, error) {
 	if err := c.acquire(ctx, key); err != nil {
 		return nil, fmt.Errorf("open compiled code %s: %w", key, err)
@@ -86,8 +86,8 @@ func (e *Entry) verify() error {
 	if err != nil {
 		return err
 	}
-	if sum := total(files); sum > e.cache.maxBytes {
-		return fmt.Errorf("%d bytes of code are more than the cache may hold (%d)", sum, e.cache.maxBytes)
+	if err := e.cache.checkSize(total(files)); err != nil {
+		return err
 	}
 	if err := m.match(e.directory, files); err != nil {
 		return err
@@ -154,8 +154,8 @@ func (e *Entry) commit() error {
 		return err
 	}
 	sum := total(files)
-	if sum > e.cache.maxBytes {
-		return fmt.Errorf("%d bytes are more than the cache may hold (%d)", sum, e.cache.maxBytes)
+	if err := e.cache.checkSize(sum); err != nil {
+		return err
 	}
 	m, err := newManifest(e.key, e.directory, files)
 	if err != nil {

@@ -27,36 +27,43 @@ import (
 // directory, which is empty before, and adds one file to it; that of the first takes the place of that of the second.
 // Whoever compiles the second module again is given the code of the first. After an error the directory is to be
 // discarded.
-func (e *Entry) Fill(compile, standIn func() error) error {
-	if err := e.fill(compile, standIn); err != nil {
+//
+// It is for the process that compiles, which need not be the one that has the entry open.
+func Fill(directory string, compile, standIn func() error) error {
+	code, err := added(directory, nil, compile)
+	if err != nil {
+		return err
+	}
+	place, err := added(directory, []onDisk{code}, standIn)
+	if err != nil {
+		return err
+	}
+	path := func(f onDisk) string { return filepath.Join(directory, filepath.FromSlash(f.path)) }
+	return os.Rename(path(code), path(place))
+}
+
+// Filled takes over what [Fill] has put into the directory. After an error the entry is to be discarded.
+func (e *Entry) Filled() error {
+	files, err := list(e.directory)
+	if err == nil && len(files) != 1 {
+		err = fmt.Errorf("there are %d files of code, expected 1", len(files))
+	}
+	if err == nil {
+		err = e.cache.checkSize(total(files))
+	}
+	if err != nil {
 		return fmt.Errorf("fill compiled code %s: %w", e.key, err)
 	}
+	e.files = files
 	return nil
 }
 
-func (e *Entry) fill(compile, standIn func() error) error {
-	code, err := e.added(nil, compile)
-	if err != nil {
-		return err
-	}
-	place, err := e.added([]onDisk{code}, standIn)
-	if err != nil {
-		return err
-	}
-	path := func(f onDisk) string { return filepath.Join(e.directory, filepath.FromSlash(f.path)) }
-	if err := os.Rename(path(code), path(place)); err != nil {
-		return err
-	}
-	e.files, err = list(e.directory)
-	return err
-}
-
 // added returns the one file that a compilation adds to others.
-func (e *Entry) added(others []onDisk, compile func() error) (onDisk, error) {
+func added(directory string, others []onDisk, compile func() error) (onDisk, error) {
 	if err := compile(); err != nil {
 		return onDisk{}, err
 	}
-	files, err := list(e.directory)
+	files, err := list(directory)
 	if err != nil {
 		return onDisk{}, err
 	}

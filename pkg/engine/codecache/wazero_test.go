@@ -344,7 +344,7 @@ func TestConcurrentUseOfOneKey(t *testing.T) {
 	})
 }
 
-// compileInto returns a function that has wazero compile modules into an entry, for [codecache.Entry.Fill].
+// compileInto returns a function that has wazero compile modules into an entry, for [codecache.Fill].
 func compileInto(t *testing.T, e *codecache.Entry, modules ...[]byte) func() error {
 	return func() error {
 		compilations, err := wazero.NewCompilationCacheWithDir(e.Directory())
@@ -363,13 +363,20 @@ func compileInto(t *testing.T, e *codecache.Entry, modules ...[]byte) func() err
 	}
 }
 
+func fill(e *codecache.Entry, compile, standIn func() error) error {
+	if err := codecache.Fill(e.Directory(), compile, standIn); err != nil {
+		return err
+	}
+	return e.Filled()
+}
+
 // TestFill has a module answer what another was compiled to answer.
 func TestFill(t *testing.T) {
 	c, _ := open(t, newDirectory(t), 0)
 	code, standIn := moduleThatAnswers(1), moduleThatAnswers(2)
 	e, err := c.Entry(t.Context(), codecache.KeyOf(standIn)) // where use will look
 	require.NoError(t, err)
-	require.NoError(t, e.Fill(compileInto(t, e, code), compileInto(t, e, standIn)))
+	require.NoError(t, fill(e, compileInto(t, e, code), compileInto(t, e, standIn)))
 	for range 2 {
 		changed, err := e.Changed()
 		require.NoError(t, err)
@@ -426,9 +433,38 @@ func TestFillRefuses(t *testing.T) {
 			e, err := cache.Entry(t.Context(), key(name))
 			require.NoError(t, err)
 			defer e.Close()
-			require.ErrorContains(t, e.Fill(c.compile(e), c.standIn(e)), c.err)
+			require.ErrorContains(t, fill(e, c.compile(e), c.standIn(e)), c.err)
 			require.NoError(t, e.Discard())
-			require.NoError(t, e.Fill(compileInto(t, e, one), compileInto(t, e, two)), "as if nothing had been")
+			require.NoError(t, fill(e, compileInto(t, e, one), compileInto(t, e, two)), "as if nothing had been")
+		})
+	}
+}
+
+// TestFilledRefuses has a compiler leave something else than one file of code, as another process may.
+func TestFilledRefuses(t *testing.T) {
+	leave := func(t *testing.T, e *codecache.Entry, name string, mode os.FileMode, bytes int) {
+		require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), name), make([]byte, bytes), mode))
+		require.NoError(t, os.Chmod(filepath.Join(e.Directory(), name), mode))
+	}
+	for name, c := range map[string]struct {
+		leave func(*testing.T, *codecache.Entry)
+		err   string
+	}{
+		"nothing":   {func(*testing.T, *codecache.Entry) {}, "is empty"},
+		"too much":  {func(t *testing.T, e *codecache.Entry) { leave(t, e, "a", 0o600, 101) }, "101 bytes of code are more than the cache may hold (100)"},
+		"two files": {func(t *testing.T, e *codecache.Entry) { leave(t, e, "a", 0o600, 1); leave(t, e, "b", 0o600, 1) }, "there are 2 files of code, expected 1"},
+		"for all":   {func(t *testing.T, e *codecache.Entry) { leave(t, e, "a", 0o644, 1) }, "group and others must have no access"},
+		"a link": {func(t *testing.T, e *codecache.Entry) {
+			require.NoError(t, os.Symlink(os.DevNull, filepath.Join(e.Directory(), "a")))
+		}, "is neither a regular file nor a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache, _ := open(t, newDirectory(t), 100)
+			e, err := cache.Entry(t.Context(), key(name))
+			require.NoError(t, err)
+			defer e.Close()
+			c.leave(t, e)
+			require.ErrorContains(t, e.Filled(), c.err)
 		})
 	}
 }

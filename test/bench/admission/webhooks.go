@@ -76,7 +76,7 @@ func (w *webhooks) stop() error {
 // engine that is in the apiserver too, tells its parent where, and ends when its
 // input does.
 func serveWebhooks(ctx context.Context, directory string) (err error) {
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func run(ctx context.Context) (err error) {
 	if err := sample.WriteModules(directory, 1); err != nil {
 		return err
 	}
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	if err != nil {
 		return err
 	}

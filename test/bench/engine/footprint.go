@@ -57,7 +57,7 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 		variants[n] = sample.Variant(binary, n)
 	}
 	m := &meeting{}
-	options := engine.Options{CacheDirectory: directory, Limits: engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30}, Recorder: m}
+	options := engine.Options{Compilation: engine.InProcess, CacheDirectory: directory, Limits: engine.Limits{Instances: manyInstances, PoolBytes: 8 << 30}, Recorder: m}
 	for range 2 { // once to compile, and once so that nothing of that is left to be given back later
 		if err := withModules(b.ctx, options, variants, func([]*wapc.Guest) error { return nil }); err != nil {
 			return err
@@ -153,6 +153,7 @@ func (m *meeting) ObserveWait(time.Duration)       {}
 func (m *meeting) ObserveDerivation(time.Duration) {}
 func (m *meeting) ObserveReset(time.Duration)      {}
 func (m *meeting) CountFailure(_, _ string)        {}
+func (m *meeting) CountCompilation(string)         {}
 
 // residentBytes is the resident memory of this process, once what is garbage was given
 // back.
@@ -209,7 +210,7 @@ func measureAllocations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	if err != nil {
 		return err
 	}

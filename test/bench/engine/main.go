@@ -121,7 +121,7 @@ type bench struct {
 }
 
 func (b *bench) addEngine(way memory.Strategy) error {
-	e, err := engine.New(engine.Options{Reset: way})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Reset: way})
 	if err == nil {
 		b.ways, b.engines = append(b.ways, way), append(b.engines, e)
 	}

@@ -55,7 +55,7 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	e, err := engine.New(engine.Options{Limits: engine.Limits{Timeout: deadline}})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{Timeout: deadline}})
 	if err != nil {
 		return err
 	}

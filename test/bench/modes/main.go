@@ -76,7 +76,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	if err != nil {
 		return err
 	}

@@ -28,12 +28,14 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 // cache is where all tests keep compiled code.
 var cache string
 
 func TestMain(m *testing.M) {
+	engine.ServeCompilations()
 	os.Exit(func() int {
 		var err error
 		if cache, err = os.MkdirTemp("", "wasmctl-test-"); err != nil {

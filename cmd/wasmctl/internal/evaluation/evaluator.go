@@ -67,6 +67,8 @@ func New(options Options) (*Evaluator, error) {
 	config.CircuitBreaker.Failures = 0
 	engineOptions := policyset.EngineOptions(config)
 	engineOptions.CacheDirectory = options.CodeDirectory
+	// A command may end with a module that it was given, and others may have the directory.
+	engineOptions.Compilation = engine.InProcess
 	e, err := engine.New(engineOptions)
 	if err != nil {
 		return nil, err

@@ -125,7 +125,7 @@ func TestLiveWithoutKubeconfig(t *testing.T) {
 
 // Policies in Rego are loaded as a server loads them.
 func TestGuests(t *testing.T) {
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	for mode, policy := range map[abi.ExecutionMode]string{abi.ExecutionModeOPA: "team-label", abi.ExecutionModeGatekeeper: "unique-ingress-host"} {

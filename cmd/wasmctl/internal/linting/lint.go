@@ -209,7 +209,13 @@ func (l *linter) loadValid(ctx context.Context, badManifests bool) {
 
 // withLoader makes what loads policies, as the plugin does.
 func (l *linter) withLoader(ctx context.Context, use func(*policyset.Loader)) {
-	e, err := engine.New(policyset.EngineOptions(l.config))
+	options := policyset.EngineOptions(l.config)
+	e, err := engine.New(options)
+	if err != nil {
+		// Another command may have the directory, which is not the server's.
+		options.CacheDirectory = ""
+		e, err = engine.New(options)
+	}
 	if err != nil {
 		l.fail(err)
 		return

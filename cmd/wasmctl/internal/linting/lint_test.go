@@ -202,7 +202,7 @@ func (w *world) serve(path string) (kubeconfig string, manager *policyset.Manage
 	require.NoError(w, err)
 	config, err := load.LoadFromData(data)
 	require.NoError(w, err)
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(w, err)
 	w.Cleanup(func() { require.NoError(w, e.Close()) })
 	recorder, registry := metrics.NewPrometheus(), basemetrics.NewKubeRegistry()

@@ -166,7 +166,7 @@ func TestAClusterThatCannotBeParsedFailsTheEvaluation(t *testing.T) {
 		{"memory", large, engine.Limits{MemoryBytes: 1 << 20}, engine.CauseAbort, "derive of opa_json_parse: Guest call failure: opa_malloc: failed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			e, err := engine.New(engine.Options{Limits: test.limits})
+			e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: test.limits})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, e.Close()) }()
 			guest, err := rego.Load(t.Context(), e, read(t, "unique-ingress-host", "policy.wasm"), abi.ExecutionModeGatekeeper, topdown.Builtins{})

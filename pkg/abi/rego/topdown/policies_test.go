@@ -59,7 +59,7 @@ func read(t testing.TB, path ...string) []byte {
 
 func load(t testing.TB, policy string, mode abi.ExecutionMode) *rego.Guest {
 	t.Helper()
-	e, err := engine.New(engine.Options{})
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
 	guest, err := rego.Load(t.Context(), e, read(t, policy, "policy.wasm"), mode, topdown.Builtins{})

@@ -66,6 +66,11 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			limits.Stack = c.Int63()
 			limits.TotalMemory = c.Int63()
 		},
+		func(compilation *wasmadmission.Compilation, c randfill.Continue) {
+			c.FillNoCustom(compilation)
+			compilation.Mode = oneOf(c, wasmadmission.CompilationChildProcesses, wasmadmission.CompilationInProcess)
+			compilation.Memory = c.Int63()
+		},
 		func(kubernetes *wasmadmission.KubernetesCapability, c randfill.Continue) {
 			c.FillNoCustom(kubernetes)
 			kubernetes.User = oneOf(c, "a", "b")

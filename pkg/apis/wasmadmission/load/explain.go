@@ -72,6 +72,7 @@ func wrongValues(fields map[string]json.RawMessage) []error {
 		{"limits", func() any { return &v1alpha1.Limits{} }},
 		{"sources", func() any { return &v1alpha1.Sources{} }},
 		{"reload", func() any { return &v1alpha1.Reload{} }},
+		{"compilation", func() any { return &v1alpha1.Compilation{} }},
 		{"circuitBreaker", func() any { return &v1alpha1.CircuitBreaker{} }},
 	} {
 		var object map[string]json.RawMessage

@@ -64,6 +64,7 @@ func defaults() *wasmadmission.WasmAdmissionConfiguration {
 	return &wasmadmission.WasmAdmissionConfiguration{
 		Sources:        wasmadmission.Sources{Timeout: minute},
 		Reload:         wasmadmission.Reload{Interval: minute},
+		Compilation:    wasmadmission.Compilation{Mode: wasmadmission.CompilationChildProcesses, Memory: 1 << 30, Timeout: metav1.Duration{Duration: 2 * time.Minute}},
 		CircuitBreaker: wasmadmission.CircuitBreaker{Failures: 10, ProbeInterval: metav1.Duration{Duration: 10 * time.Second}},
 		Limits:         defaultLimits(),
 		Capabilities: wasmadmission.Capabilities{

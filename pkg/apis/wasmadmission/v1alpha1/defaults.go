@@ -71,6 +71,14 @@ func SetDefaults_Reload(reload *Reload) {
 	defaultPointer(&reload.Interval, metav1.Duration{Duration: time.Minute})
 }
 
+// SetDefaults_Compilation fills in where modules are compiled, and with what.
+func SetDefaults_Compilation(compilation *Compilation) {
+	defaultTo(&compilation.Mode, CompilationChildProcesses)
+	defaultPointer(&compilation.Memory, resource.MustParse("1Gi"))
+	defaultPointer(&compilation.Workers, 0)
+	defaultPointer(&compilation.Timeout, metav1.Duration{Duration: 2 * time.Minute})
+}
+
 // SetDefaults_CircuitBreaker fills in when the breaker opens and how it closes. An
 // explicit zero stays, and switches the breaker off.
 func SetDefaults_CircuitBreaker(breaker *CircuitBreaker) {

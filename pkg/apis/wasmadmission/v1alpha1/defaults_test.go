@@ -76,6 +76,9 @@ func TestDefaults(t *testing.T) {
 	defaults := v1alpha1.WasmAdmissionConfiguration{
 		Sources: v1alpha1.Sources{Timeout: minute},
 		Reload:  v1alpha1.Reload{Interval: minute},
+		Compilation: v1alpha1.Compilation{
+			Mode: v1alpha1.CompilationChildProcesses, Memory: new(resource.MustParse("1Gi")), Workers: new(int32(0)), Timeout: &metav1.Duration{Duration: 2 * time.Minute},
+		},
 		CircuitBreaker: v1alpha1.CircuitBreaker{
 			Failures: new(int32(10)), ProbeInterval: &metav1.Duration{Duration: 10 * time.Second},
 		},
@@ -98,8 +101,11 @@ func TestDefaults(t *testing.T) {
 		return config
 	}
 	zeros := v1alpha1.WasmAdmissionConfiguration{
-		Sources:        v1alpha1.Sources{Timeout: &metav1.Duration{}},
-		Reload:         v1alpha1.Reload{Interval: &metav1.Duration{}},
+		Sources: v1alpha1.Sources{Timeout: &metav1.Duration{}},
+		Reload:  v1alpha1.Reload{Interval: &metav1.Duration{}},
+		Compilation: v1alpha1.Compilation{
+			Mode: v1alpha1.CompilationInProcess, Memory: new(resource.MustParse("0")), Workers: new(int32(0)), Timeout: &metav1.Duration{},
+		},
 		CircuitBreaker: v1alpha1.CircuitBreaker{Failures: new(int32(0)), ProbeInterval: &metav1.Duration{}},
 		Limits:         zeroLimits,
 		Capabilities: v1alpha1.Capabilities{

@@ -50,8 +50,9 @@ type WasmAdmissionConfiguration struct {
 
 	// stateDirectory is the absolute, clean path of a directory below which the
 	// plugin keeps modules from registries and compiled code, so that the next start
-	// need not fetch and compile again. Modules from registries need one. Default: "",
-	// compiled code is kept in memory only.
+	// need not fetch and compile again. Modules from registries need one. With
+	// compilation.mode ChildProcesses, one that cannot be used ends the start. Default: "",
+	// compiled code is not kept.
 	// +optional
 	StateDirectory string `json:"stateDirectory,omitempty"`
 
@@ -67,6 +68,11 @@ type WasmAdmissionConfiguration struct {
 	// a warning is logged.
 	// +optional
 	RequireCompiler bool `json:"requireCompiler,omitempty"`
+
+	// compilation says where modules are compiled, and with what. Default: in child
+	// processes, and every other field at its own default.
+	// +optional
+	Compilation Compilation `json:"compilation,omitzero"`
 
 	// sources say how modules are fetched from registries and servers. Default: with
 	// TLS, anonymously and from where their URIs say.
@@ -407,6 +413,45 @@ type Reload struct {
 	// +optional
 	KeepLastGood bool `json:"keepLastGood,omitempty"`
 }
+
+// Compilation says where modules are compiled, and with what.
+type Compilation struct {
+	// mode is in which process modules are compiled: ChildProcesses or InProcess.
+	// Default: ChildProcesses.
+	// +optional
+	Mode CompilationMode `json:"mode,omitempty"`
+
+	// memory is what the child processes may take together, from 128Mi to 64Gi. Each
+	// has at most 256Mi; a module of 8Mi or more, and one in whose compilation a process
+	// died, is compiled alone with all of it. In a container it counts against the
+	// apiserver's own memory limit. Default: 1Gi.
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
+
+	// workers is how many child processes compile at a time, from 0 to 1024; there are no
+	// more than fit into memory with 256Mi each. Default: 0, one for each processor.
+	// +optional
+	Workers *int32 `json:"workers,omitempty"`
+
+	// timeout is the wall-clock time that loading a module may take once it is its turn,
+	// from 1s to 1h: metering and compiling it, starting it and warming it up. In mode InProcess
+	// a compilation that takes longer is given up, but not ended. Default: 2m.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// CompilationMode says in which process modules are compiled.
+type CompilationMode string
+
+const (
+	// CompilationChildProcesses has modules compiled in child processes of the
+	// apiserver's binary, whose memory and time are limited. What cannot be compiled so is
+	// refused.
+	CompilationChildProcesses CompilationMode = "ChildProcesses"
+	// CompilationInProcess has modules compiled in the apiserver itself. A module can then
+	// take all its memory and processor time, or end it.
+	CompilationInProcess CompilationMode = "InProcess"
+)
 
 // CircuitBreaker says what is done with a policy that keeps failing: it is answered by
 // its failure policy at once, and evaluated now and then to see whether it has recovered.

@@ -42,6 +42,7 @@ func SetObjectDefaults_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration
 		a := &in.PolicyGroups[i]
 		SetDefaults_PolicyGroup(a)
 	}
+	SetDefaults_Compilation(&in.Compilation)
 	SetDefaults_Sources(&in.Sources)
 	SetDefaults_Reload(&in.Reload)
 	SetDefaults_CircuitBreaker(&in.CircuitBreaker)

@@ -17,6 +17,7 @@ limitations under the License.
 package validation
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -34,6 +35,17 @@ func validateReload(config *wasmadmission.WasmAdmissionConfiguration, fldPath *f
 			"needs a directory to keep the last good set in: set stateDirectory or remove the field"))
 	}
 	return errs
+}
+
+func validateCompilation(compilation *wasmadmission.Compilation, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	modes := []wasmadmission.CompilationMode{wasmadmission.CompilationChildProcesses, wasmadmission.CompilationInProcess}
+	if !slices.Contains(modes, compilation.Mode) {
+		errs = append(errs, field.NotSupported(fldPath.Child("mode"), compilation.Mode, modes))
+	}
+	errs = append(errs, validateSize(compilation.Memory, 128*mebi, 64*gibi, fldPath.Child("memory"))...)
+	errs = append(errs, validateBetween(compilation.Workers, 0, 1024, fldPath.Child("workers"))...)
+	return append(errs, validateDuration(compilation.Timeout, time.Second, time.Hour, fldPath.Child("timeout"))...)
 }
 
 func validateCircuitBreaker(breaker *wasmadmission.CircuitBreaker, fldPath *field.Path) field.ErrorList {

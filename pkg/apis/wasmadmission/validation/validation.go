@@ -46,6 +46,7 @@ func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) fie
 	}
 	errs = append(errs, validatePaths(config)...)
 	errs = append(errs, validateSources(&config.Sources, field.NewPath("sources"))...)
+	errs = append(errs, validateCompilation(&config.Compilation, field.NewPath("compilation"))...)
 	errs = append(errs, validateReload(config, field.NewPath("reload"))...)
 	errs = append(errs, validateCircuitBreaker(&config.CircuitBreaker, field.NewPath("circuitBreaker"))...)
 	errs = append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)

@@ -1,0 +1,144 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
+)
+
+// Digest returns the SHA-256 of a module's binary as errors, logs and
+// configurations show it: "sha256:" and 64 hexadecimal digits.
+func Digest(wasm []byte) string {
+	sum := sha256.Sum256(wasm)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Load compiles a module for guests of an ABI, or returns the one that was
+// compiled before. Each successful Load wants a [Module.Close]. It is safe for
+// concurrent use; two loads of the same module compile it once.
+//
+// It returns when ctx ends, and when the module was not loaded within [Limits.LoadTimeout] of its turn. The work ends
+// when nobody waits for it any more; where this process compiles, a compilation goes on to its end in the
+// background.
+func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, error) {
+	sum := sha256.Sum256(wasm)
+	key := moduleKey{digest: sum, abi: abi}
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	if size := int64(len(wasm)); size > e.limits.ModuleBytes {
+		return nil, &Error{Digest: digest, Phase: PhaseLoad, Cause: CauseLimit,
+			Err: &LimitError{Limit: "bytes of module", Value: size, Max: e.limits.ModuleBytes}}
+	}
+
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil, errClosed
+	}
+	m, found := e.modules[key]
+	if !found {
+		m = &Module{engine: e, key: key, digest: digest, abi: abi, limits: e.limits, ready: make(chan struct{}), late: make(chan struct{})}
+		e.modules[key] = m
+		// Others may be waiting for it when this caller gives up.
+		var loading context.Context
+		loading, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+		e.loads.Go(func() { e.load(loading, m, wasm) })
+	}
+	m.references++
+	e.mu.Unlock()
+
+	var err error
+	select {
+	case <-m.ready:
+		err = m.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-m.late:
+		err = m.fail(PhaseLoad, CauseDeadline, e.errLate())
+	}
+	if err != nil {
+		e.release(m)
+		return nil, err
+	}
+	return m, nil
+}
+
+// load loads a module, and frees it if nobody waits for it any more.
+func (e *Engine) load(ctx context.Context, m *Module, wasm []byte) {
+	defer m.cancel(nil)
+	if m.err = m.load(ctx, wasm); m.err != nil && ctx.Err() != nil {
+		m.err = m.fail(PhaseLoad, CauseCanceled, context.Cause(ctx)) // whatever else it came to
+	}
+	e.mu.Lock()
+	close(m.ready)
+	abandoned := m.references == 0
+	e.mu.Unlock()
+	if abandoned {
+		m.free()
+	}
+}
+
+func (e *Engine) errLate() error {
+	return fmt.Errorf("module was not loaded within %v (compilation.timeout): %w", e.limits.LoadTimeout, context.DeadlineExceeded)
+}
+
+// pools returns the pools of all modules that are loaded.
+func (e *Engine) pools() (pools []*pool.Pool[*Instance]) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, m := range e.modules {
+		select {
+		case <-m.ready:
+			if m.err == nil {
+				pools = append(pools, m.pool)
+			}
+		default:
+		}
+	}
+	return pools
+}
+
+// retain takes one more reference to a module that the caller has one of.
+func (e *Engine) retain(m *Module) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m.references++
+}
+
+// release gives back one reference to a module and frees it with the last one.
+func (e *Engine) release(m *Module) {
+	e.mu.Lock()
+	m.references--
+	loaded := false
+	if m.references == 0 && e.modules[m.key] == m {
+		delete(e.modules, m.key)
+		select {
+		case <-m.ready:
+			loaded = true
+		default:
+			m.cancel(context.Canceled) // load frees it
+		}
+	}
+	e.mu.Unlock()
+	if loaded {
+		m.free()
+	}
+}
