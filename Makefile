@@ -166,6 +166,10 @@ bench-engine: policies
 	$(GO) -C test/bench/wasmtime build -o $(CURDIR)/bin/bench-wasmtime .
 	bin/bench-wasmtime
 
+## bench-load: measure loading 100 modules, compiled in child processes and in the process itself, and from disk
+bench-load:
+	$(GO) run ./test/bench/load
+
 ## bench-modes: measure the same rule in every execution mode
 bench-modes:
 	$(MAKE) -C test/policies modes

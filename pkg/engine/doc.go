@@ -31,6 +31,16 @@ limitations under the License.
 //
 // Guests that are programs are run to their end instead ([Instance.Run]).
 //
+// # What a program that embeds it does
+//
+// Modules are compiled in child processes of the program's own binary (package worker), as what the compiler does with
+// a module that was made for it can end a process. So main begins with
+//
+//	engine.ServeCompilations()
+//
+// before flags are parsed and anything is opened: in a child it does not return. [New] fails in a program that has
+// not called it, unless [Options.Compilation] is [InProcess].
+//
 // # What a module goes through
 //
 // When a module is loaded it is rewritten so that it meters itself (package

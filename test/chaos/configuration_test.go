@@ -55,6 +55,8 @@ type configuration struct {
 	state string
 	// keepLastGood has the last good set serve after a restart.
 	keepLastGood bool
+	// compilation is the process in which modules are compiled, a child if empty.
+	compilation string
 	// policies are further ones, a YAML list.
 	policies string
 	// wrapper runs the server.
@@ -84,10 +86,11 @@ plugins:
     stateDirectory: %s
     reload: {interval: 1s, keepLastGood: %t}
     sources: {insecure: ["%s"], timeout: 5s}
+    compilation: {mode: %s}
     circuitBreaker: {failures: 5, probeInterval: 1s}
     policies:
     %s
-`, c.path("manifests"), cmp.Or(config.state, c.path("state")), config.keepLastGood, c.registry.Host, strings.ReplaceAll(policies, "\n", "\n    ")),
+`, c.path("manifests"), cmp.Or(config.state, c.path("state")), config.keepLastGood, c.registry.Host, cmp.Or(config.compilation, "ChildProcesses"), strings.ReplaceAll(policies, "\n", "\n    ")),
 	}
 }
 

@@ -32,7 +32,7 @@ func (c *cluster) mount(t *testing.T, name string) (directory string) {
 	t.Helper()
 	directory = c.path(name)
 	require.NoError(t, os.Mkdir(directory, 0o700))
-	if err := syscall.Mount("chaos", directory, "tmpfs", 0, "size=512k,mode=0700"); err != nil {
+	if err := syscall.Mount("chaos", directory, "tmpfs", 0, "size=16m,mode=0700"); err != nil {
 		if errors.Is(err, fs.ErrPermission) {
 			t.Skip("may not mount file systems: ", err)
 		}
@@ -49,22 +49,29 @@ func (c *cluster) mount(t *testing.T, name string) (directory string) {
 // leave ends a test that took the state directory away with a server that has another.
 func (c *cluster) leave(t *testing.T) { c.start(t, configuration{}) }
 
-// diskFull starts a server whose state directory takes nothing, and has it reload.
+// diskFull fills the disk of a server's state directory. What was compiled before is served, also after a
+// restart; a module that is new is a bad change until there is room.
 func diskFull(t *testing.T, c *cluster) {
 	state := c.mount(t, "full")
-	fill(t, filepath.Join(state, "filler"))
 	c.place(t, "replaceable.wasm", "accept")
-	c.start(t, configuration{state: state, policies: replaceable, keepLastGood: true})
-	c.requireLog(t, "Compiling in memory, as compiling with kept code failed")
-	c.requireLog(t, "Module cannot be kept: it has to be fetched again after a restart")
-	c.requireLog(t, "The policies that are served are not kept: a restart cannot fall back on them")
-	c.requireMetric(t, `last_good_saves_total{result="failed"}`, 1)
+	full := configuration{state: state, policies: replaceable, keepLastGood: true}
+	c.start(t, full)
+	fill(t, filepath.Join(state, "filler"))
+	c.requireDenials(t)
+	c.stop()
+	c.start(t, full)
+	c.requireReady(t, policiesCheck)
 	c.requireDenials(t)
 
 	before := c.runningSet(t)
 	c.place(t, "replaceable.wasm", "deny")
+	c.requireLog(t, "compiling in a child process: ")
+	require.Equal(t, before, c.runningSet(t))
+	c.requireDenials(t)
+
+	require.NoError(t, os.Remove(filepath.Join(state, "filler")))
+	c.placeBytes(t, "replaceable.wasm", append(guest(t, "deny"), 0, 2, 1, 'x')) // a custom section makes it another
 	c.requireNewSet(t, before)
-	c.requireMetric(t, `last_good_saves_total{result="failed"}`, 2)
 	c.requireTried(t, "replaceable", `WasmAdmission policy "replaceable" denied the request`)
 	c.requireReady(t, policiesCheck)
 	c.requireControl(t)
@@ -84,11 +91,15 @@ func fill(t *testing.T, path string) {
 	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
-// stateReadOnly starts a server whose state directory is empty and read-only.
+// stateReadOnly has a server not start whose state directory is empty and read-only, unless it compiles in
+// its own process.
 func stateReadOnly(t *testing.T, c *cluster) {
 	state := c.mount(t, "read-only")
 	require.NoError(t, syscall.Mount("chaos", state, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
-	c.start(t, configuration{state: state, keepLastGood: true})
+	c.stop()
+	problems := c.requireNoStart(t, configuration{state: state, keepLastGood: true})
+	require.Contains(t, problems, "which need a directory for compiled code")
+	c.start(t, configuration{state: state, keepLastGood: true, compilation: "InProcess"})
 	c.requireLog(t, "Compiling in memory: the directory for compiled code cannot be used")
 	c.requireLog(t, "Modules are not kept: those from registries and servers have to be fetched at every start")
 	c.requireMetric(t, `last_good_saves_total{result="failed"}`, 1)
