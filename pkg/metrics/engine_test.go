@@ -33,7 +33,7 @@ func TestEngineMetrics(t *testing.T) {
 	e := metrics.NewEngine()
 	e.MustRegister(registry.MustRegister)
 	registry.CustomMustRegister(metrics.NewEngineStateCollector(func() metrics.EngineState {
-		return metrics.EngineState{Modules: 1, InUse: 2, Idle: 3, Waiting: 4, MemoryBytes: 5, Reset: "copy", Interpreted: true}
+		return metrics.EngineState{Modules: 1, InUse: 2, Idle: 3, Waiting: 4, MemoryBytes: 5, Compilers: 6, Reset: "copy", Interpreted: true}
 	}))
 	e.ObserveLoad(time.Millisecond, time.Second)
 	e.ObserveWait(time.Millisecond)
@@ -41,12 +41,19 @@ func TestEngineMetrics(t *testing.T) {
 	e.ObserveDerivation(time.Millisecond)
 	e.ObserveReset(time.Microsecond)
 	e.CountFailure("call", "fuel")
+	e.CountCompilation("killed")
 
-	names := []string{"modules", "memory_bytes", "instances", "module_failures_total", "engine_info"}
+	names := []string{"modules", "memory_bytes", "instances", "module_failures_total", "engine_info", "compilations_total", "compiler_processes"}
 	for n := range names {
 		names[n] = "apiserver_wasm_admission_" + names[n]
 	}
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP apiserver_wasm_admission_compilations_total [ALPHA] Number of modules that were compiled rather than read from disk, by result: ok, failed, or killed if the process that compiled died or took too long.
+# TYPE apiserver_wasm_admission_compilations_total counter
+apiserver_wasm_admission_compilations_total{result="killed"} 1
+# HELP apiserver_wasm_admission_compiler_processes [ALPHA] Number of child processes that compile modules. They end when there is nothing to compile.
+# TYPE apiserver_wasm_admission_compiler_processes gauge
+apiserver_wasm_admission_compiler_processes 6
 # HELP apiserver_wasm_admission_engine_info [ALPHA] 1, with how the engine works: the way in which linear memories are reset (pagemap_scan, pagemap, madvise or copy, from fast to slow), and whether code is interpreted, which is many times slower than compiled.
 # TYPE apiserver_wasm_admission_engine_info gauge
 apiserver_wasm_admission_engine_info{interpreted="true",reset="copy"} 1

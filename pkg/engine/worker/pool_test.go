@@ -120,7 +120,6 @@ func TestAChildCompilesSeveralModules(t *testing.T) {
 		require.Equal(t, 1, p.Running())
 	}
 	require.EqualError(t, p.run(t.Context(), directory, "fail no module\n"), "no module ")
-	require.EqualError(t, p.run(t.Context(), directory, "panic on purpose"), "compiler panicked: on purpose")
 	require.Len(t, p.run(t.Context(), directory, "fail "+large).Error(), maxAnswer)
 	require.NoError(t, p.run(t.Context(), directory, "write"))
 	require.Equal(t, 1, p.Running(), "what the compiler says ends nobody")
@@ -171,6 +170,11 @@ func TestAModuleIsTriedOnceMore(t *testing.T) {
 	require.Zero(t, p.Running(), "what was alone is not kept")
 	unprepared := errors.New("unprepared")
 	require.ErrorIs(t, p.Compile(t.Context(), Task{}, false, func() error { return unprepared }), unprepared)
+}
+
+func TestPanicsEndTheChild(t *testing.T) {
+	p, _ := newPool(t, Options{})
+	require.Equal(t, &DiedError{How: "exit status 2", Said: "panic: on purpose"}, p.run(t.Context(), t.TempDir(), "panic on purpose"))
 }
 
 func TestStacksAreLimited(t *testing.T) {

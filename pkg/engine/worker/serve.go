@@ -20,7 +20,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 )
@@ -29,7 +28,7 @@ import (
 const Argument = "wasm-compile"
 
 // Compiler does what a task says, in a child: it compiles the module into the directory.
-// It may panic.
+// It may panic, which ends the child.
 type Compiler func(Task) error
 
 var declared atomic.Bool
@@ -92,24 +91,11 @@ func serve(arguments []string, compile Compiler) error {
 		}
 	}()
 	for {
-		err := attempt(compile, <-tasks)
-		if err := writeAnswer(os.Stdout, err); err != nil {
+		// A panic ends the child, as much else does that a compiler can come to: for want of memory, it may be.
+		if err := writeAnswer(os.Stdout, compile(*<-tasks)); err != nil {
 			return err
 		}
 	}
-}
-
-// attempt compiles and makes an error of a panic.
-func attempt(compile Compiler, t *Task) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			if e, ok := r.(runtime.Error); ok {
-				r = e.Error()
-			}
-			err = fmt.Errorf("compiler panicked: %v", r)
-		}
-	}()
-	return compile(*t)
 }
 
 // standardStreams are the descriptors that a child is given.

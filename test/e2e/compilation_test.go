@@ -1,0 +1,53 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestAModuleThatKillsItsCompiler has a server take over a policy for whose module the compiler may not have enough memory: an
+// ordinary one in Go, and all that children may have is the least that can be configured.
+func TestAModuleThatKillsItsCompiler(t *testing.T) {
+	s := newSite(t)
+	s.write("policies.d/a.yaml", s.policy("a", "deny", "{}", "one"))
+	s.start("}\ncompilation: {memory: 128Mi, timeout: 5m") // behind reload
+	s.becomesDenied("clusterwide-a", "one")
+	require.Equal(t, 1, int(s.metric(`compilations_total{result="ok"}`)))
+	pid := s.server.PID()
+
+	s.write("policies.d/b.yaml", s.policy("b", "required-labels", "{}", "two"))
+	s.becomesBad("compiling in a child process, at last in one that had all of compilation.memory to itself: the process that compiled it ended: ")
+	_, body := s.readyz("/wasm-admission-policies")
+	require.Contains(t, body, "set compilation.mode to InProcess")
+	require.Contains(t, s.verdict(), "one")
+	require.Equal(t, 1, int(s.metric(`compilations_total{result="killed"}`)))
+	require.Equal(t, pid, s.server.PID())
+	require.NoError(t, s.server.Stop(), "it has run all the time")
+
+	// Nothing is compiled where everything is kept.
+	require.NoError(t, os.Remove(s.path("policies.d/b.yaml")))
+	s.start("}\ncompilation: {memory: 128Mi, timeout: 5m")
+	s.becomesDenied("clusterwide-a", "one")
+	text, err := s.server.Metrics(t.Context())
+	require.NoError(t, err)
+	require.NotContains(t, text, "apiserver_wasm_admission_compilations_total{")
+	require.Zero(t, int(s.metric("compiler_processes")))
+}
