@@ -68,13 +68,7 @@ func NewEngine() *Engine {
 			Buckets:        []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60},
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"step"}),
-		compiled: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "compilations_total",
-			Help:           "Number of modules that were compiled rather than read from disk, by result: ok, failed, or killed if the process that compiled died or took too long.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"result"}),
+		compiled: newCompilations(),
 		waits: metrics.NewHistogram(&metrics.HistogramOpts{
 			Namespace: namespace,
 			Subsystem: subsystem,
@@ -137,6 +131,16 @@ func NewEngine() *Engine {
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"phase", "cause"}),
 	}
+}
+
+func newCompilations() *metrics.CounterVec {
+	return metrics.NewCounterVec(&metrics.CounterOpts{
+		Namespace:      namespace,
+		Subsystem:      subsystem,
+		Name:           "compilations_total",
+		Help:           "Number of modules that were compiled rather than read from disk, by result: ok, failed, or killed if the process that compiled died or took too long.",
+		StabilityLevel: metrics.ALPHA,
+	}, []string{"result"})
 }
 
 // MustRegister registers the metrics. Register is the MustRegister method of a

@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 				os.Exit(3)
 			}
 		case "recurse":
-			recurse(1)
+			return fmt.Errorf("recursed %d times", recurse(1))
 		case "allocate":
 			for {
 				hoard = append(hoard, bytes.Repeat([]byte{1}, 1<<20))

@@ -45,11 +45,8 @@ func Serve(compile Compiler) {
 		declared.Store(true)
 		return
 	}
-	if err := serve(os.Args[2:], compile); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
+	fmt.Fprintln(os.Stderr, serve(os.Args[2:], compile))
+	os.Exit(1)
 }
 
 // limits are what a child bounds itself to before it reads anything.
@@ -65,6 +62,7 @@ type limits struct {
 // halves of it count as data.
 const maxStack = 64 << 20
 
+// serve returns if it cannot begin, or cannot answer. The end of its input ends the process.
 func serve(arguments []string, compile Compiler) error {
 	var l limits
 	if len(arguments) != 1 || json.Unmarshal([]byte(arguments[0]), &l) != nil || l.DataBytes <= 0 {
