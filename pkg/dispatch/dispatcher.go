@@ -120,9 +120,9 @@ func New(config Config) (*Dispatcher, error) {
 // returns nil if the request may go on, and otherwise an error with an API status that
 // names the policy that refused it.
 func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
-	g, candidates := d.begin(ctx, attr, o, metrics.Admit)
+	g, candidates, err := d.begin(ctx, attr, o, metrics.Admit)
 	if candidates == nil {
-		return nil
+		return err
 	}
 	defer g.set.Release()
 	if d.exempt(ctx, attr, metrics.Admit) {
@@ -135,9 +135,9 @@ func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o adm
 // that match it, all of them, side by side. It returns nil if the request may pass,
 // and otherwise an error with an API status that names every policy that refused it.
 func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
-	g, candidates := d.begin(ctx, attr, o, metrics.Validate)
+	g, candidates, err := d.begin(ctx, attr, o, metrics.Validate)
 	if candidates == nil {
-		return nil
+		return err
 	}
 	defer g.set.Release()
 	if d.exempt(ctx, attr, metrics.Validate) {
@@ -147,20 +147,25 @@ func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o 
 }
 
 // begin finds the policies that a request may concern in a phase. If there are some
-// it takes hold of their set, which the caller releases.
-func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces, phase metrics.Type) (*generation, bitset) {
+// it takes hold of their set, which the caller releases. An error refuses the request.
+func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces, phase metrics.Type) (*generation, bitset, error) {
 	for {
 		g := d.current.Load()
-		if g == nil {
-			return nil, nil
+		if g == nil || d.excluded.Has(attr.GetResource().GroupResource()) {
+			return nil, nil, nil
 		}
-		g = g.of(ctx)
+		if g = g.of(ctx); g == nil {
+			if d.exempt(ctx, attr, phase) {
+				return nil, nil, nil
+			}
+			return nil, nil, errGivenUp()
+		}
 		candidates := g.index(phase).lookup(attr, o)
-		if candidates == nil || d.excluded.Has(attr.GetResource().GroupResource()) {
-			return nil, nil
+		if candidates == nil {
+			return nil, nil, nil
 		}
 		if g.set.Acquire() {
-			return g, candidates
+			return g, candidates, nil
 		}
 		// It was given up between the two looks at it: there is a later one.
 	}

@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/klog/v2"
 
@@ -30,7 +31,9 @@ import (
 
 // The generations before the current one stay for requests that came before it.
 const (
-	// overlap is how long: longer than the apiserver lets a request take by default.
+	// overlap is how long: longer than the apiserver lets a request take by default. A
+	// request that takes longer is refused, as are those that connect to something and
+	// have no end.
 	overlap = 70 * time.Second
 	// maxBefore is how many, if sets are exchanged in quick succession.
 	maxBefore = 16
@@ -44,15 +47,19 @@ const (
 // set and validated by another. So a request belongs to the generation that was current
 // when the apiserver received it, which is found out without keeping anything: requests
 // carry the time. The boundary is drawn by whoever looks at a generation first, once it
-// is published; see begin.
+// is published; see begin. A request whose generation has been given up is refused: what
+// it was asked in its first phase is not known any more.
 type generation struct {
 	set        *policyset.Set
 	mutating   *index
 	validating *index
 	// since is when the generation began; nil until somebody looked.
 	since atomic.Pointer[time.Time]
-	// before is the generation for requests that came earlier; nil once there can be
-	// no more of them.
+	// first is whether there was no generation before, so that this one is for all
+	// requests that came earlier, too.
+	first bool
+	// before is the generation for requests that came earlier; nil if there is none, or
+	// once it has been given up.
 	before atomic.Pointer[generation]
 }
 
@@ -76,20 +83,20 @@ func (g *generation) index(phase metrics.Type) *index {
 	return g.validating
 }
 
-// of returns the generation that a request belongs to: g or an earlier one. Who does
-// not say when the request was received gets the current one.
+// of returns the generation that a request belongs to: g or an earlier one, or nil if
+// that has been given up. Who does not say when the request was received gets the
+// current one.
 func (g *generation) of(ctx context.Context) *generation {
-	for {
-		before := g.before.Load()
-		if before == nil {
-			return g
-		}
-		received, known := apirequest.ReceivedTimestampFrom(ctx)
-		if !known || received.After(g.begin()) {
-			return g
-		}
-		g = before
+	received, known := apirequest.ReceivedTimestampFrom(ctx)
+	for g != nil && known && !g.first && !received.After(g.begin()) {
+		g = g.before.Load()
 	}
+	return g
+}
+
+// errGivenUp is what a request is refused with whose generation has been given up.
+func errGivenUp() error {
+	return apierrors.NewTimeoutError("the policies changed while the request was under way, which took so long that those it began with are gone: send it again", 1)
 }
 
 // begin returns when the generation began. The first call decides it, for all: what a
@@ -135,10 +142,12 @@ func (d *Dispatcher) Use(set *policyset.Set) {
 	next := newGeneration(set)
 	d.using.Lock()
 	defer d.using.Unlock()
-	next.before.Store(d.current.Load())
+	before := d.current.Load()
+	next.first = before == nil
+	next.before.Store(before)
 	d.current.Store(next)
 	next.begin()
-	if next.before.Load() != nil {
+	if before != nil {
 		next.forgetAncient()
 		time.AfterFunc(overlap, next.forget)
 	}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/endpoints/request"
 
@@ -65,8 +66,13 @@ func TestOldSetsAreGivenUp(t *testing.T) {
 	}
 	require.Error(t, f.validate(ctx, somebody))
 	f.use(t, guest("p", "accept"))
-	require.NoError(t, f.validate(ctx, somebody))
 	require.False(t, first.Acquire(), "nobody has it any more")
+	for range 2 {
+		t.Log("which would be the second set that the request sees")
+		require.True(t, apierrors.IsTimeout(f.validate(ctx, somebody)))
+		require.True(t, apierrors.IsTimeout(newConfigMap(t, admission.Create).by(ctx, f)))
+	}
+	require.NoError(t, f.validate(request.WithReceivedTimestamp(t.Context(), time.Now()), somebody))
 	f.dispatcher.Use(first)
 	require.NoError(t, f.validate(t.Context(), somebody), "a set that has been freed is not used")
 }

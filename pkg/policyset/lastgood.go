@@ -47,6 +47,7 @@ const maxLastGoodBytes = 64 << 20
 //	modules/HEX     a module, by its SHA-256
 type lastGood struct {
 	directory string
+	saving    turn // to save
 	// saved is the record that is on disk, and written are the modules that are, as far
 	// as this process knows.
 	saved   []byte
@@ -69,7 +70,7 @@ type keptModule struct {
 }
 
 func newLastGood(directory string) *lastGood {
-	return &lastGood{directory: directory, written: map[string]bool{}}
+	return &lastGood{directory: directory, saving: make(turn, 1), written: map[string]bool{}}
 }
 
 func (g *lastGood) recordPath() string       { return filepath.Join(g.directory, "policies.json") }
@@ -85,6 +86,11 @@ func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
 	if err != nil {
 		return err
 	}
+	giveBack, err := g.saving.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer giveBack()
 	content := append([]byte(sumLine(encoded)), encoded...)
 	if bytes.Equal(content, g.saved) {
 		return nil

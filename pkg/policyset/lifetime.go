@@ -39,18 +39,19 @@ func (s *Set) Acquire() bool {
 	}
 }
 
-// Release ends what Acquire began. The last to let go of a set that is closed frees
-// it.
+// Release ends what Acquire began. When the last lets go of a set that is closed, it is
+// freed on the side: neither a request nor who holds a lock waits for that.
 func (s *Set) Release() {
 	if s.lifetime.holders.Add(-1) < 0 {
-		s.free()
+		go s.free()
 	}
 }
 
 // Close says that whoever loaded the set is done with it. The policies' modules are
-// freed now, or when the last who acquired it lets go. Further calls do nothing.
+// freed before it returns, or when the last who acquired it lets go. Further calls do
+// nothing.
 func (s *Set) Close() {
-	if !s.lifetime.closed.Swap(true) {
-		s.Release()
+	if !s.lifetime.closed.Swap(true) && s.lifetime.holders.Add(-1) < 0 {
+		s.free()
 	}
 }

@@ -69,6 +69,8 @@ type Loader struct {
 
 	// carryOver finds the policy that a spec would make again; nil finds none.
 	carryOver func(*wasmadmission.Policy) *Policy
+	// strays are loads that were given up; nil bounds them not.
+	strays *strays
 }
 
 // Fetcher fetches modules, as [module.Fetcher] does. Implementations are safe for
@@ -99,6 +101,10 @@ func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode, wasm []b
 // compiles all modules, as many at a time as there are processors, and asks each
 // policy about its settings. It finds all problems before it returns; each names
 // its policy and field. With problems, the set is nil and everything is freed.
+//
+// It returns soon after ctx ends, with the context's cause as the problem of each policy
+// that is not loaded. A load that does not end then goes on without an effect, and frees
+// what it made.
 func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (*Set, field.ErrorList) {
 	wanted := wantedPolicies(config)
 	loaded := make([]*Policy, len(wanted))
@@ -107,13 +113,7 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for n := range wanted {
 		group.Go(func() error {
-			w := &wanted[n]
-			defer func() {
-				if r := recover(); r != nil {
-					problems[n] = field.ErrorList{field.InternalError(w.path, fmt.Errorf("panic while the policy was loaded: %v", r))}
-				}
-			}()
-			loaded[n], problems[n] = l.load(ctx, config, w)
+			loaded[n], problems[n] = l.loadWithin(ctx, config, &wanted[n])
 			return nil
 		})
 	}
@@ -161,13 +161,42 @@ func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wan
 	return all
 }
 
-func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
-	spec, limits, path := w.spec, &config.Limits, w.path
+// loadWithin takes a policy over from the set before or loads it, until ctx ends.
+func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
 	if l.carryOver != nil {
-		if p := l.carryOver(spec); p != nil {
+		if p := l.carryOver(w.spec); p != nil {
 			return p, nil
 		}
 	}
+	type result struct {
+		policy   *Policy
+		problems field.ErrorList
+	}
+	r, err := within(ctx, l.strays, fmt.Sprintf("loading policy %q", w.spec.Name), func() (r result, _ error) {
+		defer func() {
+			if p := recover(); p != nil {
+				r = result{problems: field.ErrorList{field.InternalError(w.path, fmt.Errorf("panic while the policy was loaded: %v", p))}}
+			}
+		}()
+		r.policy, r.problems = l.load(ctx, config, w)
+		return r, nil
+	}, func(r result) {
+		if r.policy != nil {
+			r.policy.leave()
+		}
+	})
+	if len(r.problems) > 0 && ctx.Err() != nil {
+		// What was interrupted says that it was, and not why.
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, field.ErrorList{field.Invalid(w.path.Child("module"), module.Redact(w.spec.Module), err.Error())}
+	}
+	return r.policy, r.problems
+}
+
+func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
+	spec, limits, path := w.spec, &config.Limits, w.path
 	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw)}
 	fetched, err := l.fetcher(limits).Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
 	if err != nil {

@@ -61,7 +61,10 @@ type ManagerOptions struct {
 type Manager struct {
 	ManagerOptions
 	interval time.Duration
-	lastGood *lastGood // nil: nothing is kept
+	timeout  time.Duration // of one try to load a set
+	lastGood *lastGood     // nil: nothing is kept
+	strays   strays
+	asking   turn // of the source
 
 	// What only Start and Run's looks touch.
 	resolved *resolution     // what was wanted last, if that could be read
@@ -95,7 +98,14 @@ func NewManager(o ManagerOptions) *Manager {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	m := &Manager{ManagerOptions: o, interval: cmp.Or(o.Config.Reload.Interval.Duration, defaultInterval), set: &Set{}, resolved: &resolution{}}
+	m := &Manager{
+		ManagerOptions: o,
+		interval:       cmp.Or(o.Config.Reload.Interval.Duration, defaultInterval),
+		timeout:        cmp.Or(o.Config.Reload.LoadTimeout.Duration, defaultLoadTimeout),
+		asking:         make(turn, 1),
+		resolved:       &resolution{},
+		set:            &Set{},
+	}
 	if o.Config.Reload.KeepLastGood && o.Config.StateDirectory != "" {
 		m.lastGood = newLastGood(filepath.Join(o.Config.StateDirectory, "last-good"))
 	}
@@ -145,14 +155,13 @@ func (m *Manager) Serves(name string) bool {
 	return false
 }
 
-// Start loads the policies for the first time. If they cannot be loaded, the set that
-// was kept last is served instead, if the configuration has it so and there is one. The
-// error has a line for each problem.
+// Start loads the policies for the first time. If they cannot be loaded, or not in time,
+// the set that was kept last is served instead, if the configuration has it so and there
+// is one, for which there is as much time again. The error has a line for each problem.
 func (m *Manager) Start(ctx context.Context) error {
 	defer func() { m.resolved.drop() }()
 	began := m.Clock.Now()
-	goal := m.goal(ctx)
-	set, goal, err := m.load(ctx, goal)
+	set, goal, err := m.try(ctx, func(*goal) bool { return true })
 	if err == nil {
 		m.succeed(ctx, set, goal, began)
 		return nil
@@ -184,23 +193,22 @@ func (m *Manager) look(ctx context.Context) {
 		}
 	}()
 	began := m.Clock.Now()
-	goal := m.goal(ctx)
+	set, goal, err := m.try(ctx, func(g *goal) bool { return !m.isServed(g) && m.trouble.due(g.hash, began) })
 	switch {
-	case goal.err == nil && goal.hash == m.Status().Running:
-		m.mend(ctx)
-		return
-	case !m.trouble.due(goal.hash, began):
-		m.remind(ctx)
-		return
-	}
-	set, goal, err := m.load(ctx, goal)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return // it is the end of this process
-	case err != nil:
+	case err == nil:
+		m.succeed(ctx, set, goal, began)
+	case ctx.Err() != nil: // it is the end of this process
+	case !errors.Is(err, errNotNeeded):
 		m.Recorder.ObserveReload(metrics.ReloadFailed, m.Clock.Since(began))
 		m.fail(ctx, goal.hash, err)
-		return
+	case m.isServed(goal):
+		m.mend(ctx)
+	default:
+		m.remind(ctx)
 	}
-	m.succeed(ctx, set, goal, began)
+}
+
+// isServed is whether a goal is what is served.
+func (m *Manager) isServed(g *goal) bool {
+	return g.err == nil && g.hash == m.Status().Running
 }

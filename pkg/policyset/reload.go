@@ -17,6 +17,7 @@ limitations under the License.
 package policyset
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,11 +42,13 @@ type goal struct {
 	hash    string
 }
 
-// goal asks the source, and fetches the modules.
-func (m *Manager) goal(ctx context.Context) *goal {
+// goal asks the source, and fetches the modules. The attempt is about that from then on.
+func (m *Manager) goal(ctx context.Context, a *attempt) *goal {
 	desired, err := m.desired(ctx)
 	g := &goal{desired: desired, err: err, hash: unknown}
-	g.modules = resolve(ctx, m.fetcher(), desired.modules(), m.resolved, m.known)
+	a.desired.Store(desired)
+	g.modules = resolve(ctx, &m.strays, m.fetcher(), desired.modules(), m.resolved, m.known)
+	a.modules.Store(g.modules)
 	if err == nil {
 		m.resolved = g.modules
 	}
@@ -56,16 +59,24 @@ func (m *Manager) goal(ctx context.Context) *goal {
 }
 
 // desired asks the source, and takes a panic for an error.
-func (m *Manager) desired(ctx context.Context) (desired *Desired, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic while the policies were read: %v", r)
+func (m *Manager) desired(ctx context.Context) (*Desired, error) {
+	desired, err := within(ctx, &m.strays, "reading the policies", func() (desired *Desired, err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("panic while the policies were read: %v", r)
+			}
+		}()
+		giveBack, err := m.asking.take(ctx)
+		if err != nil {
+			return nil, err
 		}
-		if desired == nil {
-			desired = &Desired{}
-		}
-	}()
-	return m.Source.Policies(ctx)
+		defer giveBack()
+		return m.Source.Policies(ctx)
+	}, func(*Desired) {})
+	if desired == nil {
+		desired = &Desired{}
+	}
+	return desired, err
 }
 
 func (m *Manager) running() *Set {
@@ -78,9 +89,12 @@ func (m *Manager) fetcher() Fetcher { return m.Loader.fetcher(&m.Config.Limits) 
 
 // settled returns the goal once two looks in a row find the same: files and modules
 // that are exchanged together are not read half before and half after.
-func (m *Manager) settled(ctx context.Context, g *goal) (*goal, error) {
+func (m *Manager) settled(ctx context.Context, a *attempt, g *goal) (*goal, error) {
 	for range maxTries {
-		again := m.goal(ctx)
+		again := m.goal(ctx, a)
+		if ctx.Err() != nil {
+			return g, cmp.Or(g.err, g.problems(), context.Cause(ctx))
+		}
 		if again.hash == g.hash {
 			// The first look has the modules that are new in memory.
 			return g, g.err
@@ -92,14 +106,14 @@ func (m *Manager) settled(ctx context.Context, g *goal) (*goal, error) {
 
 // load makes the set that is wanted, beside the one that is served. A module that
 // changes meanwhile makes it look again.
-func (m *Manager) load(ctx context.Context, g *goal) (*Set, *goal, error) {
+func (m *Manager) load(ctx context.Context, a *attempt, g *goal) (*Set, *goal, error) {
 	for try := 1; ; try++ {
-		g, err := m.settled(ctx, g)
+		g, err := m.settled(ctx, a, g)
 		if err != nil {
 			return nil, g, err
 		}
 		set, err := m.loadFrom(ctx, g.desired, g.modules)
-		if err == nil || !g.modules.changed.Load() || try == maxTries {
+		if err == nil || !g.modules.changed.Load() || try == maxTries || ctx.Err() != nil {
 			return set, g, err
 		}
 	}
@@ -107,7 +121,7 @@ func (m *Manager) load(ctx context.Context, g *goal) (*Set, *goal, error) {
 
 func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resolution) (*Set, error) {
 	loader := *m.Loader
-	loader.Fetcher = modules
+	loader.Fetcher, loader.strays = modules, &m.strays
 	loader.carryOver = m.running().carryOver(modules)
 	config := *m.Config
 	config.Policies, config.PolicyGroups = desired.Policies, desired.PolicyGroups
@@ -117,7 +131,9 @@ func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resol
 
 // loadLastGood makes the set that was kept, of nothing but what was kept.
 func (m *Manager) loadLastGood(ctx context.Context) (*record, *Set, error) {
-	kept, err := m.lastGood.load()
+	ctx, end := m.bound(ctx, "could not be loaded")
+	defer end(nil)
+	kept, err := within(ctx, &m.strays, "reading the set that was served last", m.lastGood.load, func(*record) {})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -128,15 +144,17 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *Set, error) {
 		return nil, nil, err
 	}
 	loader := *m.Loader
-	loader.Fetcher = m.lastGood.fetcher(kept, m.Config.Limits.ModuleSize)
+	loader.Fetcher, loader.strays = m.lastGood.fetcher(kept, m.Config.Limits.ModuleSize), &m.strays
 	set, errs := loader.Load(ctx, &config)
 	return kept, set, JoinProblems(errs)
 }
 
 // paths are the files and directories to watch.
-func (m *Manager) paths() []string {
+func (m *Manager) paths() []string { return m.pathsOf(m.resolved.addresses) }
+
+func (m *Manager) pathsOf(modules []address) []string {
 	paths := m.Source.Paths()
-	for _, a := range m.resolved.addresses {
+	for _, a := range modules {
 		if path, isFile := strings.CutPrefix(a.URI, "file://"); isFile {
 			paths = append(paths, path)
 		}
@@ -150,7 +168,12 @@ func (m *Manager) keep(ctx context.Context, g *goal) error {
 	for _, a := range g.modules.addresses {
 		r.Modules = append(r.Modules, keptModule{a, g.modules.digest(a)})
 	}
-	if err := m.lastGood.save(ctx, r, g.modules); err != nil {
+	ctx, end := m.bound(ctx, "could not be kept")
+	defer end(nil)
+	_, err := within(ctx, &m.strays, "keeping the set that is served", func() (struct{}, error) {
+		return struct{}{}, m.lastGood.save(ctx, r, g.modules)
+	}, func(struct{}) {})
+	if err != nil {
 		return fmt.Errorf("keeping the set in %s: %w", m.lastGood.directory, err)
 	}
 	return nil

@@ -49,13 +49,14 @@ type resolution struct {
 type resolved struct {
 	module *module.Module // without bytes; nil if there is an error
 	err    error
-	kept   *module.Module // with them; nil: to be fetched again
+	// kept is the module with bytes; nil: to be fetched again.
+	kept atomic.Pointer[module.Module]
 }
 
 // resolve finds out what addresses stand for. What was found before need not be read
 // again if it is the same. What is read and not running is kept in memory: it is going
 // to be loaded.
-func resolve(ctx context.Context, fetcher Fetcher, addresses []address, before *resolution, running map[string]bool) *resolution {
+func resolve(ctx context.Context, strays *strays, fetcher Fetcher, addresses []address, before *resolution, running map[string]bool) *resolution {
 	r := &resolution{fetcher: fetcher, addresses: addresses, modules: make(map[address]*resolved, len(addresses))}
 	for _, a := range addresses {
 		r.modules[a] = &resolved{}
@@ -67,7 +68,7 @@ func resolve(ctx context.Context, fetcher Fetcher, addresses []address, before *
 	for _, a := range addresses {
 		group.Go(func() error {
 			to := r.modules[a]
-			fetched, err := get(ctx, fetcher, module.Request{URI: a.URI, Digest: a.Digest, Have: before.module(a)})
+			fetched, err := get(ctx, strays, fetcher, module.Request{URI: a.URI, Digest: a.Digest, Have: before.module(a)})
 			if err != nil {
 				to.err = err
 				return nil
@@ -79,7 +80,7 @@ func resolve(ctx context.Context, fetcher Fetcher, addresses []address, before *
 			defer mu.Unlock()
 			if fetched.Bytes != nil && !running[fetched.Digest] && kept+len(fetched.Bytes) <= maxKeptBytes {
 				kept += len(fetched.Bytes)
-				to.kept = fetched
+				to.kept.Store(fetched)
 			}
 			return nil
 		})
@@ -89,13 +90,15 @@ func resolve(ctx context.Context, fetcher Fetcher, addresses []address, before *
 }
 
 // get has the fetcher fetch a module, and takes a panic for an error.
-func get(ctx context.Context, fetcher Fetcher, request module.Request) (fetched *module.Module, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			fetched, err = nil, fmt.Errorf("panic while the module was fetched: %v", r)
-		}
-	}()
-	return fetcher.Get(ctx, request)
+func get(ctx context.Context, strays *strays, fetcher Fetcher, request module.Request) (*module.Module, error) {
+	return within(ctx, strays, "fetching "+module.Redact(request.URI), func() (fetched *module.Module, err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				fetched, err = nil, fmt.Errorf("panic while the module was fetched: %v", r)
+			}
+		}()
+		return fetcher.Get(ctx, request)
+	}, func(*module.Module) {})
 }
 
 // module returns the module at an address, without its bytes, or nil if there is none.
@@ -126,20 +129,24 @@ func (r *resolution) digests() map[string]bool {
 // drop lets go of the modules in memory, once they are loaded.
 func (r *resolution) drop() {
 	for _, found := range r.modules {
-		found.kept = nil
+		found.kept.Store(nil)
 	}
 }
 
 // Get implements [Fetcher].
 func (r *resolution) Get(ctx context.Context, request module.Request) (*module.Module, error) {
 	found := r.modules[address{request.URI, request.Digest}]
+	var kept *module.Module
+	if found != nil {
+		kept = found.kept.Load()
+	}
 	switch {
 	case found == nil:
 		return nil, fmt.Errorf("%s was not resolved", module.Redact(request.URI))
 	case found.err != nil:
 		return nil, found.err
-	case found.kept != nil:
-		return found.kept, nil
+	case kept != nil:
+		return kept, nil
 	}
 	request.Digest = found.module.Digest
 	fetched, err := r.fetcher.Get(ctx, request)

@@ -36,7 +36,8 @@ type Source interface {
 	// comes with it has a hash, if that is known, and nothing else. Neither is changed by
 	// the caller.
 	Policies(ctx context.Context) (*Desired, error)
-	// Paths are the files and directories whose change may change the answer.
+	// Paths are the files and directories whose change may change the answer. It may be
+	// called at the same time as Policies.
 	Paths() []string
 }
 

@@ -217,8 +217,12 @@ type Reload struct {
 	// Interval is how often they are looked at even when the system reports no change.
 	// Default: 1 minute.
 	Interval metav1.Duration
+	// LoadTimeout bounds one try to load all policies, at the start and after a change.
+	// Default: 2 minutes.
+	LoadTimeout metav1.Duration
 	// KeepLastGood says that the set that was served last is kept in the state
-	// directory and served after a restart if the configured one cannot be loaded.
+	// directory and served after a restart if the configured one cannot be loaded, or
+	// not within LoadTimeout.
 	// Default: false, such a start is refused.
 	KeepLastGood bool
 }

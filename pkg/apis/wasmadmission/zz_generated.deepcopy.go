@@ -408,6 +408,7 @@ func (in *PolicyGroupMember) DeepCopy() *PolicyGroupMember {
 func (in *Reload) DeepCopyInto(out *Reload) {
 	*out = *in
 	out.Interval = in.Interval
+	out.LoadTimeout = in.LoadTimeout
 	return
 }
 

@@ -63,7 +63,7 @@ func defaults() *wasmadmission.WasmAdmissionConfiguration {
 	answers := wasmadmission.AnswerCache{CacheEntries: 4096, CacheSize: 16 << 20, CacheTTL: metav1.Duration{Duration: 5 * time.Second}}
 	return &wasmadmission.WasmAdmissionConfiguration{
 		Sources:        wasmadmission.Sources{Timeout: minute},
-		Reload:         wasmadmission.Reload{Interval: minute},
+		Reload:         wasmadmission.Reload{Interval: minute, LoadTimeout: metav1.Duration{Duration: 2 * time.Minute}},
 		Compilation:    wasmadmission.Compilation{Mode: wasmadmission.CompilationChildProcesses, Memory: 1 << 30, Timeout: metav1.Duration{Duration: 2 * time.Minute}},
 		CircuitBreaker: wasmadmission.CircuitBreaker{Failures: 10, ProbeInterval: metav1.Duration{Duration: 10 * time.Second}},
 		Limits:         defaultLimits(),

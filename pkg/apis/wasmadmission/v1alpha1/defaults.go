@@ -66,9 +66,11 @@ func SetDefaults_Sources(sources *Sources) {
 	defaultPointer(&sources.Timeout, metav1.Duration{Duration: time.Minute})
 }
 
-// SetDefaults_Reload fills in how often changes are looked for.
+// SetDefaults_Reload fills in how often changes are looked for, and how long loading one
+// may take.
 func SetDefaults_Reload(reload *Reload) {
 	defaultPointer(&reload.Interval, metav1.Duration{Duration: time.Minute})
+	defaultPointer(&reload.LoadTimeout, metav1.Duration{Duration: 2 * time.Minute})
 }
 
 // SetDefaults_Compilation fills in where modules are compiled, and with what.

@@ -75,7 +75,7 @@ func TestDefaults(t *testing.T) {
 	noAnswers := v1alpha1.AnswerCache{CacheEntries: new(int32(0)), CacheSize: new(resource.MustParse("0")), CacheTTL: &metav1.Duration{}}
 	defaults := v1alpha1.WasmAdmissionConfiguration{
 		Sources: v1alpha1.Sources{Timeout: minute},
-		Reload:  v1alpha1.Reload{Interval: minute},
+		Reload:  v1alpha1.Reload{Interval: minute, LoadTimeout: &metav1.Duration{Duration: 2 * time.Minute}},
 		Compilation: v1alpha1.Compilation{
 			Mode: v1alpha1.CompilationChildProcesses, Memory: new(resource.MustParse("1Gi")), Workers: new(int32(0)), Timeout: &metav1.Duration{Duration: 2 * time.Minute},
 		},
@@ -102,7 +102,7 @@ func TestDefaults(t *testing.T) {
 	}
 	zeros := v1alpha1.WasmAdmissionConfiguration{
 		Sources: v1alpha1.Sources{Timeout: &metav1.Duration{}},
-		Reload:  v1alpha1.Reload{Interval: &metav1.Duration{}},
+		Reload:  v1alpha1.Reload{Interval: &metav1.Duration{}, LoadTimeout: &metav1.Duration{}},
 		Compilation: v1alpha1.Compilation{
 			Mode: v1alpha1.CompilationInProcess, Memory: new(resource.MustParse("0")), Workers: new(int32(0)), Timeout: &metav1.Duration{},
 		},

@@ -407,9 +407,15 @@ type Reload struct {
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
+	// loadTimeout bounds one try to load all policies, at the start and after a change:
+	// reading, fetching, compiling, and asking policies about their settings, from 1s to
+	// 1h. What is not loaded by then is a bad change. Default: 2m.
+	// +optional
+	LoadTimeout *metav1.Duration `json:"loadTimeout,omitempty"`
+
 	// keepLastGood says that the set that was served last is kept in the state
-	// directory and served after a restart if the configured one cannot be loaded. It
-	// needs a stateDirectory. Default: false, such a start is refused.
+	// directory and served after a restart if the configured one cannot be loaded, or
+	// not within loadTimeout. It needs a stateDirectory. Default: false, such a start is refused.
 	// +optional
 	KeepLastGood bool `json:"keepLastGood,omitempty"`
 }

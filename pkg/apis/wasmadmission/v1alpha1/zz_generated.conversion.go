@@ -733,6 +733,9 @@ func autoConvert_v1alpha1_Reload_To_wasmadmission_Reload(in *Reload, out *wasmad
 	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.Interval, &out.Interval, s); err != nil {
 		return err
 	}
+	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.LoadTimeout, &out.LoadTimeout, s); err != nil {
+		return err
+	}
 	out.KeepLastGood = in.KeepLastGood
 	return nil
 }
@@ -744,6 +747,9 @@ func Convert_v1alpha1_Reload_To_wasmadmission_Reload(in *Reload, out *wasmadmiss
 
 func autoConvert_wasmadmission_Reload_To_v1alpha1_Reload(in *wasmadmission.Reload, out *Reload, s conversion.Scope) error {
 	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.Interval, &out.Interval, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.LoadTimeout, &out.LoadTimeout, s); err != nil {
 		return err
 	}
 	out.KeepLastGood = in.KeepLastGood

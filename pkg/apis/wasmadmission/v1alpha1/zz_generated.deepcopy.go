@@ -550,6 +550,11 @@ func (in *Reload) DeepCopyInto(out *Reload) {
 		*out = new(v1.Duration)
 		**out = **in
 	}
+	if in.LoadTimeout != nil {
+		in, out := &in.LoadTimeout, &out.LoadTimeout
+		*out = new(v1.Duration)
+		**out = **in
+	}
 	return
 }
 

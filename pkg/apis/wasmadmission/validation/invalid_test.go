@@ -240,6 +240,8 @@ func TestInvalidConfigurations(t *testing.T) {
 
 		{"reload interval", head + `reload: {interval: 1ms}`, `reload.interval: Invalid value: "1ms": must be between 1s and 24h`},
 		{"long reload interval", head + `reload: {interval: 25h}`, `reload.interval: Invalid value: "25h0m0s": must be between 1s and 24h`},
+		{"load timeout", head + `reload: {loadTimeout: 1ms}`, `reload.loadTimeout: Invalid value: "1ms": must be between 1s and 1h`},
+		{"long load timeout", head + `reload: {loadTimeout: 61m}`, `reload.loadTimeout: Invalid value: "1h1m0s": must be between 1s and 1h`},
 		{"last good set without state", head + `reload: {keepLastGood: true}`, `reload.keepLastGood: Invalid value: true: needs a directory to keep the last good set in: set stateDirectory or remove the field`},
 		{"compilation mode", head + `compilation: {mode: inProcess}`, `compilation.mode: Unsupported value: "inProcess": supported values: "ChildProcesses", "InProcess"`},
 		{"little compilation memory", head + `compilation: {memory: 127Mi}`, `compilation.memory: Invalid value: 133169152: must be between 128Mi and 64Gi, in bytes`},

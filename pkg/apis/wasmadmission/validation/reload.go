@@ -30,6 +30,7 @@ const maxFailures = 1_000_000
 
 func validateReload(config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
 	errs := validateDuration(config.Reload.Interval, time.Second, 24*time.Hour, fldPath.Child("interval"))
+	errs = append(errs, validateDuration(config.Reload.LoadTimeout, time.Second, time.Hour, fldPath.Child("loadTimeout"))...)
 	if config.Reload.KeepLastGood && config.StateDirectory == "" {
 		errs = append(errs, field.Invalid(fldPath.Child("keepLastGood"), true,
 			"needs a directory to keep the last good set in: set stateDirectory or remove the field"))

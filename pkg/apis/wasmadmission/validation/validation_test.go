@@ -138,7 +138,7 @@ sources:
   - {prefix: https://example.com, replacement: https://mirror.example.com/example}
   dockerConfig: /etc/kubernetes/wasm-admission/docker.json
   timeout: 10m
-reload: {interval: 24h, keepLastGood: true}
+reload: {interval: 24h, loadTimeout: 1h, keepLastGood: true}
 circuitBreaker: {failures: 1000000, probeInterval: 1h}
 compilation: {mode: InProcess, memory: 64Gi, workers: 1024, timeout: 1h}
 limits:
@@ -198,7 +198,7 @@ func TestValidConfigurations(t *testing.T) {
 		"least": head + "limits: {moduleSize: 1, memory: 64Ki, requestSize: 1, responseSize: 1, hostCallPayloadSize: 1, " +
 			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms, requestTimeout: 1ms, fuel: 1000000, stack: 64Ki, tableEntries: 1, " +
 			"totalMemory: 64Ki, moduleEvaluations: 0, moduleWaiters: 1, policyEvaluations: 1}\n" +
-			"sources: {timeout: 1s}\nreload: {interval: 1s}\ncircuitBreaker: {failures: 0, probeInterval: 100ms}\n" +
+			"sources: {timeout: 1s}\nreload: {interval: 1s, loadTimeout: 1s}\ncircuitBreaker: {failures: 0, probeInterval: 100ms}\n" +
 			"compilation: {mode: ChildProcesses, memory: 128Mi, workers: 0, timeout: 1s}",
 		"64 members":    group("g", "policies", "{one: {module: file:///a.wasm}"+strings.Repeat(", m%d: {module: file:///a.wasm}", 63)+"}"),
 		"64 conditions": policy("matchConditions: [" + strings.Repeat(`{name: c%d, expression: "true"},`, 64) + "]"),

@@ -1,0 +1,162 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/filewatch"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+)
+
+const (
+	// defaultLoadTimeout is how long one try to load a set may take if the configuration
+	// does not say.
+	defaultLoadTimeout = 2 * time.Minute
+	// watchAfter is how long a load runs until it is looked whether something else is
+	// wanted. Most are done by then.
+	watchAfter = time.Second
+	// maxOvertaken is how many loads in a row are given up for a newer goal: files that
+	// change all the time must not keep everything from being loaded.
+	maxOvertaken = 3
+)
+
+var (
+	errOvertaken = errors.New("something else is wanted by now")
+	errNotNeeded = errors.New("there is nothing to load")
+)
+
+// attempt is one try to load what is wanted.
+type attempt struct {
+	// desired and modules are what it is about, as far as it has come.
+	desired atomic.Pointer[Desired]
+	modules atomic.Pointer[resolution]
+}
+
+// try loads what is wanted if that is needed, and begins anew when something else is
+// wanted meanwhile. The error is errNotNeeded if it is not needed.
+func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*Set, *goal, error) {
+	for overtaken := 0; ; overtaken++ {
+		bounded, end := m.bound(ctx, "could not be loaded")
+		a := &attempt{}
+		if overtaken < maxOvertaken {
+			go m.watch(bounded, a, end)
+		}
+		set, g, err := m.attempt(bounded, a, needed)
+		cause := context.Cause(bounded)
+		end(nil)
+		if set != nil || !errors.Is(cause, errOvertaken) {
+			return set, g, err
+		}
+		klog.FromContext(ctx).Info("Something else is wanted than what was being loaded: beginning anew", "desiredHash", g.hash)
+	}
+}
+
+func (m *Manager) attempt(ctx context.Context, a *attempt, needed func(*goal) bool) (*Set, *goal, error) {
+	g := m.goal(ctx, a)
+	if !needed(g) {
+		return nil, g, errNotNeeded
+	}
+	return m.load(ctx, a, g)
+}
+
+// bound returns a context that ends with end, or when a load has taken too long.
+func (m *Manager) bound(ctx context.Context, what string) (bounded context.Context, end context.CancelCauseFunc) {
+	bounded, end = context.WithCancelCause(ctx)
+	timer := m.Clock.NewTimer(m.timeout)
+	go func() {
+		defer timer.Stop()
+		select {
+		case <-timer.C():
+			end(fmt.Errorf("%s within %s (reload.loadTimeout)", what, m.timeout))
+		case <-bounded.Done():
+		}
+	}()
+	return bounded, end
+}
+
+// watch ends an attempt once something else is wanted.
+func (m *Manager) watch(ctx context.Context, a *attempt, end context.CancelCauseFunc) {
+	timer := m.Clock.NewTimer(watchAfter)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+	case <-ctx.Done():
+		return
+	}
+	paths := func() []string {
+		if desired := a.desired.Load(); desired != nil {
+			return m.pathsOf(desired.modules())
+		}
+		return m.pathsOf(nil)
+	}
+	filewatch.Run(ctx, filewatch.Options{Paths: paths, Interval: m.interval, Clock: m.Clock}, func(ctx context.Context) {
+		if m.isOvertaken(ctx, a) {
+			end(errOvertaken)
+		}
+	})
+}
+
+// isOvertaken is whether something else is wanted than what an attempt is about: what
+// policies are read from has changed, or a module on disk. Registries and servers are
+// not asked beside the load, which may be waiting for one. What cannot be read may be
+// half written, and is no reason.
+func (m *Manager) isOvertaken(ctx context.Context, a *attempt) bool {
+	before := a.desired.Load()
+	if before == nil || before.Hash == "" {
+		return false
+	}
+	desired, _ := m.desired(ctx)
+	if desired.Hash != "" && desired.Hash != before.Hash {
+		return true
+	}
+	modules := a.modules.Load()
+	if modules == nil {
+		return false
+	}
+	for _, address := range modules.addresses {
+		if !strings.HasPrefix(address.URI, "file://") {
+			continue
+		}
+		found, err := get(ctx, &m.strays, m.fetcher(), module.Request{URI: address.URI, Digest: address.Digest, Have: modules.module(address)})
+		if err == nil && found.Digest != modules.digest(address) {
+			return true
+		}
+	}
+	return false
+}
+
+// problems says which policies have a module that could not be fetched; nil if all could.
+func (g *goal) problems() error {
+	config := wasmadmission.WasmAdmissionConfiguration{Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
+	var errs field.ErrorList
+	for _, w := range wantedPolicies(&config) {
+		if found := g.modules.modules[address{w.spec.Module, w.spec.Digest}]; found != nil && found.err != nil {
+			errs = append(errs, fetchProblem(w.path, w.spec, found.err))
+		}
+	}
+	return joinProblems(errs, g.desired.Origins)
+}

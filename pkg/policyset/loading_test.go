@@ -1,0 +1,379 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+)
+
+// silence is a server that takes requests and never answers.
+type silence struct {
+	host  string
+	asked chan struct{}
+}
+
+// listen has the manager fetch modules from a server that never answers, too.
+func (w *world) listen() *silence {
+	w.Helper()
+	s := &silence{asked: make(chan struct{}, 100)}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s.asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	w.Cleanup(server.Close)
+	s.host = strings.TrimPrefix(server.URL, "http://")
+	return s
+}
+
+// fetchFrom has the manager fetch from a server, and not only from files.
+func (w *world) fetchFrom(s *silence) {
+	w.Helper()
+	fetcher, err := module.NewFetcher(module.Options{MaxBytes: 1 << 20, Sources: module.Sources{Insecure: []string{s.host}}})
+	require.NoError(w, err)
+	w.manager.Loader.Fetcher = fetcher
+	w.config.Sources.Insecure = []string{s.host}
+}
+
+// manifestOf puts a file with one policy whose module is at a URI into the directory.
+func (w *world) manifestOf(name, uri string) {
+	w.Helper()
+	w.file(name+".json", `{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": "`+name+`"},
+		"spec": {"module": "`+uri+`", "settings": {}, "mutating": false,
+		"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}}`)
+}
+
+// aside calls f and returns what says that it has ended.
+func aside(f func()) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f()
+	}()
+	return ended
+}
+
+// waitForTimers waits until the manager waits for its clock: for the deadline of a load
+// and to look after it.
+func (w *world) waitForTimers() {
+	w.Helper()
+	require.Eventually(w, func() bool { return w.clock.Waiters() == 2 }, time.Minute, time.Millisecond)
+}
+
+const outOfTime = "could not be loaded within 2m0s (reload.loadTimeout)"
+
+func TestLoadingHasADeadline(t *testing.T) {
+	for _, scheme := range []string{"http", "registry"} {
+		t.Run(scheme, func(t *testing.T) {
+			w := newWorld(t)
+			w.manifest("a", "accept", `{}`)
+			require.NoError(t, w.manager.Start(t.Context()))
+			s := w.listen()
+			w.fetchFrom(s)
+			w.manifestOf("b", scheme+"://"+s.host+"/module.wasm")
+			served := w.served
+			ended := aside(w.look)
+			<-s.asked
+			w.waitForTimers()
+			w.clock.Step(2 * time.Minute)
+			<-ended
+			require.Same(t, served, w.served)
+			w.requireServed(`a {}`)
+			w.requireBad("policies[clusterwide-b].module: ")
+			w.requireBad(outOfTime)
+
+			w.manifest("b", "deny", `{}`)
+			w.look()
+			w.requireGood()
+			w.requireServed(`a {}`, `b {}`)
+		})
+	}
+}
+
+func TestACorrectionOvertakesALoadThatHangs(t *testing.T) {
+	for name, correct := range map[string]func(w *world){
+		"another module":     func(w *world) { w.manifest("b", "deny", `{}`) },
+		"the policy is gone": func(w *world) { w.file("b.json", "") },
+	} {
+		for _, scheme := range []string{"http", "registry"} {
+			t.Run(name+" "+scheme, func(t *testing.T) {
+				w := newWorld(t)
+				w.manifest("a", "accept", `{}`)
+				require.NoError(t, w.manager.Start(t.Context()))
+				s := w.listen()
+				w.fetchFrom(s)
+				w.manifestOf("b", scheme+"://"+s.host+"/module.wasm")
+				w.manifest("a", "accept", `{"n":1}`)
+				ended := aside(w.look)
+				<-s.asked
+				correct(w)
+				w.waitForTimers()
+				w.clock.Step(watchAfter)
+				<-ended
+				w.requireGood()
+				require.Equal(t, `{"n":1}`, string(w.served.Policies()[0].configured.Settings.Raw))
+				require.Zero(t, w.notes.reloads[metrics.ReloadFailed])
+			})
+		}
+	}
+}
+
+// A module that hangs while it is loaded is overtaken by one that is put in its place.
+func TestAModuleOnDiskOvertakesALoadThatHangs(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.manager.Start(t.Context()))
+	h := newHang()
+	w.manager.Loader.Metadata = func(wasm []byte) (*abi.Metadata, error) {
+		h.wait()
+		return abi.ReadMetadata(wasm)
+	}
+	w.module("m", "accept")
+	w.manifest("a", "m", `{}`)
+	ended := aside(w.look)
+	<-h.stuck
+	w.module("m", "deny")
+	w.waitForTimers()
+	w.clock.Step(watchAfter)
+	<-ended
+	w.requireGood()
+	response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
+	require.NoError(t, err)
+	require.False(t, response.Accepted)
+	require.EqualValues(t, 1, w.manager.strays.count.Load(), "the load that hangs goes on")
+	close(h.release)
+	w.requireNoStrays()
+}
+
+// Files that change all the time do not keep everything from being loaded.
+func TestLoadsAreNotOvertakenForEver(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.manager.Start(t.Context()))
+	s := w.listen()
+	w.fetchFrom(s)
+	w.manifestOf("b", "http://"+s.host+"/module.wasm")
+	ended := aside(w.look)
+	<-s.asked
+	for n := range maxOvertaken {
+		w.manifestOf("b", "http://"+s.host+"/module"+strings.Repeat("x", n+1)+".wasm")
+		require.Eventually(t, func() bool {
+			w.clock.Step(watchAfter / 100)
+			return len(s.asked) > 0
+		}, time.Minute, time.Millisecond)
+		<-s.asked
+	}
+	w.manifest("b", "deny", `{}`)
+	w.clock.Step(watchAfter)
+	w.clock.Step(2 * time.Minute)
+	<-ended
+	w.requireBad(outOfTime)
+}
+
+func (w *world) requireNoStrays() {
+	w.Helper()
+	require.Eventually(w, func() bool { return w.manager.strays.count.Load() == 0 }, time.Minute, time.Millisecond)
+}
+
+// hang is what the first caller waits for, and nobody else.
+type hang struct {
+	begun          atomic.Bool
+	stuck, release chan struct{}
+}
+
+func newHang() *hang { return &hang{stuck: make(chan struct{}), release: make(chan struct{})} }
+
+func (h *hang) wait() {
+	if h.begun.CompareAndSwap(false, true) {
+		close(h.stuck)
+		<-h.release
+	}
+}
+
+// What does not look at its context is given up, does not stand in the way of a
+// correction, and frees what it made in the end.
+func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
+	for name, put := range map[string]func(w *world, h *hang){
+		"while a module is fetched": func(w *world, h *hang) { w.fetched.after = func(string) { h.wait() } },
+		"while a policy is loaded": func(w *world, h *hang) {
+			w.manager.Loader.Adjust = func(*wasmadmission.Policy, *abi.Environment) { h.wait() }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.manifest("a", "accept", `{}`)
+			require.NoError(t, w.manager.Start(t.Context()))
+			h := newHang()
+			put(w, h)
+			w.manifest("b", "deny", `{}`)
+			ended := aside(w.look)
+			<-h.stuck
+			w.waitForTimers()
+			w.clock.Step(2 * time.Minute)
+			<-ended
+			w.requireBad(outOfTime)
+			w.requireServed(`a {}`)
+			require.EqualValues(t, 1, w.manager.strays.count.Load())
+
+			w.manifest("b", "deny", `{"n":1}`)
+			w.look()
+			w.requireGood()
+			w.requireServed(`a {}`, `b {"n":1}`)
+			close(h.release)
+			w.requireNoStrays()
+		})
+	}
+}
+
+// hangingSource is one whose first answer takes until it is released.
+type hangingSource struct {
+	Source
+	*hang
+}
+
+func (s *hangingSource) Policies(ctx context.Context) (*Desired, error) {
+	s.wait()
+	return s.Source.Policies(ctx)
+}
+
+// A source that hangs is not asked by two at a time.
+func TestASourceThatHangs(t *testing.T) {
+	w := newWorld(t)
+	require.NoError(t, w.manager.Start(t.Context()))
+	source := &hangingSource{Source: w.manager.Source, hang: newHang()}
+	w.manager.Source = source
+	w.manifest("a", "accept", `{}`)
+	for range 2 {
+		ended := aside(w.look)
+		<-source.stuck
+		w.waitForTimers()
+		w.clock.Step(2 * time.Minute)
+		<-ended
+		w.requireBad(outOfTime)
+	}
+	close(source.release)
+	w.requireNoStrays()
+	w.look()
+	w.requireGood()
+	w.requireServed(`a {}`)
+}
+
+func TestLoadsThatDoNotEndAreBounded(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	s, release, ended := &strays{}, make(chan struct{}), make(chan error)
+	late := make(chan int, maxStrays)
+	var begun sync.WaitGroup
+	begun.Add(maxStrays)
+	for n := range maxStrays {
+		go func() {
+			_, err := within(ctx, s, "a test", func() (int, error) {
+				begun.Done()
+				<-release
+				return n, nil
+			}, func(n int) { late <- n })
+			ended <- err
+		}()
+	}
+	begun.Wait()
+	why := errors.New("enough")
+	cancel(why)
+	for range maxStrays {
+		require.ErrorIs(t, <-ended, why)
+	}
+	call := func() error {
+		_, err := within(t.Context(), s, "a test", func() (int, error) { return 0, nil }, func(int) {})
+		return err
+	}
+	require.ErrorContains(t, call(), "16 earlier loads were given up and have not ended, at most 16 may")
+	close(release)
+	for range maxStrays {
+		<-late
+	}
+	require.Eventually(t, func() bool { return call() == nil }, time.Minute, time.Millisecond)
+}
+
+func TestRestartOnWhatWasKeptWhenTheConfiguredSetHangs(t *testing.T) {
+	w := keptWorld(t)
+	s := w.listen()
+	w.manifestOf("b", "registry://"+s.host+"/module:v1")
+	w.restart(keepLastGood)
+	w.fetchFrom(s)
+	var err error
+	ended := aside(func() { err = w.manager.Start(t.Context()) })
+	<-s.asked
+	w.waitForTimers()
+	w.clock.Step(2 * time.Minute)
+	<-ended
+	require.NoError(t, err)
+	w.requireServed(`a {"text":"<&>"}`, `b {}`)
+	w.requireBad("a set that an earlier process kept is served")
+	w.requireBad(outOfTime)
+	require.True(t, w.manager.Status().Kept)
+}
+
+// blocking is an evaluator that takes its time to close.
+type blocking struct {
+	evaluator
+	closing, release chan struct{}
+}
+
+func (b *blocking) close() {
+	close(b.closing)
+	<-b.release
+}
+
+// Nobody waits for a set that is freed: neither those who ask how things stand nor the
+// request that was the last to use it.
+func TestSetsAreFreedOutsideTheLock(t *testing.T) {
+	for name, holders := range map[string]int{"by the manager": 0, "by a subscriber": 1} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			require.NoError(t, w.manager.Start(t.Context()))
+			b := &blocking{closing: make(chan struct{}), release: make(chan struct{})}
+			old := &Set{policies: []*Policy{(&Policy{evaluator: b}).join()}}
+			w.manager.swap(old, Status{})
+			for range holders {
+				require.True(t, old.Acquire())
+				w.manager.Subscribe(func(set *Set) {
+					if set != old {
+						old.Close()
+						old.Release()
+					}
+				})
+			}
+			swapped := aside(func() { w.manager.swap(&Set{}, Status{Running: "next"}) })
+			<-b.closing
+			require.Equal(t, "next", w.manager.Status().Running)
+			require.False(t, w.manager.Serves("clusterwide-a"))
+			w.manager.Subscribe(func(*Set) {})
+			close(b.release)
+			<-swapped
+		})
+	}
+}

@@ -1,0 +1,117 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/klog/v2"
+)
+
+const (
+	// maxStrays is how many calls that were given up may go on before nothing more is
+	// loaded: each may hold a module and all that is made of it. Those that are given up
+	// at the same time come on top, no more than are made at a time.
+	maxStrays = 16
+	// grace is how long a call may take to return after its context has ended: what looks
+	// at its context says best what it was about, and leaves nothing behind.
+	grace = 100 * time.Millisecond
+)
+
+// strays are calls that were given up and have not returned. A nil one bounds nothing.
+type strays struct{ count atomic.Int64 }
+
+func (s *strays) check() error {
+	if s == nil {
+		return nil
+	}
+	if count := s.count.Load(); count >= maxStrays {
+		return fmt.Errorf("%d earlier loads were given up and have not ended, at most %d may: nothing is loaded until some end. "+
+			"See the log for what they wait for; a restart ends them", count, maxStrays)
+	}
+	return nil
+}
+
+func (s *strays) add(ctx context.Context, what string, n int64) {
+	message := "Loading was given up and goes on without an effect: it does not end when it should"
+	if n < 0 {
+		message = "Loading that was given up has ended"
+	}
+	if s != nil {
+		s.count.Add(n)
+	}
+	klog.FromContext(ctx).Info(message, "what", what)
+}
+
+// within calls f and returns what it returns, or why ctx ended if it does not return soon
+// after that: something may not look at its context, such as a file system whose server
+// is gone. It goes on by itself then, and late gets what it returns in the end. Neither
+// function may panic, nor touch what is not safe for concurrent use.
+func within[T any](ctx context.Context, s *strays, what string, f func() (T, error), late func(T)) (T, error) {
+	var none T
+	if ctx.Err() != nil {
+		return none, context.Cause(ctx)
+	}
+	if err := s.check(); err != nil {
+		return none, err
+	}
+	type result struct {
+		value T
+		err   error
+	}
+	results, givenUp := make(chan result), make(chan struct{})
+	go func() {
+		value, err := f()
+		select {
+		case results <- result{value, err}:
+		case <-givenUp:
+			late(value)
+			s.add(ctx, what, -1)
+		}
+	}()
+	select {
+	case r := <-results:
+		return r.value, r.err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case r := <-results:
+		return r.value, r.err
+	case <-timer.C:
+		s.add(ctx, what, 1)
+		close(givenUp)
+		return none, context.Cause(ctx)
+	}
+}
+
+// turn is held by one caller at a time. Make it with room for one.
+type turn chan struct{}
+
+// take waits for the turn. The caller gives it back with what it returns.
+func (t turn) take(ctx context.Context) (giveBack func(), err error) {
+	select {
+	case t <- struct{}{}:
+		return func() { <-t }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
