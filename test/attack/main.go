@@ -36,6 +36,8 @@ type section struct {
 
 var sections = []section{
 	{"rego", attackRego},
+	{"deadlines", deadlines},
+	{"reloads", reloads},
 }
 
 func main() {

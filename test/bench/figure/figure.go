@@ -21,6 +21,7 @@ package figure
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"syscall"
 	"time"
@@ -28,7 +29,11 @@ import (
 
 // Print prints one figure.
 func Print(name string, value float64, unit string) {
-	fmt.Printf("figure %s %.4g %s\n", name, value, unit)
+	format := "figure %s %.4g %s\n"
+	if math.Abs(value) >= 1000 {
+		format = "figure %s %.0f %s\n" // a count of ten thousand is no 1e+04
+	}
+	fmt.Printf(format, name, value, unit)
 }
 
 // Microseconds returns a duration as the value of a figure in us.
