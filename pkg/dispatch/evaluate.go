@@ -18,6 +18,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -44,8 +45,11 @@ type evaluation struct {
 	response *abi.ValidationResponse
 	usage    abi.Usage
 	err      error
-	duration time.Duration
-	mutation mutation
+	// undecided is whether it could not even be told that the policy is to be asked, so
+	// that its failure policy does not apply.
+	undecided bool
+	duration  time.Duration
+	mutation  mutation
 
 	// What that comes to.
 	outcome metrics.Outcome
@@ -57,11 +61,11 @@ type evaluation struct {
 func (e *evaluation) policy() *policyset.Policy { return e.hook.policy }
 
 // prepare returns a policy's evaluation of a request, to be run, or nil if the request
-// does not match the policy. An error means that the request is rejected.
-func (d *Dispatcher) prepare(ctx context.Context, r *request, h *hook, index int) (*evaluation, error) {
+// does not match the policy. If that cannot be told, the evaluation has failed already.
+func (d *Dispatcher) prepare(ctx context.Context, r *request, h *hook, index int) *evaluation {
 	call, err := d.matcher.match(ctx, r, h)
 	if call == nil && err == nil {
-		return nil, nil
+		return nil
 	}
 	e := &evaluation{hook: h, index: index}
 	e.configured = h.policy.Spec().Mode
@@ -71,14 +75,20 @@ func (d *Dispatcher) prepare(ctx context.Context, r *request, h *hook, index int
 	}
 	if err == nil {
 		if e.review, err = r.review(call); err != nil {
-			err = apierrors.NewInternalError(fmt.Errorf("WasmAdmission policy %q: %w", h.policy.Name(), err))
+			err = apierrors.NewInternalError(err)
 		}
 	}
-	if err != nil && e.mode != wasmadmission.ModeMonitor {
-		return nil, err
+	if err != nil {
+		var condition *conditionError
+		e.undecided = !errors.As(err, &condition)
+		e.err = e.failed(err)
 	}
-	e.err = err
-	return e, nil
+	return e
+}
+
+// failed is the error of an evaluation that fails outside of the policy's module.
+func (e *evaluation) failed(err error) error {
+	return &policyset.EvaluationError{Policy: e.policy().Name(), Digest: e.policy().Digest(), Err: err}
 }
 
 // evaluate runs all evaluations, side by side.

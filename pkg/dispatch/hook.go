@@ -30,7 +30,9 @@ type hook struct {
 	accessor webhook.WebhookAccessor
 	// settingsHash is that of the policy.
 	settingsHash string
-	// needsNamespaces is whether matching looks at labels of namespaces.
+	// conditions are checked once everything else has matched.
+	conditions *conditions
+	// needsNamespaces is whether matching looks at namespaces.
 	needsNamespaces bool
 }
 
@@ -38,11 +40,9 @@ func newHook(policy *policyset.Policy) *hook {
 	spec := policy.Spec()
 	// The machinery takes an absent selector for one that selects nothing.
 	namespaces, objects := orEverything(spec.NamespaceSelector), orEverything(spec.ObjectSelector)
-	h := &hook{
-		policy:          policy,
-		settingsHash:    policy.SettingsHash(),
-		needsNamespaces: len(namespaces.MatchLabels)+len(namespaces.MatchExpressions) > 0,
-	}
+	h := &hook{policy: policy, settingsHash: policy.SettingsHash()}
+	// Without the conditions: the machinery would evaluate them without the namespace,
+	// and say nothing of those that fail and are ignored.
 	if spec.Mutating {
 		h.accessor = webhook.NewMutatingWebhookAccessor(spec.Name, spec.Name, &admissionregistrationv1.MutatingWebhook{
 			Name:              spec.Name,
@@ -51,19 +51,19 @@ func newHook(policy *policyset.Policy) *hook {
 			MatchPolicy:       &spec.MatchPolicy,
 			NamespaceSelector: namespaces,
 			ObjectSelector:    objects,
-			MatchConditions:   spec.MatchConditions,
 		})
-		return h
+	} else {
+		h.accessor = webhook.NewValidatingWebhookAccessor(spec.Name, spec.Name, &admissionregistrationv1.ValidatingWebhook{
+			Name:              spec.Name,
+			Rules:             spec.Rules,
+			FailurePolicy:     &spec.FailurePolicy,
+			MatchPolicy:       &spec.MatchPolicy,
+			NamespaceSelector: namespaces,
+			ObjectSelector:    objects,
+		})
 	}
-	h.accessor = webhook.NewValidatingWebhookAccessor(spec.Name, spec.Name, &admissionregistrationv1.ValidatingWebhook{
-		Name:              spec.Name,
-		Rules:             spec.Rules,
-		FailurePolicy:     &spec.FailurePolicy,
-		MatchPolicy:       &spec.MatchPolicy,
-		NamespaceSelector: namespaces,
-		ObjectSelector:    objects,
-		MatchConditions:   spec.MatchConditions,
-	})
+	h.conditions = newConditions(spec.Name, h.accessor.GetType(), spec.MatchConditions)
+	h.needsNamespaces = len(namespaces.MatchLabels)+len(namespaces.MatchExpressions) > 0 || h.conditions.needNamespace
 	return h
 }
 

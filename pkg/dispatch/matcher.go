@@ -18,6 +18,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/namespace"
+	"k8s.io/apiserver/pkg/authorization/authorizer"
 	webhookutil "k8s.io/apiserver/pkg/util/webhook"
 )
 
@@ -37,7 +40,10 @@ type matcher struct {
 	// hooks is here for its ShouldCallHook alone. Its Dispatch leaves out what
 	// policies from disk may intercept, and waits when there is no need.
 	hooks            *generic.Webhook
+	namespaces       *namespace.Matcher
 	namespacesSynced func() bool
+	// authorizer is for match conditions.
+	authorizer authorizer.UnconditionalAuthorizer
 }
 
 func newMatcher(config Config) (*matcher, error) {
@@ -48,26 +54,36 @@ func newMatcher(config Config) (*matcher, error) {
 	}
 	hooks.SetExternalKubeClientSet(config.Client)
 	hooks.SetExternalKubeInformerFactory(config.Informers)
-	hooks.SetUnconditionalAuthorizer(config.Authorizer)
+	namespaces := config.Informers.Core().V1().Namespaces()
 	return &matcher{
 		hooks:            hooks,
-		namespacesSynced: config.Informers.Core().V1().Namespaces().Informer().HasSynced,
+		namespaces:       &namespace.Matcher{NamespaceLister: namespaces.Lister(), Client: config.Client},
+		namespacesSynced: namespaces.Informer().HasSynced,
+		authorizer:       config.Authorizer,
 	}, nil
 }
 
 // match returns how a request reaches a policy, or nil if it does not match it. An
-// error means that this cannot be told: as with webhooks, a request whose namespace
-// cannot be looked up, or for which a match condition fails, does not pass.
+// error means that this cannot be told. One of a match condition is a [conditionError], to
+// which the failure policy applies; with others the request does not pass, as with
+// webhooks, such as one whose namespace cannot be looked up.
 func (m *matcher) match(ctx context.Context, r *request, h *hook) (*generic.WebhookInvocation, error) {
 	if namespace := h.policy.Spec().Namespace; namespace != "" && !inNamespace(r.attr, namespace) {
 		return nil, nil
 	}
 	if h.needsNamespaces && !m.waitForNamespaces(ctx) {
-		return nil, admission.NewForbidden(r.attr, fmt.Errorf("WasmAdmission policy %q: not yet ready to handle request: namespaces are not known yet", h.policy.Name()))
+		return nil, admission.NewForbidden(r.attr, errors.New("not yet ready to handle request: namespaces are not known yet"))
 	}
 	call, status := m.hooks.ShouldCallHook(ctx, h.accessor, r.attributes(), r.interfaces, r)
 	if status != nil {
 		return nil, status
+	}
+	if call == nil {
+		return nil, nil
+	}
+	matches, err := m.fulfilled(ctx, r, h.conditions, call)
+	if err != nil || !matches {
+		return nil, err
 	}
 	return call, nil
 }

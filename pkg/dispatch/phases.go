@@ -22,7 +22,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // validate has a request evaluated by those candidates that it matches, side by side.
@@ -31,11 +30,7 @@ func (d *Dispatcher) validate(ctx context.Context, r *request, hooks []*hook, ca
 	defer cancel()
 	var evaluations []*evaluation
 	for n := range candidates.all() {
-		e, err := d.prepare(within, r, hooks[n], n)
-		if err != nil {
-			return err
-		}
-		if e != nil {
+		if e := d.prepare(within, r, hooks[n], n); e != nil {
 			evaluations = append(evaluations, e)
 		}
 	}
@@ -70,10 +65,7 @@ func (d *Dispatcher) mutate(ctx context.Context, r *request, hooks []*hook, cand
 		if !round.wants(hooks[n]) {
 			continue
 		}
-		e, err := d.prepare(within, r, hooks[n], n)
-		if err != nil {
-			return err
-		}
+		e := d.prepare(within, r, hooks[n], n)
 		if e == nil {
 			continue
 		}
@@ -103,7 +95,7 @@ func (e *evaluation) apply(r *request) {
 	}
 	changed, err := r.change(e.response.MutatedObject)
 	if err != nil {
-		e.err = &policyset.EvaluationError{Policy: e.policy().Name(), Digest: e.policy().Digest(), Err: err}
+		e.err = e.failed(err)
 		return
 	}
 	e.mutation.applied, e.mutation.changed = true, changed

@@ -17,6 +17,7 @@ limitations under the License.
 package dispatch
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -106,14 +107,20 @@ func boundedDetails(d *metav1.StatusDetails) metav1.StatusDetails {
 	return kept
 }
 
-// failure is the rejection that a policy causes by having no verdict.
+// failure is the rejection that a policy causes by having no verdict. What keeps the
+// apiserver from telling whether it is to be asked, such as a namespace that is not found,
+// has a status of its own, which is a webhook's too.
 func failure(e *evaluation) *refusal {
 	said := cut(policyset.Explain(e.err), maxMessageBytes)
-	return &refusal{
+	r := &refusal{
 		message: fmt.Sprintf("WasmAdmission policy %q failed: %s", e.policy().Name(), said),
 		code:    http.StatusInternalServerError,
 		cause:   cause(e.policy(), said),
 	}
+	if status := apierrors.APIStatus(nil); e.undecided && errors.As(e.err, &status) {
+		r.code, r.reason = status.Status().Code, status.Status().Reason
+	}
+	return r
 }
 
 // statusCode is the code that a webhook's denial would have: what the policy

@@ -43,7 +43,7 @@ func (e *evaluation) judge() {
 func (e *evaluation) verdict() (metrics.Outcome, *refusal) {
 	spec := e.policy().Spec()
 	switch {
-	case e.err != nil && spec.FailurePolicy == admissionregistrationv1.Ignore:
+	case e.err != nil && spec.FailurePolicy == admissionregistrationv1.Ignore && !e.undecided:
 		return metrics.FailedOpen, nil
 	case e.err != nil:
 		return metrics.FailedClosed, failure(e)

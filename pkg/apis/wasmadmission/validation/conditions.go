@@ -63,9 +63,13 @@ func validateMatchConditions(conditions []admissionregistrationv1.MatchCondition
 	return errs
 }
 
-// validateExpression compiles an expression in the environment in which the webhook
-// plugins compile it to evaluate it (GetCompiledMatcher of their accessors), so that
-// what passes here cannot fail to compile there.
+// knownVariables are what match conditions may name: what webhooks' may, and the namespace,
+// which compiles there, too, and is null there.
+const knownVariables = "object, oldObject, request, namespaceObject and authorizer"
+
+// validateExpression compiles an expression in the environment in which the dispatcher
+// compiles it to evaluate it, which is that of the webhook plugins, so that what passes
+// here cannot fail to compile there.
 func validateExpression(condition *admissionregistrationv1.MatchCondition, fldPath *field.Path) field.ErrorList {
 	if strings.TrimSpace(condition.Expression) == "" {
 		return field.ErrorList{field.Required(fldPath, `write a CEL expression that is true for the requests to match, such as request.resource.resource != "leases"`)}
@@ -78,7 +82,11 @@ func validateExpression(condition *admissionregistrationv1.MatchCondition, fldPa
 	if result.Error.Type == apiservercel.ErrorTypeInternal {
 		return field.ErrorList{field.InternalError(fldPath, result.Error)}
 	}
-	return field.ErrorList{field.Invalid(fldPath, condition.Expression, oneLine(result.Error.Detail))}
+	detail := oneLine(result.Error.Detail)
+	if strings.Contains(detail, "undeclared reference") {
+		detail += ": match conditions know " + knownVariables
+	}
+	return field.ErrorList{field.Invalid(fldPath, condition.Expression, detail)}
 }
 
 // oneLine drops the excerpts of the source that CEL prints below each error: the
