@@ -53,6 +53,9 @@ type ValidationResponse struct {
 	AuditAnnotations map[string]string
 	// Warnings are for whoever sent the request.
 	Warnings []string
+	// OmittedAuditAnnotations and OmittedWarnings are how many more there were, of which
+	// [MaxAuditAnnotations] and [MaxWarnings] are kept.
+	OmittedAuditAnnotations, OmittedWarnings int
 	// Causes are what the members of a policy group said that refused. No guest can set
 	// them.
 	Causes []Cause
@@ -74,12 +77,12 @@ type Cause struct {
 // [*ResponseError].
 func DecodeValidationResponse(data []byte) (*ValidationResponse, error) {
 	var wire struct {
-		Accepted         *bool             `json:"accepted"`
-		Message          *string           `json:"message"`
-		Code             *int64            `json:"code"`
-		MutatedObject    json.RawMessage   `json:"mutated_object"`
-		AuditAnnotations map[string]string `json:"audit_annotations"`
-		Warnings         []string          `json:"warnings"`
+		Accepted         *bool           `json:"accepted"`
+		Message          *string         `json:"message"`
+		Code             *int64          `json:"code"`
+		MutatedObject    json.RawMessage `json:"mutated_object"`
+		AuditAnnotations annotations     `json:"audit_annotations"`
+		Warnings         texts           `json:"warnings"`
 	}
 	if err := decode(data, &wire); err != nil {
 		return nil, err
@@ -88,9 +91,11 @@ func DecodeValidationResponse(data []byte) (*ValidationResponse, error) {
 		return nil, &ResponseError{Err: errors.New("missing field `accepted`")}
 	}
 	r := &ValidationResponse{
-		Accepted:         *wire.Accepted,
-		AuditAnnotations: wire.AuditAnnotations,
-		Warnings:         wire.Warnings,
+		Accepted:                *wire.Accepted,
+		AuditAnnotations:        wire.AuditAnnotations.kept(),
+		Warnings:                wire.Warnings.kept,
+		OmittedAuditAnnotations: wire.AuditAnnotations.omitted,
+		OmittedWarnings:         wire.Warnings.omitted,
 	}
 	if wire.Message != nil {
 		r.Message = *wire.Message

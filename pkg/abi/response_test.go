@@ -18,6 +18,8 @@ package abi
 
 import (
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,6 +48,12 @@ func TestDecodeValidationResponse(t *testing.T) {
 		{name: "negative code", data: `{"accepted":false,"code":-1}`, err: "code -1 is out of range"},
 		{name: "large code", data: `{"accepted":false,"code":65536}`, err: "code 65536 is out of range"},
 		{name: "fractional code", data: `{"accepted":false,"code":4.5}`, err: "cannot unmarshal number"},
+		{name: "annotations in a list", data: `{"accepted":true,"audit_annotations":["a"]}`, err: "audit_annotations: cannot unmarshal what does not begin with {"},
+		{name: "annotation of a number", data: `{"accepted":true,"audit_annotations":{"a":1}}`, err: `audit_annotations: value of "a": json: cannot unmarshal number`},
+		{name: "no annotations", data: `{"accepted":true,"audit_annotations":{},"warnings":[]}`, want: ValidationResponse{Accepted: true}},
+		{name: "nulls inside", data: `{"accepted":true,"audit_annotations":{"a":null},"warnings":[null]}`, want: ValidationResponse{Accepted: true, AuditAnnotations: map[string]string{"a": ""}, Warnings: []string{""}}},
+		{name: "warnings in an object", data: `{"accepted":true,"warnings":{}}`, err: "warnings: cannot unmarshal what does not begin with ["},
+		{name: "a number as warning", data: `{"accepted":true,"warnings":["a",1]}`, err: "warnings: warning 1: json: cannot unmarshal number"},
 		{name: "no UTF-8", data: "{\"accepted\":true,\"message\":\"\xff\"}", err: "not UTF-8"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -60,6 +68,37 @@ func TestDecodeValidationResponse(t *testing.T) {
 			require.Equal(t, &test.want, got)
 		})
 	}
+}
+
+// Of what a guest says beside its verdict, no more is kept than anybody is told.
+func TestWhatIsKeptOfAResponse(t *testing.T) {
+	var annotations, warnings []string
+	for n := range 1000 {
+		// In no order.
+		annotations = append(annotations, fmt.Sprintf(`"key-%03d":"%d"`, n*7%1000, n))
+		warnings = append(warnings, fmt.Sprintf(`"%d"`, n))
+	}
+	data := `{"accepted":true,"audit_annotations":{` + strings.Join(annotations, ",") + `,"key-001":"again"},"warnings":[` + strings.Join(warnings, ",") + `]}`
+	r, err := DecodeValidationResponse([]byte(data))
+	require.NoError(t, err)
+	require.Len(t, r.AuditAnnotations, MaxAuditAnnotations)
+	require.Equal(t, 1000-MaxAuditAnnotations, r.OmittedAuditAnnotations)
+	require.Contains(t, r.AuditAnnotations, "key-127")
+	require.NotContains(t, r.AuditAnnotations, "key-128")
+	require.Equal(t, "again", r.AuditAnnotations["key-001"], "the last of a name counts")
+	require.Len(t, r.Warnings, MaxWarnings)
+	require.Equal(t, "127", r.Warnings[127])
+	require.Equal(t, 1000-MaxWarnings, r.OmittedWarnings)
+
+	all := map[string]string{}
+	for n := range 1000 {
+		all[fmt.Sprintf("key-%03d", n)] = ""
+	}
+	kept, omitted := KeepAnnotations(all)
+	require.Len(t, kept, MaxAuditAnnotations)
+	require.Equal(t, 1000-MaxAuditAnnotations, omitted)
+	require.Contains(t, kept, "key-127")
+	require.NotContains(t, kept, "key-128")
 }
 
 func TestDecodeSettingsValidationResponse(t *testing.T) {
@@ -79,8 +118,13 @@ func TestDecodeSettingsValidationResponse(t *testing.T) {
 
 func FuzzDecodeValidationResponse(f *testing.F) {
 	f.Add([]byte(`{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`))
+	f.Add([]byte(`{"accepted":true,"audit_annotations":{"k":null,"k":"v"},"audit_annotations":{},"warnings":[null]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		response, err := DecodeValidationResponse(data)
 		require.Equal(t, err == nil, response != nil)
+		if response != nil {
+			require.LessOrEqual(t, len(response.AuditAnnotations), MaxAuditAnnotations)
+			require.LessOrEqual(t, len(response.Warnings), MaxWarnings)
+		}
 	})
 }

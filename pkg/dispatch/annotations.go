@@ -26,6 +26,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
 // Keys of audit annotations, and what they begin with: the phase and round follow.
@@ -62,6 +64,7 @@ func annotateForGuest(ctx context.Context, attr admission.Attributes, policy str
 	}
 	added := 0
 	prefix := guestPrefix(policy)
+	annotations, dropped = abi.KeepAnnotations(annotations)
 	// In an order that is the same each time: all replicas drop the same.
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		value := annotations[key]

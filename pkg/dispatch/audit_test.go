@@ -162,8 +162,8 @@ func TestGuestAnnotations(t *testing.T) {
 	require.Equal(t, map[metrics.Output]int{metrics.OutputAuditAnnotation: 5}, noted.dropped)
 
 	var many []string
-	for n := range 100 {
-		many = append(many, fmt.Sprintf(`"key-%02d":"v"`, n))
+	for n := range 1000 { // more than are decoded
+		many = append(many, fmt.Sprintf(`"key-%03d":"v"`, n))
 	}
 	f, noted = noting(t)
 	long := strings.Repeat("n", 240)
@@ -171,14 +171,14 @@ func TestGuestAnnotations(t *testing.T) {
 	ctx, event = audited(t.Context(), t, auditinternal.LevelMetadata)
 	require.NoError(t, f.validateAudited(ctx))
 	require.Len(t, event(), 16+1)
-	require.Equal(t, 84, noted.dropped[metrics.OutputAuditAnnotation])
+	require.Equal(t, 984, noted.dropped[metrics.OutputAuditAnnotation])
 }
 
 func TestDroppedWarningsAreCounted(t *testing.T) {
 	f, noted := noting(t)
-	f.use(t, answers("w", `{"accepted":true,"warnings":[`+strings.Repeat(`"w",`, 19)+`"w"]}`, validating))
+	f.use(t, answers("w", `{"accepted":true,"warnings":[`+strings.Repeat(`"w",`, 199)+`"w"]}`, validating))
 	ctx, warned := listening(t)
 	require.NoError(t, f.validate(ctx, somebody))
 	require.Len(t, warned.texts, 16)
-	require.Equal(t, map[metrics.Output]int{metrics.OutputWarning: 4}, noted.dropped)
+	require.Equal(t, map[metrics.Output]int{metrics.OutputWarning: 184}, noted.dropped)
 }

@@ -39,27 +39,41 @@ type mutation struct {
 	wanted bool
 	// possible is whether there is an object: a DELETE has none.
 	possible bool
-	// before and after are the object as the policy got it and as it wants it, as JSON
-	// values. They are set if it is wanted and possible.
-	before, after any
+	// before and after are the object as the policy got it and as it wants it, in JSON.
+	// They are set if it is wanted and possible.
+	before, after json.RawMessage
 	// applied is whether it was taken over, and changed whether the object has become
 	// another one by that: what is decoded may still mean the same.
 	applied, changed bool
 }
 
+// readMutation finds out what a policy wants. What a guest says is compared as it stands:
+// it is decoded once it is known that the policy may mutate, and mutates.
 func readMutation(reviewed *review, response *abi.ValidationResponse) mutation {
 	if response.MutatedObject == nil {
 		return mutation{}
 	}
-	before, err := jsonpatch.Decode(objectOf(reviewed.json))
-	if err != nil || before == nil {
+	before, after := objectOf(reviewed.json), response.MutatedObject
+	switch {
+	case len(before) == 0 || string(before) == "null":
 		return mutation{wanted: true}
-	}
-	after, err := jsonpatch.Decode(response.MutatedObject)
-	if err == nil && jsonpatch.Equal(before, after) {
+	case jsonpatch.Same(before, after):
 		return mutation{possible: true}
 	}
 	return mutation{wanted: true, possible: true, before: before, after: after}
+}
+
+// maxAddedParts is how many values and names an object may have more than twice as many as
+// it had: what is decoded may take up to a hundred bytes for each.
+const maxAddedParts = 200_000
+
+// bounded returns an error if the object that is wanted would take far more memory than
+// the one that there is, before it is decoded.
+func (m *mutation) bounded(added int) error {
+	if parts, limit := jsonpatch.Parts(m.after), 2*jsonpatch.Parts(m.before)+added; parts > limit {
+		return fmt.Errorf("mutated object: has up to %d values and names, at most %d are allowed: twice those of the request's object and %d", parts, limit, added)
+	}
+	return nil
 }
 
 // objectOf returns the object in a review, or nil.

@@ -17,6 +17,8 @@ limitations under the License.
 package dispatch
 
 import (
+	goruntime "runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,7 +27,33 @@ import (
 	"k8s.io/apimachinery/pkg/conversion"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/admission"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
+
+// What a guest wants is not decoded until it is known that it may have it, and then not if
+// it is beyond all measure.
+func TestMutatedObjectsAreComparedFirst(t *testing.T) {
+	reviewed := &review{json: []byte(`{"object":{"a":[1,2]}}`)}
+	wanting := func(object string) mutation {
+		return readMutation(reviewed, &abi.ValidationResponse{MutatedObject: []byte(object)})
+	}
+	require.Equal(t, mutation{possible: true}, wanting(`{ "a": [1.0, 2] }`))
+	large := `{"a":[` + strings.Repeat("0,", 1<<19) + `0]}`
+	var m mutation
+	var before, after goruntime.MemStats
+	goruntime.ReadMemStats(&before)
+	m = wanting(large)
+	goruntime.ReadMemStats(&after)
+	require.True(t, m.wanted && m.possible)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2*len(large)), "it was decoded")
+
+	m = wanting(`{"a":[1,2,3,4,5,6]}`)
+	require.NoError(t, m.bounded(0))
+	m = wanting(`{"a":[1,2,3,4,5,6,7,8,9,10,11,12]}`)
+	require.EqualError(t, m.bounded(0), "mutated object: has up to 15 values and names, at most 10 are allowed: twice those of the request's object and 0")
+	require.NoError(t, m.bounded(5))
+}
 
 // Whatever a guest wants, what there is afterwards is the object of the request.
 func FuzzMutatedObject(f *testing.F) {

@@ -93,7 +93,11 @@ func (e *evaluation) apply(r *request) {
 	if e.err != nil || !e.mutation.wanted || !e.mutation.possible || !e.response.Accepted || e.mode == wasmadmission.ModeMonitor {
 		return
 	}
-	changed, err := r.change(e.response.MutatedObject)
+	err := e.mutation.bounded(maxAddedParts)
+	changed := false
+	if err == nil {
+		changed, err = r.change(e.response.MutatedObject)
+	}
 	if err != nil {
 		e.err = e.failed(err)
 		return

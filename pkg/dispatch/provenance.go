@@ -128,7 +128,7 @@ func (p *report) addMutation(ctx context.Context, e *evaluation) {
 		Omitted   string                `json:"omitted,omitempty"`
 	}{Policy: e.policy().Name(), PatchType: "JSONPatch"}
 	var err error
-	if annotation.Patch, err = jsonpatch.Diff(e.mutation.before, e.mutation.after, maxPatchBytes); err != nil {
+	if annotation.Patch, err = e.mutation.patch(); err != nil {
 		annotation.Omitted, annotation.PatchType = err.Error(), ""
 	}
 	key := fmt.Sprintf("%sround_%d_index_%d", patchAnnotation, p.request.round(), e.index)
@@ -140,6 +140,19 @@ func (p *report) addMutation(ctx context.Context, e *evaluation) {
 		// Not the error's text, which may have the patch.
 		klog.FromContext(ctx).Info("Adding a mutation to the audit event failed", "key", key, "policy", e.policy().Name())
 	}
+}
+
+// patch returns what the policy changed.
+func (m *mutation) patch() ([]jsonpatch.Operation, error) {
+	before, err := jsonpatch.Decode(m.before)
+	if err != nil {
+		return nil, err
+	}
+	after, err := jsonpatch.Decode(m.after)
+	if err != nil {
+		return nil, err
+	}
+	return jsonpatch.Diff(before, after, maxPatchBytes)
 }
 
 // audited is whether the request's audit event is of a level or above.

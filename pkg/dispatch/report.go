@@ -94,10 +94,10 @@ func (p *report) addMode(e *evaluation) {
 // addOutput passes on what a guest said beside its verdict, as far as that may be.
 func (p *report) addOutput(ctx context.Context, e *evaluation) {
 	policy := e.policy().Name()
-	if dropped := p.warnings.theirs(e.response.Warnings); dropped > 0 {
+	if dropped := p.warnings.theirs(e.response.Warnings) + e.response.OmittedWarnings; dropped > 0 {
 		p.recorder.CountDroppedOutput(policy, metrics.OutputWarning, dropped)
 	}
-	if dropped := annotateForGuest(ctx, p.request.attr, policy, e.response.AuditAnnotations); dropped > 0 {
+	if dropped := annotateForGuest(ctx, p.request.attr, policy, e.response.AuditAnnotations) + e.response.OmittedAuditAnnotations; dropped > 0 {
 		p.recorder.CountDroppedOutput(policy, metrics.OutputAuditAnnotation, dropped)
 	}
 }

@@ -49,6 +49,7 @@ func (e *evaluation) verdict() (metrics.Outcome, *refusal) {
 		return metrics.FailedClosed, failure(e)
 	case e.mutation.wanted && !e.mutation.possible:
 		e.response.Warnings, e.response.AuditAnnotations = nil, nil
+		e.response.OmittedWarnings, e.response.OmittedAuditAnnotations = 0, 0
 		return metrics.Denied, refuse(e.policy(), cannotMutateIt, 0)
 	case e.mutation.wanted && !spec.Mutating:
 		return metrics.Denied, refuse(e.policy(), fmt.Sprintf(mayNotMutate, e.policy().Name()), 0)

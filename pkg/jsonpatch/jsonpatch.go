@@ -45,46 +45,6 @@ func Decode(data []byte) (value any, err error) {
 	return value, nil
 }
 
-// Equal is whether two values that Decode read mean the same.
-func Equal(a, b any) bool {
-	switch a := a.(type) {
-	case map[string]any:
-		b, ok := b.(map[string]any)
-		if !ok || len(a) != len(b) {
-			return false
-		}
-		for name, value := range a {
-			if other, found := b[name]; !found || !Equal(value, other) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		b, ok := b.([]any)
-		return ok && slices.EqualFunc(a, b, Equal)
-	case json.Number:
-		b, ok := b.(json.Number)
-		return ok && sameNumber(a, b)
-	default:
-		return a == b
-	}
-}
-
-// sameNumber tells integers apart that are too large for a float64.
-func sameNumber(a, b json.Number) bool {
-	if a == b {
-		return true
-	}
-	m, errM := a.Int64()
-	n, errN := b.Int64()
-	if errM == nil && errN == nil {
-		return m == n
-	}
-	x, errX := a.Float64()
-	y, errY := b.Float64()
-	return errX == nil && errY == nil && x == y
-}
-
 // Operation is one of a JSON patch (RFC 6902).
 type Operation struct {
 	// Op is "add", "remove" or "replace".
@@ -100,53 +60,61 @@ var ErrTooLarge = errors.New("the patch is too large")
 
 // diff is a JSON patch in the making. What it is made of comes from a guest, so its size
 // is counted while it grows: paths repeat names, and so a patch can be thousands of times
-// larger than the objects that it leads from and to.
+// larger than the objects that it leads from and to. A path is written where something
+// differs, and not at each value that is compared, for the same reason.
 type diff struct {
 	operations []Operation
 	room       int
+	path       []step
+}
+
+// step leads from a value to one in it: by its name, or else by its position.
+type step struct {
+	name     string
+	position int
+	inArray  bool
 }
 
 // Diff returns a patch that makes one value of the other, of at most limit bytes or
 // a little more. Arrays are compared position by position.
 func Diff(before, after any, limit int) ([]Operation, error) {
 	d := &diff{room: limit}
-	if err := d.values("", before, after); err != nil {
+	if err := d.values(before, after); err != nil {
 		return nil, err
 	}
 	return d.operations, nil
 }
 
-func (d *diff) values(path string, before, after any) error {
+func (d *diff) values(before, after any) error {
 	switch was := before.(type) {
 	case map[string]any:
 		if is, ok := after.(map[string]any); ok {
-			return d.objects(path, was, is)
+			return d.objects(was, is)
 		}
 	case []any:
 		if is, ok := after.([]any); ok {
-			return d.arrays(path, was, is)
+			return d.arrays(was, is)
 		}
 	}
 	if Equal(before, after) {
 		return nil
 	}
-	return d.add("replace", path, after)
+	return d.add("replace", after)
 }
 
-func (d *diff) objects(path string, before, after map[string]any) error {
+func (d *diff) objects(before, after map[string]any) error {
 	for _, name := range sortedNames(before, after) {
 		was, had := before[name]
 		is, has := after[name]
-		at := path + "/" + escapePointer.Replace(name)
-		var err error
-		switch {
-		case !has:
-			err = d.add("remove", at, nil)
-		case !had:
-			err = d.add("add", at, is)
-		default:
-			err = d.values(at, was, is)
-		}
+		err := d.at(step{name: name}, func() error {
+			switch {
+			case !has:
+				return d.add("remove", nil)
+			case !had:
+				return d.add("add", is)
+			}
+			return d.values(was, is)
+		})
 		if err != nil {
 			return err
 		}
@@ -154,31 +122,61 @@ func (d *diff) objects(path string, before, after map[string]any) error {
 	return nil
 }
 
-func (d *diff) arrays(path string, before, after []any) error {
+func (d *diff) arrays(before, after []any) error {
 	both := min(len(before), len(after))
 	for n := range both {
-		if err := d.values(path+"/"+strconv.Itoa(n), before[n], after[n]); err != nil {
+		if err := d.at(element(n), func() error { return d.values(before[n], after[n]) }); err != nil {
 			return err
 		}
 	}
 	for n := len(before) - 1; n >= both; n-- {
-		if err := d.add("remove", path+"/"+strconv.Itoa(n), nil); err != nil {
+		if err := d.at(element(n), func() error { return d.add("remove", nil) }); err != nil {
 			return err
 		}
 	}
 	for n := both; n < len(after); n++ {
-		if err := d.add("add", path+"/"+strconv.Itoa(n), after[n]); err != nil {
+		if err := d.at(element(n), func() error { return d.add("add", after[n]) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func element(n int) step { return step{position: n, inArray: true} }
+
+// at does something a step further.
+func (d *diff) at(s step, do func() error) error {
+	d.path = append(d.path, s)
+	err := do()
+	d.path = d.path[:len(d.path)-1]
+	return err
+}
+
+// pointer writes the path, if there is room for it.
+func (d *diff) pointer() (string, error) {
+	var path strings.Builder
+	for _, s := range d.path {
+		if path.Len()+len(s.name) > d.room {
+			return "", ErrTooLarge
+		}
+		path.WriteByte('/')
+		if s.inArray {
+			path.WriteString(strconv.Itoa(s.position))
+		} else {
+			path.WriteString(escapePointer.Replace(s.name))
+		}
+	}
+	return path.String(), nil
+}
+
 // add adds an operation; those that remove something have no value.
-func (d *diff) add(op, path string, value any) error {
+func (d *diff) add(op string, value any) error {
+	path, err := d.pointer()
+	if err != nil {
+		return err
+	}
 	o := Operation{Op: op, Path: path}
 	if op != "remove" {
-		var err error
 		if o.Value, err = json.Marshal(value); err != nil {
 			return err
 		}

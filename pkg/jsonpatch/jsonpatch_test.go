@@ -18,6 +18,7 @@ package jsonpatch
 
 import (
 	"encoding/json"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -51,7 +52,66 @@ func TestEqual(t *testing.T) {
 	} {
 		require.Equal(t, test.same, Equal(value(t, test.a), value(t, test.b)), "%s %s", test.a, test.b)
 		require.Equal(t, test.same, Equal(value(t, test.b), value(t, test.a)), "%s %s", test.b, test.a)
+		require.Equal(t, test.same, Same([]byte(test.a), []byte(test.b)), "%s %s", test.a, test.b)
+		require.Equal(t, test.same, Same([]byte(test.b), []byte(test.a)), "%s %s", test.b, test.a)
 	}
+}
+
+func TestSame(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		same bool
+	}{
+		{`{"a":[1,{"b":null}]}`, ` { "a" : [ 1.0 , {"b":null} ] } `, true},
+		{`{"a":1,"b":2}`, `{"b":2}`, false},
+		{`{"a":1,"b":2}`, `{"a":1,"a":1}`, false},
+		{`{"a":1,"a":1}`, `{"a":1,"a":1}`, true},
+		{`{}`, `{}{}`, false},
+		{`[]`, `[`, false},
+		{`[1]`, `[1`, false},
+		{`{"a":1}`, `{"a":1`, false},
+		{`{`, `{}`, false},
+		{``, `{}`, false},
+	} {
+		require.Equal(t, test.same, Same([]byte(test.a), []byte(test.b)), "%s %s", test.a, test.b)
+	}
+}
+
+// What is compared with a small value costs no memory, however large it is.
+func TestSameReadsOnly(t *testing.T) {
+	large := []byte(`{"a":[` + strings.Repeat("0,", 1<<19) + `0]}`)
+	require.Less(t, allocated(func() { require.False(t, Same([]byte(`{"a":[0,0]}`), large)) }), uint64(64<<10))
+}
+
+// allocated returns how many bytes something allocates.
+func allocated(do func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	do()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+func FuzzSame(f *testing.F) {
+	f.Add(`{"a":1,"b":[1,2,{"c":null}]}`, `{"b":[1,2,{"c":null}],"a":1e0}`)
+	f.Add(`[[],{}]`, `[[],{},[]]`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		x, errX := Decode([]byte(a))
+		y, errY := Decode([]byte(b))
+		same := Same([]byte(a), []byte(b))
+		if a == b || errX != nil || errY != nil {
+			require.Equal(t, a == b, same)
+			return
+		}
+		if same {
+			require.True(t, Equal(x, y))
+			return
+		}
+		// Unless a name is in it twice, it would have been the same.
+		encoded, err := json.Marshal(y)
+		require.NoError(t, err)
+		require.Equal(t, Equal(x, y), Same([]byte(a), encoded))
+	})
 }
 
 func TestDiff(t *testing.T) {
@@ -77,6 +137,19 @@ func TestDiffIsBounded(t *testing.T) {
 	after := value(t, `{"`+name+`":[`+strings.Repeat("1,", 10_000)+`1]}`)
 	_, err := Diff(before, after, 256<<10)
 	require.ErrorIs(t, err, ErrTooLarge)
+}
+
+// The paths of values that are the same are not written.
+func TestDiffWritesNoPathInVain(t *testing.T) {
+	name := strings.Repeat("n", 64<<10)
+	before := value(t, `{"`+name+`":[`+strings.Repeat("0,", 4_000)+`0]}`)
+	after := value(t, `{"`+name+`":[`+strings.Repeat("0,", 4_000)+`1]}`)
+	require.Less(t, allocated(func() {
+		patch, err := Diff(before, after, 256<<10)
+		require.NoError(t, err)
+		require.Len(t, patch, 1)
+		require.Equal(t, "/"+name+"/4000", patch[0].Path)
+	}), uint64(4<<20))
 }
 
 // A patch makes of one value the other.

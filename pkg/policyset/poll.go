@@ -19,16 +19,16 @@ package policyset
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
 )
 
@@ -159,11 +159,7 @@ func changes(request, mutated []byte) bool {
 		return false
 	}
 	var before struct {
-		Object any `json:"object"`
+		Object json.RawMessage `json:"object"`
 	}
-	var after any
-	if json.Unmarshal(request, &before) != nil || json.Unmarshal(mutated, &after) != nil {
-		return true
-	}
-	return !equality.Semantic.DeepEqual(before.Object, after)
+	return json.Unmarshal(request, &before) != nil || !jsonpatch.Same(before.Object, mutated)
 }

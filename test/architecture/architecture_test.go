@@ -55,7 +55,7 @@ var mayImport = map[string][]string{
 
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker",
+		"pkg/engine/private", "pkg/filewatch", "pkg/jsonpatch", "pkg/metrics", "pkg/policyset/breaker",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/breaker":    {},

@@ -1,0 +1,145 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package jsonpatch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+)
+
+// Equal is whether two values that Decode read mean the same.
+func Equal(a, b any) bool {
+	switch a := a.(type) {
+	case map[string]any:
+		b, ok := b.(map[string]any)
+		if !ok || len(a) != len(b) {
+			return false
+		}
+		for name, value := range a {
+			if other, found := b[name]; !found || !Equal(value, other) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, Equal)
+	case json.Number:
+		b, ok := b.(json.Number)
+		return ok && sameNumber(a, b)
+	default:
+		return a == b
+	}
+}
+
+// Same is whether two texts in JSON mean the same. The first is decoded; the second, which
+// may be anybody's, is only read, up to where it differs, and so costs no memory that the
+// first does not. One that has a name twice in an object is the same only if it is so byte
+// for byte.
+func Same(value, other []byte) bool {
+	if bytes.Equal(value, other) {
+		return true
+	}
+	decoded, err := Decode(value)
+	if err != nil {
+		return false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(other))
+	decoder.UseNumber()
+	if !next(decoder, decoded) {
+		return false
+	}
+	_, err = decoder.Token()
+	return errors.Is(err, io.EOF)
+}
+
+// next is whether the value that comes next means the same as one that Decode read. It goes
+// no deeper than that.
+func next(decoder *json.Decoder, value any) bool {
+	token, err := decoder.Token()
+	if err != nil {
+		return false
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		return token == json.Delim('{') && nextFields(decoder, value)
+	case []any:
+		if token != json.Delim('[') {
+			return false
+		}
+		for _, element := range value {
+			if !decoder.More() || !next(decoder, element) {
+				return false
+			}
+		}
+		if decoder.More() {
+			return false
+		}
+		_, err := decoder.Token()
+		return err == nil
+	}
+	return Equal(token, value)
+}
+
+// nextFields is whether the rest of an object that comes next has the same fields.
+func nextFields(decoder *json.Decoder, fields map[string]any) bool {
+	seen := make(map[string]struct{}, len(fields))
+	for decoder.More() {
+		name, err := decoder.Token()
+		text, isText := name.(string)
+		value, found := fields[text]
+		if err != nil || !isText || !found {
+			return false
+		}
+		if _, twice := seen[text]; twice || !next(decoder, value) {
+			return false
+		}
+		seen[text] = struct{}{}
+	}
+	_, err := decoder.Token()
+	return err == nil && len(seen) == len(fields)
+}
+
+// sameNumber tells integers apart that are too large for a float64.
+func sameNumber(a, b json.Number) bool {
+	if a == b {
+		return true
+	}
+	m, errM := a.Int64()
+	n, errN := b.Int64()
+	if errM == nil && errN == nil {
+		return m == n
+	}
+	x, errX := a.Float64()
+	y, errY := b.Float64()
+	return errX == nil && errY == nil && x == y
+}
+
+// Parts is an upper bound of how many values and names a text in JSON has, which is what
+// its size in memory depends on when it is decoded.
+func Parts(data []byte) int {
+	parts := 1
+	for _, c := range data {
+		if c == ',' || c == ':' || c == '[' || c == '{' {
+			parts++
+		}
+	}
+	return parts
+}
