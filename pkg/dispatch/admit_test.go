@@ -33,6 +33,8 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 // interfaces are the object interfaces of a server whose internal ConfigMaps are those of
@@ -125,7 +127,7 @@ func TestAdmit(t *testing.T) {
 		{name: "the same object", policies: []func(*wasmadmission.Policy){answers("a", wanting("", `{"a":"one"}`))}, data: map[string]string{"a": "one"}},
 		{
 			name:     "the same object in other words",
-			policies: []func(*wasmadmission.Policy){answers("a", wanting(`,"labels":{},"unknown":1`, `{"a":"one"}`))},
+			policies: []func(*wasmadmission.Policy){answers("a", wanting(`,"labels":{}`, `{"a":"one"}`))},
 			data:     map[string]string{"a": "one", "defaulted": "yes"}, labels: map[string]string{},
 		},
 		{
@@ -223,6 +225,9 @@ func TestImpossibleObjects(t *testing.T) {
 		{"no name", object(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"namespace":"ns"}}`), `mutated object: its metadata.name is ""`},
 		{"another namespace", object(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"any","namespace":"kube-system"}}`), `mutated object: its metadata.namespace is "kube-system", that of the request is "ns"`},
 		{"a field of another type", object(`{"apiVersion":"v1","kind":"ConfigMap","data":5}`), `mutated object: json: cannot unmarshal number`},
+		{"an unknown field", object(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"any","namespace":"ns","lables":{}},"data":{"a":"two"}}`), `mutated object: unknown field "metadata.lables"`},
+		{"a field twice", object(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"any","namespace":"ns"},"data":{"a":"two"},"data":{"a":"three"}}`), `mutated object: duplicate field "data"`},
+		{"many unknown fields", object(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"any","namespace":"ns"},"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1}`), `unknown field "e", and 2 more`},
 		{"no object", object(`["a"]`), `mutated object: `},
 		{"a text", object(`"a"`), `mutated object: `},
 		{"too deep", object(strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)), "exceeded max depth"},
@@ -243,6 +248,19 @@ func TestImpossibleObjects(t *testing.T) {
 			require.False(t, a.attr.GetReinvocationContext().ShouldReinvoke())
 		})
 	}
+}
+
+// What no object of the kind has is dropped if the configuration says so, and then there is
+// a warning.
+func TestUnknownFieldsMayBeDropped(t *testing.T) {
+	f, noted := noting(t, func(c *dispatch.Config) { c.UnknownFields = wasmadmission.UnknownFieldsWarn })
+	f.use(t, answers("m", wanting(`,"lables":{"a":"b"}`, `{"a":"two"}`)))
+	a := newConfigMap(t, admission.Create)
+	ctx, warned := listening(t)
+	require.NoError(t, a.by(ctx, f))
+	require.Equal(t, map[string]string{"a": "two", "defaulted": "yes"}, a.object.Data)
+	require.Equal(t, []string{`WasmAdmission policy "m": what it wants of the object was dropped: unknown field "metadata.lables"`}, warned.texts)
+	require.Equal(t, metrics.Accepted, noted.evaluations[0].Outcome)
 }
 
 // A mutating policy may give a name to what is created without one, as a webhook may.

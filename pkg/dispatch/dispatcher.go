@@ -62,6 +62,9 @@ type Config struct {
 	// one request in one phase of admission. Policies that are not done by then have
 	// failed. Zero means that there is no such limit.
 	RequestTimeout time.Duration
+	// UnknownFields says what becomes of fields in mutated objects that the objects' kinds
+	// do not have. Empty means that the policy has failed.
+	UnknownFields wasmadmission.UnknownFields
 	// Overrides change policies' modes; nil changes none.
 	Overrides Overrides
 }
@@ -81,6 +84,8 @@ type Dispatcher struct {
 	recorder   metrics.Recorder
 	timeout    time.Duration
 	overrides  Overrides
+	// dropUnknown is whether fields are dropped that an object's kind does not have.
+	dropUnknown bool
 
 	using   sync.Mutex // held while current is replaced
 	current atomic.Pointer[generation]
@@ -107,6 +112,8 @@ func New(config Config) (*Dispatcher, error) {
 		recorder:   config.Recorder,
 		timeout:    config.RequestTimeout,
 		overrides:  config.Overrides,
+
+		dropUnknown: config.UnknownFields == wasmadmission.UnknownFieldsWarn,
 	}
 	if d.recorder == nil {
 		d.recorder = metrics.Discard{}
@@ -128,7 +135,9 @@ func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o adm
 	if d.exempt(ctx, attr, metrics.Admit) {
 		return nil
 	}
-	return d.mutate(ctx, newMutation(attr, o), g.mutating.hooks, candidates)
+	r := newMutation(attr, o)
+	r.mutable.dropUnknown = d.dropUnknown
+	return d.mutate(ctx, r, g.mutating.hooks, candidates)
 }
 
 // Validate is the validating phase: it has a request evaluated by the other policies

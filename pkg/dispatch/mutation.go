@@ -18,7 +18,9 @@ package dispatch
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -45,6 +47,8 @@ type mutation struct {
 	// applied is whether it was taken over, and changed whether the object has become
 	// another one by that: what is decoded may still mean the same.
 	applied, changed bool
+	// unknown names fields that were dropped, because the object's kind has none such.
+	unknown string
 }
 
 // readMutation finds out what a policy wants. What a guest says is compared as it stands:
@@ -87,10 +91,23 @@ func objectOf(review []byte) json.RawMessage {
 	return fields.Object
 }
 
+// take makes the object what a policy wants it to be.
+func (m *mutation) take(r *request) error {
+	if err := m.bounded(maxAddedParts); err != nil {
+		return err
+	}
+	changed, unknown, err := r.change(m.after)
+	if err != nil {
+		return err
+	}
+	m.applied, m.changed, m.unknown = true, changed, unknown
+	return nil
+}
+
 // change makes the object what a policy wants it to be, given as JSON: decoded and
 // defaulted as the mutating webhooks do it with an object that they patched. It reports
-// whether that is another object.
-func (r *request) change(wanted []byte) (changed bool, err error) {
+// whether that is another object, and what in it is unknown and was dropped.
+func (r *request) change(wanted []byte) (changed bool, unknown string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			changed, err = false, fmt.Errorf("mutated object: panic while it was taken over: %v", p)
@@ -98,43 +115,65 @@ func (r *request) change(wanted []byte) (changed bool, err error) {
 	}()
 	versioned := r.mutable.versioned
 	object, err := r.decode(wanted, versioned)
+	if strict, is := runtime.AsStrictDecodingError(err); is {
+		unknown, err = describeStrict(strict.Errors()), nil
+		if !r.mutable.dropUnknown {
+			err = errors.New(unknown)
+		}
+	}
 	if err != nil {
-		return false, fmt.Errorf("mutated object: %w", err)
+		return false, "", fmt.Errorf("mutated object: %w", err)
 	}
 	before := versioned.VersionedObject.Object()
 	if err := sameIdentity(before, object, versioned.GetOperation()); err != nil {
-		return false, fmt.Errorf("mutated object: %w", err)
+		return false, "", fmt.Errorf("mutated object: %w", err)
 	}
 	changed = !equality.Semantic.DeepEqual(before, object)
 	r.interfaces.GetObjectDefaulter().Default(object)
 	if err := r.tryConvert(object); err != nil {
-		return false, fmt.Errorf("mutated object: %w", err)
+		return false, "", fmt.Errorf("mutated object: %w", err)
 	}
 	versioned.UpdateObject(object)
 	clear(r.reviews)
-	return changed, nil
+	return changed, unknown, nil
+}
+
+// describeStrict names fields that are unknown or there twice, the first few of them.
+func describeStrict(errs []error) string {
+	const most = 5
+	var names []string
+	for n, err := range errs {
+		if n == most {
+			names = append(names, fmt.Sprintf("and %d more", len(errs)-n))
+			break
+		}
+		names = append(names, cut(err.Error(), maxDetailBytes))
+	}
+	return strings.Join(names, ", ")
 }
 
 // decode reads an object of the kind that there is: custom resources, which have no Go
-// type, as they are.
+// type, as they are. With an error of strict decoding about fields that the kind does
+// not have, the object is returned without them.
 func (r *request) decode(data []byte, versioned *admission.VersionedAttributes) (runtime.Object, error) {
 	var into runtime.Object = &unstructured.Unstructured{}
-	if _, custom := versioned.VersionedObject.Object().(*unstructured.Unstructured); !custom {
+	_, custom := versioned.VersionedObject.Object().(*unstructured.Unstructured)
+	if !custom {
 		var err error
 		if into, err = r.interfaces.GetObjectCreater().New(versioned.VersionedKind); err != nil {
 			return nil, err
 		}
 	}
-	decoder := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory, r.interfaces.GetObjectCreater(), r.interfaces.GetObjectTyper(), serializer.SerializerOptions{})
+	decoder := serializer.NewSerializerWithOptions(serializer.DefaultMetaFactory, r.interfaces.GetObjectCreater(), r.interfaces.GetObjectTyper(), serializer.SerializerOptions{Strict: !custom})
 	object, kind, err := decoder.Decode(data, nil, into)
-	if err != nil {
+	if err != nil && !runtime.IsStrictDecodingError(err) {
 		return nil, err
 	}
 	if *kind != versioned.VersionedKind {
 		return nil, fmt.Errorf("its kind is %s, that of the request is %s", describe(*kind), describe(versioned.VersionedKind))
 	}
 	object.GetObjectKind().SetGroupVersionKind(*kind)
-	return object, nil
+	return object, err
 }
 
 func describe(kind schema.GroupVersionKind) string {

@@ -75,7 +75,7 @@ func FuzzMutatedObject(f *testing.F) {
 			corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, nil), interfaces)
 		versioned, err := r.VersionedAttribute(pod.GroupVersionKind())
 		require.NoError(t, err)
-		if _, err := r.change(wanted); err != nil {
+		if _, _, err := r.change(wanted); err != nil {
 			require.False(t, versioned.Dirty)
 			return
 		}

@@ -93,16 +93,9 @@ func (e *evaluation) apply(r *request) {
 	if e.err != nil || !e.mutation.wanted || !e.mutation.possible || !e.response.Accepted || e.mode == wasmadmission.ModeMonitor {
 		return
 	}
-	err := e.mutation.bounded(maxAddedParts)
-	changed := false
-	if err == nil {
-		changed, err = r.change(e.response.MutatedObject)
-	}
-	if err != nil {
+	if err := e.mutation.take(r); err != nil {
 		e.err = e.failed(err)
-		return
 	}
-	e.mutation.applied, e.mutation.changed = true, changed
 }
 
 // interrupted is the error of a request that ended while policies were evaluated, for

@@ -66,6 +66,11 @@ func (p *report) add(ctx context.Context, e *evaluation) {
 	if e.mutation.changed {
 		p.recorder.CountMutation(policy, operation)
 	}
+	if e.mutation.unknown != "" {
+		klog.FromContext(ctx).Info("Policy wants fields that the object's kind does not have: they were dropped", "policy", policy, "moduleDigest", e.policy().Digest(),
+			"fields", e.mutation.unknown, "requestUID", p.request.uid)
+		p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q: what it wants of the object was dropped: %s", policy, e.mutation.unknown))
+	}
 	p.addMutation(ctx, e)
 	p.addOutput(ctx, e)
 }

@@ -51,6 +51,9 @@ type mutableVersion struct {
 	attr       admission.Attributes
 	interfaces admission.ObjectInterfaces
 	versioned  *admission.VersionedAttributes // nil until somebody asks
+	// dropUnknown is whether fields are dropped that the kind does not have; otherwise an
+	// object with such a field cannot be.
+	dropUnknown bool
 }
 
 var _ generic.VersionedAttributeAccessor = &mutableVersion{}

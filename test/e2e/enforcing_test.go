@@ -109,6 +109,16 @@ policies:
   matchConditions:
   - {name: marked, expression: "has(object.data) && 'deny' in object.data"}
   - {name: not-me, expression: "request.userInfo.username != 'trusted-user'"}
+- name: namespace-condition
+  module: MODULES/deny.wasm
+  namespaceSelector: {matchLabels: {try: namespace-condition}}
+  matchConditions:
+  - {name: guarded, expression: "namespaceObject.metadata.name == request.namespace && namespaceObject.metadata.labels['try'] == 'namespace-condition' && has(object.data)"}
+- name: failing-condition
+  module: MODULES/deny.wasm
+  failurePolicy: Ignore
+  namespaceSelector: {matchLabels: {try: failing-condition}}
+  matchConditions: [{name: fails, expression: "object.data.missing == 'x'"}]
 - name: trap-fail
   module: MODULES/trap.wasm
   namespaceSelector: {matchLabels: {try: trap-fail}}

@@ -249,6 +249,24 @@ func TestObjectSelector(t *testing.T) {
 	requireDenied(t, createConfigMap(t.Context(), configMap(namespace, "bound", "deny", "")), 451, deniedBy("object-selector"))
 }
 
+// As with a ValidatingAdmissionPolicy, and unlike with webhooks, conditions see the namespace.
+func TestMatchConditionsOnTheNamespace(t *testing.T) {
+	namespace := namespaceFor(t, "namespace-condition")
+	require.NoError(t, createConfigMap(t.Context(), configMap(namespace, "free")))
+	object := configMap(namespace, "bound")
+	object.Data = map[string]string{"a": "b"}
+	requireDenied(t, createConfigMap(t.Context(), object), 451, deniedBy("namespace-condition"))
+}
+
+// A condition that fails and is ignored leaves a warning.
+func TestMatchConditionsThatFail(t *testing.T) {
+	namespace := namespaceFor(t, "failing-condition")
+	output, err := enforcing.Kubectl(t.Context(), "create", "configmap", "any", "--namespace="+namespace)
+	require.NoError(t, err)
+	require.Zero(t, output.ExitCode, output.Stderr)
+	require.Contains(t, output.Stderr, `Warning: WasmAdmission policy "failing-condition" failed and was ignored: policy "failing-condition": evaluating the match conditions: `)
+}
+
 func TestMatchConditions(t *testing.T) {
 	namespace := namespaceFor(t, "match-conditions")
 	require.NoError(t, createConfigMap(t.Context(), configMap(namespace, "free")))

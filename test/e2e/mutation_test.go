@@ -81,6 +81,11 @@ const mutators = `
     mutated_object: {apiVersion: e2e.example.com/v1, kind: Gadget, metadata: {name: pruned, namespace: pruning}, spec: {replicas: 2, unknown: 1}}
   objectSelector: {matchLabels: {prune: me}}
   rules: [{apiGroups: [e2e.example.com], apiVersions: [v1], resources: [gadgets], operations: [CREATE]}]
+- name: typo
+  module: MODULES/answer.wasm
+  mutating: true
+  settings: {accepted: true, mutated_object: {apiVersion: v1, kind: ConfigMap, metadata: {lables: {a: b}}}}
+  namespaceSelector: {matchLabels: {try: typo}}
 - name: meddler
   module: MODULES/answer.wasm
   settings: {accepted: true, mutated_object: {}}
@@ -343,6 +348,12 @@ func addLatecomer(t *testing.T) {
 		require.NoError(t, client.MutatingAdmissionPolicyBindings().Delete(context.Background(), "latecomer", metav1.DeleteOptions{}))
 		require.NoError(t, client.MutatingAdmissionPolicies().Delete(context.Background(), "latecomer", metav1.DeleteOptions{}))
 	})
+}
+
+// What a policy misspells is not dropped, but an error of the policy.
+func TestMutationWithAnUnknownField(t *testing.T) {
+	err := createConfigMap(t.Context(), configMap(namespaceFor(t, "typo"), "any"))
+	requireDenied(t, err, 500, `WasmAdmission policy "typo" failed: policy "typo": mutated object: unknown field "metadata.lables"`)
 }
 
 // A policy in monitor mode keeps nothing from passing and changes nothing; what it says

@@ -55,6 +55,8 @@ type WasmAdmissionConfiguration struct {
 	Reload Reload
 	// CircuitBreaker says what is done with a policy that keeps failing.
 	CircuitBreaker CircuitBreaker
+	// Mutation says what is done with what policies make of objects.
+	Mutation Mutation
 	// Limits bound what policies may use.
 	Limits Limits
 	// Exemptions name requests that no policy sees.
@@ -261,6 +263,25 @@ type CircuitBreaker struct {
 	// Default: 10s.
 	ProbeInterval metav1.Duration
 }
+
+// Mutation says what is done with what policies make of objects.
+type Mutation struct {
+	// UnknownFields says what becomes of an object in which a policy has a field that the
+	// object's kind does not: "Error", the policy has failed, or "Warn", the field is
+	// dropped and whoever sent the request is warned. Custom resources are not checked,
+	// nor policies in monitor mode. Default: Error.
+	UnknownFields UnknownFields
+}
+
+// UnknownFields says what becomes of a field that no object of a kind has.
+type UnknownFields string
+
+const (
+	// UnknownFieldsError has the policy fail that wants it.
+	UnknownFieldsError UnknownFields = "Error"
+	// UnknownFieldsWarn drops it and warns of it.
+	UnknownFieldsWarn UnknownFields = "Warn"
+)
 
 // PolicyMode says what is done with a policy's answer.
 type PolicyMode string

@@ -54,6 +54,9 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 				group.Policies[i].Name = fmt.Sprintf("member%03d", i)
 			}
 		},
+		func(mutation *wasmadmission.Mutation, c randfill.Continue) {
+			mutation.UnknownFields = oneOf(c, wasmadmission.UnknownFieldsError, wasmadmission.UnknownFieldsWarn)
+		},
 		func(limits *wasmadmission.Limits, c randfill.Continue) {
 			c.FillNoCustom(limits)
 			// Quantities do not hold every negative number exactly.

@@ -74,6 +74,7 @@ func wrongValues(fields map[string]json.RawMessage) []error {
 		{"reload", func() any { return &v1alpha1.Reload{} }},
 		{"compilation", func() any { return &v1alpha1.Compilation{} }},
 		{"circuitBreaker", func() any { return &v1alpha1.CircuitBreaker{} }},
+		{"mutation", func() any { return &v1alpha1.Mutation{} }},
 	} {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(fields[section.name], &object) == nil {

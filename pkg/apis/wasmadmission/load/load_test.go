@@ -66,6 +66,7 @@ func defaults() *wasmadmission.WasmAdmissionConfiguration {
 		Reload:         wasmadmission.Reload{Interval: minute, LoadTimeout: metav1.Duration{Duration: 2 * time.Minute}},
 		Compilation:    wasmadmission.Compilation{Mode: wasmadmission.CompilationChildProcesses, Memory: 1 << 30, Timeout: metav1.Duration{Duration: 2 * time.Minute}},
 		CircuitBreaker: wasmadmission.CircuitBreaker{Failures: 10, ProbeInterval: metav1.Duration{Duration: 10 * time.Second}},
+		Mutation:       wasmadmission.Mutation{UnknownFields: wasmadmission.UnknownFieldsError},
 		Limits:         defaultLimits(),
 		Capabilities: wasmadmission.Capabilities{
 			Kubernetes: wasmadmission.KubernetesCapability{

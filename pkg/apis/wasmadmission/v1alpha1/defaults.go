@@ -88,6 +88,13 @@ func SetDefaults_CircuitBreaker(breaker *CircuitBreaker) {
 	defaultPointer(&breaker.ProbeInterval, metav1.Duration{Duration: 10 * time.Second})
 }
 
+// SetDefaults_Mutation fills in what becomes of fields that are unknown.
+func SetDefaults_Mutation(mutation *Mutation) {
+	if mutation.UnknownFields == "" {
+		mutation.UnknownFields = UnknownFieldsError
+	}
+}
+
 // SetDefaults_Limits fills in the limits that are left out. An explicit zero stays, and
 // validation refuses it where it has no meaning.
 func SetDefaults_Limits(limits *Limits) {

@@ -82,7 +82,8 @@ func TestDefaults(t *testing.T) {
 		CircuitBreaker: v1alpha1.CircuitBreaker{
 			Failures: new(int32(10)), ProbeInterval: &metav1.Duration{Duration: 10 * time.Second},
 		},
-		Limits: defaultLimits,
+		Mutation: v1alpha1.Mutation{UnknownFields: v1alpha1.UnknownFieldsError},
+		Limits:   defaultLimits,
 		Capabilities: v1alpha1.Capabilities{
 			Kubernetes: v1alpha1.KubernetesCapability{
 				User:        "system:wasm-admission",
@@ -107,6 +108,7 @@ func TestDefaults(t *testing.T) {
 			Mode: v1alpha1.CompilationInProcess, Memory: new(resource.MustParse("0")), Workers: new(int32(0)), Timeout: &metav1.Duration{},
 		},
 		CircuitBreaker: v1alpha1.CircuitBreaker{Failures: new(int32(0)), ProbeInterval: &metav1.Duration{}},
+		Mutation:       v1alpha1.Mutation{UnknownFields: v1alpha1.UnknownFieldsWarn},
 		Limits:         zeroLimits,
 		Capabilities: v1alpha1.Capabilities{
 			Kubernetes: v1alpha1.KubernetesCapability{

@@ -89,6 +89,11 @@ type WasmAdmissionConfiguration struct {
 	// +optional
 	CircuitBreaker CircuitBreaker `json:"circuitBreaker,omitzero"`
 
+	// mutation says what is done with what policies make of objects. Default: every
+	// field at its own default.
+	// +optional
+	Mutation Mutation `json:"mutation,omitzero"`
+
 	// limits bound what policies may use. Default: every limit at its own default.
 	// +optional
 	Limits Limits `json:"limits,omitzero"`
@@ -472,6 +477,26 @@ type CircuitBreaker struct {
 	// +optional
 	ProbeInterval *metav1.Duration `json:"probeInterval,omitempty"`
 }
+
+// Mutation says what is done with what policies make of objects.
+type Mutation struct {
+	// unknownFields says what becomes of an object in which a policy has a field that the
+	// object's kind does not: "Error", the policy has failed, or "Warn", the field is
+	// dropped and whoever sent the request is warned. Custom resources are not checked,
+	// nor policies in monitor mode. Default: Error.
+	// +optional
+	UnknownFields UnknownFields `json:"unknownFields,omitempty"`
+}
+
+// UnknownFields says what becomes of a field that no object of a kind has.
+type UnknownFields string
+
+const (
+	// UnknownFieldsError has the policy fail that wants it.
+	UnknownFieldsError UnknownFields = "Error"
+	// UnknownFieldsWarn drops it and warns of it.
+	UnknownFieldsWarn UnknownFields = "Warn"
+)
 
 // PolicyMode says what is done with a policy's answer.
 type PolicyMode string

@@ -46,6 +46,7 @@ func SetObjectDefaults_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration
 	SetDefaults_Sources(&in.Sources)
 	SetDefaults_Reload(&in.Reload)
 	SetDefaults_CircuitBreaker(&in.CircuitBreaker)
+	SetDefaults_Mutation(&in.Mutation)
 	SetDefaults_Limits(&in.Limits)
 	SetDefaults_KubernetesCapability(&in.Capabilities.Kubernetes)
 	SetDefaults_AnswerCache(&in.Capabilities.Kubernetes.GetResource)

@@ -254,6 +254,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"negative failures", head + `circuitBreaker: {failures: -1}`, `circuitBreaker.failures: Invalid value: -1: must be between 0 and 1000000`},
 		{"many failures", head + `circuitBreaker: {failures: 1000001}`, `circuitBreaker.failures: Invalid value: 1000001: must be between 0 and 1000000`},
 		{"probe interval", head + `circuitBreaker: {probeInterval: 0s}`, `circuitBreaker.probeInterval: Invalid value: "0s": must be between 100ms and 1h`},
+		{"unknown fields", head + `mutation: {unknownFields: Ignore}`, `mutation.unknownFields: Unsupported value: "Ignore": supported values: "Error", "Warn"`},
 		{"long probe interval", head + `circuitBreaker: {probeInterval: 2h}`, `circuitBreaker.probeInterval: Invalid value: "2h0m0s": must be between 100ms and 1h`},
 
 		{"no module size", head + "limits: {moduleSize: 0}", `limits.moduleSize: Invalid value: 0: must be between 1 and 1Gi, in bytes`},

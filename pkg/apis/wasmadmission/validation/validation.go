@@ -49,11 +49,14 @@ func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) fie
 	errs = append(errs, validateCompilation(&config.Compilation, field.NewPath("compilation"))...)
 	errs = append(errs, validateReload(config, field.NewPath("reload"))...)
 	errs = append(errs, validateCircuitBreaker(&config.CircuitBreaker, field.NewPath("circuitBreaker"))...)
+	errs = append(errs, validateChoice(config.Mutation.UnknownFields, unknownFields, field.NewPath("mutation", "unknownFields"))...)
 	errs = append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)
 	errs = append(errs, validateExemptions(&config.Exemptions, field.NewPath("exemptions"))...)
 	errs = append(errs, validateCapabilities(&config.Capabilities, field.NewPath("capabilities"))...)
 	return errs
 }
+
+var unknownFields = []wasmadmission.UnknownFields{wasmadmission.UnknownFieldsError, wasmadmission.UnknownFieldsWarn}
 
 func validateExemptions(exemptions *wasmadmission.Exemptions, fldPath *field.Path) field.ErrorList {
 	errs := validateNames(exemptions.Usernames, fldPath.Child("usernames"), nil)

@@ -192,6 +192,7 @@ func (p *Plugin) ValidateInitialization() error {
 		Exemptions:     loaded.config.Exemptions,
 		Recorder:       loaded.recorder,
 		RequestTimeout: loaded.config.Limits.RequestTimeout.Duration,
+		UnknownFields:  loaded.config.Mutation.UnknownFields,
 		Overrides:      loaded.overrides(),
 	})
 	if err != nil {
