@@ -86,14 +86,18 @@ func TestProvenance(t *testing.T) {
 	settings := "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 	for n, want := range []map[string]any{
 		{"policy": "a", "mode": "protect", "verdict": "allowed"},
-		{"policy": "d", "mode": "protect", "verdict": "denied"},
-		{"policy": "m", "mode": "monitor", "verdict": "denied"},
+		{"policy": "d", "mode": "protect", "verdict": "denied", "message": "denied by deny.wat"},
+		{"policy": "m", "mode": "monitor", "verdict": "denied", "message": "denied by deny.wat"},
 		{"policy": "t", "mode": "protect", "verdict": "failed", "cause": "unreachable"},
 	} {
 		require.Regexp(t, "^sha256:[0-9a-f]{64}$", got.Policies[n]["module"])
 		require.Positive(t, got.Policies[n]["fuel"])
 		delete(got.Policies[n], "module")
 		delete(got.Policies[n], "fuel")
+		if want["verdict"] == "failed" {
+			require.Contains(t, got.Policies[n]["message"], `policy "t": `)
+			delete(got.Policies[n], "message")
+		}
 		want["index"], want["settings"] = float64(n), settings
 		require.Equal(t, want, got.Policies[n])
 	}
@@ -133,6 +137,31 @@ func TestProvenanceIsBounded(t *testing.T) {
 	got := decodeProvenance(t, text)
 	require.Positive(t, got.Omitted)
 	require.Equal(t, 80, len(got.Policies)+got.Omitted)
+}
+
+// What was said is recorded as far as there is room, and who was asked comes first.
+func TestRecordedMessagesAreBounded(t *testing.T) {
+	says := func(n, bytes int) func(*wasmadmission.Policy) {
+		return answers(fmt.Sprintf("p%02d", n), `{"accepted":false,"message":"`+strings.Repeat("m", bytes)+`"}`, validating)
+	}
+	recorded := func(policies ...func(*wasmadmission.Policy)) provenance {
+		f := newFixture(t, wasmadmission.Exemptions{})
+		f.use(t, policies...)
+		ctx, event := audited(t.Context(), t, auditinternal.LevelMetadata)
+		require.Error(t, f.validateAudited(ctx))
+		return decodeProvenance(t, event()["wasm.admission.k8s.io/validate"])
+	}
+	got := recorded(says(0, 10_000))
+	require.Equal(t, strings.Repeat("m", 512-3)+"…", got.Policies[0]["message"])
+
+	var policies []func(*wasmadmission.Policy)
+	for n := range 30 {
+		policies = append(policies, says(n, 600))
+	}
+	got = recorded(policies...)
+	require.Len(t, got.Policies, 30)
+	require.Zero(t, got.Omitted)
+	require.NotContains(t, got.Policies[0], "message")
 }
 
 func TestPatchesInTheAuditEvent(t *testing.T) {

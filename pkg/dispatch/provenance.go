@@ -17,6 +17,7 @@ limitations under the License.
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,6 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // provenance is the audit annotation that says which policies a request was evaluated by,
@@ -49,6 +51,8 @@ type record struct {
 	Verdict string `json:"verdict"`
 	// Cause is why it failed.
 	Cause engine.Cause `json:"cause,omitempty"`
+	// Message is what the policy said of a denial, or what a failure was, cut.
+	Message string `json:"message,omitempty"`
 	// Mutated is whether the policy changed the object.
 	Mutated bool  `json:"mutated,omitempty"`
 	Fuel    int64 `json:"fuel"`
@@ -61,7 +65,11 @@ func (p *provenance) publish(ctx context.Context, attr admission.Attributes, nam
 	if len(p.evaluations) == 0 || !audited(ctx, auditinternal.LevelMetadata) {
 		return
 	}
-	value, err := p.encode(maxAnnotationBytes)
+	value, omitted, err := p.encode(maxAnnotationBytes, maxRecordedMessageBytes)
+	if err == nil && omitted > 0 {
+		// Who was asked is worth more than what they said.
+		value, _, err = p.encode(maxAnnotationBytes, 0)
+	}
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "Composing an audit annotation failed", "key", provenanceAnnotation+name)
 		return
@@ -69,17 +77,23 @@ func (p *provenance) publish(ctx context.Context, attr admission.Attributes, nam
 	annotate(ctx, attr, provenanceAnnotation+name, value)
 }
 
-// encode lists as many evaluations as fit and says how many it left out.
-func (p *provenance) encode(limit int) (string, error) {
+// maxRecordedMessageBytes is how much of a message is recorded.
+const maxRecordedMessageBytes = 512
+
+// encode lists as many evaluations as fit, with so much of their messages, and says how
+// many it left out.
+func (p *provenance) encode(limit, message int) (text string, omitted int, err error) {
 	var list struct {
 		Policies []json.RawMessage `json:"policies"`
 		Omitted  int               `json:"omitted,omitempty"`
 	}
 	size := len(`{"policies":[],"omitted":1000000}`)
 	for n, e := range p.evaluations {
-		entry, err := json.Marshal(recordOf(e))
+		r := recordOf(e)
+		r.Message = cut(r.Message, message)
+		entry, err := json.Marshal(r)
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
 		if size += len(entry) + 1; size > limit {
 			list.Omitted = len(p.evaluations) - n
@@ -88,7 +102,7 @@ func (p *provenance) encode(limit int) (string, error) {
 		list.Policies = append(list.Policies, entry)
 	}
 	value, err := json.Marshal(list)
-	return string(value), err
+	return string(value), list.Omitted, err
 }
 
 func recordOf(e *evaluation) record {
@@ -107,7 +121,10 @@ func recordOf(e *evaluation) record {
 	case metrics.Denied:
 		r.Verdict = "denied"
 	default:
-		r.Verdict, r.Cause = "failed", engine.CauseOf(e.err)
+		r.Verdict, r.Cause, r.Message = "failed", engine.CauseOf(e.err), policyset.Explain(e.err)
+	}
+	if denial := cmp.Or(e.refusal, e.unheeded); denial != nil {
+		r.Message = denial.cause.Message
 	}
 	return r
 }

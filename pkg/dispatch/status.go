@@ -161,6 +161,9 @@ func cut(text string, limit int) string {
 		return text
 	}
 	const ellipsis = "…"
+	if limit < len(ellipsis) {
+		return ""
+	}
 	end := limit - len(ellipsis)
 	for end > 0 && !utf8.RuneStart(text[end]) {
 		end--

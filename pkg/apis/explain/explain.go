@@ -30,6 +30,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 )
 
 // Strict adds the remedy to an error about a field that is unknown or occurs twice, and
@@ -56,20 +57,33 @@ func Strict(err error) []error {
 }
 
 // Fields decodes the fields of an object one by one, each as that of a new object, and
-// returns an error for each that cannot be decoded. The decoder itself stops at the first
-// value of a wrong type, and does not name the field of a wrong quantity or duration.
+// returns an error for each that cannot be decoded, is unknown or occurs twice. The decoder
+// itself stops at the first value of a wrong type, and does not name the field of a wrong
+// quantity or duration.
 func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject func() any) []error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		sole, err := json.Marshal(map[string]json.RawMessage{name: fields[name]})
+		var strict []error
 		if err == nil {
-			err = json.Unmarshal(sole, newObject())
+			strict, err = kjson.UnmarshalStrict(sole, newObject())
 		}
 		if err != nil {
 			errs = append(errs, wrongField(fldPath, name, err))
 		}
+		for _, err := range strict {
+			errs = append(errs, Strict(within(fldPath, err))...)
+		}
 	}
 	return errs
+}
+
+// within makes the path of a strict error one from the root.
+func within(fldPath *field.Path, err error) error {
+	if at := kjson.FieldError(nil); fldPath != nil && errors.As(err, &at) {
+		at.SetFieldPath(fldPath.String() + "." + at.FieldPath())
+	}
+	return err
 }
 
 func wrongField(fldPath *field.Path, name string, err error) error {

@@ -110,7 +110,8 @@ func checkKind(version schema.GroupVersion, kind string) error {
 	return nil
 }
 
-// decode decodes an object strictly and returns its spec.
+// decode decodes an object strictly and returns its spec. If no more is wrong than that
+// fields are unknown or there twice, the spec without them comes with the error.
 func decode[T any](content []byte) (*T, error) {
 	var decoded object[T]
 	strict, err := kjson.UnmarshalStrict(content, &decoded)

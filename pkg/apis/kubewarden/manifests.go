@@ -125,9 +125,10 @@ func (d *decoder) document(content []byte, origin Origin) {
 		return
 	}
 	list, isList, err := items(content, version, origin.Kind)
-	switch {
-	case err != nil:
+	if err != nil {
 		d.problems.add(origin.String(), err)
+	}
+	switch {
 	case isList && origin.Item > 0:
 		d.problems.add(origin.String(), errors.New("is a List in a List: put the items into one"))
 	case isList:
@@ -154,29 +155,31 @@ func (d *decoder) object(content []byte, origin Origin) {
 	}
 	switch origin.Kind {
 	case kindClusterPolicy:
-		if spec, err := decode[clusterPolicySpec](content); d.decoded(origin, err) {
+		if spec, err := decode[clusterPolicySpec](content); d.decoded(origin, err, spec != nil) {
 			d.policy(spec.policy(), spec.Mutating, origin)
 		}
 	case kindPolicy:
-		if spec, err := decode[policySpec](content); d.decoded(origin, err) {
+		if spec, err := decode[policySpec](content); d.decoded(origin, err, spec != nil) {
 			d.policy(spec.policy(), spec.Mutating, origin)
 		}
 	case kindClusterGroup:
-		if spec, err := decode[clusterGroupSpec](content); d.decoded(origin, err) {
+		if spec, err := decode[clusterGroupSpec](content); d.decoded(origin, err, spec != nil) {
 			d.group(spec.group(), origin)
 		}
 	case kindGroup:
-		if spec, err := decode[groupSpec](content); d.decoded(origin, err) {
+		if spec, err := decode[groupSpec](content); d.decoded(origin, err, spec != nil) {
 			d.group(spec.group(), origin)
 		}
 	}
 }
 
-func (d *decoder) decoded(origin Origin, err error) bool {
+// decoded reports what is wrong with an object. It says whether there is one to look at
+// all the same, without what is unknown in it.
+func (d *decoder) decoded(origin Origin, err error, found bool) bool {
 	if err != nil {
 		d.problems.add(origin.String(), err)
 	}
-	return err == nil
+	return found
 }
 
 func (d *decoder) policy(policy *wasmadmission.Policy, mutating *bool, origin Origin) {

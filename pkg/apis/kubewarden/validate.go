@@ -40,7 +40,8 @@ var reports = map[string][]string{
 
 // validatePolicy checks what Kubewarden demands of a policy beyond the rest of validation.
 func validatePolicy(policy *wasmadmission.Policy, mutating *bool, spec *field.Path) field.ErrorList {
-	errs := validateAtLeastTwo(policy.TimeoutSeconds, spec.Child("timeoutSeconds"))
+	timeout := policy.TimeoutSeconds
+	errs := validateSeconds(&policy.TimeoutSeconds, spec.Child("timeoutSeconds"))
 	// An empty list that is written out is refused anyway.
 	if policy.Rules == nil {
 		errs = append(errs, field.Required(spec.Child("rules"), "write at least one rule: a manifest does not take those of the module"))
@@ -48,16 +49,17 @@ func validatePolicy(policy *wasmadmission.Policy, mutating *bool, spec *field.Pa
 	if mutating == nil {
 		errs = append(errs, field.Required(spec.Child("mutating"), "write true if the policy may change objects, or else false"))
 	}
-	return append(errs, validateTimeoutEval(policy.TimeoutEvalSeconds, policy.TimeoutSeconds, spec)...)
+	return append(errs, validateTimeoutEval(&policy.TimeoutEvalSeconds, timeout, spec)...)
 }
 
 // validateGroup checks what Kubewarden demands of a group beyond the rest of validation.
 func validateGroup(group *wasmadmission.PolicyGroup, spec *field.Path) field.ErrorList {
-	errs := validateAtLeastTwo(group.TimeoutSeconds, spec.Child("timeoutSeconds"))
-	sum, most := int32(0), valueOr(group.TimeoutSeconds, defaultTimeoutSeconds)
+	timeout := group.TimeoutSeconds
+	errs := validateSeconds(&group.TimeoutSeconds, spec.Child("timeoutSeconds"))
+	sum, most := int32(0), valueOr(timeout, defaultTimeoutSeconds)
 	for i := range group.Policies {
 		member := &group.Policies[i]
-		problems := validateTimeoutEval(member.TimeoutEvalSeconds, group.TimeoutSeconds, spec.Child("policies").Key(member.Name))
+		problems := validateTimeoutEval(&member.TimeoutEvalSeconds, timeout, spec.Child("policies").Key(member.Name))
 		errs = append(errs, problems...)
 		if len(problems) == 0 {
 			sum = min(sum+max(valueOr(member.TimeoutEvalSeconds, 0), 0), 1000)
@@ -70,23 +72,26 @@ func validateGroup(group *wasmadmission.PolicyGroup, spec *field.Path) field.Err
 	return errs
 }
 
-func validateTimeoutEval(seconds, timeoutSeconds *int32, fldPath *field.Path) field.ErrorList {
+func validateTimeoutEval(seconds **int32, timeoutSeconds *int32, fldPath *field.Path) field.ErrorList {
 	at := fldPath.Child("timeoutEvalSeconds")
-	errs := validateAtLeastTwo(seconds, at)
+	errs := validateSeconds(seconds, at)
 	most := valueOr(timeoutSeconds, defaultTimeoutSeconds)
-	if len(errs) == 0 && seconds != nil && *seconds > most {
-		errs = append(errs, field.Invalid(at, *seconds, fmt.Sprintf("is longer than spec.timeoutSeconds (%d): make it shorter or that longer", most)))
+	if len(errs) == 0 && *seconds != nil && **seconds > most {
+		errs = append(errs, field.Invalid(at, **seconds, fmt.Sprintf("is longer than spec.timeoutSeconds (%d): make it shorter or that longer", most)))
 	}
 	return errs
 }
 
-// validateAtLeastTwo refuses what is below Kubewarden's least and not below that of all
-// policies, which is checked elsewhere.
-func validateAtLeastTwo(seconds *int32, fldPath *field.Path) field.ErrorList {
-	if seconds == nil || *seconds != 1 {
+// validateSeconds checks a timeout against Kubewarden's bounds. One that is outside is taken
+// out of the policy, which is refused: what validates policies from anywhere would name
+// other bounds.
+func validateSeconds(seconds **int32, fldPath *field.Path) field.ErrorList {
+	value := *seconds
+	if value == nil || *value >= 2 && *value <= 30 {
 		return nil
 	}
-	return field.ErrorList{field.Invalid(fldPath, *seconds, "must be between 2 and 30, in seconds")}
+	*seconds = nil
+	return field.ErrorList{field.Invalid(fldPath, *value, "must be between 2 and 30, in seconds")}
 }
 
 // confine restricts the rules of a policy or group to objects in namespaces. It returns

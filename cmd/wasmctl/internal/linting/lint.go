@@ -136,6 +136,9 @@ func (l *linter) read(options Options) error {
 		}
 	}
 	config, err := load.LoadFromData(data)
+	if err != nil && config != nil {
+		err = errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config)))
+	}
 	if err != nil {
 		return err
 	}

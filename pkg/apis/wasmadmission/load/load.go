@@ -61,8 +61,10 @@ func LoadFromReader(reader io.Reader) (*wasmadmission.WasmAdmissionConfiguration
 
 // LoadFromData decodes a configuration in YAML or JSON, in any served version, and
 // returns it in the internal form with defaults applied. It is strict: fields that are
-// unknown or occur twice are errors, and all of them are reported, one a line. Values
-// are not validated; that is for the caller to do, with package validation.
+// unknown or occur twice are errors, and all of them are reported, one a line. If nothing
+// else is wrong, the configuration without them comes with the error, so that what else is
+// wrong can be reported, too; it is not to be used. Values are not validated; that is for
+// the caller to do, with package validation.
 func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("the configuration is larger than %d bytes: make it smaller", MaxSize)
@@ -78,13 +80,13 @@ func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error
 	// The decoder gets the data as they came, so that it can name lines.
 	object, err := runtime.Decode(codecs.UniversalDecoder(), data)
 	if err != nil {
-		return nil, explainDecoding(err, fields)
+		err = explainDecoding(err, fields)
 	}
 	config, ok := object.(*wasmadmission.WasmAdmissionConfiguration)
-	if !ok {
-		return nil, fmt.Errorf("the configuration is a %T, not a %s", object, kind)
+	if err == nil && !ok {
+		err = fmt.Errorf("the configuration is a %T, not a %s", object, kind)
 	}
-	return config, nil
+	return config, err
 }
 
 // fieldsOf splits the configuration into its fields. It refuses one that is something

@@ -208,6 +208,13 @@ func TestLoadErrors(t *testing.T) {
 				"circuitBreaker.failures: string does not fit: write a whole number below 2147483648\n" +
 				"exemptions.groups: number does not fit: write a list",
 		},
+		"unknown and wrong": {
+			yamlHead + "policies:\n- {nmae: a, mutating: 'yes'}\nlimits: {feul: 1}\nsource: {}\n",
+			"policies[0].mutating: string does not fit: write true or false\n" +
+				`unknown field "policies[0].nmae": correct its name or remove it` + "\n" +
+				`unknown field "limits.feul": correct its name or remove it` + "\n" +
+				`unknown field "source": correct its name or remove it`,
+		},
 		"wrong sections": {yamlHead + "policies: 3\nlimits: 4\nstateDirectory: []\n",
 			"limits: number does not fit: write an object\n" +
 				"policies: number does not fit: write a list\n" +
@@ -220,7 +227,9 @@ func TestLoadErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config, err := LoadFromData([]byte(test.data))
 			require.EqualError(t, err, test.want)
-			require.Nil(t, config)
+			// What is wrong beside such fields can be found out.
+			strict := strings.Contains(test.want, "correct its name or remove it") || strings.Contains(test.want, "remove one of the two")
+			require.Equal(t, strict && !strings.Contains(test.want, "does not fit"), config != nil)
 		})
 	}
 }

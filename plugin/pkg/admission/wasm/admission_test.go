@@ -17,6 +17,8 @@ limitations under the License.
 package wasm
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -182,6 +184,21 @@ func TestEveryProblemIsALine(t *testing.T) {
 	_, err = newApiserver(t, true).start(newPlugins(), `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"policies": [{"name": "a", "module": "file:///no/where.wasm"}, {"name": "b", "module": "file:///no/where/else.wasm"}]}`)
 	require.Len(t, strings.Split(err.Error(), "\n"), 2)
+
+	_, err = newApiserver(t, true).start(newPlugins(), `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
+		"polices": [], "limits": {"hostCalls": 0}}`)
+	require.ErrorContains(t, err, "unknown field \"polices\": correct its name or remove it\nlimits.hostCalls: Invalid value: 0: ")
+}
+
+// kubectl prints the reason quoted: there the ends of lines are "\n".
+func TestReasonsInOneLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: wrong":           "since then: a: wrong",
+		"a: wrong\nb: wrong": "since then: 2 problems: (1) a: wrong; (2) b: wrong",
+	} {
+		require.EqualError(t, inOneLine(fmt.Errorf("since then: %w", errors.New(text))), want)
+	}
+	require.NoError(t, inOneLine(nil))
 }
 
 func TestEverythingThatIsWantedIsNeeded(t *testing.T) {

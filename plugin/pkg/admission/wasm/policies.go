@@ -20,6 +20,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -115,7 +116,22 @@ func (s *sharedPolicies) checkCurrent(r *http.Request) error {
 	if loaded == nil || r == nil || !strings.HasSuffix(r.URL.Path, "/"+currentCheckName) {
 		return nil
 	}
-	return loaded.manager.Check()
+	return inOneLine(loaded.manager.Check())
+}
+
+// inOneLine numbers the problems that an error tells of a line each, and puts them into one
+// line: kubectl quotes what a check says, so that the ends of lines become "\n".
+func inOneLine(err error) error {
+	reason := errors.Unwrap(err)
+	if reason == nil || !strings.Contains(reason.Error(), "\n") {
+		return err
+	}
+	problems := strings.Split(reason.Error(), "\n")
+	for n := range problems {
+		problems[n] = fmt.Sprintf("(%d) %s", n+1, problems[n])
+	}
+	head := strings.TrimSuffix(err.Error(), reason.Error())
+	return fmt.Errorf("%s%d problems: %s", head, len(problems), strings.Join(problems, "; "))
 }
 
 func loadPolicies(ctx context.Context, data []byte, view clusterView, guests map[abi.ExecutionMode]policyset.GuestLoader) (*loadedPolicies, error) {
@@ -123,11 +139,11 @@ func loadPolicies(ctx context.Context, data []byte, view clusterView, guests map
 		data = emptyConfiguration
 	}
 	config, err := load.LoadFromData(data)
+	if config != nil {
+		err = errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config)))
+	}
 	if err != nil {
 		return nil, err
-	}
-	if errs := validation.ValidateConfiguration(config); len(errs) > 0 {
-		return nil, policyset.JoinProblems(errs)
 	}
 	for _, warning := range validation.Warnings(config) {
 		klog.FromContext(ctx).Info("Warning: " + warning)
