@@ -20,17 +20,20 @@ import (
 	"context"
 	"os"
 
+	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/client-go/tools/cache"
 	utilversion "k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
+
+	"github.com/wasm-admission/wasm-admission/pkg/loopback"
 )
 
 // runServer builds the chain of API servers and serves until ctx ends. It is
-// app.Run taken apart, so that readyz can be added to the front server, which
-// is the one that answers /readyz.
+// app.Run taken apart, so that the front server, which takes all requests and
+// answers /readyz, can mark those of its own and has the plugin's checks.
 func runServer(ctx context.Context, opts options.CompletedOptions, readyz []healthz.HealthChecker) error {
 	klog.InfoS("Starting kube-apiserver", "version", utilversion.Get())
 	klog.InfoS("Golang settings", "GOGC", os.Getenv("GOGC"), "GOMAXPROCS", os.Getenv("GOMAXPROCS"), "GOTRACEBACK", os.Getenv("GOTRACEBACK"))
@@ -50,6 +53,7 @@ func runServer(ctx context.Context, opts options.CompletedOptions, readyz []heal
 	if err != nil {
 		return err
 	}
+	markOwnRequests(completed.Aggregator.GenericConfig)
 	server, err := app.CreateServerChain(completed)
 	if err != nil {
 		return err
@@ -62,4 +66,11 @@ func runServer(ctx context.Context, opts options.CompletedOptions, readyz []heal
 		return err
 	}
 	return prepared.Run(ctx)
+}
+
+// markOwnRequests has the front server mark the requests that the apiserver sends to
+// itself. Its handlers serve the servers behind it too. The configuration is a
+// completed one, as completing it adds the authenticator of the private credential.
+func markOwnRequests(front genericapiserver.CompletedConfig) {
+	front.Authentication.Authenticator = loopback.Authenticator(front.Authentication.Authenticator, front.LoopbackClientConfig.BearerToken)
 }

@@ -44,8 +44,8 @@ import (
 // Config is what a dispatcher works with. Client, Informers and Authorizer are
 // required.
 type Config struct {
-	// Client is the apiserver's client of itself: for namespaces that the
-	// informer has not seen yet, and to learn who the apiserver is.
+	// Client is the apiserver's client of itself, for namespaces that the
+	// informer has not seen yet.
 	Client kubernetes.Interface
 	// Informers give the namespaces' labels. They need not have started.
 	Informers informers.SharedInformerFactory
@@ -107,7 +107,7 @@ func New(config Config) (*Dispatcher, error) {
 	}
 	d := &Dispatcher{
 		matcher:    matcher,
-		exemptions: newExemptions(config.Exemptions, config.Client),
+		exemptions: newExemptions(config.Exemptions),
 		excluded:   sets.New(config.Excluded...),
 		recorder:   config.Recorder,
 		timeout:    config.RequestTimeout,

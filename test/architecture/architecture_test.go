@@ -46,7 +46,8 @@ var mayImport = map[string][]string{
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
 
-	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/metrics", "pkg/apis/wasmadmission"},
+	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/loopback", "pkg/metrics", "pkg/apis/wasmadmission"},
+	"pkg/loopback":  {},
 	"pkg/jsonpatch": {},
 	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
 

@@ -57,6 +57,10 @@ const (
 // says why if what is served is not what is configured, because a change is bad; it
 // fails when it is asked for by name only, as /readyz/wasm-admission-policies, and
 // passes as a part of /readyz.
+//
+// The requests that the apiserver cannot do without pass unevaluated only if the
+// command has the server mark its own requests, by Authenticator of
+// pkg/loopback.
 func Register(plugins *admission.Plugins, options ...Option) []healthz.HealthChecker {
 	shared := &sharedPolicies{guests: map[abi.ExecutionMode]policyset.GuestLoader{}}
 	for _, option := range options {

@@ -1,0 +1,151 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package loopback
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
+)
+
+// target is what a write is to: a resource or one of its subresources.
+type target struct {
+	schema.GroupResource
+	subresource string
+}
+
+// write is what the apiserver does to objects of a target of its own accord.
+type write struct {
+	operations []admission.Operation
+	// namespaces are those of the objects; none are all, and those of no namespace.
+	namespaces []string
+	// named is whether an object of a name is meant; nil means all.
+	named func(string) bool
+	// content is what else has to hold; nil means nothing.
+	content func(admission.Attributes) bool
+}
+
+const (
+	create = admission.Create
+	update = admission.Update
+	remove = admission.Delete
+)
+
+func on(group, resource, subresource string) target {
+	return target{schema.GroupResource{Group: group, Resource: resource}, subresource}
+}
+
+func names(all ...string) func(string) bool {
+	return func(name string) bool { return slices.Contains(all, name) }
+}
+
+// system is for names under the prefix that Kubernetes keeps for itself, and others.
+func system(others ...string) func(string) bool {
+	return func(name string) bool { return strings.HasPrefix(name, "system:") || slices.Contains(others, name) }
+}
+
+func operations(all ...admission.Operation) []admission.Operation { return all }
+
+const rbac, flowControl, networking = "rbac.authorization.k8s.io", "flowcontrol.apiserver.k8s.io", "networking.k8s.io"
+
+var (
+	systemNamespaces = []string{"default", "kube-node-lease", "kube-public", "kube-system"}
+	bootstrapRoles   = []string{"kube-public", "kube-system"}
+)
+
+// writes are those of Kubernetes 1.37. CONNECT is not among them and never will be:
+// what is behind it does what the sender of its body wants.
+var writes = map[target]write{
+	on("", "namespaces", ""): {operations: operations(create), namespaces: systemNamespaces},
+
+	on("", "services", ""):                         {operations: operations(create, update), namespaces: []string{"default"}, named: names("kubernetes")},
+	on("", "endpoints", ""):                        {operations: operations(create, update), namespaces: []string{"default"}, named: names("kubernetes")},
+	on("discovery.k8s.io", "endpointslices", ""):   {operations: operations(create, update, remove), namespaces: []string{"default"}, named: names("kubernetes")},
+	on(networking, "servicecidrs", ""):             {operations: operations(create, update), named: names("kubernetes")},
+	on(networking, "servicecidrs", "status"):       {operations: operations(update), named: names("kubernetes")},
+	on(networking, "ipaddresses", ""):              {operations: operations(create, remove)},
+	on("coordination.k8s.io", "leases", ""):        {operations: operations(create, update, remove), namespaces: []string{"kube-system"}, named: identityLease},
+	on(rbac, "clusterroles", ""):                   {operations: operations(create, update), named: system("admin", "cluster-admin", "edit", "view")},
+	on(rbac, "clusterrolebindings", ""):            {operations: operations(create, update, remove), named: system("cluster-admin")},
+	on(rbac, "roles", ""):                          {operations: operations(create, update), namespaces: bootstrapRoles, named: system("extension-apiserver-authentication-reader")},
+	on(rbac, "rolebindings", ""):                   {operations: operations(create, update, remove), namespaces: bootstrapRoles, named: system()},
+	on("scheduling.k8s.io", "priorityclasses", ""): {operations: operations(create), named: names("system-cluster-critical", "system-node-critical")},
+
+	on(flowControl, "flowschemas", ""):                 {operations: operations(create, update, remove), content: ofBootstrap(bootstrapFlowSchema)},
+	on(flowControl, "flowschemas", "status"):           {operations: operations(update)},
+	on(flowControl, "prioritylevelconfigurations", ""): {operations: operations(create, update, remove), content: ofBootstrap(bootstrapPriorityLevel)},
+
+	on("apiregistration.k8s.io", "apiservices", ""):                   {operations: operations(create, update, remove), content: registersItself},
+	on("apiregistration.k8s.io", "apiservices", "status"):             {operations: operations(update)},
+	on("apiextensions.k8s.io", "customresourcedefinitions", "status"): {operations: operations(update)},
+	on("internal.apiserver.k8s.io", "storageversions", ""):            {operations: operations(create)},
+	on("internal.apiserver.k8s.io", "storageversions", "status"):      {operations: operations(update)},
+
+	on("", "configmaps", ""): {operations: operations(create, update, remove), namespaces: []string{"kube-system"}, named: names(
+		"extension-apiserver-authentication", "kube-apiserver-legacy-service-account-token-tracking")},
+	on("", "resourcequotas", "status"): {operations: operations(update)},
+	on("", "secrets", ""):              {operations: operations(update), content: tracksLegacyToken},
+}
+
+// Writes is whether a request is one of the writes that the apiserver makes of its own
+// accord. It does not ask who sends it.
+func Writes(attr admission.Attributes) bool {
+	w, known := writes[target{attr.GetResource().GroupResource(), attr.GetSubresource()}]
+	switch {
+	case !known, !slices.Contains(w.operations, attr.GetOperation()):
+		return false
+	case w.namespaces != nil && !slices.Contains(w.namespaces, attr.GetNamespace()):
+		return false
+	case w.named != nil && !w.named(attr.GetName()):
+		return false
+	}
+	return w.content == nil || w.content(attr)
+}
+
+// identityLease is for the Leases by which apiservers know each other.
+func identityLease(name string) bool { return strings.HasPrefix(name, "apiserver-") }
+
+func bootstrapFlowSchema(name string) bool {
+	for _, schema := range bootstrap.MandatoryFlowSchemas {
+		if schema.Name == name {
+			return true
+		}
+	}
+	for _, schema := range bootstrap.SuggestedFlowSchemas {
+		if schema.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func bootstrapPriorityLevel(name string) bool {
+	for _, level := range bootstrap.MandatoryPriorityLevelConfigurations {
+		if level.Name == name {
+			return true
+		}
+	}
+	for _, level := range bootstrap.SuggestedPriorityLevelConfigurations {
+		if level.Name == name {
+			return true
+		}
+	}
+	return false
+}
