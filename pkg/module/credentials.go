@@ -17,10 +17,15 @@ limitations under the License.
 package module
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
 
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
@@ -28,37 +33,154 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/safefile"
 )
 
-// Docker Hub's credentials are kept under a name that is no host of it.
-const (
-	hubHost = "registry-1.docker.io"
-	hubKey  = "index.docker.io"
-)
+// dockerHub is the registry of Docker Hub, and dockerHubNames are what configurations
+// call it. docker login writes the last one, as https://index.docker.io/v1/.
+const dockerHub = "registry-1.docker.io"
+
+var dockerHubNames = []string{dockerHub, "docker.io", "index.docker.io"}
+
+// keychain holds the credentials of a config.json of Docker, in the order in which they
+// are tried: the longest path first.
+type keychain []keyed
+
+// keyed is the credential of all repositories that a key matches.
+type keyed struct {
+	key        registryKey
+	credential auth.Credential
+}
 
 // readCredentials reads a config.json of Docker. Helpers are programs: nothing of
 // that kind is run inside an API server.
-func readCredentials(path string) (credentials.Store, error) {
-	content, err := safefile.Read(path, maxSettingsFileBytes)
+func readCredentials(file string) (keychain, error) {
+	content, err := safefile.Read(file, maxSettingsFileBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read credentials: %w", err)
 	}
-	var helpers struct {
+	var config struct {
+		Auths   json.RawMessage   `json:"auths"`
 		Store   string            `json:"credsStore"`
 		Helpers map[string]string `json:"credHelpers"`
 	}
-	if err := json.Unmarshal(content, &helpers); err != nil {
-		return nil, errors.New("read credentials: " + path + " is not a config.json of Docker")
+	if err := json.Unmarshal(content, &config); err != nil {
+		return nil, errors.New("read credentials: " + file + " is not a config.json of Docker")
 	}
-	if helpers.Store != "" || len(helpers.Helpers) > 0 {
+	if config.Store != "" || len(config.Helpers) > 0 {
 		return nil, fmt.Errorf("read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and are not run: "+
-			"put the credentials under auths and remove the helpers", path)
+			"put the credentials under auths and remove the helpers", file)
 	}
-	store, err := credentials.NewMemoryStoreFromDockerConfig(content)
+	// The errors of what is under auths may have the credentials in them.
+	malformed := fmt.Errorf("read credentials: what is under auths in %s is not what docker login writes, "+
+		"an object of hosts, each with username and password or with both as auth, in base64 and with a colon between", file)
+	var auths map[string]json.RawMessage
+	if len(config.Auths) > 0 && json.Unmarshal(config.Auths, &auths) != nil {
+		return nil, malformed
+	}
+	var chain keychain
+	for name, value := range auths {
+		key, err := parseRegistryKey(name)
+		if err != nil {
+			return nil, fmt.Errorf("read credentials: the key %.200q under auths in %s: %w", name, file, err)
+		}
+		credential, err := parseCredential(value)
+		if err != nil {
+			return nil, malformed
+		}
+		chain = append(chain, keyed{key, credential})
+	}
+	slices.SortFunc(chain, func(a, b keyed) int { return a.key.compare(b.key) })
+	return chain, nil
+}
+
+// parseCredential has the registry client's library read one entry. The library takes all
+// keys of a host for the same, so it sees one at a time.
+func parseCredential(value json.RawMessage) (auth.Credential, error) {
+	const host = "registry.invalid"
+	config, err := json.Marshal(map[string]map[string]json.RawMessage{"auths": {host: value}})
 	if err != nil {
-		// The error may have the credentials in it.
-		return nil, fmt.Errorf("read credentials: what is under auths in %s is not what docker login writes, "+
-			"an object of hosts, each with username and password or with both as auth, in base64 and with a colon between", path)
+		return auth.EmptyCredential, err
 	}
-	return store, nil
+	store, err := credentials.NewMemoryStoreFromDockerConfig(config)
+	if err != nil {
+		return auth.EmptyCredential, err
+	}
+	return store.Get(context.Background(), host)
+}
+
+// find returns the credential for a repository, or an empty one.
+func (k keychain) find(ref reference) auth.Credential {
+	host := canonicalHost(ref.registry)
+	for _, entry := range k {
+		if entry.key.matches(host, ref.repository) {
+			return entry.credential
+		}
+	}
+	return auth.EmptyCredential
+}
+
+// registryKey is a key under auths, read as Kubernetes reads those of image pull secrets
+// (https://kubernetes.io/docs/concepts/containers/images/#config-json): a host, which may
+// have globs in it, perhaps a port, and perhaps the beginning of a repository's path.
+type registryKey struct {
+	host string // with the port, if there is one
+	path string // without slashes at either end
+}
+
+func parseRegistryKey(name string) (registryKey, error) {
+	if _, rest, hasScheme := strings.Cut(name, "://"); hasScheme {
+		name = rest
+	}
+	host, repository, _ := strings.Cut(name, "/")
+	repository = strings.Trim(repository, "/")
+	// What follows the host in the URL of an API is no repository.
+	for _, version := range []string{"v1", "v2"} {
+		if repository == version {
+			repository = ""
+		}
+		repository = strings.TrimPrefix(repository, version+"/")
+	}
+	for _, label := range strings.Split((&url.URL{Host: host}).Hostname(), ".") {
+		if _, err := path.Match(label, ""); err != nil {
+			return registryKey{}, errors.New("the host is not a valid pattern")
+		}
+	}
+	return registryKey{host: canonicalHost(host), path: repository}, nil
+}
+
+// canonicalHost returns the one name of a host that has several.
+func canonicalHost(host string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ":443")
+	if slices.Contains(dockerHubNames, host) {
+		return dockerHub
+	}
+	return host
+}
+
+// compare orders keys: the longest path first, hosts without globs before those with.
+func (k registryKey) compare(other registryKey) int {
+	return cmp.Or(
+		cmp.Compare(len(other.path), len(k.path)),
+		cmp.Compare(strings.Count(k.host, "*")+strings.Count(k.host, "?"), strings.Count(other.host, "*")+strings.Count(other.host, "?")),
+		cmp.Compare(len(other.host), len(k.host)),
+		cmp.Compare(k.host, other.host),
+		cmp.Compare(k.path, other.path))
+}
+
+// matches says whether the key is for a repository. A glob stands for something within
+// one label of the host's name. A path ends where a part of the repository's does:
+// host/team is no key of host/team-b.
+func (k registryKey) matches(host, repository string) bool {
+	if k.path != "" && repository != k.path && !strings.HasPrefix(repository, k.path+"/") {
+		return false
+	}
+	pattern, name := &url.URL{Host: k.host}, &url.URL{Host: host}
+	if pattern.Port() != name.Port() {
+		return false
+	}
+	labels, parts := strings.Split(pattern.Hostname(), "."), strings.Split(name.Hostname(), ".")
+	return slices.EqualFunc(labels, parts, func(label, part string) bool {
+		matched, err := path.Match(label, part)
+		return err == nil && matched
+	})
 }
 
 func checkCredentials(path string) error {
@@ -71,18 +193,17 @@ func checkCredentials(path string) error {
 	return nil
 }
 
-// credential returns what a registry is to be asked with. The file is read each
-// time, so that a change of it counts from the next request on.
-func (r *puller) credential(ctx context.Context, host string) (auth.Credential, error) {
-	if r.sources.DockerConfig == "" {
-		return auth.EmptyCredential, nil
+// credential returns what the registry of a repository is to be asked with, and no other
+// host. The file is read each time, so that a change of it counts from the next request on.
+func (r *puller) credential(ref reference) auth.CredentialFunc {
+	return func(_ context.Context, host string) (auth.Credential, error) {
+		if r.sources.DockerConfig == "" || host != ref.remote().Host() {
+			return auth.EmptyCredential, nil
+		}
+		chain, err := readCredentials(r.sources.DockerConfig)
+		if err != nil {
+			return auth.EmptyCredential, &Error{Cause: CauseUnauthorized, Err: err}
+		}
+		return chain.find(ref), nil
 	}
-	store, err := readCredentials(r.sources.DockerConfig)
-	if err != nil {
-		return auth.EmptyCredential, &Error{Cause: CauseUnauthorized, Err: err}
-	}
-	if host == hubHost {
-		host = hubKey
-	}
-	return store.Get(ctx, host)
 }

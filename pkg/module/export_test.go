@@ -36,3 +36,13 @@ func Forget(f *Fetcher) {
 	defer f.puller.mu.Unlock()
 	clear(f.puller.silent)
 }
+
+// UserFor returns the user that a config.json of Docker has for a registry:// URI.
+func UserFor(path, uri string) (string, error) {
+	chain, err := readCredentials(path)
+	if err != nil {
+		return "", err
+	}
+	ref, err := parseReference(uri)
+	return chain.find(ref).Username, err
+}

@@ -66,7 +66,7 @@ func speaksNoTLS(err error) bool {
 // repository returns a client with credentials and tokens of its own: they are used
 // for one module, so that nothing that has expired or changed is.
 func (r *puller) repository(ref reference) *repository {
-	client := &auth.Client{Client: r.client, Cache: auth.NewCache(), Credential: r.credential, ClientID: userAgent}
+	client := &auth.Client{Client: r.client, Cache: auth.NewCache(), Credential: r.credential(ref), ClientID: userAgent}
 	client.SetUserAgent(userAgent)
 	return &repository{&remote.Repository{Reference: ref.remote(), Client: client, MaxMetadataBytes: maxManifestBytes}}
 }
