@@ -93,6 +93,17 @@ cases:
 	require.Empty(t, admissiontest.Filter([]*admissiontest.File{file}, "nothing"))
 }
 
+// A key overrides a merged one, as kubectl has it.
+func TestReadMergeKeys(t *testing.T) {
+	at := directory(t, "x.json", request, "cases.yaml", `cases:
+- &x {request: x.json, settings: {a: 1}, expect: {allowed: true}}
+- {<<: *x, settings: {a: 2}}
+`)
+	file, err := admissiontest.Read(filepath.Join(at, "cases.yaml"))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"a":2}`, string(file.Cases[1].Settings))
+}
+
 func TestReadRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, err string }{
 		"unknown field":    {"cases: [{requests: a}]", `unknown field "requests"`},

@@ -30,7 +30,7 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 const (
@@ -162,7 +162,7 @@ func Read(path string) (*File, error) {
 		return nil, err
 	}
 	var wire casesFile
-	if err := yaml.UnmarshalStrict(content, &wire); err != nil {
+	if err := strictyaml.Unmarshal(content, &wire); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(wire.Cases) > maxCases {

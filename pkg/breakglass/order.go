@@ -26,7 +26,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	sigsjson "sigs.k8s.io/json"
-	"sigs.k8s.io/yaml"
+
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // Bounds of a break-glass file.
@@ -68,7 +69,7 @@ func decode(data []byte) (*order, error) {
 	if err := checkSoleDocument(data); err != nil {
 		return nil, err
 	}
-	asJSON, err := yaml.YAMLToJSONStrict(data)
+	asJSON, err := strictyaml.ToJSON(data)
 	if err != nil {
 		return nil, fmt.Errorf("the file is neither YAML nor JSON: %w", err)
 	}

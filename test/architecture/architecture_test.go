@@ -51,8 +51,8 @@ var mayImport = map[string][]string{
 	"pkg/jsonpatch": {},
 	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
 
-	"pkg/admissiontest": {"pkg/jsonpatch", "pkg/review"},
-	"pkg/annotate":      {"pkg/abi", "pkg/capabilities", "pkg/engine/wasm"},
+	"pkg/admissiontest": {"pkg/jsonpatch", "pkg/review", "pkg/strictyaml"},
+	"pkg/annotate":      {"pkg/abi", "pkg/capabilities", "pkg/engine/wasm", "pkg/strictyaml"},
 
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
@@ -60,9 +60,10 @@ var mayImport = map[string][]string{
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/breaker":    {},
-	"pkg/breakglass":           {"pkg/apis/wasmadmission", "pkg/engine", "pkg/filewatch", "pkg/metrics", "pkg/safefile"},
+	"pkg/breakglass":           {"pkg/apis/wasmadmission", "pkg/engine", "pkg/filewatch", "pkg/metrics", "pkg/safefile", "pkg/strictyaml"},
 	"pkg/module":               {"pkg/engine", "pkg/engine/private", "pkg/safefile"},
 	"pkg/safefile":             {},
+	"pkg/strictyaml":           {},
 	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/border":           {"pkg/abi", "pkg/engine"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
@@ -88,12 +89,12 @@ var mayImport = map[string][]string{
 	"pkg/apis/wasmadmission/install":  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/fuzzer":   {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/load": {
-		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install",
+		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install", "pkg/strictyaml",
 	},
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
 
 	"pkg/apis/kubewarden": {
-		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/safefile",
+		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/safefile", "pkg/strictyaml",
 	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 

@@ -26,7 +26,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // maxDocuments bounds the documents in one file.
@@ -130,7 +130,7 @@ func (d *document) toJSON() ([]byte, error) {
 	if err := checkExpansion(d.content); err != nil {
 		return nil, d.explain(err)
 	}
-	object, err := yaml.YAMLToJSONStrict(d.content)
+	object, err := strictyaml.ToJSON(d.content)
 	if err != nil {
 		return nil, d.explain(err)
 	}

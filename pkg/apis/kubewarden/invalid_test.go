@@ -125,6 +125,7 @@ func TestInvalidManifests(t *testing.T) {
 		"beside the end":                  {"... a: 1\n", `a.yaml[1]: apiVersion: is missing: write policies.kubewarden.io/v1`},
 		"twice":                           {clusterPolicy() + "kind: X\n", `a.yaml[1]: is not valid YAML: line 8: key "kind" already set in map`},
 		"twice in settings":               {clusterPolicy("settings", "{a: 1, a: 2}"), `a.yaml[1]: is not valid YAML: line 8: key "a" already set in map`},
+		"twice and merged":                {clusterPolicy("settings", "{x: &x {a: 1}, z: {<<: *x, a: 1, a: 2}}"), `a.yaml[1]: is not valid YAML: line 8: key "a" already set in map`},
 		"no apiVersion":                   {"kind: ClusterAdmissionPolicy", `a.yaml[1] ClusterAdmissionPolicy: apiVersion: is missing: write policies.kubewarden.io/v1`},
 		"odd apiVersion":                  {"apiVersion: a/b/c", `a.yaml[1]: apiVersion: unexpected GroupVersion string: a/b/c: write policies.kubewarden.io/v1`},
 		"apiVersion 1":                    {"apiVersion: 1", `a.yaml[1]: apiVersion: number does not fit: write a string`},
@@ -338,4 +339,11 @@ func TestAliases(t *testing.T) {
 	}
 	_, err := decode(t, "a.yaml", "a: &a 1\nb: *c\n")
 	require.EqualError(t, err, "a.yaml[1]: is not valid YAML: unknown anchor 'c' referenced")
+}
+
+// A key overrides a merged one, as kubectl has it.
+func TestMergeKeys(t *testing.T) {
+	manifests, err := decode(t, "a.yaml", clusterPolicy("settings", "{x: &x {a: 1, b: 2}, z: {<<: *x, b: 9}}"))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"x":{"a":1,"b":2},"z":{"a":1,"b":9}}`, string(manifests.Policies[0].Settings.Raw))
 }

@@ -28,12 +28,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"sigs.k8s.io/yaml"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/review"
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
@@ -213,7 +213,7 @@ func (c *command) settings(f *runFlags) ([]byte, error) {
 	}
 	object, err := text, error(nil)
 	if !json.Valid(text) { // YAML does not know all of JSON's escapes
-		object, err = yaml.YAMLToJSONStrict(text)
+		object, err = strictyaml.ToJSON(text)
 	}
 	var fields map[string]any
 	if err == nil {

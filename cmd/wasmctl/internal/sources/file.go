@@ -25,9 +25,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // maxFileBytes bounds a sources.yml and a file with certificates.
@@ -59,7 +58,7 @@ func readSources(path, directory string) (module.Sources, error) {
 		return module.Sources{}, err
 	}
 	var f file
-	if err := yaml.UnmarshalStrict(content, &f); err != nil {
+	if err := strictyaml.Unmarshal(content, &f); err != nil {
 		return module.Sources{}, fmt.Errorf("is no sources.yml of Kubewarden: %w", err)
 	}
 	s := module.Sources{Insecure: f.Insecure}

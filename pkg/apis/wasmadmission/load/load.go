@@ -18,6 +18,7 @@ limitations under the License.
 package load
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/install"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // MaxSize is the largest configuration that is read, in bytes: 8 MiB.
@@ -77,7 +79,13 @@ func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error
 	if err != nil {
 		return nil, err
 	}
-	// The decoder gets the data as they came, so that it can name lines.
+	// The decoder gets the data as they came, so that it can name lines, unless they have
+	// merge keys: it takes a key that overrides a merged one for a key that is there twice.
+	if bytes.Contains(data, []byte("<<")) {
+		if merged, err := strictyaml.ToJSON(data); err == nil {
+			data = merged
+		}
+	}
 	object, err := runtime.Decode(codecs.UniversalDecoder(), data)
 	if err != nil {
 		err = explainDecoding(err, fields)

@@ -146,6 +146,20 @@ func TestLoadJSONEscapes(t *testing.T) {
 	require.Equal(t, "😀/", config.Policies[0].Message)
 }
 
+// A key may override one that is merged, as kubectl has it; it may not be there twice.
+func TestLoadMergeKeys(t *testing.T) {
+	const policies = "policies:\n- &a {name: a, module: 'file:///a.wasm', mode: monitor}\n- {<<: *a, name: b"
+	config, err := LoadFromData([]byte(yamlHead + policies + "}\n"))
+	require.NoError(t, err)
+	require.Equal(t, "b", config.Policies[1].Name)
+	require.Equal(t, config.Policies[0].Module, config.Policies[1].Module)
+
+	_, err = LoadFromData([]byte(yamlHead + policies + ", name: c}\n"))
+	require.ErrorContains(t, err, `"name" already set in map`)
+	_, err = LoadFromData([]byte(yamlHead + policies + ", nmae: c}\n"))
+	require.ErrorContains(t, err, `unknown field "policies[1].nmae": correct its name or remove it`)
+}
+
 func TestLoadErrors(t *testing.T) {
 	tests := map[string]struct {
 		data string

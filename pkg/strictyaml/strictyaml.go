@@ -1,0 +1,96 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package strictyaml reads YAML as kubectl does, and refuses a key that is written twice.
+// The strict functions of sigs.k8s.io/yaml take a key that overrides one of a merge key
+// ("<<") for such a key; these do not.
+package strictyaml
+
+import (
+	"bytes"
+	"fmt"
+
+	yamlv3 "go.yaml.in/yaml/v3"
+	"sigs.k8s.io/yaml"
+)
+
+// ToJSON returns a YAML document as JSON. A key that a mapping has twice is an error, one
+// that overrides a merged key is not.
+func ToJSON(document []byte) ([]byte, error) {
+	object, err := yaml.YAMLToJSONStrict(document)
+	if err == nil || !hasMergeKeys(document) {
+		return object, err
+	}
+	if err := checkKeys(document); err != nil {
+		return nil, err
+	}
+	return yaml.YAMLToJSON(document)
+}
+
+// Unmarshal reads a YAML document into an object with JSON's tags. It refuses unknown
+// fields, and the keys that [ToJSON] refuses. After an error the object may be partly set.
+func Unmarshal(document []byte, object any) error {
+	err := yaml.UnmarshalStrict(document, object)
+	if err == nil || !hasMergeKeys(document) {
+		return err
+	}
+	if err := checkKeys(document); err != nil {
+		return err
+	}
+	return yaml.Unmarshal(document, object, yaml.DisallowUnknownFields)
+}
+
+// hasMergeKeys is whether a document may have merge keys: most have none, and are spared
+// the second parser.
+func hasMergeKeys(document []byte) bool { return bytes.Contains(document, []byte("<<")) }
+
+// checkKeys refuses a document in which a mapping has a key twice.
+func checkKeys(document []byte) error {
+	var root yamlv3.Node
+	if err := yamlv3.Unmarshal(document, &root); err != nil {
+		return err
+	}
+	return checkNode(&root)
+}
+
+// checkNode does not follow aliases: what they name is checked where it stands.
+func checkNode(node *yamlv3.Node) error {
+	if node.Kind == yamlv3.MappingNode {
+		seen := map[string]bool{}
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			key := node.Content[i]
+			if key.Kind != yamlv3.ScalarNode || key.ShortTag() == "!!merge" {
+				continue
+			}
+			// In JSON a number is the same key as its text.
+			var value any
+			if err := key.Decode(&value); err != nil {
+				return err
+			}
+			text := fmt.Sprint(value)
+			if seen[text] {
+				return fmt.Errorf("yaml: line %d: key %q already set in map", key.Line, text)
+			}
+			seen[text] = true
+		}
+	}
+	for _, child := range node.Content {
+		if err := checkNode(child); err != nil {
+			return err
+		}
+	}
+	return nil
+}
