@@ -25,9 +25,8 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // usageAnnotation holds a policy's manual.
@@ -43,13 +42,20 @@ type Metadata struct {
 // ParseMetadata reads metadata in YAML. It reports everything that is wrong with it, but
 // for the version of the protocol, which need not be there.
 func ParseMetadata(text []byte) (*Metadata, error) {
-	object, err := yaml.YAMLToJSONStrict(text)
+	object, err := strictyaml.ToJSON(text)
 	if err != nil {
 		return nil, err
 	}
 	m := &Metadata{}
 	if err := json.Unmarshal(object, &m.fields); err != nil || m.fields == nil {
 		return nil, errors.New("the metadata is not an object: write fields with values")
+	}
+	if err := readScalars(text, m.fields); err != nil {
+		return nil, err
+	}
+	dropNulls(m.fields)
+	if object, err = json.Marshal(m.fields); err != nil {
+		return nil, err
 	}
 	if err := json.Unmarshal(object, &m.Metadata); err != nil {
 		return nil, err
@@ -67,6 +73,16 @@ func ParseMetadata(text []byte) (*Metadata, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// dropNulls removes the fields that are there without a value. They mean what missing ones
+// mean, but Kubewarden's reader refuses a null for most of them.
+func dropNulls(fields map[string]any) {
+	for name, value := range fields {
+		if value == nil {
+			delete(fields, name)
+		}
+	}
 }
 
 // SetProtocolVersion sets the version of the protocol that the guest speaks.

@@ -37,6 +37,21 @@ func TestParseMetadata(t *testing.T) {
 	for _, test := range []struct{ name, yaml, want, err string }{
 		{name: "keys are sorted", yaml: minimal, want: `{"mutating":false,"protocolVersion":"v1","rules":[]}`},
 		{name: "unknown fields stay", yaml: minimal + "new: [1]\n", want: `{"mutating":false,"new":[1],"protocolVersion":"v1","rules":[]}`},
+		{name: "bare rules", yaml: "protocolVersion: v1\nmutating: false\nrules:\n", want: `{"mutating":false,"protocolVersion":"v1","rules":[]}`},
+		{name: "rules are null", yaml: "mutating: false\nrules: null\n", err: "rules: required field is missing"},
+		{name: "rules are a tilde", yaml: "mutating: false\nrules: ~\n", err: "rules: required field is missing"},
+		{
+			name: "bare optional fields",
+			yaml: minimal + "contextAwareResources:\nbackgroundAudit:\npolicyType:\nexecutionMode:\nannotations:\nhostCapabilities:\nminimumKubewardenVersion:\n",
+			want: `{"mutating":false,"protocolVersion":"v1","rules":[]}`,
+		},
+		{
+			name: "annotations are texts", yaml: minimal + "annotations: {a: 1.0, b: true, c: yes, d: 0x1F, e: 'q', f: ~}\n",
+			want: `{"annotations":{"a":"1.0","b":"true","c":"yes","d":"0x1F","e":"q","f":"~"},"mutating":false,"protocolVersion":"v1","rules":[]}`,
+		},
+		{name: "an annotation that is a list", yaml: minimal + "annotations: {a: [b]}\n", err: "cannot unmarshal array"},
+		{name: "yes", yaml: "rules: []\nmutating: yes\n", err: `mutating: "yes" is no boolean: write true or false`},
+		{name: "off", yaml: minimal + "backgroundAudit: off\n", err: `backgroundAudit: "off" is no boolean: write true or false`},
 		{name: "fields missing", yaml: "protocolVersion: v1\n", err: "rules: required field is missing\nmutating: required field is missing"},
 		{name: "key twice", yaml: minimal + "mutating: true\n", err: "already set"},
 		{name: "not an object", yaml: "- a\n", err: "the metadata is not an object"},
