@@ -311,6 +311,10 @@ func (p *Policy) takeRules(ctx context.Context, metadata *abi.Metadata, path *fi
 	return nil
 }
 
+// SettingsRefused is what an error says before the words with which a policy refuses its
+// settings.
+const SettingsRefused = "the policy refuses these settings: "
+
 // checkSettings asks the policy whether it can work with its settings. The
 // settings themselves appear in no error: they may be secret.
 func (g *guest) checkSettings(ctx context.Context, path *field.Path) field.ErrorList {
@@ -323,7 +327,7 @@ func (g *guest) checkSettings(ctx context.Context, path *field.Path) field.Error
 	case response.Message == "":
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "the policy refuses these settings without saying why")}
 	default:
-		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, "the policy refuses these settings: "+response.Message)}
+		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, SettingsRefused+response.Message)}
 	}
 }
 

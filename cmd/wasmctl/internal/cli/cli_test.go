@@ -134,7 +134,7 @@ func TestRun(t *testing.T) {
 		"settings":     {[]string{"-r", deleted, "-s", settings, guests + "answer.wasm"}, 0, `"allowed":false,"status":{"message":"<no>","code":418},"auditAnnotations":{"a":"b"},"warnings":["w"]}` + "\n", ""},
 		"null":         {[]string{"-r", deleted, "--settings-json", "null", policies + "no-latest-tag/policy.wasm"}, 0, `"allowed":true`, ""},
 		"escapes":      {[]string{"-r", deleted, "--settings-json", `{"accepted":true,"message":"a\/b 9007199254740993"}`, guests + "answer.wasm"}, 0, `"message":"a/b 9007199254740993"`, ""},
-		"bad settings": {[]string{"-r", deleted, "--settings-json", `{"registries":[]}`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: Provided settings are not valid: the policy refuses these settings: this policy has no settings"},
+		"bad settings": {[]string{"-r", deleted, "--settings-json", `{"registries":[]}`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: Provided settings are not valid: this policy has no settings"},
 		"no settings":  {[]string{"-r", deleted, "--settings-json", `[1]`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: --settings-json: the settings are not an object"},
 		"two settings": {[]string{"-r", deleted, "--settings-json", `{}`, "-s", settings, policies + "no-latest-tag/policy.wasm"}, 2, "", "two answers to one question"},
 		"mode":         {[]string{"-r", deleted, "-e", "x", policies + "no-latest-tag/policy.wasm"}, 2, "", `Unknown policy execution mode "x"`},

@@ -33,6 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/review"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
@@ -105,7 +106,8 @@ func explain(uri string, errs field.ErrorList) error {
 	var problems []string
 	for _, err := range errs {
 		if strings.HasSuffix(err.Field, ".settings") {
-			return &SettingsError{err.Detail}
+			// kwctl says the policy's words only, and people compare the line.
+			return &SettingsError{strings.TrimPrefix(err.Detail, policyset.SettingsRefused)}
 		}
 		problems = append(problems, err.Detail)
 	}
