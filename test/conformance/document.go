@@ -24,6 +24,17 @@ import (
 // Results are errors of items that do not hold, by their ids.
 type Results map[string]error
 
+// texts says which answers differ in their text from kwctl's and stay so.
+const texts = `
+## Texts that differ and stay so
+
+Who compares the answers of both, line by line, meets these. None of them changes a verdict, but for the last.
+
+* A list that Rego's ` + "`sprintf`" + ` prints reads ` + "`[\"a\"]`" + `, as in the Open Policy Agent; Kubewarden prints ` + "`[a]`" + `.
+* The code of an internal error may be another one: compare the text, not the code.
+* ` + "`units.parse`" + ` works, as in the Open Policy Agent; Kubewarden does not have it, so a policy that calls it does not run there.
+`
+
 // Document returns docs/compatibility.md. An item that has no error holds.
 func Document(parts []Part, results Results) string {
 	var b strings.Builder
@@ -36,6 +47,7 @@ in a real kube-apiserver in place of policy-server, and tests of packages where 
 `)
 	b.WriteString(summary(parts, results))
 	b.WriteString(differences(parts))
+	b.WriteString(texts)
 	for _, part := range parts {
 		fmt.Fprintf(&b, "\n## %s\n\n| Test of Kubewarden's | What must hold | Does it? | wasmctl | kube-apiserver | Tests |\n|---|---|---|---|---|---|\n", part.Title)
 		for _, test := range part.Tests {
