@@ -79,6 +79,15 @@ func TestCompilerAgainstInterpreter(t *testing.T) {
 	require.Positive(t, d.returned)
 }
 
+// TestSeedsOfOpenNaNs runs modules that once kept the bits of a NaN in a vector, which is for the engines to choose, and
+// then stored them as integers.
+func TestSeedsOfOpenNaNs(t *testing.T) {
+	d := newDifferential(t)
+	for _, seed := range []uint64{2685, 3166, 3927, 5643} {
+		require.NoError(t, d.run(generate(entropyOf(seed)), 3), "seed %d", seed)
+	}
+}
+
 // TestCorpusCompiledAgainstInterpreted does the same with all modules that are there: those of tests, of fuzzing, of attacks
 // and of the specification. What they import does nothing.
 func TestCorpusCompiledAgainstInterpreted(t *testing.T) {

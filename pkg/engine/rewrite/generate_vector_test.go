@@ -52,7 +52,8 @@ func (g *generator) pickVector(ranges []vectorRange) {
 	g.op(vector(r.first + byte(g.next(int(r.last-r.first)+1))))
 }
 
-// canonical makes zeros of the lanes that are NaN, whose bits the specification leaves open.
+// canonical makes zeros of the lanes that are NaN, whose bits the specification leaves open: of two, the engines keep
+// that of either. The local that is needed for it must not keep those bits either, as code that follows reads it.
 func (g *generator) canonical(vt byte) {
 	n := g.local(wasm.V128)
 	g.op(wasm.OpLocalTee, n)
@@ -60,6 +61,7 @@ func (g *generator) canonical(vt byte) {
 	g.op(wasm.OpLocalGet, n)
 	g.op(vector(vectorEqual[vt]))
 	g.op(vector(0x4e))
+	g.op(wasm.OpLocalTee, n)
 }
 
 // vectorCombine appends an instruction that makes one of two vectors.
