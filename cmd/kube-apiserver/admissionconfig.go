@@ -30,15 +30,22 @@ import (
 	"k8s.io/klog/v2"
 	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
 
+	"github.com/wasm-admission/wasm-admission/featuregate"
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
 // checkAdmissionConfiguration looks at the AdmissionConfiguration file for
 // entries that upstream drops without a word and that were meant for
-// WasmAdmission: its policies would silently not be enforced. They end the
-// start. An entry for any other unknown plugin is legal upstream, where one
+// WasmAdmission, and at the flags for what switches a configured plugin off: its
+// policies would silently not be enforced. Both end the start. An entry for any other unknown plugin is legal upstream, where one
 // file may serve servers of several versions: it only earns a warning.
-func checkAdmissionConfiguration(opts *kubeoptions.AdmissionOptions) error {
+//
+// A gate that is on while the flags switch off a plugin that nothing configures
+// is worth a warning: nobody loses a policy by it.
+func checkAdmissionConfiguration(opts *kubeoptions.AdmissionOptions, gate bool) error {
+	if flag := disabledBy(opts); flag != "" && gate {
+		klog.Warningf("Feature gate %s is on, but %s switches the plugin off: NO POLICY is enforced", featuregate.WasmAdmission, flag)
+	}
 	file := opts.GenericAdmission.ConfigFile
 	config := readAdmissionConfiguration(file)
 	if config == nil {
@@ -58,11 +65,11 @@ func checkAdmissionConfiguration(opts *kubeoptions.AdmissionOptions) error {
 		}
 	}
 	problems = append(problems, checkEntries(file, entries)...)
+	if flag := disabledBy(opts); len(entries) > 0 && flag != "" {
+		problems = append(problems, fmt.Sprintf("%s configures the plugin, but %s switches it off and none of its policies would be enforced: change the flag, or remove the entry", file, flag))
+	}
 	if len(problems) > 0 {
 		return &refusal{problems}
-	}
-	if len(entries) > 0 && disabled(opts) {
-		klog.Warningf("%s configures %s, but the flags switch the plugin off: its policies are NOT ENFORCED", file, wasm.PluginName)
 	}
 	return nil
 }
@@ -97,6 +104,9 @@ func checkEntries(file string, entries []apiserver.AdmissionPluginConfiguration)
 	}
 	for _, entry := range entries {
 		if entry.Path == "" {
+			if entry.Configuration == nil {
+				problems = append(problems, fmt.Sprintf("%s: the entry %q has neither path nor configuration, so that no policy would be enforced: give it one of them, or remove the entry", file, entry.Name))
+			}
 			continue
 		}
 		if entry.Configuration != nil {
@@ -113,14 +123,17 @@ func checkEntries(file string, entries []apiserver.AdmissionPluginConfiguration)
 	return problems
 }
 
-// disabled reports whether the flags switch the plugin off, by
-// --disable-admission-plugins or by the deprecated --admission-control, which
-// switches off all that it does not name.
-func disabled(opts *kubeoptions.AdmissionOptions) bool {
-	if opts.PluginNames != nil {
-		return !slices.Contains(opts.PluginNames, wasm.PluginName)
+// disabledBy returns how the flags switch the plugin off: by
+// --disable-admission-plugins, or by the deprecated --admission-control, which
+// switches off all that it does not name. It returns "" if they do not.
+func disabledBy(opts *kubeoptions.AdmissionOptions) string {
+	switch {
+	case opts.PluginNames != nil && !slices.Contains(opts.PluginNames, wasm.PluginName):
+		return "--admission-control, which does not name it,"
+	case opts.PluginNames == nil && slices.Contains(opts.GenericAdmission.DisablePlugins, wasm.PluginName):
+		return "--disable-admission-plugins=" + wasm.PluginName
 	}
-	return slices.Contains(opts.GenericAdmission.DisablePlugins, wasm.PluginName)
+	return ""
 }
 
 // resemblesPluginName reports whether name, which no plugin has, was meant for

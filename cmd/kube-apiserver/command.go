@@ -127,7 +127,7 @@ func complete(ctx context.Context, opts *options.ServerRunOptions) (options.Comp
 	if errs := completed.Validate(); len(errs) != 0 {
 		return options.CompletedOptions{}, utilerrors.NewAggregate(errs)
 	}
-	if err := checkAdmissionConfiguration(completed.Admission); err != nil {
+	if err := checkAdmissionConfiguration(completed.Admission, utilfeature.DefaultFeatureGate.Enabled(featuregate.WasmAdmission)); err != nil {
 		return options.CompletedOptions{}, err
 	}
 	return completed, nil

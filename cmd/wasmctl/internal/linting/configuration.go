@@ -61,7 +61,7 @@ func readConfiguration(path string) (data []byte, warning string, err error) {
 	case entry.Path != "" && entry.Configuration != nil:
 		return nil, "", fmt.Errorf("%s: the entry %q has both path and configuration: remove one", path, pluginName)
 	case entry.Path == "" && entry.Configuration == nil:
-		return []byte(emptyConfiguration), fmt.Sprintf("%s: the entry %q has neither path nor configuration: no policy is configured", path, pluginName), nil
+		return nil, "", fmt.Errorf("%s: the entry %q has neither path nor configuration, so that no policy would be enforced: give it one of them, or remove the entry", path, pluginName)
 	case entry.Path == "":
 		return entry.Configuration.Raw, "", nil
 	}

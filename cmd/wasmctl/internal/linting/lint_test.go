@@ -164,8 +164,8 @@ func TestAdmissionConfiguration(t *testing.T) {
 	require.Empty(t, report.Problems)
 	require.Contains(t, report.Warnings[0], `no entry under plugins is called "WasmAdmission"`)
 	report = w.lint(w.write("admission.yaml", admission+"- name: WasmAdmission\n"))
-	require.Contains(t, report.Warnings[0], `the entry "WasmAdmission" has neither path nor configuration`)
-	require.Contains(t, report.Warnings[1], "NO POLICY is configured")
+	require.Len(t, report.Problems, 1)
+	require.Contains(t, report.Problems[0], `the entry "WasmAdmission" has neither path nor configuration`)
 }
 
 // What is granted to nobody is told, and does not keep a server from starting.
