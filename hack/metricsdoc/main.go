@@ -98,7 +98,12 @@ func collect(registrars ...registrar) ([]metric, error) {
 		})
 		record(r)
 	}
-	registry.CustomMustRegister(metrics.NewEngineStateCollector(func() metrics.EngineState { return metrics.EngineState{} }))
+	// A state in which nothing is left out, as zero values are.
+	collector := metrics.NewEngineStateCollector(func() metrics.EngineState { return metrics.EngineState{Reset: "copy"} })
+	registry.CustomMustRegister(collector)
+	for _, name := range described(collector) {
+		missing[name] = true
+	}
 
 	families, err := registry.Gather()
 	if err != nil {
@@ -124,6 +129,22 @@ func collect(registrars ...registrar) ([]metric, error) {
 		return nil, fmt.Errorf("registered and never recorded: %v", missing)
 	}
 	return found, nil
+}
+
+// described returns the names of all metrics that a collector may have.
+func described(collector basemetrics.StableCollector) (names []string) {
+	descriptions := make(chan *basemetrics.Desc)
+	go func() {
+		defer close(descriptions)
+		collector.DescribeWithStability(descriptions)
+	}()
+	for d := range descriptions {
+		// The name is in no method but this one.
+		_, rest, _ := strings.Cut(d.String(), `fqName: "`)
+		name, _, _ := strings.Cut(rest, `"`)
+		names = append(names, name)
+	}
+	return names
 }
 
 // record calls all methods but MustRegister with zero values: the names of labels are

@@ -36,6 +36,7 @@ var evaluationBuckets = []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.002
 // of policies, which the configuration bounds, and closed sets.
 type Prometheus struct {
 	policies    *metrics.Gauge
+	unmatched   *metrics.Gauge
 	evaluations *metrics.HistogramVec
 	mutations   *metrics.CounterVec
 	dropped     *metrics.CounterVec
@@ -55,6 +56,13 @@ func NewPrometheus() *Prometheus {
 			Subsystem:      subsystem,
 			Name:           "policies",
 			Help:           "Number of policies that are enforced. Zero while the feature is enabled means that nothing is enforced.",
+			StabilityLevel: metrics.ALPHA,
+		}),
+		unmatched: metrics.NewGauge(&metrics.GaugeOpts{
+			Namespace:      namespace,
+			Subsystem:      subsystem,
+			Name:           "unmatched_rules",
+			Help:           "Number of rules of policies that match no resource that is served, so that nothing is enforced by them. The log names them.",
 			StabilityLevel: metrics.ALPHA,
 		}),
 		evaluations: metrics.NewHistogramVec(&metrics.HistogramOpts{
@@ -95,7 +103,7 @@ func NewPrometheus() *Prometheus {
 // MustRegister registers the metrics. Register is the MustRegister method of a
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
 func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
-	register(p.policies, p.evaluations, p.mutations, p.dropped, p.exemptions)
+	register(p.policies, p.unmatched, p.evaluations, p.mutations, p.dropped, p.exemptions)
 	register(p.registerables()...)
 	register(p.reloadMetrics.all()...)
 	register(p.breakGlassMetrics.all()...)
@@ -103,6 +111,9 @@ func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
 
 // SetPolicies implements [Recorder].
 func (p *Prometheus) SetPolicies(count int) { p.policies.Set(float64(count)) }
+
+// SetUnmatchedRules implements [Recorder].
+func (p *Prometheus) SetUnmatchedRules(count int) { p.unmatched.Set(float64(count)) }
 
 // ObserveEvaluation implements [Recorder].
 func (p *Prometheus) ObserveEvaluation(e Evaluation) {

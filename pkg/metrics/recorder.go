@@ -117,6 +117,8 @@ const (
 type Recorder interface {
 	// SetPolicies says how many policies are enforced now.
 	SetPolicies(count int)
+	// SetUnmatchedRules says how many rules of policies match nothing that is served.
+	SetUnmatchedRules(count int)
 	// ObserveEvaluation says that a policy was evaluated.
 	ObserveEvaluation(e Evaluation)
 	// CountMutation counts an object that a policy changed.
@@ -159,6 +161,9 @@ var _ Recorder = Discard{}
 
 // SetPolicies implements [Recorder].
 func (Discard) SetPolicies(int) {}
+
+// SetUnmatchedRules implements [Recorder].
+func (Discard) SetUnmatchedRules(int) {}
 
 // ObserveEvaluation implements [Recorder].
 func (Discard) ObserveEvaluation(Evaluation) {}

@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"featuregate": {},
 
 	"plugin/pkg/admission/wasm": {
-		"featuregate", "pkg/abi", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics",
+		"featuregate", "pkg/abi", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics", "pkg/unmatched",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
@@ -54,6 +54,7 @@ var mayImport = map[string][]string{
 	"pkg/admissiontest": {"pkg/jsonpatch", "pkg/review", "pkg/strictyaml"},
 	"pkg/annotate":      {"pkg/abi", "pkg/capabilities", "pkg/engine/wasm", "pkg/strictyaml"},
 
+	"pkg/unmatched": {"pkg/policyset", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
 		"pkg/engine/private", "pkg/filewatch", "pkg/jsonpatch", "pkg/metrics", "pkg/policyset/breaker",

@@ -184,7 +184,7 @@ func (p *Plugin) ValidateInitialization() error {
 	case p.authorizer == nil:
 		return errors.New("missing the authorizer that says what policies may see of the cluster")
 	}
-	loaded, err := p.shared.load(p.config, clusterView{p.dynamic, p.client.Discovery(), p.authorizer}, p.drained)
+	loaded, err := p.shared.load(p.config, clusterView{p.dynamic, p.client.Discovery(), p.authorizer, p.excluded}, p.drained)
 	if err != nil {
 		return err
 	}

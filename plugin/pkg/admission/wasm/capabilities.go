@@ -20,6 +20,7 @@ import (
 	"context"
 	"sync"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/discovery"
@@ -40,8 +41,10 @@ import (
 // and the authorizer, which says what it may be used for.
 type clusterView struct {
 	client     dynamic.Interface
-	discovery  discovery.ServerResourcesInterface
+	discovery  discovery.DiscoveryInterface
 	authorizer authorizer.UnconditionalAuthorizer
+	// excluded are the resources that admission never sees.
+	excluded []schema.GroupResource
 }
 
 // clusterMetrics serves the capability of the process to look at the cluster.

@@ -37,6 +37,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/unmatched"
 )
 
 // emptyConfiguration is what a plugin without one has: all defaults and no policy.
@@ -180,6 +181,9 @@ func loadPolicies(ctx context.Context, data []byte, view clusterView, guests map
 		loaded.breakGlass.Look(ctx)
 		go loaded.breakGlass.Run(ctx)
 	}
+	checker := unmatched.New(unmatched.Options{Served: view.served, Recorder: loaded.recorder})
+	loaded.manager.Subscribe(checker.Use)
+	go checker.Run(ctx)
 	go loaded.manager.Run(ctx)
 	return loaded, nil
 }

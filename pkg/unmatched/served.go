@@ -1,0 +1,129 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package unmatched finds rules of policies that match nothing that the apiserver
+// serves: a resource that is misspelt, a version that is gone, a definition that was
+// never applied. Such a rule is valid, and enforces nothing without a word.
+package unmatched
+
+import (
+	"fmt"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/rules"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+// Served is what an apiserver serves.
+type Served struct {
+	// Resources are the resources and subresources, as discovery has them.
+	Resources []*metav1.APIResourceList
+	// Unknown are the versions of groups that did not say what they have, as those of an
+	// extension server that is down. Nothing is said of rules that may match them.
+	Unknown []schema.GroupVersion
+	// Excluded are the resources that admission never sees.
+	Excluded []schema.GroupResource
+}
+
+// find returns a line for each rule of a policy that matches nothing, with the name that
+// messages have for the policy.
+func (s *Served) find(policy *wasmadmission.Policy) (lines []string) {
+	for n := range policy.Rules {
+		rule := &policy.Rules[n]
+		if s.matches(rule, policy.Namespace) {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("policy %q: rules[%d] matches nothing that is served and enforces nothing: apiGroups [%s], apiVersions [%s], resources [%s]: "+
+			"mend it, or ignore this if their definitions are still to come",
+			policy.Name, n, quoted(rule.APIGroups), quoted(rule.APIVersions), quoted(rule.Resources)))
+	}
+	return lines
+}
+
+func quoted(names []string) string {
+	texts := make([]string, len(names))
+	for n, name := range names {
+		texts[n] = fmt.Sprintf("%q", name)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// matches is whether a rule matches anything. A policy in a namespace sees only what is
+// in namespaces.
+func (s *Served) matches(rule *admissionregistrationv1.RuleWithOperations, namespace string) bool {
+	for _, version := range s.Unknown {
+		// Of a resource that nobody knows only group and version can be compared.
+		if anyOf(rule.APIGroups, version.Group) && anyOf(rule.APIVersions, version.Version) {
+			return true
+		}
+	}
+	for _, list := range s.Resources {
+		version, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			continue
+		}
+		for n := range list.APIResources {
+			resource := &list.APIResources[n]
+			if namespace != "" && !resource.Namespaced || s.excludes(version.Group, resource.Name) {
+				continue
+			}
+			matcher := rules.Matcher{Rule: *rule, Attr: attributes(version, resource, rule)}
+			if matcher.Matches() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *Served) excludes(group, name string) bool {
+	resource, _, _ := strings.Cut(name, "/")
+	for _, excluded := range s.Excluded {
+		if excluded.Group == group && excluded.Resource == resource {
+			return true
+		}
+	}
+	return false
+}
+
+func anyOf(names []string, name string) bool {
+	for _, n := range names {
+		if n == "*" || n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// attributes are those of a request for a resource that a rule may match. Which
+// operations a resource has is not looked at.
+func attributes(version schema.GroupVersion, resource *metav1.APIResource, rule *admissionregistrationv1.RuleWithOperations) admission.Attributes {
+	name, subresource, _ := strings.Cut(resource.Name, "/")
+	namespace := ""
+	if resource.Namespaced {
+		namespace = "any"
+	}
+	operation := admission.Create
+	if len(rule.Operations) > 0 && rule.Operations[0] != admissionregistrationv1.OperationAll {
+		operation = admission.Operation(rule.Operations[0])
+	}
+	return admission.NewAttributesRecord(nil, nil, schema.GroupVersionKind{}, namespace, "", version.WithResource(name), subresource, operation, nil, false, nil)
+}
