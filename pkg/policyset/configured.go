@@ -69,17 +69,36 @@ func (c *configured) Policies(context.Context) (*Desired, error) {
 	}
 	if c.config.PolicyDirectory == "" {
 		desired.Warnings = c.warnings(desired)
+		if err := requireMinimum(c.config, desired.Policies, desired.PolicyGroups); err != nil {
+			return &Desired{Hash: desired.Hash}, err
+		}
 		return desired, nil
 	}
-	files, err := kubewarden.ReadFiles(c.config.PolicyDirectory)
+	files, passedOver, err := kubewarden.ReadFiles(c.config.PolicyDirectory)
 	if err != nil {
-		return nil, err
+		return &Desired{Warnings: passedOver}, err
 	}
 	desired.Hash = hash(desired.Hash + files.Hash())
 	if c.last == nil || c.last.Hash != desired.Hash {
 		c.last, c.lastErr = c.add(desired, files)
 	}
-	return c.last, c.lastErr
+	// What is passed over is in no hash: it comes and goes while the set stays the same.
+	answer := *c.last
+	answer.Warnings = slices.Concat(passedOver, answer.Warnings)
+	return &answer, c.lastErr
+}
+
+// requireMinimum returns an error if there are fewer policies than there have to be.
+func requireMinimum(config *wasmadmission.WasmAdmissionConfiguration, policies []wasmadmission.Policy, groups []wasmadmission.PolicyGroup) error {
+	count := len(policies) + len(groups)
+	if count >= int(config.MinimumPolicies) {
+		return nil
+	}
+	where := "the configuration has"
+	if config.PolicyDirectory != "" {
+		where = "the configuration and " + config.PolicyDirectory + " have"
+	}
+	return fmt.Errorf("minimumPolicies: Invalid value: %d: %s %d policies and groups: add those that are missing, or lower the number", config.MinimumPolicies, where, count)
 }
 
 // add adds what the files hold.
@@ -90,6 +109,9 @@ func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, er
 	}
 	desired.Policies = append(desired.Policies, manifests.Policies...)
 	desired.PolicyGroups = append(desired.PolicyGroups, manifests.PolicyGroups...)
+	if err := requireMinimum(c.config, desired.Policies, desired.PolicyGroups); err != nil {
+		return &Desired{Hash: desired.Hash}, err
+	}
 	desired.Origins = make(map[string]string, len(manifests.Origins))
 	for name, origin := range manifests.Origins {
 		desired.Origins[name] = origin.String()

@@ -19,6 +19,7 @@ package policyset
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,4 +74,58 @@ func TestReadersOfSecretsComeAndGo(t *testing.T) {
 	w.look()
 	w.requireServed(`b {}`)
 	requireWarnings(nobody(0, "clusterwide-a"), nobody(2, "a"))
+}
+
+// What is passed over is in no hash, and the log is told of it all the same: once.
+func TestWhatIsPassedOverIsNamedOnce(t *testing.T) {
+	w := newWorld(t)
+	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
+	ctx := klog.NewContext(t.Context(), logger)
+	said := func() int {
+		return strings.Count(logger.GetSink().(ktesting.Underlier).GetBuffer().String(), "b.YAML")
+	}
+	w.manifest("a", "accept", `{}`)
+	require.NoError(t, w.manager.Start(ctx))
+	running := w.manager.Status().Running
+	require.Zero(t, said())
+
+	w.file("b.YAML", `{`)
+	w.manager.look(ctx)
+	require.Equal(t, running, w.manager.Status().Running)
+	require.Equal(t, 1, said())
+	w.manager.look(ctx)
+	w.manifest("c", "accept", `{}`)
+	w.manager.look(ctx)
+	w.requireServed(`a {}`, `c {}`)
+	require.Equal(t, 1, said())
+}
+
+// Fewer policies than there have to be are no set to serve.
+func TestMinimumPolicies(t *testing.T) {
+	two := func(config *wasmadmission.WasmAdmissionConfiguration) { config.MinimumPolicies = 2 }
+	w := newWorld(t, two)
+	const wanting = "minimumPolicies: Invalid value: 2: the configuration and "
+	w.manifest("a", "accept", `{}`)
+	require.ErrorContains(t, w.manager.Start(t.Context()), wanting+w.path("policies.d")+" have 1 policies and groups: add those that are missing, or lower the number")
+
+	w.manifest("b", "accept", `{}`)
+	w.restart(two, keepLastGood)
+	require.NoError(t, w.manager.Start(t.Context()))
+	w.requireServed(`a {}`, `b {}`)
+	require.NoError(t, os.Remove(w.path("policies.d", "a.json")))
+	w.look()
+	w.requireBad(wanting)
+	w.requireServed(`a {}`, `b {}`)
+	require.NoError(t, os.Remove(w.path("policies.d", "b.json")))
+	w.look()
+	w.requireBad(wanting)
+	w.requireServed(`a {}`, `b {}`)
+
+	// What was kept has to be enough too.
+	w.restart(keepLastGood, func(config *wasmadmission.WasmAdmissionConfiguration) { config.MinimumPolicies = 3 })
+	require.ErrorContains(t, w.manager.Start(t.Context()), "the set that was served last cannot be served instead: minimumPolicies: Invalid value: 3: ")
+
+	config := &wasmadmission.WasmAdmissionConfiguration{MinimumPolicies: 1}
+	_, err := NewSource(config).Policies(t.Context())
+	require.EqualError(t, err, "minimumPolicies: Invalid value: 1: the configuration has 0 policies and groups: add those that are missing, or lower the number")
 }

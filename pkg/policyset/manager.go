@@ -25,6 +25,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
@@ -70,6 +71,7 @@ type Manager struct {
 	resolved *resolution     // what was wanted last, if that could be read
 	known    map[string]bool // digests of the modules that are served
 	trouble  trouble
+	warned   sets.Set[string] // warnings that the log has
 
 	mu          sync.Mutex
 	set         *Set

@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
@@ -52,6 +53,7 @@ func (m *Manager) goal(ctx context.Context, a *attempt) *goal {
 	if err == nil {
 		m.resolved = g.modules
 	}
+	m.warn(ctx, desired)
 	if desired.Hash != "" {
 		g.hash = g.modules.hash(desired.Hash)
 	}
@@ -137,6 +139,9 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *Set, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := requireMinimum(m.Config, kept.Policies, kept.PolicyGroups); err != nil {
+		return nil, nil, err
+	}
 	config := *m.Config
 	config.PolicyDirectory = ""
 	config.Policies, config.PolicyGroups = kept.Policies, kept.PolicyGroups
@@ -181,12 +186,21 @@ func (m *Manager) keep(ctx context.Context, g *goal) error {
 
 var errNoPolicy = errors.New("no policy is configured")
 
+// warn says what an administrator should know of what is wanted, and each thing once for
+// as long as it stays so.
+func (m *Manager) warn(ctx context.Context, desired *Desired) {
+	warned := sets.New(desired.Warnings...)
+	for _, warning := range desired.Warnings {
+		if !m.warned.Has(warning) {
+			klog.FromContext(ctx).Info("Warning: " + warning)
+		}
+	}
+	m.warned = warned
+}
+
 // announce says what is served from now on.
 func announce(ctx context.Context, set *Set, g *goal) {
 	logger := klog.FromContext(ctx)
-	for _, warning := range g.desired.Warnings {
-		logger.Info("Warning: " + warning)
-	}
 	if len(set.Policies()) == 0 {
 		logger.Error(errNoPolicy, "Warning: the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off")
 		return

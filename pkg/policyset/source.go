@@ -33,7 +33,7 @@ import (
 type Source interface {
 	// Policies returns the policies as they are wanted now, validated. An error, with a
 	// line for each problem, is a bad change and never the wish for no policies; what
-	// comes with it has a hash, if that is known, and nothing else. Neither is changed by
+	// comes with it has a hash and warnings, if they are known, and nothing else. Neither is changed by
 	// the caller.
 	Policies(ctx context.Context) (*Desired, error)
 	// Paths are the files and directories whose change may change the answer. It may be

@@ -22,6 +22,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,9 +38,11 @@ const (
 	maxFileSize = 4 << 20
 	// maxTotalSize bounds all files together, in bytes.
 	maxTotalSize = 64 << 20
+	// maxPassedOver bounds the entries that are named because they are not read.
+	maxPassedOver = 20
 )
 
-// extensions are those of manifests. Other files are left alone.
+// extensions are those of manifests. Other files are not read.
 var extensions = []string{".json", ".yaml", ".yml"}
 
 // File is a manifest as it was read.
@@ -57,23 +60,27 @@ type Files []File
 // absolute path. It follows symbolic links and leaves out hidden entries, so that a
 // mounted ConfigMap is read once. It fails if others could have written a file or
 // put one there, and if there are too many or too large ones.
-func ReadFiles(directory string) (Files, error) {
+//
+// The warnings name what it passes over and somebody may believe to be enforced: every
+// other entry, but for hidden ones and names that end with "~", as those of backups do.
+// They come with an error too.
+func ReadFiles(directory string) (files Files, warnings []string, err error) {
 	names, err := safefile.ReadNames(directory, maxEntries)
 	if err != nil {
-		return nil, fmt.Errorf("reading the policy directory: %w", err)
+		return nil, nil, fmt.Errorf("reading the policy directory: %w", err)
 	}
-	var files Files
+	warnings = passedOver(directory, names)
 	var errs []error
 	total := 0
 	for _, name := range names {
-		if strings.HasPrefix(name, ".") || !slices.Contains(extensions, filepath.Ext(name)) {
+		if isHidden(name) || !isManifest(name) {
 			continue
 		}
 		path := filepath.Join(directory, name)
 		content, err := safefile.Read(path, int64(min(maxFileSize, maxTotalSize-total)))
 		var tooLarge *safefile.TooLargeError
 		if errors.As(err, &tooLarge) && tooLarge.Max < maxFileSize {
-			return nil, fmt.Errorf("the manifests in %s have more than %d bytes: remove some", directory, maxTotalSize)
+			return nil, warnings, fmt.Errorf("the manifests in %s have more than %d bytes: remove some", directory, maxTotalSize)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading a manifest: %w", err))
@@ -82,7 +89,43 @@ func ReadFiles(directory string) (Files, error) {
 		total += len(content)
 		files = append(files, File{Path: path, Content: content})
 	}
-	return files, errors.Join(errs...)
+	return files, warnings, errors.Join(errs...)
+}
+
+func isManifest(name string) bool { return slices.Contains(extensions, filepath.Ext(name)) }
+
+func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
+
+// passedOver returns a line for each entry that is not read, and says how many more
+// there are than are named.
+func passedOver(directory string, names []string) (warnings []string) {
+	more := 0
+	for _, name := range names {
+		if isHidden(name) || isManifest(name) || strings.HasSuffix(name, "~") {
+			continue
+		}
+		if len(warnings) == maxPassedOver {
+			more++
+			continue
+		}
+		path := filepath.Join(directory, name)
+		warnings = append(warnings, fmt.Sprintf("%q is not read, and nothing in it is enforced: %s", path, whyPassedOver(path)))
+	}
+	if more > 0 {
+		warnings = append(warnings, fmt.Sprintf("%d more entries of %s are not read, and nothing in them is enforced", more, directory))
+	}
+	return warnings
+}
+
+func whyPassedOver(path string) string {
+	extension := filepath.Ext(path)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return "it is a directory, and manifests have to be in the policy directory itself"
+	}
+	if lower := strings.ToLower(extension); slices.Contains(extensions, lower) {
+		return fmt.Sprintf("write its extension as %s", lower)
+	}
+	return "manifests end with " + strings.Join(extensions, ", ")
 }
 
 // Hash is a SHA-256 in hexadecimal over the paths and contents of the files: it is the

@@ -19,6 +19,7 @@ limitations under the License.
 package kubewarden_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,15 +41,37 @@ func paths(files kubewarden.Files) []string {
 
 func TestReadFiles(t *testing.T) {
 	directory := t.TempDir()
-	for _, name := range []string{"c.json", "a.yaml", "b.yml", ".hidden.yaml", "README.md", "a.yaml.bak", "yaml"} {
+	for _, name := range []string{"c.json", "a.yaml", "b.yml", ".hidden.yaml", "README.md", "a.yaml.bak", "a.yaml~", "yaml", "e.YAML"} {
 		write(t, filepath.Join(directory, name), name)
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(directory, "more"), 0o755))
 	write(t, filepath.Join(directory, "more", "d.yaml"), "")
-	files, err := kubewarden.ReadFiles(directory)
+	files, warnings, err := kubewarden.ReadFiles(directory)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a.yaml", "b.yml", "c.json"}, paths(files))
+	passedOver := func(name, why string) string {
+		return fmt.Sprintf("%q is not read, and nothing in it is enforced: %s", filepath.Join(directory, name), why)
+	}
+	require.Equal(t, []string{
+		passedOver("README.md", "manifests end with .json, .yaml, .yml"),
+		passedOver("a.yaml.bak", "manifests end with .json, .yaml, .yml"),
+		passedOver("e.YAML", "write its extension as .yaml"),
+		passedOver("more", "it is a directory, and manifests have to be in the policy directory itself"),
+		passedOver("yaml", "manifests end with .json, .yaml, .yml"),
+	}, warnings)
 	require.Equal(t, kubewarden.File{Path: filepath.Join(directory, "b.yml"), Content: []byte("b.yml")}, files[1])
+}
+
+// There is an end to what is named.
+func TestReadFilesPassesOverMany(t *testing.T) {
+	directory := t.TempDir()
+	for n := range 25 {
+		write(t, filepath.Join(directory, fmt.Sprintf("%02d.txt", n)), "")
+	}
+	_, warnings, err := kubewarden.ReadFiles(directory)
+	require.NoError(t, err)
+	require.Len(t, warnings, 21)
+	require.Equal(t, "5 more entries of "+directory+" are not read, and nothing in them is enforced", warnings[20])
 }
 
 // Kubernetes switches the content of a ConfigMap volume by symbolic links.
@@ -60,13 +83,13 @@ func TestReadFilesOfConfigMap(t *testing.T) {
 	}
 	require.NoError(t, os.Symlink("..2026_1", filepath.Join(directory, "..data")))
 	require.NoError(t, os.Symlink("..data/a.yaml", filepath.Join(directory, "a.yaml")))
-	first, err := kubewarden.ReadFiles(directory)
+	first, _, err := kubewarden.ReadFiles(directory)
 	require.NoError(t, err)
 	require.Equal(t, kubewarden.Files{{Path: filepath.Join(directory, "a.yaml"), Content: []byte("1")}}, first)
 
 	require.NoError(t, os.Symlink("..2026_2", filepath.Join(directory, "..data_tmp")))
 	require.NoError(t, os.Rename(filepath.Join(directory, "..data_tmp"), filepath.Join(directory, "..data")))
-	second, err := kubewarden.ReadFiles(directory)
+	second, _, err := kubewarden.ReadFiles(directory)
 	require.NoError(t, err)
 	require.Equal(t, "2", string(second[0].Content))
 	require.NotEqual(t, first.Hash(), second.Hash())
@@ -79,16 +102,16 @@ func TestReadFilesRefuses(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Join(directory, "a.yaml"), 0o666))
 	require.NoError(t, os.Mkdir(filepath.Join(directory, "c.yaml"), 0o755))
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(directory, "d.yaml")))
-	files, err := kubewarden.ReadFiles(directory)
+	files, _, err := kubewarden.ReadFiles(directory)
 	require.EqualError(t, err, "reading a manifest: "+directory+"/a.yaml has mode 0666: group and others must not be able to write it (chmod go-w "+directory+"/a.yaml)\n"+
 		"reading a manifest: "+directory+"/c.yaml is not a regular file\n"+
 		"reading a manifest: lstat "+directory+"/nowhere: no such file or directory")
 	require.Equal(t, []string{"b.yaml"}, paths(files))
 
 	require.NoError(t, os.Chmod(directory, 0o777))
-	_, err = kubewarden.ReadFiles(directory)
+	_, _, err = kubewarden.ReadFiles(directory)
 	require.ErrorContains(t, err, "reading the policy directory: "+directory+" has mode 0777: group and others must not be able to write it")
-	_, err = kubewarden.ReadFiles("policies.d")
+	_, _, err = kubewarden.ReadFiles("policies.d")
 	require.EqualError(t, err, `reading the policy directory: "policies.d" is not an absolute path`)
 	_, err = kubewarden.ReadDirectory(filepath.Join(directory, "none"), configuration(t, ""))
 	require.ErrorIs(t, err, os.ErrNotExist)
@@ -99,27 +122,27 @@ func TestReadFilesLimits(t *testing.T) {
 	path := filepath.Join(directory, "a.yaml")
 	write(t, path, "")
 	require.NoError(t, os.Truncate(path, 4<<20))
-	_, err := kubewarden.ReadFiles(directory)
+	_, _, err := kubewarden.ReadFiles(directory)
 	require.NoError(t, err)
 	require.NoError(t, os.Truncate(path, 4<<20+1))
-	_, err = kubewarden.ReadFiles(directory)
+	_, _, err = kubewarden.ReadFiles(directory)
 	require.EqualError(t, err, "reading a manifest: "+path+" has 4194305 bytes, at most 4194304 are allowed")
 
 	require.NoError(t, os.Truncate(path, 4<<20))
 	for i := range 15 {
 		require.NoError(t, os.Link(path, filepath.Join(directory, strings.Repeat("b", i+1)+".yaml")))
 	}
-	_, err = kubewarden.ReadFiles(directory)
+	_, _, err = kubewarden.ReadFiles(directory)
 	require.NoError(t, err)
 	write(t, filepath.Join(directory, "c.yaml"), "x")
-	_, err = kubewarden.ReadFiles(directory)
+	_, _, err = kubewarden.ReadFiles(directory)
 	require.EqualError(t, err, "the manifests in "+directory+" have more than 67108864 bytes: remove some")
 
 	directory = t.TempDir()
 	for i := range 1001 {
 		require.NoError(t, os.WriteFile(filepath.Join(directory, strconv.Itoa(i)), nil, 0o600))
 	}
-	_, err = kubewarden.ReadFiles(directory)
+	_, _, err = kubewarden.ReadFiles(directory)
 	require.EqualError(t, err, "reading the policy directory: "+directory+" holds more than 1000 entries")
 }
 

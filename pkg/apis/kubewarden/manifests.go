@@ -23,6 +23,7 @@ package kubewarden
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -57,11 +58,16 @@ type Manifests struct {
 // ReadDirectory reads the manifests in the directory at an absolute path and decodes
 // them, as [ReadFiles] and [Files.Decode] do.
 func ReadDirectory(path string, config *wasmadmission.WasmAdmissionConfiguration) (*Manifests, error) {
-	files, err := ReadFiles(path)
+	files, warnings, err := ReadFiles(path)
 	if err != nil {
 		return nil, err
 	}
-	return files.Decode(config)
+	manifests, err := files.Decode(config)
+	if err != nil {
+		return nil, err
+	}
+	manifests.Warnings = slices.Concat(warnings, manifests.Warnings)
+	return manifests, nil
 }
 
 // Decode converts the objects in the files and validates them like the policies of the

@@ -38,6 +38,9 @@ type WasmAdmissionConfiguration struct {
 	// PolicyDirectory is the absolute, clean path of a directory of Kubewarden's policy
 	// manifests, which is watched; "" means none.
 	PolicyDirectory string
+	// MinimumPolicies is how many policies and groups there have to be; fewer are a bad
+	// configuration. 0 means that there may be none.
+	MinimumPolicies int32
 	// StateDirectory is the absolute, clean path below which modules from registries
 	// and compiled code are kept; "" means that they are not kept.
 	StateDirectory string

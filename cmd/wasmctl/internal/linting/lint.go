@@ -110,8 +110,11 @@ func (l *linter) lint(ctx context.Context, options Options) {
 	// The state belongs to the server, and what it kept is no answer to the question.
 	l.config.StateDirectory, l.config.Reload.KeepLastGood = options.StateDirectory, false
 	source := policyset.NewSource(l.config)
-	_, err := source.Policies(ctx)
+	desired, err := source.Policies(ctx)
 	l.fail(err)
+	if err != nil && desired != nil {
+		l.report.Warnings = append(l.report.Warnings, desired.Warnings...)
+	}
 	switch {
 	case len(errs) == 0 && err == nil:
 		l.start(ctx, source)

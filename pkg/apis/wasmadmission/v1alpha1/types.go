@@ -48,6 +48,13 @@ type WasmAdmissionConfiguration struct {
 	// +optional
 	PolicyDirectory string `json:"policyDirectory,omitempty"`
 
+	// minimumPolicies is how many policies and groups, of the file and of the policy
+	// directory together, there have to be: with fewer the server does not start, and a
+	// change that leaves fewer is bad. It tells a directory that is not mounted or was
+	// emptied by mistake from one that is meant to be empty. 0 to 10000. Default: 0.
+	// +optional
+	MinimumPolicies int32 `json:"minimumPolicies,omitempty"`
+
 	// stateDirectory is the absolute, clean path of a directory below which the
 	// plugin keeps modules from registries and compiled code, so that the next start
 	// need not fetch and compile again. Modules from registries need one. With

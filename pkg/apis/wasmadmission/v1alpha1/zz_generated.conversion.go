@@ -867,6 +867,7 @@ func autoConvert_v1alpha1_WasmAdmissionConfiguration_To_wasmadmission_WasmAdmiss
 		out.PolicyGroups = nil
 	}
 	out.PolicyDirectory = in.PolicyDirectory
+	out.MinimumPolicies = in.MinimumPolicies
 	out.StateDirectory = in.StateDirectory
 	out.BreakGlassFile = in.BreakGlassFile
 	out.RequireCompiler = in.RequireCompiler
@@ -926,6 +927,7 @@ func autoConvert_wasmadmission_WasmAdmissionConfiguration_To_v1alpha1_WasmAdmiss
 		out.PolicyGroups = nil
 	}
 	out.PolicyDirectory = in.PolicyDirectory
+	out.MinimumPolicies = in.MinimumPolicies
 	out.StateDirectory = in.StateDirectory
 	out.BreakGlassFile = in.BreakGlassFile
 	out.RequireCompiler = in.RequireCompiler

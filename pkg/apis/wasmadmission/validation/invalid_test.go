@@ -251,6 +251,9 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"many workers", head + `compilation: {workers: 1025}`, `compilation.workers: Invalid value: 1025: must be between 0 and 1024`},
 		{"compilation timeout", head + `compilation: {timeout: 0s}`, `compilation.timeout: Invalid value: "0s": must be between 1s and 1h`},
 		{"long compilation timeout", head + `compilation: {timeout: 2h}`, `compilation.timeout: Invalid value: "2h0m0s": must be between 1s and 1h`},
+		{"negative minimum", head + `minimumPolicies: -1`, `minimumPolicies: Invalid value: -1: must be between 0 and 10000`},
+		{"large minimum", head + `minimumPolicies: 10001`, `minimumPolicies: Invalid value: 10001: must be between 0 and 10000`},
+
 		{"negative failures", head + `circuitBreaker: {failures: -1}`, `circuitBreaker.failures: Invalid value: -1: must be between 0 and 1000000`},
 		{"many failures", head + `circuitBreaker: {failures: 1000001}`, `circuitBreaker.failures: Invalid value: 1000001: must be between 0 and 1000000`},
 		{"probe interval", head + `circuitBreaker: {probeInterval: 0s}`, `circuitBreaker.probeInterval: Invalid value: "0s": must be between 100ms and 1h`},

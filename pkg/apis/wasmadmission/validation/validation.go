@@ -26,6 +26,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
+// maxMinimumPolicies is more than anybody has.
+const maxMinimumPolicies = 10_000
+
 // ValidateConfiguration returns everything that is wrong with a configuration to which
 // defaults have been applied, and none when it may be used. It reads no file: whether
 // modules and directories exist is for those to find out who open them, and what is in
@@ -44,6 +47,7 @@ func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) fie
 		errs = append(errs, validateName(group.Name, fldPath.Child("name"))...)
 		errs = append(errs, ValidatePolicyGroup(group, config, fldPath)...)
 	}
+	errs = append(errs, validateBetween(config.MinimumPolicies, 0, maxMinimumPolicies, field.NewPath("minimumPolicies"))...)
 	errs = append(errs, validatePaths(config)...)
 	errs = append(errs, validateSources(&config.Sources, field.NewPath("sources"))...)
 	errs = append(errs, validateCompilation(&config.Compilation, field.NewPath("compilation"))...)
