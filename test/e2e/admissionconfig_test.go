@@ -17,8 +17,10 @@ limitations under the License.
 package e2e
 
 import (
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,6 +51,46 @@ plugins:
 	require.Contains(t, problems[0], `admission.yaml: no admission plugin is called "WasmAdmision"`)
 	require.Contains(t, problems[1], `no admission plugin is called "wasm"`)
 	require.Contains(t, problems[1], `did you mean "WasmAdmission"?`)
+}
+
+// What is configured and switched off by a flag would be enforced by nobody.
+func TestSwitchedOffPluginEndsTheStart(t *testing.T) {
+	code, stderr := harness.StartExpectingFailure(t, harness.Options{
+		FeatureGate: true,
+		Args:        []string{"--disable-admission-plugins=ServiceAccount,WasmAdmission"},
+		AdmissionConfig: `
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: WasmAdmission
+  configuration:
+    apiVersion: wasm.admission.config.k8s.io/v1alpha1
+    kind: WasmAdmissionConfiguration
+`,
+	})
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "configures the plugin, but --disable-admission-plugins=WasmAdmission switches it off")
+}
+
+// A rule that matches nothing is told of once the server knows all that it serves.
+func TestRuleThatMatchesNothingIsWarnedAbout(t *testing.T) {
+	directory := t.TempDir()
+	require.NoError(t, os.Chmod(directory, 0o700))
+	require.NoError(t, copyModules(directory))
+	server := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(directory, `
+policies:
+- name: misspelt
+  module: MODULES/accept.wasm
+  rules:
+  - {apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE]}
+  - {apiGroups: [""], apiVersions: [v1], resources: [pod], operations: [CREATE]}
+`)})
+	require.Eventually(t, func() bool {
+		metrics, err := server.Metrics(t.Context())
+		return err == nil && strings.Contains(metrics, "\napiserver_wasm_admission_unmatched_rules 1\n")
+	}, time.Minute, 100*time.Millisecond)
+	require.Contains(t, server.Logs(), "rules[1] matches nothing that is served and enforces nothing")
+	require.NotContains(t, server.Logs(), "rules[0] matches nothing")
 }
 
 func TestUnknownPluginIsWarnedAbout(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -104,6 +105,19 @@ func TestGateIsVisible(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, metrics, `kubernetes_feature_enabled{name="WasmAdmission",stage="ALPHA"} `+test.value+"\n")
 		})
+	}
+}
+
+// The reference of the metrics has all that a server with policies serves.
+func TestMetricsPageHasWhatIsServed(t *testing.T) {
+	metrics, err := enforcing.Metrics(t.Context())
+	require.NoError(t, err)
+	page, err := os.ReadFile("../../docs/metrics.md")
+	require.NoError(t, err)
+	served := regexp.MustCompile(`(?m)^# TYPE (apiserver_wasm_admission_\S+) `).FindAllStringSubmatch(metrics, -1)
+	require.NotEmpty(t, served)
+	for _, metric := range served {
+		require.Contains(t, string(page), "\n| `"+metric[1]+"` | ")
 	}
 }
 

@@ -58,6 +58,18 @@ func TestExamplesOfGuides(t *testing.T) {
 	}
 }
 
+// In dev, where newcomers try the sample, everybody is in system:masters.
+func TestTheSampleExemptsNoAdministrators(t *testing.T) {
+	for _, example := range examples(t, "operations.md") {
+		require.NotContains(t, example, "system:masters")
+	}
+}
+
+// Alerts that compare a metric say nothing where it is not served.
+func TestTheShippedAlertFiresWithoutTheMetric(t *testing.T) {
+	require.Contains(t, read(t, "operations.md"), "expr: apiserver_wasm_admission_policies == 0 or absent(apiserver_wasm_admission_policies)\n")
+}
+
 // examples returns the blocks of YAML in a document.
 func examples(t *testing.T, document string) (all []string) {
 	t.Helper()
