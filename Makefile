@@ -59,9 +59,11 @@ kubectl:
 		set -x; $(SERVER) $(GO) build -ldflags '-s -w $(call version_flags,$(KUBE_VERSION))' -o $(CURDIR)/bin/kubectl k8s.io/kubernetes/cmd/kubectl; \
 	fi
 
+WASMCTL := github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli
+
 ## wasmctl: make bin/wasmctl, the command line
 wasmctl:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(CURDIR)/bin/wasmctl ./cmd/wasmctl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X $(WASMCTL).gitVersion=$(shell git describe --tags --always 2>/dev/null || echo unknown) -X $(WASMCTL).gitCommit=$(GIT_COMMIT)-$(GIT_TREE_STATE)' -o $(CURDIR)/bin/wasmctl ./cmd/wasmctl
 
 ## policies: make bin/policies from the Go policies under test/policies
 policies:

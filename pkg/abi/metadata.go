@@ -108,7 +108,7 @@ func ReadMetadata(binary []byte) (*Metadata, error) {
 	}
 	n := slices.IndexFunc(module.Custom, func(c wasm.CustomSection) bool { return c.Name == MetadataSection })
 	if n < 0 {
-		return nil, fmt.Errorf("the module has no metadata (custom section %q): annotate it, for example with kwctl annotate", MetadataSection)
+		return nil, fmt.Errorf("the module has no metadata (custom section %q): annotate it, for example with wasmctl annotate", MetadataSection)
 	}
 	metadata, err := decodeMetadata(module.Custom[n].Payload)
 	if err != nil {

@@ -76,7 +76,7 @@ func TestReadMetadataRefuses(t *testing.T) {
 	}{
 		{"no module", []byte("text"), "malformed wasm module at offset 0x0"},
 		{"a component", []byte("\x00asm\x0d\x00\x01\x00"), "component"},
-		{"none", annotated("name", ""), `the module has no metadata (custom section "io.kubewarden.metadata"): annotate it, for example with kwctl annotate`},
+		{"none", annotated("name", ""), `the module has no metadata (custom section "io.kubewarden.metadata"): annotate it, for example with wasmctl annotate`},
 		{"a section that lies", append(annotated(), 0, 0x7f, 1), "malformed wasm module at offset 0x"},
 		{"a size without end", append(annotated(), 0, 0x80, 0x80, 0x80, 0x80, 0x80, 1), "malformed wasm module at offset 0x"},
 		{"a name that lies", append(annotated(), 0, 1, 9), "malformed wasm module at offset 0x"},

@@ -285,7 +285,7 @@ func TestRefused(t *testing.T) {
 		"reserved import":    {reservedImport.Encode(), options, `module imports "other" from the reserved module "test-admission"`},
 		"reserved export":    {reservedExport.Encode(), options, `module exports "test-admission/fuel": names that start with "test-admission/" are reserved`},
 		"undeclared":         {undeclared.Encode(), options, "malformed wasm module at offset 0x1a: ref.func of function 0, expected one that is declared outside of the code"},
-		"malformed":          {empty[:7], options, "malformed wasm module at offset 0x0: 7 bytes, expected the 8 bytes of the magic number and the version"},
+		"malformed":          {empty[:7], options, "malformed wasm module at offset 0x0: not a WebAssembly module: 7 bytes, expected the 8 bytes of the magic number and the version"},
 		"bad name section":   {append(empty, "\x00\x07\x04name\x01\x05"...), options, "name section: malformed wasm module at offset 0x1: 5 bytes of subsection do not fit in the 0 bytes that are left"},
 		"no tick":            {empty, change(func(o *rewrite.Options) { o.TickName = "" }), "rewrite options: tick module and tick name are required"},
 		"no prefix":          {empty, change(func(o *rewrite.Options) { o.ExportPrefix = "" }), "rewrite options: export prefix is required"},

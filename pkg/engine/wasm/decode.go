@@ -103,11 +103,11 @@ func Decode(input []byte) (*Module, error) {
 
 func (r *reader) header() {
 	if r.end < 8 {
-		r.fail("%d bytes, expected the 8 bytes of the magic number and the version", r.end)
+		r.fail("not a WebAssembly module: %d bytes, expected the 8 bytes of the magic number and the version", r.end)
 		return
 	}
 	if !bytes.Equal(r.buf[:4], magic) {
-		r.fail("magic number %x, expected %x", r.buf[:4], magic)
+		r.fail("not a WebAssembly module: magic number %x, expected %x", r.buf[:4], magic)
 		return
 	}
 	if !bytes.Equal(r.buf[4:8], version) {

@@ -53,8 +53,8 @@ var nullary = section(1, "\x01\x60\x00\x00")
 
 // malformed are inputs that are refused, with the offset and what is said.
 var malformed = map[string]struct{ input, message string }{
-	"empty":                    {"", "0x0: 0 bytes, expected the 8 bytes of the magic number and the version"},
-	"magic":                    {"\x00asn\x01\x00\x00\x00", "0x0: magic number 0061736e, expected 0061736d"},
+	"empty":                    {"", "0x0: not a WebAssembly module: 0 bytes, expected the 8 bytes of the magic number and the version"},
+	"magic":                    {"\x00asn\x01\x00\x00\x00", "0x0: not a WebAssembly module: magic number 0061736e, expected 0061736d"},
 	"version":                  {"\x00asm\x02\x00\x00\x00", "0x4: version 02000000, expected 01000000"},
 	"section id":               {header + "\x2a\x00", "0x8: section id 42, expected 0 to 12"},
 	"section size":             {header + "\x01\x05\x00", "0x8: the type section claims 5 bytes, 1 are left"},

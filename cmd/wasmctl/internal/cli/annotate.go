@@ -46,7 +46,7 @@ func (c *command) annotate() *cobra.Command {
 which version of the protocol it speaks. Host capabilities that the module seems
 to call and the metadata does not name, or the other way round, earn a warning.`,
 		Example: `  wasmctl annotate -m metadata.yml -o annotated-policy.wasm policy.wasm`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArgument("MODULE", "the path or URI of a module"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
 			if f.metadata == "" || f.output == "" {
 				return usagef("--metadata-path and --output-path are required")
@@ -81,7 +81,11 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 	if err != nil {
 		return err
 	}
-	if err := checkMode(metadata.ExecutionMode, fetched.Bytes); err != nil {
+	decoded, err := wasm.Decode(fetched.Bytes)
+	if err != nil {
+		return fmt.Errorf("%s: %w", argument, err)
+	}
+	if err := checkMode(metadata.ExecutionMode, decoded); err != nil {
 		return fmt.Errorf("%s: %w", f.metadata, err)
 	}
 	version := abi.ProtocolVersionUnknown
@@ -102,11 +106,7 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 }
 
 // checkMode says whether a module is evidently none of an execution mode.
-func checkMode(mode abi.ExecutionMode, binary []byte) error {
-	decoded, err := wasm.Decode(binary)
-	if err != nil {
-		return err
-	}
+func checkMode(mode abi.ExecutionMode, decoded *wasm.Module) error {
 	isRego := mode == abi.ExecutionModeOPA || mode == abi.ExecutionModeGatekeeper
 	switch made := host.IsRego(decoded); {
 	case isRego && !made:

@@ -57,7 +57,7 @@ asked for its entrypoints and for the built-in functions that it wants of its
 host; those that it would not get are named, with the reason.`,
 		Example: `  wasmctl inspect policy.wasm
   wasmctl inspect -o json registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("MODULE", "the path or URI of a module"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
 			if cmd.Flags().Changed("show-signatures") {
 				return usagef("--show-signatures: signatures are not read by this version: remove the flag, or look with cosign or kwctl")
@@ -162,7 +162,11 @@ func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {
 			fmt.Fprintf(w, "%s:\t%s\n", annotation.title, terminal.Plain(strings.Join(strings.Fields(text), " ")))
 		}
 	}
-	fmt.Fprintf(w, "Execution mode:\t%s, protocol %s, %s requests\n", m.ExecutionMode, m.ProtocolVersion, m.PolicyType)
+	protocol := ""
+	if m.ProtocolVersion != "" && m.ProtocolVersion != abi.ProtocolVersionUnknown {
+		protocol = fmt.Sprintf("protocol %s, ", m.ProtocolVersion)
+	}
+	fmt.Fprintf(w, "Execution mode:\t%s, %s%s requests\n", m.ExecutionMode, protocol, m.PolicyType)
 	fmt.Fprintf(w, "Mutating:\t%t\n", m.Mutating)
 	fmt.Fprintf(w, "Would read:\t%s\n", listed(kindNames(m.ContextAwareResources)))
 	for _, rule := range m.Rules {

@@ -91,17 +91,28 @@ func columns(w io.Writer, write func(w io.Writer)) error {
 	return table.Flush()
 }
 
-// printResponse prints a response; in JSON it is one line.
-func (c *command) printResponse(f *outputFlag, policy string, response *review.Response) error {
+// namedResponse is a response that says whose it is.
+type namedResponse struct {
+	Policy string `json:"policy"`
+	*review.Response
+}
+
+// printResponse prints a response; in JSON it is one line. It says whose it is if it is
+// one of several. That of a single policy has the form that kwctl's has.
+func (c *command) printResponse(f *outputFlag, policy string, oneOfSeveral bool, response *review.Response) error {
+	var value any = response
+	if oneOfSeveral {
+		value = namedResponse{policy, response}
+	}
 	switch f.format {
 	case "json":
 		encoder := json.NewEncoder(c.Out)
 		encoder.SetEscapeHTML(false)
-		return encoder.Encode(response)
+		return encoder.Encode(value)
 	case "yaml":
 		fmt.Fprintln(c.Out, "---")
 	}
-	return f.print(c.Out, response, func(w io.Writer) error {
+	return f.print(c.Out, value, func(w io.Writer) error {
 		return columns(w, func(w io.Writer) { c.writeResponse(w, policy, response) })
 	})
 }

@@ -19,6 +19,7 @@ limitations under the License.
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -133,12 +134,22 @@ func completions(root *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// version returns the version of the module that this was built of, as Go knows it.
+// gitVersion and gitCommit are what make links in: a checkout has no version of its own.
+var gitVersion, gitCommit string
+
+// version returns the version and the commit that this was built of, as far as they are
+// known.
 func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+	version, commit := gitVersion, gitCommit
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = cmp.Or(version, info.Main.Version)
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				commit = cmp.Or(commit, setting.Value)
+			}
+		}
 	}
-	return "unknown"
+	return cmp.Or(version, "unknown") + ", commit " + cmp.Or(commit, "unknown")
 }
 
 // Main runs a command line and returns what to exit with.

@@ -53,6 +53,7 @@ type runFlags struct {
 	raw, allowContextAware                  bool
 	hostCapabilities                        []string
 	timeout                                 time.Duration
+	object                                  objectFlags
 }
 
 func (c *command) run() *cobra.Command {
@@ -68,16 +69,24 @@ and policy groups. Those of a file are evaluated one after the other, each with
 a line of its own, with the settings, the mode and the rights that they have
 there; they are asked whatever their rules say.
 
+The request may also be an object as kubectl applies it, in YAML or JSON: one is
+made of it, with the operation and the user of the flags. The resource is the
+plural that is usual for the kind.
+
 The policy may change objects. It is asked whether its settings are valid first;
 if they are not, the exit code is 1.
 
 Host capabilities are answered live, by the cluster of the current context of
 the kubeconfig, or from a recorded session.`,
 		Example: `  wasmctl run --request-path request.json --settings-json '{"labels": {"team": "."}}' policy.wasm
+  wasmctl run -r pod.yaml --operation CREATE --user ann policy.wasm
   wasmctl run -r - registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3 <request.json
   wasmctl run -r request.json --allow-context-aware --replay-host-capabilities-interactions session.yml policy.wasm`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("POLICY", "the path or URI of a module, or a file of manifests"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
+			if err := checkTimeout(cmd.Flags(), f.timeout); err != nil {
+				return err
+			}
 			if err := refuseVerification(cmd.Flags()); err != nil {
 				return err
 			}
@@ -85,7 +94,8 @@ the kubeconfig, or from a recorded session.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview or an AdmissionRequest in JSON, or - for the standard input (required)")
+	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview or an AdmissionRequest in JSON, or with an object in YAML or JSON, or - for the standard input (required)")
+	f.object.add(flags)
 	flags.StringVarP(&f.settingsPath, "settings-path", "s", "", "`file` with the policy's settings, in YAML or JSON")
 	flags.StringVar(&f.settingsJSON, "settings-json", "", "the policy's settings, as `JSON`")
 	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy whose module does not say: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
@@ -117,6 +127,9 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 	if err != nil {
 		return fmt.Errorf("reading the request: %w", err)
 	}
+	if data, err = f.object.requestOf(data, f.raw); err != nil {
+		return fmt.Errorf("%s: %w", f.requestPath, err)
+	}
 	fetcher, err := f.fetcher()
 	if err != nil {
 		return err
@@ -144,7 +157,7 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.requestPath, err)
 		}
-		if err := c.printResponse(&f.outputFlag, policy.Name(), c.review(ctx, policy, request)); err != nil {
+		if err := c.printResponse(&f.outputFlag, policy.Name(), len(policies) > 1, c.review(ctx, policy, request)); err != nil {
 			return err
 		}
 	}

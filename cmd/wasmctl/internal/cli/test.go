@@ -65,8 +65,11 @@ The exit code is 1 if a case fails. Host calls are answered from the session tha
 a case names, and else not at all.`,
 		Example: `  wasmctl test .
   wasmctl test --junit report.xml policies/`,
-		Args: cobra.MinimumNArgs(1),
+		Args: someArguments("PATH", "a file of cases, or a directory with some"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
+			if err := checkTimeout(cmd.Flags(), f.timeout); err != nil {
+				return err
+			}
 			return c.testPolicies(cmd.Context(), f, arguments)
 		},
 	}

@@ -150,7 +150,7 @@ func imports(m *wasm.Module) []string {
 		all = append(all, text)
 	}
 	slices.Sort(all)
-	return all
+	return slices.Compact(all) // a module may import one thing several times
 }
 
 func exports(m *wasm.Module) []string {

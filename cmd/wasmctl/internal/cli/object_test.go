@@ -1,0 +1,107 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli_test
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
+)
+
+const (
+	podYAML = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop}\nspec: {containers: [{name: web, image: 'web:latest'}]}\n"
+	podJSON = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "web:1.0"}]}}`
+)
+
+// Whoever has an object need not know what a request looks like.
+func TestRunWithAnObject(t *testing.T) {
+	const policy = policies + "no-latest-tag/policy.wasm"
+	got := call(t, "run", "-r", file(t, "pod.yaml", podYAML), policy)
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	require.Contains(t, got.out, `"allowed":false,"status":{"message":"image 'web:latest' must have a tag`)
+	got = callWith(t, podJSON, "run", "-r", "-", policy)
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	require.Contains(t, got.out, `"allowed":true`)
+
+	// A policy of deletions sees operation and old object.
+	got = callWith(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {example.com/protected: 'true'}}\n",
+		"run", "-r", "-", "--operation", "DELETE", "--user", "ann", "--group", "devs", "-e", "wasi", program(t))
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+
+	got = callWith(t, podJSON, "run", "-r", "-", "--operation", "PATCH", policy)
+	require.Equal(t, cli.ExitUsage, got.code, got.err)
+	require.Contains(t, got.err, `--operation: there is no "PATCH" of an object: write one of [CREATE UPDATE DELETE]`)
+	got = call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--user", "ann", policy)
+	require.Equal(t, cli.ExitUsage, got.code, got.err)
+	require.Contains(t, got.err, "--user is for a request that is made of an object, and this is none")
+}
+
+// A text file is no metadata's fault.
+func TestAnnotateBlamesTheModule(t *testing.T) {
+	module := file(t, "policy.txt", "this is text, not a module")
+	got := call(t, "annotate", "-m", bats+"metadata.yml", "-o", module+".out", module)
+	require.Equal(t, cli.ExitProblem, got.code)
+	require.Contains(t, got.err, "Error: "+module+": ")
+	require.Contains(t, got.err, "not a WebAssembly module")
+	require.NotContains(t, got.err, "metadata.yml")
+}
+
+func TestVersionHasTheCommit(t *testing.T) {
+	got := call(t, "--version")
+	require.Equal(t, cli.ExitOK, got.code)
+	require.Regexp(t, `^wasmctl version \S+, commit \S+\n$`, got.out)
+}
+
+func TestInspectSaysNothingTwice(t *testing.T) {
+	got := call(t, "inspect", opaPolicy)
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	require.Contains(t, got.out, "Execution mode:")
+	require.NotContains(t, got.out, "Unknown")
+	got = call(t, "inspect", bare(t, waPCPolicy))
+	require.Contains(t, got.out, "annotate it, for example with wasmctl annotate")
+}
+
+// Of several answers each says whose it is.
+func TestRunNamesSeveralPolicies(t *testing.T) {
+	module, err := os.ReadFile(policies + "no-latest-tag/policy.wasm")
+	require.NoError(t, err)
+	var manifests []string
+	path := file(t, "policy.wasm", string(module))
+	for _, name := range []string{"first", "second"} {
+		manifest, err := json.Marshal(map[string]any{
+			"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": map[string]any{"name": name},
+			"spec": map[string]any{"module": "file://" + path, "mutating": false, "rules": []any{
+				map[string]any{"apiGroups": []string{""}, "apiVersions": []string{"v1"}, "resources": []string{"pods"}, "operations": []string{"CREATE"}},
+			}},
+		})
+		require.NoError(t, err)
+		manifests = append(manifests, string(manifest))
+	}
+	got := call(t, "run", "-r", file(t, "pod.yaml", podYAML), file(t, "both.yaml", strings.Join(manifests, "\n---\n")))
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	lines := strings.Split(strings.TrimSpace(got.out), "\n")
+	require.Len(t, lines, 2)
+	require.Contains(t, lines[0], `{"policy":"clusterwide-first","uid":`)
+	require.Contains(t, lines[1], `{"policy":"clusterwide-second","uid":`)
+	got = call(t, "run", "-r", file(t, "pod.yaml", podYAML), file(t, "one.yaml", manifests[0]))
+	require.NotContains(t, got.out, `"policy"`, "a single answer is kwctl's")
+}
