@@ -74,7 +74,7 @@ func TestConformance(t *testing.T) {
 	if *whole {
 		writeDocument(t, parts, r.results)
 		c := tally(parts, r.results)
-		fmt.Printf("conformance_checklist %d\nconformance_passed %d\nconformance_failed %d\nconformance_refused %d\nconformance_not_applicable %d\n",
+		fmt.Printf("figure conformance_checklist %d count\nfigure conformance_passed %d count\nfigure conformance_failed %d count\nfigure conformance_refused %d count\nfigure conformance_not_applicable %d count\n",
 			c.behaviours, c.hold+c.differ+c.refused, c.fail, c.refused, c.out)
 	}
 }

@@ -60,7 +60,7 @@ func main() {
 	filter := flag.String("filter", "", "run only the cases whose notes begin so")
 	flag.Parse()
 	r, err := run(*directory, *filter, 1)
-	fmt.Printf("opa_cases_passed %d\nopa_cases_failed %d\nopa_cases_skipped %d\n", r.passed, len(r.failures), r.skipped)
+	fmt.Printf("figure opa_cases_passed %d count\nfigure opa_cases_failed %d count\nfigure opa_cases_skipped %d count\n", r.passed, len(r.failures), r.skipped)
 	for _, failure := range r.failures {
 		fmt.Println("FAIL", failure)
 	}
