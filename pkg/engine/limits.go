@@ -25,6 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
@@ -82,7 +83,13 @@ type Limits struct {
 	// PoolBytes is what the linear memories and images of all modules may take
 	// together, in bytes.
 	PoolBytes int64
+	// Compilation bounds what a module costs to compile, as it is counted and
+	// estimated before: the compiler's time and memory grow faster than a module.
+	Compilation CompilationLimits
 }
+
+// CompilationLimits are bounds on what a module costs to compile. See package weight.
+type CompilationLimits = weight.Bounds
 
 // DefaultLimits are the limits of an engine that was not told otherwise.
 var DefaultLimits = Limits{
@@ -99,6 +106,7 @@ var DefaultLimits = Limits{
 	LoadTimeout:   2 * time.Minute,
 	CompilerBytes: 1 << 30,
 	Compilers:     runtime.GOMAXPROCS(0),
+	Compilation:   weight.DefaultBounds,
 }
 
 func (l Limits) withDefaults() Limits {
@@ -119,6 +127,7 @@ func (l Limits) withDefaults() Limits {
 		LoadTimeout:   cmp.Or(l.LoadTimeout, DefaultLimits.LoadTimeout),
 		CompilerBytes: cmp.Or(l.CompilerBytes, DefaultLimits.CompilerBytes),
 		Compilers:     cmp.Or(l.Compilers, DefaultLimits.Compilers),
+		Compilation:   l.Compilation.WithDefaults(),
 	}
 }
 
@@ -145,5 +154,5 @@ func (l Limits) validate() error {
 	case l.CompilerBytes < worker.MinMemoryBytes:
 		return fmt.Errorf("limit on the memory of processes that compile is %d bytes: must be at least %d", l.CompilerBytes, worker.MinMemoryBytes)
 	}
-	return nil
+	return l.Compilation.Validate()
 }

@@ -63,6 +63,9 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	if ctx.Err() != nil {
 		return m.fail(PhaseLoad, CauseCanceled, context.Cause(ctx))
 	}
+	if err := m.rewritten.Weight.Check(m.limits.Compilation); err != nil {
+		return m.fail(PhaseLoad, CauseLimit, err)
+	}
 	rewriting := time.Since(start)
 	if err := m.reserveCode(); err != nil {
 		return m.fail(PhaseLoad, CauseLimit, err)

@@ -28,6 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
@@ -233,7 +234,8 @@ func causeOf(err error) Cause {
 		return CauseDeadline
 	case errors.Is(err, context.Canceled):
 		return CauseCanceled
-	case errors.As(err, new(*worker.DiedError)), errors.As(err, new(*memory.LimitError)), errors.As(err, new(*memory.BudgetError)), errors.As(err, new(*LimitError)):
+	case errors.As(err, new(*worker.DiedError)), errors.As(err, new(*memory.LimitError)), errors.As(err, new(*memory.BudgetError)), errors.As(err, new(*LimitError)),
+		errors.As(err, new(*weight.Error)):
 		return CauseLimit
 	case errors.As(err, new(*wasm.Error)), errors.As(err, new(*wasm.UnsupportedError)):
 		return CauseInvalid

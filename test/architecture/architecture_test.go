@@ -99,14 +99,15 @@ var mayImport = map[string][]string{
 	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 
-	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/private", "pkg/engine/rewrite", "pkg/engine/wasm", "pkg/engine/worker"},
+	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/private", "pkg/engine/rewrite", "pkg/engine/wasm", "pkg/engine/weight", "pkg/engine/worker"},
 	"pkg/engine/codecache": {"pkg/engine/private"},
 	"pkg/engine/memory":    {},
 	"pkg/engine/pool":      {},
 	"pkg/engine/private":   {},
-	"pkg/engine/rewrite":   {"pkg/engine/wasm"},
+	"pkg/engine/rewrite":   {"pkg/engine/wasm", "pkg/engine/weight"},
 	"pkg/engine/wasm":      {},
 	"pkg/engine/worker":    {},
+	"pkg/engine/weight":    {"pkg/engine/wasm"},
 }
 
 // goPackage is what `go list -json` says of a package.

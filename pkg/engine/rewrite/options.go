@@ -22,6 +22,7 @@ import (
 	"strings"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
 // Options say how a module is rewritten. There are no defaults: [Module] refuses options that leave a name or limit
@@ -129,6 +130,8 @@ type Result struct {
 	FunctionExports map[string]wasm.FuncType
 	// Charges is the number of places at which the code pays fuel.
 	Charges int
+	// Weight is what compiling Module costs, with function indices as they were before the rewrite.
+	Weight *weight.Weight
 }
 
 // Global is an exported mutable global.

@@ -22,6 +22,7 @@ import (
 	"strconv"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
 // Module rewrites a module in the binary format. The input is not changed; [Result.Image] aliases it. Errors wrap
@@ -65,6 +66,9 @@ func Module(input []byte, options Options) (*Result, error) {
 		if err := pass(); err != nil {
 			return nil, err
 		}
+	}
+	if r.result.Weight, err = weight.Of(m, len(input), 1); err != nil {
+		return nil, err
 	}
 	// A copy: whoever keeps the result must not keep the module that was taken apart.
 	result := r.result

@@ -34,8 +34,9 @@ const (
 	MaxGlobals = 1_000_000
 	// MaxTables is the number of tables that a module defines.
 	MaxTables = 100_000
-	// MaxDataSegments is the number of data segments.
-	MaxDataSegments = 100_000
+	// MaxDataSegments is the number of data segments. Programs in Go have as many as 100,000, the JavaScript Interface's
+	// limit; here is room for more.
+	MaxDataSegments = 1_000_000
 	// MaxElementSegments is the number of element segments.
 	MaxElementSegments = 10_000_000
 	// MaxTableSize is the number of entries in a table, and in an element segment.

@@ -91,3 +91,25 @@ func (r *reader) renumberMap(indirect bool, left *int, renumber func(uint32) uin
 	}
 	return out
 }
+
+// FunctionNames returns the names that a name section has for functions that are wanted, by index. Of a section that is
+// malformed it returns what comes before.
+func FunctionNames(payload []byte, wanted map[uint32]bool) map[uint32]string {
+	names := map[uint32]string{}
+	r := &reader{buf: payload, end: len(payload)}
+	for r.err == nil && r.pos < r.end {
+		id := r.byte("id of the subsection")
+		content := r.bytes("subsection")
+		if r.err != nil || id != nameFunctions {
+			continue
+		}
+		sub := &reader{buf: content, end: len(content)}
+		for n := sub.count("names", 2, MaxNames); n > 0 && sub.err == nil; n-- {
+			index := sub.u32("function index")
+			if name := sub.bytes("name"); sub.err == nil && wanted[index] {
+				names[index] = string(name)
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,80 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package weight
+
+import "sort"
+
+// How long the values of locals live decides what the compiler holds at each block. It is estimated without looking at
+// paths: from a set to the last get behind it in the text, if the block with the set is still open there; from the
+// beginning otherwise; and to the end of the outermost loop that a value was carried into.
+
+func (w *walker) set(index uint32) {
+	l := &w.locals[index]
+	at := len(w.frames) - 1
+	now := len(w.points) - 1
+	l.frame, l.at, l.since = w.frames[at].serial, at, now
+}
+
+func (w *walker) get(index uint32) {
+	w.f.find += float64(w.chain)
+	l := &w.locals[index]
+	now := len(w.points) - 1
+	if l.at >= len(w.frames) || w.frames[l.at].serial != l.frame {
+		// What is set in a block that is over is one value of several here.
+		l.frame, l.at, l.since, l.until = 0, 0, l.filled, l.filled
+		l.filled = now
+	}
+	w.live(l, now)
+	if n := sort.SearchInts(w.loops, l.since+1); n < len(w.loops) && l.waits != w.loop {
+		l.waits = w.loop
+		w.waiting = append(w.waiting, int(index))
+	}
+}
+
+// live counts a local as alive up to a point, from where it was not counted before.
+func (w *walker) live(l *local, now int) {
+	from := max(l.since, l.until)
+	if from < now {
+		w.points[from].begin++
+		w.points[now].end++
+	}
+	l.until = max(l.until, now)
+}
+
+// settle is called at the end of an outermost loop.
+func (w *walker) settle() {
+	now := len(w.points) - 1
+	for _, index := range w.waiting {
+		w.live(&w.locals[index], now)
+	}
+	w.waiting = w.waiting[:0]
+}
+
+// sum adds up what the points cost.
+func (w *walker) sum() {
+	live := 0
+	for i := range w.points {
+		p := &w.points[i]
+		live += p.begin
+		values := float64(live + p.height)
+		w.f.live += values * float64(p.blocks)
+		w.f.find += values * p.chain
+		w.f.moves += values * float64(p.edges)
+		w.f.phis += values * values * float64(p.edges)
+		live -= p.end
+	}
+}
