@@ -41,6 +41,10 @@ func EngineOptions(config *wasmadmission.WasmAdmissionConfiguration) engine.Opti
 			LoadTimeout:   config.Compilation.Timeout.Duration,
 			CompilerBytes: config.Compilation.Memory,
 			Compilers:     int(config.Compilation.Workers),
+			Compilation: engine.CompilationLimits{
+				Time:   config.Limits.CompilationTime.Duration,
+				Memory: config.Limits.CompilationMemory,
+			},
 		},
 		Compilation:     engine.Compilation(config.Compilation.Mode),
 		RequireCompiler: config.RequireCompiler,

@@ -338,8 +338,14 @@ type Limits struct {
 	// Stack is what nested calls of one evaluation may take, as estimated. Default: 4 MiB.
 	Stack int64
 	// TableEntries is the size that the tables of one module may have, all together.
-	// Default: 1,048,576.
+	// Default: 131,072.
 	TableEntries int32
+	// CompilationTime is the processor time that compiling one module may take, as
+	// estimated. Default: 5m.
+	CompilationTime metav1.Duration
+	// CompilationMemory is the memory that compiling one module may take, as
+	// estimated. Default: 4 GiB.
+	CompilationMemory int64
 	// TotalMemory is what the linear memories, their images and the compiled code of
 	// all modules may take together. Default: 2 GiB.
 	TotalMemory int64

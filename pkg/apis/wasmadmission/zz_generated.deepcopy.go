@@ -194,6 +194,7 @@ func (in *Limits) DeepCopyInto(out *Limits) {
 	*out = *in
 	out.EvaluationTimeout = in.EvaluationTimeout
 	out.RequestTimeout = in.RequestTimeout
+	out.CompilationTime = in.CompilationTime
 	return
 }
 

@@ -67,6 +67,7 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			limits.HostCallPayloadSize = c.Int63()
 			limits.LogLineSize = c.Int63()
 			limits.Stack = c.Int63()
+			limits.CompilationMemory = c.Int63()
 			limits.TotalMemory = c.Int63()
 		},
 		func(compilation *wasmadmission.Compilation, c randfill.Continue) {

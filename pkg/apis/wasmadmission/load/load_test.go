@@ -52,6 +52,8 @@ func defaultLimits() wasmadmission.Limits {
 		Fuel:                   20_000_000_000,
 		Stack:                  4 << 20,
 		TableEntries:           1 << 17,
+		CompilationTime:        metav1.Duration{Duration: 5 * time.Minute},
+		CompilationMemory:      4 << 30,
 		TotalMemory:            2 << 30,
 		ModuleWaiters:          1000,
 		PolicyEvaluations:      500,

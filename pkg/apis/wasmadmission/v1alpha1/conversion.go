@@ -37,6 +37,7 @@ func Convert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmadmiss
 		wholeBytes("limits.responseSize", in.ResponseSize),
 		wholeBytes("limits.hostCallPayloadSize", in.HostCallPayloadSize),
 		wholeBytes("limits.logLineSize", in.LogLineSize),
+		wholeBytes("limits.compilationMemory", in.CompilationMemory),
 		wholeBytes("limits.totalMemory", in.TotalMemory),
 	)
 	if err != nil {

@@ -71,13 +71,13 @@ func TestConvertSizesNamesFields(t *testing.T) {
 	half := new(resource.MustParse("0.5"))
 	in := v1alpha1.Limits{
 		ModuleSize: half, Memory: half, RequestSize: half,
-		ResponseSize: half, HostCallPayloadSize: half, LogLineSize: half, TotalMemory: half,
+		ResponseSize: half, HostCallPayloadSize: half, LogLineSize: half, CompilationMemory: half, TotalMemory: half,
 	}
 	var out wasmadmission.Limits
 	const reason = `: 0.5 is not a whole number of bytes below 8Ei: write one, such as 128Mi`
 	require.EqualError(t, v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&in, &out, nil),
 		"limits.moduleSize"+reason+"\nlimits.memory"+reason+"\nlimits.requestSize"+reason+
-			"\nlimits.responseSize"+reason+"\nlimits.hostCallPayloadSize"+reason+"\nlimits.logLineSize"+reason+"\nlimits.totalMemory"+reason)
+			"\nlimits.responseSize"+reason+"\nlimits.hostCallPayloadSize"+reason+"\nlimits.logLineSize"+reason+"\nlimits.compilationMemory"+reason+"\nlimits.totalMemory"+reason)
 }
 
 // The members of a group are a map in the file and an ordered list in memory.

@@ -111,6 +111,8 @@ func SetDefaults_Limits(limits *Limits) {
 	defaultPointer(&limits.Fuel, 20_000_000_000)
 	defaultPointer(&limits.Stack, resource.MustParse("4Mi"))
 	defaultPointer(&limits.TableEntries, 1<<17)
+	defaultPointer(&limits.CompilationTime, metav1.Duration{Duration: 5 * time.Minute})
+	defaultPointer(&limits.CompilationMemory, resource.MustParse("4Gi"))
 	defaultPointer(&limits.TotalMemory, resource.MustParse("2Gi"))
 	defaultPointer(&limits.ModuleEvaluations, 0)
 	defaultPointer(&limits.ModuleWaiters, 1000)

@@ -593,6 +593,16 @@ type Limits struct {
 	// +optional
 	TableEntries *int32 `json:"tableEntries,omitempty"`
 
+	// compilationTime is the processor time that compiling one module may take, as
+	// estimated before, from 1s to 1h. Default: 5m.
+	// +optional
+	CompilationTime *metav1.Duration `json:"compilationTime,omitempty"`
+
+	// compilationMemory is the memory that compiling one module may take, as estimated
+	// before, from 64Mi to 64Gi. Default: 4Gi.
+	// +optional
+	CompilationMemory *resource.Quantity `json:"compilationMemory,omitempty"`
+
 	// totalMemory is what the linear memories, their images and the compiled code of
 	// all modules may take together, from limits.memory to 1Ti. Default: 2Gi.
 	// +optional

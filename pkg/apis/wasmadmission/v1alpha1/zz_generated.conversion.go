@@ -519,6 +519,12 @@ func autoConvert_v1alpha1_Limits_To_wasmadmission_Limits(in *Limits, out *wasmad
 	if err := v1.Convert_Pointer_int32_To_int32(&in.TableEntries, &out.TableEntries, s); err != nil {
 		return err
 	}
+	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.CompilationTime, &out.CompilationTime, s); err != nil {
+		return err
+	}
+	if err := Convert_Pointer_resource_Quantity_To_int64(&in.CompilationMemory, &out.CompilationMemory, s); err != nil {
+		return err
+	}
 	if err := Convert_Pointer_resource_Quantity_To_int64(&in.TotalMemory, &out.TotalMemory, s); err != nil {
 		return err
 	}
@@ -572,6 +578,12 @@ func autoConvert_wasmadmission_Limits_To_v1alpha1_Limits(in *wasmadmission.Limit
 		return err
 	}
 	if err := v1.Convert_int32_To_Pointer_int32(&in.TableEntries, &out.TableEntries, s); err != nil {
+		return err
+	}
+	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.CompilationTime, &out.CompilationTime, s); err != nil {
+		return err
+	}
+	if err := Convert_int64_To_Pointer_resource_Quantity(&in.CompilationMemory, &out.CompilationMemory, s); err != nil {
 		return err
 	}
 	if err := Convert_int64_To_Pointer_resource_Quantity(&in.TotalMemory, &out.TotalMemory, s); err != nil {

@@ -312,6 +312,16 @@ func (in *Limits) DeepCopyInto(out *Limits) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.CompilationTime != nil {
+		in, out := &in.CompilationTime, &out.CompilationTime
+		*out = new(v1.Duration)
+		**out = **in
+	}
+	if in.CompilationMemory != nil {
+		in, out := &in.CompilationMemory, &out.CompilationMemory
+		x := (*in).DeepCopy()
+		*out = &x
+	}
 	if in.TotalMemory != nil {
 		in, out := &in.TotalMemory, &out.TotalMemory
 		x := (*in).DeepCopy()

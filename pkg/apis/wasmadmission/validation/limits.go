@@ -57,6 +57,8 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 		{"hostCallPayloadSize", limits.HostCallPayloadSize, 1, 64 * mebi},
 		{"logLineSize", limits.LogLineSize, 1, 64 * kibi},
 		{"stack", limits.Stack, 64 * kibi, 512 * mebi},
+		// Any module may have so much; see package weight.
+		{"compilationMemory", limits.CompilationMemory, 64 * mebi, 64 * gibi},
 	} {
 		errs = append(errs, validateSize(size.value, size.min, size.max, fldPath.Child(size.name))...)
 	}
@@ -73,6 +75,7 @@ func validateLimits(limits *wasmadmission.Limits, fldPath *field.Path) field.Err
 	errs = append(errs, validateBetween(limits.ModuleEvaluations, 0, 10_000, fldPath.Child("moduleEvaluations"))...)
 	errs = append(errs, validateBetween(limits.ModuleWaiters, 1, 100_000, fldPath.Child("moduleWaiters"))...)
 	errs = append(errs, validateBetween(limits.PolicyEvaluations, 1, 100_000, fldPath.Child("policyEvaluations"))...)
+	errs = append(errs, validateDuration(limits.CompilationTime, time.Second, time.Hour, fldPath.Child("compilationTime"))...)
 	errs = append(errs, validateDuration(limits.EvaluationTimeout, minTimeout, maxTimeout, fldPath.Child("evaluationTimeout"))...)
 	return append(errs, validateDuration(limits.RequestTimeout, minTimeout, maxTimeout, fldPath.Child("requestTimeout"))...)
 }

@@ -156,6 +156,8 @@ limits:
   fuel: 1000000000000
   stack: 512Mi
   tableEntries: 16777216
+  compilationTime: 1h
+  compilationMemory: 64Gi
   totalMemory: 1Ti
   moduleEvaluations: 10000
   moduleWaiters: 100000
@@ -197,7 +199,7 @@ func TestValidConfigurations(t *testing.T) {
 		"minimal": head + "policies: [{name: a, module: file:///a.wasm}]",
 		"none":    head,
 		"least": head + "limits: {moduleSize: 1, memory: 64Ki, requestSize: 1, responseSize: 1, hostCallPayloadSize: 1, " +
-			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms, requestTimeout: 1ms, fuel: 1000000, stack: 64Ki, tableEntries: 1, " +
+			"logLineSize: 1, hostCalls: 1, guestLogLinesPerSecond: 1, evaluationTimeout: 1ms, requestTimeout: 1ms, fuel: 1000000, stack: 64Ki, tableEntries: 1, compilationTime: 1s, compilationMemory: 64Mi, " +
 			"totalMemory: 64Ki, moduleEvaluations: 0, moduleWaiters: 1, policyEvaluations: 1}\n" +
 			"sources: {timeout: 1s}\nreload: {interval: 1s, loadTimeout: 1s}\ncircuitBreaker: {failures: 0, probeInterval: 100ms}\n" +
 			"compilation: {mode: ChildProcesses, memory: 128Mi, workers: 0, timeout: 1s}",
