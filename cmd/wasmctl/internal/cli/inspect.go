@@ -28,6 +28,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
@@ -49,7 +50,8 @@ func (c *command) inspect() *cobra.Command {
 		Short: "Show what a module is, without having it decide anything",
 		Long: `Shows a module's metadata, its digest, what it imports and exports, the features
 of WebAssembly that it uses, the host capabilities whose names are in its data,
-and whether instances of it can be used again.
+whether instances of it can be used again, and how near it is to each bound on
+what compiling a module may cost by default, with the function that has most.
 
 It also shows what the module is made for, whatever its metadata says: waPC, WASI,
 where it is a command, or the ABI of the Open Policy Agent. A policy in Rego is
@@ -137,6 +139,9 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 		fmt.Fprintf(w, "Host capabilities:\t%s\n", hostCapabilities(r))
 		fmt.Fprintf(w, "Instances:\t%s\n", c.instances(r))
 	})
+	if err == nil {
+		err = c.writeCompilation(w, r.Compilation)
+	}
 	for _, list := range []struct {
 		title   string
 		entries []string
@@ -146,6 +151,23 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 		}
 	}
 	return err
+}
+
+// writeCompilation writes how near a module is to what would be refused as too costly.
+func (c *command) writeCompilation(w io.Writer, counts []weight.Count) error {
+	if len(counts) == 0 {
+		return nil
+	}
+	fmt.Fprintf(w, "\n%s:\n", c.Paint(terminal.Bold, "What compiling it costs"))
+	return columns(w, func(w io.Writer) {
+		for _, count := range counts {
+			share := fmt.Sprintf("%d%%", int64(100*float64(count.Value)/float64(count.Bound)))
+			if count.Value > count.Bound {
+				share = c.Paint(terminal.Red, share)
+			}
+			fmt.Fprintf(w, "  %s\t%d of %d\t%s\t%s\n", count.Name, count.Value, count.Bound, share, terminal.Plain(count.Who()))
+		}
+	})
 }
 
 func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {

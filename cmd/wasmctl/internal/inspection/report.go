@@ -26,6 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
 // Report is what can be said of a module.
@@ -57,6 +58,8 @@ type Report struct {
 	// those whose names are in its data. Others may be put together when it runs.
 	HostCalls        bool     `json:"hostCalls"`
 	HostCapabilities []string `json:"hostCapabilities"`
+	// Compilation says how near the module is to each bound on what compiling it costs.
+	Compilation []weight.Count `json:"compilation,omitempty"`
 	// Refused says why no server would load it, "" if nothing speaks against it.
 	Refused string `json:"refused,omitempty"`
 	// Resettable is whether instances can be used again. FreshInstances says why not:
@@ -109,6 +112,10 @@ func (r *Report) rewrite(binary []byte) {
 		MemoryMaxPages: wasm.MaxMemoryPages, AdoptMemory: true,
 		TableMaxEntries: engine.DefaultLimits.TableEntries, ExtractData: true, ExportStart: true,
 	})
+	if err == nil {
+		r.Compilation = result.Weight.Counts(engine.DefaultLimits.Compilation)
+		err = result.Weight.Check(engine.DefaultLimits.Compilation)
+	}
 	switch {
 	case err != nil:
 		r.Refused = err.Error()
