@@ -35,12 +35,20 @@ type section struct {
 }
 
 var sections = []section{
+	{"compile", attackCompiler},
 	{"rego", attackRego},
 	{"deadlines", deadlines},
 	{"reloads", reloads},
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == childArgument {
+		if err := compileInChild(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	only := flag.String("only", "", "run only these sections, with commas between them")
 	flag.Parse()
 	failed := false

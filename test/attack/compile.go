@@ -1,0 +1,142 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+// The most that an accepted module may cost to compile: what any may, what it may for its size, and the most for all
+// sizes.
+const (
+	cpuAtLeast    = 50 * time.Millisecond
+	cpuPerKiB     = 5 * time.Millisecond
+	cpuAtMost     = 5 * time.Minute
+	memoryAtLeast = 64 << 20
+	memoryPerByte = 40
+)
+
+var (
+	verbose   = flag.Bool("v", false, "print what every module cost to compile")
+	onlyShape = flag.String("shape", "", "compile only modules of the shapes with this in their names")
+)
+
+// largestModule bounds the modules of the campaign, in bytes: larger ones only take longer.
+const largestModule = 8 << 20
+
+// attackCompiler finds for each shape the largest module that is accepted, and compiles it, and some that are smaller.
+func attackCompiler(ctx context.Context) (err error) {
+	directory, err := os.MkdirTemp("", "attack")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
+	base, err := inChild(ctx, directory, module(1, 0, code{}).Encode())
+	if err != nil {
+		return err
+	}
+	worst := costs{}
+	for _, s := range shapes {
+		if !strings.Contains(s.name, *onlyShape) {
+			continue
+		}
+		sizes, refusal := accepted(s)
+		found, err := measure(ctx, directory, base.RSS, s, sizes)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%-50s cpu %5.2f, rss %5.2f; %s\n", s.name, found.cpu, found.rss, refusal)
+		worst = costs{max(worst.cpu, found.cpu), max(worst.rss, found.rss), worst.modules + found.modules}
+	}
+	figure.Print("compile_modules", float64(worst.modules), "modules")
+	figure.Print("compile_cpu_over_bound_max", worst.cpu, "ratio")
+	figure.Print("compile_rss_over_bound_max", worst.rss, "ratio")
+	if worst.cpu > 1 || worst.rss > 1 {
+		return errors.New("an accepted module costs more than its size allows")
+	}
+	return nil
+}
+
+// costs are the worst ratios of what modules cost to what they may.
+type costs struct {
+	cpu, rss float64
+	modules  int
+}
+
+// measure compiles modules of a shape.
+func measure(ctx context.Context, directory string, base int64, s shape, sizes []int) (worst costs, err error) {
+	for _, n := range sizes {
+		binary := s.make(n).Encode()
+		used, err := inChild(ctx, directory, binary)
+		if err != nil {
+			return worst, fmt.Errorf("%s, %d: %w", s.name, n, err)
+		}
+		allowed := min(cpuAtMost, cpuAtLeast+cpuPerKiB*time.Duration(len(binary))/1024)
+		worst.cpu = max(worst.cpu, float64(used.CPU)/float64(allowed))
+		worst.rss = max(worst.rss, float64(used.RSS-base)/float64(memoryAtLeast+memoryPerByte*len(binary)))
+		worst.modules++
+		if *verbose {
+			fmt.Fprintf(os.Stderr, "  %8d: %d bytes, %v, %d MiB\n", n, len(binary), used.CPU, (used.RSS-base)>>20)
+		}
+	}
+	return worst, nil
+}
+
+// accepted returns the largest n at which a shape is accepted, and some that are smaller, and says why none is that is
+// larger.
+func accepted(s shape) (sizes []int, refusal string) {
+	fits := func(n int) bool {
+		binary := s.make(n).Encode()
+		if len(binary) > largestModule {
+			refusal = "nothing larger was tried"
+			return false
+		}
+		result, err := rewritten(binary)
+		if err == nil {
+			err = result.Weight.Check(engine.DefaultLimits.Compilation)
+		}
+		if err != nil {
+			refusal = err.Error()
+		}
+		return err == nil
+	}
+	low, high := 1, 2
+	for fits(high) {
+		low, high = high, 2*high
+	}
+	for high-low > max(1, low/16) {
+		if middle := (low + high) / 2; fits(middle) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	for n := low; n > 0 && len(sizes) < 3; n /= 4 {
+		sizes = append(sizes, n)
+	}
+	return sizes, refusal
+}
