@@ -290,7 +290,10 @@ func TestInspect(t *testing.T) {
 	require.Equal(t, []any{"bulk-memory"}, report["features"])
 	require.Equal(t, true, report["resettable"])
 
+	require.Contains(t, got.out, `"compilation"`)
 	got = call(t, "inspect", guests+"host-call.wasm")
+	require.Contains(t, got.out, "What compiling it costs:")
+	require.Regexp(t, `basic blocks +\d+ of 262144 +\d+% +function \d+`, got.out)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.Contains(t, got.out, "  wapc.__host_error_len() i32\n")
 

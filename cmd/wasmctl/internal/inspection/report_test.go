@@ -22,6 +22,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
@@ -114,4 +115,22 @@ func FuzzInspect(f *testing.F) {
 		require.NotNil(t, report.Imports)
 		require.False(t, report.Resettable && report.Refused != "")
 	})
+}
+
+// TestCompilation looks at what is counted of a module, and at one that has too much of it.
+func TestCompilation(t *testing.T) {
+	r := inspect(t, "test/policies/allowed-registries/policy.wasm")
+	names := map[string]bool{}
+	for _, c := range r.Compilation {
+		names[c.Name] = true
+		require.LessOrEqual(t, c.Value, c.Bound, c.Name)
+		require.Positive(t, c.Bound, c.Name)
+	}
+	require.True(t, names["basic blocks"] && names["data segments"] && names["ms of processor time by estimate, most of them"])
+	require.NotNil(t, r.Compilation[0].Function)
+
+	many := &wasm.Module{Custom: make([]wasm.CustomSection, engine.DefaultLimits.Compilation.CustomSections+1)}
+	r, err := Inspect("sections", many.Encode())
+	require.NoError(t, err)
+	require.Contains(t, r.Refused, "module is too costly to compile: it has 1025 custom sections, at most 1024 are allowed")
 }
