@@ -80,6 +80,8 @@ type Instance struct {
 	// whether no reset can make up for it.
 	failed, spoilt bool
 	resets         int
+	// heapCharged is what is reserved from the budget for the instance's Go heap, in bytes.
+	heapCharged uint64
 	// arguments are those of the command that runs, or ran.
 	arguments []string
 	// home is the snapshot that the instance is reset to, nil if it cannot be. Parked is

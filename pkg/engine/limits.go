@@ -80,7 +80,8 @@ type Limits struct {
 	// Compilers is how many child processes may compile at a time; there are no more than fit into CompilerBytes
 	// with 256 MiB each.
 	Compilers int
-	// PoolBytes is what the linear memories and images of all modules may take
+	// PoolBytes is what the linear memories, images and code of all modules, and what
+	// idle instances keep on the Go heap (stacks, globals, tables), may take
 	// together, in bytes.
 	PoolBytes int64
 	// Compilation bounds what a module costs to compile, as it is counted and

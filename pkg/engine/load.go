@@ -117,6 +117,10 @@ func (m *Module) rewrite(binary []byte) (err error) {
 	if size, most := int64(len(m.rewritten.Module)), 2*m.limits.ModuleBytes; size > most {
 		return &LimitError{Limit: "bytes of metered module", Value: size, Max: most}
 	}
+	if err := m.checkInstance(); err != nil {
+		return err
+	}
+	m.heapBytes = heapBytes(m.rewritten)
 	described := m.rewritten.Memory
 	if described.Imported && m.abi.Memory != (MemoryImport{described.ImportModule, described.ImportName}) {
 		return fmt.Errorf("module imports memory %s.%s, which the host does not provide to %s guests", described.ImportModule, described.ImportName, m.abi.Name)

@@ -61,6 +61,7 @@ type Module struct {
 	cache     wazero.CompilationCache
 	code      wazero.CompiledModule
 	codeBytes uint64        // what is reserved for the code
+	heapBytes uint64        // what an instance takes of the Go heap, without its handles
 	dataImage *memory.Image // what the data segments hold, nil if they were left in the module
 	snapshot  *snapshot     // nil if instances cannot be reset
 	cold      *snapshot     // of a command that is parked, before its start; else nil
@@ -151,8 +152,12 @@ func (m *Module) put(i *Instance) {
 	// The instance that was put back last is used next, and more than there are
 	// processors are busy at once only where guests wait for the host.
 	err := i.reset(m.pool.Stats().Idle >= m.engine.loading.Size())
+	i.dropGrownHandles()
 	if err == nil && m.parks() && i.parked.frames == nil && !i.unparkable {
 		err = i.parkAgain(context.Background())
+	}
+	if err == nil {
+		err = i.chargeHeap()
 	}
 	m.engine.recorder.ObserveReset(time.Since(done))
 	if err != nil {

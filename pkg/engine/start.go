@@ -70,6 +70,9 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 			made, err = nil, m.fail(PhaseStart, causeOf(err), err)
 		}
 	}()
+	if err = i.reserveHeap(m.heapBytes); err != nil {
+		return nil, err
+	}
 	if m.rewritten.Memory.Present {
 		i.memory, err = memory.NewRange(memory.Options{
 			Limit:    uint64(m.memoryLimit()),
@@ -269,10 +272,7 @@ func (i *Instance) reset(spare bool) error {
 		return nil
 	}
 	if i.resets++; i.resets%trimInterval == 0 {
-		// The runtime's stack of a function only grows.
-		clear(i.functions)
-		i.parked = parked{}
-		clear(i.callbacks)
+		i.dropHandles()
 		return i.memory.Trim()
 	}
 	if spare {
@@ -302,6 +302,7 @@ func (i *Instance) destroy() {
 	if i.memory != nil {
 		errs = append(errs, i.memory.Close())
 	}
+	errs = append(errs, i.reserveHeap(0))
 	if err := errors.Join(errs...); err != nil {
 		i.module.engine.logger.Warn("Freeing an instance failed", "digest", i.module.digest, "err", err)
 	}

@@ -184,6 +184,8 @@ type coster struct {
 	// call of it takes.
 	limited bool
 	stacks  []int64
+	// values is how many values the function's calls and blocks yield that the length of its code does not stand for.
+	values int64
 }
 
 // function analyses a function and leaves its sites in c.sites, the one of its entry first. It returns the cost of its
@@ -197,7 +199,8 @@ func (c *coster) function(node uint32, body *wasm.Body) (int64, error) {
 	c.regions = append(c.regions[:0], region{})
 	c.labels = append(c.labels[:0], label{join: dead, values: len(t.Results)})
 	c.at = path{cost: int64(body.Locals)/localsPerUnit + int64(len(t.Results)), limit: pathCost}
-	c.straight, c.first, c.bulk, c.tight, c.replaced = true, -1, false, false, 0
+	c.straight, c.first, c.bulk, c.tight = true, -1, false, false
+	c.replaced, c.values = 0, 0
 	c.cursor.Reset(body, len(t.Params))
 	for in := (wasm.Instruction{}); c.cursor.Next(&in); {
 		if in.Op < wasm.OpDrop || in.Op == wasm.OpMemoryGrow || in.Op >= wasm.OpRefNull {
@@ -302,6 +305,7 @@ func (c *coster) call(in *wasm.Instruction) {
 	c.straight = false
 	c.loosen()
 	deep := false
+	c.values += extraValues(c.yields(in))
 	switch {
 	case in.Op != wasm.OpCall && in.Op != wasm.OpReturnCall:
 		node := c.r.graph.signatureNode(in.X)
@@ -330,6 +334,14 @@ func (c *coster) call(in *wasm.Instruction) {
 	}
 }
 
+// yields is how many results a call has.
+func (c *coster) yields(in *wasm.Instruction) int {
+	if in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall {
+		return len(c.r.functionType(in.X).Results)
+	}
+	return len(c.r.module.Types[in.X].Results)
+}
+
 // open starts a block. Values that a block takes and yields are paid here, as a branch may move all of them.
 func (c *coster) open(in *wasm.Instruction) {
 	takes, yields := 0, int(in.Y)
@@ -338,6 +350,7 @@ func (c *coster) open(in *wasm.Instruction) {
 		takes, yields = len(t.Params), len(t.Results)
 	}
 	values := int64(takes + yields)
+	c.values += extraValues(takes) + extraValues(yields)
 	current := len(c.regions) - 1
 	if in.Op != wasm.OpLoop {
 		c.add(in, 1+values)

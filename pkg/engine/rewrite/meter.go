@@ -43,6 +43,7 @@ func (r *rewriter) meter() error {
 		if err != nil {
 			return fmt.Errorf("function %d: %w", r.imported+node, err)
 		}
+		c.stacks[node] = min(c.stacks[node]+slotBytes*c.values, MaxStackBytes)
 		switch {
 		case !metered[node] && cost <= inlineCost:
 			c.calls[node] = cost

@@ -111,6 +111,8 @@ type Result struct {
 	// ImageKept says why active data segments were left in the module although [Options.ExtractData] was set; empty if
 	// they were not.
 	ImageKept string
+	// Instance is what the runtime makes for each instance of the rewritten module.
+	Instance Contents
 	// HasStart says that the module has a start function.
 	HasStart bool
 	// StartExport is the name of the exported start function, if there is one and [Options.ExportStart] was set.
@@ -156,6 +158,20 @@ type Memory struct {
 	// OriginalMax is the maximum that the module declared, if HasMax is set.
 	OriginalMax uint32
 	HasMax      bool
+}
+
+// Contents counts what every instance of a module has of its own, beside memory.
+type Contents struct {
+	// Globals is how many globals there are, with those that the rewrite adds.
+	Globals int
+	// TableEntries is how many entries all tables start with together.
+	TableEntries uint64
+	// ElementEntries is how many entries all element segments have together.
+	ElementEntries uint64
+	// Segments is how many element and data segments there are.
+	Segments int
+	// DataBytes is how many bytes the active data segments have that were not taken out.
+	DataBytes uint64
 }
 
 // Segment is a piece of the initial memory.

@@ -72,8 +72,26 @@ func Module(input []byte, options Options) (*Result, error) {
 	}
 	// A copy: whoever keeps the result must not keep the module that was taken apart.
 	result := r.result
+	result.Instance = contents(m)
 	result.Module = m.Encode()
 	return &result, nil
+}
+
+// contents counts what an instance of a rewritten module has.
+func contents(m *wasm.Module) Contents {
+	c := Contents{Globals: len(m.Globals), Segments: len(m.Elements) + len(m.Data)}
+	for i := range m.Tables {
+		c.TableEntries += uint64(m.Tables[i].Type.Limits.Min)
+	}
+	for i := range m.Elements {
+		c.ElementEntries += uint64(len(m.Elements[i].Functions) + len(m.Elements[i].Exprs))
+	}
+	for i := range m.Data {
+		if m.Data[i].Mode == wasm.SegmentActive {
+			c.DataBytes += uint64(len(m.Data[i].Bytes))
+		}
+	}
+	return c
 }
 
 // rewriter holds the state of one rewrite.

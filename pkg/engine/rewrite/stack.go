@@ -38,6 +38,10 @@ func frame(t *wasm.FuncType, body *wasm.Body) int64 {
 	return frameBytes + slotBytes*(values+int64(len(body.Code))>>codePerSlotLog2)
 }
 
+// extraValues is how many values an instruction of few bytes makes that may outlive a call, beyond the one that the
+// length of the code stands for.
+func extraValues(values int) int64 { return int64(max(0, values-1)) }
+
 // stackOf is what a call of a node takes with all that it calls, but for functions that pay for themselves.
 func (c *coster) stackOf(node uint32, metered []bool) int64 {
 	deepest := int64(0)

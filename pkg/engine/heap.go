@@ -1,0 +1,168 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"reflect"
+
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+)
+
+// What an instance takes of the Go heap, in bytes. The runtime does not tell: the numbers
+// are those of wazero v1.12, rounded up, and a test measures what is left out.
+const (
+	// instanceHeapBytes is what every instance takes, and handleHeapBytes what a handle of a
+	// function does, without its stack.
+	instanceHeapBytes = 24 << 10
+	handleHeapBytes   = 2 << 10
+	// globalHeapBytes is for the runtime's value, its slot in compiled code, and the
+	// engine's way to set it back.
+	globalHeapBytes = 160
+	// tableEntryHeapBytes is a reference, and elementHeapBytes what it refers to, which the
+	// runtime makes anew for each entry of a segment.
+	tableEntryHeapBytes = 8
+	elementHeapBytes    = 64
+	segmentHeapBytes    = 32
+	importHeapBytes     = 64
+)
+
+// maxKeptStacks is how many bytes of stack the handles of an instance may keep between
+// evaluations, all together. They are counted. Beyond, the handles are made anew.
+const maxKeptStacks = 256 << 10
+
+// heapBytes is what an instance of the module takes of the Go heap without its handles.
+func heapBytes(r *rewrite.Result) uint64 {
+	c := &r.Instance
+	return instanceHeapBytes +
+		globalHeapBytes*uint64(c.Globals) +
+		tableEntryHeapBytes*c.TableEntries +
+		elementHeapBytes*c.ElementEntries +
+		segmentHeapBytes*uint64(c.Segments) +
+		importHeapBytes*uint64(len(r.FunctionImports))
+}
+
+// checkInstance bounds what the runtime does for each new instance, where nothing can stop
+// it: it goes through the element segments, and through the data segments that could not
+// be taken out of the module.
+func (m *Module) checkInstance() error {
+	c := &m.rewritten.Instance
+	if most := segmentEntriesPerTableEntry * int64(m.limits.TableEntries); int64(c.ElementEntries) > most {
+		return &LimitError{Limit: "entries of element segments", Value: int64(c.ElementEntries), Max: most}
+	}
+	if most := m.limits.MemoryBytes / keptDataShare; int64(c.DataBytes) > most {
+		return &LimitError{Limit: "bytes of data segments that only the runtime can place", Value: int64(c.DataBytes), Max: most}
+	}
+	return nil
+}
+
+const (
+	// segmentEntriesPerTableEntry is how often element segments may fill the tables. With
+	// the default limit that is half a million entries, some 30 ms.
+	segmentEntriesPerTableEntry = 4
+	// keptDataShare is the part of the largest memory that data segments may fill which stay
+	// in the module. Nearly all modules have none.
+	keptDataShare = 8
+)
+
+// dropGrownHandles drops the instance's handles if their stacks have grown too large: the
+// runtime keeps a stack as large as the deepest evaluation made it.
+func (i *Instance) dropGrownHandles() {
+	if i.stackBytes() > maxKeptStacks {
+		i.dropHandles()
+	}
+}
+
+// chargeHeap brings what is reserved for the instance's heap in line with its handles, and
+// with the program that waits in it.
+func (i *Instance) chargeHeap() error {
+	handles := uint64(len(i.functions) + len(i.callbacks))
+	return i.reserveHeap(i.module.heapBytes + handleHeapBytes*handles + i.stackBytes() + i.parkedBytes())
+}
+
+// reserveHeap changes what is reserved for the instance's heap. Only more can fail.
+func (i *Instance) reserveHeap(want uint64) error {
+	budget := i.module.engine.budget
+	if want > i.heapCharged {
+		if err := budget.Reserve(want - i.heapCharged); err != nil {
+			return err
+		}
+	} else {
+		budget.Release(i.heapCharged - want)
+	}
+	i.heapCharged = want
+	return nil
+}
+
+// dropHandles forgets the functions that were called, and with them their stacks.
+func (i *Instance) dropHandles() {
+	clear(i.functions)
+	clear(i.callbacks)
+	i.parked = parked{}
+}
+
+// stackBytes is how large the stacks of the instance's handles are.
+func (i *Instance) stackBytes() (sum uint64) {
+	for _, f := range i.functions {
+		sum += handleStackBytes(f)
+	}
+	for _, f := range i.callbacks {
+		sum += handleStackBytes(f)
+	}
+	return sum
+}
+
+// parkedBytes is how large the stack is of the program that waits.
+func (i *Instance) parkedBytes() uint64 {
+	if i.parked.frames == nil {
+		return 0
+	}
+	return uint64(stackBytes(i.parked.frames))
+}
+
+// handleStackBytes returns the size of the stack that a handle has. One whose stack is not
+// where wazero v1.12 keeps it counts as large, so that it is not kept, and a test fails.
+func handleStackBytes(f api.Function) uint64 {
+	if f == nil {
+		return 0
+	}
+	v := reflect.ValueOf(f)
+	if v.Kind() != reflect.Pointer || v.IsNil() {
+		return 0
+	}
+	stack := stackField(v.Elem())
+	if stack < 0 {
+		return 2 * maxKeptStacks
+	}
+	field := v.Elem().Field(stack)
+	return uint64(field.Cap()) * uint64(field.Type().Elem().Size())
+}
+
+// stackField returns which field of a handle is its stack, or -1. Looking it up by name
+// would allocate.
+func stackField(v reflect.Value) int {
+	if v.Kind() != reflect.Struct {
+		return -1
+	}
+	for n := range min(v.NumField(), 2) {
+		if v.Field(n).Kind() == reflect.Slice {
+			return n
+		}
+	}
+	return -1
+}

@@ -1,0 +1,165 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+)
+
+// maxUncounted is how much of the Go heap an idle instance may take that the budget does
+// not count, in bytes.
+const maxUncounted = 64 << 10
+
+// liveHeap returns what lives on the Go heap.
+func liveHeap() int64 {
+	var s runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&s)
+	return int64(s.HeapAlloc)
+}
+
+// What idle instances take of the Go heap is counted, but for a little.
+func TestTheHeapOfIdleInstancesIsCounted(t *testing.T) {
+	const instances = 16
+	abi := &ABI{Name: "heap"}
+	for _, name := range []string{"tables", "segments", "names", "big-memory", "big-table"} {
+		t.Run(name, func(t *testing.T) {
+			binary, err := os.ReadFile(filepath.Join("testdata", name+".wasm"))
+			require.NoError(t, err)
+			e, err := New(Options{Limits: Limits{Instances: instances}, Compilation: InProcess})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, e.Close()) }()
+			m, err := e.Load(t.Context(), binary, abi)
+			require.NoError(t, err)
+			defer m.Close()
+			before := liveHeap()
+			all := make([]*Instance, instances)
+			for n := range all {
+				all[n], err = m.Acquire(t.Context(), Evaluation{})
+				require.NoError(t, err)
+			}
+			var counted int64
+			for _, i := range all {
+				counted += int64(i.heapCharged)
+			}
+			uncounted := (liveHeap() - before - counted) / instances
+			t.Logf("%d KiB counted of each instance, %d KiB not", counted/instances>>10, uncounted>>10)
+			require.LessOrEqual(t, uncounted, int64(maxUncounted))
+			for _, i := range all {
+				i.Release()
+			}
+		})
+	}
+}
+
+// section is a section of a module in the binary format.
+func section(id byte, content ...byte) []byte {
+	return append(wasm.AppendUint32([]byte{id}, uint32(len(content))), content...)
+}
+
+func module(sections ...[]byte) []byte {
+	return slices.Concat(append([][]byte{[]byte("\x00asm\x01\x00\x00\x00")}, sections...)...)
+}
+
+func loadHeap(t *testing.T, limits Limits, binary []byte) (*Module, error) {
+	t.Helper()
+	e, err := New(Options{Limits: limits, Compilation: InProcess})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	m, err := e.Load(t.Context(), binary, &ABI{Name: "heap"})
+	if err == nil {
+		t.Cleanup(m.Close)
+	}
+	return m, err
+}
+
+// Stacks that grew are counted, and those that grew much are not kept.
+func TestGrownStacksAreCountedOrDropped(t *testing.T) {
+	m, err := loadHeap(t, Limits{Instances: 1, Timeout: time.Minute}, module(
+		section(1, 1, 0x60, 1, 0x7f, 0), // deep(n) calls deep(n-1), down to zero
+		section(3, 1, 0),
+		section(7, 1, 4, 'd', 'e', 'e', 'p', 0, 0),
+		section(10, 1, 14, 0, 0x20, 0, 4, 0x40, 0x20, 0, 0x41, 1, 0x6b, 0x10, 0, 0x0b, 0x0b)))
+	require.NoError(t, err)
+	for depth, kept := range map[uint64]bool{1: true, 500: true, 30_000: false} {
+		i, err := m.Acquire(t.Context(), Evaluation{})
+		require.NoError(t, err)
+		_, err = i.Call("deep", depth)
+		require.NoError(t, err)
+		grown := i.stackBytes()
+		require.Equal(t, kept, grown <= maxKeptStacks, "%d calls took %d bytes", depth, grown)
+		i.Release()
+		require.Equal(t, kept, len(i.functions) > 0, "%d calls", depth)
+		require.LessOrEqual(t, i.stackBytes(), uint64(maxKeptStacks))
+		require.GreaterOrEqual(t, i.heapCharged, m.heapBytes+i.stackBytes())
+	}
+}
+
+// What calls yield takes stack while further calls run.
+func TestResultsOfCallsTakeStack(t *testing.T) {
+	const results = 100
+	many := slices.Concat([]byte{0}, bytes.Repeat([]byte{0x41, 0}, results), []byte{0x0b})
+	deep := slices.Concat([]byte{0, 0x20, 0, 4, 0x40, 0x10, 0, 0x20, 0, 0x41, 1, 0x6b, 0x10, 1},
+		bytes.Repeat([]byte{0x1a}, results), []byte{0x0b, 0x0b})
+	code := slices.Concat([]byte{2}, wasm.AppendUint32(nil, uint32(len(many))), many, wasm.AppendUint32(nil, uint32(len(deep))), deep)
+	m, err := loadHeap(t, Limits{StackBytes: 64 << 10}, module(
+		section(1, slices.Concat([]byte{2, 0x60, 0, results}, bytes.Repeat([]byte{0x7f}, results), []byte{0x60, 1, 0x7f, 0})...),
+		section(3, 2, 0, 1),
+		section(7, 1, 4, 'd', 'e', 'e', 'p', 0, 1),
+		section(10, code...)))
+	require.NoError(t, err)
+	i, err := m.Acquire(t.Context(), Evaluation{})
+	require.NoError(t, err)
+	defer i.Release()
+	_, err = i.Call("deep", 10)
+	require.NoError(t, err)
+	_, err = i.Call("deep", 100)
+	require.Equal(t, CauseStack, CauseOf(err), "%v", err)
+}
+
+// What the runtime does for each new instance, without a look at the clock, is bounded.
+func TestInstantiationIsBounded(t *testing.T) {
+	one := section(1, 1, 0x60, 0, 0)
+	segments := func(n byte) []byte {
+		return module(one, section(3, 1, 0), section(4, 1, 0x70, 0, 1),
+			section(9, append([]byte{n}, bytes.Repeat([]byte{0, 0x41, 0, 0x0b, 1, 0}, int(n))...)...), section(10, 1, 2, 0, 0x0b))
+	}
+	_, err := loadHeap(t, Limits{TableEntries: 1}, segments(4))
+	require.NoError(t, err)
+	_, err = loadHeap(t, Limits{TableEntries: 1}, segments(5))
+	require.Equal(t, CauseLimit, CauseOf(err))
+	require.ErrorContains(t, err, "entries of element segments")
+
+	data := func(n uint32) []byte { // at an offset that is no constant
+		return module(section(5, 1, 0, 1), section(6, 1, 0x7f, 0, 0x41, 0, 0x0b),
+			section(11, slices.Concat([]byte{1, 0, 0x23, 0, 0x0b}, wasm.AppendUint32(nil, n), make([]byte, n))...))
+	}
+	_, err = loadHeap(t, Limits{MemoryBytes: PageSize}, data(PageSize/keptDataShare+1))
+	require.Equal(t, CauseLimit, CauseOf(err))
+	require.ErrorContains(t, err, "bytes of data segments")
+}
