@@ -171,10 +171,12 @@ func (l *linker) export(f HostFunction) {
 		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 			i := instanceFrom(ctx)
 			i.external = i.external || f.External
-			// What the host does for a guest burns no fuel: without this look at the
-			// clock a guest could have it do much between two ticks. The tick looks
-			// itself, once it has settled the account.
+			// A guest that has the host do much for it pays for it. It burns few
+			// instructions of its own meanwhile: without this look at the clock much could
+			// be done between two ticks. The tick looks itself, once it has settled the
+			// account.
 			if f.Module != tickModule {
+				i.Pay(hostCallFuel)
 				i.mustGoOn()
 			}
 			f.Call(i, stack)

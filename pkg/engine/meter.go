@@ -127,3 +127,19 @@ func (i *Instance) Burn(units int64) error {
 	}
 	return nil
 }
+
+// What the host does for a guest costs fuel, ten units for a nanosecond as in [Instance.Burn].
+const (
+	// hostCallFuel is for the call of a host function: the way there and back, and a look at
+	// the clock.
+	hostCallFuel = 1000
+	// hostByteFuel is for a byte that the host makes, or prints.
+	hostByteFuel = 10
+)
+
+// Pay is [Instance.Burn], and does not return if that was more than what was left.
+func (i *Instance) Pay(units int64) {
+	if err := i.Burn(units); err != nil {
+		i.Abort(err)
+	}
+}

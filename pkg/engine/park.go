@@ -95,6 +95,7 @@ func exportParkingRead(builder wazero.HostModuleBuilder) {
 	builder.NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 			i := instanceFrom(ctx)
+			i.Pay(hostCallFuel)
 			i.mustGoOn()
 			i.atRead(ctx, uint32(stack[0]))
 			f.Call(i, stack)

@@ -141,6 +141,8 @@ func fdWrite(i *Instance, params []uint64) uint32 {
 		for first := true; first || len(p) > 0; first = false {
 			i.mustGoOn()
 			piece := p[:min(len(p), hostChunk)]
+			// A vector without a byte is work, too.
+			i.Pay(hostCallFuel + hostByteFuel*int64(len(piece)))
 			if p = p[len(piece):]; i.module.abi.Output != nil {
 				i.module.abi.Output(i, int(fd), piece)
 			}
@@ -158,6 +160,7 @@ func randomGet(i *Instance, params []uint64) uint32 {
 	for len(p) > 0 {
 		i.mustGoOn()
 		piece := p[:min(len(p), hostChunk)]
+		i.Pay(hostByteFuel * int64(len(piece)))
 		i.world.draw(piece)
 		p = p[len(piece):]
 	}
@@ -189,6 +192,7 @@ func pollOneoff(i *Instance, params []uint64) uint32 {
 	if !ok {
 		return wasiFault
 	}
+	i.Pay(hostByteFuel * subscriptionSize * int64(count))
 	events := make([]byte, 0, count*eventSize)
 	timeout, ready := uint64(math.MaxInt64), false
 	for ; len(subscriptions) > 0; subscriptions = subscriptions[subscriptionSize:] {

@@ -54,6 +54,7 @@ func (h *HostCalls) Take(i *engine.Instance, env *abi.Environment, stack []uint6
 	if h.made++; h.made > env.Limits.HostCalls {
 		i.Abort(&engine.LimitError{Limit: "host calls", Value: h.made, Max: env.Limits.HostCalls})
 	}
+	i.Pay(textFuel * int64(uint32(stack[7])))
 	return answer(i.Context(), env, abi.HostCall{
 		Binding:   name(i, "binding", stack[0], stack[1]),
 		Namespace: name(i, "namespace", stack[2], stack[3]),

@@ -25,6 +25,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
+// copyFuel is what a guest pays for a byte that is copied from or to its memory, and textFuel
+// for one that the host also takes apart, or prints: see [engine.Instance.Burn].
+const (
+	copyFuel = 1
+	textFuel = 10
+)
+
 // Read copies a part of the guest's memory that is at most limit bytes long. It
 // ends the evaluation if the part is longer or not within memory; what names it in
 // the error.
@@ -36,6 +43,7 @@ func Read(i *engine.Instance, what string, offset, length uint32, limit int64) [
 	if !ok {
 		i.Abort(OutOfBounds(what, offset, length))
 	}
+	i.Pay(copyFuel * int64(length))
 	return Clone(p)
 }
 
@@ -81,6 +89,7 @@ func Fill(i *engine.Instance, offset uint32, p []byte) bool {
 
 // Write copies p into the guest's memory. It ends the evaluation if there is no room.
 func Write(i *engine.Instance, what string, offset uint32, p []byte) {
+	i.Pay(copyFuel * int64(len(p)))
 	if len(p) > 0 && !Fill(i, offset, p) {
 		i.Abort(OutOfBounds(what, offset, uint32(len(p))))
 	}
