@@ -59,6 +59,9 @@ type Engine struct {
 	budget      *memory.Budget
 	cache       *codecache.Cache // nil: code is not kept
 	lastReclaim atomic.Int64     // when reclaim was logged, in Unix seconds
+	mappings    *memory.Budget   // of memory mappings, not bytes
+	now         func() time.Time // the clock by which instances are idle
+	stopIdle    chan struct{}    // ends giveBackIdle
 
 	// loading lets as many modules be loaded at a time as there are processors, or a large one
 	// alone. The compiler takes ten times the size of a module.
@@ -94,6 +97,11 @@ func New(o Options) (*Engine, error) {
 		faults:      faultsOf(o.architecture),
 		modules:     map[moduleKey]*Module{},
 		loading:     worker.NewGate(runtime.GOMAXPROCS(0)),
+		now:         o.now,
+		stopIdle:    make(chan struct{}),
+	}
+	if e.now == nil {
+		e.now = time.Now
 	}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
@@ -104,7 +112,8 @@ func New(o Options) (*Engine, error) {
 	if err := e.limits.validate(); err != nil {
 		return nil, err
 	}
-	e.budget = memory.NewBudget(uint64(e.limits.PoolBytes), e.reclaim)
+	e.budget = memory.NewBudget(uint64(e.limits.PoolBytes))
+	e.mappings = memory.NewBudget(mappingLimit(o.maxMappings))
 	var err error
 	if e.strategy, err = chooseStrategy(o.Reset); err != nil {
 		return nil, err
@@ -116,7 +125,8 @@ func New(o Options) (*Engine, error) {
 		return nil, err
 	}
 	e.logger.Info("Engine is ready", "reset", e.strategy, "interpreter", e.interpreter, "codeKept", e.cache != nil && e.temporary == "",
-		"childProcesses", e.compilers != nil)
+		"childProcesses", e.compilers != nil, "mappings", e.mappings.Limit())
+	go e.giveBackIdle()
 	return e, nil
 }
 
@@ -157,9 +167,12 @@ type Stats struct {
 	// InUse, Idle and Waiting are instances that evaluations have, instances that are
 	// ready, and evaluations that wait for one.
 	InUse, Idle, Waiting int
-	// MemoryBytes is what linear memories, their images and code take, as
-	// [Limits.PoolBytes] counts them.
+	// MemoryBytes is what linear memories, their images, code, and instances on the Go
+	// heap take, as [Limits.PoolBytes] counts them.
 	MemoryBytes uint64
+	// Mappings is how many memory mappings instances may have made, and MaxMappings how many
+	// they may make; 0 means that the system has no limit.
+	Mappings, MaxMappings uint64
 	// Reset is how linear memories are brought back to their snapshot, and
 	// Interpreter whether code is interpreted.
 	Reset       memory.Strategy
@@ -170,7 +183,7 @@ type Stats struct {
 
 // Stats returns the engine's numbers. It is safe for concurrent use.
 func (e *Engine) Stats() Stats {
-	s := Stats{MemoryBytes: e.budget.Used(), Reset: e.strategy, Interpreter: e.interpreter}
+	s := Stats{MemoryBytes: e.budget.Used(), Mappings: e.mappings.Used(), MaxMappings: e.mappings.Limit(), Reset: e.strategy, Interpreter: e.interpreter}
 	if e.compilers != nil {
 		s.Compilers = e.compilers.Running()
 	}
@@ -184,22 +197,6 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// reclaim gives up what no evaluation uses: those that need memory go before those
-// that may come.
-func (e *Engine) reclaim() {
-	freed := 0
-	for _, p := range e.pools() {
-		freed += p.Trim(0)
-	}
-	// Guests can bring this about as often as they like.
-	if now, last := time.Now().Unix(), e.lastReclaim.Load(); now-last >= reclaimLogSeconds && e.lastReclaim.CompareAndSwap(last, now) {
-		e.logger.Warn("Memory for modules is used up: idle instances are given up", "instances", freed, "limit", e.limits.PoolBytes)
-	}
-}
-
-// reclaimLogSeconds is the least time between two log lines of reclaim.
-const reclaimLogSeconds = 10
-
 // Close frees the compiled code of all modules, and ends loads that nobody waits for any more. No evaluation
 // may be running and no module may be used afterwards.
 func (e *Engine) Close() error {
@@ -209,6 +206,7 @@ func (e *Engine) Close() error {
 		return nil
 	}
 	e.closed = true
+	close(e.stopIdle)
 	for _, m := range e.modules {
 		m.cancel(errClosed)
 	}

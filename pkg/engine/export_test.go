@@ -16,9 +16,32 @@ limitations under the License.
 
 package engine
 
+import "time"
+
 // On returns options for an engine that goes around what is wrong on an architecture, whatever it
 // runs on.
 func (o Options) On(architecture string) Options {
 	o.architecture = architecture
 	return o
 }
+
+// Mapping returns options for an engine in a process that may have so many mappings.
+func (o Options) Mapping(most uint64) Options {
+	o.maxMappings = most
+	return o
+}
+
+// At returns options for an engine whose instances are idle by a clock.
+func (o Options) At(now func() time.Time) Options {
+	o.now = now
+	return o
+}
+
+// TrimIdle ends what was idle for long, as the engine does from time to time.
+func (e *Engine) TrimIdle() { e.trimIdle() }
+
+// The clock's marks, for tests.
+const IdleTime = idleTime
+
+// InstanceMappings is what an instance may map.
+const InstanceMappings = instanceMappings

@@ -89,21 +89,16 @@ func (i *Instance) dropGrownHandles() {
 }
 
 // chargeHeap brings what is reserved for the instance's heap in line with its handles, and
-// with the program that waits in it.
+// with the program that waits in it. Only more can fail, and nobody is asked to make room.
 func (i *Instance) chargeHeap() error {
 	handles := uint64(len(i.functions) + len(i.callbacks))
-	return i.reserveHeap(i.module.heapBytes + handleHeapBytes*handles + i.stackBytes() + i.parkedBytes())
-}
-
-// reserveHeap changes what is reserved for the instance's heap. Only more can fail.
-func (i *Instance) reserveHeap(want uint64) error {
-	budget := i.module.engine.budget
+	want := i.module.heapBytes + handleHeapBytes*handles + i.stackBytes() + i.parkedBytes()
 	if want > i.heapCharged {
-		if err := budget.Reserve(want - i.heapCharged); err != nil {
+		if err := i.module.budget.TryReserve(want - i.heapCharged); err != nil {
 			return err
 		}
 	} else {
-		budget.Release(i.heapCharged - want)
+		i.module.budget.Release(i.heapCharged - want)
 	}
 	i.heapCharged = want
 	return nil

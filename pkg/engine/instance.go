@@ -82,6 +82,8 @@ type Instance struct {
 	resets         int
 	// heapCharged is what is reserved from the budget for the instance's Go heap, in bytes.
 	heapCharged uint64
+	// mapped is whether its mappings are reserved.
+	mapped bool
 	// arguments are those of the command that runs, or ran.
 	arguments []string
 	// home is the snapshot that the instance is reset to, nil if it cannot be. Parked is

@@ -136,7 +136,7 @@ func (m *Module) rewrite(binary []byte) (err error) {
 	for _, s := range m.rewritten.Image {
 		segments = append(segments, memory.Segment{Offset: uint64(s.Offset), Data: s.Bytes})
 	}
-	m.dataImage, err = memory.NewImage(uint64(size), m.engine.budget, segments...)
+	m.dataImage, err = memory.NewImage(uint64(size), m.budget, segments...)
 	return err
 }
 
@@ -158,7 +158,7 @@ func (m *Module) reserveCode() error {
 	if m.engine.interpreter {
 		size = uint64(len(m.rewritten.Module))
 	}
-	if err := m.engine.budget.Reserve(size); err != nil {
+	if err := m.budget.Reserve(size); err != nil {
 		return err
 	}
 	m.codeBytes = size
@@ -187,6 +187,7 @@ func (m *Module) prepare(ctx context.Context) (err error) {
 		MaxWaiters: m.limits.Waiters,
 		Make:       bringUp,
 		Destroy:    (*Instance).destroy,
+		Now:        m.engine.now,
 	})
 	if err != nil {
 		return m.fail(PhaseLoad, CauseInvalid, err)

@@ -45,6 +45,8 @@ type Module struct {
 	digest string
 	abi    *ABI
 	limits Limits
+	// budget and mappings are the engine's: when they are short, this module gives up first.
+	budget, mappings *memory.Budget
 
 	// references is guarded by the engine's mutex.
 	references int
@@ -156,8 +158,10 @@ func (m *Module) put(i *Instance) {
 	if err == nil && m.parks() && i.parked.frames == nil && !i.unparkable {
 		err = i.parkAgain(context.Background())
 	}
-	if err == nil {
-		err = i.chargeHeap()
+	if err == nil && i.chargeHeap() != nil {
+		// No room for what it grew to: others are not asked to make it for an idle one.
+		m.pool.Drop(i)
+		return
 	}
 	m.engine.recorder.ObserveReset(time.Since(done))
 	if err != nil {
@@ -190,7 +194,7 @@ func (m *Module) free() {
 	}
 	m.freeDataImage()
 	m.freeCode()
-	m.engine.budget.Release(m.codeBytes)
+	m.budget.Release(m.codeBytes)
 }
 
 func (m *Module) freeDataImage() {

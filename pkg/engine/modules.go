@@ -56,6 +56,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	m, found := e.modules[key]
 	if !found {
 		m = &Module{engine: e, key: key, digest: digest, abi: abi, limits: e.limits, ready: make(chan struct{}), late: make(chan struct{})}
+		m.budget = e.budget.For(func(n uint64) bool { return e.reclaim(m, e.budget, n) })
+		m.mappings = e.mappings.For(func(n uint64) bool { return e.reclaim(m, e.mappings, n) })
 		e.modules[key] = m
 		// Others may be waiting for it when this caller gives up.
 		var loading context.Context

@@ -18,6 +18,7 @@ package engine
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 )
@@ -54,6 +55,10 @@ type Options struct {
 	// architecture is the one for whose faults there is a way around, this one if it is
 	// empty. Tests set it.
 	architecture string
+	// maxMappings is how many mappings the process may have, what the system says if it is 0.
+	// Now is the clock by which instances are idle, [time.Now] if it is nil. Tests set both.
+	maxMappings uint64
+	now         func() time.Time
 }
 
 // Compilation says in which process modules are compiled.

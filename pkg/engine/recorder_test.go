@@ -110,7 +110,7 @@ func TestTheRecorderIsTold(t *testing.T) {
 func TestStats(t *testing.T) {
 	e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: 2}})
 	empty := e.Stats()
-	require.Equal(t, engine.Stats{Reset: empty.Reset}, empty)
+	require.Equal(t, engine.Stats{Reset: empty.Reset, MaxMappings: empty.MaxMappings}, empty)
 	m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
 	require.NoError(t, err)
 	require.Equal(t, 1, e.Stats().Idle, "an instance is ready before the first evaluation")
@@ -121,6 +121,7 @@ func TestStats(t *testing.T) {
 	})
 	m.Close()
 	require.Zero(t, e.Stats().MemoryBytes)
+	require.Zero(t, e.Stats().Mappings)
 }
 
 // A module's idle instances make room for what another one needs.

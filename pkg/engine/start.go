@@ -70,16 +70,20 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 			made, err = nil, m.fail(PhaseStart, causeOf(err), err)
 		}
 	}()
-	if err = i.reserveHeap(m.heapBytes); err != nil {
+	if err = m.budget.Reserve(m.heapBytes); err != nil {
 		return nil, err
 	}
+	i.heapCharged = m.heapBytes
 	if m.rewritten.Memory.Present {
+		if err = i.reserveMappings(); err != nil {
+			return nil, err
+		}
 		i.memory, err = memory.NewRange(memory.Options{
 			Limit:    uint64(m.memoryLimit()),
 			Size:     uint64(m.rewritten.Memory.MinPages) * PageSize,
 			Lazy:     lazyBytes,
 			Strategy: m.engine.strategy,
-			Budget:   m.engine.budget,
+			Budget:   m.budget,
 			Interrupted: func() error {
 				if s := i.meter.check(); s != nil {
 					return s
@@ -302,7 +306,9 @@ func (i *Instance) destroy() {
 	if i.memory != nil {
 		errs = append(errs, i.memory.Close())
 	}
-	errs = append(errs, i.reserveHeap(0))
+	i.releaseMappings()
+	i.module.budget.Release(i.heapCharged)
+	i.heapCharged = 0
 	if err := errors.Join(errs...); err != nil {
 		i.module.engine.logger.Warn("Freeing an instance failed", "digest", i.module.digest, "err", err)
 	}

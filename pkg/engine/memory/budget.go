@@ -21,33 +21,46 @@ import (
 	"sync/atomic"
 )
 
-// Budget caps the bytes that many owners hold together. The zero limit and the nil Budget cap nothing. All methods are
-// safe for concurrent use.
+// Budget caps the bytes, or whatever else it counts, that many owners hold together. The zero limit and the nil Budget
+// cap nothing. All methods are safe for concurrent use.
 type Budget struct {
 	limit   uint64
-	used    atomic.Uint64
-	reclaim func()
+	used    *atomic.Uint64
+	reclaim Reclaim
 }
 
-// NewBudget returns a budget of limit bytes; 0 means that there is no cap and the budget only counts. Reclaim is called
-// when a reservation would exceed the limit, by whoever makes it: it has owners release what they can do without. Nil
-// does nothing.
-func NewBudget(limit uint64, reclaim func()) *Budget {
-	return &Budget{limit: limit, reclaim: reclaim}
+// Reclaim has owners release what they can do without, until n bytes fit into the budget or there is nothing left to
+// release. It reports whether anything was released.
+type Reclaim func(n uint64) bool
+
+// NewBudget returns a budget of limit bytes; 0 means that there is no cap and the budget only counts.
+func NewBudget(limit uint64) *Budget {
+	return &Budget{limit: limit, used: new(atomic.Uint64)}
+}
+
+// For returns the same budget for an owner: reclaim is called by [Budget.Reserve] when a reservation of this owner would
+// exceed the limit. Nil does nothing.
+func (b *Budget) For(reclaim Reclaim) *Budget {
+	return &Budget{limit: b.limit, used: b.used, reclaim: reclaim}
+}
+
+// Fits reports whether n more bytes can be reserved as things are.
+func (b *Budget) Fits(n uint64) bool {
+	return b == nil || b.limit == 0 || (n <= b.limit && b.used.Load() <= b.limit-n)
 }
 
 // Reserve takes n bytes, all or none. If they would exceed the limit even after others were asked to release what they
 // can, the error is a [*BudgetError].
 func (b *Budget) Reserve(n uint64) error {
-	err := b.reserve(n)
-	if err != nil && b.reclaim != nil && n <= b.limit {
-		b.reclaim()
-		err = b.reserve(n)
+	err := b.TryReserve(n)
+	for err != nil && b.reclaim != nil && n <= b.limit && b.reclaim(n) {
+		err = b.TryReserve(n) // another one may have been faster
 	}
 	return err
 }
 
-func (b *Budget) reserve(n uint64) error {
+// TryReserve is [Budget.Reserve] for those that can do without: nobody else is asked to release anything.
+func (b *Budget) TryReserve(n uint64) error {
 	if b == nil || n == 0 {
 		return nil
 	}

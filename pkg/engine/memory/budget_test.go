@@ -25,7 +25,7 @@ import (
 )
 
 func TestBudget(t *testing.T) {
-	b := NewBudget(100, nil)
+	b := NewBudget(100)
 	require.NoError(t, b.Reserve(60))
 	err := b.Reserve(41)
 	var exceeded *BudgetError
@@ -43,7 +43,7 @@ func TestBudget(t *testing.T) {
 }
 
 func TestBudgetWithoutLimit(t *testing.T) {
-	b := NewBudget(0, nil)
+	b := NewBudget(0)
 	require.NoError(t, b.Reserve(1<<62))
 	require.Equal(t, uint64(1<<62), b.Used())
 
@@ -55,7 +55,7 @@ func TestBudgetWithoutLimit(t *testing.T) {
 }
 
 func TestBudgetConcurrently(t *testing.T) {
-	b := NewBudget(10, nil)
+	b := NewBudget(10)
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
@@ -78,10 +78,14 @@ func TestBudgetReclaims(t *testing.T) {
 	var calls int
 	var b *Budget
 	held := uint64(60)
-	b = NewBudget(100, func() {
+	b = NewBudget(100)
+	b = b.For(func(n uint64) bool {
 		calls++
+		require.False(t, b.Fits(n))
+		released := held > 0
 		b.Release(held)
 		held = 0
+		return released
 	})
 	require.NoError(t, b.Reserve(60))
 	require.NoError(t, b.Reserve(40))

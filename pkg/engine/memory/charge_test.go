@@ -26,7 +26,7 @@ import (
 func TestBudgetOfRanges(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
-			b := NewBudget(pages(10), nil)
+			b := NewBudget(pages(10))
 			var exceeded *BudgetError
 
 			_, err := w.make(Options{Limit: pages(20), Size: pages(11), Budget: b})
@@ -62,7 +62,7 @@ func TestResetWithoutBudget(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
 			img := newImage(t, start)
-			b := NewBudget(pages(8), nil)
+			b := NewBudget(pages(8))
 			r := w.open(t, Options{Limit: pages(8), Budget: b})
 			require.NoError(t, r.Attach(img))
 			clear(content(r))
@@ -86,7 +86,7 @@ func TestResetWithoutBudget(t *testing.T) {
 
 func TestAttachWithoutBudget(t *testing.T) {
 	heap := ways()[len(ways())-1]
-	b := NewBudget(pages(3), nil)
+	b := NewBudget(pages(3))
 	r := heap.open(t, Options{Limit: pages(8), Size: pages(1), Budget: b})
 	content(r)[5] = 5
 	img := newImage(t, noise(1, pages(4)))
@@ -99,7 +99,7 @@ func TestAttachWithoutBudget(t *testing.T) {
 }
 
 func TestImageWithoutBudget(t *testing.T) {
-	b := NewBudget(pages(1), nil)
+	b := NewBudget(pages(1))
 	var exceeded *BudgetError
 	_, err := NewImage(pages(4), b, Segment{Data: noise(1, pages(2))})
 	require.ErrorAs(t, err, &exceeded)

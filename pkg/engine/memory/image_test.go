@@ -84,7 +84,7 @@ func TestCloseImageInUse(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
 			start := noise(1, pages(2))
-			b := NewBudget(pages(2), nil)
+			b := NewBudget(pages(2))
 			img, err := NewImage(pages(2), b, Segment{Data: start})
 			require.NoError(t, err)
 			one, two := w.attached(t, pages(2), img), w.attached(t, pages(2), img)

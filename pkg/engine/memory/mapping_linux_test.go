@@ -339,7 +339,7 @@ func TestPopulate(t *testing.T) {
 			continue
 		}
 		t.Run(string(p.Strategy), func(t *testing.T) {
-			budget := NewBudget(0, nil)
+			budget := NewBudget(0)
 			r := way{make: NewRange}.open(t, Options{
 				Limit: pages(20), Strategy: p.Strategy, Budget: budget, Lazy: lazy, Interrupted: func() error { return nil },
 			})
@@ -370,7 +370,7 @@ func TestPopulate(t *testing.T) {
 
 // TestPopulateWithoutBudget makes a range whose end cannot be backed.
 func TestPopulateWithoutBudget(t *testing.T) {
-	budget := NewBudget(pages(5), nil)
+	budget := NewBudget(pages(5))
 	r := way{make: NewRange}.open(t, Options{Limit: pages(8), Strategy: Madvise, Budget: budget, Lazy: pages(2)})
 	require.NoError(t, r.Attach(newImage(t, noise(1, pages(8)))))
 	exceeded := (*BudgetError)(nil)

@@ -179,7 +179,7 @@ func TestSideBySide(t *testing.T) {
 func TestConcurrentResets(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
-			budget := NewBudget(pages(64), nil)
+			budget := NewBudget(pages(64))
 			wants := map[*Image][]byte{}
 			pool := make(chan *Range, 12)
 			for i, start := range [][]byte{noise(1, pages(3)), append(noise(2, pages(1)), make([]byte, pages(1))...)} {

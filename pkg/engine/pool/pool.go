@@ -70,6 +70,14 @@ type Options[T any] struct {
 	// returned without an error, never while the value is in use; several may
 	// be destroyed at a time. It must not panic. Nil does nothing.
 	Destroy func(T)
+	// Now is the clock by which values are idle. Nil means [time.Now].
+	Now func() time.Time
+}
+
+// idleValue is a value that nobody uses, and since when.
+type idleValue[T any] struct {
+	value T
+	since time.Time
 }
 
 // Pool is a bounded set of reusable values. Make one with [New]. It is safe for
@@ -78,9 +86,9 @@ type Pool[T any] struct {
 	options Options[T]
 
 	mu      sync.Mutex
-	idle    []T       // the one put back last is at the end
-	places  int       // taken: values in use, idle, being made, being destroyed
-	waiters list.List // of *waiter[T], the first to be served at the front
+	idle    []idleValue[T] // the one put back last is at the end
+	places  int            // taken: values in use, idle, being made, being destroyed
+	waiters list.List      // of *waiter[T], the first to be served at the front
 	closed  bool
 	empty   chan struct{} // closed when the pool is and no place is taken
 	made    uint64
@@ -132,6 +140,9 @@ func New[T any](o Options[T]) (*Pool[T], error) {
 	}
 	if o.Destroy == nil {
 		o.Destroy = func(T) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	return &Pool[T]{options: o, empty: make(chan struct{})}, nil
 }
@@ -205,7 +216,7 @@ func (p *Pool[T]) TryGet(like func(T) bool) (v T, ok bool) {
 // caller holds p.mu.
 func (p *Pool[T]) popIdle(like func(T) bool) (v T, ok bool) {
 	for n := len(p.idle) - 1; n >= 0; n-- {
-		if v := p.idle[n]; like(v) {
+		if v := p.idle[n].value; like(v) {
 			p.idle = slices.Delete(p.idle, n, n+1)
 			return v, true
 		}
@@ -296,7 +307,7 @@ func (p *Pool[T]) Put(v T) {
 	}
 	defer p.mu.Unlock()
 	if !p.grant(grant[T]{kind: grantedValue, value: v}) {
-		p.idle = append(p.idle, v)
+		p.idle = append(p.idle, idleValue[T]{v, p.options.Now()})
 	}
 }
 
@@ -342,16 +353,42 @@ func (p *Pool[T]) Trim(keep int) int {
 	return len(surplus)
 }
 
+// TrimBefore is [Pool.Trim] for values that have been idle since before a time. The others stay.
+func (p *Pool[T]) TrimBefore(keep int, before time.Time) int {
+	p.mu.Lock()
+	n := 0
+	for n < len(p.idle)-keep && p.idle[n].since.Before(before) {
+		n++
+	}
+	surplus := p.takeIdle(n)
+	p.mu.Unlock()
+	for _, v := range surplus {
+		p.Drop(v)
+	}
+	return len(surplus)
+}
+
+// Oldest returns since when the value has been idle that was unused the longest, and how many
+// are idle.
+func (p *Pool[T]) Oldest() (since time.Time, count int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return time.Time{}, 0
+	}
+	return p.idle[0].since, len(p.idle)
+}
+
 // TrimLike destroys the idle values that are alike, and returns how many these were. Like
 // is as for [Pool.GetLike].
 func (p *Pool[T]) TrimLike(like func(T) bool) int {
 	var taken []T
 	p.mu.Lock()
-	p.idle = slices.DeleteFunc(p.idle, func(v T) bool {
-		if !like(v) {
+	p.idle = slices.DeleteFunc(p.idle, func(i idleValue[T]) bool {
+		if !like(i.value) {
 			return false
 		}
-		taken = append(taken, v)
+		taken = append(taken, i.value)
 		return true
 	})
 	p.mu.Unlock()
@@ -366,7 +403,10 @@ func (p *Pool[T]) takeIdle(n int) []T {
 	if n <= 0 {
 		return nil
 	}
-	taken := slices.Clone(p.idle[:n])
+	taken := make([]T, n)
+	for k := range taken {
+		taken[k] = p.idle[k].value
+	}
 	p.idle = slices.Delete(p.idle, 0, n)
 	return taken
 }
