@@ -59,6 +59,7 @@ type Engine struct {
 	budget      *memory.Budget
 	cache       *codecache.Cache // nil: code is not kept
 	lastReclaim atomic.Int64     // when reclaim was logged, in Unix seconds
+	heap        atomic.Int64     // what of budget is for instances' Go heap
 	mappings    *memory.Budget   // of memory mappings, not bytes
 	now         func() time.Time // the clock by which instances are idle
 	stopIdle    chan struct{}    // ends giveBackIdle
@@ -170,6 +171,8 @@ type Stats struct {
 	// MemoryBytes is what linear memories, their images, code, and instances on the Go
 	// heap take, as [Limits.PoolBytes] counts them.
 	MemoryBytes uint64
+	// HeapBytes is the part of it that instances take of the Go heap.
+	HeapBytes uint64
 	// Mappings is how many memory mappings instances may have made, and MaxMappings how many
 	// they may make; 0 means that the system has no limit.
 	Mappings, MaxMappings uint64
@@ -183,7 +186,7 @@ type Stats struct {
 
 // Stats returns the engine's numbers. It is safe for concurrent use.
 func (e *Engine) Stats() Stats {
-	s := Stats{MemoryBytes: e.budget.Used(), Mappings: e.mappings.Used(), MaxMappings: e.mappings.Limit(), Reset: e.strategy, Interpreter: e.interpreter}
+	s := Stats{MemoryBytes: e.budget.Used(), HeapBytes: uint64(e.heap.Load()), Mappings: e.mappings.Used(), MaxMappings: e.mappings.Limit(), Reset: e.strategy, Interpreter: e.interpreter}
 	if e.compilers != nil {
 		s.Compilers = e.compilers.Running()
 	}

@@ -25,7 +25,7 @@ import (
 )
 
 // What an instance takes of the Go heap, in bytes. The runtime does not tell: the numbers
-// are those of wazero v1.12, rounded up, and a test measures what is left out.
+// are those of wazero v1.12, rounded up: `make attack` measures what is left out.
 const (
 	// instanceHeapBytes is what every instance takes, and handleHeapBytes what a handle of a
 	// function does, without its stack.
@@ -73,7 +73,7 @@ func (m *Module) checkInstance() error {
 
 const (
 	// segmentEntriesPerTableEntry is how often element segments may fill the tables. With
-	// the default limit that is half a million entries, some 30 ms.
+	// the default limit that is half a million entries.
 	segmentEntriesPerTableEntry = 4
 	// keptDataShare is the part of the largest memory that data segments may fill which stay
 	// in the module. Nearly all modules have none.
@@ -100,8 +100,14 @@ func (i *Instance) chargeHeap() error {
 	} else {
 		i.module.budget.Release(i.heapCharged - want)
 	}
-	i.heapCharged = want
+	i.noteHeap(want)
 	return nil
+}
+
+// noteHeap remembers what is reserved for the instance's heap now.
+func (i *Instance) noteHeap(want uint64) {
+	i.module.engine.heap.Add(int64(want) - int64(i.heapCharged))
+	i.heapCharged = want
 }
 
 // dropHandles forgets the functions that were called, and with them their stacks.

@@ -73,7 +73,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 	if err = m.budget.Reserve(m.heapBytes); err != nil {
 		return nil, err
 	}
-	i.heapCharged = m.heapBytes
+	i.noteHeap(m.heapBytes)
 	if m.rewritten.Memory.Present {
 		if err = i.reserveMappings(); err != nil {
 			return nil, err
@@ -308,7 +308,7 @@ func (i *Instance) destroy() {
 	}
 	i.releaseMappings()
 	i.module.budget.Release(i.heapCharged)
-	i.heapCharged = 0
+	i.noteHeap(0)
 	if err := errors.Join(errs...); err != nil {
 		i.module.engine.logger.Warn("Freeing an instance failed", "digest", i.module.digest, "err", err)
 	}

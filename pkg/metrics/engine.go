@@ -44,7 +44,8 @@ type EngineState struct {
 	// InUse, Idle and Waiting are instances that evaluations have, instances that are
 	// ready, and evaluations that wait for one.
 	InUse, Idle, Waiting int
-	// MemoryBytes is what linear memories, their images and compiled code take.
+	// MemoryBytes is what linear memories, their images, compiled code, and instances on the Go
+	// heap take.
 	MemoryBytes uint64
 	// Compilers is how many child processes there are that compile.
 	Compilers int
@@ -192,7 +193,7 @@ var (
 	modulesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "modules"),
 		"Number of modules that are loaded.", nil, nil, metrics.ALPHA, "")
 	memoryDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "memory_bytes"),
-		"Bytes that linear memories, their images and compiled code take, which limits.totalMemory bounds.", nil, nil, metrics.ALPHA, "")
+		"Bytes that linear memories, their images, compiled code, and instances on the Go heap take, which limits.totalMemory bounds.", nil, nil, metrics.ALPHA, "")
 	instancesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "instances"),
 		"Number of instances of modules by state: in_use, idle, or waiting, which are evaluations that wait for one.",
 		[]string{"state"}, nil, metrics.ALPHA, "")

@@ -62,7 +62,7 @@ apiserver_wasm_admission_engine_info{interpreted="true",reset="copy"} 1
 apiserver_wasm_admission_instances{state="idle"} 3
 apiserver_wasm_admission_instances{state="in_use"} 2
 apiserver_wasm_admission_instances{state="waiting"} 4
-# HELP apiserver_wasm_admission_memory_bytes [ALPHA] Bytes that linear memories, their images and compiled code take, which limits.totalMemory bounds.
+# HELP apiserver_wasm_admission_memory_bytes [ALPHA] Bytes that linear memories, their images, compiled code, and instances on the Go heap take, which limits.totalMemory bounds.
 # TYPE apiserver_wasm_admission_memory_bytes gauge
 apiserver_wasm_admission_memory_bytes 5
 # HELP apiserver_wasm_admission_module_failures_total [ALPHA] Number of modules that did not start and of evaluations that did not end as they should, by phase and cause.

@@ -37,6 +37,7 @@ type section struct {
 var sections = []section{
 	{"compile", attackCompiler},
 	{"rego", attackRego},
+	{"heap", heap},
 	{"deadlines", deadlines},
 	{"reloads", reloads},
 }
