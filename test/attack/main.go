@@ -40,6 +40,7 @@ var sections = []section{
 	{"heap", heap},
 	{"deadlines", deadlines},
 	{"reloads", reloads},
+	{"heap", heap},
 }
 
 func main() {
