@@ -54,13 +54,14 @@ func (h *HostCalls) Take(i *engine.Instance, env *abi.Environment, stack []uint6
 	if h.made++; h.made > env.Limits.HostCalls {
 		i.Abort(&engine.LimitError{Limit: "host calls", Value: h.made, Max: env.Limits.HostCalls})
 	}
-	i.Pay(textFuel * int64(uint32(stack[7])))
-	return answer(i.Context(), env, abi.HostCall{
+	call := abi.HostCall{
 		Binding:   name(i, "binding", stack[0], stack[1]),
 		Namespace: name(i, "namespace", stack[2], stack[3]),
 		Operation: name(i, "operation", stack[4], stack[5]),
 		Payload:   Read(i, "host call payload", uint32(stack[6]), uint32(stack[7]), env.Limits.HostCallPayloadBytes),
-	})
+	}
+	i.Pay(textFuel * int64(len(call.Payload)))
+	return answer(i.Context(), env, call)
 }
 
 func answer(ctx context.Context, env *abi.Environment, call abi.HostCall) ([]byte, error) {
