@@ -95,9 +95,12 @@ func (s *site) growth() int {
 		return 190
 	case siteEnter:
 		return 100
-	default:
-		return 80
+	case siteReplaced:
+		if isAnd(s.op) {
+			return 3 // there may be many
+		}
 	}
+	return 80
 }
 
 // path stands for all paths from the head of a region to a point in it.

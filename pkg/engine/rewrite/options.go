@@ -53,7 +53,7 @@ type Options struct {
 	// they were used as their types demand is not checked then: it makes no difference to the module that results.
 	LowerReferences bool
 	// ReplaceMiscompiled puts others in the place of the instructions that wazero 1.12 compiles wrongly for arm64: integer
-	// remainders and i64x2.bitmask. What the module computes and the fuel that it burns stay the same.
+	// remainders, i64x2.bitmask, and i32.and and i64.and where their results are compared. What the module computes and the fuel that it burns stay the same.
 	ReplaceMiscompiled bool
 	// Park makes a program ready to be stopped where it reads, if that is possible. Nil leaves it as it is.
 	Park *Park

@@ -18,10 +18,12 @@ package rewrite
 
 import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 
-// wazero 1.12 compiles two kinds of instructions for arm64 to code that writes to the register of the result more than
-// once, and needs other registers in between: remainders, and i64x2.bitmask. Where registers are short, what was written first
-// goes to the stack, from where it is never read back right. So other instructions take their place, which do the same and
-// trap for the same reasons. They cost what the one did that they replace: fuel does not depend on the processor.
+// wazero 1.12 compiles three kinds of instructions wrongly for arm64. The code of remainders and of i64x2.bitmask writes to
+// the register of the result more than once, and needs other registers in between. Where registers are short, what was
+// written first goes to the stack, from where it is never read back right. And a branch that compares what and returns with
+// zero sets the flags by an instruction that says nothing of what is greater than zero, and of what is less without a
+// sign. So other instructions take their place, which do the same and trap for the same reasons. They cost what the
+// one did that they replace: fuel does not depend on the processor.
 
 // replaced is a set of the types whose scratch locals a function needs for its replacements.
 type replaced uint8
@@ -45,10 +47,17 @@ func scratchOf(op wasm.Opcode) replaced {
 	return 0
 }
 
+// isReplaced is whether an instruction is replaced.
+func isReplaced(op wasm.Opcode) bool { return isAnd(op) || scratchOf(op) != 0 }
+
+// isAnd is whether a comparison of what an instruction returns may be compiled wrongly. Which value is compared with
+// which cannot be told from the code alone, as both may come from locals: so each and is replaced.
+func isAnd(op wasm.Opcode) bool { return op == wasm.OpI32And || op == wasm.OpI64And }
+
 // replace is called for every instruction, behind what it adds to the path.
 func (c *coster) replace(in *wasm.Instruction) {
-	if needs := scratchOf(in.Op); needs != 0 {
-		c.replaced |= needs
+	if isReplaced(in.Op) {
+		c.replaced |= scratchOf(in.Op)
 		c.sites = append(c.sites, site{kind: siteReplaced, start: uint32(in.Start), end: uint32(in.End), op: in.Op})
 	}
 }
@@ -75,9 +84,14 @@ func (r *replacer) declare(body *wasm.Body, parameters uint32, needs replaced) {
 	}
 }
 
-// append appends what takes the place of an instruction.
+// append appends what takes the place of an instruction. To or the result of an and with zero changes nothing, but that a
+// comparison no longer sees the and.
 func (r *replacer) append(out []byte, op wasm.Opcode) []byte {
 	switch op {
+	case wasm.OpI32And:
+		return append(out, byte(op), byte(wasm.OpI32Const), 0, byte(wasm.OpI32Or))
+	case wasm.OpI64And:
+		return append(out, byte(op), byte(wasm.OpI64Const), 0, byte(wasm.OpI64Or))
 	case wasm.OpI32RemS:
 		out = appendDivisor(out, r.i32, wasm.OpI32Const, wasm.OpI32Eq)
 		return appendRemainder(out, r.i32, wasm.OpI32DivS, wasm.OpI32Mul, wasm.OpI32Sub)

@@ -17,6 +17,7 @@ limitations under the License.
 package rewrite_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -191,4 +192,84 @@ func TestBitmasksAreReplaced(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, uint32(mask), uint32(got[0]))
 	}
+}
+
+// TestMaskedComparisons branches by comparisons of a & b with zero, on either side.
+func TestMaskedComparisons(t *testing.T) {
+	ctx := context.Background()
+	type relation struct {
+		name     string
+		op       wasm.Opcode // of i32
+		signed   bool
+		compares func(order int) bool
+	}
+	relations := []relation{
+		{"lt_s", 0x48, true, func(o int) bool { return o < 0 }}, {"lt_u", 0x49, false, func(o int) bool { return o < 0 }},
+		{"gt_s", 0x4a, true, func(o int) bool { return o > 0 }}, {"gt_u", 0x4b, false, func(o int) bool { return o > 0 }},
+		{"le_s", 0x4c, true, func(o int) bool { return o <= 0 }}, {"le_u", 0x4d, false, func(o int) bool { return o <= 0 }},
+		{"ge_s", 0x4e, true, func(o int) bool { return o >= 0 }}, {"ge_u", 0x4f, false, func(o int) bool { return o >= 0 }},
+		{"eq", 0x46, false, func(o int) bool { return o == 0 }}, {"ne", 0x47, false, func(o int) bool { return o != 0 }},
+	}
+	const toI64 = 0x51 - 0x46
+	order := func(of byte, signed bool, x uint64) int {
+		switch {
+		case signed && of == wasm.I32:
+			return cmp.Compare(int32(x), 0)
+		case signed:
+			return cmp.Compare(int64(x), 0)
+		case of == wasm.I32:
+			return cmp.Compare(uint32(x), 0)
+		}
+		return cmp.Compare(x, 0)
+	}
+	for _, of := range []byte{wasm.I32, wasm.I64} {
+		for _, r := range relations {
+			for _, zeroFirst := range []bool{false, true} {
+				name := fmt.Sprintf("%s of %#x, zero first %v", r.name, of, zeroFirst)
+				module := masked(of, r.op+wasm.Opcode(map[byte]int{wasm.I32: 0, wasm.I64: toI64}[of]), zeroFirst)
+				runtime, m := fuzzRuntime(t, wazero.NewRuntimeConfigCompiler(), withReplacements(t, module))
+				m.limit = math.MaxInt64
+				mod, err := runtime.InstantiateWithConfig(ctx, withReplacements(t, module).Module, wazero.NewModuleConfig())
+				require.NoError(t, err)
+				for _, x := range []uint64{0, 1, 1 << 31, 1 << 63, math.MaxUint64} {
+					all := uint64(math.MaxUint64)
+					if of == wasm.I32 {
+						all = math.MaxUint32
+					}
+					x &= all
+					got, err := mod.ExportedFunction("f").Call(ctx, x, all)
+					require.NoError(t, err)
+					o := order(of, r.signed, x)
+					if zeroFirst {
+						o = -o
+					}
+					require.Equal(t, r.compares(o), uint32(got[0]) == 1, "%s: %#x", name, x)
+				}
+			}
+		}
+	}
+}
+
+// masked is a module with a function that returns 1 if a comparison of its two parameters' common bits with zero holds.
+func masked(of byte, compare wasm.Opcode, zeroFirst bool) []byte {
+	g := &generator{}
+	vt := wasm.ValueType{Code: of}
+	g.m.Types = []wasm.FuncType{{Params: []wasm.ValueType{vt, vt}, Results: []wasm.ValueType{{Code: wasm.I32}}}}
+	g.m.Functions, g.m.Exports = []uint32{0}, []wasm.Export{{Name: "f"}}
+	and := map[byte]wasm.Opcode{wasm.I32: wasm.OpI32And, wasm.I64: wasm.OpI64And}[of]
+	if zeroFirst {
+		g.code = append(g.code, constant(of, 0)...)
+	}
+	g.op(wasm.OpLocalGet, 0)
+	g.op(wasm.OpLocalGet, 1)
+	g.op(and)
+	if !zeroFirst {
+		g.code = append(g.code, constant(of, 0)...)
+	}
+	g.op(compare)
+	g.code = append(g.code, byte(wasm.OpIf), wasm.BlockTypeEmpty)
+	g.code = append(append(g.code, constant(wasm.I32, 1)...), byte(wasm.OpReturn), byte(wasm.OpEnd))
+	g.code = append(append(g.code, constant(wasm.I32, 0)...), byte(wasm.OpEnd))
+	g.m.Bodies = []wasm.Body{{Code: g.code}}
+	return g.m.Encode()
 }
