@@ -18,7 +18,6 @@ package engine
 
 import (
 	"encoding/binary"
-	"math"
 )
 
 // What a guest finds of WASI (preview 1, witx of snapshot_preview1) is a process
@@ -165,65 +164,6 @@ func randomGet(i *Instance, params []uint64) uint32 {
 		p = p[len(piece):]
 	}
 	return wasiSuccess
-}
-
-// The layout of a subscription and of an event, and the types of both.
-const (
-	subscriptionSize = 48
-	eventSize        = 32
-
-	eventClock   = 0
-	eventFdRead  = 1
-	eventFdWrite = 2
-)
-
-// pollOneoff waits for the first of several clocks, unless there is something to
-// read, which is always so: the end of standard input. Like wazero it knows only
-// relative times, and reports all clocks at once.
-func pollOneoff(i *Instance, params []uint64) uint32 {
-	in, out, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
-	if count == 0 || count > maxSubscriptions {
-		return wasiInval
-	}
-	if _, ok := i.Read(out, count*eventSize); !ok {
-		return wasiFault
-	}
-	subscriptions, ok := i.Read(in, count*subscriptionSize)
-	if !ok {
-		return wasiFault
-	}
-	i.Pay(hostByteFuel * subscriptionSize * int64(count))
-	events := make([]byte, 0, count*eventSize)
-	timeout, ready := uint64(math.MaxInt64), false
-	for ; len(subscriptions) > 0; subscriptions = subscriptions[subscriptionSize:] {
-		kind, errno := subscriptions[8], uint16(wasiSuccess)
-		descriptor := binary.LittleEndian.Uint32(subscriptions[16:])
-		switch {
-		case kind == eventClock:
-			if flags := binary.LittleEndian.Uint16(subscriptions[40:]); flags != 0 {
-				return wasiNotsup // absolute times
-			}
-			timeout = min(timeout, binary.LittleEndian.Uint64(subscriptions[24:]))
-		case kind > eventFdWrite:
-			return wasiInval
-		case descriptor > 2:
-			errno, ready = wasiBadf, true
-		case kind == eventFdWrite:
-			errno, ready = wasiNotsup, true
-		default:
-			ready = true
-		}
-		event := [eventSize]byte{}
-		copy(event[:8], subscriptions) // what the guest knows it by
-		binary.LittleEndian.PutUint16(event[8:], errno)
-		event[10] = kind
-		events = append(events, event[:]...)
-	}
-	if !ready && timeout > 0 {
-		i.sleep(int64(timeout))
-	}
-	i.Write(out, events)
-	return i.writeUint32(result, count)
 }
 
 // writeUint32 writes a result of a WASI function.
