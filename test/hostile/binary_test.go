@@ -192,7 +192,7 @@ func TestTruncatedModules(t *testing.T) {
 		}
 		require.NotContains(t, err.Error(), "panicked", "after %d bytes", size)
 	}
-	require.Equal(t, h.memory, h.engine.Stats().MemoryBytes)
+	require.LessOrEqual(t, h.engine.Stats().MemoryBytes, h.memory)
 	h.accepts(t, h.bystander, innocent)
 }
 
@@ -216,6 +216,6 @@ func TestCorruptModules(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, h.memory, h.engine.Stats().MemoryBytes)
+	require.LessOrEqual(t, h.engine.Stats().MemoryBytes, h.memory)
 	h.accepts(t, h.bystander, innocent)
 }

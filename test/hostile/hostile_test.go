@@ -161,7 +161,8 @@ func loadGuest(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, e
 
 func (h *host) attackBy(t *testing.T, load load, wasm []byte, want outcome) {
 	defer func() {
-		require.Equal(t, h.memory, h.engine.Stats().MemoryBytes, "memory is not given back")
+		// It may be less: the bystander keeps its stacks for some evaluations only.
+		require.LessOrEqual(t, h.engine.Stats().MemoryBytes, h.memory, "memory is not given back")
 		h.accepts(t, h.bystander, attacking)
 	}()
 	guest, err := load(t.Context(), h.engine, wasm)
