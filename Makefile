@@ -49,7 +49,7 @@ help:
 
 ## build: make bin/kube-apiserver (the first time about five minutes)
 build:
-	$(SERVER) $(GO) build $(SERVER_LINK) -o $(CURDIR)/bin/kube-apiserver .
+	@$(SERVER) GO="$(GO)" $(CURDIR)/hack/build.sh $(SERVER_LINK) -o $(CURDIR)/bin/kube-apiserver .
 
 ## kubectl: make bin/kubectl, unless a kubectl is installed
 kubectl:
@@ -100,8 +100,13 @@ lint:
 	cd test/registry/server && $(TOOL) golangci-lint run ./...
 	cd test/opacases && $(TOOL) golangci-lint run ./...
 
-## test: run all tests
-test: test-unit test-e2e
+## test: run all tests (about 20 minutes on two cores, twice that the first time)
+test:
+	@echo "== tests of units and policies: about 15 minutes on two quiet cores"
+	@$(MAKE) test-unit
+	@echo "== end to end against the real server: about 5 minutes"
+	@$(MAKE) test-e2e
+	@echo "== all tests passed"
 
 ## bats: run tests in the style of those that Kubewarden's policies have, with kwctl being wasmctl
 bats: bats-tool
@@ -129,9 +134,9 @@ test-unit: policies checklist-guests registry bats-tool
 test-e2e: build kubectl policies registry
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=30m ./test/e2e/...
 
-## run: run the server with sample policies until Ctrl-C
+## run: run the server with sample policies until Ctrl-C (with your own: POLICIES=DIRECTORY; also AUDIT_LOG=FILE, BREAK_GLASS=FILE)
 run: kubectl
-	@KUBECTL="$(KUBECTL)" MAKE="$(MAKE)" hack/run.sh
+	@KUBECTL="$(KUBECTL)" MAKE="$(MAKE)" POLICIES="$(POLICIES)" AUDIT_LOG="$(AUDIT_LOG)" BREAK_GLASS="$(BREAK_GLASS)" hack/run.sh
 
 ## chaos: have violating writes hammer the server while everything around it goes wrong (minutes; root for the faults of disks and clocks)
 chaos: build etcd policies registry

@@ -15,7 +15,12 @@
 
 # Builds what is missing, starts kube-apiserver with the manifests of
 # hack/sample, shows what they do to two requests, and serves until Ctrl-C.
-# The manifests are watched. Nothing outlives it. Settings: KUBECTL, MAKE.
+# The manifests are watched. Nothing outlives it, unless it fails. Settings:
+#
+#   POLICIES     a directory of your own Kubewarden manifests, in place of the samples
+#   AUDIT_LOG    a file that audit events are written to
+#   BREAK_GLASS  a file that puts policies into monitor mode, once you write it
+#   KUBECTL, MAKE
 
 set -eu
 
@@ -33,8 +38,12 @@ stop() {
 		kill "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	fi
+	if [ "$status" -ne 0 ]; then
+		say "kept, to look into: log and manifests in $state" >&2
+		exit "$status"
+	fi
 	rm -rf "$state"
-	exit "$status"
+	say "gone with the server: its objects, its log, and what was edited in $state"
 }
 
 # show runs kubectl before the reader's eyes. A refusal is no error here.
@@ -43,12 +52,7 @@ show() {
 	"$kubectl" "$@" 2>&1 || true
 }
 
-if [ ! -x "$root/bin/kube-apiserver" ]; then
-	say "building kube-apiserver (the first time about 5 minutes)"
-fi
 "$make" -s -C "$root" build
-say "building the sample policies"
-"$make" -s -C "$root" policies
 
 # The server refuses files that others may write, and a checkout may well be
 # writable by a group: it gets copies.
@@ -56,20 +60,33 @@ state=$(mktemp -d)
 trap stop EXIT
 trap 'exit 0' INT TERM
 umask 077
-mkdir "$state/policies" "$state/modules"
-for manifest in "$root"/hack/sample/*.yaml; do
-	sed "s#MODULES#$state/modules#" "$manifest" >"$state/policies/$(basename "$manifest")"
-done
-for module in "$root"/test/policies/*/policy.wasm; do
-	cp "$module" "$state/modules/$(basename "$(dirname "$module")").wasm"
-done
-cp "$root/bin/policies/required-labels.wasm" "$state/modules/"
+policies=${POLICIES:-}
+if [ -z "$policies" ]; then
+	say "building the sample policies"
+	"$make" -s -C "$root" policies
+	policies=$state/policies
+	mkdir "$policies" "$state/modules"
+	for manifest in "$root"/hack/sample/*.yaml; do
+		sed "s#MODULES#$state/modules#" "$manifest" >"$policies/$(basename "$manifest")"
+	done
+	for module in "$root"/test/policies/*/policy.wasm; do
+		cp "$module" "$state/modules/$(basename "$(dirname "$module")").wasm"
+	done
+	cp "$root/bin/policies/required-labels.wasm" "$state/modules/"
+fi
+set -- --dir "$state/cluster" --policy-directory "$policies"
+if [ -n "${BREAK_GLASS:-}" ]; then
+	set -- "$@" --break-glass-file "$BREAK_GLASS"
+fi
+if [ -n "${AUDIT_LOG:-}" ]; then
+	printf 'apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n' >"$state/audit.yaml"
+	set -- "$@" -- "--audit-policy-file=$state/audit.yaml" "--audit-log-path=$AUDIT_LOG"
+fi
 
 say "starting kube-apiserver"
 log=$state/kube-apiserver.log
 mkfifo "$state/announcement"
-"$root/bin/kube-apiserver" dev --dir "$state/cluster" --policy-directory "$state/policies" \
-	>"$state/announcement" 2>"$log" &
+"$root/bin/kube-apiserver" dev "$@" >"$state/announcement" 2>"$log" &
 pid=$!
 if ! read -r announcement <"$state/announcement"; then
 	grep -E '^(kube-apiserver|Error): ' "$log" >&2 || tail -n 20 "$log" >&2
@@ -79,12 +96,13 @@ fi
 KUBECONFIG=${announcement#KUBECONFIG=}
 export KUBECONFIG
 
-show run allowed --image=registry.example.com/web:1.0
-show run denied --image=registry.example.com/web:1.0 --privileged
-
-printf '\n'
+if [ -z "${POLICIES:-}" ]; then
+	show run allowed --image=registry.example.com/web:1.0
+	show run denied --image=registry.example.com/web:1.0 --privileged
+	printf '\n'
+fi
 say "serving until Ctrl-C; its log is $log; in another shell:"
 printf 'export KUBECONFIG=%s\n' "$KUBECONFIG"
-say "edit, add or remove manifests in $state/policies: they take effect at once;"
+say "edit, add or remove manifests in $policies: they take effect at once;"
 say "kubectl get --raw /readyz/wasm-admission-policies says what is wrong with them"
 wait "$pid"

@@ -42,6 +42,7 @@ type options struct {
 	dir            string
 	policies       string
 	manifests      string
+	breakGlass     string
 	etcd           string
 	port           uint16
 	exitOnStdinEOF bool
@@ -97,6 +98,9 @@ process, but not of the machine: etcd does not wait for the disk.`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if opts.breakGlass != "" && opts.policies == "" && opts.manifests == "" {
+				return errors.New("--break-glass-file goes with --policies or --policy-directory")
+			}
 			return run(cmd.Context(), opts, args, serve, cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
@@ -104,6 +108,7 @@ process, but not of the machine: etcd does not wait for the disk.`,
 	flags.StringVar(&opts.dir, "dir", "", "directory of all state, made if missing; start again with it to go on (default: a new one, removed at exit)")
 	flags.StringVar(&opts.policies, "policies", "", "directory of policies to enforce")
 	flags.StringVar(&opts.manifests, "policy-directory", "", "directory of Kubewarden manifests to enforce, which is watched")
+	flags.StringVar(&opts.breakGlass, "break-glass-file", "", "file that puts policies into monitor mode, which is watched and need not exist; goes with --policies or --policy-directory")
 	flags.StringVar(&opts.etcd, "etcd", "", "URL of an etcd to use instead of one of its own, with http://, https:// or unix://")
 	flags.Uint16Var(&opts.port, "port", 0, "port to serve on, 0 for a free one")
 	flags.BoolVar(&opts.exitOnStdinEOF, "exit-on-stdin-eof", false, "also end when standard input does, so as not to outlive the program that holds it")
@@ -140,7 +145,7 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 		return err
 	}
 	if opts.policies != "" || opts.manifests != "" {
-		enforce, err := policyFlags(opts.policies, opts.manifests, state.dir)
+		enforce, err := policyFlags(&opts, state.dir)
 		if err != nil {
 			return err
 		}

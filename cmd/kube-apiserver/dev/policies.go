@@ -32,25 +32,30 @@ import (
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
-// policyFlags makes a configuration of the policies in directories, either of which may
-// be "", and returns the flags that make the server use it.
+// policyFlags makes a configuration of the policies in the directories that the options
+// name, either of which may be "", and returns the flags that make the server use it.
 //
-// Every file NAME.wasm in source is a policy called NAME. A file NAME.yaml beside it
+// Every file NAME.wasm in the directory of policies is a policy called NAME. A file NAME.yaml beside it
 // holds the other fields of the policy, such as its settings. The modules are copied
 // below dir: the server refuses files that others may write, and a checkout may be such
-// a place. The files in manifests stay where they are, and are watched.
-func policyFlags(source, manifests, dir string) ([]string, error) {
+// a place. Manifests stay where they are, and are watched.
+func policyFlags(opts *options, dir string) ([]string, error) {
 	config := v1alpha1.WasmAdmissionConfiguration{StateDirectory: filepath.Join(dir, "wasm-admission")}
 	config.APIVersion, config.Kind = v1alpha1.SchemeGroupVersion.String(), "WasmAdmissionConfiguration"
 	var err error
-	if source != "" {
-		if config.Policies, err = copyPolicies(source, filepath.Join(dir, "policies")); err != nil {
+	if opts.policies != "" {
+		if config.Policies, err = copyPolicies(opts.policies, filepath.Join(dir, "policies")); err != nil {
 			return nil, fmt.Errorf("policies: %w", err)
 		}
 	}
-	if manifests != "" {
-		if config.PolicyDirectory, err = filepath.Abs(manifests); err != nil {
+	if opts.manifests != "" {
+		if config.PolicyDirectory, err = filepath.Abs(opts.manifests); err != nil {
 			return nil, fmt.Errorf("policy-directory: %w", err)
+		}
+	}
+	if opts.breakGlass != "" {
+		if config.BreakGlassFile, err = filepath.Abs(opts.breakGlass); err != nil {
+			return nil, fmt.Errorf("break-glass-file: %w", err)
 		}
 	}
 	file := filepath.Join(dir, "admission.yaml")

@@ -37,7 +37,7 @@ func TestPolicyFlags(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(source, name), []byte(content), 0o666))
 	}
-	flags, err := policyFlags(source, "", dir)
+	flags, err := policyFlags(&options{policies: source}, dir)
 	require.NoError(t, err)
 	require.Equal(t, []string{"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + dir + "/admission.yaml"}, flags)
 
@@ -65,21 +65,22 @@ func TestPolicyFlags(t *testing.T) {
 func TestPolicyFlagsOfADirectoryOfManifests(t *testing.T) {
 	manifests, dir := t.TempDir(), t.TempDir()
 	t.Chdir(filepath.Dir(manifests))
-	_, err := policyFlags("", filepath.Base(manifests), dir)
+	_, err := policyFlags(&options{manifests: filepath.Base(manifests), breakGlass: "break-glass.yaml"}, dir)
 	require.NoError(t, err)
 	admission, err := os.ReadFile(filepath.Join(dir, "admission.yaml"))
 	require.NoError(t, err)
 	require.Contains(t, string(admission), "policyDirectory: "+manifests+"\n", "where it stands, not a copy")
+	require.Contains(t, string(admission), "breakGlassFile: "+filepath.Join(filepath.Dir(manifests), "break-glass.yaml")+"\n")
 }
 
 func TestPolicyFlagsRefuse(t *testing.T) {
-	_, err := policyFlags(t.TempDir(), "", t.TempDir())
+	_, err := policyFlags(&options{policies: t.TempDir()}, t.TempDir())
 	require.ErrorContains(t, err, "policies: no file ")
 
 	source := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(source, "a.wasm"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(source, "a.yaml"), []byte("setings: {}"), 0o600))
-	_, err = policyFlags(source, "", t.TempDir())
+	_, err = policyFlags(&options{policies: source}, t.TempDir())
 	require.ErrorContains(t, err, filepath.Join(source, "a.yaml"))
 	require.ErrorContains(t, err, `unknown field "setings"`)
 }
