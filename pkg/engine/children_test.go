@@ -186,8 +186,8 @@ func TestLoadsEndInTime(t *testing.T) {
 	_, err := e.Load(t.Context(), binary(t, "names"), testABI)
 	require.ErrorContains(t, err, "module was not loaded within 1ns (compilation.timeout): context deadline exceeded")
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
+	require.NoError(t, e.Close()) // waits for the load, which nobody else does any more
 	require.Zero(t, n.compilations[engine.CompilationOK])
-	require.NoError(t, e.Close())
 }
 
 // A load that nobody waits for any more ends, and one for which somebody does goes on.

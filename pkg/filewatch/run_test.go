@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,10 +33,29 @@ import (
 type fakeReports struct {
 	reports chan struct{}
 	added   chan bool
+	// asked counts how often the code under test began to wait for a report.
+	asked atomic.Int64
 }
 
-func (f *fakeReports) watch([]string) bool      { return <-f.added }
-func (f *fakeReports) changes() <-chan struct{} { return f.reports }
+func (f *fakeReports) watch([]string) bool { return <-f.added }
+
+func (f *fakeReports) changes() <-chan struct{} {
+	f.asked.Add(1)
+	return f.reports
+}
+
+// report makes a report up, and returns when the code under test has set its timers and
+// waits for the next one.
+func (f *fakeReports) report(t *testing.T) {
+	t.Helper()
+	waitsAfter := func(n int64) {
+		require.Eventually(t, func() bool { return f.asked.Load() > n }, time.Minute, time.Millisecond)
+	}
+	waitsAfter(0)
+	before := f.asked.Load()
+	f.reports <- struct{}{}
+	waitsAfter(before)
+}
 
 // start runs a watch by a fake clock, and returns what says that it looked.
 func start(t *testing.T) (*fakeReports, *clocktesting.FakeClock, <-chan time.Time) {
@@ -86,13 +106,11 @@ func TestABurstIsOneLook(t *testing.T) {
 	reports, clock, looks := start(t)
 	began := clock.Now()
 	reports.added <- false
-	reports.reports <- struct{}{}
+	reports.report(t)
 	for range 4 {
-		waitFor(t, clock, 3) // ticker, quiet, enough
 		clock.Step(900 * time.Millisecond)
-		reports.reports <- struct{}{}
+		reports.report(t)
 	}
-	waitFor(t, clock, 3)
 	clock.Step(time.Second)
 	require.Equal(t, began.Add(4*900*time.Millisecond+time.Second), <-looks)
 	reports.added <- false
@@ -102,14 +120,13 @@ func TestABurstWithoutEndIsCut(t *testing.T) {
 	reports, clock, looks := start(t)
 	began := clock.Now()
 	reports.added <- false
-	reports.reports <- struct{}{}
+	reports.report(t)
 	for range 20 {
-		waitFor(t, clock, 3)
 		clock.Step(500 * time.Millisecond)
 		if clock.Since(began) == longestBurst*time.Second {
 			break
 		}
-		reports.reports <- struct{}{}
+		reports.report(t)
 	}
 	require.Equal(t, began.Add(longestBurst*time.Second), <-looks)
 	reports.added <- false
