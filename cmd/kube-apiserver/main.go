@@ -41,10 +41,16 @@ import (
 func main() {
 	// Before anything else: modules are compiled in children of this binary.
 	engine.ServeCompilations()
-	// Once a process: a second call panics.
-	ctx := genericapiserver.SetupSignalContext()
+	ctx := context.Background()
+	if !isDev(os.Args[1:]) {
+		// Once a process: a second call panics. At a second signal the process ends without
+		// more ado, which dev cannot have: it removes its directory.
+		ctx = genericapiserver.SetupSignalContext()
+	}
 	os.Exit(run(ctx, os.Args[1:]))
 }
+
+func isDev(args []string) bool { return len(args) > 0 && args[0] == "dev" }
 
 // run executes the command line args and returns the exit code. It chooses the
 // command itself, rather than have dev as a cobra subcommand, so that nothing
@@ -52,7 +58,7 @@ func main() {
 // handling of arguments nor the hooks that a subcommand would inherit.
 func run(ctx context.Context, args []string) int {
 	var err error
-	if len(args) > 0 && args[0] == "dev" {
+	if isDev(args) {
 		cmd := dev.NewCommand(serve)
 		cmd.SetArgs(args[1:])
 		err = cmd.ExecuteContext(ctx)

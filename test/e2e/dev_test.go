@@ -17,8 +17,11 @@ limitations under the License.
 package e2e
 
 import (
+	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,4 +99,33 @@ func TestDevInALongDirectory(t *testing.T) {
 	server := harness.Start(t, harness.Options{Dir: dir})
 	_, err := server.Clientset().CoreV1().Namespaces().Get(t.Context(), metav1.NamespaceDefault, metav1.GetOptions{})
 	require.NoError(t, err)
+}
+
+// TestDevLeavesNothingBehind ends dev by one signal and by two.
+func TestDevLeavesNothingBehind(t *testing.T) {
+	for name, signals := range map[string][]syscall.Signal{
+		"one signal":  {syscall.SIGTERM},
+		"two signals": {syscall.SIGINT, syscall.SIGTERM}, // two of a kind may come as one
+	} {
+		t.Run(name, func(t *testing.T) {
+			binary, err := harness.ServerBinary()
+			require.NoError(t, err)
+			temporary := t.TempDir()
+			cmd := exec.Command(binary, "dev")
+			cmd.Env = append(os.Environ(), "TMPDIR="+temporary)
+			stdout, err := cmd.StdoutPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			_, err = bufio.NewReader(stdout).ReadString('\n') // it serves
+			require.NoError(t, err)
+			for _, signal := range signals {
+				require.NoError(t, cmd.Process.Signal(signal))
+			}
+			err = cmd.Wait()
+			require.Equal(t, len(signals) == 1, err == nil, err)
+			left, err := os.ReadDir(temporary)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
 }

@@ -63,7 +63,7 @@ listened on. Once the server answers, one line is written to standard output:
   KUBECONFIG=/path/to/a/kubeconfig
 
 The user in it is an administrator (group system:masters). The server's log goes
-to standard error. SIGINT and SIGTERM end it.
+to standard error. SIGINT and SIGTERM end it, a second one at once.
 
 With --policies, every file NAME.wasm of a directory is enforced as a policy
 called NAME. A file NAME.yaml beside it holds other fields of the policy, such as
@@ -131,6 +131,7 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 	if err != nil {
 		return err
 	}
+	defer state.endOnSignals(cancel)()
 	defer func() { err = errors.Join(err, state.close()) }()
 
 	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(opts.port))))

@@ -20,7 +20,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 )
@@ -66,4 +68,39 @@ func (s *state) close() error {
 		return fmt.Errorf("state directory %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+// endOnSignals calls end at the first SIGINT or SIGTERM, and at the second ends the process
+// at once, without leaving a temporary directory behind. It goes on until stop is called.
+func (s *state) endOnSignals(end func()) (stop func()) {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		if _, ok := <-signals; !ok {
+			return
+		}
+		end()
+		if _, ok := <-signals; !ok {
+			return
+		}
+		s.abandon()
+		os.Exit(1)
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
+}
+
+// abandon removes a temporary directory in which somebody may still be writing.
+func (s *state) abandon() {
+	if !s.temporary {
+		return
+	}
+	const tries = 10
+	for range tries {
+		if os.RemoveAll(s.dir) == nil {
+			return
+		}
+	}
 }

@@ -23,9 +23,9 @@ import (
 	"path/filepath"
 )
 
-// serverBinary returns the path of the kube-apiserver to test: that in the
+// ServerBinary returns the path of the kube-apiserver to test: that in the
 // variable KUBE_APISERVER, else bin/kube-apiserver of this repository.
-func serverBinary() (string, error) {
+func ServerBinary() (string, error) {
 	if path := os.Getenv("KUBE_APISERVER"); path != "" {
 		return path, nil
 	}

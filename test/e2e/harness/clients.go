@@ -81,7 +81,7 @@ func (s *Server) Kubectl(ctx context.Context, args ...string) (Output, error) {
 
 // Execute runs the kube-apiserver binary with args to its end.
 func Execute(ctx context.Context, args ...string) (Output, error) {
-	binary, err := serverBinary()
+	binary, err := ServerBinary()
 	if err != nil {
 		return Output{}, err
 	}

@@ -124,7 +124,7 @@ func StartExpectingFailure(t testing.TB, opts Options) (exitCode int, stderr str
 
 // launch starts the process and returns at once.
 func launch(opts Options) (*Server, error) {
-	binary, err := serverBinary()
+	binary, err := ServerBinary()
 	if err != nil {
 		return nil, err
 	}
