@@ -1,0 +1,68 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package architecture
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// named is a test that a document names, or the package of those that it named before.
+var named = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)[^`]*`|\\(((?:pkg|plugin|cmd|test)/[a-z0-9/-]+)\\)")
+
+// TestThreatsNameTheirTests finds each test that the threat model names, in the package that it
+// names behind it.
+func TestThreatsNameTheirTests(t *testing.T) {
+	text, err := os.ReadFile("../../docs/threat-model.md")
+	require.NoError(t, err)
+	found := 0
+	for paragraph := range strings.SplitSeq(string(text), "\n\n") {
+		var waiting []string
+		for _, match := range named.FindAllStringSubmatch(paragraph, -1) {
+			if match[1] != "" {
+				waiting = append(waiting, match[1])
+				continue
+			}
+			for _, name := range waiting {
+				require.True(t, isTestOf(t, match[2], name), "%s has no %s", match[2], name)
+			}
+			found, waiting = found+len(waiting), nil
+		}
+		require.Empty(t, waiting, "no package behind them in: %s", paragraph)
+	}
+	require.Greater(t, found, 150)
+}
+
+// isTestOf looks for a test in the files of a package.
+func isTestOf(t *testing.T, directory, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("../..", directory, "*_test.go"))
+	require.NoError(t, err)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		if strings.Contains(string(source), "\nfunc "+name+"(") {
+			return true
+		}
+	}
+	return false
+}
