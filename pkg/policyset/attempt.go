@@ -26,6 +26,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/filewatch"
@@ -63,7 +64,7 @@ func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*Set, *goal
 		bounded, end := m.bound(ctx, "could not be loaded")
 		a := &attempt{}
 		if overtaken < maxOvertaken {
-			go m.watch(bounded, a, end)
+			go m.watch(bounded, a, m.Clock.NewTimer(watchAfter), end)
 		}
 		set, g, err := m.attempt(bounded, a, needed)
 		cause := context.Cause(bounded)
@@ -98,9 +99,8 @@ func (m *Manager) bound(ctx context.Context, what string) (bounded context.Conte
 	return bounded, end
 }
 
-// watch ends an attempt once something else is wanted.
-func (m *Manager) watch(ctx context.Context, a *attempt, end context.CancelCauseFunc) {
-	timer := m.Clock.NewTimer(watchAfter)
+// watch ends an attempt once something else is wanted, which it looks for from the timer on.
+func (m *Manager) watch(ctx context.Context, a *attempt, timer clock.Timer, end context.CancelCauseFunc) {
 	defer timer.Stop()
 	select {
 	case <-timer.C():

@@ -81,13 +81,6 @@ func aside(f func()) <-chan struct{} {
 	return ended
 }
 
-// waitForTimers waits until the manager waits for its clock: for the deadline of a load
-// and to look after it.
-func (w *world) waitForTimers() {
-	w.Helper()
-	require.Eventually(w, func() bool { return w.clock.Waiters() >= 2 }, time.Minute, time.Millisecond)
-}
-
 const outOfTime = "could not be loaded within 2m0s (reload.loadTimeout)"
 
 func TestLoadingHasADeadline(t *testing.T) {
@@ -102,7 +95,6 @@ func TestLoadingHasADeadline(t *testing.T) {
 			served := w.served
 			ended := aside(w.look)
 			<-s.asked
-			w.waitForTimers()
 			w.clock.Step(2 * time.Minute)
 			<-ended
 			require.Same(t, served, w.served)
@@ -135,7 +127,6 @@ func TestACorrectionOvertakesALoadThatHangs(t *testing.T) {
 				ended := aside(w.look)
 				<-s.asked
 				correct(w)
-				w.waitForTimers()
 				w.clock.Step(watchAfter)
 				<-ended
 				w.requireGood()
@@ -160,7 +151,6 @@ func TestAModuleOnDiskOvertakesALoadThatHangs(t *testing.T) {
 	ended := aside(w.look)
 	<-h.stuck
 	w.module("m", "deny")
-	w.waitForTimers()
 	w.clock.Step(watchAfter)
 	<-ended
 	w.requireGood()
@@ -234,7 +224,6 @@ func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
 			w.manifest("b", "deny", `{}`)
 			ended := aside(w.look)
 			<-h.stuck
-			w.waitForTimers()
 			w.clock.Step(2 * time.Minute)
 			<-ended
 			w.requireBad(outOfTime)
@@ -269,12 +258,18 @@ func TestASourceThatHangs(t *testing.T) {
 	source := &hangingSource{Source: w.manager.Source, hang: newHang()}
 	w.manager.Source = source
 	w.manifest("a", "accept", `{}`)
-	for range 2 {
+	for range 2 { // the second time it waits for what hangs since the first
 		ended := aside(w.look)
 		<-source.stuck
-		w.waitForTimers()
-		w.clock.Step(2 * time.Minute)
-		<-ended
+		require.Eventually(t, func() bool {
+			w.clock.Step(2 * time.Minute)
+			select {
+			case <-ended:
+				return true
+			default:
+				return false
+			}
+		}, time.Minute, time.Millisecond)
 		w.requireBad(outOfTime)
 	}
 	close(source.release)
@@ -327,7 +322,6 @@ func TestRestartOnWhatWasKeptWhenTheConfiguredSetHangs(t *testing.T) {
 	var err error
 	ended := aside(func() { err = w.manager.Start(t.Context()) })
 	<-s.asked
-	w.waitForTimers()
 	w.clock.Step(2 * time.Minute)
 	<-ended
 	require.NoError(t, err)
