@@ -115,6 +115,20 @@ type Usage struct {
 	MemoryBytes int64
 }
 
+// ShortageError says that a host call could not be answered because of what is short for
+// all policies, or had to wait too long for it. An evaluation that fails after it does not
+// make the policy look broken.
+type ShortageError struct {
+	// Err says what is short.
+	Err error
+}
+
+// Error implements the error interface.
+func (e *ShortageError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error underneath.
+func (e *ShortageError) Unwrap() error { return e.Err }
+
 // GuestError is an error that a guest reported of its own accord.
 type GuestError struct {
 	// Text is what the guest said.

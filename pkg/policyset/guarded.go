@@ -89,6 +89,9 @@ func end(ctx context.Context, attempt breaker.Attempt, err error) {
 // as to give up or how long to wait, and what is short for everybody must not make it
 // look broken.
 func blameless(ctx context.Context, err error) bool {
+	if shortage := (*abi.ShortageError)(nil); errors.As(err, &shortage) {
+		return true
+	}
 	switch engine.CauseOf(err) {
 	case engine.CauseCanceled, engine.CauseShed:
 		return true

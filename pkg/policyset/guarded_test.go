@@ -32,7 +32,9 @@ import (
 	"k8s.io/klog/v2/ktesting"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
@@ -58,13 +60,16 @@ type guarded struct {
 	log      ktesting.Buffer
 }
 
-func newGuarded(t *testing.T, config *wasmadmission.WasmAdmissionConfiguration) *guarded {
+func newGuarded(t *testing.T, config *wasmadmission.WasmAdmissionConfiguration, changes ...func(*policyset.Loader)) *guarded {
 	t.Helper()
 	g := &guarded{clock: clocktesting.NewFakePassiveClock(time.Now()), registry: componentmetrics.NewKubeRegistry()}
 	recorder := metrics.NewPrometheus()
 	recorder.MustRegister(g.registry.MustRegister)
 	loader := newLoader(t)
 	loader.Recorder, loader.Clock = recorder, g.clock
+	for _, change := range changes {
+		change(loader)
+	}
 	config.CircuitBreaker = wasmadmission.CircuitBreaker{Failures: 3, ProbeInterval: metav1.Duration{Duration: 10 * time.Second}}
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
 	g.ctx, g.log = klog.NewContext(t.Context(), logger), logger.GetSink().(ktesting.Underlier).GetBuffer()
@@ -212,6 +217,46 @@ func TestBreakerKnowsWhoIsToBlame(t *testing.T) {
 				require.False(t, isOpen(err))
 			}
 			require.Equal(t, test.wantOpen, g.value(t, "open_circuit_breakers", "policy", "p") == 1)
+		})
+	}
+}
+
+// short is a capability that has no answer for want of something, at once or when the
+// evaluation's time is up.
+type short struct{ waits bool }
+
+func (s short) Call(ctx context.Context, _ *capabilities.Caller, _ string, _ []byte) ([]byte, error) {
+	if s.waits {
+		<-ctx.Done()
+	}
+	return nil, &capabilities.FailedError{Err: &abi.ShortageError{Err: errors.New("nothing left")}}
+}
+
+// What is short for all does not open a policy's breaker, whatever the guest makes of it
+// and however long it waited.
+func TestShortagesOpenNoBreaker(t *testing.T) {
+	for name, test := range map[string]struct {
+		short
+		want string
+	}{
+		"told to the guest": {short{}, "Guest call failure: Callback evaluation failure: nothing left"},
+		"time is up":        {short{waits: true}, "execution deadline exceeded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := configuration(wasmadmission.Policy{Name: "p", Module: modules(t) + "/list-resources.wasm",
+				HostCapabilities: []string{"kubernetes/*"}})
+			if test.waits {
+				config.Limits.EvaluationTimeout = metav1.Duration{Duration: 10 * time.Millisecond}
+			}
+			g := newGuarded(t, config, func(l *policyset.Loader) {
+				l.Capabilities = policyset.Capabilities{ByNamespace: map[string]capabilities.Capability{"kubernetes": test.short}}
+			})
+			defer g.set.Close()
+			for range 5 {
+				_, _, err := g.Evaluate(g.ctx, []byte(`{}`))
+				require.ErrorContains(t, err, test.want)
+			}
+			require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "p"))
 		})
 	}
 }

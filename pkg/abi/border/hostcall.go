@@ -32,7 +32,11 @@ const maxNameBytes = 1 << 10
 
 // HostCalls takes and answers the host calls of one evaluation. It belongs to the
 // goroutine of that.
-type HostCalls struct{ made int64 }
+type HostCalls struct {
+	made int64
+	// shortage is what a call could not be answered for the last time, if any.
+	shortage *abi.ShortageError
+}
 
 // HostCallFunction describes the import by which guests make host calls. The two
 // conventions give it different names, and mean different things by its result.
@@ -61,8 +65,30 @@ func (h *HostCalls) Take(i *engine.Instance, env *abi.Environment, stack []uint6
 		Payload:   Read(i, "host call payload", uint32(stack[6]), uint32(stack[7]), env.Limits.HostCallPayloadBytes),
 	}
 	i.Pay(textFuel * int64(len(call.Payload)))
-	return answer(i.Context(), env, call)
+	response, err := answer(i.Context(), env, call)
+	errors.As(err, &h.shortage)
+	return response, err
 }
+
+// Explain adds to the error of an evaluation what was short when it made host calls. The
+// guest may have made anything of that: a trap, an error of its own, or nothing until its
+// time was up.
+func (h *HostCalls) Explain(err error) error {
+	if err == nil || h.shortage == nil {
+		return err
+	}
+	return &explained{error: err, shortage: h.shortage}
+}
+
+// explained is the error of an evaluation that met a shortage. It reads as it would
+// without.
+type explained struct {
+	error
+	shortage error
+}
+
+// Unwrap returns both errors.
+func (e *explained) Unwrap() []error { return []error{e.error, e.shortage} }
 
 func answer(ctx context.Context, env *abi.Environment, call abi.HostCall) ([]byte, error) {
 	if env.Capabilities == nil {

@@ -56,13 +56,14 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte) (*Guest, error) {
 
 // Validate implements [abi.Guest].
 func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
-	answer, usage, err := g.invoke(ctx, env, operationValidate,
-		[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`))
+	c := &call{env: env, operation: operationValidate, payload: [][]byte{
+		[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`)}}
+	answer, usage, err := g.run(ctx, c)
 	if err != nil {
-		return nil, usage, err
+		return nil, usage, c.hostCalls.Explain(err)
 	}
 	response, err := abi.DecodeValidationResponse(answer)
-	return response, usage, err
+	return response, usage, c.hostCalls.Explain(err)
 }
 
 // ValidateSettings implements [abi.Guest].
@@ -92,17 +93,19 @@ func (g *Guest) Close() { g.module.Close() }
 
 // invoke has the guest run one operation and returns its response and what it used.
 func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
-	size, err := border.RequestSize(g.module, env, operation, payload)
-	if err != nil {
+	return g.run(ctx, &call{env: env, operation: operation, payload: payload})
+}
+
+func (g *Guest) run(ctx context.Context, c *call) (_ []byte, _ abi.Usage, err error) {
+	if c.payloadSize, err = border.RequestSize(g.module, c.env, c.operation, c.payload); err != nil {
 		return nil, abi.Usage{}, err
 	}
-	c := &call{env: env, operation: operation, payload: payload, payloadSize: size}
-	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: env.Timeout})
+	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: c.env.Timeout})
 	if err != nil {
 		return nil, abi.Usage{}, fmt.Errorf("initialization failed: %w", err)
 	}
 	defer instance.Release()
-	ok, err := instance.Call(guestCall, uint64(len(operation)), uint64(size))
+	ok, err := instance.Call(guestCall, uint64(len(c.operation)), uint64(c.payloadSize))
 	c.flushOutput(ctx)
 	usage := abi.Usage(instance.Usage())
 	if err != nil {

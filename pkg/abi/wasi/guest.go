@@ -46,13 +46,14 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte) (*Guest, error) {
 
 // Validate implements [abi.Guest].
 func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
-	answer, usage, err := g.run(ctx, env, operationValidate,
+	r := &run{env: env}
+	answer, usage, err := g.evaluate(ctx, r, operationValidate,
 		[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`))
 	if err != nil {
-		return nil, usage, err
+		return nil, usage, r.hostCalls.Explain(err)
 	}
 	response, err := abi.DecodeValidationResponse(answer)
-	return response, usage, expected(abi.ExpectedValidation, err)
+	return response, usage, r.hostCalls.Explain(expected(abi.ExpectedValidation, err))
 }
 
 // ValidateSettings implements [abi.Guest].
@@ -75,12 +76,15 @@ func (g *Guest) Close() { g.module.Close() }
 
 // run runs the program and returns what it printed and what it used.
 func (g *Guest) run(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
-	if _, err := border.RequestSize(g.module, env, operation, payload); err != nil {
+	return g.evaluate(ctx, &run{env: env}, operation, payload...)
+}
+
+func (g *Guest) evaluate(ctx context.Context, r *run, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
+	if _, err := border.RequestSize(g.module, r.env, operation, payload); err != nil {
 		return nil, abi.Usage{}, err
 	}
-	r := &run{env: env}
 	r.feed(payload...)
-	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: r, Timeout: env.Timeout})
+	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: r, Timeout: r.env.Timeout})
 	if err != nil {
 		return nil, abi.Usage{}, fmt.Errorf("initialization failed: %w", err)
 	}
