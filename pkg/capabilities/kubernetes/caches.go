@@ -21,13 +21,14 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/time/rate"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// startRate and startBurst bound how many caches are started a second: a policy that
-// asks with other selectors each time would make a watch for every request.
+// startRate and startBurst bound how many caches are started a second for one policy: one
+// that asks for something else each time would make a watch for every request.
 const startRate, startBurst = 10, 50
 
 // caches are the reflections of all selections that are in use.
@@ -36,58 +37,140 @@ type caches struct {
 	options Options
 	pool    *pool
 	mapping *mapping
-	starts  *rate.Limiter
+	turns   *turns
 
 	mu          sync.Mutex
 	reflections map[selection]*reflection
+	// starting are those that a policy waits for its turn to start; closed after that.
+	starting map[start]chan struct{}
+}
+
+// start is what a policy wants to start.
+type start struct {
+	policy string
+	selection
 }
 
 func newCaches(ctx context.Context, options Options, p *pool, m *mapping) *caches {
 	return &caches{
 		ctx: ctx, options: options, pool: p, mapping: m,
-		starts:      rate.NewLimiter(startRate, startBurst),
+		turns:       newTurns(options.Clock),
 		reflections: map[selection]*reflection{},
+		starting:    map[start]chan struct{}{},
 	}
 }
 
 // list returns the objects of a selection, and whether they were there already. The mask
-// is the one that the selection names.
-func (c *caches) list(ctx context.Context, s selection, m mask) (*list, Look, error) {
-	r, err := c.reflection(s, m)
+// is the one that the selection names. The policy is the one that asks.
+func (c *caches) list(ctx context.Context, policy string, s selection, m mask) (*list, Look, error) {
+	_, l, found, err := c.look(ctx, policy, s, m)
+	return l, found, err
+}
+
+// choose returns the response to a query with the objects of a namespace, or of all that
+// the query is about if it is "".
+func (c *caches) choose(ctx context.Context, policy string, q query, namespace string) ([]byte, Look, error) {
+	r, l, found, err := c.look(ctx, policy, q.selection, q.mask)
 	if err != nil {
 		return nil, "", err
+	}
+	response, remembered, err := l.choose(ctx, q.choice, namespace)
+	if remembered {
+		r.recount()
+	}
+	return response, found, err
+}
+
+func (c *caches) look(ctx context.Context, policy string, s selection, m mask) (*reflection, *list, Look, error) {
+	r, err := c.reflection(ctx, policy, s, m)
+	if err != nil {
+		return nil, nil, "", err
 	}
 	found := LookAsked
 	if r.ready() {
 		found = LookCached
 	}
 	l, err := r.list(ctx)
-	return l, found, err
+	return r, l, found, err
 }
 
-// reflection returns the selection's, and starts it if there is none.
-func (c *caches) reflection(s selection, m mask) (*reflection, error) {
-	now := c.options.Clock.Now()
+// reflection returns the selection's, and starts it if there is none. It waits within ctx
+// for the policy's turn to do that, and no policy for another's.
+func (c *caches) reflection(ctx context.Context, policy string, s selection, m mask) (*reflection, error) {
+	for {
+		r, others := c.find(policy, s)
+		switch {
+		case r != nil:
+			return r, nil
+		case others == nil:
+			return c.startInTurn(ctx, policy, s, m)
+		}
+		select {
+		case <-others:
+		case <-ctx.Done():
+			return nil, errNoTurn(ctx, &s)
+		}
+	}
+}
+
+// find returns the selection's reflection; or else what is closed when the policy has
+// tried to start it, nil if the caller has to.
+func (c *caches) find(policy string, s selection) (*reflection, chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r := c.reflections[s]; r != nil && !r.over(now) {
-		r.touch(now)
+	if r := c.current(s); r != nil {
 		return r, nil
 	}
-	if !c.starts.AllowN(now, 1) {
-		return nil, fmt.Errorf("too many different lists are asked for: %s has to wait", &s)
+	others := c.starting[start{policy, s}]
+	if others == nil {
+		c.starting[start{policy, s}] = make(chan struct{})
 	}
+	return nil, others
+}
+
+// current returns the selection's reflection if there is one. The lock is held.
+func (c *caches) current(s selection) *reflection {
+	now := c.options.Clock.Now()
+	if r := c.reflections[s]; r != nil && !r.over(now) {
+		r.touch(now)
+		return r
+	}
+	return nil
+}
+
+func (c *caches) startInTurn(ctx context.Context, policy string, s selection, m mask) (*reflection, error) {
+	err := c.turns.wait(ctx, policy)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer func() {
+		key := start{policy, s}
+		close(c.starting[key])
+		delete(c.starting, key)
+	}()
+	if r := c.current(s); r != nil { // another policy's turn came first
+		return r, nil
+	}
+	if err != nil {
+		return nil, errNoTurn(ctx, &s)
+	}
+	now := c.options.Clock.Now()
 	for s, r := range c.reflections { // there are few
 		if r.over(now) {
 			delete(c.reflections, s)
 		}
 	}
-	r := c.start(s, m)
+	r := c.start(policy, s, m)
 	c.reflections[s] = r
 	return r, nil
 }
 
-func (c *caches) start(s selection, m mask) *reflection {
+// errNoTurn says that an evaluation's time was up before a cache could be started.
+func errNoTurn(ctx context.Context, s *selection) error {
+	return &abi.ShortageError{Err: fmt.Errorf("too many different lists are asked for: %s has to wait, as a policy may start %d a second: %w",
+		s, startRate, context.Cause(ctx))}
+}
+
+func (c *caches) start(policy string, s selection, m mask) *reflection {
 	ctx, cancel := context.WithCancel(c.ctx)
 	r := &reflection{
 		selection: s,
@@ -100,7 +183,7 @@ func (c *caches) start(s selection, m mask) *reflection {
 		limit:     c.pool.limit,
 		gone:      func() { c.mapping.doubt(ctx, &s.resource) },
 	}
-	r.end = r.evict
+	r.end, r.owner = r.evict, policy
 	r.remove = func() { c.pool.remove(&r.tenant) }
 	base := newList(newEncoder(s.resource, m))
 	st := &store{

@@ -77,7 +77,7 @@ func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) 
 		if err := i.decisions.authorize(ctx, look{verb: "list", resource: r}); err != nil {
 			return nil, "", err
 		}
-		l, found, err := i.caches.list(ctx, selection{resource: r}, nil)
+		l, found, err := i.caches.list(ctx, i.caller.Policy, selection{resource: r}, nil)
 		if err != nil {
 			return nil, "", err
 		}
@@ -87,7 +87,7 @@ func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) 
 		parts[n] = part{resource: r, list: l}
 		names[n] = r.String()
 	}
-	d, err := i.documents.get(ctx, documentKey{mode, strings.Join(names, ", ")}, parts, write)
+	d, err := i.documents.get(ctx, i.caller.Policy, documentKey{mode, strings.Join(names, ", ")}, parts, write)
 	return d, looked, err
 }
 
@@ -134,13 +134,14 @@ func newDocuments(p *pool) *documents {
 	return &documents{pool: p, made: map[documentKey]*documentSlot{}}
 }
 
-// slot returns the place of a document.
-func (d *documents) slot(key documentKey) *documentSlot {
+// slot returns the place of a document, which is the policy's if there is none yet.
+func (d *documents) slot(policy string, key documentKey) *documentSlot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s := d.made[key]
 	if s == nil {
 		s = &documentSlot{turn: make(chan struct{}, 1)}
+		s.owner = policy
 		s.end = func(Stop) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
@@ -155,14 +156,14 @@ func (d *documents) slot(key documentKey) *documentSlot {
 
 // get returns the document of some lists. While lists keep changing, it is made anew at
 // most so often that it does not cost much, as the lists themselves are.
-func (d *documents) get(ctx context.Context, key documentKey, parts []part, write func([]part) ([]byte, error)) (*document, error) {
-	s := d.slot(key)
+func (d *documents) get(ctx context.Context, policy string, key documentKey, parts []part, write func([]part) ([]byte, error)) (*document, error) {
+	s := d.slot(policy, key)
 	s.touch(d.pool.clock.Now())
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the inventory: %w", context.Cause(ctx))
+		return nil, &abi.ShortageError{Err: fmt.Errorf("waiting for the inventory: %w", context.Cause(ctx))}
 	}
 	now := d.pool.clock.Now()
 	if s.document != nil && !s.outdated(parts, now) {

@@ -135,23 +135,37 @@ func quote(s string) []byte {
 // identity returns the namespace, which may be empty, and the name of an object from its
 // JSON, as they stand there between the quotes. It is for what [encoder.encode] made.
 func (e *encoder) identity(object []byte) (namespace, name []byte) {
-	rest := object[len(e.head):]
+	namespace, name, _ = e.split(object)
+	return namespace, name
+}
+
+// split returns the identity and what stands after it.
+func (e *encoder) split(object []byte) (namespace, name, rest []byte) {
+	rest = object[len(e.head):]
 	if after, ok := bytes.CutPrefix(rest, []byte(`"namespace":"`)); ok {
 		namespace = untilQuote(after)
 		rest = after[len(namespace)+len(`",`):]
 	}
-	return namespace, untilQuote(rest[len(`"name":"`):])
+	rest = rest[len(`"name":"`):]
+	name = untilQuote(rest)
+	return namespace, name, rest[len(name)+len(`"`):]
 }
 
 // untilQuote returns what stands before the quote that ends a string.
 func untilQuote(text []byte) []byte {
-	for n := 0; n < len(text); n++ {
-		switch text[n] {
-		case '\\':
-			n++
-		case '"':
-			return text[:n]
+	for from := 0; ; {
+		end := bytes.IndexByte(text[from:], '"')
+		if end < 0 {
+			return text
 		}
+		end += from
+		escapes := 0
+		for escapes < end && text[end-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return text[:end]
+		}
+		from = end + 1
 	}
-	return text
 }

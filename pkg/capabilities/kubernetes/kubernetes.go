@@ -30,10 +30,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/client-go/dynamic"
@@ -97,8 +95,8 @@ type Kubernetes struct {
 	gets      recent[objectKey]
 	reviews   recent[reviewKey]
 	documents *documents
-	// violations are limiters of what is logged, by policy.
-	violations sync.Map
+	// violations limit what is logged.
+	violations *limiters
 }
 
 var (
@@ -136,6 +134,8 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 		gets:      newRecent[objectKey](options.GetResource, options.Clock),
 		reviews:   newRecent[reviewKey](options.CanI, options.Clock),
 		documents: newDocuments(p),
+
+		violations: newLimiters(violationsPerSecond, violationBurst),
 	}
 	k.caches = newCaches(ctx, options, p, k.mapping)
 	go p.run(ctx, options.Clock.NewTicker(options.IdleTimeout/4), options.IdleTimeout)
@@ -208,8 +208,7 @@ func (k *Kubernetes) PluralName(ctx context.Context, caller *capabilities.Caller
 // notGranted reports a policy that wants what it was not granted. Not all of it is logged:
 // a policy that is written wrongly does it for every request.
 func (k *Kubernetes) notGranted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind, remedy string) error {
-	limiter, _ := k.violations.LoadOrStore(caller.Policy, rate.NewLimiter(violationsPerSecond, violationBurst))
-	if limiter.(*rate.Limiter).Allow() {
+	if now := k.options.Clock.Now(); k.violations.of(caller.Policy, now).AllowN(now, 1) {
 		klog.FromContext(ctx).Error(nil, "Policy wanted to read a kind that it was not granted", "policy", caller.Policy,
 			"apiVersion", apiVersion, "kind", kind, "remedy", remedy)
 	}

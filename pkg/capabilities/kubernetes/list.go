@@ -27,19 +27,21 @@ import (
 )
 
 // list is all objects of a selection at one moment, as the response that guests get. It
-// is immutable. The objects stand in it and nowhere else, in the order of their
+// is immutable but for what is remembered of choices. The objects stand in it and nowhere else, in the order of their
 // namespaces and names, so that holding a list takes little more than the response.
 type list struct {
 	*encoder
 	response []byte
 	spans    []span
+	choices  choices
 }
 
-// span is where an object stands in the response.
-type span struct{ offset, length uint32 }
+// span is where an object stands in the response, and where its labels begin in it; zero
+// if it has none.
+type span struct{ offset, length, labels uint32 }
 
 // spanBytes is the size of a span.
-const spanBytes = 8
+const spanBytes = 12
 
 // identity is what objects are found and sorted by: namespace and name, as they stand in
 // the JSON of [encoder.encode].
@@ -55,7 +57,7 @@ func newList(e *encoder) *list {
 
 // size returns how many bytes the list takes.
 func (l *list) size() int64 {
-	return int64(cap(l.response)) + int64(cap(l.spans))*spanBytes
+	return int64(cap(l.response)) + int64(cap(l.spans))*spanBytes + l.choices.size()
 }
 
 // object returns the JSON of the n-th object.
@@ -158,7 +160,7 @@ func (b *builder) comma() {
 
 func (b *builder) add(object []byte) {
 	b.comma()
-	b.spans = append(b.spans, span{uint32(len(b.response)), uint32(len(object))})
+	b.spans = append(b.spans, span{uint32(len(b.response)), uint32(len(object)), b.labels(object)})
 	b.response = appendInPortions(b.response, object)
 }
 
@@ -171,7 +173,7 @@ func (b *builder) copy(l *list, from, to int) {
 	objects := l.objects(from, to)
 	shift := uint32(len(b.response)) - l.spans[from].offset // wraps around, twice
 	for _, s := range l.spans[from:to] {
-		b.spans = append(b.spans, span{s.offset + shift, s.length})
+		b.spans = append(b.spans, span{s.offset + shift, s.length, s.labels})
 	}
 	b.response = appendInPortions(b.response, objects)
 }

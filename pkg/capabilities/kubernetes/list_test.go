@@ -154,12 +154,13 @@ func FuzzEncode(f *testing.F) {
 	f.Add(maskedObject)
 	f.Add(`{"metadata": {"name": "\\\"\u0000\ud800", "namespace": "</>", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "x"}}, "": [1e400]}`)
 	f.Add(`{"metadata": {"name": 1, "namespace": [], "annotations": 7}}`)
+	f.Add(`{"metadata": {"name": "n", "annotations": {"labels": "{}"}, "labels": {"a": "b\\", "c\"": "\"", "": "}"}, "kk": [{}]}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		u := &unstructured.Unstructured{}
 		if json.Unmarshal([]byte(text), &u.Object) != nil || u.Object == nil {
 			return
 		}
-		namespace, name := u.GetNamespace(), u.GetName()
+		namespace, name, labelled := u.GetNamespace(), u.GetName(), u.GetLabels()
 		e := newEncoder(podResource, nil)
 		encoded, err := e.encode(u)
 		if err != nil {
@@ -171,6 +172,15 @@ func FuzzEncode(f *testing.F) {
 		l, err := newList(e).with(map[identity][]byte{{string(inNamespace), string(named)}: encoded})
 		require.NoError(t, err)
 		require.Len(t, namesOf(t, l.response), 1)
+		for key, value := range labelled {
+			of := l.labelsOf(0)
+			got, has := of.Lookup(key)
+			if encoded := inner(key); encoded != key { // no selector names it
+				continue
+			}
+			require.True(t, has, key)
+			require.Equal(t, outer([]byte(inner(value))), got)
+		}
 	})
 }
 

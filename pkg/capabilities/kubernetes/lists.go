@@ -23,68 +23,115 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
+// query is what a list request asks for.
+type query struct {
+	// selection is what has to be watched for it, in all namespaces, and choice what is
+	// chosen of that here.
+	selection
+	mask   mask
+	choice *choice
+	// labelSelector and fieldSelector are the request's.
+	labelSelector, fieldSelector string
+}
+
+// narrowed returns the query with the server selecting, so that less is held.
+func (q query) narrowed() query {
+	q.label, q.field, q.choice = q.labelSelector, q.fieldSelector, nil
+	return q
+}
+
 func (k *Kubernetes) listAll(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, Look, error) {
 	request := listRequest{}
-	s, m, err := k.selection(ctx, caller, payload, &request)
+	q, err := k.query(ctx, caller, payload, &request)
 	if err != nil {
 		return nil, "", err
 	}
-	if err := k.decisions.authorize(ctx, look{verb: "list", resource: s.resource}); err != nil {
+	if err := k.decisions.authorize(ctx, look{verb: "list", resource: q.resource}); err != nil {
 		return nil, "", err
 	}
-	l, found, err := k.caches.list(ctx, s, m)
-	if err != nil {
-		return nil, "", err
-	}
-	return l.response, found, nil
+	return q.answer(func(q query) ([]byte, Look, error) {
+		return k.caches.choose(ctx, caller.Policy, q, "")
+	})
 }
 
 // listByNamespace serves from the cache of all namespaces if the user may see them all:
 // one watch serves every namespace then.
 func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, Look, error) {
 	request := listRequest{}
-	s, m, err := k.selection(ctx, caller, payload, &request)
+	q, err := k.query(ctx, caller, payload, &request)
 	if err != nil {
 		return nil, "", err
 	}
 	if request.Namespace == nil {
 		return nil, "", missingField("namespace")
 	}
-	namespace, err := s.resource.namespace(request.Namespace)
+	namespace, err := q.resource.namespace(request.Namespace)
 	if err != nil {
 		return nil, "", err
 	}
-	if k.decisions.allows(ctx, look{verb: "list", resource: s.resource}) {
-		l, found, err := k.caches.list(ctx, s, m)
-		if err == nil {
-			return l.inNamespace(namespace), found, nil
-		}
-		if tooLarge := (*tooLargeError)(nil); !errors.As(err, &tooLarge) {
-			return nil, "", err
+	if k.decisions.allows(ctx, look{verb: "list", resource: q.resource}) {
+		response, found, err := q.answer(func(q query) ([]byte, Look, error) {
+			return k.caches.choose(ctx, caller.Policy, q, namespace)
+		})
+		if !isTooLarge(err) {
+			return response, found, err
 		}
 	}
-	if err := k.decisions.authorize(ctx, look{verb: "list", resource: s.resource, namespace: namespace}); err != nil {
+	if err := k.decisions.authorize(ctx, look{verb: "list", resource: q.resource, namespace: namespace}); err != nil {
 		return nil, "", err
 	}
-	s.namespace = namespace
-	l, found, err := k.caches.list(ctx, s, m)
-	if err != nil {
-		return nil, "", err
-	}
-	return l.response, found, nil
+	q.namespace = namespace
+	return q.answer(func(q query) ([]byte, Look, error) {
+		return k.caches.choose(ctx, caller.Policy, q, "")
+	})
 }
 
-// selection returns what a list request asks for in all namespaces.
-func (k *Kubernetes) selection(ctx context.Context, caller *capabilities.Caller, payload []byte, request *listRequest) (s selection, m mask, err error) {
+// answer asks for the objects to choose from. If they do not fit into the memory, it asks
+// for those that the server chooses.
+func (q query) answer(ask func(query) ([]byte, Look, error)) ([]byte, Look, error) {
+	response, found, err := ask(q)
+	if q.choice != nil && isTooLarge(err) {
+		return ask(q.narrowed())
+	}
+	return response, found, err
+}
+
+func isTooLarge(err error) bool {
+	tooLarge := (*tooLargeError)(nil)
+	return errors.As(err, &tooLarge)
+}
+
+// query returns what a list request asks for in all namespaces. Without an authorizer the
+// server decides what the user may see, so that no more is asked for than the request
+// does; else a user who may list a kind may list all of it, and the choice is made here.
+func (k *Kubernetes) query(ctx context.Context, caller *capabilities.Caller, payload []byte, request *listRequest) (q query, err error) {
 	if err := decode(payload, request); err != nil {
-		return s, nil, err
+		return q, err
 	}
-	if s.resource, err = k.kindOf(ctx, caller, request.APIVersion, request.Kind); err != nil {
-		return s, nil, err
+	if q.resource, err = k.kindOf(ctx, caller, request.APIVersion, request.Kind); err != nil {
+		return q, err
 	}
-	if s.label, s.field, err = request.selectors(); err != nil {
-		return s, nil, err
+	if q.labelSelector, q.fieldSelector, err = request.selectors(); err != nil {
+		return q, err
 	}
-	m, s.mask, err = parseMask(request.FieldMasks)
-	return s, m, err
+	if q.mask, q.selection.mask, err = parseMask(request.FieldMasks); err != nil {
+		return q, err
+	}
+	if q.labelSelector+q.fieldSelector == "" {
+		return q, nil
+	}
+	if k.decisions.authorizer == nil {
+		return q.narrowed(), nil
+	}
+	here := q.fieldSelector
+	if !appliesHere(q.fieldSelector, &q.resource) {
+		here, q.field = "", q.fieldSelector
+	}
+	if q.labelSelector+here == "" {
+		return q, nil
+	}
+	if q.choice, err = newChoice(q.labelSelector, here); err != nil || q.choice == nil {
+		return q.narrowed(), err
+	}
+	return q, nil
 }

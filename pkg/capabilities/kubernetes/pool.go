@@ -34,6 +34,8 @@ const maxTenants = 256
 type tenant struct {
 	// end drops what the tenant holds. It is called once, without locks held.
 	end func(reason Stop)
+	// owner is the policy that it was started for.
+	owner string
 	// used is when the tenant was last used, in nanoseconds.
 	used atomic.Int64
 	// bytes is what it holds; the pool's.
@@ -61,7 +63,7 @@ func (p *pool) add(t *tenant) {
 	p.mu.Lock()
 	var gone *tenant
 	if _, in := p.tenants[t]; !in && len(p.tenants) >= maxTenants {
-		gone = p.oldest(nil)
+		gone = p.mostOwned()
 		p.drop(gone)
 	}
 	p.tenants[t] = struct{}{}
@@ -133,11 +135,28 @@ func (p *pool) sweep(idle time.Duration) {
 	}
 }
 
-// oldest returns the tenant that was used longest ago and holds something, or just the
-// one used longest ago if none is spared.
+// mostOwned returns, of the tenants of the policy that has most of them, the one that was
+// used longest ago. So a policy that wants another place each time takes its own.
+func (p *pool) mostOwned() (oldest *tenant) {
+	owned := map[string]int{}
+	most := 0
+	for t := range p.tenants {
+		owned[t.owner]++
+		most = max(most, owned[t.owner])
+	}
+	for t := range p.tenants {
+		if owned[t.owner] == most && (oldest == nil || t.used.Load() < oldest.used.Load()) {
+			oldest = t
+		}
+	}
+	return oldest
+}
+
+// oldest returns the tenant that was used longest ago and holds something, but for one
+// that is spared.
 func (p *pool) oldest(spared *tenant) (oldest *tenant) {
 	for t := range p.tenants {
-		if t == spared || spared != nil && t.bytes == 0 {
+		if t == spared || t.bytes == 0 {
 			continue
 		}
 		if oldest == nil || t.used.Load() < oldest.used.Load() {

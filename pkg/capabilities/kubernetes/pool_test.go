@@ -64,6 +64,17 @@ func TestPoolBoundsTheNumberOfTenants(t *testing.T) {
 	require.Len(t, p.tenants, maxTenants)
 }
 
+// Who wants another place each time takes its own, and not what others use less often.
+func TestPoolTakesPlacesOfWhoHasMost(t *testing.T) {
+	p, clock, _, ends := tenants(2, 100)
+	for range 2 * maxTenants {
+		clock.Step(time.Second)
+		p.add(&tenant{owner: "flood", end: func(Stop) {}})
+	}
+	require.Empty(t, ends)
+	require.Len(t, p.tenants, maxTenants)
+}
+
 func TestPoolLetsIdleTenantsGo(t *testing.T) {
 	p, _, all, ends := tenants(3, 100)
 	p.resize(all[0], 10)

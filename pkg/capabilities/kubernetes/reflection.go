@@ -35,6 +35,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
 const (
@@ -111,7 +113,7 @@ func (r *reflection) list(ctx context.Context) (*list, error) {
 		if o := r.outage.Load(); o != nil {
 			err = o.err
 		}
-		return nil, fmt.Errorf("%s is not there yet: %w", &r.selection, err)
+		return nil, &abi.ShortageError{Err: fmt.Errorf("%s is not there yet: %w", &r.selection, err)}
 	}
 	s := r.store.Load()
 	if s == nil {
@@ -122,6 +124,13 @@ func (r *reflection) list(ctx context.Context) (*list, error) {
 		return nil, fmt.Errorf("%s is out of date since %s: %w", &r.selection, o.since.UTC().Format(time.RFC3339), o.err)
 	}
 	return s.list(ctx)
+}
+
+// recount says how much is held, after a list has grown.
+func (r *reflection) recount() {
+	if s := r.store.Load(); s != nil {
+		s.recount()
+	}
 }
 
 // ready tells whether the objects are there, so that list does not wait for them.
@@ -170,7 +179,7 @@ func (r *reflection) evict(reason Stop) {
 	case StopTooLarge:
 		r.finish(reason, &tooLargeError{what: r.String(), limit: r.limit})
 	default:
-		r.finish(reason, fmt.Errorf("%s was dropped (%s): the memory for what policies read of the cluster is used up by others; raise that limit, or have policies ask for less", &r.selection, reason))
+		r.finish(reason, &abi.ShortageError{Err: fmt.Errorf("%s was dropped (%s): the memory for what policies read of the cluster is used up by others; raise that limit, or have policies ask for less", &r.selection, reason)})
 	}
 }
 

@@ -28,6 +28,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
 const (
@@ -84,6 +86,13 @@ func (e *encodedObject) DeepCopyObject() runtime.Object { return e }
 
 // held returns how many bytes the store takes.
 func (s *store) held() int64 { return s.base.size() + s.changeBytes + s.loading }
+
+// recount says how much is held.
+func (s *store) recount() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resize(s.held())
+}
 
 // beginLoading says that all objects are going to come.
 func (s *store) beginLoading() {
@@ -232,7 +241,7 @@ func (s *store) list(ctx context.Context) (*list, error) {
 	select {
 	case <-building:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for a list to be put together: %w", context.Cause(ctx))
+		return nil, &abi.ShortageError{Err: fmt.Errorf("waiting for a list to be put together: %w", context.Cause(ctx))}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
