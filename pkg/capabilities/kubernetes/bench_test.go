@@ -47,7 +47,7 @@ func pod(b *testing.B, n int) *unstructured.Unstructured {
 func BenchmarkListOfPods(b *testing.B) {
 	e := newEncoder(podResource, nil)
 	base := newList(e)
-	s := &store{encoder: e, base: base, changes: map[identity][]byte{}, clock: clock.RealClock{}, fail: func(error) {}, filled: func() {}, resize: func(int64) {}}
+	s := &store{encoder: e, base: base, changes: map[identity][]byte{}, clock: clock.RealClock{}, fail: func(error) {}, filled: func() {}, resize: func(int64) {}, fits: func(int64) bool { return true }}
 	var pods []any
 	for n := range 10_000 {
 		encoded, err := e.encode(pod(b, n))

@@ -76,7 +76,7 @@ func (c *caches) choose(ctx context.Context, policy string, q query, namespace s
 	}
 	response, remembered, err := l.choose(ctx, q.choice, namespace)
 	if remembered {
-		r.recount()
+		r.remembered()
 	}
 	return response, found, err
 }
@@ -190,6 +190,7 @@ func (c *caches) start(policy string, s selection, m mask) *reflection {
 		encoder: base.encoder, base: base, changes: map[identity][]byte{}, clock: r.clock,
 		fail: r.fail, filled: sync.OnceFunc(func() { close(r.filled) }),
 		resize: func(bytes int64) { c.pool.resize(&r.tenant, bytes) },
+		fits:   func(bytes int64) bool { return c.pool.fits(&r.tenant, bytes) },
 	}
 	r.store.Store(st)
 	c.pool.add(&r.tenant)

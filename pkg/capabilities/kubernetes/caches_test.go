@@ -184,6 +184,30 @@ func TestListsThatDoNotFitAreSelectedByTheServer(t *testing.T) {
 	}
 }
 
+// What is remembered of choices takes no room from what was asked for.
+func TestRememberedChoicesGoBeforeLists(t *testing.T) {
+	k, client := newCluster(t, 100, nil)
+	choose := func(n int) {
+		response, err := k.Call(t.Context(), caller("p"), listAll, fmt.Appendf(nil, `{"api_version": "v1", "kind": "Pod", "label_selector": "n!=%d"}`, n))
+		require.NoError(t, err)
+		require.Len(t, namesOf(t, response), 99)
+	}
+	choose(0)
+	_, err := k.Call(t.Context(), caller("other"), listAll, []byte(`{"api_version": "v1", "kind": "Pod", "field_masks": ["status"]}`))
+	require.NoError(t, err)
+	k.caches.pool.mu.Lock()
+	k.caches.pool.limit = k.caches.pool.bytes + 100
+	k.caches.pool.mu.Unlock()
+	for n := range 20 {
+		choose(n)
+	}
+	k.caches.pool.mu.Lock()
+	defer k.caches.pool.mu.Unlock()
+	require.LessOrEqual(t, k.caches.pool.bytes, k.caches.pool.limit)
+	require.Len(t, k.caches.pool.tenants, 2, "nobody had to go")
+	require.Len(t, listsOf(client), 2)
+}
+
 // Without an authorizer the server decides what may be seen, by what it is asked for.
 func TestNoMoreIsAskedForThanTheServerIsToDecide(t *testing.T) {
 	k, _ := newCluster(t, 2, func(o *Options) { o.Authorizer = nil })

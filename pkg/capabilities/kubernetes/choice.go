@@ -175,6 +175,14 @@ func (c *choices) put(key string, response []byte, most int64) bool {
 	return true
 }
 
+// forget drops all.
+func (c *choices) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.responses = nil
+	c.bytes.Store(0)
+}
+
 // identified has the fields of an object that everything has.
 type identified struct {
 	list *list

@@ -27,8 +27,9 @@ import (
 )
 
 // list is all objects of a selection at one moment, as the response that guests get. It
-// is immutable but for what is remembered of choices. The objects stand in it and nowhere else, in the order of their
-// namespaces and names, so that holding a list takes little more than the response.
+// is immutable but for what is remembered of choices. The objects stand in it and nowhere
+// else, in the order of their namespaces and names, so that holding a list takes little
+// more than the response.
 type list struct {
 	*encoder
 	response []byte

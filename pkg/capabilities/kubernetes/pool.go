@@ -107,6 +107,13 @@ func (p *pool) resize(t *tenant, bytes int64) {
 	}
 }
 
+// fits tells whether a tenant can hold so much without anybody having to go.
+func (p *pool) fits(t *tenant, bytes int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.bytes-t.bytes+bytes <= p.limit
+}
+
 // remove lets a tenant go of its own accord.
 func (p *pool) remove(t *tenant) {
 	p.mu.Lock()

@@ -126,10 +126,10 @@ func (r *reflection) list(ctx context.Context) (*list, error) {
 	return s.list(ctx)
 }
 
-// recount says how much is held, after a list has grown.
-func (r *reflection) recount() {
+// remembered says that choices are remembered of a list.
+func (r *reflection) remembered() {
 	if s := r.store.Load(); s != nil {
-		s.recount()
+		s.remembered()
 	}
 }
 

@@ -54,6 +54,8 @@ type store struct {
 	// resize is told how many bytes are held, and fail why there can be no list any more.
 	resize func(bytes int64)
 	fail   func(error)
+	// fits tells whether so many bytes can be held without anybody having to go.
+	fits func(bytes int64) bool
 	// filled is called when the store was brought up to date as a whole.
 	filled func()
 
@@ -87,11 +89,21 @@ func (e *encodedObject) DeepCopyObject() runtime.Object { return e }
 // held returns how many bytes the store takes.
 func (s *store) held() int64 { return s.base.size() + s.changeBytes + s.loading }
 
-// recount says how much is held.
+// recount says how much is held. Nobody has to go for what is remembered of choices, and
+// least of all the list that they were made of: without room, they are forgotten. The lock
+// is held.
 func (s *store) recount() {
+	if s.base.choices.size() > 0 && !s.fits(s.held()) {
+		s.base.choices.forget()
+	}
+	s.resize(s.held())
+}
+
+// remembered says that choices are remembered.
+func (s *store) remembered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.resize(s.held())
+	s.recount()
 }
 
 // beginLoading says that all objects are going to come.
@@ -99,7 +111,7 @@ func (s *store) beginLoading() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loading = 0
-	s.resize(s.held())
+	s.recount()
 }
 
 // load encodes one of all objects that are coming.
@@ -111,7 +123,7 @@ func (s *store) load(object any) (*encodedObject, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loading += int64(len(e.json))
-	s.resize(s.held())
+	s.recount()
 	return e, nil
 }
 
@@ -180,7 +192,7 @@ func (s *store) Replace(objects []any, _ string) error {
 	s.base, s.cost = base, s.clock.Since(begin)
 	s.changes, s.changeBytes, s.loading = map[identity][]byte{}, 0, 0
 	s.since, s.next = time.Time{}, time.Time{}
-	s.resize(s.held())
+	s.recount()
 	s.mu.Unlock()
 	s.filled()
 	return nil
@@ -215,7 +227,7 @@ func (s *store) change(i identity, object []byte) {
 	if s.changeBytes > s.base.size()/8+minCompaction {
 		s.rebuild()
 	}
-	s.resize(s.held())
+	s.recount()
 }
 
 func changeSize(i identity, object []byte) int64 {
@@ -281,6 +293,6 @@ func (s *store) build(base *list, changes map[identity][]byte, bytes int64) {
 	case s.base == base: // else all was replaced meanwhile
 		s.base, s.cost, s.since = built, cost, s.next
 		s.changeBytes -= bytes
-		s.resize(s.held())
+		s.recount()
 	}
 }

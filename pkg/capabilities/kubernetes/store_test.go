@@ -33,7 +33,7 @@ func newStore(t *testing.T, clock *clocktesting.FakeClock) (s *store, held *int6
 	base := newList(newEncoder(podResource, nil))
 	s = &store{
 		encoder: base.encoder, base: base, changes: map[identity][]byte{}, clock: clock,
-		fail: func(err error) { t.Error(err) }, filled: func() {}, resize: func(bytes int64) { *held = bytes },
+		fail: func(err error) { t.Error(err) }, filled: func() {}, resize: func(bytes int64) { *held = bytes }, fits: func(int64) bool { return true },
 	}
 	return s, held
 }
