@@ -65,6 +65,7 @@ var watCases = map[string]watCase{
 		hostCall:     noHostCalls,
 	},
 	"list-resources": {wantErr: "guest error: host calls are not offered", hostCall: noHostCalls},
+	"list-requested": {wantErr: "out of bounds memory access"}, // no data is in the request
 }
 
 func TestWAT(t *testing.T) {
@@ -151,6 +152,24 @@ func TestWATListResources(t *testing.T) {
 		response, err := guest.call(t.Context(), "validate", []byte(`{"request":{"settings":1},"settings":`+settings+`}`))
 		require.NoError(t, err)
 		require.Equal(t, accepted, string(response))
+	}
+}
+
+// TestWATListRequested shows what list-requested.wat asks for, and what it makes of it.
+func TestWATListRequested(t *testing.T) {
+	wasm, err := os.ReadFile(filepath.Join(watDir, "list-requested.wasm"))
+	require.NoError(t, err)
+	const data = `{"api_version":"v1","kind":"Pod","label_selector":"a=b"}`
+	for size, want := range map[int]string{127: `{"accepted":false,"message":"nothing was found"}`, 128: accepted} {
+		guest, err := startGuest(t.Context(), t, wasm, func(binding, namespace, operation string, payload []byte) ([]byte, error) {
+			require.Equal(t, "kubewarden kubernetes list_resources_all", binding+" "+namespace+" "+operation)
+			require.Equal(t, data, string(payload))
+			return make([]byte, size), nil
+		})
+		require.NoError(t, err)
+		response, err := guest.call(t.Context(), "validate", []byte(`{"request":{"object":{"data":`+data+`}},"settings":{"data":{}}}`))
+		require.NoError(t, err)
+		require.Equal(t, want, string(response))
 	}
 }
 
