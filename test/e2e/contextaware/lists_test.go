@@ -18,6 +18,7 @@ package contextaware
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -87,4 +88,57 @@ func TestSelectorsAndMasks(t *testing.T) {
 	require.Equal(t, map[string]any{"a": "1"}, items[0].Object["data"])
 	require.Equal(t, "labelled", items[0].GetName())
 	require.Equal(t, map[string]string{"app": "x"}, items[0].GetLabels())
+}
+
+// Selectors that are applied here choose what the server would have chosen, and what it
+// refuses is an error.
+func TestSelectorsChooseAsTheServerDoes(t *testing.T) {
+	l := newLooker(t, options(), configMaps)
+	ns, other := newNamespace(t, nil), newNamespace(t, nil)
+	newConfigMap(t, ns, "none", nil)
+	newConfigMap(t, ns, "x", map[string]string{"app": "x", "tier": "1"})
+	newConfigMap(t, ns, "y", map[string]string{"app": "y", "example.com/tier": "2"})
+	newConfigMap(t, ns, "empty", map[string]string{"app": ""})
+	newConfigMap(t, other, "x", map[string]string{"app": "x", "tier": "2"})
+	for _, selectors := range [][2]string{
+		{"", ""}, {"app=x", ""}, {"app==x", ""}, {"app!=x", ""}, {"app in (x, y)", ""}, {"app notin (x)", ""}, {"app", ""}, {"!app", ""},
+		{"app=", ""}, {"app!=", ""}, {"app in (,y)", ""}, {"tier>1", ""}, {"tier<2", ""}, {"app=x,tier!=1", ""}, {"example.com/tier=2", ""},
+		{"no-such-label", ""}, {"app in x", ""}, {"app=x y", ""}, {"/=x", ""}, {"app=-", ""},
+		{"", "metadata.name=x"}, {"", "metadata.name==x"}, {"", "metadata.name!=x"}, {"", "metadata.name="}, {"", "metadata.name=a/b"},
+		{"", "metadata.namespace=" + other}, {"", "metadata.namespace!=" + other}, {"", "metadata.namespace=" + other + ",metadata.name=x"},
+		{"app=x", "metadata.name!=y"}, {"app=y", "metadata.name=x"}, {"", "metadata.name"}, {"", "data.a=1"}, {"app=x", "metadata.uid=1"},
+	} {
+		options := metav1.ListOptions{LabelSelector: selectors[0], FieldSelector: selectors[1]}
+		for operation, in := range map[string]string{"list_resources_all": "", "list_resources_by_namespace": ns} {
+			payload := fmt.Sprintf(`{"api_version": "v1", "kind": "ConfigMap", "namespace": %q, "label_selector": %q, "field_selector": %q}`, in, selectors[0], selectors[1])
+			served, err := server.Clientset().CoreV1().ConfigMaps(in).List(t.Context(), options)
+			if err != nil {
+				_, err := l.call(t, operation, payload)
+				require.Error(t, err, "%v", selectors)
+				continue
+			}
+			want := []string{}
+			for _, item := range served.Items {
+				want = append(want, item.Namespace+"/"+item.Name)
+			}
+			eventually(t, func() bool { return slices.Equal(want, l.names(t, operation, payload)) }, fmt.Sprint(operation, selectors, want))
+		}
+	}
+}
+
+// A selector made of each request is no reason to wait or to be refused.
+func TestABurstOfSelectorsIsAnswered(t *testing.T) {
+	l := newLooker(t, options(), configMaps)
+	ns := newNamespace(t, nil)
+	newConfigMap(t, ns, "x", map[string]string{"app": "x"})
+	errs := make(chan error)
+	for n := range 220 {
+		go func() {
+			_, err := l.Call(t.Context(), &l.caller, "list_resources_all", fmt.Appendf(nil, `{"api_version": "v1", "kind": "ConfigMap", "label_selector": "app!=x%d"}`, n))
+			errs <- err
+		}()
+	}
+	for range 220 {
+		require.NoError(t, <-errs)
+	}
 }
