@@ -125,11 +125,12 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, second, "[]")), 4, "the first has to go")
 	require.Equal(t, 1, recorder.stopped("evicted"))
 	require.LessOrEqual(t, recorder.bytes, o.MemoryBytes)
+	require.Equal(t, 1, recorder.stopped("too_large"), "those of all namespaces were tried, once")
 
 	_, err := l.call(t, "list_resources_all", fmt.Sprintf(list, large, "[]"))
 	require.EqualError(t, err, "Callback evaluation failure: the list of v1/ConfigMap does not fit into the memory for what policies read of the cluster, 716800 bytes: "+
 		"raise that limit, or have the policy ask for less with field masks, selectors or a namespace")
-	require.Equal(t, 1, recorder.stopped("too_large"))
+	require.Equal(t, 2, recorder.stopped("too_large"))
 	require.Len(t, l.names(t, "list_resources_all", fmt.Sprintf(list, large, `["kind"]`)), 20, "as the error says")
 
 	// Of all namespaces, there are too many; of one, not.

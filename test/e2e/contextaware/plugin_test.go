@@ -17,43 +17,25 @@ limitations under the License.
 package contextaware
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
 // In process, a policy sees what roles grant the configured user, and nothing before.
 func TestThePluginLooksAsTheConfiguredUser(t *testing.T) {
-	directory := t.TempDir()
-	wasm, err := os.ReadFile(filepath.Join("..", "..", "wat", "list-resources.wasm"))
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(directory, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(directory, "policy.wasm"), wasm, 0o600))
-	inProcess := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: `
-apiVersion: apiserver.config.k8s.io/v1
-kind: AdmissionConfiguration
-plugins:
-- name: WasmAdmission
-  configuration:
-    apiVersion: wasm.admission.config.k8s.io/v1alpha1
-    kind: WasmAdmissionConfiguration
-    capabilities: {kubernetes: {user: eyes}}
+	inProcess := startLookers(t, `
     circuitBreaker: {failures: 0}
     policies:
     - name: lister
-      module: file://` + directory + `/policy.wasm
+      module: file://%[1]s/list-resources.wasm
       settings: {api_version: v1, kind: Namespace, then: read}
       contextAwareResources: [{apiVersion: v1, kind: Namespace}]
       hostCapabilities: ["kubernetes/*"]
       rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE]}]
-`})
+`, "list-resources.wasm")
 	client := inProcess.Clientset()
 	create := func() error {
 		_, err := client.CoreV1().ConfigMaps("default").Create(t.Context(),
@@ -62,10 +44,7 @@ plugins:
 	}
 	require.ErrorContains(t, create(), `user "eyes", whose eyes policies see with, cannot list resource "namespaces" in API group "" in all namespaces`)
 
-	_, err = client.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "eyes"},
-		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "system:aggregate-to-view"},
-		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "eyes"}}}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	openEyes(t, inProcess)
 	eventually(t, func() bool { return create() == nil }, "what the user may see, the policy sees")
 
 	metrics, err := inProcess.Metrics(t.Context())
