@@ -85,11 +85,14 @@ func (e *Error) Error() string {
 // Unwrap returns the error underneath.
 func (e *Error) Unwrap() error { return e.Err }
 
-// CauseOf returns the cause of an [*Error] anywhere in err's chain, or
-// [CauseOther].
+// CauseOf returns the cause of an [*Error] anywhere in err's chain, or of an error of
+// [Instance.Burn], or [CauseOther].
 func CauseOf(err error) Cause {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Cause
+	}
+	if s := (*stop)(nil); errors.As(err, &s) {
+		return s.cause
 	}
 	return CauseOther
 }

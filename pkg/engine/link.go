@@ -59,16 +59,15 @@ func (m *Module) link(ctx context.Context) error {
 // functionName is what a function is imported by.
 type functionName struct{ module, name string }
 
-// hostFunctions returns what the module may import, beside what wazero has of WASI.
+// hostFunctions returns what the module may import. Ours take the place of wazero's.
 func (m *Module) hostFunctions() map[functionName]HostFunction {
 	functions := map[functionName]HostFunction{}
-	for _, f := range wasiFunctions() {
-		functions[functionName{wasi_snapshot_preview1.ModuleName, f.Name}] = f
-	}
+	wasi := slices.Concat(wazeroFunctions(), wasiFunctions())
 	if m.abi.Command != nil {
-		for _, f := range commandFunctions() {
-			functions[functionName{wasi_snapshot_preview1.ModuleName, f.Name}] = f
-		}
+		wasi = append(wasi, commandFunctions()...)
+	}
+	for _, f := range wasi {
+		functions[functionName{wasi_snapshot_preview1.ModuleName, f.Name}] = f
 	}
 	for _, f := range m.abi.HostFunctions {
 		functions[functionName{f.Module, f.Name}] = f
@@ -83,8 +82,6 @@ type linker struct {
 	// builders are the host modules, by name, and exported what is in them.
 	builders map[string]wazero.HostModuleBuilder
 	exported []functionName
-	// complete is whether wazero's functions of WASI are there, which come all together.
-	complete bool
 }
 
 func (l *linker) builder(module string) wazero.HostModuleBuilder {
@@ -99,7 +96,7 @@ func (l *linker) provide(imported rewrite.FunctionImport) error {
 	name := functionName{imported.Module, imported.Name}
 	f, known := l.host[name]
 	if !known {
-		return l.provideWASI(imported)
+		return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", imported.Module, imported.Name, l.module.abi.Name)
 	}
 	if !sameTypes(f.Params, imported.Params) || !sameTypes(f.Results, imported.Results) {
 		return wrongType(imported)
@@ -117,35 +114,10 @@ func (l *linker) provide(imported rewrite.FunctionImport) error {
 	return nil
 }
 
-// provideWASI exports wazero's functions, and ours again in place of some of them.
-func (l *linker) provideWASI(imported rewrite.FunctionImport) error {
-	f, known := wazeroFunctions()[imported.Name]
-	if imported.Module != wasi_snapshot_preview1.ModuleName || !known {
-		return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", imported.Module, imported.Name, l.module.abi.Name)
-	}
-	if !sameTypes(f.ParamTypes(), imported.Params) || !sameTypes(f.ResultTypes(), imported.Results) {
-		return wrongType(imported)
-	}
-	if l.complete {
-		return nil
-	}
-	l.complete = true
-	builder := l.module.runtime.NewHostModuleBuilder(imported.Module)
-	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)
-	l.builders[imported.Module] = builder
-	l.exported = slices.DeleteFunc(l.exported, func(name functionName) bool { return name.module == imported.Module })
-	for _, other := range l.module.rewritten.FunctionImports {
-		if _, ours := l.host[functionName{other.Module, other.Name}]; ours && other.Module == imported.Module {
-			if err := l.provide(other); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// wazeroFunctions are wazero's functions of WASI.
-var wazeroFunctions = sync.OnceValue(func() map[string]api.FunctionDefinition {
+// wazeroFunctions are wazero's functions of WASI. They go the way of all others, by
+// [linker.export]: wazero's own exporter would put them all into the host module, where
+// guests do not pay for them.
+var wazeroFunctions = sync.OnceValue(func() (functions []HostFunction) {
 	ctx := context.Background()
 	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
 	defer func() { _ = runtime.Close(ctx) }() // nothing runs in it
@@ -155,7 +127,13 @@ var wazeroFunctions = sync.OnceValue(func() map[string]api.FunctionDefinition {
 	if err != nil {
 		return nil // no module that imports any of them is loaded
 	}
-	return compiled.ExportedFunctions()
+	for name, definition := range compiled.ExportedFunctions() {
+		if f, ok := definition.GoFunction().(api.GoModuleFunction); ok {
+			functions = append(functions, HostFunction{Name: name, Params: definition.ParamTypes(), Results: definition.ResultTypes(),
+				Call: func(i *Instance, stack []uint64) { f.Call(i.calls, i.guest, stack) }})
+		}
+	}
+	return functions
 })
 
 func sameTypes(host []ValueType, guest []wasm.ValueType) bool {

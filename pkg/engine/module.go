@@ -227,6 +227,9 @@ func (m *Module) fail(phase Phase, cause Cause, err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
 	}
+	if s := (*stop)(nil); errors.As(err, &s) {
+		return &Error{Digest: m.digest, Phase: phase, Cause: s.cause, Err: err}
+	}
 	switch c := causeOf(err); c {
 	case CauseLimit, CauseDeadline, CauseCanceled:
 		cause = c

@@ -71,6 +71,8 @@ func (i *Instance) readInput(p []byte) (read int) {
 			return 0
 		}
 		piece := p[read:min(read+hostChunk, len(p))]
+		// A vector without a byte is work, too.
+		i.Pay(hostCallFuel + hostByteFuel*int64(len(piece)))
 		n := i.module.abi.Command.Input(i, piece)
 		read += n
 		if n < len(piece) {

@@ -23,7 +23,7 @@ import (
 // What a guest finds of WASI (preview 1, witx of snapshot_preview1) is a process
 // with standard streams, clocks, randomness and nothing else: no arguments but
 // those of a [Command], no environment, no directories. wazero's implementation serves where it does a
-// small and constant piece of work and keeps no state. The functions here take its
+// small and constant piece of work and keeps no state; guests pay for its calls as for all others. The functions here take its
 // place where a guest decides how much work a call is, or where a call would
 // change what the next evaluation finds, which no reset of memory undoes.
 
@@ -49,11 +49,11 @@ const (
 func wasiFunctions() []HostFunction {
 	functions := []HostFunction{
 		{Name: "proc_exit", Params: []ValueType{I32}, Call: procExit},
-		wasiFunction("environ_get", "ii", environGet),
-		wasiFunction("environ_sizes_get", "ii", environSizesGet),
 		wasiFunction("fd_close", "i", fdClose),
 		// It would change which stream is which for the next evaluation.
 		wasiFunction("fd_renumber", "ii", func(*Instance, []uint64) uint32 { return wasiNotsup }),
+		// Streams have no times. wazero v1.12 looks for the file system of the file.
+		wasiFunction("fd_filestat_set_times", "ijji", func(*Instance, []uint64) uint32 { return wasiNotsup }),
 		wasiFunction("fd_read", "iiii", fdRead),
 		wasiFunction("fd_write", "iiii", fdWrite),
 		wasiFunction("poll_oneoff", "iiii", pollOneoff),
@@ -97,17 +97,6 @@ func (i *Instance) mustGoOn() {
 	if s := i.meter.check(); s != nil {
 		panic(s)
 	}
-}
-
-// environGet and environSizesGet say that there is no environment. Every guest in Rust
-// asks: with wazero's, it would get all of wazero's functions (see [linker]).
-func environGet(*Instance, []uint64) uint32 { return wasiSuccess }
-
-func environSizesGet(i *Instance, params []uint64) uint32 {
-	if errno := i.writeUint32(uint32(params[0]), 0); errno != wasiSuccess {
-		return errno
-	}
-	return i.writeUint32(uint32(params[1]), 0)
 }
 
 // fdClose says that it closed a standard stream, and leaves it open for the next
