@@ -41,7 +41,7 @@ func Read(i *engine.Instance, what string, offset, length uint32, limit int64) [
 	}
 	p, ok := i.Read(offset, length)
 	if !ok {
-		i.Abort(OutOfBounds(what, offset, length))
+		i.Abort(OutOfBounds(what, offset, uint64(length)))
 	}
 	i.Pay(copyFuel * int64(length))
 	return Clone(p)
@@ -69,34 +69,68 @@ func Clone(p []byte) []byte {
 //go:noinline
 func copyPortion(to, from []byte) { copy(to, from) }
 
-// Fill copies p into the guest's memory, and reports whether there is room for all of it.
-// If not, nothing is written.
-func Fill(i *engine.Instance, offset uint32, p []byte) bool {
-	if uint64(len(p)) > math.MaxUint32 {
-		return false
+// Fill copies a document in parts into the guest's memory, one behind the other, for which
+// the evaluation pays. If there is no room for all of it, or no fuel, nothing is written and
+// the error says so; what names the document there.
+func Fill(i *engine.Instance, what string, offset uint32, parts ...[]byte) error {
+	var size uint64
+	for _, part := range parts {
+		size += uint64(len(part))
 	}
-	if _, ok := i.Read(offset, uint32(len(p))); !ok {
-		return false
+	if size == 0 {
+		return nil
 	}
-	for part := range slices.Chunk(p, portion) {
-		if !i.Write(offset, part) {
-			return false
+	if size > math.MaxUint32 {
+		return OutOfBounds(what, offset, size)
+	}
+	if _, ok := i.Read(offset, uint32(size)); !ok {
+		return OutOfBounds(what, offset, size)
+	}
+	if err := i.Burn(copyFuel * int64(size)); err != nil {
+		return err
+	}
+	for _, part := range parts {
+		for piece := range slices.Chunk(part, portion) {
+			if !i.Write(offset, piece) {
+				return OutOfBounds(what, offset, size)
+			}
+			offset += uint32(len(piece))
 		}
-		offset += uint32(len(part))
 	}
-	return true
+	return nil
 }
 
-// Write copies p into the guest's memory. It ends the evaluation if there is no room.
-func Write(i *engine.Instance, what string, offset uint32, p []byte) {
-	i.Pay(copyFuel * int64(len(p)))
-	if len(p) > 0 && !Fill(i, offset, p) {
-		i.Abort(OutOfBounds(what, offset, uint32(len(p))))
+// Write is [Fill], and ends the evaluation instead of returning an error.
+func Write(i *engine.Instance, what string, offset uint32, parts ...[]byte) {
+	if err := Fill(i, what, offset, parts...); err != nil {
+		i.Abort(err)
 	}
+}
+
+// Text copies a text out of the guest's memory that ends before a byte of zero and is at most
+// limit bytes long, for which the evaluation pays. It returns an error if there is none; what
+// names it there.
+func Text(i *engine.Instance, what string, offset uint32, limit int64) ([]byte, error) {
+	room := i.Usage().MemoryBytes - int64(offset)
+	p, ok := i.Read(offset, uint32(max(0, min(room, limit+1))))
+	if !ok || len(p) == 0 {
+		return nil, fmt.Errorf("%s: a text at address %d is outside the guest's memory", what, offset)
+	}
+	end := bytes.IndexByte(p, 0)
+	switch {
+	case end >= 0:
+		if err := i.Burn(copyFuel * int64(end)); err != nil {
+			return nil, err
+		}
+		return Clone(p[:end]), nil
+	case int64(len(p)) > limit:
+		return nil, &engine.LimitError{Limit: "bytes of " + what, Value: int64(len(p)), Max: limit}
+	}
+	return nil, fmt.Errorf("%s: a text at address %d has no end", what, offset)
 }
 
 // OutOfBounds is the error with which an evaluation ends whose guest gave an address
 // outside its memory.
-func OutOfBounds(what string, offset, length uint32) error {
+func OutOfBounds(what string, offset uint32, length uint64) error {
 	return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, length, offset)
 }

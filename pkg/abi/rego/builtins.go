@@ -214,7 +214,7 @@ func (f *namedBuiltin) run(c *BuiltinCall) (result []byte, err error) {
 }
 
 func dumpValue(i *engine.Instance, name string, value uint32, limit int64) []byte {
-	p, err := readText(i, "argument of "+name, uint32(i.CallBack(exportValueDump, uint64(value))), limit)
+	p, err := border.Text(i, "argument of "+name, uint32(i.CallBack(exportValueDump, uint64(value))), limit)
 	if err != nil {
 		i.Abort(err)
 	}
@@ -226,7 +226,7 @@ func parseValue(i *engine.Instance, name string, value []byte) uint32 {
 		return 0
 	}
 	start := uint32(i.CallBack(exportMalloc, uint64(len(value))))
-	if err := write(i, "result of "+name, start, text{value}); err != nil {
+	if err := border.Fill(i, "result of "+name, start, value); err != nil {
 		i.Abort(err)
 	}
 	parsed := uint32(i.CallBack(exportValueParse, uint64(start), uint64(len(value))))
@@ -241,7 +241,7 @@ const maxAbortBytes = 64 << 10
 
 // abort ends the evaluation with the guest's text.
 func abort(i *engine.Instance, stack []uint64) {
-	p, err := readText(i, "text of opa_abort", uint32(stack[0]), maxAbortBytes)
+	p, err := border.Text(i, "text of opa_abort", uint32(stack[0]), maxAbortBytes)
 	if err != nil {
 		i.Abort(err)
 	}
@@ -257,6 +257,7 @@ func printLine(i *engine.Instance, stack []uint64) {
 		i.Abort(fmt.Errorf("opa_println: a text at address %d is outside the guest's memory", start))
 	}
 	line, _, _ := bytes.Cut(p, []byte{0})
+	i.Pay(int64(len(line))) // as for all that crosses the border
 	e.print(i, string(line))
 }
 

@@ -226,6 +226,8 @@ func (g *Guest) located(err error) error {
 	switch {
 	case err == nil || errors.As(err, new(*engine.Error)):
 		return err
+	case engine.CauseOf(err) != engine.CauseOther: // of what the host did, the fuel or the time was up
+		return g.failure(engine.CauseOf(err), err)
 	case errors.As(err, new(*engine.LimitError)):
 		return g.failure(engine.CauseLimit, err)
 	}

@@ -304,3 +304,16 @@ func TestInventoryFails(t *testing.T) {
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
+
+// What the host copies into the guest is paid for.
+func TestLongRequestsCostMore(t *testing.T) {
+	guest := loadGuest(t, answer(accepts))
+	env := (&host{}).environment()
+	env.Limits.RequestBytes = 1 << 20
+	fuel := func(padding int) int64 {
+		_, usage, err := guest.Validate(t.Context(), env, []byte("{"+strings.Repeat(" ", padding)+"}"), []byte(`"a"`))
+		require.NoError(t, err)
+		return usage.Fuel
+	}
+	require.GreaterOrEqual(t, fuel(40_000), fuel(0)+40_000)
+}

@@ -89,7 +89,7 @@ func parse(i *engine.Instance, what string, document text) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := write(i, what, start, document); err != nil {
+	if err := border.Fill(i, what, start, document...); err != nil {
 		return 0, err
 	}
 	value, err := call(i, exportJSONParse, start, uint32(size))
@@ -102,39 +102,11 @@ func parse(i *engine.Instance, what string, document text) (uint32, error) {
 	return value, nil
 }
 
-func write(i *engine.Instance, what string, start uint32, document text) error {
-	offset := uint64(start)
-	for _, part := range document {
-		if offset+uint64(len(part)) > 1<<32 || !border.Fill(i, uint32(offset), part) {
-			return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, document.size(), start)
-		}
-		offset += uint64(len(part))
-	}
-	return nil
-}
-
 // dump has the guest print a value as JSON.
 func dump(i *engine.Instance, what string, value uint32, limit int64) ([]byte, error) {
 	start, err := call(i, exportJSONDump, value)
 	if err != nil {
 		return nil, err
 	}
-	return readText(i, what, start, limit)
-}
-
-// readText copies a text that ends with a byte of zero and is at most limit bytes long.
-func readText(i *engine.Instance, what string, start uint32, limit int64) ([]byte, error) {
-	room := i.Usage().MemoryBytes - int64(start)
-	p, ok := i.Read(start, uint32(max(0, min(room, limit+1))))
-	if !ok || len(p) == 0 {
-		return nil, fmt.Errorf("%s: a text at address %d is outside the guest's memory", what, start)
-	}
-	end := bytes.IndexByte(p, 0)
-	switch {
-	case end >= 0:
-		return border.Clone(p[:end]), nil
-	case int64(len(p)) > limit:
-		return nil, &engine.LimitError{Limit: "bytes of " + what, Value: int64(len(p)), Max: limit}
-	}
-	return nil, fmt.Errorf("%s: a text at address %d has no end", what, start)
+	return border.Text(i, what, start, limit)
 }

@@ -55,14 +55,7 @@ func callOf(i *engine.Instance) *call { return i.State().(*call) }
 func guestRequest(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
 	border.Write(i, "operation", uint32(stack[0]), []byte(c.operation))
-	offset := stack[1] & 0xffffffff
-	if offset+uint64(c.payloadSize) > 1<<32 {
-		i.Abort(border.OutOfBounds("request", uint32(offset), uint32(c.payloadSize)))
-	}
-	for _, part := range c.payload {
-		border.Write(i, "request", uint32(offset), part)
-		offset += uint64(len(part))
-	}
+	border.Write(i, "request", uint32(stack[1]), c.payload...)
 }
 
 func guestResponse(i *engine.Instance, stack []uint64) {
@@ -114,7 +107,7 @@ func consoleLog(i *engine.Instance, stack []uint64) {
 	// A line that is longer than what is kept of it is no reason to stop.
 	offset, length := uint32(stack[0]), uint32(stack[1])
 	if _, ok := i.Read(offset, length); !ok {
-		i.Abort(border.OutOfBounds("console log", offset, length))
+		i.Abort(border.OutOfBounds("console log", offset, uint64(length)))
 	}
 	length = uint32(min(int64(length), c.env.Limits.LogLineBytes))
 	border.Log(i.Context(), c.env, "console", border.Read(i, "console log", offset, length, c.env.Limits.LogLineBytes))
