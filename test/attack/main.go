@@ -40,7 +40,6 @@ var sections = []section{
 	{"heap", heap},
 	{"deadlines", deadlines},
 	{"reloads", reloads},
-	{"heap", heap},
 }
 
 func main() {
