@@ -357,7 +357,7 @@ func (p *Pool[T]) Trim(keep int) int {
 func (p *Pool[T]) TrimBefore(keep int, before time.Time) int {
 	p.mu.Lock()
 	n := 0
-	for n < len(p.idle)-keep && p.idle[n].since.Before(before) {
+	for n < len(p.idle)-max(keep, 0) && p.idle[n].since.Before(before) {
 		n++
 	}
 	surplus := p.takeIdle(n)

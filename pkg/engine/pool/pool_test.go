@@ -446,3 +446,57 @@ func TestTrimLikeDestroysIdleValuesOfAKind(t *testing.T) {
 	require.Equal(t, pool.Stats{InUse: 1, Idle: 1, Made: 4}, p.Stats())
 	require.Equal(t, 2, get(t, p))
 }
+
+// timed returns a pool of three idle values, put back at the seconds 1, 2 and 3.
+func timed(t *testing.T, w *workshop) *pool.Pool[int] {
+	t.Helper()
+	now := time.Unix(0, 0)
+	o := w.options(3, 0)
+	o.Now = func() time.Time { return now }
+	p := newPool(t, o)
+	for range 3 {
+		get(t, p)
+	}
+	for v := range 3 {
+		now = time.Unix(int64(v+1), 0)
+		p.Put(v + 1)
+	}
+	return p
+}
+
+func TestTrimBefore(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		keep      int
+		before    int64
+		destroyed []int
+	}{
+		{"none is old", 0, 1, nil},
+		{"one is older", 0, 2, []int{1}},
+		{"all are", 0, 4, []int{1, 2, 3}},
+		{"all are, and one is kept", 1, 4, []int{1, 2}},
+		{"more are kept than there are", 4, 4, nil},
+		{"less than none is kept", -1, 4, []int{1, 2, 3}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := &workshop{}
+			p := timed(t, w)
+			require.Equal(t, len(test.destroyed), p.TrimBefore(test.keep, time.Unix(test.before, 0)))
+			require.Equal(t, test.destroyed, w.destroyed)
+			require.Equal(t, 3-len(test.destroyed), p.Stats().Idle)
+		})
+	}
+}
+
+func TestOldest(t *testing.T) {
+	p := timed(t, &workshop{})
+	for _, want := range []struct{ since, count int }{{1, 3}, {2, 2}, {3, 1}} {
+		since, count := p.Oldest()
+		require.Equal(t, time.Unix(int64(want.since), 0), since)
+		require.Equal(t, want.count, count)
+		p.Trim(count - 1)
+	}
+	since, count := p.Oldest()
+	require.True(t, since.IsZero())
+	require.Zero(t, count)
+}
