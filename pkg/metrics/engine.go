@@ -47,6 +47,9 @@ type EngineState struct {
 	// MemoryBytes is what linear memories, their images, compiled code, and instances on the Go
 	// heap take.
 	MemoryBytes uint64
+	// Mappings is how many memory mappings of the process are set aside for instances, and
+	// MaxMappings how many may be; 0 means that the system has no limit.
+	Mappings, MaxMappings uint64
 	// Compilers is how many child processes there are that compile.
 	Compilers int
 	// Reset is how linear memories are brought back to their snapshot; "" if there is no
@@ -197,6 +200,10 @@ var (
 	instancesDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "instances"),
 		"Number of instances of modules by state: in_use, idle, or waiting, which are evaluations that wait for one.",
 		[]string{"state"}, nil, metrics.ALPHA, "")
+	mappingsDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "memory_mappings"),
+		"Memory mappings of the process that are set aside for instances of modules.", nil, nil, metrics.ALPHA, "")
+	maxMappingsDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "memory_mappings_limit"),
+		"Memory mappings that instances may take: half of the sysctl vm.max_map_count when the server started. 0 where the system has no limit.", nil, nil, metrics.ALPHA, "")
 	compilersDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "compiler_processes"),
 		"Number of child processes that compile modules. They end when there is nothing to compile.", nil, nil, metrics.ALPHA, "")
 	engineDesc = metrics.NewDesc(metrics.BuildFQName(namespace, subsystem, "engine_info"),
@@ -209,6 +216,8 @@ func (c *engineStateCollector) DescribeWithStability(ch chan<- *metrics.Desc) {
 	ch <- modulesDesc
 	ch <- memoryDesc
 	ch <- instancesDesc
+	ch <- mappingsDesc
+	ch <- maxMappingsDesc
 	ch <- compilersDesc
 	ch <- engineDesc
 }
@@ -221,6 +230,8 @@ func (c *engineStateCollector) CollectWithStability(ch chan<- metrics.Metric) {
 	}
 	gauge(modulesDesc, float64(s.Modules))
 	gauge(memoryDesc, float64(s.MemoryBytes))
+	gauge(mappingsDesc, float64(s.Mappings))
+	gauge(maxMappingsDesc, float64(s.MaxMappings))
 	gauge(compilersDesc, float64(s.Compilers))
 	gauge(instancesDesc, float64(s.InUse), "in_use")
 	gauge(instancesDesc, float64(s.Idle), "idle")

@@ -33,7 +33,7 @@ func TestEngineMetrics(t *testing.T) {
 	e := metrics.NewEngine()
 	e.MustRegister(registry.MustRegister)
 	registry.CustomMustRegister(metrics.NewEngineStateCollector(func() metrics.EngineState {
-		return metrics.EngineState{Modules: 1, InUse: 2, Idle: 3, Waiting: 4, MemoryBytes: 5, Compilers: 6, Reset: "copy", Interpreted: true}
+		return metrics.EngineState{Modules: 1, InUse: 2, Idle: 3, Waiting: 4, MemoryBytes: 5, Compilers: 6, Mappings: 7, MaxMappings: 8, Reset: "copy", Interpreted: true}
 	}))
 	e.ObserveLoad(time.Millisecond, time.Second)
 	e.ObserveWait(time.Millisecond)
@@ -43,7 +43,7 @@ func TestEngineMetrics(t *testing.T) {
 	e.CountFailure("call", "fuel")
 	e.CountCompilation("killed")
 
-	names := []string{"modules", "memory_bytes", "instances", "module_failures_total", "engine_info", "compilations_total", "compiler_processes"}
+	names := []string{"modules", "memory_bytes", "memory_mappings", "memory_mappings_limit", "instances", "module_failures_total", "engine_info", "compilations_total", "compiler_processes"}
 	for n := range names {
 		names[n] = "apiserver_wasm_admission_" + names[n]
 	}
@@ -65,6 +65,12 @@ apiserver_wasm_admission_instances{state="waiting"} 4
 # HELP apiserver_wasm_admission_memory_bytes [ALPHA] Bytes that linear memories, their images, compiled code, and instances on the Go heap take, which limits.totalMemory bounds.
 # TYPE apiserver_wasm_admission_memory_bytes gauge
 apiserver_wasm_admission_memory_bytes 5
+# HELP apiserver_wasm_admission_memory_mappings [ALPHA] Memory mappings of the process that are set aside for instances of modules.
+# TYPE apiserver_wasm_admission_memory_mappings gauge
+apiserver_wasm_admission_memory_mappings 7
+# HELP apiserver_wasm_admission_memory_mappings_limit [ALPHA] Memory mappings that instances may take: half of the sysctl vm.max_map_count when the server started. 0 where the system has no limit.
+# TYPE apiserver_wasm_admission_memory_mappings_limit gauge
+apiserver_wasm_admission_memory_mappings_limit 8
 # HELP apiserver_wasm_admission_module_failures_total [ALPHA] Number of modules that did not start and of evaluations that did not end as they should, by phase and cause.
 # TYPE apiserver_wasm_admission_module_failures_total counter
 apiserver_wasm_admission_module_failures_total{cause="fuel",phase="call"} 1

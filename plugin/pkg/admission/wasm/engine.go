@@ -55,7 +55,7 @@ func (r *engineRecorder) state() metrics.EngineState {
 	}
 	s := e.Stats()
 	return metrics.EngineState{Modules: s.Modules, InUse: s.InUse, Idle: s.Idle, Waiting: s.Waiting, MemoryBytes: s.MemoryBytes,
-		Compilers: s.Compilers, Reset: string(s.Reset), Interpreted: s.Interpreter}
+		Mappings: s.Mappings, MaxMappings: s.MaxMappings, Compilers: s.Compilers, Reset: string(s.Reset), Interpreted: s.Interpreter}
 }
 
 func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Logger) (*engine.Engine, error) {
