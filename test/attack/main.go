@@ -26,6 +26,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 // section is one campaign. It fails if a figure is beyond its bound.
@@ -43,6 +45,7 @@ var sections = []section{
 }
 
 func main() {
+	engine.ServeCompilations()
 	if len(os.Args) == 3 && os.Args[1] == childArgument {
 		if err := compileInChild(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
