@@ -18,6 +18,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -149,9 +150,9 @@ func TestInstantiationIsBounded(t *testing.T) {
 		return module(one, section(3, 1, 0), section(4, 1, 0x70, 0, 1),
 			section(9, append([]byte{n}, bytes.Repeat([]byte{0, 0x41, 0, 0x0b, 1, 0}, int(n))...)...), section(10, 1, 2, 0, 0x0b))
 	}
-	_, err := loadHeap(t, Limits{TableEntries: 1}, segments(4))
+	_, err := loadHeap(t, Limits{TableEntries: 4}, segments(4))
 	require.NoError(t, err)
-	_, err = loadHeap(t, Limits{TableEntries: 1}, segments(5))
+	_, err = loadHeap(t, Limits{TableEntries: 4}, segments(5))
 	require.Equal(t, CauseLimit, CauseOf(err))
 	require.ErrorContains(t, err, "entries of element segments")
 
@@ -162,4 +163,67 @@ func TestInstantiationIsBounded(t *testing.T) {
 	_, err = loadHeap(t, Limits{MemoryBytes: PageSize}, data(PageSize/keptDataShare+1))
 	require.Equal(t, CauseLimit, CauseOf(err))
 	require.ErrorContains(t, err, "bytes of data segments")
+}
+
+// patience is a context that ends when it has been looked at so many times.
+type patience struct {
+	context.Context
+	left int
+}
+
+func (p *patience) Err() error {
+	if p.left--; p.left < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// Whenever the time of an evaluation ends, the instance that is being made for it does, too.
+func TestInstantiationEndsWithItsTime(t *testing.T) {
+	const beyondLazy = 4 << 20
+	for name, binary := range map[string][]byte{
+		"without an image": module(section(5, slices.Concat([]byte{1, 0}, wasm.AppendUint32(nil, (lazyBytes+beyondLazy)/PageSize))...)),
+		"with one": module(section(5, slices.Concat([]byte{1, 0}, wasm.AppendUint32(nil, (lazyBytes+beyondLazy)/PageSize))...),
+			section(11, 1, 0, 0x41, 0, 0x0b, 1, 'x')),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := loadHeap(t, Limits{}, binary)
+			require.NoError(t, err)
+			before := m.engine.Stats()
+			looks := 0
+			for ; ; looks++ {
+				i, err := m.instantiate(&patience{t.Context(), looks}, m.snapshot.image)
+				if err == nil {
+					i.destroy()
+					break
+				}
+				require.Equal(t, CauseDeadline, CauseOf(err), "%v", err)
+				require.Equal(t, before, m.engine.Stats(), "nothing is left of it")
+			}
+			require.GreaterOrEqual(t, looks, 3+beyondLazy>>20, "a look for each step, and for each MiB that is backed")
+		})
+	}
+}
+
+// An instance that serves one evaluation is paid for by that.
+func TestInstancesForOneEvaluationHaveTheirPrice(t *testing.T) {
+	binary := func(entries byte) []byte { // the function sets the table's first entry
+		return module(section(1, 1, 0x60, 0, 0), section(3, 1, 0), section(4, 1, 0x70, 0, entries),
+			section(7, 1, 1, 'f', 0, 0),
+			section(9, append([]byte{1, 0, 0x41, 0, 0x0b, entries}, make([]byte, entries)...)...),
+			section(10, 1, 8, 0, 0x41, 0, 0xd2, 0, 0x26, 0, 0x0b))
+	}
+	const entries, price = 100, 80_000
+	m, err := loadHeap(t, Limits{Fuel: price}, binary(entries))
+	require.NoError(t, err)
+	require.NotEmpty(t, m.FreshInstances())
+	i, err := m.Acquire(t.Context(), Evaluation{})
+	require.NoError(t, err)
+	require.EqualValues(t, price, i.Usage().Fuel)
+	i.Release()
+	m, err = loadHeap(t, Limits{Fuel: price - 1}, binary(entries))
+	require.NoError(t, err)
+	_, err = m.Acquire(t.Context(), Evaluation{})
+	require.Equal(t, CauseFuel, CauseOf(err), "%v", err)
+	require.Zero(t, m.engine.Stats().InUse)
 }

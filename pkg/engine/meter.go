@@ -81,6 +81,14 @@ func (m *meter) check() *stop {
 	return nil
 }
 
+// outOfTime is the meter's check as an error, for work that is done in pieces.
+func (i *Instance) outOfTime() error {
+	if s := i.meter.check(); s != nil {
+		return s
+	}
+	return nil
+}
+
 // tick is what a guest calls that has burnt what it was granted, or that has nested
 // its calls too deeply. The global of what is used up is negative then, by what the
 // guest used beyond the grant.

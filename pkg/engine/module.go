@@ -115,6 +115,13 @@ func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluat
 	}
 	i.acquired = start
 	i.begin(ctx, evaluation.State, deadline)
+	if m.snapshot == nil {
+		// It was made for this evaluation alone.
+		if err := i.Burn(makingFuel(&m.rewritten.Instance)); err != nil {
+			defer i.Release()
+			return nil, i.failure(PhaseStart, "", err)
+		}
+	}
 	return i, nil
 }
 
@@ -133,7 +140,7 @@ func (m *Module) get(ctx context.Context, from *snapshot, start, deadline time.T
 	defer cancel()
 	i, err := m.pool.GetLike(ctx, fits)
 	if err == nil && !fits(i) {
-		if err = i.goTo(from); err != nil {
+		if err = i.goTo(from, ctx.Err); err != nil {
 			m.pool.Drop(i)
 		}
 	}

@@ -129,7 +129,8 @@ func (i *Instance) atRead(ctx context.Context, fd uint32) {
 }
 
 // maxParkedStack is the largest stack in bytes that is copied for each evaluation. It
-// lies on the Go heap, in no account. Go programs read with 10 KiB.
+// lies on the Go heap and is counted (see [Instance.chargeHeap]). Go programs read with
+// 10 KiB.
 const maxParkedStack = 256 << 10
 
 // stackBytes returns the size of a stack. The runtime does not tell: one that keeps it
@@ -204,7 +205,7 @@ func (m *Module) fromStart(ctx context.Context) (*Instance, error) {
 // does not belong to must not be.
 func (i *Instance) parkAgain(ctx context.Context) error {
 	m := i.module
-	if err := i.goTo(m.cold); err != nil {
+	if err := i.goTo(m.cold, ctx.Err); err != nil {
 		return err
 	}
 	waits, err := i.park(ctx, m.cold)
@@ -217,13 +218,14 @@ func (i *Instance) parkAgain(ctx context.Context) error {
 		m.astray.Do(func() {
 			m.engine.logger.Warn("A program did not get to where it was parked before: it is run from its start", "digest", m.digest)
 		})
-		return i.goTo(m.cold)
+		return i.goTo(m.cold, ctx.Err)
 	}
-	return i.goTo(m.snapshot)
+	return i.goTo(m.snapshot, ctx.Err)
 }
 
-// goTo brings the instance to a snapshot, to which it is reset from now on.
-func (i *Instance) goTo(s *snapshot) error {
+// goTo brings the instance to a snapshot, to which it is reset from now on, unless it is
+// interrupted.
+func (i *Instance) goTo(s *snapshot, interrupted func() error) error {
 	i.home = s
 	i.world.goLive(s.elapsed)
 	i.restoreGlobals()
@@ -234,7 +236,7 @@ func (i *Instance) goTo(s *snapshot) error {
 		return err
 	}
 	i.memory.SetLazy(s.lazy)
-	return i.memory.Populate()
+	return i.memory.Populate(interrupted)
 }
 
 // is compares the instance with a snapshot.
@@ -262,5 +264,5 @@ func (i *Instance) enter(arguments []string) (api.Function, error) {
 	if i.home == m.cold {
 		return i.function(mainFunction), nil
 	}
-	return i.function(mainFunction), i.goTo(m.cold)
+	return i.function(mainFunction), i.goTo(m.cold, i.outOfTime)
 }

@@ -50,7 +50,8 @@ func (s *snapshot) close() error {
 }
 
 // instantiate makes an instance whose start functions have not run, and whose
-// memory holds an image unless that is nil.
+// memory holds an image unless that is nil. Between its steps, and while memory is backed, it
+// looks whether ctx has ended; what the runtime does in one go is bounded by checkInstance.
 func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *Instance, err error) {
 	i := &Instance{module: m, functions: map[string]api.Function{}, callbacks: map[string]api.Function{}, world: newWorld(m.key.digest)}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
@@ -70,7 +71,10 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 			made, err = nil, m.fail(PhaseStart, causeOf(err), err)
 		}
 	}()
-	if err = m.budget.Reserve(m.heapBytes); err != nil {
+	if err = ctx.Err(); err == nil {
+		err = m.budget.Reserve(m.heapBytes)
+	}
+	if err != nil {
 		return nil, err
 	}
 	i.noteHeap(m.heapBytes)
@@ -79,22 +83,20 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 			return nil, err
 		}
 		i.memory, err = memory.NewRange(memory.Options{
-			Limit:    uint64(m.memoryLimit()),
-			Size:     uint64(m.rewritten.Memory.MinPages) * PageSize,
-			Lazy:     lazyBytes,
-			Strategy: m.engine.strategy,
-			Budget:   m.budget,
-			Interrupted: func() error {
-				if s := i.meter.check(); s != nil {
-					return s
-				}
-				return nil
-			},
+			Limit:       uint64(m.memoryLimit()),
+			Size:        uint64(m.rewritten.Memory.MinPages) * PageSize,
+			Lazy:        lazyBytes,
+			Strategy:    m.engine.strategy,
+			Budget:      m.budget,
+			Interrupted: i.outOfTime,
 		})
 		if err != nil {
 			return nil, err
 		}
 		ctx = experimental.WithMemoryAllocator(ctx, i.memory)
+	}
+	if err = ctx.Err(); err != nil {
+		return nil, err
 	}
 	guest, err := m.runtime.InstantiateModule(ctx, m.code, m.configure(i))
 	if err != nil {
@@ -102,18 +104,8 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 		return nil, err
 	}
 	i.guest = guest
-	if i.memory != nil {
-		if err := i.memory.Bind(i.guest.Memory()); err != nil {
-			return nil, err
-		}
-		if image != nil {
-			if err := i.memory.Attach(image); err != nil {
-				return nil, err
-			}
-		}
-		if err := i.memory.Populate(); err != nil {
-			return nil, err
-		}
+	if err = i.fillMemory(ctx, image); err != nil {
+		return nil, err
 	}
 	i.meter.fuel = i.guest.ExportedGlobal(m.rewritten.FuelExport).(api.MutableGlobal)
 	i.meter.stack = i.guest.ExportedGlobal(m.rewritten.StackExport).(api.MutableGlobal)
@@ -121,6 +113,25 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 		i.globals = append(i.globals, i.guest.ExportedGlobal(g.Export).(api.MutableGlobal))
 	}
 	return i, nil
+}
+
+// fillMemory gives a new instance's memory the content of an image, unless that is nil.
+func (i *Instance) fillMemory(ctx context.Context, image *memory.Image) error {
+	if i.memory == nil {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := i.memory.Bind(i.guest.Memory()); err != nil {
+		return err
+	}
+	if image != nil {
+		if err := i.memory.Attach(image); err != nil {
+			return err
+		}
+	}
+	return i.memory.Populate(ctx.Err)
 }
 
 func (m *Module) configure(i *Instance) wazero.ModuleConfig {

@@ -353,7 +353,7 @@ func TestPopulate(t *testing.T) {
 				require.Equal(t, r.Usage().Private, budget.Used())
 				requireContent(t, start, r)
 			}
-			require.NoError(t, r.Populate())
+			require.NoError(t, r.Populate(nil))
 			check()
 			for range 2 {
 				copy(content(r)[pages(1):], noise(2, pages(6)))
@@ -374,7 +374,7 @@ func TestPopulateWithoutBudget(t *testing.T) {
 	r := way{make: NewRange}.open(t, Options{Limit: pages(8), Strategy: Madvise, Budget: budget, Lazy: pages(2)})
 	require.NoError(t, r.Attach(newImage(t, noise(1, pages(8)))))
 	exceeded := (*BudgetError)(nil)
-	require.ErrorAs(t, r.Populate(), &exceeded)
+	require.ErrorAs(t, r.Populate(nil), &exceeded)
 }
 
 // TestGrownMemoryIsBacked grows a memory, which is backed before anybody touches it, until that is interrupted.

@@ -255,8 +255,9 @@ func (r *Range) back(lo, hi uint64, interrupted func() error) error {
 }
 
 // Populate has the system back the memory beyond [Options].Lazy, as private memory. It is for an instance that is made:
-// Reset and Trim leave the memory so. An error is a lack of budget.
-func (r *Range) Populate() error {
+// Reset and Trim leave the memory so. Interrupted is asked before each MiB, if it is not nil: its error ends the work.
+// Other errors are a lack of budget.
+func (r *Range) Populate(interrupted func() error) error {
 	if r.lazy == 0 || r.size <= r.lazy {
 		return nil
 	}
@@ -266,7 +267,10 @@ func (r *Range) Populate() error {
 	if err := r.charge(); err != nil {
 		return err
 	}
-	return r.back(r.lazy, r.size, func() error { return nil })
+	if interrupted == nil {
+		interrupted = func() error { return nil }
+	}
+	return r.back(r.lazy, r.size, interrupted)
 }
 
 // SetLazy sets what [Options].Lazy says for the image that is attached now.

@@ -143,7 +143,7 @@ func (r *Range) restore(way restorer) error {
 			return err
 		}
 	}
-	if err := r.Populate(); err != nil {
+	if err := r.Populate(nil); err != nil {
 		return err
 	}
 	return r.sync()
