@@ -26,6 +26,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
@@ -35,20 +36,46 @@ import (
 // this process anyway, the disk is no reason not to enforce a policy.
 func (m *Module) compile(ctx context.Context) error {
 	e := m.engine
-	if e.compilers != nil {
-		if err := m.compileKept(ctx); err != nil {
-			return &CompilationError{Err: err}
-		}
-		return nil
-	}
-	if e.cache != nil && !e.interpreter {
+	if e.compilers != nil || e.cache != nil && !e.interpreter {
 		err := m.compileKept(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
+		case errors.As(err, new(*weight.Error)):
+			return err
+		case e.compilers != nil:
+			return &CompilationError{Err: err}
 		}
 		e.logger.Warn("Compiling in memory, as compiling with kept code failed", "digest", m.digest, "err", err)
 	}
+	if err := m.weigh(); err != nil {
+		return err
+	}
 	return m.compileWith(ctx, wazero.NewCompilationCache(), m.rewritten.Module)
+}
+
+// weigh refuses a module that costs too much to compile. Every compilation of a module starts with it. Code that
+// was kept is loaded without it, as its module was weighed when it was compiled (see [Module.codeKey]).
+func (m *Module) weigh() error {
+	if m.rewritten.Weigh == nil {
+		return nil // it was weighed, and found light enough
+	}
+	w, err := m.rewritten.Weigh()
+	if err == nil {
+		err = w.Check(m.limits.Compilation)
+	}
+	if err != nil {
+		return err
+	}
+	m.rewritten.Weigh = nil // the module that was taken apart is not needed while it is compiled
+	return nil
+}
+
+// codeKey names the module's code where it is kept. It has all in it on which the module's weight and what it may
+// weigh depend, so that only code is found whose module was weighed against the same bounds, and passed.
+func (m *Module) codeKey() codecache.Key {
+	weighed := fmt.Sprintf("weight/%d %+v %s", weight.Version, m.limits.Compilation, m.digest)
+	return codecache.KeyOf(m.rewritten.Module, Version, runtime.GOOS, runtime.GOARCH, weighed)
 }
 
 // runtimeConfig is what code depends on, whichever process compiles it.
@@ -86,7 +113,7 @@ func (m *Module) compileWith(ctx context.Context, cache wazero.CompilationCache,
 // is of no use: one sees by the directory that it did. All that it compiles then are functions that
 // trap, and no code of the module's.
 func (m *Module) compileKept(ctx context.Context) error {
-	key := codecache.KeyOf(m.rewritten.Module, Version, runtime.GOOS, runtime.GOARCH)
+	key := m.codeKey()
 	shell, err := wasm.Shell(m.rewritten.Module, tickModule, key[:])
 	if err != nil {
 		return err
@@ -147,9 +174,12 @@ func (k *keeping) load(ctx context.Context) error {
 	return err
 }
 
-// make has the module compiled and its code stored under the shell, and loads it from there as
+// make weighs the module, has it compiled and its code stored under the shell, and loads it from there as
 // the next start will.
 func (k *keeping) make(ctx context.Context) error {
+	if err := k.module.weigh(); err != nil {
+		return err
+	}
 	e, module := k.module.engine, k.module.rewritten.Module
 	task := worker.Task{Module: module, Mark: k.key[:], Directory: k.entry.Directory()}
 	var err error

@@ -63,9 +63,6 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	if ctx.Err() != nil {
 		return m.fail(PhaseLoad, CauseCanceled, context.Cause(ctx))
 	}
-	if err := m.rewritten.Weight.Check(m.limits.Compilation); err != nil {
-		return m.fail(PhaseLoad, CauseLimit, err)
-	}
 	rewriting := time.Since(start)
 	if err := m.reserveCode(); err != nil {
 		return m.fail(PhaseLoad, CauseLimit, err)
@@ -82,7 +79,7 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 		return err
 	}
 	// What was read is needed no more; the runtime keeps what it needs itself.
-	m.rewritten.Module, m.rewritten.Image = nil, nil
+	m.rewritten.Module, m.rewritten.Image, m.rewritten.Weigh = nil, nil, nil
 	if m.snapshot != nil {
 		m.freeDataImage() // no instance starts from there any more
 	}

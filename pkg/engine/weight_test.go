@@ -46,7 +46,9 @@ func TestGuestsLeaveRoom(t *testing.T) {
 			AdoptMemory: true, TableMaxEntries: engine.DefaultLimits.TableEntries, ExtractData: true, ExportStart: true, LowerReferences: true,
 		})
 		require.NoError(t, err, path)
-		for _, c := range result.Weight.Counts(engine.DefaultLimits.Compilation) {
+		weighed, err := result.Weigh()
+		require.NoError(t, err, path)
+		for _, c := range weighed.Counts(engine.DefaultLimits.Compilation) {
 			most := 0.25
 			if strings.Contains(c.Name, "by estimate") {
 				most = 0.85
@@ -67,4 +69,43 @@ func TestCompilationIsLimited(t *testing.T) {
 
 	_, err = engine.New(engine.Options{Limits: engine.Limits{Compilation: engine.CompilationLimits{Functions: -1}}})
 	require.ErrorContains(t, err, "bound on functions is -1")
+}
+
+// TestBoundsHoldForCodeThatIsKept has two bounds for one directory: the code is found by neither of them for the other.
+func TestBoundsHoldForCodeThatIsKept(t *testing.T) {
+	for _, where := range []engine.Compilation{engine.InProcess, engine.ChildProcesses} {
+		t.Run(string(where), func(t *testing.T) {
+			directory := filepath.Join(t.TempDir(), "compiled")
+			load := func(bounds engine.CompilationLimits) (map[string]int, error) {
+				n := &notes{failures: map[string]int{}}
+				e := newEngine(t, engine.Options{Compilation: where, CacheDirectory: directory, Recorder: n, Limits: engine.Limits{Compilation: bounds}})
+				m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
+				if err == nil {
+					m.Close()
+				}
+				require.NoError(t, e.Close())
+				return n.compilations, err
+			}
+			compiled, none := map[string]int{engine.CompilationOK: 1}, map[string]int(nil)
+			got, err := load(engine.CompilationLimits{})
+			require.NoError(t, err)
+			require.Equal(t, compiled, got)
+			got, err = load(engine.CompilationLimits{})
+			require.NoError(t, err)
+			require.Equal(t, none, got)
+
+			for range 2 {
+				got, err = load(engine.CompilationLimits{FunctionBytes: 10})
+				require.Equal(t, engine.CauseLimit, engine.CauseOf(err))
+				require.ErrorContains(t, err, ": load: module is too costly to compile: it has ")
+				require.Equal(t, none, got)
+			}
+			got, err = load(engine.CompilationLimits{FunctionBytes: 10_000})
+			require.NoError(t, err)
+			require.Equal(t, compiled, got)
+			got, err = load(engine.CompilationLimits{})
+			require.NoError(t, err)
+			require.Equal(t, none, got)
+		})
+	}
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
@@ -116,8 +117,12 @@ func accepted(s shape) (sizes []int, refusal string) {
 			return false
 		}
 		result, err := rewritten(binary)
+		var weighed *weight.Weight
 		if err == nil {
-			err = result.Weight.Check(engine.DefaultLimits.Compilation)
+			weighed, err = result.Weigh()
+		}
+		if err == nil {
+			err = weighed.Check(engine.DefaultLimits.Compilation)
 		}
 		if err != nil {
 			refusal = err.Error()

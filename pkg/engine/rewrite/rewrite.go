@@ -67,11 +67,9 @@ func Module(input []byte, options Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	if r.result.Weight, err = weight.Of(m, len(input), 1); err != nil {
-		return nil, err
-	}
-	// A copy: whoever keeps the result must not keep the module that was taken apart.
-	result := r.result
+	// A copy: whoever keeps the result must not keep what the rewrite worked with.
+	result, size := r.result, len(input)
+	result.Weigh = func() (*weight.Weight, error) { return weight.Of(m, size, 1) }
 	result.Instance = contents(m)
 	result.Module = m.Encode()
 	return &result, nil

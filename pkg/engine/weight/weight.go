@@ -33,6 +33,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
+// Version changes when what is counted or estimated does. It stands in the keys of compiled code, which was compiled
+// from a module that had been weighed so.
+const Version = 1
+
 // Bounds are the most that a module may weigh. A zero field takes the value of [DefaultBounds].
 type Bounds struct {
 	// FunctionBlocks is the number of basic blocks of one function.

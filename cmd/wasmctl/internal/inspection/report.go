@@ -112,9 +112,13 @@ func (r *Report) rewrite(binary []byte) {
 		MemoryMaxPages: wasm.MaxMemoryPages, AdoptMemory: true,
 		TableMaxEntries: engine.DefaultLimits.TableEntries, ExtractData: true, ExportStart: true,
 	})
+	var weighed *weight.Weight
 	if err == nil {
-		r.Compilation = result.Weight.Counts(engine.DefaultLimits.Compilation)
-		err = result.Weight.Check(engine.DefaultLimits.Compilation)
+		weighed, err = result.Weigh()
+	}
+	if err == nil {
+		r.Compilation = weighed.Counts(engine.DefaultLimits.Compilation)
+		err = weighed.Check(engine.DefaultLimits.Compilation)
 	}
 	switch {
 	case err != nil:
