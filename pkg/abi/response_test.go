@@ -116,6 +116,16 @@ func TestDecodeSettingsValidationResponse(t *testing.T) {
 	}
 }
 
+// Most guests in Rust say null for what they have none of, in each evaluation.
+func TestNullsTakeNoDecoder(t *testing.T) {
+	null, a, warnings := []byte("null"), &annotations{}, &texts{}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if a.UnmarshalJSON(null) != nil || warnings.UnmarshalJSON(null) != nil {
+			panic("null was not understood")
+		}
+	}))
+}
+
 func FuzzDecodeValidationResponse(f *testing.F) {
 	f.Add([]byte(`{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`))
 	f.Add([]byte(`{"accepted":true,"audit_annotations":{"k":null,"k":"v"},"audit_annotations":{},"warnings":[null]}`))
