@@ -83,6 +83,7 @@ func run(ctx context.Context) (err error) {
 	}
 	figure.Print("warm_100_modules_in_process_ms", milliseconds(warm[0]), "ms")
 	figure.Print("warm_100_modules_children_ms", milliseconds(warm[1]), "ms")
+	figure.Print("warm_100_modules_ratio", float64(warm[1])/float64(warm[0]), "ratio")
 	return nil
 }
 
