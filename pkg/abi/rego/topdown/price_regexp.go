@@ -20,6 +20,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -28,6 +29,19 @@ import (
 const (
 	maxPatternBytes = 2 << 10
 	maxInstructions = 2_000
+	// maxCompiledBytes is what one expression may come to: the Open Policy Agent keeps a
+	// hundred for all.
+	maxCompiledBytes = 1 << 20
+	// maxTables is how often an expression may name a class of Unicode. Its table is
+	// copied each time, by the parser even.
+	maxTables = 16
+	// maxFolded is how many characters the ranges of an expression may have that ignores
+	// case: the parser looks at each of them. foldWork is what that costs, for the two
+	// times that an expression is parsed.
+	maxFolded = 500_000
+	foldWork  = 400
+	// lastFolded is beyond the characters that have a case.
+	lastFolded = 0x1e944
 
 	// stepWork is what one instruction costs for one byte of text, and compileWork what it
 	// costs to be compiled.
@@ -41,6 +55,13 @@ const (
 // pattern is what matters of a regular expression.
 type pattern struct {
 	instructions, captures int64
+	// ends are those of the ranges of all classes, and branches where a match may go on in
+	// more than one way. What begins at the beginning of a text is compiled with the ends
+	// of all that may follow a branch.
+	ends, branches int64
+	anchored       bool
+	// folded are the characters that the parser looks at for others of another case.
+	folded int64
 	// ahead is how many bytes may be read beyond the end of a match to find it: those of
 	// another one that would be preferred. It is unbounded for most expressions that
 	// repeat something.
@@ -53,14 +74,46 @@ func priceOf(text string) pattern {
 	if err := exceeds("bytes of a regular expression", int64(len(text)), maxPatternBytes); err != nil {
 		return pattern{err: err}
 	}
+	// These have to be known before it is parsed.
+	tables, folded := int64(strings.Count(text, `\p`)+strings.Count(text, `\P`)), folded(text)
+	if err := exceeds("classes of Unicode in a regular expression", tables, maxTables); err != nil {
+		return pattern{err: err}
+	}
+	if err := exceeds("characters in ranges of a regular expression that ignores case", folded, maxFolded); err != nil {
+		return pattern{err: err}
+	}
 	re, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return pattern{} // the function says what is wrong
+		return pattern{folded: folded} // the function says what is wrong
 	}
-	p := pattern{captures: int64(re.MaxCap()), ahead: ahead(re)}
+	p := pattern{captures: int64(re.MaxCap()), ahead: ahead(re), folded: folded}
 	p.count(re, 1)
 	p.err = exceeds("instructions of a regular expression", p.instructions, maxInstructions)
+	if p.err == nil {
+		p.err = exceeds("bytes of a regular expression when it is compiled", p.memory(), maxCompiledBytes)
+	}
 	return p
+}
+
+// folded returns how many characters the ranges of an expression have at most, if it may
+// ignore case. What is written as an escape may be any character.
+func folded(text string) (count int64) {
+	ignores := false
+	for _, rest := range strings.Split(text, "(?")[1:] {
+		flags := rest[:len(rest)-len(strings.TrimLeft(rest, "imsU-"))]
+		ignores = ignores || strings.Contains(flags, "i")
+	}
+	if !ignores {
+		return 0
+	}
+	for _, rest := range strings.Split(text, "-")[1:] {
+		last, _ := utf8.DecodeRuneInString(rest)
+		if last == '\\' {
+			last = lastFolded
+		}
+		count += min(int64(last)+1, lastFolded)
+	}
+	return count
 }
 
 // count adds up the instructions of an expression that is repeated so often.
@@ -69,8 +122,17 @@ func (p *pattern) count(re *syntax.Regexp, repeated int64) {
 	switch re.Op {
 	case syntax.OpLiteral:
 		own = max(own, int64(len(re.Rune)))
+	case syntax.OpCharClass:
+		p.ends += int64(len(re.Rune))
+	case syntax.OpBeginText, syntax.OpBeginLine:
+		p.anchored = true
 	case syntax.OpRepeat:
 		repeated = times(repeated, int64(max(re.Min+1, re.Max, 1)))
+		p.branches += repeated
+	case syntax.OpAlternate:
+		p.branches += times(repeated, int64(len(re.Sub)))
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest:
+		p.branches += repeated
 	}
 	p.instructions = min(p.instructions+times(own, repeated), unbounded)
 	for _, sub := range re.Sub {
@@ -147,13 +209,22 @@ func longest(re *syntax.Regexp) (length int64) {
 func (p pattern) all(text int64, memory int64) price {
 	text++
 	return price{
-		work:   times(p.instructions, compileWork+times(text, min(text, p.ahead+1), stepWork)) + 1000*text,
+		work:   times(p.instructions, compileWork+times(text, min(text, p.ahead+1), stepWork)) + 1000*text + p.parseWork(),
 		memory: p.memory() + memory,
 		err:    p.err,
 	}
 }
 
-func (p pattern) memory() int64 { return maxPatternBytes*64 + 400*p.instructions }
+func (p pattern) memory() int64 {
+	copies := int64(1)
+	if p.anchored {
+		copies += min(p.branches, maxInstructions)
+	}
+	return maxPatternBytes*64 + 400*p.instructions + times(8, p.ends, copies)
+}
+
+// parseWork is what it costs to read the classes.
+func (p pattern) parseWork() int64 { return foldWork * (p.folded + p.ends) }
 
 func priceSplit(c *priced) price { return priceMatches(c.text(0), c.text(1), unbounded) }
 
@@ -200,7 +271,7 @@ func priceTemplateMatch(c *priced) price {
 	if len(expression) > maxPatternBytes {
 		return refused(exceeds("bytes of a regular expression", int64(len(expression)), maxPatternBytes))
 	}
-	return price{work: times(p.instructions, 2*compileWork+times(text+1, stepWork)), memory: 2 * p.memory(), err: p.err}
+	return price{work: times(p.instructions, 2*compileWork+times(text+1, stepWork)) + 2*p.parseWork(), memory: 2 * p.memory(), err: p.err}
 }
 
 // templateExpression returns the expression that the Open Policy Agent makes of a template,

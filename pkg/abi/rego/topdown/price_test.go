@@ -66,6 +66,10 @@ func TestArgumentsAreBounded(t *testing.T) {
 		{"units.parse_bytes", []string{`"` + strings.Repeat("1", 300) + `"`}, "bytes of a quantity"},
 		{"regex.split", []string{`"a{1000}b{1000}c"`, `"a"`}, "instructions of a regular expression, at most 2000 are allowed"},
 		{"regex.find_n", []string{`"` + strings.Repeat("a", maxPatternBytes+1) + `"`, `"a"`, `1`}, "bytes of a regular expression, at most 2048 are allowed"},
+		{"regex.split", []string{`"` + strings.Repeat(`\\pL`, maxTables+1) + `"`, `"a"`}, "classes of Unicode in a regular expression, at most 16 are allowed"},
+		{"regex.split", []string{`"(?i)` + strings.Repeat(`[B-\ud83a\udd42]`, 5) + `"`, `"a"`}, "characters in ranges of a regular expression that ignores case, at most 500000 are allowed"},
+		{"regex.split", []string{`"(?si:[` + strings.Repeat(`B-\\x{1e942}`, 5) + `])"`, `"a"`}, "characters in ranges of a regular expression that ignores case"},
+		{"regex.split", []string{`"^\\pL(?:x?y){100}"`, `"a"`}, "bytes of a regular expression when it is compiled, at most 1048576 are allowed"},
 		{"regex.template_match", []string{`"x<a{1000}><a{1000}>"`, `"a"`, `"<"`, `">"`}, "instructions of a regular expression"},
 		{"regex.replace", []string{`"` + strings.Repeat("a", 10_000) + `"`, `"(a.*b)|a"`, `""`}, "units of fuel for one call"},
 		{"yaml.unmarshal", []string{`"` + bomb(20) + `"`}, "for one call"},
@@ -134,6 +138,17 @@ func TestLargeCallsTakeTurns(t *testing.T) {
 	for _, leave := range leaves {
 		leave()
 	}
+}
+
+func TestRangesThatIgnoreCaseAreCounted(t *testing.T) {
+	for expression, want := range map[string]int64{
+		"[a-z]": 0, "(?P<i>[a-z])": 0, "(?s)[a-z]": 0, "(?i)[a-z]": 'z' + 1, "(?i)[a-zA-Z]": 'z' + 'Z' + 2, "(?U-i:[a-z])": 'z' + 'i' + 2,
+		`(?i)[\x{42}-\x{1e942}]`: lastFolded, "(?i)a-": 0xfffe, "(?i)[B-\U0010ffff]": lastFolded,
+	} {
+		require.Equal(t, want, folded(expression), expression)
+	}
+	plain, priced := priceOf("[a-z]").all(1, 0), priceOf("(?i)[a-z]").all(1, 0)
+	require.Greater(t, priced.work, plain.work+foldWork*('z'-'a'))
 }
 
 func TestPatterns(t *testing.T) {
