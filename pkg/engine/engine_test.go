@@ -101,7 +101,7 @@ func TestCallsEndAsTheyShould(t *testing.T) {
 		{function: "trap", cause: engine.CauseUnreachable, err: "call of trap: wasm trap: unreachable"},
 		{function: "divide", cause: engine.CauseArithmetic, err: "call of divide: wasm trap: integer divide by zero"},
 		{function: "outside", cause: engine.CauseMemory, err: "call of outside: wasm trap: out of bounds memory access"},
-		{function: "recurse", timeout: time.Minute, cause: engine.CauseStack, err: "call of recurse: stack overflow: limit exceeded: 1008 bytes of stack, at most 1000 are allowed"},
+		{function: "recurse", timeout: time.Minute, cause: engine.CauseStack, err: "call of recurse: stack overflow: limit exceeded: 1008 bytes of stack, at most 1000 are allowed: raise limits.stack"},
 		{function: "exit", cause: engine.CauseExit, err: "call of exit: guest exited with status 3"},
 		{function: "refused", cause: engine.CauseAbort, err: "call of refused: the host refuses"},
 		{function: "spin", timeout: soon, cause: engine.CauseDeadline, err: "call of spin: guest code interrupted, execution deadline exceeded: context deadline exceeded"},

@@ -103,11 +103,18 @@ type LimitError struct {
 	Limit string
 	// Value is what was asked for, Max what is allowed.
 	Value, Max int64
+	// Setting is what raises the limit: a field of the plugin's configuration, such as
+	// limits.fuel. It is empty if nothing does.
+	Setting string
 }
 
 // Error implements the error interface.
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("limit exceeded: %d %s, at most %d are allowed", e.Value, e.Limit, e.Max)
+	text := fmt.Sprintf("limit exceeded: %d %s, at most %d are allowed", e.Value, e.Limit, e.Max)
+	if e.Setting != "" {
+		text += ": raise " + e.Setting
+	}
+	return text
 }
 
 // ExitError says that a guest exited.

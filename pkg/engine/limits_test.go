@@ -87,7 +87,7 @@ func TestMemoryIsLimited(t *testing.T) {
 	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
 		_, err := i.Call("grow", 1)
 		require.Equal(t, engine.CauseLimit, engine.CauseOf(err))
-		require.ErrorContains(t, err, "unreachable (linear memory limit of 1048576 bytes exceeded: 1114112 requested)")
+		require.ErrorContains(t, err, "unreachable (linear memory limit of 1048576 bytes exceeded: 1114112 requested: raise limits.memory)")
 		require.EqualValues(t, 16*engine.PageSize, i.Usage().MemoryBytes)
 	})
 }

@@ -112,7 +112,7 @@ func (m *Module) rewrite(binary []byte) (err error) {
 	}
 	// Code can grow when it is metered, most where it was written for that.
 	if size, most := int64(len(m.rewritten.Module)), 2*m.limits.ModuleBytes; size > most {
-		return &LimitError{Limit: "bytes of metered module", Value: size, Max: most}
+		return &LimitError{Limit: "bytes of metered module", Value: size, Max: most, Setting: "limits.moduleSize"}
 	}
 	if err := m.checkInstance(); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (m *Module) rewrite(binary []byte) (err error) {
 	}
 	size := int64(described.MinPages) * PageSize
 	if size > m.limits.MemoryBytes {
-		return &LimitError{Limit: "bytes of linear memory at the start", Value: size, Max: m.limits.MemoryBytes}
+		return &LimitError{Limit: "bytes of linear memory at the start", Value: size, Max: m.limits.MemoryBytes, Setting: "limits.memory"}
 	}
 	if len(m.rewritten.Image) == 0 {
 		return nil

@@ -95,7 +95,7 @@ func (i *Instance) outOfTime() error {
 func tick(i *Instance, _ []uint64) {
 	m := &i.meter
 	if left := int64(m.stack.Get()); left < 0 {
-		err := &LimitError{Limit: "bytes of stack", Value: m.depth - left, Max: m.depth}
+		err := &LimitError{Limit: "bytes of stack", Value: m.depth - left, Max: m.depth, Setting: "limits.stack"}
 		panic(&stop{CauseStack, fmt.Errorf("stack overflow: %w", err)})
 	}
 	if s := m.settle(); s != nil {
@@ -111,7 +111,7 @@ func (m *meter) settle() *stop {
 		// The account stays exact for whoever looks at it afterwards.
 		m.fuel.Set(uint64(m.left))
 		m.left = 0
-		return &stop{CauseFuel, &LimitError{Limit: "units of fuel", Value: m.used(), Max: m.budget}}
+		return &stop{CauseFuel, &LimitError{Limit: "units of fuel", Value: m.used(), Max: m.budget, Setting: "limits.fuel"}}
 	}
 	m.grant()
 	return m.check()

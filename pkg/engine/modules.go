@@ -45,7 +45,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	digest := "sha256:" + hex.EncodeToString(sum[:])
 	if size := int64(len(wasm)); size > e.limits.ModuleBytes {
 		return nil, &Error{Digest: digest, Phase: PhaseLoad, Cause: CauseLimit,
-			Err: &LimitError{Limit: "bytes of module", Value: size, Max: e.limits.ModuleBytes}}
+			Err: &LimitError{Limit: "bytes of module", Value: size, Max: e.limits.ModuleBytes, Setting: "limits.moduleSize"}}
 	}
 
 	e.mu.Lock()

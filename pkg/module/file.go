@@ -29,7 +29,7 @@ func readFile(path string, maxBytes int64) ([]byte, error) {
 	bytes, err := safefile.Read(path, maxBytes)
 	var tooLarge *safefile.TooLargeError
 	if errors.As(err, &tooLarge) {
-		return nil, &engine.LimitError{Limit: "bytes of module", Value: tooLarge.Size, Max: tooLarge.Max}
+		return nil, &engine.LimitError{Limit: "bytes of module", Value: tooLarge.Size, Max: tooLarge.Max, Setting: "limits.moduleSize"}
 	}
 	return bytes, err
 }

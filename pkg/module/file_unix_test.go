@@ -85,7 +85,7 @@ func TestFetchRefuses(t *testing.T) {
 		{"a large file", func(path string) {
 			write(t, path)
 			require.NoError(t, os.Truncate(path, 11))
-		}, "limit exceeded: 11 bytes of module, at most 10 are allowed"},
+		}, "limit exceeded: 11 bytes of module, at most 10 are allowed: raise limits.moduleSize"},
 		{"a dangling link", func(path string) {
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 			require.NoError(t, os.Symlink("nowhere", path))

@@ -56,11 +56,13 @@ type Status struct {
 	Code int32 `json:"code,omitempty"`
 }
 
+// DeadlineMessage is what is said of an evaluation whose time was up.
+const DeadlineMessage = "Policy execution interrupted because it exceeded the allowed execution time"
+
 // Sentences that Kubewarden's users know.
 const (
-	deadlineMessage = "Policy execution interrupted because it exceeded the allowed execution time"
-	internalError   = "internal server error: "
-	objectIsNull    = "Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
+	internalError = "internal server error: "
+	objectIsNull  = "Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
 )
 
 // maxPatchBytes bounds a patch, which can be far larger than what it changes.
@@ -130,7 +132,7 @@ func explain(err error) string {
 	var e *engine.Error
 	switch {
 	case engine.CauseOf(err) == engine.CauseDeadline:
-		return deadlineMessage
+		return DeadlineMessage
 	case errors.As(err, &g) && g.End != nil && g.Text != "":
 		// A program's last words stand for themselves.
 		return strings.TrimSpace(g.Text)

@@ -56,7 +56,7 @@ func HostCallFunction(module, name string, call func(i *engine.Instance, stack [
 // over a limit, or from outside the guest's memory, ends the evaluation.
 func (h *HostCalls) Take(i *engine.Instance, env *abi.Environment, stack []uint64) ([]byte, error) {
 	if h.made++; h.made > env.Limits.HostCalls {
-		i.Abort(&engine.LimitError{Limit: "host calls", Value: h.made, Max: env.Limits.HostCalls})
+		i.Abort(&engine.LimitError{Limit: "host calls", Value: h.made, Max: env.Limits.HostCalls, Setting: "limits.hostCalls"})
 	}
 	call := abi.HostCall{
 		Binding:   name(i, "binding", stack[0], stack[1]),

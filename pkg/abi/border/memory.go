@@ -32,12 +32,18 @@ const (
 	textFuel = 10
 )
 
+// TooLong says that what a guest handed over has size bytes, and may have limit.
+func TooLong(what string, size, limit int64) *engine.LimitError {
+	settings := map[string]string{"response": "limits.responseSize", "host call payload": "limits.hostCallPayloadSize"}
+	return &engine.LimitError{Limit: "bytes of " + what, Value: size, Max: limit, Setting: settings[what]}
+}
+
 // Read copies a part of the guest's memory that is at most limit bytes long. It
 // ends the evaluation if the part is longer or not within memory; what names it in
 // the error.
 func Read(i *engine.Instance, what string, offset, length uint32, limit int64) []byte {
 	if int64(length) > limit {
-		i.Abort(&engine.LimitError{Limit: "bytes of " + what, Value: int64(length), Max: limit})
+		i.Abort(TooLong(what, int64(length), limit))
 	}
 	p, ok := i.Read(offset, length)
 	if !ok {
@@ -124,7 +130,7 @@ func Text(i *engine.Instance, what string, offset uint32, limit int64) ([]byte, 
 		}
 		return Clone(p[:end]), nil
 	case int64(len(p)) > limit:
-		return nil, &engine.LimitError{Limit: "bytes of " + what, Value: int64(len(p)), Max: limit}
+		return nil, TooLong(what, int64(len(p)), limit)
 	}
 	return nil, fmt.Errorf("%s: a text at address %d has no end", what, offset)
 }

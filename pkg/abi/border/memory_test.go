@@ -98,7 +98,7 @@ func TestFill(t *testing.T) {
 		{name: "nothing", parts: [][]byte{{}, nil}, want: ""},
 		{name: "in parts", parts: [][]byte{[]byte("abcde"), nil, []byte("fghij")}, want: "abcdefghij"},
 		{name: "no room", parts: [][]byte{[]byte("abcde"), []byte("fghijk")}, err: "test: 11 bytes at address 65526 are outside the guest's memory"},
-		{name: "no fuel", fuel: 9, parts: [][]byte{[]byte("abcde"), []byte("fghij")}, err: "limit exceeded: 10 units of fuel, at most 9 are allowed"},
+		{name: "no fuel", fuel: 9, parts: [][]byte{[]byte("abcde"), []byte("fghij")}, err: "limit exceeded: 10 units of fuel, at most 9 are allowed: raise limits.fuel"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			i := newInstance(t, test.fuel)

@@ -150,7 +150,7 @@ func (g *Guest) Query(ctx context.Context, env *abi.Environment, input, data []b
 // evaluate has the guest evaluate the policy and returns its result set and what it used.
 func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents) ([]byte, abi.Usage, error) {
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); d.limited > limit {
-		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: abi.LimitRequestBytes, Value: d.limited, Max: limit})
+		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: abi.LimitRequestBytes, Value: d.limited, Max: limit, Setting: "limits.requestSize"})
 	}
 	if size := d.data.size(); size > math.MaxInt32 {
 		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: "bytes of data", Value: size, Max: math.MaxInt32})

@@ -71,7 +71,7 @@ func output(i *engine.Instance, fd int, p []byte) {
 		return
 	}
 	if size, limit := int64(len(r.stdout)+len(p)), r.env.Limits.ResponseBytes; size > limit {
-		i.Abort(&engine.LimitError{Limit: "bytes of response", Value: size, Max: limit})
+		i.Abort(border.TooLong("response", size, limit))
 	}
 	r.stdout = append(r.stdout, p...)
 }

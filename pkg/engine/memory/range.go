@@ -139,7 +139,7 @@ type LimitError struct {
 }
 
 func (e *LimitError) Error() string {
-	return fmt.Sprintf("linear memory limit of %d bytes exceeded: %d requested", e.Limit, e.Requested)
+	return fmt.Sprintf("linear memory limit of %d bytes exceeded: %d requested: raise limits.memory", e.Limit, e.Requested)
 }
 
 // Usage is what a range takes, in bytes.

@@ -75,7 +75,7 @@ func (r *rewriter) limitTables() error {
 		least += uint64(tables[i].Type.Limits.Min)
 	}
 	if least > uint64(r.options.TableMaxEntries) {
-		return fmt.Errorf("module needs tables of at least %d entries, the limit is %d", least, r.options.TableMaxEntries)
+		return fmt.Errorf("module needs tables of at least %d entries, the limit is %d: raise limits.tableEntries", least, r.options.TableMaxEntries)
 	}
 	share := (r.options.TableMaxEntries - uint32(least)) / uint32(len(tables))
 	for i := range tables {

@@ -203,7 +203,7 @@ func TestTableLimit(t *testing.T) {
 	o := options
 	o.TableMaxEntries = 10
 	_, err := rewrite.Module(table.Encode(), o)
-	require.EqualError(t, err, "module needs tables of at least 11 entries, the limit is 10")
+	require.EqualError(t, err, "module needs tables of at least 11 entries, the limit is 10: raise limits.tableEntries")
 	o.TableMaxEntries = 11
 	result, err := rewrite.Module(table.Encode(), o)
 	require.NoError(t, err)
@@ -216,7 +216,7 @@ func TestTableLimit(t *testing.T) {
 	table.Tables[1].Type.Limits = wasm.Limits{Min: 5, Max: 6, HasMax: true}
 	o.TableMaxEntries = 15
 	_, err = rewrite.Module(table.Encode(), o)
-	require.EqualError(t, err, "module needs tables of at least 16 entries, the limit is 15")
+	require.EqualError(t, err, "module needs tables of at least 16 entries, the limit is 15: raise limits.tableEntries")
 	o.TableMaxEntries = 21
 	result, err = rewrite.Module(table.Encode(), o)
 	require.NoError(t, err)

@@ -35,7 +35,10 @@ import (
 )
 
 // annotateFlags are those of annotate.
-type annotateFlags struct{ metadata, output, usage string }
+type annotateFlags struct {
+	limitFlags
+	metadata, output, usage string
+}
 
 func (c *command) annotate() *cobra.Command {
 	f := &annotateFlags{}
@@ -58,6 +61,7 @@ to call and the metadata does not name, or the other way round, earn a warning.`
 	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "`file` with the metadata, in YAML (required)")
 	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write, which may be the module (required)")
 	flags.StringVarP(&f.usage, "usage-path", "u", "", "`file` with the policy's manual, in Markdown")
+	f.limitFlags.add(flags)
 	return cmd
 }
 
@@ -77,7 +81,7 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 		}
 		metadata.SetUsage(string(usage))
 	}
-	fetched, err := c.fetch(ctx, &sourceFlags{}, argument)
+	fetched, err := c.fetch(ctx, &sourceFlags{limitFlags: f.limitFlags}, argument)
 	if err != nil {
 		return err
 	}
@@ -90,7 +94,7 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 	}
 	version := abi.ProtocolVersionUnknown
 	if metadata.ExecutionMode == abi.ExecutionModeWaPC {
-		if version, err = c.protocolVersion(ctx, fetched.Bytes); err != nil {
+		if version, err = c.protocolVersion(ctx, f, fetched.Bytes); err != nil {
 			return fmt.Errorf("%s: asking the policy which version of the protocol it speaks: %w", argument, err)
 		}
 	}
@@ -117,8 +121,12 @@ func checkMode(mode abi.ExecutionMode, decoded *wasm.Module) error {
 	return nil
 }
 
-func (c *command) protocolVersion(ctx context.Context, binary []byte) (version string, err error) {
-	evaluator, err := evaluation.New(evaluation.Options{})
+func (c *command) protocolVersion(ctx context.Context, f *annotateFlags, binary []byte) (version string, err error) {
+	limits, err := f.limits()
+	if err != nil {
+		return "", err
+	}
+	evaluator, err := evaluation.New(evaluation.Options{Limits: limits})
 	if err != nil {
 		return "", err
 	}

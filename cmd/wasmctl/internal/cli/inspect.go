@@ -31,7 +31,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 
-	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
@@ -100,7 +99,7 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 
 // describeRego notes what a policy in Rego says of itself.
 func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspection.Rego, binary []byte) (err error) {
-	evaluator, err := evaluation.New(evaluation.Options{CodeDirectory: f.codeDirectory()})
+	evaluator, err := f.evaluator(nil, 0)
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,7 @@ the kubeconfig, or from a recorded session.`,
 	flags.BoolVar(&f.raw, "raw", false, "hand the request to the policy as it is")
 	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its module asks for")
 	flags.StringArrayVar(&f.hostCapabilities, "allowed-host-capabilities", []string{"*"}, "host capabilities that the policy may call, as `patterns` such as oci/*")
-	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that the evaluation may take (default that of a server, 2s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that the evaluation may take (default limits.evaluationTimeout, 2s)")
 	f.hostCallFlags.add(flags)
 	f.outputFlag.add(flags, "json", "yaml", "table")
 	f.sourceFlags.add(flags)
@@ -135,7 +135,7 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 		return err
 	}
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
-	evaluator, err := evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Timeout: f.timeout})
+	evaluator, err := f.evaluator(fetcher, f.timeout)
 	if err != nil {
 		return err
 	}
@@ -166,8 +166,14 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 
 // review has a policy answer a request. What the policy logs is heard.
 func (c *command) review(ctx context.Context, policy *evaluation.Policy, request *review.Request) *review.Response {
-	defer c.Progress("Evaluating " + module.Redact(policy.Name()))()
-	return policy.Review(c.heard(ctx), request)
+	done := c.Progress("Evaluating " + module.Redact(policy.Name()))
+	response := policy.Review(c.heard(ctx), request)
+	done()
+	if response.Status != nil && response.Status.Message == review.DeadlineMessage {
+		// The sentence is kwctl's, and names no setting.
+		fmt.Fprintln(c.Err, "Warning: the evaluation's time was up: raise limits.evaluationTimeout in the file of --limits, or --timeout")
+	}
+	return response
 }
 
 // isManifest is whether an argument names a file of manifests.

@@ -19,8 +19,11 @@ package cli
 import (
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
@@ -28,6 +31,7 @@ import (
 
 // sourceFlags say where modules come from.
 type sourceFlags struct {
+	limitFlags
 	sourcesPath, dockerConfig, cache string
 	disableCache                     bool
 }
@@ -37,6 +41,7 @@ func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a config.json of Docker, for registries that want credentials (default that of DOCKER_CONFIG, or ~/.docker)")
 	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
 	flags.BoolVar(&f.disableCache, "disable-wasmtime-cache", false, "do not keep compiled code")
+	f.limitFlags.add(flags)
 }
 
 // directory returns the one below the cache directory with a name, "" if there is none.
@@ -57,16 +62,26 @@ func (f *sourceFlags) directory(name string) string {
 }
 
 func (f *sourceFlags) fetcher() (*sources.Fetcher, error) {
-	config, err := evaluation.DefaultConfiguration()
+	limits, err := f.limits()
 	if err != nil {
 		return nil, err
 	}
 	return sources.NewFetcher(sources.Options{
-		MaxBytes:              config.Limits.ModuleSize,
+		MaxBytes:              limits.ModuleSize,
 		SourcesPath:           f.sourcesPath,
 		DockerConfigDirectory: f.dockerConfig,
 		StoreDirectory:        f.directory("modules"),
 	}), nil
+}
+
+// evaluator returns an evaluator that takes modules from a fetcher, and gives an evaluation
+// a time, 0 for that of the limits.
+func (f *sourceFlags) evaluator(fetcher policyset.Fetcher, timeout time.Duration) (*evaluation.Evaluator, error) {
+	limits, err := f.limits()
+	if err != nil {
+		return nil, err
+	}
+	return evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Limits: limits, Timeout: timeout})
 }
 
 // codeDirectory is where compiled code is kept, "" if it is not.

@@ -76,7 +76,7 @@ a case names, and else not at all.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.junit, "junit", "", "write the results as JUnit's XML into a `file` too, or to the standard output if it is -")
 	flags.StringVar(&f.only, "only", "", "run only cases with this `text` in their name")
-	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that an evaluation may take (default that of a server, 2s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that an evaluation may take (default limits.evaluationTimeout, 2s)")
 	f.outputFlag.add(flags, "table", "json", "yaml", "junit")
 	f.sourceFlags.add(flags)
 	f.completeFormats(cmd)
@@ -134,7 +134,7 @@ func (c *command) runCases(ctx context.Context, f *testFlags, files []*admission
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
-	evaluator, err := evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Timeout: f.timeout})
+	evaluator, err := f.evaluator(fetcher, f.timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,9 @@ type Options struct {
 	Fetcher policyset.Fetcher
 	// CodeDirectory is where compiled code is kept; "" means in memory.
 	CodeDirectory string
-	// Timeout bounds an evaluation's wall-clock time. Default: that of a server.
+	// Limits bound what policies may use; nil means those of a server that was told nothing.
+	Limits *wasmadmission.Limits
+	// Timeout bounds an evaluation's wall-clock time. Default: that of the limits.
 	Timeout time.Duration
 }
 
@@ -58,6 +60,9 @@ func New(options Options) (*Evaluator, error) {
 	config, err := DefaultConfiguration()
 	if err != nil {
 		return nil, err
+	}
+	if options.Limits != nil {
+		config.Limits = *options.Limits
 	}
 	if options.Timeout > 0 {
 		config.Limits.EvaluationTimeout = metav1.Duration{Duration: options.Timeout}

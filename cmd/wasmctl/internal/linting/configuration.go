@@ -38,9 +38,9 @@ const pluginName = "WasmAdmission"
 // emptyConfiguration is that of a plugin that has none.
 const emptyConfiguration = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"
 
-// readConfiguration returns the plugin's configuration in a file: all of it, or what is in
+// ReadConfiguration returns the plugin's configuration in a file: all of it, or what is in
 // a server's AdmissionConfiguration, as the server would hand it to the plugin.
-func readConfiguration(path string) (data []byte, warning string, err error) {
+func ReadConfiguration(path string) (data []byte, warning string, err error) {
 	if data, err = readBounded(path); err != nil {
 		return nil, "", err
 	}

@@ -131,7 +131,7 @@ func (l *linter) read(options Options) error {
 	if options.Path != "" {
 		var warning string
 		var err error
-		if data, warning, err = readConfiguration(options.Path); err != nil {
+		if data, warning, err = ReadConfiguration(options.Path); err != nil {
 			return err
 		}
 		if warning != "" {

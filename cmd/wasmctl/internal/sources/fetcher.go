@@ -117,7 +117,7 @@ func readFile(path string, maxBytes int64, digest string) (*module.Module, error
 		return nil, err
 	}
 	if size := int64(len(bytes)); size > maxBytes {
-		return nil, &engine.LimitError{Limit: "bytes of module", Value: size, Max: maxBytes}
+		return nil, &engine.LimitError{Limit: "bytes of module", Value: size, Max: maxBytes, Setting: "limits.moduleSize"}
 	}
 	m := &module.Module{Bytes: bytes, Digest: engine.Digest(bytes)}
 	if digest != "" && digest != m.Digest {

@@ -1,0 +1,111 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
+)
+
+// limitFlags are those of the commands that have guests run: what they may use.
+type limitFlags struct {
+	path                            string
+	memory, stack, fuel, moduleSize string
+}
+
+func (f *limitFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.path, "limits", "", "`file` with the configuration of a server, whose limits are taken (default those of a server that was told nothing)")
+	flags.StringVar(&f.moduleSize, "module-size", "", "`quantity` instead of limits.moduleSize, such as 256Mi")
+	flags.StringVar(&f.memory, "memory", "", "`quantity` instead of limits.memory, such as 512Mi")
+	flags.StringVar(&f.stack, "stack", "", "`quantity` instead of limits.stack, such as 8Mi")
+	flags.StringVar(&f.fuel, "fuel", "", "`quantity` instead of limits.fuel, such as 50G")
+}
+
+// limits returns the limits that were asked for.
+func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
+	config, err := evaluation.DefaultConfiguration()
+	if err != nil {
+		return nil, err
+	}
+	if f.path != "" {
+		if config.Limits, err = readLimits(f.path); err != nil {
+			return nil, fmt.Errorf("--limits: %w", err)
+		}
+	}
+	for _, flag := range []struct {
+		name, text string
+		value      *int64
+	}{
+		{"module-size", f.moduleSize, &config.Limits.ModuleSize},
+		{"memory", f.memory, &config.Limits.Memory},
+		{"stack", f.stack, &config.Limits.Stack},
+		{"fuel", f.fuel, &config.Limits.Fuel},
+	} {
+		if flag.text == "" {
+			continue
+		}
+		quantity, err := resource.ParseQuantity(flag.text)
+		if err != nil {
+			return nil, usagef("--%s: %q is no quantity: write one such as 8Mi or 20G", flag.name, flag.text)
+		}
+		*flag.value = quantity.Value()
+	}
+	// One instance has to fit into what all have.
+	config.Limits.TotalMemory = max(config.Limits.TotalMemory, config.Limits.Memory)
+	return &config.Limits, checkLimits(config)
+}
+
+// readLimits reads the limits of a server's configuration. What else is in it is not
+// looked at but for its form.
+func readLimits(path string) (wasmadmission.Limits, error) {
+	data, warning, err := linting.ReadConfiguration(path)
+	if err == nil && warning != "" {
+		err = errors.New(warning)
+	}
+	if err != nil {
+		return wasmadmission.Limits{}, err
+	}
+	config, err := load.LoadFromData(data)
+	if err != nil {
+		return wasmadmission.Limits{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return config.Limits, nil
+}
+
+func checkLimits(config *wasmadmission.WasmAdmissionConfiguration) error {
+	var problems []error
+	for _, err := range validation.ValidateConfiguration(config) {
+		if strings.HasPrefix(err.Field, "limits.") {
+			problems = append(problems, err)
+		}
+	}
+	if len(problems) > 0 {
+		return usageError{errors.Join(problems...)}
+	}
+	return nil
+}

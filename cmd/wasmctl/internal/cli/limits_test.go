@@ -1,0 +1,82 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
+)
+
+const limitsHead = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\nlimits: "
+
+func TestLimits(t *testing.T) {
+	const stack = "at most 65536 are allowed: raise limits.stack"
+	request := policies + "pod-privileged/testdata/pod-delete.json"
+	recursive := filepath.Join(t.TempDir(), "policy.wasm")
+	got := call(t, "annotate", "-m", bats+"metadata.yml", "-o", recursive, guests+"stack-overflow.wasm")
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	for name, test := range map[string]struct {
+		policy, limits string
+		flags          []string
+		want           string
+	}{
+		"default":                      {recursive, "", nil, "at most 8388608 are allowed: raise limits.stack"},
+		"stack of the file":            {recursive, limitsHead + "{stack: 64Ki}", nil, stack},
+		"stack of the flag":            {recursive, limitsHead + "{stack: 1Mi}", []string{"--stack", "64Ki"}, stack},
+		"admission configuration":      {recursive, "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: [{name: WasmAdmission, configuration: {apiVersion: wasm.admission.config.k8s.io/v1alpha1, kind: WasmAdmissionConfiguration, limits: {stack: 64Ki}}}]", nil, stack},
+		"policies that are not there":  {recursive, limitsHead + "{stack: 64Ki}\npolicyDirectory: /none", nil, stack},
+		"fuel":                         {guests + "spin.wasm", "", []string{"--fuel", "1M"}, "at most 1000000 are allowed: raise limits.fuel"},
+		"memory":                       {guests + "memory-hog.wasm", "", []string{"--memory", "2Mi"}, "raise limits.memory"},
+		"size":                         {waPCPolicy, "", []string{"--module-size", "1Ki"}, "raise limits.moduleSize"},
+		"time of the file":             {guests + "spin.wasm", limitsHead + "{evaluationTimeout: 10ms}", nil, "raise limits.evaluationTimeout"},
+		"more memory than of all":      {waPCPolicy, "", []string{"--memory", "4Gi"}, `"allowed":true`},
+		"unknown field":                {waPCPolicy, limitsHead + "{stak: 64Ki}", nil, `unknown field "limits.stak"`},
+		"value of the file":            {waPCPolicy, limitsHead + "{stack: 1Ki}", nil, "limits.stack: Invalid value: 1024: must be between 64Ki and 512Mi"},
+		"value of the flag":            {waPCPolicy, "", []string{"--stack", "1Ki"}, "limits.stack: Invalid value: 1024: must be between 64Ki and 512Mi"},
+		"no quantity":                  {waPCPolicy, "", []string{"--stack", "much"}, `--stack: "much" is no quantity: write one such as 8Mi or 20G`},
+		"too much for an integer":      {waPCPolicy, "", []string{"--fuel", "-1"}, "limits.fuel: Invalid value: -1"},
+		"no entry for the plugin":      {waPCPolicy, "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: []", nil, `no entry under plugins is called "WasmAdmission"`},
+		"file with nothing of the two": {waPCPolicy, "{}", nil, "apiVersion is missing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			arguments := append([]string{"run", "-r", request, "-e", "kubewarden-wapc", test.policy}, test.flags...)
+			if test.limits != "" {
+				arguments = append(arguments, "--limits", file(t, "limits.yaml", test.limits))
+			}
+			got := call(t, arguments...)
+			require.Contains(t, got.out+got.err, test.want)
+		})
+	}
+}
+
+// The other commands that load modules have the same limits.
+func TestLimitsOfOtherCommands(t *testing.T) {
+	limits := file(t, "limits.yaml", limitsHead+"{moduleSize: 1Ki}")
+	for name, arguments := range map[string][]string{
+		"test":     {"test", policies + "no-latest-tag"},
+		"inspect":  {"inspect", waPCPolicy},
+		"annotate": {"annotate", "-m", bats + "metadata.yml", "-o", filepath.Join(t.TempDir(), "policy.wasm"), waPCPolicy},
+	} {
+		got := call(t, append(arguments, "--limits", limits)...)
+		require.Equal(t, cli.ExitProblem, got.code, name)
+		require.Contains(t, got.out+got.err, "at most 1024 are allowed: raise limits.moduleSize", name)
+	}
+}
