@@ -17,7 +17,6 @@ limitations under the License.
 package abi
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -130,14 +129,12 @@ func decodeMetadata(section []byte) (*Metadata, error) {
 		return nil, err
 	}
 	// The decoder cannot tell what is missing from what is empty.
-	var present map[string]json.RawMessage
+	var present map[string]any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(section, &present); err != nil {
 		return nil, err
 	}
-	for _, field := range []string{"rules", "mutating"} {
-		if value := present[field]; value == nil || string(value) == "null" {
-			return nil, fmt.Errorf("%s: required field is missing", field)
-		}
+	if err := checkPresent(present); err != nil {
+		return nil, err
 	}
 	return metadata, nil
 }

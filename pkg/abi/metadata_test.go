@@ -83,6 +83,20 @@ func TestReadMetadataRefuses(t *testing.T) {
 		{"no JSON", annotated(MetadataSection, "rules"), "invalid character"},
 		{"rules", with(`"rules"`, `"Rules"`), "rules: required field is missing"},
 		{"null rules", annotated(MetadataSection, `{"protocolVersion": "v1", "rules": null, "mutating": false}`), "rules: required field is missing"},
+		{"null mutating", with(`"mutating": false`, `"mutating": null`), "mutating: required field is missing"},
+		{"null background audit", with(`"mutating"`, `"backgroundAudit": null, "mutating"`), "backgroundAudit: is null"},
+		{"null execution mode", with(`"mutating"`, `"executionMode": null, "mutating"`), "executionMode: is null"},
+		{"null policy type", with(`"mutating"`, `"policyType": null, "mutating"`), "policyType: is null"},
+		{"null resources", with(`[{"apiVersion": "v1", "kind": "Namespace"}]`, `null`), "contextAwareResources: is null"},
+		{"null annotation", with(`"io.kubewarden.policy.title": "x"`, `"a": null`), `annotations["a"]: is null`},
+		{"null host capability", with(`"kubernetes/get_resource"`, `null`), "hostCapabilities[0]: is null"},
+		{"null rule", with(`"rules": [`, `"rules": [null, `), "rules[0]: is null"},
+		{"null list of a rule", with(`"operations": ["CREATE"]`, `"operations": null`), "rules[0].operations: required field is missing"},
+		{"rule without a list", with(`"apiGroups": [""], `, ``), "rules[0].apiGroups: required field is missing"},
+		{"null in a rule", with(`["pods"]`, `["pods", null]`), "rules[0].resources[1]: is null"},
+		{"null kind", with(`"kind": "Namespace"`, `"kind": null`), "contextAwareResources[0]: apiVersion and kind are both required"},
+		{"empty protocol version", with(`"v1"`, `"", "executionMode": "wasi"`), "protocolVersion: is empty"},
+		{"empty minimum", with("1.30.0", ""), "minimumKubewardenVersion: is empty"},
 		{"mutating", with(`"mutating"`, `"isMutating"`), "mutating: required field is missing"},
 		{"no protocol version", with(`"protocolVersion": "v1",`, ``), "protocolVersion: required for execution mode kubewarden-wapc"},
 		{"protocol version", with(`"v1"`, `"Unknown"`), `protocolVersion: "Unknown" is not supported by execution mode kubewarden-wapc, only "v1" is`},
@@ -99,6 +113,15 @@ func TestReadMetadataRefuses(t *testing.T) {
 			require.ErrorContains(t, err, test.err)
 		})
 	}
+}
+
+// What Kubewarden's reader takes for missing when it is null.
+func TestReadMetadataWithNulls(t *testing.T) {
+	metadata, err := ReadMetadata(annotated(MetadataSection, `{"protocolVersion": null, "rules": [], "annotations": null, "mutating": false, "executionMode": "wasi", "hostCapabilities": null, "minimumKubewardenVersion": null}`))
+	require.NoError(t, err)
+	require.Equal(t, &Metadata{Rules: []Rule{}, BackgroundAudit: true, ExecutionMode: ExecutionModeWASI, PolicyType: "kubernetes"}, metadata)
+	_, err = ReadMetadata(annotated(MetadataSection, `{"protocolVersion": null, "rules": [], "mutating": false}`))
+	require.ErrorContains(t, err, "protocolVersion: required for execution mode kubewarden-wapc")
 }
 
 // Patch and pre-release do not count, as in Kubewarden.
