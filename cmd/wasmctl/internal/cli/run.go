@@ -37,6 +37,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/yaml12"
 )
 
 // maxInputBytes bounds what is read of a request, of settings and of manifests: more than
@@ -96,7 +97,7 @@ the kubeconfig, or from a recorded session.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview or an AdmissionRequest in JSON, or with an object in YAML or JSON, or - for the standard input (required)")
 	f.object.add(flags)
-	flags.StringVarP(&f.settingsPath, "settings-path", "s", "", "`file` with the policy's settings, in YAML or JSON")
+	flags.StringVarP(&f.settingsPath, "settings-path", "s", "", "`file` with the policy's settings, in JSON or YAML: 1.1 as kubectl reads it, or 1.2 if the command is called kwctl")
 	flags.StringVar(&f.settingsJSON, "settings-json", "", "the policy's settings, as `JSON`")
 	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy whose module does not say: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
 	flags.BoolVar(&f.raw, "raw", false, "hand the request to the policy as it is")
@@ -230,6 +231,9 @@ func (c *command) settings(f *runFlags) ([]byte, error) {
 		}
 		name = f.settingsPath
 	}
+	if c.name == kwctl {
+		return kwctlSettings(f, name, text)
+	}
 	object, err := text, error(nil)
 	if !json.Valid(text) { // YAML does not know all of JSON's escapes
 		object, err = strictyaml.ToJSON(text)
@@ -245,6 +249,28 @@ func (c *command) settings(f *runFlags) ([]byte, error) {
 		return nil, nil
 	}
 	return object, nil
+}
+
+// kwctlSettings reads settings as kwctl does: those of a file as YAML 1.2, others as JSON.
+// Settings that are given are not empty.
+func kwctlSettings(f *runFlags, name string, text []byte) (_ []byte, err error) {
+	switch {
+	case f.settingsPath != "":
+		text, err = yaml12.ToJSON(text)
+	case !f.object.flags.Changed("settings-json"):
+		return nil, nil
+	}
+	var fields map[string]any
+	if err == nil {
+		err = json.Unmarshal(text, &fields)
+	}
+	if err == nil && fields == nil {
+		err = errors.New("they are null")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, err)
+	}
+	return text, nil
 }
 
 // read reads a file, or the standard input if the path is -.
