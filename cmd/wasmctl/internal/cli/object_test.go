@@ -42,11 +42,6 @@ func TestRunWithAnObject(t *testing.T) {
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.Contains(t, got.out, `"allowed":true`)
 
-	// A policy of deletions sees operation and old object.
-	got = callWith(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: web, labels: {example.com/protected: 'true'}}\n",
-		"run", "-r", "-", "--operation", "DELETE", "--user", "ann", "--group", "devs", "-e", "wasi", program(t))
-	require.Equal(t, cli.ExitOK, got.code, got.err)
-
 	got = callWith(t, podJSON, "run", "-r", "-", "--operation", "PATCH", policy)
 	require.Equal(t, cli.ExitUsage, got.code, got.err)
 	require.Contains(t, got.err, `--operation: there is no "PATCH" of an object: write one of [CREATE UPDATE DELETE]`)

@@ -1,0 +1,48 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+)
+
+// A request has the object where the apiserver puts it.
+func TestRequestOfAnObject(t *testing.T) {
+	const object = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"}}`
+	for operation, want := range map[string][2]string{
+		"CREATE": {object, "null"},
+		"UPDATE": {object, object},
+		"DELETE": {"null", object},
+	} {
+		var f objectFlags
+		flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
+		f.add(flags)
+		require.NoError(t, flags.Parse([]string{"--operation", operation, "--user", "ann", "--group", "devs"}))
+		data, err := f.requestOf([]byte(object), false)
+		require.NoError(t, err)
+		var request map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(data, &request))
+		require.JSONEq(t, want[0], string(request["object"]), operation)
+		require.JSONEq(t, want[1], string(request["oldObject"]), operation)
+		require.JSONEq(t, `{"username":"ann","groups":["devs"]}`, string(request["userInfo"]))
+		require.JSONEq(t, `{"group":"","version":"v1","resource":"pods"}`, string(request["resource"]))
+	}
+}
