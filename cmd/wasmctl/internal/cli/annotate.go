@@ -61,7 +61,7 @@ to call and the metadata does not name, or the other way round, earn a warning.`
 	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "`file` with the metadata, in YAML (required)")
 	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write, which may be the module (required)")
 	flags.StringVarP(&f.usage, "usage-path", "u", "", "`file` with the policy's manual, in Markdown")
-	f.limitFlags.add(flags)
+	f.add(flags)
 	return cmd
 }
 
