@@ -98,7 +98,7 @@ var DefaultLimits = Limits{
 	MemoryBytes:  128 << 20,
 	TableEntries: 1 << 17,
 	Fuel:         20_000_000_000,
-	StackBytes:   8 << 20,
+	StackBytes:   6 << 20,
 	Timeout:      2 * time.Second,
 	Instances:    max(4, 2*runtime.GOMAXPROCS(0)),
 	Waiters:      1000,

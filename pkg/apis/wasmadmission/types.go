@@ -335,7 +335,7 @@ type Limits struct {
 	// Fuel is what one evaluation may burn, about one unit for each instruction.
 	// Default: 20,000,000,000.
 	Fuel int64
-	// Stack is what nested calls of one evaluation may take, as estimated. Default: 8 MiB.
+	// Stack is what nested calls of one evaluation may take, as estimated. Default: 6 MiB.
 	Stack int64
 	// TableEntries is the size that the tables of one module may have, all together.
 	// Default: 131,072.

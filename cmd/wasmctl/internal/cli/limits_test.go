@@ -38,7 +38,7 @@ func TestLimits(t *testing.T) {
 		flags          []string
 		want           string
 	}{
-		"default":                      {recursive, "", nil, "at most 8388608 are allowed: raise limits.stack"},
+		"default":                      {recursive, "", nil, "at most 6291456 are allowed: raise limits.stack"},
 		"stack of the file":            {recursive, limitsHead + "{stack: 64Ki}", nil, stack},
 		"stack of the flag":            {recursive, limitsHead + "{stack: 1Mi}", []string{"--stack", "64Ki"}, stack},
 		"admission configuration":      {recursive, "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: [{name: WasmAdmission, configuration: {apiVersion: wasm.admission.config.k8s.io/v1alpha1, kind: WasmAdmissionConfiguration, limits: {stack: 64Ki}}}]", nil, stack},

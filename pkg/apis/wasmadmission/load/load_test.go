@@ -50,7 +50,7 @@ func defaultLimits() wasmadmission.Limits {
 		EvaluationTimeout:      metav1.Duration{Duration: 2 * time.Second},
 		RequestTimeout:         metav1.Duration{Duration: 10 * time.Second},
 		Fuel:                   20_000_000_000,
-		Stack:                  8 << 20,
+		Stack:                  6 << 20,
 		TableEntries:           1 << 17,
 		CompilationTime:        metav1.Duration{Duration: 5 * time.Minute},
 		CompilationMemory:      4 << 30,

@@ -109,7 +109,7 @@ func SetDefaults_Limits(limits *Limits) {
 	defaultPointer(&limits.EvaluationTimeout, metav1.Duration{Duration: 2 * time.Second})
 	defaultPointer(&limits.RequestTimeout, metav1.Duration{Duration: 10 * time.Second})
 	defaultPointer(&limits.Fuel, 20_000_000_000)
-	defaultPointer(&limits.Stack, resource.MustParse("8Mi"))
+	defaultPointer(&limits.Stack, resource.MustParse("6Mi"))
 	defaultPointer(&limits.TableEntries, 1<<17)
 	defaultPointer(&limits.CompilationTime, metav1.Duration{Duration: 5 * time.Minute})
 	defaultPointer(&limits.CompilationMemory, resource.MustParse("4Gi"))

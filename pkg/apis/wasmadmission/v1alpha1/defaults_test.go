@@ -42,7 +42,7 @@ func TestDefaults(t *testing.T) {
 		EvaluationTimeout:      &metav1.Duration{Duration: 2 * time.Second},
 		RequestTimeout:         &metav1.Duration{Duration: 10 * time.Second},
 		Fuel:                   new(int64(20_000_000_000)),
-		Stack:                  new(resource.MustParse("8Mi")),
+		Stack:                  new(resource.MustParse("6Mi")),
 		TableEntries:           new(int32(131_072)),
 		CompilationTime:        &metav1.Duration{Duration: 5 * time.Minute},
 		CompilationMemory:      new(resource.MustParse("4Gi")),

@@ -584,7 +584,7 @@ type Limits struct {
 	Fuel *int64 `json:"fuel,omitempty"`
 
 	// stack is what nested calls of one evaluation may take, as estimated, from 64Ki to
-	// 512Mi. Default: 8Mi.
+	// 512Mi. Default: 6Mi.
 	// +optional
 	Stack *resource.Quantity `json:"stack,omitempty"`
 
