@@ -107,6 +107,7 @@ func TestReadMergeKeys(t *testing.T) {
 func TestReadRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, err string }{
 		"unknown field":    {"cases: [{requests: a}]", `unknown field "requests"`},
+		"second document":  {"cases: []\n---\ncases: []", "a second document begins"},
 		"no cases":         {"policy: a", "cases: write at least one"},
 		"no request there": {"cases: [{request: none.json, expect: {allowed: true}}]", "cases[0]: request: open "},
 		"no verdict":       {"cases: [{request: x.json}]", "cases[0]: expect.allowed: write true or false"},

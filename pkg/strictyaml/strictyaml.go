@@ -16,41 +16,79 @@ limitations under the License.
 
 // Package strictyaml reads YAML as kubectl does, and refuses a key that is written twice.
 // The strict functions of sigs.k8s.io/yaml take a key that overrides one of a merge key
-// ("<<") for such a key; these do not.
+// ("<<") for such a key; these do not. They also read the first of several documents and
+// say nothing of the others; these refuse them.
 package strictyaml
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 
 	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
 )
 
 // ToJSON returns a YAML document as JSON. A key that a mapping has twice is an error, one
-// that overrides a merged key is not.
+// that overrides a merged key is not. What follows the document is an error too, unless it
+// is empty.
 func ToJSON(document []byte) ([]byte, error) {
 	object, err := yaml.YAMLToJSONStrict(document)
-	if err == nil || !hasMergeKeys(document) {
-		return object, err
+	if err != nil && hasMergeKeys(document) {
+		if err := checkKeys(document); err != nil {
+			return nil, err
+		}
+		object, err = yaml.YAMLToJSON(document)
 	}
-	if err := checkKeys(document); err != nil {
+	if err == nil {
+		err = checkEnd(document)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return yaml.YAMLToJSON(document)
+	return object, nil
 }
 
 // Unmarshal reads a YAML document into an object with JSON's tags. It refuses unknown
-// fields, and the keys that [ToJSON] refuses. After an error the object may be partly set.
+// fields, and what [ToJSON] refuses. After an error the object may be partly set.
 func Unmarshal(document []byte, object any) error {
 	err := yaml.UnmarshalStrict(document, object)
-	if err == nil || !hasMergeKeys(document) {
+	if err != nil && hasMergeKeys(document) {
+		if err := checkKeys(document); err != nil {
+			return err
+		}
+		err = yaml.Unmarshal(document, object, yaml.DisallowUnknownFields)
+	}
+	if err != nil {
 		return err
 	}
-	if err := checkKeys(document); err != nil {
-		return err
+	return checkEnd(document)
+}
+
+// checkEnd refuses text that holds something behind its first document.
+func checkEnd(text []byte) error {
+	if !bytes.Contains(text, []byte("---")) && !bytes.Contains(text, []byte("...")) {
+		return nil // most have one, and are spared the second parser
 	}
-	return yaml.Unmarshal(document, object, yaml.DisallowUnknownFields)
+	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
+	for first := true; ; first = false {
+		var document yamlv3.Node
+		switch err := decoder.Decode(&document); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case !first && !isEmpty(&document):
+			return fmt.Errorf("yaml: line %d: a second document begins: write one, without \"---\" between its lines", document.Line)
+		}
+	}
+}
+
+// isEmpty is whether a document holds nothing, which reads as null, but not whether null is
+// written in it.
+func isEmpty(document *yamlv3.Node) bool {
+	return len(document.Content) == 1 && document.Content[0].ShortTag() == "!!null" && document.Content[0].Value == ""
 }
 
 // hasMergeKeys is whether a document may have merge keys: most have none, and are spared

@@ -68,3 +68,37 @@ func TestUnmarshalRefusesUnknownFields(t *testing.T) {
 	require.Equal(t, map[string]int{"x": 2}, object.B)
 	require.ErrorContains(t, Unmarshal([]byte("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: 1\n"), &object), `unknown field "c"`)
 }
+
+// The parser underneath reads the first document and says nothing of the others.
+func TestDocuments(t *testing.T) {
+	const second = "a second document begins"
+	for name, test := range map[string]struct{ yaml, err string }{
+		"one":                           {"a: 1\n", ""},
+		"one with markers":              {"---\na: 1\n---\n", ""},
+		"a comment behind":              {"a: 1\n---\n# nothing\n...\n", ""},
+		"an end":                        {"a: 1\n...\n", ""},
+		"markers in a text":             {"a: |\n  ---\n  ...\nb: a --- b\n", ""},
+		"two":                           {"a: 1\n---\na: 2\n", "line 2: " + second},
+		"two, an end between":           {"a: 1\n...\n---\na: 2\n", second},
+		"two, carriage returns":         {"a: 1\r---\ra: 2\r", second},
+		"two, a merge key":              {"b: &b {c: 1}\na: {<<: *b, c: 2}\n---\na: 2\n", second},
+		"a null behind":                 {"a: 1\n--- null\n", second},
+		"the first holds nothing":       {"---\n# nothing\n---\na: 1\n", second},
+		"the second cannot be read":     {"a: 1\n---\na: [\n", "did not find"},
+		"the second has a key twice":    {"a: 1\n---\na: 1\na: 2\n", second},
+		"a list behind what holds less": {"--- {}\n--- [1]\n", second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ToJSON([]byte(test.yaml))
+			var object map[string]any
+			errObject := Unmarshal([]byte(test.yaml), &object)
+			if test.err == "" {
+				require.NoError(t, err)
+				require.NoError(t, errObject)
+				return
+			}
+			require.ErrorContains(t, err, test.err)
+			require.ErrorContains(t, errObject, test.err)
+		})
+	}
+}

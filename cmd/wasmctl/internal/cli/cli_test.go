@@ -148,7 +148,7 @@ func TestRun(t *testing.T) {
 		"a digest":     {[]string{"-r", deleted, "0123abcd"}, 1, "", "modules are not looked up by their digests"},
 		"not a module": {[]string{"-r", deleted, deleted}, 1, "", "not a WebAssembly module: magic number"},
 		"no request":   {[]string{"-r", "/none.json", policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: reading the request: open /none.json"},
-		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "the request is not a JSON object"},
+		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "the request is no AdmissionRequest: missing field `uid`"},
 		"no session":   {[]string{"-r", deleted, "--replay-host-capabilities-interactions", "/none", guests + "host-call.wasm"}, 1, "", "open /none"},
 		"no manifests": {[]string{"-r", deleted, bats + "settings.yml"}, 1, "", "apiVersion: is missing"},
 	} {

@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -29,7 +30,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/uuid"
-	"sigs.k8s.io/yaml"
+
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // operations are those that a request can be made for. CONNECT has no object of its own.
@@ -49,19 +51,26 @@ func (f *objectFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.groups, "group", []string{"system:authenticated"}, "`group` of the user in the request that is made of an object; may be repeated")
 }
 
-// requestOf returns the request that data holds. If it is an object, a request is made of
-// it; all else is returned as it is.
+// requestOf returns the request that data holds, in JSON. If it is an object, a request is
+// made of it; a raw request is returned as it is.
 func (f *objectFlags) requestOf(data []byte, raw bool) ([]byte, error) {
-	object, head := data, metav1.PartialObjectMetadata{}
-	if !json.Valid(data) {
-		var err error
-		if object, err = yaml.YAMLToJSONStrict(data); err != nil {
-			object = nil
+	if !raw && !json.Valid(data) {
+		object, err := strictyaml.ToJSON(data)
+		if err != nil {
+			return nil, fmt.Errorf("the request is not a JSON object, nor one document of YAML: %w", err)
 		}
+		data = object
 	}
-	isObject := !raw && json.Unmarshal(object, &head) == nil && head.APIVersion != "" && head.Kind != "" && head.Kind != "AdmissionReview"
-	if isObject {
-		return f.request(object, &head)
+	var head struct {
+		metav1.PartialObjectMetadata
+		Items []json.RawMessage `json:"items"`
+	}
+	if !raw && json.Unmarshal(data, &head) == nil && head.APIVersion != "" && head.Kind != "" && head.Kind != "AdmissionReview" {
+		// No request creates a list: kubectl sends what is in it, one after the other.
+		if head.Items != nil && strings.HasSuffix(head.Kind, "List") {
+			return nil, fmt.Errorf("a %s of %d objects: a request has one, give one of them", head.Kind, len(head.Items))
+		}
+		return f.request(data, &head.PartialObjectMetadata)
 	}
 	for _, name := range []string{"operation", "user", "group"} {
 		if f.flags.Changed(name) {

@@ -50,6 +50,31 @@ func TestRunWithAnObject(t *testing.T) {
 	require.Contains(t, got.err, "--user is for a request that is made of an object, and this is none")
 }
 
+// A request has one object: what is beside it would be judged by nobody, and nobody told.
+func TestRunWithWhatIsNoObject(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"two objects":         {podYAML + "---\n" + podYAML, "a second document begins"},
+		"nothing, then one":   {"---\n# none\n---\n" + podYAML, "a second document begins"},
+		"list":                {"apiVersion: v1\nkind: List\nitems: [{}, {}]\n", "a List of 2 objects: a request has one, give one of them"},
+		"list of a kind":      {`{"apiVersion": "v1", "kind": "PodList", "items": []}`, "a PodList of 0 objects: a request has one"},
+		"a key twice":         {"apiVersion: v1\nkind: Pod\nkind: Pod\n", "not a JSON object, nor one document of YAML: yaml: unmarshal errors:\n  line 3: key \"kind\" already set in map"},
+		"neither of the two":  {"{", "not a JSON object, nor one document of YAML"},
+		"text":                {"hello", "the request is not a JSON object"},
+		"review in YAML":      {"apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {uid: a}\n", "missing field `kind`"},
+		"object without kind": {"apiVersion: v1\nmetadata: {name: web}\n", "missing field `uid`"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := callWith(t, test.text, "run", "-r", "-", policies+"no-latest-tag/policy.wasm")
+			require.Equal(t, cli.ExitProblem, got.code, got.out)
+			require.Contains(t, got.err, test.want)
+		})
+	}
+	// As kubectl takes it: a merge key may be overridden.
+	got := callWith(t, "base: &base {name: a}\napiVersion: v1\nkind: Pod\nmetadata: {<<: *base, name: web}\n---\n",
+		"run", "-r", "-", policies+"no-latest-tag/policy.wasm")
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+}
+
 // A text file is no metadata's fault.
 func TestAnnotateBlamesTheModule(t *testing.T) {
 	module := file(t, "policy.txt", "this is text, not a module")
