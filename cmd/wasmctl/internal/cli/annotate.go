@@ -51,8 +51,11 @@ to call and the metadata does not name, or the other way round, earn a warning.`
 		Example: `  wasmctl annotate -m metadata.yml -o annotated-policy.wasm policy.wasm`,
 		Args:    oneArgument("MODULE", "the path or URI of a module"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
-			if f.metadata == "" || f.output == "" {
-				return usagef("--metadata-path and --output-path are required")
+			if f.metadata == "" {
+				return usagef("--metadata-path is required: name a file with the policy's metadata")
+			}
+			if f.output == "" {
+				return usagef("--output-path is required: name a file to write, which may be the module")
 			}
 			return c.annotateModule(cmd.Context(), f, arguments[0])
 		},

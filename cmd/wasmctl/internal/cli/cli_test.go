@@ -98,7 +98,8 @@ func TestUsage(t *testing.T) {
 		"record, replay":   {[]string{"run", "-r", "x", "--record-host-capabilities-interactions", "a", "--replay-host-capabilities-interactions", "b", "p"}, "either recorded or replayed"},
 		"no cases":         {[]string{"test"}, "PATH is missing"},
 		"nothing to lint":  {[]string{"lint"}, "name a configuration"},
-		"nothing to write": {[]string{"annotate", "p"}, "--metadata-path and --output-path are required"},
+		"no metadata":      {[]string{"annotate", "-o", "q", "p"}, "--metadata-path is required"},
+		"nothing to write": {[]string{"annotate", "-m", "q", "p"}, "--output-path is required"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := call(t, test.arguments...)

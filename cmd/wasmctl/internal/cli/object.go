@@ -65,19 +65,24 @@ func (f *objectFlags) requestOf(data []byte, raw bool) ([]byte, error) {
 		metav1.PartialObjectMetadata
 		Items []json.RawMessage `json:"items"`
 	}
-	if !raw && json.Unmarshal(data, &head) == nil && head.APIVersion != "" && head.Kind != "" && head.Kind != "AdmissionReview" {
-		// No request creates a list: kubectl sends what is in it, one after the other.
-		if head.Items != nil && strings.HasSuffix(head.Kind, "List") {
-			return nil, fmt.Errorf("a %s of %d objects: a request has one, give one of them", head.Kind, len(head.Items))
-		}
-		return f.request(data, &head.PartialObjectMetadata)
+	if raw || json.Unmarshal(data, &head) != nil || head.APIVersion == "" || head.Kind == "" || head.Kind == "AdmissionReview" {
+		return data, f.checkUnused()
 	}
+	// No request creates a list: kubectl sends what is in it, one after the other.
+	if head.Items != nil && strings.HasSuffix(head.Kind, "List") {
+		return nil, fmt.Errorf("a %s of %d objects: a request has one, give one of them", head.Kind, len(head.Items))
+	}
+	return f.request(data, &head.PartialObjectMetadata)
+}
+
+// checkUnused refuses flags that are for requests that are made here.
+func (f *objectFlags) checkUnused() error {
 	for _, name := range []string{"operation", "user", "group"} {
 		if f.flags.Changed(name) {
-			return nil, usagef("--%s is for a request that is made of an object, and this is none: remove the flag, or give an object with apiVersion and kind", name)
+			return usagef("--%s is for a request that is made of an object, and this is none: remove the flag, or give an object with apiVersion and kind", name)
 		}
 	}
-	return data, nil
+	return nil
 }
 
 func (f *objectFlags) request(object []byte, head *metav1.PartialObjectMetadata) ([]byte, error) {

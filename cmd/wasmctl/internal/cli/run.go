@@ -95,7 +95,7 @@ the kubeconfig, or from a recorded session.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview or an AdmissionRequest in JSON, or with an object in YAML or JSON, or - for the standard input (required)")
+	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview, an AdmissionRequest or an object, in JSON or YAML, or - for the standard input (required)")
 	f.object.add(flags)
 	flags.StringVarP(&f.settingsPath, "settings-path", "s", "", "`file` with the policy's settings, in JSON or YAML: 1.1 as kubectl reads it, or 1.2 if the command is called kwctl")
 	flags.StringVar(&f.settingsJSON, "settings-json", "", "the policy's settings, as `JSON`")
