@@ -23,11 +23,15 @@ KUBE_MAJOR   := 1
 KUBE_MINOR   := 37
 KUBE_VERSION := v$(KUBE_MAJOR).$(KUBE_MINOR).2
 
-# What the binaries say of themselves. All of it comes from the commit, so that
-# two builds of a commit are equal.
+# What the binaries say of themselves. All of it comes from the commit and its tags, so
+# that two builds of a commit are equal.
+GIT_VERSION    ?= $(shell git describe --tags --always 2>/dev/null || echo unknown)
 GIT_COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GIT_TREE_STATE ?= $(shell test -z "$$(git status --porcelain 2>&1)" && echo clean || echo dirty)
 BUILD_DATE     ?= $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 1970-01-01T00:00:00Z)
+
+build_flags = -X github.com/wasm-admission/wasm-admission/pkg/buildinfo.gitVersion=$(GIT_VERSION) \
+	-X github.com/wasm-admission/wasm-admission/pkg/buildinfo.gitCommit=$(GIT_COMMIT)-$(GIT_TREE_STATE)
 
 # kubectl and the server read different packages for the same facts.
 version_flags = $(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,\
@@ -37,7 +41,7 @@ version_flags = $(foreach package,k8s.io/component-base/version k8s.io/client-go
 # The server's module is built, tested and linted with the same settings, static
 # and without paths: others would compile all of Kubernetes a second time.
 SERVER      := cd cmd/kube-apiserver && CGO_ENABLED=0 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath"
-SERVER_LINK  = -ldflags '-s -w $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
+SERVER_LINK  = -ldflags '-s -w $(build_flags) $(call version_flags,$(KUBE_VERSION)+wasm-admission)'
 TOOL        := $(GO) tool -modfile=$(CURDIR)/hack/tools/go.mod
 
 # Every target that help shows.
@@ -59,11 +63,9 @@ kubectl:
 		set -x; $(SERVER) $(GO) build -ldflags '-s -w $(call version_flags,$(KUBE_VERSION))' -o $(CURDIR)/bin/kubectl k8s.io/kubernetes/cmd/kubectl; \
 	fi
 
-WASMCTL := github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli
-
 ## wasmctl: make bin/wasmctl, the command line
 wasmctl:
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X $(WASMCTL).gitVersion=$(shell git describe --tags --always 2>/dev/null || echo unknown) -X $(WASMCTL).gitCommit=$(GIT_COMMIT)-$(GIT_TREE_STATE)' -o $(CURDIR)/bin/wasmctl ./cmd/wasmctl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(build_flags)' -o $(CURDIR)/bin/wasmctl ./cmd/wasmctl
 
 ## policies: make bin/policies from the Go policies under test/policies
 policies:

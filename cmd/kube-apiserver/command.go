@@ -19,9 +19,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apiserver/pkg/server/flagz"
@@ -33,10 +35,13 @@ import (
 	logsapi "k8s.io/component-base/logs/api/v1"
 	_ "k8s.io/component-base/metrics/prometheus/workqueue" // metrics of work queues
 	"k8s.io/component-base/term"
+	utilversion "k8s.io/component-base/version"
 	"k8s.io/component-base/version/verflag"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 
 	"github.com/wasm-admission/wasm-admission/featuregate"
+	"github.com/wasm-admission/wasm-admission/pkg/buildinfo"
+	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
 // newServerCommand builds the command of the API server. It does what
@@ -68,7 +73,9 @@ own; see "kube-apiserver dev --help".`,
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			verflag.PrintAndExitIfRequested()
+			if printVersion(cmd.OutOrStdout(), cmd.Flags()) {
+				return nil
+			}
 			gate := utilfeature.DefaultMutableFeatureGate
 			if err := logsapi.ValidateAndApply(opts.Logs, gate); err != nil {
 				return err
@@ -105,6 +112,21 @@ func addFlags(cmd *cobra.Command, opts *options.ServerRunOptions) {
 	}
 	columns, _, _ := term.TerminalSize(cmd.OutOrStdout())
 	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
+}
+
+// printVersion prints the versions of Kubernetes, as upstream does, and of the plugin if the
+// flags ask for them, and reports whether they do. What reads upstream's line finds it first.
+func printVersion(w io.Writer, flags *pflag.FlagSet) bool {
+	switch flag := flags.Lookup("version").Value.String(); flag {
+	case string(verflag.VersionTrue):
+		fmt.Fprintf(w, "Kubernetes %s\n", utilversion.Get())
+	case string(verflag.VersionRaw):
+		fmt.Fprintf(w, "%#v\n", utilversion.Get())
+	default:
+		return false
+	}
+	fmt.Fprintf(w, "%s %s\n", wasm.PluginName, buildinfo.String())
+	return true
 }
 
 func noArguments(cmd *cobra.Command, args []string) error {

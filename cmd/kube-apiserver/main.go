@@ -28,6 +28,7 @@ import (
 	"os"
 	_ "time/tzdata" // the time zones of CronJobs, for images without them
 
+	"github.com/spf13/cobra"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"k8s.io/component-base/cli"
 	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
@@ -60,6 +61,13 @@ func run(ctx context.Context, args []string) int {
 	var err error
 	if isDev(args) {
 		cmd := dev.NewCommand(serve)
+		start := cmd.RunE
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if printVersion(cmd.OutOrStdout(), cmd.Flags()) {
+				return nil
+			}
+			return start(cmd, args)
+		}
 		cmd.SetArgs(args[1:])
 		err = cmd.ExecuteContext(ctx)
 	} else {

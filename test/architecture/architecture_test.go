@@ -65,6 +65,7 @@ var mayImport = map[string][]string{
 	"pkg/module":               {"pkg/engine", "pkg/engine/private", "pkg/safefile"},
 	"pkg/safefile":             {},
 	"pkg/strictyaml":           {},
+	"pkg/buildinfo":            {},
 	"pkg/abi":                  {"pkg/engine/wasm"},
 	"pkg/abi/border":           {"pkg/abi", "pkg/engine"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},

@@ -19,17 +19,17 @@ limitations under the License.
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"strings"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/buildinfo"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
@@ -82,7 +82,7 @@ of kube-apiserver's WasmAdmission plugin.
 It exits with 0 if all is well, with 1 if something is wrong, and with 2 if the
 command line is. Linked or renamed to kwctl, it takes the place of Kubewarden's
 kwctl for running and annotating policies.`,
-		Version:       version(),
+		Version:       buildinfo.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -132,24 +132,6 @@ func completions(root *cobra.Command) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&shell, "shell", "s", "", "`shell`: bash, zsh, fish, powershell (required)")
 	return cmd
-}
-
-// gitVersion and gitCommit are what make links in: a checkout has no version of its own.
-var gitVersion, gitCommit string
-
-// version returns the version and the commit that this was built of, as far as they are
-// known.
-func version() string {
-	version, commit := gitVersion, gitCommit
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version = cmp.Or(version, info.Main.Version)
-		for _, setting := range info.Settings {
-			if setting.Key == "vcs.revision" {
-				commit = cmp.Or(commit, setting.Value)
-			}
-		}
-	}
-	return cmp.Or(version, "unknown") + ", commit " + cmp.Or(commit, "unknown")
 }
 
 // Main runs a command line and returns what to exit with.
