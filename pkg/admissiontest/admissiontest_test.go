@@ -31,6 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/admissiontest"
 	"github.com/wasm-admission/wasm-admission/pkg/review"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 const request = `{"uid":"u","kind":{},"resource":{},"operation":"CREATE","userInfo":{},"object":{"spec":{"a/b":[1,2,3],"c":"d"}}}`
@@ -144,7 +145,7 @@ func (s *shell) Review(_ context.Context, c *admissiontest.Case) (*review.Reques
 	if err != nil {
 		return nil, nil, err
 	}
-	return parsed, parsed.Respond(&s.answer, nil), nil
+	return parsed, parsed.Respond(verdict.Terms{MayMutate: true}, &s.answer, nil), nil
 }
 
 func TestRun(t *testing.T) {

@@ -27,8 +27,8 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // evaluation is a request in the hands of a policy, and what becomes of it.
@@ -52,7 +52,7 @@ type evaluation struct {
 	mutation  mutation
 
 	// What that comes to.
-	outcome metrics.Outcome
+	judgement verdict.Judgement
 	// refusal is what the request is rejected for, nil if it may go on, and unheeded
 	// what it would be rejected for if the policy were not in monitor mode.
 	refusal, unheeded *refusal

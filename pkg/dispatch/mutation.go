@@ -32,17 +32,15 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // mutation is what a policy wants to change.
 type mutation struct {
-	// wanted is whether it wants another object than there is. A policy that hands the
-	// object back as it was changes nothing.
-	wanted bool
-	// possible is whether there is an object: a DELETE has none.
-	possible bool
+	// change is what it wants of the object.
+	change verdict.Change
 	// before and after are the object as the policy got it and as it wants it, in JSON.
-	// They are set if it is wanted and possible.
+	// They are set if it wants another one.
 	before, after json.RawMessage
 	// applied is whether it was taken over, and changed whether the object has become
 	// another one by that: what is decoded may still mean the same.
@@ -58,13 +56,11 @@ func readMutation(reviewed *review, response *abi.ValidationResponse) mutation {
 		return mutation{}
 	}
 	before, after := objectOf(reviewed.json), response.MutatedObject
-	switch {
-	case len(before) == 0 || string(before) == "null":
-		return mutation{wanted: true}
-	case jsonpatch.Same(before, after):
-		return mutation{possible: true}
+	m := mutation{change: verdict.ChangeOf(before, after)}
+	if m.change == verdict.Changed {
+		m.before, m.after = before, after
 	}
-	return mutation{wanted: true, possible: true, before: before, after: after}
+	return m
 }
 
 // maxAddedParts is how many values and names an object may have more than twice as many as

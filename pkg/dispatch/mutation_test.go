@@ -29,6 +29,7 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // What a guest wants is not decoded until it is known that it may have it, and then not if
@@ -38,14 +39,14 @@ func TestMutatedObjectsAreComparedFirst(t *testing.T) {
 	wanting := func(object string) mutation {
 		return readMutation(reviewed, &abi.ValidationResponse{MutatedObject: []byte(object)})
 	}
-	require.Equal(t, mutation{possible: true}, wanting(`{ "a": [1.0, 2] }`))
+	require.Equal(t, mutation{change: verdict.Unchanged}, wanting(`{ "a": [1.0, 2] }`))
 	large := `{"a":[` + strings.Repeat("0,", 1<<19) + `0]}`
 	var m mutation
 	var before, after goruntime.MemStats
 	goruntime.ReadMemStats(&before)
 	m = wanting(large)
 	goruntime.ReadMemStats(&after)
-	require.True(t, m.wanted && m.possible)
+	require.Equal(t, verdict.Changed, m.change)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2*len(large)), "it was decoded")
 
 	m = wanting(`{"a":[1,2,3,4,5,6]}`)

@@ -20,8 +20,6 @@ import (
 	"context"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
 // validate has a request evaluated by those candidates that it matches, side by side.
@@ -70,8 +68,8 @@ func (d *Dispatcher) mutate(ctx context.Context, r *request, hooks []*hook, cand
 			continue
 		}
 		e.run(within, b)
-		e.apply(r)
 		e.judge()
+		e.apply(r)
 		report.add(ctx, e)
 		round.evaluated(hooks[n], e.mutation.changed)
 		if e.refusal != nil {
@@ -90,11 +88,12 @@ func (d *Dispatcher) mutate(ctx context.Context, r *request, hooks []*hook, cand
 // apply changes the object as the policy wants it, if it may. If it wants something that
 // cannot be, the evaluation has failed.
 func (e *evaluation) apply(r *request) {
-	if e.err != nil || !e.mutation.wanted || !e.mutation.possible || !e.response.Accepted || e.mode == wasmadmission.ModeMonitor {
+	if !e.judgement.Mutates {
 		return
 	}
 	if err := e.mutation.take(r); err != nil {
 		e.err = e.failed(err)
+		e.judge()
 	}
 }
 

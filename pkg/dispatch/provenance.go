@@ -30,8 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // provenance is the audit annotation that says which policies a request was evaluated by,
@@ -115,13 +114,13 @@ func recordOf(e *evaluation) record {
 		Mutated:  e.mutation.changed,
 		Fuel:     e.usage.Fuel,
 	}
-	switch e.outcome {
-	case metrics.Accepted:
+	switch e.judgement.Outcome {
+	case verdict.Accepted:
 		r.Verdict = "allowed"
-	case metrics.Denied:
+	case verdict.Denied:
 		r.Verdict = "denied"
 	default:
-		r.Verdict, r.Cause, r.Message = "failed", engine.CauseOf(e.err), policyset.Explain(e.err)
+		r.Verdict, r.Cause, r.Message = "failed", engine.CauseOf(e.err), verdict.Explain(e.err)
 	}
 	if denial := cmp.Or(e.refusal, e.unheeded); denial != nil {
 		r.Message = denial.cause.Message

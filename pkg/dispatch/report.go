@@ -25,7 +25,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // report tells the client, the audit event, the log and the metrics of the evaluations
@@ -51,7 +51,7 @@ func (p *report) add(ctx context.Context, e *evaluation) {
 	policy, operation := e.policy().Name(), string(p.request.attr.GetOperation())
 	p.recorder.ObserveEvaluation(metrics.Evaluation{
 		Policy: policy, Type: p.request.phase, Operation: operation,
-		Outcome: e.outcome, Rejected: e.refusal != nil, Duration: e.duration,
+		Outcome: outcomes[e.judgement.Outcome], Rejected: e.refusal != nil, Duration: e.duration,
 	})
 	p.provenance.add(e)
 	p.addMode(e)
@@ -84,7 +84,7 @@ func (p *report) addFailure(ctx context.Context, e *evaluation) {
 		return
 	}
 	p.ignored = append(p.ignored, e.policy().Name())
-	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s", e.policy().Name(), policyset.Explain(e.err)))
+	p.warnings.ours(fmt.Sprintf("WasmAdmission policy %q failed and was ignored: %s", e.policy().Name(), verdict.Explain(e.err)))
 }
 
 // addMode reports a mode that is not the configured one.
@@ -98,11 +98,11 @@ func (p *report) addMode(e *evaluation) {
 
 // addOutput passes on what a guest said beside its verdict, as far as that may be.
 func (p *report) addOutput(ctx context.Context, e *evaluation) {
-	policy := e.policy().Name()
-	if dropped := p.warnings.theirs(e.response.Warnings) + e.response.OmittedWarnings; dropped > 0 {
+	policy, response := e.policy().Name(), e.judgement.Response
+	if dropped := p.warnings.theirs(response.Warnings) + response.OmittedWarnings; dropped > 0 {
 		p.recorder.CountDroppedOutput(policy, metrics.OutputWarning, dropped)
 	}
-	if dropped := annotateForGuest(ctx, p.request.attr, policy, e.response.AuditAnnotations) + e.response.OmittedAuditAnnotations; dropped > 0 {
+	if dropped := annotateForGuest(ctx, p.request.attr, policy, response.AuditAnnotations) + response.OmittedAuditAnnotations; dropped > 0 {
 		p.recorder.CountDroppedOutput(policy, metrics.OutputAuditAnnotation, dropped)
 	}
 }

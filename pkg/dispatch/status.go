@@ -27,8 +27,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // maxMessageBytes bounds what a policy, or an error, says in a status. Objects that
@@ -54,16 +54,19 @@ type refusal struct {
 	details metav1.StatusDetails
 }
 
-// refuse is a policy's own verdict: what it said, or what the configuration says
-// instead. What it said is kept as the cause.
-func refuse(policy *policyset.Policy, said string, code int32) *refusal {
-	said = cut(said, maxMessageBytes)
+// denial is a policy's refusal of a request: what it said, or what the configuration says
+// instead. What it said is kept as the cause, with what else it said, or the members of a
+// group did. As with a webhook, the reason is what explains it if there is no message.
+func denial(e *evaluation) *refusal {
+	response := e.judgement.Response
+	said := cut(response.Explanation(), maxMessageBytes)
 	r := &refusal{
-		message: fmt.Sprintf("WasmAdmission policy %q denied the request", policy.Name()),
-		code:    statusCode(code),
-		cause:   cause(policy, said),
+		message: fmt.Sprintf("WasmAdmission policy %q denied the request", e.policy().Name()),
+		code:    statusCode(response.Code),
+		reason:  metav1.StatusReason(cut(response.Reason, maxMessageBytes)),
+		cause:   cause(e.policy(), said),
 	}
-	if custom := policy.Spec().Message; custom != "" {
+	if custom := e.judgement.Message; custom != "" {
 		said = custom
 	}
 	if said == "" {
@@ -71,19 +74,6 @@ func refuse(policy *policyset.Policy, said string, code int32) *refusal {
 	} else {
 		r.message += ": " + said
 	}
-	return r
-}
-
-// cause names a policy as the configuration's problems do.
-func cause(policy *policyset.Policy, said string) metav1.StatusCause {
-	return metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said}
-}
-
-// refuseFor is a policy's refusal of a request, with what else it said, or the members of a
-// group did. As with a webhook, the reason is what explains it if there is no message.
-func refuseFor(policy *policyset.Policy, response *abi.ValidationResponse) *refusal {
-	r := refuse(policy, response.Explanation(), response.Code)
-	r.reason = metav1.StatusReason(cut(response.Reason, maxMessageBytes))
 	if response.Details != nil {
 		r.details = boundedDetails(response.Details)
 	}
@@ -91,6 +81,11 @@ func refuseFor(policy *policyset.Policy, response *abi.ValidationResponse) *refu
 		r.details.Causes = append(r.details.Causes, metav1.StatusCause{Field: cause.Field, Message: cut(cause.Message, maxMessageBytes)})
 	}
 	return r
+}
+
+// cause names a policy as the configuration's problems do.
+func cause(policy *policyset.Policy, said string) metav1.StatusCause {
+	return metav1.StatusCause{Field: "policies[" + policy.Name() + "]", Message: said}
 }
 
 // boundedDetails returns what is kept of a policy's details.
@@ -107,11 +102,12 @@ func boundedDetails(d *metav1.StatusDetails) metav1.StatusDetails {
 	return kept
 }
 
-// failure is the rejection that a policy causes by having no verdict. What keeps the
+// failure is the rejection that a policy causes by having no verdict, which the configured
+// message is not about. What keeps the
 // apiserver from telling whether it is to be asked, such as a namespace that is not found,
 // has a status of its own, which is a webhook's too.
 func failure(e *evaluation) *refusal {
-	said := cut(policyset.Explain(e.err), maxMessageBytes)
+	said := cut(verdict.Explain(e.err), maxMessageBytes)
 	r := &refusal{
 		message: fmt.Sprintf("WasmAdmission policy %q failed: %s", e.policy().Name(), said),
 		code:    http.StatusInternalServerError,

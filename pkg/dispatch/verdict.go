@@ -17,44 +17,40 @@ limitations under the License.
 package dispatch
 
 import (
-	"fmt"
-
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// What Kubewarden's users know to be said of mutations that cannot be.
-const (
-	mayNotMutate   = "Request rejected by policy %s. The policy attempted to mutate the request, but it is currently configured to not allow mutations."
-	cannotMutateIt = "Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
-)
+// outcomes are what metrics call the outcomes of evaluations.
+var outcomes = map[verdict.Outcome]metrics.Outcome{
+	verdict.Accepted:     metrics.Accepted,
+	verdict.Denied:       metrics.Denied,
+	verdict.FailedOpen:   metrics.FailedOpen,
+	verdict.FailedClosed: metrics.FailedClosed,
+}
 
 // judge says what an evaluation comes to.
 func (e *evaluation) judge() {
-	e.outcome, e.refusal = e.verdict()
-	if e.mode == wasmadmission.ModeMonitor {
-		e.unheeded, e.refusal = e.refusal, nil
+	terms := e.policy().Terms()
+	terms.Monitor = e.mode == wasmadmission.ModeMonitor
+	e.judgement = terms.Judge(verdict.Answer{Response: e.response, Change: e.mutation.change, Err: e.err, Undecided: e.undecided})
+	e.refusal, e.unheeded = nil, nil
+	refused := e.refuse()
+	if e.judgement.Rejected {
+		e.refusal = refused
+	} else {
+		e.unheeded = refused
 	}
 }
 
-// verdict is what the evaluation comes to unless the policy is in monitor mode.
-func (e *evaluation) verdict() (metrics.Outcome, *refusal) {
-	spec := e.policy().Spec()
-	switch {
-	case e.err != nil && spec.FailurePolicy == admissionregistrationv1.Ignore && !e.undecided:
-		return metrics.FailedOpen, nil
-	case e.err != nil:
-		return metrics.FailedClosed, failure(e)
-	case e.mutation.wanted && !e.mutation.possible:
-		e.response.Warnings, e.response.AuditAnnotations = nil, nil
-		e.response.OmittedWarnings, e.response.OmittedAuditAnnotations = 0, 0
-		return metrics.Denied, refuse(e.policy(), cannotMutateIt, 0)
-	case e.mutation.wanted && !spec.Mutating:
-		return metrics.Denied, refuse(e.policy(), fmt.Sprintf(mayNotMutate, e.policy().Name()), 0)
-	case !e.response.Accepted:
-		return metrics.Denied, refuseFor(e.policy(), e.response)
+// refuse is the policy's part in a rejection, nil if it does not stand in the way.
+func (e *evaluation) refuse() *refusal {
+	switch e.judgement.Outcome {
+	case verdict.Denied:
+		return denial(e)
+	case verdict.FailedClosed:
+		return failure(e)
 	}
-	return metrics.Accepted, nil
+	return nil
 }

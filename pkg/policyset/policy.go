@@ -24,8 +24,11 @@ import (
 	"reflect"
 	"sync/atomic"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // Policy is one policy or policy group, ready to be evaluated. It is safe for concurrent
@@ -60,6 +63,17 @@ func (p *Policy) Name() string { return p.spec.Name }
 // changed. Of a group it has what the two have in common, but for the message,
 // which is in the group's responses.
 func (p *Policy) Spec() *wasmadmission.Policy { return &p.spec }
+
+// Terms returns what of the policy's configuration has a say in what its answers come to.
+func (p *Policy) Terms() verdict.Terms {
+	return verdict.Terms{
+		Name:      p.spec.Name,
+		Monitor:   p.spec.Mode == wasmadmission.ModeMonitor,
+		MayMutate: p.spec.Mutating,
+		FailOpen:  p.spec.FailurePolicy == admissionregistrationv1.Ignore,
+		Message:   p.spec.Message,
+	}
+}
 
 // Digest returns the SHA-256 of the policy's module, as "sha256:" and 64
 // hexadecimal digits. Of a group, it is the SHA-256 of what sha256sum would print

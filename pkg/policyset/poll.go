@@ -27,15 +27,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // Sentences that Kubewarden's users know.
 const (
 	mutationMessage = "mutation is not allowed inside of policy group"
-	deadlineMessage = "Policy execution interrupted because it exceeded the allowed execution time"
 	expressionError = "error evaluating policy group expression"
 )
 
@@ -141,15 +140,7 @@ func explain(err error) string {
 	if e := (*EvaluationError)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	return Explain(err)
-}
-
-// Explain is what people are told of an evaluation that ended without a verdict.
-func Explain(err error) string {
-	if engine.CauseOf(err) == engine.CauseDeadline {
-		return deadlineMessage + ": " + err.Error()
-	}
-	return err.Error()
+	return verdict.Explain(err)
 }
 
 // changes says whether a member wants another object than the request's. One that hands

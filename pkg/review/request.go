@@ -39,8 +39,9 @@ type Request struct {
 	Raw bool
 	// JSON is the request as policies get it.
 	JSON []byte
-	// object is what a policy may change, nil if there is nothing.
+	// object is what a policy may change, nil if there is nothing, and before is its text.
 	object any
+	before []byte
 }
 
 // admissionRequest is that of admission.k8s.io/v1 as Kubewarden passes it on: unknown
@@ -82,7 +83,7 @@ func ParseRequest(data []byte) (*Request, error) {
 			*field = nil
 		}
 	}
-	r := &Request{UID: *wire.UID}
+	r := &Request{UID: *wire.UID, before: wire.Object}
 	if r.object, err = jsonpatch.Decode(wire.Object); err != nil {
 		return nil, fmt.Errorf("object: %w", err)
 	}
@@ -104,7 +105,7 @@ func ParseRawRequest(data []byte) (*Request, error) {
 		return nil, errors.New("the request is not an object: write fields with values")
 	}
 	uid, _ := fields["uid"].(string)
-	return &Request{UID: uid, Raw: true, JSON: data, object: value}, nil
+	return &Request{UID: uid, Raw: true, JSON: data, object: value, before: data}, nil
 }
 
 // unwrap returns the request in an AdmissionReview, and anything else as it is. The kind

@@ -27,6 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // Response is the AdmissionResponse of a policy, with the names and the order of fields
@@ -47,73 +48,68 @@ type Response struct {
 	Warnings         []string          `json:"warnings"`
 }
 
-// Status is the part of metav1.Status that policies have a say in.
-type Status struct {
-	Message string                `json:"message,omitempty"`
-	Reason  string                `json:"reason,omitempty"`
-	Details *metav1.StatusDetails `json:"details,omitempty"`
-	// Code is like a status of HTTP; 0 if there is none.
-	Code int32 `json:"code,omitempty"`
-}
-
-// DeadlineMessage is what is said of an evaluation whose time was up.
-const DeadlineMessage = "Policy execution interrupted because it exceeded the allowed execution time"
-
-// Sentences that Kubewarden's users know.
-const (
-	internalError = "internal server error: "
-	objectIsNull  = "Incoming object is null, which happens only with DELETE operations, but the policy is attempting a mutation. This is not allowed"
-)
+// internalError is how errors begin for Kubewarden's users.
+const internalError = "internal server error: "
 
 // maxPatchBytes bounds a patch, which can be far larger than what it changes.
 const maxPatchBytes = 32 << 20
 
 // Respond makes a response of a policy's answer, or of the error that it got instead of
-// one.
-func (r *Request) Respond(answer *abi.ValidationResponse, err error) *Response {
-	if err != nil {
-		return r.fail(explain(err))
+// one, on the policy's terms. The answer is not changed.
+func (r *Request) Respond(terms verdict.Terms, answer *abi.ValidationResponse, err error) *Response {
+	judgement := terms.Judge(verdict.Answer{Response: answer, Change: r.change(answer), Err: err})
+	response := &Response{UID: r.UID, Allowed: !judgement.Rejected}
+	if said := judgement.Response; said != nil {
+		response.AuditAnnotations, response.Warnings = said.AuditAnnotations, said.Warnings
+		response.Status = statusOf(said)
+		patch, err := r.patch(said)
+		if err != nil {
+			return r.Respond(terms, nil, err)
+		}
+		if patch != nil {
+			response.PatchType, response.Patch = "JSONPatch", patch
+		}
+	} else {
+		response.Status = &Status{Message: explain(err), Code: http.StatusInternalServerError}
 	}
-	response := &Response{
-		UID:              r.UID,
-		Allowed:          answer.Accepted,
-		AuditAnnotations: answer.AuditAnnotations,
-		Warnings:         answer.Warnings,
+	if terms.Monitor {
+		response.Status = nil
 	}
-	if answer.Explanation() != "" || answer.Code != 0 || answer.Details != nil || len(answer.Causes) > 0 {
-		response.Status = &Status{Message: answer.Message, Reason: answer.Reason, Details: answer.Details.DeepCopy(), Code: answer.Code}
-	}
-	for _, cause := range answer.Causes {
-		response.Status.addCause(metav1.StatusCause{Field: cause.Field, Message: cause.Message})
-	}
-	if answer.MutatedObject == nil {
-		return response
-	}
-	if r.object == nil {
-		return &Response{UID: r.UID, Status: &Status{Message: objectIsNull}}
-	}
-	patch, err := r.patch(answer)
-	if err != nil {
-		return r.fail(internalError + err.Error())
-	}
-	if patch != nil {
-		response.PatchType, response.Patch = "JSONPatch", patch
+	if judgement.Rejected && judgement.Message != "" {
+		response.Status = response.Status.withMessage(judgement.Message)
 	}
 	return response
 }
 
-// patch returns what makes the mutated object of the request's, nil if they are equal. A
+// change is what an answer wants of the object.
+func (r *Request) change(answer *abi.ValidationResponse) verdict.Change {
+	if answer == nil {
+		return verdict.Unchanged
+	}
+	return verdict.ChangeOf(r.before, answer.MutatedObject)
+}
+
+// statusOf is what a policy says of its verdict, nil if it says nothing.
+func statusOf(answer *abi.ValidationResponse) *Status {
+	if answer.Explanation() == "" && answer.Code == 0 && answer.Details == nil && len(answer.Causes) == 0 {
+		return nil
+	}
+	status := &Status{Message: answer.Message, Reason: answer.Reason, Details: answer.Details.DeepCopy(), Code: answer.Code}
+	for _, cause := range answer.Causes {
+		status.addCause(metav1.StatusCause{Field: cause.Field, Message: cause.Message})
+	}
+	return status
+}
+
+// patch returns what makes the mutated object of the request's, nil if there is none. A
 // policy's own patch stays as it is: people look for the operations that they wrote.
 func (r *Request) patch(answer *abi.ValidationResponse) ([]byte, error) {
+	if answer.MutatedObject == nil || answer.Patch != nil {
+		return answer.Patch, nil
+	}
 	after, err := jsonpatch.Decode(answer.MutatedObject)
 	if err != nil {
 		return nil, err
-	}
-	if answer.Patch != nil {
-		if jsonpatch.Equal(r.object, after) {
-			return nil, nil
-		}
-		return answer.Patch, nil
 	}
 	operations, err := jsonpatch.Diff(r.object, after, maxPatchBytes)
 	if err != nil || len(operations) == 0 {
@@ -122,17 +118,13 @@ func (r *Request) patch(answer *abi.ValidationResponse) ([]byte, error) {
 	return json.Marshal(operations)
 }
 
-func (r *Request) fail(message string) *Response {
-	return &Response{UID: r.UID, Status: &Status{Message: message, Code: http.StatusInternalServerError}}
-}
-
 // explain says why there is no answer.
 func explain(err error) string {
 	var g *abi.GuestError
 	var e *engine.Error
 	switch {
 	case engine.CauseOf(err) == engine.CauseDeadline:
-		return DeadlineMessage
+		return verdict.DeadlineExceeded
 	case errors.As(err, &g) && g.End != nil && g.Text != "":
 		// A program's last words stand for themselves.
 		return strings.TrimSpace(g.Text)
@@ -142,11 +134,4 @@ func explain(err error) string {
 		return internalError + (&abi.GuestError{Text: e.Error()}).Error()
 	}
 	return internalError + err.Error()
-}
-
-func (s *Status) addCause(cause metav1.StatusCause) {
-	if s.Details == nil {
-		s.Details = &metav1.StatusDetails{}
-	}
-	s.Details.Causes = append(s.Details.Causes, cause)
 }

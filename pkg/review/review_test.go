@@ -29,6 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/review"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 const (
@@ -168,7 +169,11 @@ func TestRespond(t *testing.T) {
 			}
 			request, err := review.ParseRequest([]byte(test.request))
 			require.NoError(t, err)
-			got, err := json.Marshal(request.Respond(&test.answer, test.err))
+			answer := &test.answer
+			if test.err != nil {
+				answer = nil
+			}
+			got, err := json.Marshal(request.Respond(verdict.Terms{MayMutate: true}, answer, test.err))
 			require.NoError(t, err)
 			require.Equal(t, test.want, string(got))
 		})
@@ -179,7 +184,7 @@ func TestRespond(t *testing.T) {
 func TestRespondToRaw(t *testing.T) {
 	request, err := review.ParseRawRequest([]byte(`{"resource":"banana"}`))
 	require.NoError(t, err)
-	response := request.Respond(&abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"resource":"hay"}`)}, nil)
+	response := request.Respond(verdict.Terms{MayMutate: true}, &abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"resource":"hay"}`)}, nil)
 	require.JSONEq(t, `[{"op":"replace","path":"/resource","value":"hay"}]`, string(response.Patch))
 }
 
@@ -198,63 +203,71 @@ func TestPatchIsBounded(t *testing.T) {
 	}
 	request, err := review.ParseRawRequest(object("0"))
 	require.NoError(t, err)
-	response := request.Respond(&abi.ValidationResponse{Accepted: true, MutatedObject: object("1")}, nil)
+	response := request.Respond(verdict.Terms{MayMutate: true}, &abi.ValidationResponse{Accepted: true, MutatedObject: object("1")}, nil)
 	require.Equal(t, &review.Status{Message: "internal server error: the patch is too large", Code: 500}, response.Status)
 	require.False(t, response.Allowed)
 }
 
-func TestApply(t *testing.T) {
+// On a policy's terms, its answer is what policy-server makes of it.
+func TestTerms(t *testing.T) {
+	other := json.RawMessage(`{}`)
 	for name, test := range map[string]struct {
-		policy         review.Policy
-		response, want string
+		terms  verdict.Terms
+		answer abi.ValidationResponse
+		want   string
 	}{
 		"monitor": {
-			review.Policy{Monitor: true, Message: "custom"},
-			`{"uid":"u","allowed":false,"patchType":"JSONPatch","patch":"W10=","status":{"message":"m","code":1},"auditAnnotations":{"a":"b"},"warnings":["w"]}`,
+			verdict.Terms{Monitor: true, Message: "custom"},
+			abi.ValidationResponse{MutatedObject: other, Patch: []byte(`[]`), Message: "m", Code: 1, AuditAnnotations: map[string]string{"a": "b"}, Warnings: []string{"w"}},
 			`{"uid":"u","allowed":true,"auditAnnotations":{"a":"b"},"warnings":["w"]}`,
 		},
 		"may mutate": {
-			review.Policy{MayMutate: true},
-			`{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W10=","auditAnnotations":null,"warnings":null}`,
+			verdict.Terms{MayMutate: true},
+			abi.ValidationResponse{Accepted: true, MutatedObject: other, Patch: []byte(`[]`)},
 			`{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W10=","auditAnnotations":null,"warnings":null}`,
 		},
 		"may not mutate": {
-			review.Policy{ID: "p"},
-			`{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W10=","auditAnnotations":null,"warnings":["w"]}`,
+			verdict.Terms{Name: "p"},
+			abi.ValidationResponse{Accepted: true, MutatedObject: other, Patch: []byte(`[]`), Warnings: []string{"w"}},
 			`{"uid":"u","allowed":false,"status":{"message":"Request rejected by policy p. The policy attempted to mutate the request, but it is currently configured to not allow mutations."},"auditAnnotations":null,"warnings":["w"]}`,
 		},
 		"message": {
-			review.Policy{Message: "custom"},
-			`{"uid":"u","allowed":false,"status":{"message":"m","reason":"r","details":{"causes":[{"field":"f"}]},"code":1},"auditAnnotations":null,"warnings":null}`,
+			verdict.Terms{Message: "custom"},
+			abi.ValidationResponse{Message: "m", Reason: "r", Details: &metav1.StatusDetails{Causes: []metav1.StatusCause{{Field: "f"}}}, Code: 1},
 			`{"uid":"u","allowed":false,"status":{"message":"custom","reason":"r","details":{"causes":[{"field":"f"},{"message":"m"}]},"code":1},"auditAnnotations":null,"warnings":null}`,
 		},
 		"message instead of none": {
-			review.Policy{Message: "custom"},
-			`{"uid":"u","allowed":false,"auditAnnotations":null,"warnings":null}`,
+			verdict.Terms{Message: "custom"},
+			abi.ValidationResponse{},
 			`{"uid":"u","allowed":false,"status":{"message":"custom"},"auditAnnotations":null,"warnings":null}`,
 		},
 		"message of one that accepts": {
-			review.Policy{Message: "custom"},
-			`{"uid":"u","allowed":true,"status":{"message":"m"},"auditAnnotations":null,"warnings":null}`,
+			verdict.Terms{Message: "custom"},
+			abi.ValidationResponse{Accepted: true, Message: "m"},
 			`{"uid":"u","allowed":true,"status":{"message":"m"},"auditAnnotations":null,"warnings":null}`,
 		},
 		"message and may not mutate": {
-			review.Policy{ID: "p", Message: "custom"},
-			`{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W10=","auditAnnotations":null,"warnings":null}`,
+			verdict.Terms{Name: "p", Message: "custom"},
+			abi.ValidationResponse{Accepted: true, MutatedObject: other, Patch: []byte(`[]`)},
 			`{"uid":"u","allowed":false,"status":{"message":"custom","details":{"causes":[{"message":"Request rejected by policy p. The policy attempted to mutate the request, but it is currently configured to not allow mutations."}]}},"auditAnnotations":null,"warnings":null}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var response review.Response
-			require.NoError(t, json.Unmarshal([]byte(test.response), &response))
-			got, err := json.Marshal(test.policy.Apply(&response))
+			request, err := review.ParseRequest([]byte(create))
+			require.NoError(t, err)
+			before := test.answer
+			before.Details = before.Details.DeepCopy()
+			got, err := json.Marshal(request.Respond(test.terms, &test.answer, nil))
 			require.NoError(t, err)
 			require.Equal(t, test.want, string(got))
-			before, err := json.Marshal(&response)
-			require.NoError(t, err)
-			require.Equal(t, test.response, string(before))
+			require.Equal(t, before, test.answer)
 		})
 	}
+	request, err := review.ParseRequest([]byte(create))
+	require.NoError(t, err)
+	got, err := json.Marshal(request.Respond(verdict.Terms{Message: "custom"}, nil, errors.New("no verdict")))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"uid":"u","allowed":false,"status":{"message":"custom","details":{"causes":[{"message":"internal server error: no verdict"}]},"code":500},"auditAnnotations":null,"warnings":null}`, string(got))
 }
 
 func FuzzParseRequest(f *testing.F) {

@@ -46,10 +46,11 @@ var mayImport = map[string][]string{
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
 
-	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/loopback", "pkg/metrics", "pkg/apis/wasmadmission"},
+	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/loopback", "pkg/metrics", "pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":  {},
 	"pkg/jsonpatch": {},
-	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
+	"pkg/verdict":   {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
+	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/verdict"},
 
 	"pkg/admissiontest": {"pkg/jsonpatch", "pkg/review", "pkg/strictyaml"},
 	"pkg/annotate":      {"pkg/abi", "pkg/capabilities", "pkg/engine/wasm", "pkg/strictyaml"},
@@ -57,7 +58,7 @@ var mayImport = map[string][]string{
 	"pkg/unmatched": {"pkg/policyset", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"pkg/engine/private", "pkg/filewatch", "pkg/jsonpatch", "pkg/metrics", "pkg/policyset/breaker",
+		"pkg/engine/private", "pkg/filewatch", "pkg/jsonpatch", "pkg/metrics", "pkg/policyset/breaker", "pkg/verdict",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/breaker":    {},

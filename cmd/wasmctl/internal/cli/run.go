@@ -33,6 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/review"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
@@ -170,7 +171,7 @@ func (c *command) review(ctx context.Context, policy *evaluation.Policy, request
 	done := c.Progress("Evaluating " + module.Redact(policy.Name()))
 	response := policy.Review(c.heard(ctx), request)
 	done()
-	if response.Status != nil && response.Status.Message == review.DeadlineMessage {
+	if response.Status != nil && response.Status.Message == verdict.DeadlineExceeded {
 		// The sentence is kwctl's, and names no setting.
 		fmt.Fprintln(c.Err, "Warning: the evaluation's time was up: raise limits.evaluationTimeout in the file of --limits, or --timeout")
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/review"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 )
@@ -99,13 +100,21 @@ type Policy struct {
 
 	policy *policyset.Policy
 	set    *policyset.Set
-	filter review.Policy
+	terms  verdict.Terms
 	// rawRefused says why raw requests cannot be answered, if so.
 	rawRefused error
 }
 
+// newPolicy returns a policy of a set. If it fails, whoever asks sees how, whatever its failure
+// policy is.
+func newPolicy(policy *policyset.Policy) *Policy {
+	p := &Policy{policy: policy, terms: policy.Terms()}
+	p.terms.FailOpen = false
+	return p
+}
+
 // Name returns what the policy is called.
-func (p *Policy) Name() string { return p.filter.ID }
+func (p *Policy) Name() string { return p.terms.Name }
 
 // Close frees the policy.
 func (p *Policy) Close() {
@@ -127,14 +136,14 @@ func (p *Policy) ParseRequest(data []byte, raw bool) (*review.Request, error) {
 // context.
 func (p *Policy) Review(ctx context.Context, request *review.Request) *review.Response {
 	if request.Raw && p.rawRefused != nil {
-		return p.filter.Apply(request.Respond(nil, p.rawRefused))
+		return request.Respond(p.terms, nil, p.rawRefused)
 	}
 	answer, usage, err := p.policy.Evaluate(ctx, request.JSON)
 	klog.FromContext(ctx).V(2).Info("Evaluated", "policy", p.Name(), "fuel", usage.Fuel, "memoryBytes", usage.MemoryBytes)
 	if e := (*policyset.EvaluationError)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	return p.filter.Apply(request.Respond(answer, err))
+	return request.Respond(p.terms, answer, err)
 }
 
 // everything is a rule for policies whose rules nobody asks for.

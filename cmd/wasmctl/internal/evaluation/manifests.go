@@ -28,7 +28,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 )
@@ -68,7 +67,7 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 	}
 	var policies []*Policy
 	for _, policy := range set.Policies() {
-		policies = append(policies, &Policy{policy: policy, filter: filterOf(policy.Spec())})
+		policies = append(policies, newPolicy(policy))
 	}
 	slices.SortFunc(policies, func(a, b *Policy) int {
 		x, y := manifests.Origins[a.Name()], manifests.Origins[b.Name()]
@@ -76,11 +75,6 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 	})
 	policies[0].set = set // one of them frees all
 	return policies, nil
-}
-
-// filterOf returns what of a policy's configuration changes its responses.
-func filterOf(spec *wasmadmission.Policy) review.Policy {
-	return review.Policy{ID: spec.Name, Monitor: spec.Mode == wasmadmission.ModeMonitor, MayMutate: spec.Mutating, Message: spec.Message}
 }
 
 // adjust has a policy's questions answered, as far as it was granted to ask.

@@ -34,7 +34,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 )
@@ -91,7 +90,8 @@ func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
 	if len(errs) > 0 {
 		return nil, explain(m.URI, errs)
 	}
-	p := &Policy{policy: set.Policies()[0], set: set, Raw: metadata.PolicyType == "raw", filter: review.Policy{ID: m.URI, MayMutate: true}}
+	p := newPolicy(set.Policies()[0])
+	p.set, p.Raw = set, metadata.PolicyType == "raw"
 	if !m.AllowContextAware {
 		p.Denied = metadata.ContextAwareResources
 	}
