@@ -22,6 +22,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 )
 
 // Equal is whether two values that Decode read mean the same.
@@ -117,19 +118,24 @@ func nextFields(decoder *json.Decoder, fields map[string]any) bool {
 	return err == nil && len(seen) == len(fields)
 }
 
-// sameNumber tells integers apart that are too large for a float64.
+// sameNumber is whether an API server stores two numbers as the same: 1 and 1.0 are, and
+// integers that are too large for a float64 are told apart.
 func sameNumber(a, b json.Number) bool {
-	if a == b {
-		return true
+	return a == b || stored(a) == stored(b)
+}
+
+// stored is how an API server writes a number: it reads an int64 if it can, and else a float64.
+// What is neither stays as it is.
+func stored(n json.Number) string {
+	if integer, err := n.Int64(); err == nil {
+		return strconv.FormatInt(integer, 10)
 	}
-	m, errM := a.Int64()
-	n, errN := b.Int64()
-	if errM == nil && errN == nil {
-		return m == n
+	if float, err := n.Float64(); err == nil {
+		if text, err := json.Marshal(float); err == nil {
+			return string(text)
+		}
 	}
-	x, errX := a.Float64()
-	y, errY := b.Float64()
-	return errX == nil && errY == nil && x == y
+	return n.String()
 }
 
 // Parts is an upper bound of how many values and names a text in JSON has, which is what

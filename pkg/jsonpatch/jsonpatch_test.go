@@ -24,6 +24,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	evanphx "gopkg.in/evanphx/json-patch.v4"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	apiruntime "k8s.io/apimachinery/pkg/runtime"
 )
 
 func value(t testing.TB, text string) any {
@@ -54,6 +56,30 @@ func TestEqual(t *testing.T) {
 		require.Equal(t, test.same, Equal(value(t, test.b), value(t, test.a)), "%s %s", test.b, test.a)
 		require.Equal(t, test.same, Same([]byte(test.a), []byte(test.b)), "%s %s", test.a, test.b)
 		require.Equal(t, test.same, Same([]byte(test.b), []byte(test.a)), "%s %s", test.b, test.a)
+	}
+}
+
+// Numbers are the same if what an API server stores of them is.
+func TestNumbersAreComparedAsTheyAreStored(t *testing.T) {
+	numbers := []string{
+		"0", "-0", "0.0", "-0.0", "1", "1.0", "1e0", "10e-1", "-1", "-1.0", "1.5", "15e-1", "1000", "1e3",
+		"9007199254740992", "9007199254740993", "9007199254740992.0", "9007199254740993.0",
+		"9223372036854775807", "9223372036854775808", "9223372036854775807.0", "18446744073709551615", "18446744073709551616",
+		"1e21", "1000000000000000000000", "1e-7", "0.0000001", "1e400",
+	}
+	stored := func(number string) string {
+		object, _, err := unstructured.UnstructuredJSONScheme.Decode([]byte(`{"apiVersion":"v1","kind":"K","n":`+number+`}`), nil, nil)
+		if err != nil {
+			return number // it is refused
+		}
+		text, err := apiruntime.Encode(unstructured.UnstructuredJSONScheme, object)
+		require.NoError(t, err)
+		return string(text)
+	}
+	for _, a := range numbers {
+		for _, b := range numbers {
+			require.Equal(t, stored(a) == stored(b), Same([]byte(a), []byte(b)), "%s %s", a, b)
+		}
 	}
 }
 

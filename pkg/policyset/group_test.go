@@ -180,6 +180,24 @@ func TestGroupMemberHandsBackTheObject(t *testing.T) {
 	}
 }
 
+// Members may write numbers in other ways than the request, as policies alone may.
+func TestGroupMemberWritesNumbersInItsWay(t *testing.T) {
+	m := told(modules(t), "x_m")
+	m.Module = strings.Replace(m.Module, "obedient", "answer", 1)
+	m.Settings.Raw = []byte(`{"accepted":true,"mutated_object":{"n":1.0}}`)
+	p := loadGroup(t, groupConfiguration("x_m()", m))
+	for request, accepted := range map[string]bool{
+		`{"object":{"n":1}}`:   true,
+		`{"object":{"n":1e0}}`: true,
+		`{"object":{"n":2}}`:   false,
+		`{"object":{"n":"1"}}`: false,
+	} {
+		response, _, err := p.Evaluate(t.Context(), []byte(request))
+		require.NoError(t, err)
+		require.Equal(t, accepted, response.Accepted, request)
+	}
+}
+
 func TestGroupTimeouts(t *testing.T) {
 	from := modules(t)
 	general := groupConfiguration("spins_s() || accepts_a()", told(from, "spins_s"), told(from, "accepts_a"))

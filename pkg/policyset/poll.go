@@ -27,7 +27,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
@@ -80,7 +79,7 @@ func (p *poll) answer(name string) (answer, error) {
 	case err != nil:
 		p.failures[name] = err
 		return answer{message: explain(err)}, nil
-	case changes(p.request, response.MutatedObject):
+	case p.changes(response.MutatedObject):
 		return answer{message: mutationMessage}, nil
 	}
 	return answer{accepted: response.Accepted, message: response.Explanation()}, nil
@@ -143,14 +142,13 @@ func explain(err error) string {
 	return verdict.Explain(err)
 }
 
-// changes says whether a member wants another object than the request's. One that hands
-// the object back as it was changes nothing.
-func changes(request, mutated []byte) bool {
+// changes says whether a member wants another object than the request's.
+func (p *poll) changes(mutated []byte) bool {
 	if mutated == nil {
 		return false
 	}
 	var before struct {
 		Object json.RawMessage `json:"object"`
 	}
-	return json.Unmarshal(request, &before) != nil || !jsonpatch.Same(before.Object, mutated)
+	return json.Unmarshal(p.request, &before) != nil || verdict.ChangeOf(before.Object, mutated) != verdict.Unchanged
 }

@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"pkg/unmatched": {"pkg/policyset", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"pkg/engine/private", "pkg/filewatch", "pkg/jsonpatch", "pkg/metrics", "pkg/policyset/breaker", "pkg/verdict",
+		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker", "pkg/verdict",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/breaker":    {},
