@@ -55,7 +55,7 @@ func readMutation(reviewed *review, response *abi.ValidationResponse) mutation {
 	if response.MutatedObject == nil {
 		return mutation{}
 	}
-	before, after := objectOf(reviewed.json), response.MutatedObject
+	before, after := reviewed.object, response.MutatedObject
 	m := mutation{change: verdict.ChangeOf(before, after)}
 	if m.change == verdict.Changed {
 		m.before, m.after = before, after
@@ -74,17 +74,6 @@ func (m *mutation) bounded(added int) error {
 		return fmt.Errorf("mutated object: has up to %d values and names, at most %d are allowed: twice those of the request's object and %d", parts, limit, added)
 	}
 	return nil
-}
-
-// objectOf returns the object in a review, or nil.
-func objectOf(review []byte) json.RawMessage {
-	var fields struct {
-		Object json.RawMessage `json:"object"`
-	}
-	if json.Unmarshal(review, &fields) != nil {
-		return nil
-	}
-	return fields.Object
 }
 
 // take makes the object what a policy wants it to be.

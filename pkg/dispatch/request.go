@@ -56,7 +56,11 @@ type reviewKey struct {
 }
 
 // review is an admission review's request as policies get it.
-type review struct{ json []byte }
+type review struct {
+	json []byte
+	// object is the part of it that a policy may change, nil if the request has none.
+	object []byte
+}
 
 // newRequest returns a request in its validating phase.
 func newRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
@@ -116,20 +120,19 @@ func (r *request) review(call *generic.WebhookInvocation) (*review, error) {
 		return nil, fmt.Errorf("converting the object to %s: %w", call.Kind, err)
 	}
 	full := webhookrequest.CreateV1AdmissionReview(r.uid, versioned, call).Request
-	data, err := encode(full)
+	encoded, err := encode(full)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the admission review: %w", err)
 	}
-	encoded := &review{json: data}
 	r.reviews[key] = encoded
 	return encoded, nil
 }
 
 // encode writes what a webhook would get, with one difference that Kubewarden
 // makes before it passes a request on to a policy: what is absent is left out
-// rather than null.
-func encode(full *admissionv1.AdmissionRequest) ([]byte, error) {
-	wire := struct {
+// rather than null. It goes in three parts, so that it knows where the object is.
+func encode(full *admissionv1.AdmissionRequest) (*review, error) {
+	before, err := json.Marshal(struct {
 		UID                types.UID                    `json:"uid"`
 		Kind               metav1.GroupVersionKind      `json:"kind"`
 		Resource           metav1.GroupVersionResource  `json:"resource"`
@@ -141,26 +144,45 @@ func encode(full *admissionv1.AdmissionRequest) ([]byte, error) {
 		Namespace          string                       `json:"namespace,omitempty"`
 		Operation          admissionv1.Operation        `json:"operation"`
 		UserInfo           authenticationv1.UserInfo    `json:"userInfo"`
-		Object             runtime.Object               `json:"object,omitempty"`
-		OldObject          runtime.Object               `json:"oldObject,omitempty"`
-		DryRun             *bool                        `json:"dryRun,omitempty"`
-		Options            runtime.Object               `json:"options,omitempty"`
 	}{
-		UID:                full.UID,
-		Kind:               full.Kind,
-		Resource:           full.Resource,
-		SubResource:        full.SubResource,
-		RequestKind:        full.RequestKind,
-		RequestResource:    full.RequestResource,
-		RequestSubResource: full.RequestSubResource,
-		Name:               full.Name,
-		Namespace:          full.Namespace,
-		Operation:          full.Operation,
-		UserInfo:           full.UserInfo,
-		Object:             full.Object.Object,
-		OldObject:          full.OldObject.Object,
-		DryRun:             full.DryRun,
-		Options:            full.Options.Object,
+		full.UID, full.Kind, full.Resource, full.SubResource, full.RequestKind, full.RequestResource, full.RequestSubResource,
+		full.Name, full.Namespace, full.Operation, full.UserInfo,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return json.Marshal(wire)
+	var object []byte
+	if full.Object.Object != nil {
+		if object, err = json.Marshal(full.Object.Object); err != nil {
+			return nil, err
+		}
+	}
+	after, err := json.Marshal(struct {
+		OldObject runtime.Object `json:"oldObject,omitempty"`
+		DryRun    *bool          `json:"dryRun,omitempty"`
+		Options   runtime.Object `json:"options,omitempty"`
+	}{full.OldObject.Object, full.DryRun, full.Options.Object})
+	if err != nil {
+		return nil, err
+	}
+	return join(before, object, after), nil
+}
+
+// join makes one JSON object of two, with a third as the field object between their fields,
+// unless it is nil. The first of them has fields.
+func join(before, object, after []byte) *review {
+	const field = `,"object":`
+	joined := make([]byte, 0, len(before)+len(field)+len(object)+len(after))
+	joined = append(joined, before[:len(before)-1]...)
+	r := &review{}
+	if object != nil {
+		joined = append(joined, field...)
+		joined = append(joined, object...)
+		r.object = joined[len(joined)-len(object) : len(joined) : len(joined)]
+	}
+	if len(after) > len("{}") {
+		joined = append(joined, ',')
+	}
+	r.json = append(joined, after[1:]...)
+	return r
 }

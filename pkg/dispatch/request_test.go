@@ -62,6 +62,10 @@ func TestReviewIsThatOfAWebhook(t *testing.T) {
 	want, err := json.Marshal(webhookrequest.CreateV1AdmissionReview(r.uid, versioned, call(attr)).Request)
 	require.NoError(t, err)
 	require.JSONEq(t, string(want), string(review.json))
+
+	object, err := json.Marshal(versioned.VersionedObject.Object())
+	require.NoError(t, err)
+	require.Equal(t, string(object), string(review.object))
 }
 
 func TestReviewLeavesOutWhatIsAbsent(t *testing.T) {
@@ -80,6 +84,7 @@ func TestReviewLeavesOutWhatIsAbsent(t *testing.T) {
 	var decoded admissionv1.AdmissionRequest
 	require.NoError(t, json.Unmarshal(review.json, &decoded))
 	require.NotEmpty(t, decoded.UID)
+	require.Nil(t, review.object)
 }
 
 func TestReviewsAreEncodedOnce(t *testing.T) {

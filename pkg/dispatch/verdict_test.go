@@ -35,7 +35,13 @@ import (
 )
 
 func judged(reviewed string, response *abi.ValidationResponse) *evaluation {
-	e := &evaluation{hook: &hook{policy: &policyset.Policy{}}, review: &review{json: []byte(reviewed)}, response: response}
+	var fields struct {
+		Object json.RawMessage `json:"object"`
+	}
+	if err := json.Unmarshal([]byte(reviewed), &fields); err != nil {
+		panic(err)
+	}
+	e := &evaluation{hook: &hook{policy: &policyset.Policy{}}, review: &review{json: []byte(reviewed), object: fields.Object}, response: response}
 	e.mutation = readMutation(e.review, response)
 	e.judge()
 	return e
