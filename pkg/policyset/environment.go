@@ -22,8 +22,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/klog/v2"
-
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
@@ -94,9 +92,14 @@ func (noInventory) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64
 	return nil, 0, fmt.Errorf("the policy was granted resources of the cluster, which this server cannot look at")
 }
 
-// noticeCapabilities tells the admin what the module asks of the host and is not granted.
-func noticeCapabilities(ctx context.Context, p *Policy, metadata *abi.Metadata, config *wasmadmission.WasmAdmissionConfiguration) {
-	logger := klog.FromContext(ctx)
+// warnings tell the admin what a policy would like to have and does not get.
+func (p *Policy) warnings(metadata *abi.Metadata, config *wasmadmission.WasmAdmissionConfiguration) (warnings []Warning) {
+	add := func(kind WarningKind, text string, details ...any) {
+		warnings = append(warnings, Warning{Kind: kind, Policy: p.Name(), Text: text, Details: details})
+	}
+	if metadata.Mutating && !p.spec.Mutating {
+		add(Notice, "Policy can mutate objects and may not: a request that it wants to change is rejected")
+	}
 	who := caller(&p.spec, config)
 	var resources []abi.ContextAwareResource
 	for _, wanted := range metadata.ContextAwareResources {
@@ -105,14 +108,15 @@ func noticeCapabilities(ctx context.Context, p *Policy, metadata *abi.Metadata, 
 		}
 	}
 	if len(resources) > 0 {
-		logger.Info("Policy would like to read resources that it is not granted", "policy", p.Name(), "contextAwareResources", resources)
+		add(Notice, "Policy would like to read resources that it is not granted", "contextAwareResources", resources)
 	}
 	if slices.Contains(who.Resources, abi.ContextAwareResource{APIVersion: "v1", Kind: "Secret"}) && !who.Secrets {
-		logger.Info("Warning: Policy may not read Secrets: name it in capabilities.kubernetes.secretReaders if it should, or remove the kind from its contextAwareResources", "policy", p.Name())
+		add(Probable, "Policy may not read Secrets: name it in capabilities.kubernetes.secretReaders if it should, or remove the kind from its contextAwareResources")
 	}
 	if missing := notGranted(metadata.HostCapabilities, p.spec.HostCapabilities); len(missing) > 0 {
-		logger.Info("Policy would like to call host capabilities that it is not granted", "policy", p.Name(), "hostCapabilities", missing)
+		add(Notice, "Policy would like to call host capabilities that it is not granted", "hostCapabilities", missing)
 	}
+	return warnings
 }
 
 // notGranted returns the patterns that a module asks for and that the grants do not

@@ -107,7 +107,9 @@ func TestWhatIsNotGrantedIsNoticed(t *testing.T) {
 		HostCapabilities:      []string{"oci/*", "kubernetes/can_i"},
 	}}
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
-	noticeCapabilities(klog.NewContext(t.Context(), logger), p, metadata, &wasmadmission.WasmAdmissionConfiguration{})
+	for _, warning := range p.warnings(metadata, &wasmadmission.WasmAdmissionConfiguration{}) {
+		warning.Log(klog.NewContext(t.Context(), logger))
+	}
 	logged := logger.GetSink().(ktesting.Underlier).GetBuffer().String()
 	require.Contains(t, logged, `contextAwareResources=[{"apiVersion":"v1","kind":"Pod"}]`)
 	require.Contains(t, logged, "Policy may not read Secrets")

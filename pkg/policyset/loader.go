@@ -62,6 +62,9 @@ type Loader struct {
 	// for concurrent use.
 	Adjust func(spec *wasmadmission.Policy, env *abi.Environment)
 
+	// Warn gets what is to be known of policies that are loaded; nil has it logged. It must be
+	// safe for concurrent use.
+	Warn func(Warning)
 	// Recorder takes notes of what keeps policies from being evaluated; nil discards them.
 	Recorder metrics.Recorder
 	// Clock is what circuit breakers go by; nil is the real one.
@@ -208,7 +211,7 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 		return nil, moduleProblems(path, spec, err)
 	}
 	if !w.member {
-		if errs := p.takeRules(ctx, metadata, path.Child("rules")); len(errs) > 0 {
+		if errs := l.takeRules(ctx, p, metadata, path.Child("rules")); len(errs) > 0 {
 			return nil, errs
 		}
 	}
@@ -228,7 +231,10 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 		return nil, errs
 	}
 	p.evaluator = l.guard(config, p, g, w.member)
-	p.notice(ctx, metadata, config)
+	klog.FromContext(ctx).Info("Loaded policy", "policy", p.Name(), "module", spec.Module, "moduleDigest", p.digest, "settingsHash", p.SettingsHash(), "rules", len(p.spec.Rules))
+	for _, warning := range p.warnings(metadata, config) {
+		l.warn(ctx, warning)
+	}
 	return p.join(), nil
 }
 
@@ -286,7 +292,7 @@ func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (er
 }
 
 // takeRules takes the rules from the metadata if the configuration has none.
-func (p *Policy) takeRules(ctx context.Context, metadata *abi.Metadata, path *field.Path) field.ErrorList {
+func (l *Loader) takeRules(ctx context.Context, p *Policy, metadata *abi.Metadata, path *field.Path) field.ErrorList {
 	if len(p.spec.Rules) > 0 {
 		return nil
 	}
@@ -306,7 +312,7 @@ func (p *Policy) takeRules(ctx context.Context, metadata *abi.Metadata, path *fi
 		return append(errs, field.Invalid(path, field.OmitValueType{}, "these rules come from the module's metadata: set rules to replace them"))
 	}
 	for _, warning := range validation.WarningsForRules(p.spec.Rules, p.spec.FailurePolicy, path) {
-		klog.FromContext(ctx).Info("Warning: " + warning)
+		l.warn(ctx, Warning{Text: warning})
 	}
 	return nil
 }
@@ -329,14 +335,4 @@ func (g *guest) checkSettings(ctx context.Context, path *field.Path) field.Error
 	default:
 		return field.ErrorList{field.Invalid(path, field.OmitValueType{}, SettingsRefused+response.Message)}
 	}
-}
-
-// notice tells the admin what a policy would like to have and does not get.
-func (p *Policy) notice(ctx context.Context, metadata *abi.Metadata, config *wasmadmission.WasmAdmissionConfiguration) {
-	logger := klog.FromContext(ctx)
-	logger.Info("Loaded policy", "policy", p.Name(), "module", p.spec.Module, "moduleDigest", p.digest, "settingsHash", p.SettingsHash(), "rules", len(p.spec.Rules))
-	if metadata.Mutating && !p.spec.Mutating {
-		logger.Info("Policy can mutate objects and may not: a request that it wants to change is rejected", "policy", p.Name())
-	}
-	noticeCapabilities(ctx, p, metadata, config)
 }

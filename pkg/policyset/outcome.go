@@ -82,7 +82,7 @@ func (m *Manager) succeed(ctx context.Context, set *Set, g *goal, began time.Tim
 	m.Recorder.ObserveReload(metrics.ReloadSucceeded, m.Clock.Since(began))
 	before := m.known
 	m.trouble, m.known = trouble{}, g.modules.digests()
-	announce(ctx, set, g)
+	m.announce(ctx, set, g)
 	m.collect(ctx, before)
 	if m.lastGood == nil {
 		return

@@ -192,18 +192,17 @@ func (m *Manager) warn(ctx context.Context, desired *Desired) {
 	warned := sets.New(desired.Warnings...)
 	for _, warning := range desired.Warnings {
 		if !m.warned.Has(warning) {
-			klog.FromContext(ctx).Info("Warning: " + warning)
+			m.Loader.warn(ctx, Warning{Text: warning})
 		}
 	}
 	m.warned = warned
 }
 
 // announce says what is served from now on.
-func announce(ctx context.Context, set *Set, g *goal) {
-	logger := klog.FromContext(ctx)
+func (m *Manager) announce(ctx context.Context, set *Set, g *goal) {
 	if len(set.Policies()) == 0 {
-		logger.Error(errNoPolicy, "Warning: the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off")
+		m.Loader.warn(ctx, Warning{Kind: Alarm, Text: "the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off"})
 		return
 	}
-	logger.Info("Policies are loaded", "count", len(set.Policies()), "hash", g.hash)
+	klog.FromContext(ctx).Info("Policies are loaded", "count", len(set.Policies()), "hash", g.hash)
 }

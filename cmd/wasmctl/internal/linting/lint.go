@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/klog/v2"
@@ -79,13 +80,21 @@ type Policy struct {
 // Lint looks at a configuration. It logs to the logger of the context.
 func Lint(ctx context.Context, options Options) *Report {
 	l := &linter{report: &Report{Problems: []string{}, Warnings: []string{}, Policies: []Policy{}}}
-	l.lint(l.listen(ctx), options)
+	l.lint(ctx, options)
 	return l.report
 }
 
 type linter struct {
 	config *wasmadmission.WasmAdmissionConfiguration
 	report *Report
+	mu     sync.Mutex // held while warnings of loading are added
+}
+
+// warn takes a warning of loading policies.
+func (l *linter) warn(warning policyset.Warning) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.report.Warnings = append(l.report.Warnings, warning.String())
 }
 
 // fail takes the problems that an error has, a line each.
@@ -236,7 +245,7 @@ func (l *linter) withLoader(ctx context.Context, use func(*policyset.Loader)) {
 		l.fail(err)
 		return
 	}
-	use(&policyset.Loader{Engine: e, Fetcher: fetcher, Guests: host.Guests()})
+	use(&policyset.Loader{Engine: e, Fetcher: fetcher, Guests: host.Guests(), Warn: l.warn})
 }
 
 // ErrProblems says that a server would not start.

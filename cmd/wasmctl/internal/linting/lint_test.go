@@ -95,6 +95,23 @@ func TestGood(t *testing.T) {
 	require.Regexp(t, "^[0-9a-f]{64}$", report.Hash)
 }
 
+// What a server would log of policies while it loads them is in the report.
+func TestWarningsOfLoading(t *testing.T) {
+	w := newWorld(t)
+	report := w.lint(w.write("config.yaml", head+"policies: [{name: own, module: "+w.module("deny")+", contextAwareResources: [{apiVersion: v1, kind: Secret}]}]\n"))
+	require.Empty(t, report.Problems)
+	require.Equal(t, []string{
+		"policies[own]: Policy may not read Secrets: name it in capabilities.kubernetes.secretReaders if it should, or remove the kind from its contextAwareResources",
+	}, report.Warnings)
+
+	report = w.lint(w.write("config.yaml", head))
+	require.Empty(t, report.Problems)
+	require.Equal(t, []string{
+		"the feature is enabled and NO POLICY is configured: every request is admitted. " +
+			"Name policies in the file given by --admission-control-config-file, or switch the feature gate off",
+	}, report.Warnings)
+}
+
 // Everything that is wrong is said at once, as far as it can be known.
 func TestAllProblems(t *testing.T) {
 	w := newWorld(t)

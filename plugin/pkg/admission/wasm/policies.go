@@ -147,7 +147,7 @@ func loadPolicies(ctx context.Context, data []byte, view clusterView, guests map
 		return nil, err
 	}
 	for _, warning := range validation.Warnings(config) {
-		klog.FromContext(ctx).Info("Warning: " + warning)
+		policyset.Warning{Text: warning}.Log(ctx)
 	}
 	e, err := newEngine(config, klog.FromContext(ctx))
 	if err != nil {
