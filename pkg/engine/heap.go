@@ -60,12 +60,11 @@ func heapBytes(r *rewrite.Result) uint64 {
 // checkInstance bounds what the runtime does for each new instance, where nothing can stop
 // it: it goes through the element segments, and through the data segments that could not
 // be taken out of the module.
-func (m *Module) checkInstance() error {
-	c := &m.rewritten.Instance
-	if most := int64(m.limits.TableEntries); int64(c.ElementEntries) > most {
+func (p *plan) checkInstance(c *rewrite.Contents) error {
+	if most := int64(p.limits.TableEntries); int64(c.ElementEntries) > most {
 		return &LimitError{Limit: "entries of element segments", Value: int64(c.ElementEntries), Max: most}
 	}
-	if most := m.limits.MemoryBytes / keptDataShare; int64(c.DataBytes) > most {
+	if most := p.limits.MemoryBytes / keptDataShare; int64(c.DataBytes) > most {
 		return &LimitError{Limit: "bytes of data segments that only the runtime can place", Value: int64(c.DataBytes), Max: most}
 	}
 	return nil

@@ -36,40 +36,57 @@ import (
 // rewrite found: the runtime would describe, and keep the description of, every
 // function of the module.
 func (m *Module) link(ctx context.Context) error {
-	for _, name := range m.abi.RequiredExports {
-		if _, ok := m.rewritten.FunctionExports[name]; !ok {
-			return fmt.Errorf("module does not export function %q: it is no %s guest", name, m.abi.Name)
+	host := m.abi.functions()
+	if err := m.abi.check(m.rewritten, host); err != nil {
+		return err
+	}
+	l := linker{module: m, host: host, builders: map[string]wazero.HostModuleBuilder{}}
+	l.export(HostFunction{Module: tickModule, Name: tickName, Call: tick})
+	for _, imported := range m.rewritten.FunctionImports {
+		l.provide(imported)
+	}
+	return l.instantiate(ctx)
+}
+
+// check looks for what a module lacks to be a guest of the ABI, and for what it would have of the
+// host that there is not.
+func (a *ABI) check(r *rewrite.Result, host map[functionName]HostFunction) error {
+	for _, name := range a.RequiredExports {
+		if _, ok := r.FunctionExports[name]; !ok {
+			return fmt.Errorf("module does not export function %q: it is no %s guest", name, a.Name)
 		}
 	}
-	for _, name := range m.abi.StartFunctions {
-		if len(m.rewritten.FunctionExports[name].Params) > 0 {
+	for _, name := range a.StartFunctions {
+		if len(r.FunctionExports[name].Params) > 0 {
 			return fmt.Errorf("start function %q has parameters", name)
 		}
 	}
-	l := linker{module: m, host: m.hostFunctions(), builders: map[string]wazero.HostModuleBuilder{}}
-	l.export(HostFunction{Module: tickModule, Name: tickName, Call: tick})
-	for _, imported := range m.rewritten.FunctionImports {
-		if err := l.provide(imported); err != nil {
-			return err
+	for _, imported := range r.FunctionImports {
+		f, known := host[functionName{imported.Module, imported.Name}]
+		if !known {
+			return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", imported.Module, imported.Name, a.Name)
+		}
+		if !sameTypes(f.Params, imported.Params) || !sameTypes(f.Results, imported.Results) {
+			return wrongType(imported)
 		}
 	}
-	return l.instantiate(ctx)
+	return nil
 }
 
 // functionName is what a function is imported by.
 type functionName struct{ module, name string }
 
-// hostFunctions returns what the module may import. Ours take the place of wazero's.
-func (m *Module) hostFunctions() map[functionName]HostFunction {
+// functions returns what guests may import. Ours take the place of wazero's.
+func (a *ABI) functions() map[functionName]HostFunction {
 	functions := map[functionName]HostFunction{}
 	wasi := slices.Concat(wazeroFunctions(), wasiFunctions())
-	if m.abi.Command != nil {
+	if a.Command != nil {
 		wasi = append(wasi, commandFunctions()...)
 	}
 	for _, f := range wasi {
 		functions[functionName{wasi_snapshot_preview1.ModuleName, f.Name}] = f
 	}
-	for _, f := range m.abi.HostFunctions {
+	for _, f := range a.HostFunctions {
 		functions[functionName{f.Module, f.Name}] = f
 	}
 	return functions
@@ -91,27 +108,20 @@ func (l *linker) builder(module string) wazero.HostModuleBuilder {
 	return l.builders[module]
 }
 
-// provide exports what an import asks for.
-func (l *linker) provide(imported rewrite.FunctionImport) error {
+// provide exports what an import asks for, which there is.
+func (l *linker) provide(imported rewrite.FunctionImport) {
 	name := functionName{imported.Module, imported.Name}
-	f, known := l.host[name]
-	if !known {
-		return fmt.Errorf("module imports function %s.%s, which the host does not provide to %s guests", imported.Module, imported.Name, l.module.abi.Name)
-	}
-	if !sameTypes(f.Params, imported.Params) || !sameTypes(f.Results, imported.Results) {
-		return wrongType(imported)
-	}
+	f := l.host[name]
 	if slices.Contains(l.exported, name) {
-		return nil // a module may import a function twice
+		return // a module may import a function twice
 	}
 	l.exported = append(l.exported, name)
 	f.Module = imported.Module
 	if l.module.rewritten.ParkExport != "" && isParkingRead(imported) {
 		exportParkingRead(l.builder(imported.Module))
-		return nil
+		return
 	}
 	l.export(f)
-	return nil
 }
 
 // wazeroFunctions are wazero's functions of WASI. They go the way of all others, by

@@ -23,16 +23,6 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
-)
-
-// What the rewrite adds to a module lies under these names, which no guest may
-// use itself.
-const (
-	tickModule   = "wasm-admission"
-	tickName     = "tick"
-	exportPrefix = "wasm-admission."
 )
 
 // load fills in the module. Every module has a runtime of its own, so that no
@@ -90,42 +80,10 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 
 // rewrite meters the module and takes its initial memory out of it.
 func (m *Module) rewrite(binary []byte) (err error) {
-	m.rewritten, err = rewrite.Module(binary, rewrite.Options{
-		TickModule:   tickModule,
-		TickName:     tickName,
-		ExportPrefix: exportPrefix,
-		// The declared maximum is raised to what can be declared, at least a page
-		// more than there can be: the instance's memory enforces the limit, and
-		// needs that page to shrink (see [memory.Range.Bind]).
-		MemoryMaxPages:  wasm.MaxMemoryPages,
-		AdoptMemory:     true,
-		TableMaxEntries: m.limits.TableEntries,
-		ExtractData:     true,
-		ExportStart:     true,
-		LowerReferences: true,
-		// Interpreted or not: there is one module for a processor.
-		ReplaceMiscompiled: m.engine.faults.miscompiles,
-		Park:               m.parkOptions(),
-	})
-	if err != nil {
-		return err
-	}
-	// Code can grow when it is metered, most where it was written for that.
-	if size, most := int64(len(m.rewritten.Module)), 2*m.limits.ModuleBytes; size > most {
-		return &LimitError{Limit: "bytes of metered module", Value: size, Max: most, Setting: "limits.moduleSize"}
-	}
-	if err := m.checkInstance(); err != nil {
+	if m.rewritten, err = m.plan().rewrite(binary); err != nil {
 		return err
 	}
 	m.heapBytes = heapBytes(m.rewritten)
-	described := m.rewritten.Memory
-	if described.Imported && m.abi.Memory != (MemoryImport{described.ImportModule, described.ImportName}) {
-		return fmt.Errorf("module imports memory %s.%s, which the host does not provide to %s guests", described.ImportModule, described.ImportName, m.abi.Name)
-	}
-	size := int64(described.MinPages) * PageSize
-	if size > m.limits.MemoryBytes {
-		return &LimitError{Limit: "bytes of linear memory at the start", Value: size, Max: m.limits.MemoryBytes, Setting: "limits.memory"}
-	}
 	if len(m.rewritten.Image) == 0 {
 		return nil
 	}
@@ -133,7 +91,7 @@ func (m *Module) rewrite(binary []byte) (err error) {
 	for _, s := range m.rewritten.Image {
 		segments = append(segments, memory.Segment{Offset: uint64(s.Offset), Data: s.Bytes})
 	}
-	m.dataImage, err = memory.NewImage(uint64(size), m.budget, segments...)
+	m.dataImage, err = memory.NewImage(uint64(m.rewritten.Memory.MinPages)*PageSize, m.budget, segments...)
 	return err
 }
 

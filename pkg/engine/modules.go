@@ -43,9 +43,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	sum := sha256.Sum256(wasm)
 	key := moduleKey{digest: sum, abi: abi}
 	digest := "sha256:" + hex.EncodeToString(sum[:])
-	if size := int64(len(wasm)); size > e.limits.ModuleBytes {
-		return nil, &Error{Digest: digest, Phase: PhaseLoad, Cause: CauseLimit,
-			Err: &LimitError{Limit: "bytes of module", Value: size, Max: e.limits.ModuleBytes, Setting: "limits.moduleSize"}}
+	if err := e.limits.checkModule(wasm); err != nil {
+		return nil, &Error{Digest: digest, Phase: PhaseLoad, Cause: CauseLimit, Err: err}
 	}
 
 	e.mu.Lock()

@@ -50,9 +50,9 @@ import (
 // readAgain is what a read returns to be repeated. WASI has no such errno.
 const readAgain = 0x7fffffff
 
-// parkOptions has the rewrite prepare programs.
-func (m *Module) parkOptions() *rewrite.Park {
-	if m.abi.Command == nil || len(m.abi.Command.Parked) == 0 || m.engine.interpreter {
+// park has the rewrite prepare programs.
+func (p *plan) park() *rewrite.Park {
+	if p.abi == nil || p.abi.Command == nil || len(p.abi.Command.Parked) == 0 || p.interpreter {
 		// The interpreter's stack is in part the host's, which nothing can copy.
 		return nil
 	}

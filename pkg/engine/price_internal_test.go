@@ -80,7 +80,7 @@ func acquireCaller(t *testing.T, limits Limits, abi *ABI, name string, f HostFun
 func TestEachHostFunctionHasItsPrice(t *testing.T) {
 	const calls = 100
 	abi := &ABI{Name: "price"}
-	functions := (&Module{abi: abi}).hostFunctions()
+	functions := abi.functions()
 	require.Greater(t, len(functions), 40, "wazero's are there")
 	for name, f := range functions {
 		if name.name == "proc_exit" {
@@ -101,7 +101,7 @@ func TestEachHostFunctionHasItsPrice(t *testing.T) {
 // A program pays for the reads at which it could wait, too.
 func TestReadsOfProgramsThatWaitHaveTheirPrice(t *testing.T) {
 	abi := &ABI{Name: "price", Command: &Command{Parked: []string{"waits"}}}
-	i := acquireCaller(t, Limits{}, abi, "fd_read", (&Module{abi: abi}).hostFunctions()[functionName{"wasi_snapshot_preview1", "fd_read"}])
+	i := acquireCaller(t, Limits{}, abi, "fd_read", abi.functions()[functionName{"wasi_snapshot_preview1", "fd_read"}])
 	require.NoError(t, i.Run("waits"))
 	require.GreaterOrEqual(t, i.Usage().Fuel, int64(10*hostCallFuel))
 }
@@ -110,7 +110,7 @@ func TestReadsOfProgramsThatWaitHaveTheirPrice(t *testing.T) {
 func TestLongCallsCostMore(t *testing.T) {
 	const long = 32 << 10
 	abi := &ABI{Name: "price", Command: &Command{Input: func(_ *Instance, p []byte) int { return len(p) }}}
-	functions := (&Module{abi: abi}).hostFunctions()
+	functions := abi.functions()
 	vector := binary.LittleEndian.AppendUint32([]byte{8, 0, 0, 0}, long) // the bytes behind it
 	for _, test := range []struct {
 		what, function string

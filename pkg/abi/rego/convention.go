@@ -46,6 +46,10 @@ const (
 // was compiled with.
 const entrypoint = 0
 
+// ABI returns the convention of Rego guests, by which an engine tells whether a module is one.
+// It must not be changed.
+func ABI() *engine.ABI { return convention }
+
 // convention is the ABI as the engine needs to know it. It is the same for both modes,
 // and knows of no built-in function, so that all policies with the same binary share it.
 var convention = &engine.ABI{

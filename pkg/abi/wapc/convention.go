@@ -23,6 +23,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
+// ABI returns the convention of waPC guests, by which an engine tells whether a module is one.
+// It must not be changed.
+func ABI() *engine.ABI { return convention }
+
 // convention is the waPC ABI as the engine needs to know it. The order of the
 // start functions is that of waPC's own Go host: a superset of what Kubewarden's
 // host calls, so that reactors (Go's -buildmode=c-shared) work too.

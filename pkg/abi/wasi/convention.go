@@ -32,6 +32,10 @@ const (
 // program is what Kubewarden calls every guest: the name that is no argument.
 const program = "policy.wasm"
 
+// ABI returns the convention of WASI guests, by which an engine tells whether a module is one.
+// It must not be changed.
+func ABI() *engine.ABI { return convention }
+
 // convention is the WASI ABI as the engine needs to know it. Guests of Javy make host
 // calls under another name.
 var convention = &engine.ABI{

@@ -119,6 +119,21 @@ func (e ConstExpr) cursor() *Cursor {
 	return &Cursor{code: e, depth: 1, ifs: []bool{false}, types: unbounded, functions: unbounded, globals: unbounded}
 }
 
+// IsExtended is whether e computes, by an instruction of the extended constant expressions.
+func (e ConstExpr) IsExtended() bool {
+	if e == nil {
+		return false
+	}
+	c := e.cursor()
+	for in := (Instruction{}); c.Next(&in); {
+		switch in.Op {
+		case OpI32Add, OpI32Sub, OpI32Mul, OpI64Add, OpI64Sub, OpI64Mul:
+			return true
+		}
+	}
+	return false
+}
+
 // Functions calls yield for the function index of every ref.func in e.
 func (e ConstExpr) Functions(yield func(index uint32)) {
 	if e == nil {

@@ -37,9 +37,11 @@ func (d *decoder) imports(r *reader) {
 		switch kind {
 		case importsOfModule:
 			r.pos++
+			d.module.compact = true
 			d.importsOfModule(r, im.Module)
 		case importsOfType:
 			r.pos++
+			d.module.compact = true
 			d.importsOfType(r, im.Module)
 		default:
 			d.importType(r, &im)

@@ -41,7 +41,13 @@ type Module struct {
 
 	// present marks the sections that the input had, so that empty ones survive.
 	present [sectionCount]bool
+	// compact is whether imports were written together.
+	compact bool
 }
+
+// HasCompactImports is whether the module was read from a binary that writes several imports
+// of one module together (compact import section). They are taken apart.
+func (m *Module) HasCompactImports() bool { return m.compact }
 
 // ExternKind says what an import or export is.
 type ExternKind byte

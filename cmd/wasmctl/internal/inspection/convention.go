@@ -20,6 +20,11 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/wasi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
@@ -53,6 +58,32 @@ func conventionOf(m *wasm.Module) Convention {
 		return ConventionWASI
 	}
 	return ""
+}
+
+// abi is what a server expects of the module, nil if it is not known: what the metadata says, or
+// else what it looks like.
+func (r *Report) abi() *engine.ABI {
+	convention := r.Convention
+	if r.Metadata != nil {
+		convention = conventions[r.Metadata.ExecutionMode]
+	}
+	switch convention {
+	case ConventionWaPC:
+		return wapc.ABI()
+	case ConventionWASI:
+		return wasi.ABI()
+	case ConventionRego:
+		return rego.ABI()
+	}
+	return nil
+}
+
+// conventions are those of modules by what their metadata says.
+var conventions = map[abi.ExecutionMode]Convention{
+	abi.ExecutionModeWaPC:       ConventionWaPC,
+	abi.ExecutionModeWASI:       ConventionWASI,
+	abi.ExecutionModeOPA:        ConventionRego,
+	abi.ExecutionModeGatekeeper: ConventionRego,
 }
 
 func exportsFunction(m *wasm.Module, name string) bool {

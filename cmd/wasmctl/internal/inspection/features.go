@@ -28,6 +28,8 @@ import (
 // (https://webassembly.org/features).
 const (
 	featureBulkMemory     = "bulk-memory"
+	featureCompactImports = "compact-import-section"
+	featureExtendedConst  = "extended-const"
 	featureFunctionRefs   = "function-references"
 	featureMultiValue     = "multi-value"
 	featureReferenceTypes = "reference-types"
@@ -45,6 +47,12 @@ func features(m *wasm.Module) ([]string, error) {
 		if len(m.Types[n].Results) > 1 {
 			found[featureMultiValue] = true
 		}
+	}
+	if m.HasCompactImports() {
+		found[featureCompactImports] = true
+	}
+	if slices.ContainsFunc(constants(m), wasm.ConstExpr.IsExtended) {
+		found[featureExtendedConst] = true
 	}
 	globals := m.GlobalTypes()
 	for _, e := range m.Exports {
@@ -70,6 +78,23 @@ func features(m *wasm.Module) ([]string, error) {
 		names = []string{}
 	}
 	return names, nil
+}
+
+// constants returns the constant expressions of a module.
+func constants(m *wasm.Module) (all []wasm.ConstExpr) {
+	for n := range m.Tables {
+		all = append(all, m.Tables[n].Init)
+	}
+	for n := range m.Globals {
+		all = append(all, m.Globals[n].Init)
+	}
+	for n := range m.Elements {
+		all = append(append(all, m.Elements[n].Offset), m.Elements[n].Exprs...)
+	}
+	for n := range m.Data {
+		all = append(all, m.Data[n].Offset)
+	}
+	return all
 }
 
 // instructionFeatures are the ranges of opcodes that features brought.

@@ -24,7 +24,6 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
@@ -101,32 +100,21 @@ func Inspect(uri string, binary []byte) (*Report, error) {
 		return nil, err
 	}
 	r.memory(module)
-	r.rewrite(binary)
+	r.describe(binary)
 	return r, nil
 }
 
-// rewrite says what a server would make of the module. The names do not matter here.
-func (r *Report) rewrite(binary []byte) {
-	result, err := rewrite.Module(binary, rewrite.Options{
-		TickModule: "wasm-admission", TickName: "tick", ExportPrefix: "wasm-admission.",
-		MemoryMaxPages: wasm.MaxMemoryPages, AdoptMemory: true,
-		TableMaxEntries: engine.DefaultLimits.TableEntries, ExtractData: true, ExportStart: true,
-	})
-	var weighed *weight.Weight
-	if err == nil {
-		weighed, err = result.Weigh()
-	}
-	if err == nil {
-		r.Compilation = weighed.Counts(engine.DefaultLimits.Compilation)
-		err = weighed.Check(engine.DefaultLimits.Compilation)
-	}
+// describe says what a server would make of the module.
+func (r *Report) describe(binary []byte) {
+	d := engine.Describe(binary, r.abi())
+	r.Compilation = d.Compilation
 	switch {
-	case err != nil:
-		r.Refused = err.Error()
 	case r.Memory != nil && r.Memory.Initial > r.Memory.Limit:
 		r.Refused = fmt.Sprintf("its memory of %d bytes is larger than limits.memory, which is %d by default", r.Memory.Initial, r.Memory.Limit)
-	case len(result.NeedsFreshInstance) > 0:
-		r.FreshInstances = result.NeedsFreshInstance
+	case d.Refused != nil:
+		r.Refused = d.Refused.Error()
+	case len(d.FreshInstances) > 0:
+		r.FreshInstances = d.FreshInstances
 	default:
 		r.Resettable = true
 	}

@@ -92,6 +92,26 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
+// Features that are gone from a module once it is decoded, and those of constants.
+func TestFeaturesOutsideOfCode(t *testing.T) {
+	compact := "\x00asm\x01\x00\x00\x00" + "\x01\x04\x01\x60\x00\x00" + "\x02\x0a\x01\x01m\x00\x7f\x01\x01f\x00\x00"
+	r, err := Inspect("compact", []byte(compact))
+	require.NoError(t, err)
+	require.Equal(t, []string{"m.f()"}, r.Imports)
+	require.Equal(t, []string{featureCompactImports}, r.Features)
+
+	sum := wasm.ConstExpr{byte(wasm.OpI32Const), 1, byte(wasm.OpI32Const), 2, byte(wasm.OpI32Add), byte(wasm.OpEnd)}
+	i32 := wasm.ValueType{Code: wasm.I32}
+	r, err = Inspect("extended", (&wasm.Module{Globals: []wasm.Global{{Type: wasm.GlobalType{Type: i32}, Init: sum}}}).Encode())
+	require.NoError(t, err)
+	require.Equal(t, []string{featureExtendedConst}, r.Features)
+}
+
+// What a server refuses is said to be refused.
+func TestRefusedAsByAServer(t *testing.T) {
+	require.Contains(t, inspect(t, "test/wat/unknown-import.wasm").Refused, "which the host does not provide to waPC guests")
+}
+
 func TestNotAModule(t *testing.T) {
 	for name, binary := range map[string]string{"text": "hello, world", "component": "\x00asm\x0d\x00\x01\x00", "broken": "\x00asm\x01\x00\x00\x00\x01\x7f"} {
 		_, err := Inspect(name, []byte(binary))

@@ -1,0 +1,65 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package engine_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+// What is said of a module without loading it is what becomes of it when it is loaded.
+func TestDescribe(t *testing.T) {
+	e := newEngine(t, engine.Options{Limits: engine.Limits{Timeout: 100 * time.Millisecond}})
+	refused := 0
+	for _, pattern := range []string{"testdata/*.wasm", "rewrite/testdata/*.wasm", "../../test/wat/*.wasm"} {
+		paths, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, paths)
+		for _, path := range paths {
+			binary, err := os.ReadFile(path)
+			require.NoError(t, err)
+			described := engine.Describe(binary, testABI)
+			m, err := e.Load(t.Context(), binary, testABI)
+			if err == nil {
+				m.Close()
+			}
+			if described.Refused != nil {
+				require.ErrorContains(t, err, described.Refused.Error(), path)
+				refused++
+				continue
+			}
+			var failed *engine.Error
+			require.False(t, errors.As(err, &failed) && failed.Phase == engine.PhaseLoad, "%s: %v", path, err)
+			require.NotEmpty(t, described.Compilation, path)
+		}
+	}
+	require.Greater(t, refused, 5)
+}
+
+// Without an ABI nothing is said of what only one would tell.
+func TestDescribeWithoutABI(t *testing.T) {
+	require.ErrorContains(t, engine.Describe(binary(t, "unknown-import"), testABI).Refused, "which the host does not provide to test guests")
+	require.NoError(t, engine.Describe(binary(t, "unknown-import"), nil).Refused)
+	require.Error(t, engine.Describe([]byte("no module"), nil).Refused)
+}
