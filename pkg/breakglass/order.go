@@ -17,7 +17,6 @@ limitations under the License.
 package breakglass
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -85,28 +84,15 @@ func decode(data []byte) (*order, error) {
 }
 
 // checkSoleDocument refuses a file that has no document, or more than one: the parser
-// reads the first and would leave out the rest in silence. Lines of "---" and "..."
-// part documents wherever they are (YAML 1.2, section 9.1).
+// reads the first and would leave out the rest in silence.
 func checkSoleDocument(data []byte) error {
-	content, ended := false, false
-	for line := range bytes.Lines(data) {
-		if bytes.HasPrefix(line, []byte("---")) || bytes.HasPrefix(line, []byte("...")) {
-			ended = content
-			line = line[len("---"):]
-		}
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 || line[0] == '#' {
-			continue
-		}
-		if ended {
-			return errors.New("the file holds more than one document: put everything into one")
-		}
-		content = true
-	}
-	if !content {
+	switch strictyaml.Count(data, 2) {
+	case 0:
 		return fmt.Errorf("the file is empty: write a %s, or remove it", kind)
+	case 1:
+		return nil
 	}
-	return nil
+	return errors.New("the file holds more than one document: put everything into one")
 }
 
 func (o *order) check() (errs []error) {

@@ -64,57 +64,15 @@ func splitJSON(content []byte) ([]document, error) {
 	}
 }
 
-// splitYAML parts documents at lines of "---" and "...", wherever they are (YAML 1.2,
-// section 9.1).
 func splitYAML(content []byte) ([]document, error) {
 	var documents []document
-	var current document
-	// empty is set as long as the current document holds nothing.
-	empty, line := true, 0
-	end := func() {
-		if !empty {
-			documents = append(documents, current)
+	for d := range strictyaml.Documents(content) {
+		if len(documents) == maxDocuments {
+			return nil, tooManyDocuments()
 		}
-		empty = true
-	}
-	for text := range bytes.Lines(content) {
-		rest, isStart := marker(text, "---")
-		tail, isEnd := marker(text, "...")
-		if isStart || isEnd {
-			end()
-			if len(documents) > maxDocuments {
-				return nil, tooManyDocuments()
-			}
-			current = document{line: line}
-		}
-		switch {
-		case isEnd:
-			text = tail // which may hold a comment
-		case isStart:
-			text = rest // in which the document may begin
-		}
-		trimmed := bytes.TrimSpace(text)
-		if (isStart || isEnd) && len(trimmed) == 0 {
-			// The parser takes a tab beside a marker for one in a document.
-			text = []byte("\n")
-		}
-		current.content = append(current.content, text...)
-		if len(trimmed) > 0 && trimmed[0] != '#' && trimmed[0] != '%' {
-			empty = false
-		}
-		line++
-	}
-	end()
-	if len(documents) > maxDocuments {
-		return nil, tooManyDocuments()
+		documents = append(documents, document{content: d.Content, line: d.Line})
 	}
 	return documents, nil
-}
-
-// marker says whether a line begins with a marker of documents, and what is beside it.
-func marker(line []byte, text string) ([]byte, bool) {
-	rest, ok := bytes.CutPrefix(line, []byte(text))
-	return rest, ok && (len(rest) == 0 || bytes.ContainsRune([]byte(" \t\r\n"), rune(rest[0])))
 }
 
 func tooManyDocuments() error {

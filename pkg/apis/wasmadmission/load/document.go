@@ -17,13 +17,14 @@ limitations under the License.
 package load
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // toJSON returns the one document that the data hold, YAML as JSON. What begins with
@@ -47,26 +48,13 @@ func toJSON(data []byte) ([]byte, error) {
 }
 
 // checkSoleDocument refuses a YAML stream that has no document, or more than one: the
-// parser reads the first and would leave out the rest in silence. Lines of "---" and
-// "..." part documents wherever they are (YAML 1.2, section 9.1).
+// parser reads the first and would leave out the rest in silence.
 func checkSoleDocument(data []byte) error {
-	content, ended := false, false
-	for line := range bytes.Lines(data) {
-		if bytes.HasPrefix(line, []byte("---")) || bytes.HasPrefix(line, []byte("...")) {
-			ended = content
-			line = line[len("---"):]
-		}
-		line = bytes.TrimSpace(line)
-		if len(line) == 0 || line[0] == '#' {
-			continue
-		}
-		if ended {
-			return errors.New("the configuration holds more than one YAML document: put all policies into one")
-		}
-		content = true
-	}
-	if !content {
+	switch strictyaml.Count(data, 2) {
+	case 0:
 		return errors.New("the configuration is empty: write a " + kind)
+	case 1:
+		return nil
 	}
-	return nil
+	return errors.New("the configuration holds more than one YAML document: put all policies into one")
 }
