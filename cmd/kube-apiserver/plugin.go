@@ -17,7 +17,6 @@ limitations under the License.
 package main
 
 import (
-	"context"
 	"slices"
 
 	"k8s.io/apiserver/pkg/admission/plugin/policy/mutating"
@@ -25,10 +24,7 @@ import (
 	genericoptions "k8s.io/apiserver/pkg/server/options"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
@@ -40,8 +36,8 @@ import (
 // report whether it is ready to serve, and whether it serves what is configured.
 func addPlugin(opts *genericoptions.AdmissionOptions) []healthz.HealthChecker {
 	readyz := wasm.Register(opts.Plugins,
-		wasm.WithGuests(abi.ExecutionModeOPA, loadRego(abi.ExecutionModeOPA)),
-		wasm.WithGuests(abi.ExecutionModeGatekeeper, loadRego(abi.ExecutionModeGatekeeper)))
+		wasm.WithGuests(abi.ExecutionModeOPA, topdown.Loader(abi.ExecutionModeOPA)),
+		wasm.WithGuests(abi.ExecutionModeGatekeeper, topdown.Loader(abi.ExecutionModeGatekeeper)))
 	// The slice is a package variable of k8s.io/kubernetes: insert into a copy.
 	order := slices.Clone(opts.RecommendedPluginOrder)
 	at := slices.Index(order, mutating.PluginName)
@@ -50,15 +46,4 @@ func addPlugin(opts *genericoptions.AdmissionOptions) []healthz.HealthChecker {
 	}
 	opts.RecommendedPluginOrder = slices.Insert(order, at, wasm.PluginName)
 	return readyz
-}
-
-// loadRego loads policies in Rego, to which the Open Policy Agent lends its functions.
-func loadRego(mode abi.ExecutionMode) policyset.GuestLoader {
-	return func(ctx context.Context, e *engine.Engine, wasm []byte) (abi.Guest, error) {
-		guest, err := rego.Load(ctx, e, wasm, mode, topdown.Builtins{})
-		if err != nil {
-			return nil, err
-		}
-		return guest, nil
-	}
 }

@@ -116,7 +116,7 @@ func New(o Options) (*Engine, error) {
 	e.budget = memory.NewBudget(uint64(e.limits.PoolBytes))
 	e.mappings = memory.NewBudget(mappingLimit(o.maxMappings))
 	var err error
-	if e.strategy, err = chooseStrategy(o.Reset); err != nil {
+	if e.strategy, err = memory.Resolve(o.Reset); err != nil {
 		return nil, err
 	}
 	if err := e.chooseCompiler(o); err != nil {
@@ -146,19 +146,6 @@ func (e *Engine) chooseCompiler(o Options) error {
 	e.interpreter = true
 	e.logger.Warn("WebAssembly cannot be compiled on this system: it is interpreted, which is many times slower", "err", err)
 	return nil
-}
-
-// chooseStrategy returns the way to reset that is wanted, or the best one.
-func chooseStrategy(wanted memory.Strategy) (memory.Strategy, error) {
-	for _, support := range memory.Probe() {
-		switch {
-		case wanted == memory.Auto && support.Err == nil, wanted == support.Strategy && support.Err == nil:
-			return support.Strategy, nil
-		case wanted == support.Strategy:
-			return "", fmt.Errorf("resetting memory by %s: %w", wanted, support.Err)
-		}
-	}
-	return "", fmt.Errorf("there is no way to reset memory that is called %q", wanted)
 }
 
 // Stats is a view of an [Engine] at one moment, over all modules.

@@ -51,6 +51,17 @@ func caller(spec *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfi
 	return c
 }
 
+// GuestLimits are what an evaluation is held to, as the configuration has them.
+func GuestLimits(limits *wasmadmission.Limits) abi.Limits {
+	return abi.Limits{
+		RequestBytes:         limits.RequestSize,
+		ResponseBytes:        limits.ResponseSize,
+		HostCallPayloadBytes: limits.HostCallPayloadSize,
+		HostCalls:            int64(limits.HostCalls),
+		LogLineBytes:         limits.LogLineSize,
+	}
+}
+
 // environment returns what the policy has around it.
 func (l *Loader) environment(spec *wasmadmission.Policy, config *wasmadmission.WasmAdmissionConfiguration) (*abi.Environment, error) {
 	grants, err := capabilities.ParsePatterns(spec.HostCapabilities)
@@ -63,14 +74,8 @@ func (l *Loader) environment(spec *wasmadmission.Policy, config *wasmadmission.W
 		Capabilities: capabilities.NewGate(capabilities.GateOptions{
 			Caller: who, Grants: grants, Tracing: log, Shared: l.Capabilities.ByNamespace,
 		}),
-		Log: log,
-		Limits: abi.Limits{
-			RequestBytes:         limits.RequestSize,
-			ResponseBytes:        limits.ResponseSize,
-			HostCallPayloadBytes: limits.HostCallPayloadSize,
-			HostCalls:            int64(limits.HostCalls),
-			LogLineBytes:         limits.LogLineSize,
-		},
+		Log:     log,
+		Limits:  GuestLimits(limits),
 		Timeout: limits.EvaluationTimeout.Duration,
 	}
 	if spec.TimeoutEvalSeconds != nil {

@@ -72,7 +72,7 @@ var mayImport = map[string][]string{
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/wasi":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/rego":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
-	"pkg/abi/rego/topdown":     {"pkg/abi/rego", "pkg/engine"},
+	"pkg/abi/rego/topdown":     {"pkg/abi", "pkg/abi/rego", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
 	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "pkg/jsonpatch"},
 	"pkg/capabilities/cache":   {},

@@ -63,7 +63,7 @@ func TestProbe(t *testing.T) {
 			require.NoError(t, support[i].Err)
 		}
 	}
-	best, err := resolve(Auto)
+	best, err := Resolve(Auto)
 	require.NoError(t, err)
 	require.Equal(t, best, support[slices.IndexFunc(support, func(s Support) bool { return s.Err == nil })].Strategy)
 }
@@ -403,7 +403,7 @@ func TestGrownMemoryIsBacked(t *testing.T) {
 // image was captured, compared and reset to.
 func TestHolesTakeNothing(t *testing.T) {
 	for _, s := range []Strategy{PagemapScan, Pagemap} {
-		if _, err := resolve(s); err != nil {
+		if _, err := Resolve(s); err != nil {
 			t.Logf("not tested: %v", err)
 			continue
 		}

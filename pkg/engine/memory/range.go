@@ -110,7 +110,7 @@ func NewRange(o Options) (*Range, error) {
 	if o.Size > o.Limit {
 		return nil, &LimitError{Limit: o.Limit, Requested: o.Size}
 	}
-	strategy, err := resolve(o.Strategy)
+	strategy, err := Resolve(o.Strategy)
 	if err != nil {
 		return nil, err
 	}

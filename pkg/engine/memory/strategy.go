@@ -65,19 +65,20 @@ var Probe = sync.OnceValue(func() []Support {
 	return support
 })
 
-// resolve returns the strategy that s stands for.
-func resolve(s Strategy) (Strategy, error) {
+// Resolve returns the strategy that s stands for: itself, or the best for [Auto]. An error says why the system does not
+// allow it, or that there is none of that name.
+func Resolve(s Strategy) (Strategy, error) {
 	for _, p := range Probe() {
 		switch {
 		case s == Auto && p.Err == nil:
 			return p.Strategy, nil
 		case s == p.Strategy && p.Err != nil:
-			return "", fmt.Errorf("strategy %s: %w", s, p.Err)
+			return "", fmt.Errorf("resetting memory by %s: %w", s, p.Err)
 		case s == p.Strategy:
 			return s, nil
 		}
 	}
-	return "", fmt.Errorf("strategy %q is not known", string(s))
+	return "", fmt.Errorf("there is no way to reset memory that is called %q", string(s))
 }
 
 // try runs a strategy for real: what a kernel, a sandbox or an emulation of Linux claims to have is not enough to stake

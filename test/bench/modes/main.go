@@ -25,7 +25,6 @@ import (
 	"os"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wasi"
@@ -46,8 +45,8 @@ var modes = []mode{
 	{"wapc_rust_us", "test/policies/pod-privileged/policy.wasm", loadWaPC},
 	{"wapc_go_us", "bin/modes/wapc.wasm", loadWaPC},
 	{"wasi_go_us", "bin/modes/wasi.wasm", loadWASI},
-	{"rego_opa_us", "bin/modes/opa.wasm", loadRego(abi.ExecutionModeOPA)},
-	{"rego_gatekeeper_us", "bin/modes/gatekeeper.wasm", loadRego(abi.ExecutionModeGatekeeper)},
+	{"rego_opa_us", "bin/modes/opa.wasm", topdown.Loader(abi.ExecutionModeOPA)},
+	{"rego_gatekeeper_us", "bin/modes/gatekeeper.wasm", topdown.Loader(abi.ExecutionModeGatekeeper)},
 }
 
 func loadWaPC(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {
@@ -56,12 +55,6 @@ func loadWaPC(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, 
 
 func loadWASI(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {
 	return wasi.Load(ctx, e, binary)
-}
-
-func loadRego(mode abi.ExecutionMode) func(context.Context, *engine.Engine, []byte) (abi.Guest, error) {
-	return func(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {
-		return rego.Load(ctx, e, binary, mode, topdown.Builtins{})
-	}
 }
 
 func main() {

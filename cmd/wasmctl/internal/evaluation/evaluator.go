@@ -84,7 +84,7 @@ func New(options Options) (*Evaluator, error) {
 
 // DefaultConfiguration returns the configuration of a server that was told nothing.
 func DefaultConfiguration() (*wasmadmission.WasmAdmissionConfiguration, error) {
-	return load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
+	return load.LoadFromData(load.Empty())
 }
 
 // Close frees what the evaluator holds. No policy may be in use.

@@ -171,11 +171,5 @@ func (e *Evaluator) ProtocolVersion(ctx context.Context, binary []byte) (string,
 	}
 	defer guest.Close()
 	limits := &e.config.Limits
-	return guest.ProtocolVersion(ctx, &abi.Environment{
-		Timeout: limits.EvaluationTimeout.Duration,
-		Limits: abi.Limits{
-			RequestBytes: limits.RequestSize, ResponseBytes: limits.ResponseSize, HostCallPayloadBytes: limits.HostCallPayloadSize,
-			HostCalls: int64(limits.HostCalls), LogLineBytes: limits.LogLineSize,
-		},
-	})
+	return guest.ProtocolVersion(ctx, &abi.Environment{Timeout: limits.EvaluationTimeout.Duration, Limits: policyset.GuestLimits(limits)})
 }

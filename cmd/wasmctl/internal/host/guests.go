@@ -36,8 +36,8 @@ import (
 // their own. Those that a server links are the same.
 func Guests() map[abi.ExecutionMode]policyset.GuestLoader {
 	return map[abi.ExecutionMode]policyset.GuestLoader{
-		abi.ExecutionModeOPA:        loadRego(abi.ExecutionModeOPA),
-		abi.ExecutionModeGatekeeper: loadRego(abi.ExecutionModeGatekeeper),
+		abi.ExecutionModeOPA:        topdown.Loader(abi.ExecutionModeOPA),
+		abi.ExecutionModeGatekeeper: topdown.Loader(abi.ExecutionModeGatekeeper),
 	}
 }
 
@@ -90,14 +90,3 @@ func (l *listener) Builtin(name string) rego.Builtin {
 
 // Withheld implements [rego.Builtins].
 func (l *listener) Withheld(string) string { return "" }
-
-// loadRego loads policies in Rego, to which the Open Policy Agent lends its functions.
-func loadRego(mode abi.ExecutionMode) policyset.GuestLoader {
-	return func(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {
-		guest, err := rego.Load(ctx, e, binary, mode, topdown.Builtins{})
-		if err != nil {
-			return nil, err
-		}
-		return guest, nil
-	}
-}

@@ -35,9 +35,6 @@ import (
 // pluginName is what the plugin is called in an AdmissionConfiguration.
 const pluginName = "WasmAdmission"
 
-// emptyConfiguration is that of a plugin that has none.
-const emptyConfiguration = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"
-
 // ReadConfiguration returns the plugin's configuration in a file: all of it, or what is in
 // a server's AdmissionConfiguration, as the server would hand it to the plugin.
 func ReadConfiguration(path string) (data []byte, warning string, err error) {
@@ -57,7 +54,7 @@ func ReadConfiguration(path string) (data []byte, warning string, err error) {
 	case err != nil:
 		return nil, "", fmt.Errorf("%s: %w", path, err)
 	case entry == nil:
-		return []byte(emptyConfiguration), fmt.Sprintf("%s: no entry under plugins is called %q: no policy is configured", path, pluginName), nil
+		return load.Empty(), fmt.Sprintf("%s: no entry under plugins is called %q: no policy is configured", path, pluginName), nil
 	case entry.Path != "" && entry.Configuration != nil:
 		return nil, "", fmt.Errorf("%s: the entry %q has both path and configuration: remove one", path, pluginName)
 	case entry.Path == "" && entry.Configuration == nil:

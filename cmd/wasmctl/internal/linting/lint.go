@@ -136,7 +136,7 @@ func (l *linter) lint(ctx context.Context, options Options) {
 
 // read reads the configuration.
 func (l *linter) read(options Options) error {
-	data := []byte(emptyConfiguration)
+	data := load.Empty()
 	if options.Path != "" {
 		var warning string
 		var err error

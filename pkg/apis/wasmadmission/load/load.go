@@ -33,6 +33,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
+// Empty returns a configuration that says nothing, which is what a server has that was given
+// none: all defaults and no policy.
+func Empty() []byte {
+	return []byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`)
+}
+
 // MaxSize is the largest configuration that is read, in bytes: 8 MiB.
 const MaxSize = 8 << 20
 

@@ -40,9 +40,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/unmatched"
 )
 
-// emptyConfiguration is what a plugin without one has: all defaults and no policy.
-var emptyConfiguration = []byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`)
-
 // defaultRecorder serves all plugins of the process from the apiserver's own
 // /metrics, where a metric can be registered once only.
 var defaultRecorder = sync.OnceValue(func() metrics.Recorder {
@@ -137,7 +134,7 @@ func inOneLine(err error) error {
 
 func loadPolicies(ctx context.Context, data []byte, view clusterView, guests map[abi.ExecutionMode]policyset.GuestLoader) (*loadedPolicies, error) {
 	if data == nil {
-		data = emptyConfiguration
+		data = load.Empty()
 	}
 	config, err := load.LoadFromData(data)
 	if config != nil {
