@@ -68,22 +68,6 @@ func pricePatch(c *priced) price {
 	}
 }
 
-// priceSet prices cast_set, which compares what has the same hash.
-func priceSet(c *priced) price {
-	array, _ := c.operands[0].Value.(*ast.Array)
-	if array == nil {
-		return linear(50, 16)(c)
-	}
-	compared, hashes := int64(0), map[int]int64{}
-	array.Foreach(func(t *ast.Term) {
-		hash := t.Hash()
-		compared += hashes[hash]
-		hashes[hash]++
-	})
-	err := exceeds("comparisons of members with the same hash", compared, maxCollisions)
-	return price{work: elementWork * (compared + c.elements), memory: 2 * termBytes * c.elements, err: err}
-}
-
 // priceSubset prices object.subset, which may compare all with all.
 func priceSubset(c *priced) price {
 	return price{work: times(int64(len(c.texts[0]))+20, c.size(1), 5), memory: c.elements * termBytes}

@@ -147,26 +147,13 @@ func priceQueryObject(c *priced) price {
 	return price{work: 50*total + 1000*c.elements, memory: 3*total + 4*c.elements*termBytes}
 }
 
-// priceToken prices functions of tokens whose key, if there is one, is just bytes.
+// priceToken prices reading a token.
 func priceToken(c *priced) price {
 	const most = 64 << 10
 	if err := exceeds("bytes of a token", c.bytes, most); err != nil {
 		return refused(err)
 	}
 	return price{work: 100_000 + 500*c.bytes, memory: 100 * c.bytes}
-}
-
-// priceSignature prices functions that verify a token by public keys. The longer a key, the
-// longer it takes, by the square.
-func priceSignature(c *priced) price {
-	const most = 8 << 10
-	p := priceToken(c)
-	key := int64(len(c.texts[1]))
-	if err := exceeds("bytes of keys", key, most); p.err == nil && err != nil {
-		return refused(err)
-	}
-	p.work += 10*key*key + 50_000*key
-	return p
 }
 
 // priceCertificates prices functions that write certificates out.
