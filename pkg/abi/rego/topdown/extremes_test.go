@@ -20,7 +20,6 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"math/big"
 	"math/bits"
@@ -238,19 +237,6 @@ func token(size int) []string {
 	encoded := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	claims := `{"l":` + array(`1`, size) + `}`
 	return []string{`"` + encoded(`{"alg":"RS256"}`) + `.` + encoded(claims) + `.` + encoded(strings.Repeat(`s`, 64)) + `"`}
-}
-
-// webKey is a public key of so many bytes.
-func webKey(size int) string {
-	modulus := new(big.Int).Lsh(big.NewInt(1), uint(8*size))
-	modulus.Sub(modulus, big.NewInt(1))
-	exponent := base64.RawURLEncoding.EncodeToString([]byte{0x7f, 0xff, 0xff, 0xff})
-	text := fmt.Sprintf(`{"kty":"RSA","n":%q,"e":%q}`, base64.RawURLEncoding.EncodeToString(modulus.Bytes()), exponent)
-	key, err := json.Marshal(text)
-	if err != nil {
-		panic(err)
-	}
-	return string(key)
 }
 
 // certificates are so many, one after another.
