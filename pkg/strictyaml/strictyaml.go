@@ -17,7 +17,8 @@ limitations under the License.
 // Package strictyaml reads YAML as kubectl does, and refuses a key that is written twice.
 // The strict functions of sigs.k8s.io/yaml take a key that overrides one of a merge key
 // ("<<") for such a key; these do not. They also read the first of several documents and
-// say nothing of the others; these refuse them.
+// say nothing of the others; these refuse them. And they write out aliases to any size;
+// these do not.
 package strictyaml
 
 import (
@@ -32,8 +33,11 @@ import (
 
 // ToJSON returns a YAML document as JSON. A key that a mapping has twice is an error, one
 // that overrides a merged key is not. What follows the document is an error too, unless it
-// is empty.
+// is empty. So are aliases that [CheckExpansion] refuses.
 func ToJSON(document []byte) ([]byte, error) {
+	if err := CheckExpansion(document); err != nil {
+		return nil, err
+	}
 	object, err := yaml.YAMLToJSONStrict(document)
 	if err != nil && hasMergeKeys(document) {
 		if err := checkKeys(document); err != nil {
@@ -53,6 +57,9 @@ func ToJSON(document []byte) ([]byte, error) {
 // Unmarshal reads a YAML document into an object with JSON's tags. It refuses unknown
 // fields, and what [ToJSON] refuses. After an error the object may be partly set.
 func Unmarshal(document []byte, object any) error {
+	if err := CheckExpansion(document); err != nil {
+		return err
+	}
 	err := yaml.UnmarshalStrict(document, object)
 	if err != nil && hasMergeKeys(document) {
 		if err := checkKeys(document); err != nil {

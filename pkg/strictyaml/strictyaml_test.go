@@ -17,6 +17,7 @@ limitations under the License.
 package strictyaml
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,6 +93,33 @@ func TestDocuments(t *testing.T) {
 			_, err := ToJSON([]byte(test.yaml))
 			var object map[string]any
 			errObject := Unmarshal([]byte(test.yaml), &object)
+			if test.err == "" {
+				require.NoError(t, err)
+				require.NoError(t, errObject)
+				return
+			}
+			require.ErrorContains(t, err, test.err)
+			require.ErrorContains(t, errObject, test.err)
+		})
+	}
+}
+
+// The parser underneath counts nodes, and not what they hold.
+func TestAliasesAreBounded(t *testing.T) {
+	const tooLarge = "aliases make it larger than 4194304 bytes"
+	text := strings.Repeat("x", MaxExpanded/256)
+	for name, test := range map[string]struct{ yaml, err string }{
+		"small":                {"a: &a x\nb: *a\n", ""},
+		"just fits":            {"a: &a " + text + "\nb: [" + strings.Repeat("*a,", 250) + "]\n", ""},
+		"a value":              {"a: &a " + text + "\nb: [" + strings.Repeat("*a,", 256) + "]\n", tooLarge},
+		"merged":               {"a: &a {c: " + text + "}\nb: [" + strings.Repeat("{<<: *a},", 256) + "]\n", tooLarge},
+		"a key":                {"a: &a " + text + "\nb: [" + strings.Repeat("{*a : 1},", 256) + "]\n", tooLarge},
+		"large, but no alias":  {"a: '&*'\nb: " + strings.Repeat("x", MaxExpanded) + "\n", ""},
+		"small beside a large": {"a: &a x\nc: *a\nb: " + strings.Repeat("x", MaxExpanded) + "\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ToJSON([]byte(test.yaml))
+			errObject := Unmarshal([]byte(test.yaml), &map[string]any{})
 			if test.err == "" {
 				require.NoError(t, err)
 				require.NoError(t, errObject)

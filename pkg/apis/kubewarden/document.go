@@ -85,9 +85,6 @@ func (d *document) toJSON() ([]byte, error) {
 	if json.Valid(d.content) {
 		return d.content, nil
 	}
-	if err := checkExpansion(d.content); err != nil {
-		return nil, d.explain(err)
-	}
 	object, err := strictyaml.ToJSON(d.content)
 	if err != nil {
 		return nil, d.explain(err)

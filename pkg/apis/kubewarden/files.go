@@ -33,8 +33,7 @@ import (
 const (
 	// maxEntries bounds the entries of a directory, hidden and other ones included.
 	maxEntries = 1000
-	// maxFileSize bounds one file, and what a document grows to when its aliases are
-	// written out, in bytes.
+	// maxFileSize bounds one file, in bytes.
 	maxFileSize = 4 << 20
 	// maxTotalSize bounds all files together, in bytes.
 	maxTotalSize = 64 << 20

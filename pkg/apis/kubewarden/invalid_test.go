@@ -329,13 +329,14 @@ func TestAliases(t *testing.T) {
 	for name := 'b'; name <= 'z'; name++ {
 		bomb += fmt.Sprintf("%c: &%c [%s]\n", name, name, strings.Repeat("*"+string(name-1)+",", 9))
 	}
-	for name, content := range map[string]string{
-		"many nodes": bomb,
-		"large text": "a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a,", 100) + "]\n",
-		"itself":     "a: &a [*a]\n",
+	const tooLarge = "aliases make it larger than 4194304 bytes: write less of them"
+	for name, test := range map[string]struct{ content, err string }{
+		"many nodes": {bomb, tooLarge},
+		"large text": {"a: &a " + strings.Repeat("x", 1<<20) + "\nb: [" + strings.Repeat("*a,", 100) + "]\n", tooLarge},
+		"itself":     {"a: &a [*a]\n", `line 1: anchor "a" contains itself: write what is meant`},
 	} {
-		_, err := decode(t, "a.yaml", content)
-		require.EqualError(t, err, "a.yaml[1]: is not valid YAML: aliases make it larger than 4194304 bytes: write less of them", name)
+		_, err := decode(t, "a.yaml", test.content)
+		require.EqualError(t, err, "a.yaml[1]: is not valid YAML: "+test.err, name)
 	}
 	_, err := decode(t, "a.yaml", "a: &a 1\nb: *c\n")
 	require.EqualError(t, err, "a.yaml[1]: is not valid YAML: unknown anchor 'c' referenced")

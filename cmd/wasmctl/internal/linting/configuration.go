@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // pluginName is what the plugin is called in an AdmissionConfiguration.
@@ -45,7 +46,9 @@ func ReadConfiguration(path string) (data []byte, warning string, err error) {
 		Kind string `json:"kind"`
 	}
 	// What cannot be read here is for the decoder of the plugin to refuse.
-	_ = yaml.Unmarshal(data, &head)
+	if strictyaml.CheckExpansion(data) == nil {
+		_ = yaml.Unmarshal(data, &head)
+	}
 	if head.Kind != "AdmissionConfiguration" {
 		return data, "", nil
 	}

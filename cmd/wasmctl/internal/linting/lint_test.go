@@ -21,6 +21,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -146,6 +147,7 @@ func TestProblems(t *testing.T) {
 		"two entries":     {admission + "- name: WasmAdmission\n- name: WasmAdmission\n", "several entries under plugins"},
 		"both":            {admission + "- {name: WasmAdmission, path: a, configuration: {}}\n", "has both path and configuration"},
 		"no path":         {admission + "- {name: WasmAdmission, path: none.yaml}\n", "none.yaml: no such file"},
+		"aliases":         {admission + "- {name: &a " + strings.Repeat("x", 16<<10) + ", path: a}\nrest: [" + strings.Repeat("*a, ", 300) + "]\n", "aliases make it larger than 4194304 bytes"},
 		"admission field": {admission + "- {name: WasmAdmission, paths: a}\n", `unknown field "plugins[0].paths"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,6 +28,8 @@ import (
 	"strings"
 
 	yamlv3 "go.yaml.in/yaml/v3"
+
+	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 const (
@@ -40,7 +42,7 @@ const (
 // ToJSON returns a document as JSON. Texts such as no, on, 0777 and 1_000 are strings, and
 // << is a key like any other. A second document, a tag that is not YAML's own, a key that
 // is there twice, and a document nested deeper than 128 levels or with more than 1,048,576
-// values are errors.
+// values are errors, and so are aliases that make much of little.
 func ToJSON(document []byte) ([]byte, error) {
 	decoder := yamlv3.NewDecoder(bytes.NewReader(document))
 	var root, second yamlv3.Node
@@ -55,6 +57,10 @@ func ToJSON(document []byte) ([]byte, error) {
 	}
 	value, err := (&reader{}).read(root.Content[0], 0)
 	if err != nil {
+		return nil, err
+	}
+	// Values that aliases repeat are one in memory, and as many in JSON.
+	if err := strictyaml.CheckExpansion(document); err != nil {
 		return nil, err
 	}
 	return json.Marshal(value)

@@ -66,7 +66,8 @@ func TestToJSONRefuses(t *testing.T) {
 		"[a]: 1":          "a key is no scalar",
 		"a: &x [*x]":      "nested deeper than 128 levels",
 		bomb:              "more than 1048576 values",
-		strings.Repeat("[", 200) + strings.Repeat("]", 200): "nested deeper than 128 levels",
+		"a: &a " + strings.Repeat("x", 16<<10) + "\nb: [" + strings.Repeat("*a, ", 299) + "*a]": "aliases make it larger than 4194304 bytes",
+		strings.Repeat("[", 200) + strings.Repeat("]", 200):                                     "nested deeper than 128 levels",
 		"a: [": "yaml: ",
 	} {
 		_, err := ToJSON([]byte(document))

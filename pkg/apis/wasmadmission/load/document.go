@@ -40,8 +40,13 @@ func toJSON(data []byte) ([]byte, error) {
 	if err := checkSoleDocument(data); err != nil {
 		return nil, err
 	}
-	if err := yaml.Unmarshal(data, &document); err != nil {
-		problem := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: yaml: ")
+	// The decoder parses the data again, which are bounded here for it, too.
+	err := strictyaml.CheckExpansion(data)
+	if err == nil {
+		err = yaml.Unmarshal(data, &document)
+	}
+	if err != nil {
+		problem := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "), "yaml: ")
 		return nil, fmt.Errorf("the configuration is not valid YAML: %s", problem)
 	}
 	return document, nil

@@ -176,7 +176,8 @@ func TestLoadErrors(t *testing.T) {
 		"broken JSON":       {jsonHead, "the configuration begins with { and is not one valid JSON object: unexpected end of JSON input"},
 		"broken YAML":       {yamlHead + "policies: [\n", "the configuration is not valid YAML: line 3: did not find expected node content"},
 		"tab in YAML":       {yamlHead + "\tpolicies: []\n", "the configuration is not valid YAML: line 3: found a tab character that violates indentation"},
-		"alias bomb":        {aliasBomb(), "the configuration is not valid YAML: document contains excessive aliasing"},
+		"alias bomb":        {aliasBomb(), "the configuration is not valid YAML: aliases make it larger than 4194304 bytes: write less of them"},
+		"large aliases":     {largeAliases(), "the configuration is not valid YAML: aliases make it larger than 4194304 bytes: write less of them"},
 		"list":              {"- 1\n", "the configuration is not an object: write fields with values, apiVersion and kind first"},
 		"text":              {"policies", "the configuration is not an object: write fields with values, apiVersion and kind first"},
 		"null":              {"null", "the configuration is not an object: write fields with values, apiVersion and kind first"},
@@ -258,6 +259,11 @@ func aliasBomb() string {
 		bomb += string(name) + ": &" + string(name) + " [" + strings.Repeat(alias+",", 9) + "]\n"
 	}
 	return bomb
+}
+
+// largeAliases is a document of few nodes that would grow to a thousand times its size.
+func largeAliases() string {
+	return yamlHead + "a: &a " + strings.Repeat("x", 16<<10) + "\nb: [" + strings.Repeat("*a,", 300) + "]\n"
 }
 
 func TestLoadFromReader(t *testing.T) {
