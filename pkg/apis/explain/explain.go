@@ -34,11 +34,13 @@ import (
 )
 
 // Strict adds the remedy to an error about a field that is unknown or occurs twice, and
-// splits the one error that the YAML parser makes of all repeated fields.
+// splits the one error that the YAML parser makes of all repeated fields. Of these, it
+// returns a hundred: a document may have millions.
 func Strict(err error) []error {
 	const (
 		unknown = "correct its name or remove it"
 		twice   = "remove one of the two"
+		most    = 100
 	)
 	if strings.HasPrefix(err.Error(), "unknown field") {
 		return []error{fmt.Errorf("%w: %s", err, unknown)}
@@ -49,9 +51,13 @@ func Strict(err error) []error {
 	}
 	var lines []error
 	for line := range strings.Lines(list) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, fmt.Errorf("%s: %s", line, twice))
+		if line = strings.TrimSpace(line); line == "" {
+			continue
 		}
+		if len(lines) == most {
+			return append(lines, fmt.Errorf("more than %d fields occur twice: the rest is not named", most))
+		}
+		lines = append(lines, fmt.Errorf("%s: %s", line, twice))
 	}
 	return lines
 }

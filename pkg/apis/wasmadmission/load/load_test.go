@@ -266,6 +266,21 @@ func largeAliases() string {
 	return yamlHead + "a: &a " + strings.Repeat("x", 16<<10) + "\nb: [" + strings.Repeat("*a,", 300) + "]\n"
 }
 
+// What is wrong many times over, or at length, makes no long error.
+func TestErrorsAreBounded(t *testing.T) {
+	for name, test := range map[string]struct{ data, want string }{
+		"repeated fields": {yamlHead + "x: {" + strings.Repeat("a: 1,", 2000) + "}", "more than 100 fields occur twice: the rest is not named"},
+		"kind":            {"apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: " + strings.Repeat("x", 100000), "kind is \"xxx"},
+		"apiVersion":      {"kind: WasmAdmissionConfiguration\napiVersion: [" + strings.Repeat("x,", 100000) + "]", "apiVersion is [\"x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := LoadFromData([]byte(test.data))
+			require.ErrorContains(t, err, test.want)
+			require.Less(t, len(err.Error()), 10000)
+		})
+	}
+}
+
 func TestLoadFromReader(t *testing.T) {
 	config, err := LoadFromReader(iotest.OneByteReader(strings.NewReader(yamlHead)))
 	require.NoError(t, err)
