@@ -24,6 +24,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -48,10 +49,9 @@ const maxLastGoodBytes = 64 << 20
 type lastGood struct {
 	directory string
 	saving    turn // to save
-	// saved is the record that is on disk, and written are the modules that are, as far
-	// as this process knows.
-	saved   []byte
-	written map[string]bool
+	// written are the files of modules, by digest, that had the right content when they
+	// were last read or written.
+	written map[string]fs.FileInfo
 }
 
 // record is what is kept of a set, beside its modules.
@@ -70,7 +70,7 @@ type keptModule struct {
 }
 
 func newLastGood(directory string) *lastGood {
-	return &lastGood{directory: directory, saving: make(turn, 1), written: map[string]bool{}}
+	return &lastGood{directory: directory, saving: make(turn, 1), written: map[string]fs.FileInfo{}}
 }
 
 func (g *lastGood) recordPath() string       { return filepath.Join(g.directory, "policies.json") }
@@ -92,9 +92,6 @@ func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
 	}
 	defer giveBack()
 	content := append([]byte(sumLine(encoded)), encoded...)
-	if bytes.Equal(content, g.saved) {
-		return nil
-	}
 	if len(content) > maxLastGoodBytes {
 		return fmt.Errorf("the record has %d bytes, at most %d are kept", len(content), maxLastGoodBytes)
 	}
@@ -111,12 +108,12 @@ func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
 	if err := private.Write(g.recordPath(), content); err != nil {
 		return err
 	}
-	g.saved = content
 	return g.sweep(r)
 }
 
 func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules Fetcher) error {
-	if g.written[kept.Digest] {
+	path := g.modulePath(kept.Digest)
+	if g.isWritten(kept.Digest, path) {
 		return nil
 	}
 	if _, err := g.readModule(kept.Digest, math.MaxInt64-1); err != nil {
@@ -124,12 +121,26 @@ func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules Fetc
 		if err != nil {
 			return fmt.Errorf("module %s: %w", module.Redact(kept.Address.URI), err)
 		}
-		if err := private.Write(g.modulePath(kept.Digest), fetched.Bytes); err != nil {
+		if err := private.Write(path, fetched.Bytes); err != nil {
 			return err
 		}
 	}
-	g.written[kept.Digest] = true
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	g.written[kept.Digest] = info
 	return nil
+}
+
+// isWritten is whether a module's file is as it was when its content was right, which saves
+// reading it. Somebody may have removed it or changed it since.
+func (g *lastGood) isWritten(digest, path string) bool {
+	before, now := g.written[digest], fs.FileInfo(nil)
+	if before != nil {
+		now, _ = os.Lstat(path) // nil if there is none
+	}
+	return now != nil && os.SameFile(before, now) && before.Size() == now.Size() && before.Mode() == now.Mode() && before.ModTime().Equal(now.ModTime())
 }
 
 // encode returns the record as JSON, with settings as they were written.

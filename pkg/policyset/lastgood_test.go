@@ -203,6 +203,34 @@ func TestDamagedModulesAreWrittenAgain(t *testing.T) {
 	w.requireServed(`a {"text":"<&>"}`, `b {}`)
 }
 
+// What was kept goes while the process runs, which remembers that it wrote it: the next set is kept whole.
+func TestWhatIsKeptIsKeptAgain(t *testing.T) {
+	for name, lose := range map[string]func(w *world){
+		"everything is gone": func(w *world) { require.NoError(w, os.RemoveAll(w.path("state"))) },
+		"the modules are gone": func(w *world) {
+			require.NoError(w, os.RemoveAll(w.path("state", "last-good", "modules")))
+		},
+		"a module is cut off": func(w *world) { require.NoError(w, os.Truncate(w.keptModules()[0], 3)) },
+		"a module is readable": func(w *world) {
+			require.NoError(w, os.Chmod(w.keptModules()[1], 0o644))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := keptWorld(t)
+			lose(w)
+			w.manifest("a", "accept", `{"n":2}`)
+			w.look()
+			w.requireGood()
+			require.Equal(t, 2, w.notes.saves[metrics.ReloadSucceeded])
+
+			require.NoError(t, os.RemoveAll(w.path("policies.d")))
+			w.restart(keepLastGood)
+			require.NoError(t, w.manager.Start(t.Context()))
+			w.requireServed(`a {"n":2}`, `b {}`)
+		})
+	}
+}
+
 func TestASetThatCannotBeKeptIsServed(t *testing.T) {
 	w := newWorld(t, keepLastGood)
 	require.NoError(t, os.WriteFile(w.path("state"), nil, 0o600)) // no directory can be made here
