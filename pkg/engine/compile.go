@@ -118,7 +118,20 @@ func (m *Module) compileKept(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	entry, err := m.engine.cache.Entry(ctx, key)
+	cache := m.engine.cache
+	if cache == nil {
+		temporary, err := newTemporaryCache(m.engine.logger)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if err := temporary.remove(); err != nil {
+				m.engine.logger.Warn("The directory of a compilation cannot be removed", "directory", temporary.directory, "err", err)
+			}
+		}()
+		cache = temporary.Cache
+	}
+	entry, err := cache.Entry(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -138,7 +151,7 @@ func (m *Module) compileKept(ctx context.Context) error {
 	if err := k.make(ctx); err != nil {
 		return errors.Join(err, entry.Discard())
 	}
-	if m.engine.temporary != "" {
+	if m.engine.cache == nil {
 		return nil // there is no next start
 	}
 	if err := entry.Commit(); err != nil {

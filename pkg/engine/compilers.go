@@ -46,15 +46,19 @@ func (e *Engine) chooseCompilation(o Options) (err error) {
 			"call engine.ServeCompilations first thing in its main function (in TestMain if it is a test), or set Options.Compilation to engine.InProcess")
 	}
 	if o.CacheDirectory == "" {
-		if e.temporary, err = temporaryDirectory(); err != nil {
+		removeLeftovers()
+		// There is one for each compilation: see here that there can be.
+		temporary, err := newTemporaryCache(e.logger)
+		if err == nil {
+			err = temporary.remove()
+		}
+		if err != nil {
 			return fmt.Errorf("modules are compiled in child processes, which need a directory for compiled code: name one (stateDirectory), "+
 				"or compile in the process itself (compilation.mode: InProcess): %w", err)
 		}
-	}
-	e.cache, err = codecache.Open(cmp.Or(o.CacheDirectory, e.temporary), codecache.Options{Logger: e.logger})
-	if err != nil {
-		return errors.Join(fmt.Errorf("modules are compiled in child processes, which need a directory for compiled code: "+
-			"mend it, name another (stateDirectory) or none, or compile in the process itself (compilation.mode: InProcess): %w", err), e.removeTemporary())
+	} else if e.cache, err = codecache.Open(o.CacheDirectory, codecache.Options{Logger: e.logger}); err != nil {
+		return fmt.Errorf("modules are compiled in child processes, which need a directory for compiled code: "+
+			"mend it, name another (stateDirectory) or none, or compile in the process itself (compilation.mode: InProcess): %w", err)
 	}
 	e.compilers = worker.NewPool(worker.Options{
 		Workers:     e.limits.Compilers,
@@ -86,14 +90,7 @@ func (e *Engine) closeCompilation() error {
 	if e.cache == nil {
 		return nil
 	}
-	return errors.Join(e.cache.Close(), e.removeTemporary())
-}
-
-func (e *Engine) removeTemporary() error {
-	if e.temporary == "" {
-		return nil
-	}
-	return os.RemoveAll(e.temporary)
+	return e.cache.Close()
 }
 
 const (
@@ -103,16 +100,37 @@ const (
 	leftoverAge = time.Hour
 )
 
-// temporaryDirectory makes a directory that only this user can use, and removes those that were left.
-func temporaryDirectory() (string, error) {
-	left, err := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*"))
+// temporaryCache is a cache of compiled code for one compilation, of which nothing is kept. It is not there for longer:
+// an apiserver ends without closing its engine, and who cleans up old temporary files may not take a directory that
+// is needed for a change weeks later.
+type temporaryCache struct {
+	*codecache.Cache
+	directory string
+}
+
+// newTemporaryCache makes a directory that only this user can use.
+func newTemporaryCache(logger *slog.Logger) (*temporaryCache, error) {
+	directory, err := os.MkdirTemp("", temporaryPrefix)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
+	cache, err := codecache.Open(directory, codecache.Options{Logger: logger})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(directory))
+	}
+	return &temporaryCache{cache, directory}, nil
+}
+
+func (t *temporaryCache) remove() error {
+	return errors.Join(t.Close(), os.RemoveAll(t.directory))
+}
+
+// removeLeftovers removes the temporary directories that were left by processes that were killed.
+func removeLeftovers() {
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*")) // a directory that is a bad pattern keeps them
 	for _, directory := range left {
 		removeLeftover(directory)
 	}
-	return os.MkdirTemp("", temporaryPrefix)
 }
 
 // removeLeftover removes a directory that nobody uses. Others may have put anything there.

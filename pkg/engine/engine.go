@@ -69,8 +69,6 @@ type Engine struct {
 	loading *worker.Gate
 	// compilers are the child processes that compile; nil: this one does.
 	compilers *worker.Pool
-	// temporary is the directory for compiled code that goes when the engine ends, or "".
-	temporary string
 	// loads are the modules that are being loaded.
 	loads sync.WaitGroup
 
@@ -125,7 +123,7 @@ func New(o Options) (*Engine, error) {
 	if err := e.chooseCompilation(o); err != nil {
 		return nil, err
 	}
-	e.logger.Info("Engine is ready", "reset", e.strategy, "interpreter", e.interpreter, "codeKept", e.cache != nil && e.temporary == "",
+	e.logger.Info("Engine is ready", "reset", e.strategy, "interpreter", e.interpreter, "codeKept", e.cache != nil,
 		"childProcesses", e.compilers != nil, "mappings", e.mappings.Limit())
 	go e.giveBackIdle()
 	return e, nil

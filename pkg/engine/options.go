@@ -35,7 +35,8 @@ type Options struct {
 	// absolute path. It is made with mode 0700 if it does not exist. With [ChildProcesses], [New] fails
 	// if it belongs to somebody else, if others may use it, if another process uses it, or if it cannot be
 	// used otherwise; with [InProcess], code is then compiled in memory, and the log says why. Empty means that
-	// no code is kept: what child processes compile then goes through a directory below [os.TempDir].
+	// no code is kept: what child processes compile then goes through directories below [os.TempDir], one for each
+	// compilation and removed after it.
 	CacheDirectory string
 	// Interpreter makes the engine interpret code instead of compiling it to
 	// machine code, which is many times slower. Where the system has no
