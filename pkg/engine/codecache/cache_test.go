@@ -371,15 +371,48 @@ func TestDiscard(t *testing.T) {
 	require.Empty(t, namesIn(t, directory))
 }
 
-// The directory vanishes while the cache is open.
+// The directory, or its lock, is removed while the cache is open.
 func TestDirectoryGone(t *testing.T) {
-	directory := newDirectory(t)
-	c, _ := open(t, directory, 0)
-	put(t, c, "a", 10)
-	require.NoError(t, os.RemoveAll(directory))
-	_, err := c.Entry(t.Context(), key("a"))
-	require.ErrorIs(t, err, fs.ErrNotExist)
-	require.ErrorContains(t, err, "open compiled code "+key("a").String())
+	for name, path := range map[string]string{"all": "..", "directory": ".", "lock": "lock"} {
+		t.Run(name, func(t *testing.T) {
+			directory := newDirectory(t)
+			c, log := open(t, directory, 0)
+			put(t, c, "a", 10)
+			require.NoError(t, os.RemoveAll(filepath.Join(directory, path)))
+			put(t, c, "b", 10)
+			require.Equal(t, []string{"b"}, found(t, c, "b"))
+			require.Contains(t, log.String(), "was removed while it was in use")
+			_, err := codecache.Open(directory, codecache.Options{})
+			require.ErrorContains(t, err, "is in use by another process")
+		})
+	}
+}
+
+// What is in the directory's place while the cache is open is no other than what could be opened.
+func TestDirectoryReplaced(t *testing.T) {
+	for name, test := range map[string]struct {
+		replace func(t *testing.T, directory string)
+		want    string
+	}{
+		"by a file":       {func(t *testing.T, directory string) { require.NoError(t, os.WriteFile(directory, nil, 0o600)) }, "not a directory"},
+		"by a link to it": {func(t *testing.T, directory string) { require.NoError(t, os.Symlink(directory+"-moved", directory)) }, "is not a directory"},
+		"by one that others may write": {func(t *testing.T, directory string) {
+			require.NoError(t, os.Rename(directory+"-moved", directory))
+			require.NoError(t, os.Chmod(directory, 0o770)) //nolint:gosec // it is to be refused
+		}, "group and others must have no access"},
+		"by one of another process": {func(t *testing.T, directory string) { open(t, directory, 0) }, "is in use by another process"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			directory := newDirectory(t)
+			c, _ := open(t, directory, 0)
+			put(t, c, "a", 10)
+			require.NoError(t, os.Rename(directory, directory+"-moved"))
+			test.replace(t, directory)
+			_, err := c.Entry(t.Context(), key("a"))
+			require.ErrorContains(t, err, "open compiled code "+key("a").String())
+			require.ErrorContains(t, err, test.want)
+		})
+	}
 }
 
 func TestWaitingForAnEntryEndsWithTheContext(t *testing.T) {

@@ -45,8 +45,8 @@ type Entry struct {
 // An entry that is not exactly as its manifest says (a file is missing, added,
 // longer, shorter, different, linked, or open to others; the manifest itself is
 // damaged or another entry's) is removed, which is logged with the reason, and
-// opened as if there had been none: not found, with an empty directory. An error
-// says that the directory cannot be used.
+// opened as if there had been none: not found, with an empty directory. A directory that
+// was removed while it was in use is made anew. An error says that it cannot be used.
 func (c *Cache) Entry(ctx context.Context, key Key) (*Entry, error) {
 	if err := c.acquire(ctx, key); err != nil {
 		return nil, fmt.Errorf("open compiled code %s: %w", key, err)
@@ -61,6 +61,9 @@ func (c *Cache) Entry(ctx context.Context, key Key) (*Entry, error) {
 
 func (e *Entry) prepare() error {
 	c := e.cache
+	if err := c.stillOwn(); err != nil {
+		return err
+	}
 	if !c.absent(e.key) {
 		err := e.verify()
 		if err == nil {

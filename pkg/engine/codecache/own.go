@@ -38,3 +38,29 @@ func own(directory string) (*os.File, error) {
 	}
 	return lock, err
 }
+
+// stillOwn checks that the directory is the one that this process owns, and takes ownership anew if it, or its lock,
+// was removed: the process may run for months, and must not refuse all that changes until then. What cannot be owned is
+// refused as by [Open].
+func (c *Cache) stillOwn() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := private.Directory(c.directory); err != nil {
+		return err
+	}
+	held, err := c.lock.Stat()
+	if err != nil {
+		return err
+	}
+	if found, err := os.Lstat(filepath.Join(c.directory, lockName)); err == nil && os.SameFile(held, found) {
+		return nil
+	}
+	lock, err := own(c.directory)
+	if err != nil {
+		return err
+	}
+	c.logger.Warn("The directory for compiled code, or its lock, was removed while it was in use: it is made anew", "directory", c.directory)
+	_ = c.lock.Close() // of what is gone
+	c.lock = lock
+	return nil
+}
