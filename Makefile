@@ -102,11 +102,11 @@ lint:
 	cd test/registry/server && $(TOOL) golangci-lint run ./...
 	cd test/opacases && $(TOOL) golangci-lint run ./...
 
-## test: run all tests (about 20 minutes on two cores, twice that the first time)
+## test: run all tests (about 12 minutes on two cores, three times that the first time)
 test:
-	@echo "== tests of units and policies: about 15 minutes on two quiet cores"
+	@echo "== tests of units and policies: about 8 minutes on two quiet cores"
 	@$(MAKE) test-unit
-	@echo "== end to end against the real server: about 5 minutes"
+	@echo "== end to end against the real server: about 4 minutes"
 	@$(MAKE) test-e2e
 	@echo "== all tests passed"
 
