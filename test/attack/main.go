@@ -39,6 +39,7 @@ type section struct {
 var sections = []section{
 	{"compile", attackCompiler},
 	{"rego", attackRego},
+	{"answers", attackAnswers},
 	{"heap", heap},
 	{"deadlines", deadlines},
 	{"reloads", reloads},
