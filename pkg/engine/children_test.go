@@ -19,10 +19,12 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -33,11 +35,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
+// skipWithoutPrograms skips what starts this binary again where its processor is emulated: the kernel starts no program
+// for that one.
+func skipWithoutPrograms(t *testing.T) {
+	t.Helper()
+	if errors.Is(exec.Command(os.Args[0], "-test.run=^$").Run(), syscall.ENOEXEC) {
+		t.Skip("no program for this processor can be started")
+	}
+}
+
 const undeclaredVariable = "ENGINE_TEST_UNDECLARED"
 
 // TestAProgramHasToDeclareItself runs in a process that has not called ServeCompilations.
 func TestAProgramHasToDeclareItself(t *testing.T) {
 	if os.Getenv(undeclaredVariable) == "" {
+		skipWithoutPrograms(t)
 		command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 		command.Env = append(os.Environ(), undeclaredVariable+"=1")
 		output, err := command.CombinedOutput()
@@ -57,6 +69,7 @@ func TestAProgramHasToDeclareItself(t *testing.T) {
 // inChildren returns an engine that compiles in children, and what it counts and logs.
 func inChildren(t *testing.T, o engine.Options) (*engine.Engine, *notes, *bytes.Buffer) {
 	t.Helper()
+	skipWithoutPrograms(t)
 	n, log := &notes{failures: map[string]int{}}, &bytes.Buffer{}
 	o.Compilation, o.Recorder, o.Logger = engine.ChildProcesses, n, slog.New(slog.NewTextHandler(log, nil))
 	return newEngine(t, o), n, log

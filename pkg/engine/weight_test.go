@@ -75,6 +75,9 @@ func TestCompilationIsLimited(t *testing.T) {
 func TestBoundsHoldForCodeThatIsKept(t *testing.T) {
 	for _, where := range []engine.Compilation{engine.InProcess, engine.ChildProcesses} {
 		t.Run(string(where), func(t *testing.T) {
+			if where == engine.ChildProcesses {
+				skipWithoutPrograms(t)
+			}
 			directory := filepath.Join(t.TempDir(), "compiled")
 			load := func(bounds engine.CompilationLimits) (map[string]int, error) {
 				n := &notes{failures: map[string]int{}}

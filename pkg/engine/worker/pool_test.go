@@ -23,9 +23,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,8 +85,18 @@ func recurse(n int) int {
 	return recurse(n+1) + 1
 }
 
+// skipWithoutPrograms skips what starts this binary again where its processor is emulated: the kernel starts no program
+// for that one.
+func skipWithoutPrograms(t *testing.T) {
+	t.Helper()
+	if errors.Is(exec.Command(os.Args[0], "-test.run=^$").Run(), syscall.ENOEXEC) {
+		t.Skip("no program for this processor can be started")
+	}
+}
+
 func newPool(t *testing.T, o Options) (*Pool, *bytes.Buffer) {
 	t.Helper()
+	skipWithoutPrograms(t)
 	log := &bytes.Buffer{}
 	o.Workers = max(1, o.Workers)
 	o.MemoryBytes = max(MinMemoryBytes, o.MemoryBytes)
