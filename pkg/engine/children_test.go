@@ -85,6 +85,7 @@ func answers(t *testing.T, e *engine.Engine) {
 }
 
 func TestChildrenCompileAndAWarmStartHasNone(t *testing.T) {
+	skipWithoutPrograms(t)
 	directory := filepath.Join(t.TempDir(), "compiled")
 	cold := func(t *testing.T) {
 		e, n, _ := inChildren(t, engine.Options{CacheDirectory: directory})
