@@ -34,20 +34,10 @@ import (
 // ToJSON returns a YAML document as JSON. A key that a mapping has twice is an error, one
 // that overrides a merged key is not. What follows the document is an error too, unless it
 // is empty. So are aliases that [CheckExpansion] refuses.
-func ToJSON(document []byte) ([]byte, error) {
-	if err := CheckExpansion(document); err != nil {
-		return nil, err
-	}
-	object, err := yaml.YAMLToJSONStrict(document)
-	if err != nil && hasMergeKeys(document) {
-		if err := checkKeys(document); err != nil {
-			return nil, err
-		}
-		object, err = yaml.YAMLToJSON(document)
-	}
-	if err == nil {
-		err = checkEnd(document)
-	}
+func ToJSON(document []byte) (object []byte, err error) {
+	err = read(document,
+		func() error { object, err = yaml.YAMLToJSONStrict(document); return err },
+		func() error { object, err = yaml.YAMLToJSON(document); return err })
 	if err != nil {
 		return nil, err
 	}
@@ -57,15 +47,23 @@ func ToJSON(document []byte) ([]byte, error) {
 // Unmarshal reads a YAML document into an object with JSON's tags. It refuses unknown
 // fields, and what [ToJSON] refuses. After an error the object may be partly set.
 func Unmarshal(document []byte, object any) error {
+	return read(document,
+		func() error { return yaml.UnmarshalStrict(document, object) },
+		func() error { return yaml.Unmarshal(document, object, yaml.DisallowUnknownFields) })
+}
+
+// read has a document read strictly, or leniently if that may have failed of merge keys and it
+// has no key twice, and makes the checks that the library does not.
+func read(document []byte, strictly, leniently func() error) error {
 	if err := CheckExpansion(document); err != nil {
 		return err
 	}
-	err := yaml.UnmarshalStrict(document, object)
+	err := strictly()
 	if err != nil && hasMergeKeys(document) {
 		if err := checkKeys(document); err != nil {
 			return err
 		}
-		err = yaml.Unmarshal(document, object, yaml.DisallowUnknownFields)
+		err = leniently()
 	}
 	if err != nil {
 		return err
