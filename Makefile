@@ -30,8 +30,8 @@ GIT_COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 GIT_TREE_STATE ?= $(shell test -z "$$(git status --porcelain 2>&1)" && echo clean || echo dirty)
 BUILD_DATE     ?= $(shell TZ=UTC0 git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null || echo 1970-01-01T00:00:00Z)
 
-build_flags = -X github.com/wasm-admission/wasm-admission/pkg/buildinfo.gitVersion=$(GIT_VERSION) \
-	-X github.com/wasm-admission/wasm-admission/pkg/buildinfo.gitCommit=$(GIT_COMMIT)-$(GIT_TREE_STATE)
+build_flags = -X github.com/wasm-admission/wasm-admission/internal/buildinfo.gitVersion=$(GIT_VERSION) \
+	-X github.com/wasm-admission/wasm-admission/internal/buildinfo.gitCommit=$(GIT_COMMIT)-$(GIT_TREE_STATE)
 
 # kubectl and the server read different packages for the same facts.
 version_flags = $(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,\

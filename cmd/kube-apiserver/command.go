@@ -40,7 +40,7 @@ import (
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 
 	"github.com/wasm-admission/wasm-admission/featuregate"
-	"github.com/wasm-admission/wasm-admission/pkg/buildinfo"
+	"github.com/wasm-admission/wasm-admission/internal/buildinfo"
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 

@@ -24,7 +24,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/version"
 	kjson "sigs.k8s.io/json"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // MetadataSection is the name of the custom section in which a policy carries

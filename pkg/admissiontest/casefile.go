@@ -30,7 +30,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
 const (

@@ -24,7 +24,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
+	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/review"
 )
 

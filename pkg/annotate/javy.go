@@ -17,7 +17,7 @@ limitations under the License.
 package annotate
 
 import (
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // What modules that Javy makes of JavaScript import, and what hosts provide.

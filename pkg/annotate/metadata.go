@@ -25,8 +25,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // usageAnnotation holds a policy's manual.

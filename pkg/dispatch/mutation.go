@@ -30,8 +30,8 @@ import (
 	serializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apiserver/pkg/admission"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 

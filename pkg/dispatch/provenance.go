@@ -27,9 +27,9 @@ import (
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 

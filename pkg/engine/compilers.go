@@ -25,8 +25,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
@@ -136,7 +136,7 @@ func removeLeftovers() {
 // removeLeftover removes a directory that nobody uses. Others may have put anything there.
 func removeLeftover(directory string) {
 	info, err := os.Lstat(directory)
-	if err != nil || !info.IsDir() || private.Check(directory, info) != nil || time.Since(info.ModTime()) < leftoverAge {
+	if err != nil || !info.IsDir() || safefile.CheckPrivate(directory, info) != nil || time.Since(info.ModTime()) < leftoverAge {
 		return
 	}
 	if cache, err := codecache.Open(directory, codecache.Options{}); err == nil {

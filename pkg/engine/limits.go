@@ -22,9 +22,9 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )

@@ -19,8 +19,8 @@ package engine
 import (
 	"fmt"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 

@@ -24,7 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // caller is a guest that imports a function. It exports "storm", which calls it so many times

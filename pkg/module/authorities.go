@@ -22,7 +22,7 @@ import (
 
 	certutil "k8s.io/client-go/util/cert"
 
-	"github.com/wasm-admission/wasm-admission/pkg/safefile"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 // maxSettingsFileBytes bounds a file of certificates or credentials.

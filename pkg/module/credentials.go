@@ -30,7 +30,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 
-	"github.com/wasm-admission/wasm-admission/pkg/safefile"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 // dockerHub is the registry of Docker Hub, and dockerHubNames are what configurations

@@ -19,8 +19,8 @@ package module
 import (
 	"errors"
 
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/safefile"
 )
 
 // readFile reads a file that nobody but root and this process' own user can

@@ -31,7 +31,7 @@ import (
 
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 const (
@@ -138,7 +138,7 @@ func (s *Store) note(ctx context.Context, e entry) {
 		err = fmt.Errorf("an entry of %d bytes is larger than %d", len(b), maxEntryBytes)
 	}
 	if err == nil {
-		err = private.Write(filepath.Join(s.index, e.file()), b)
+		err = safefile.WritePrivate(filepath.Join(s.index, e.file()), b)
 	}
 	if err != nil {
 		klog.FromContext(ctx).Error(err, "What a URI stands for cannot be kept: it has to be asked again after a restart")

@@ -28,8 +28,8 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
 )
 
 // Store is a directory of modules by their digests, and of what is known of URIs:
@@ -60,7 +60,7 @@ func OpenStore(directory string) (*Store, error) {
 	directory = filepath.Clean(directory)
 	s := &Store{modules: filepath.Join(directory, "sha256"), index: filepath.Join(directory, "index")}
 	for _, d := range []string{directory, s.modules, s.index} {
-		if err := private.Directory(d); err != nil {
+		if err := safefile.PrivateDirectory(d); err != nil {
 			return nil, fmt.Errorf("directory for modules: %w", err)
 		}
 	}
@@ -79,7 +79,7 @@ func (s *Store) Put(m *Module) error {
 	if engine.Digest(m.Bytes) != m.Digest {
 		return fmt.Errorf("keep module: its digest is not %s", m.Digest)
 	}
-	if err := private.Write(path, m.Bytes); err != nil {
+	if err := safefile.WritePrivate(path, m.Bytes); err != nil {
 		return fmt.Errorf("keep module: %w", err)
 	}
 	return nil
@@ -133,8 +133,8 @@ func (s *Store) path(digest string) (string, error) {
 // read reads a file of the store. One that is too large counts as missing: what may be
 // fetched is not the same at every start.
 func read(path string, maxBytes int64) ([]byte, error) {
-	content, err := private.Read(path, maxBytes)
-	if errors.As(err, new(*private.TooLargeError)) {
+	content, err := safefile.ReadPrivate(path, maxBytes)
+	if errors.As(err, new(*safefile.TooLargeError)) {
 		err = fmt.Errorf("%w: %w", err, fs.ErrNotExist)
 	}
 	return content, err
@@ -173,7 +173,7 @@ func removeFrom(directory string, keep func(path string) bool) error {
 	errs := []error{err}
 	for _, file := range files {
 		path := filepath.Join(directory, file.Name())
-		if strings.HasPrefix(file.Name(), private.TemporaryPrefix) {
+		if strings.HasPrefix(file.Name(), safefile.TemporaryPrefix) {
 			if info, err := file.Info(); err != nil || time.Since(info.ModTime()) < unfinished {
 				continue
 			}

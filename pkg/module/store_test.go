@@ -61,7 +61,7 @@ func TestStore(t *testing.T) {
 	require.Equal(t, bytes, got)
 	_, err = store.Get(digest, int64(len(bytes))-1)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.ErrorContains(t, err, "is larger than 10 bytes")
+	require.ErrorContains(t, err, "has 11 bytes, at most 10 are allowed")
 	_, err = store.Get(digest, maxBytes)
 	require.NoError(t, err, "that is no damage")
 

@@ -28,8 +28,8 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	"github.com/wasm-admission/wasm-admission/internal/filewatch"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/filewatch"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 

@@ -30,9 +30,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
@@ -96,7 +96,7 @@ func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
 		return fmt.Errorf("the record has %d bytes, at most %d are kept", len(content), maxLastGoodBytes)
 	}
 	for _, directory := range []string{g.directory, g.modulesDirectory()} {
-		if err := private.Directory(directory); err != nil {
+		if err := safefile.PrivateDirectory(directory); err != nil {
 			return err
 		}
 	}
@@ -105,7 +105,7 @@ func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
 			return err
 		}
 	}
-	if err := private.Write(g.recordPath(), content); err != nil {
+	if err := safefile.WritePrivate(g.recordPath(), content); err != nil {
 		return err
 	}
 	return g.sweep(r)
@@ -121,7 +121,7 @@ func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules Fetc
 		if err != nil {
 			return fmt.Errorf("module %s: %w", module.Redact(kept.Address.URI), err)
 		}
-		if err := private.Write(path, fetched.Bytes); err != nil {
+		if err := safefile.WritePrivate(path, fetched.Bytes); err != nil {
 			return err
 		}
 	}
@@ -174,7 +174,7 @@ func (g *lastGood) sweep(r *record) error {
 
 // load returns the record that was kept.
 func (g *lastGood) load() (*record, error) {
-	content, err := private.Read(g.recordPath(), maxLastGoodBytes)
+	content, err := safefile.ReadPrivate(g.recordPath(), maxLastGoodBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (k *keptModules) Get(_ context.Context, request module.Request) (*module.Mo
 }
 
 func (g *lastGood) readModule(digest string, maxBytes int64) (*module.Module, error) {
-	wasm, err := private.Read(g.modulePath(digest), maxBytes)
+	wasm, err := safefile.ReadPrivate(g.modulePath(digest), maxBytes)
 	if err != nil {
 		return nil, err
 	}

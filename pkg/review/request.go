@@ -28,7 +28,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 
-	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
+	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 )
 
 // Request is what a policy is asked about. It is immutable.

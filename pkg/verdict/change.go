@@ -16,7 +16,7 @@ limitations under the License.
 
 package verdict
 
-import "github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
+import "github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 
 // Change is what a response wants of the object. The set is closed.
 type Change int

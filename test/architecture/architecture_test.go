@@ -46,35 +46,36 @@ var mayImport = map[string][]string{
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
 
-	"pkg/dispatch":  {"pkg/policyset", "pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/loopback", "pkg/metrics", "pkg/verdict", "pkg/apis/wasmadmission"},
-	"pkg/loopback":  {},
-	"pkg/jsonpatch": {},
-	"pkg/verdict":   {"pkg/abi", "pkg/engine", "pkg/jsonpatch"},
-	"pkg/review":    {"pkg/abi", "pkg/engine", "pkg/jsonpatch", "pkg/verdict"},
+	"pkg/dispatch":       {"pkg/policyset", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/metrics", "pkg/verdict", "pkg/apis/wasmadmission"},
+	"pkg/loopback":       {},
+	"internal/jsonpatch": {},
+	"pkg/verdict":        {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 
-	"pkg/admissiontest": {"pkg/jsonpatch", "pkg/review", "pkg/strictyaml"},
-	"pkg/annotate":      {"pkg/abi", "pkg/capabilities", "pkg/engine/wasm", "pkg/strictyaml"},
+	"pkg/review": {"pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/verdict"},
+
+	"pkg/admissiontest":        {"internal/jsonpatch", "pkg/review", "internal/strictyaml"},
+	"pkg/annotate":             {"pkg/abi", "pkg/capabilities", "internal/wasm", "internal/strictyaml"},
+	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "internal/jsonpatch"},
 
 	"pkg/unmatched": {"pkg/policyset", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"pkg/engine/private", "pkg/filewatch", "pkg/metrics", "pkg/policyset/breaker", "pkg/verdict",
+		"internal/safefile", "internal/filewatch", "pkg/metrics", "pkg/policyset/breaker", "pkg/verdict",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/breaker":    {},
-	"pkg/breakglass":           {"pkg/apis/wasmadmission", "pkg/engine", "pkg/filewatch", "pkg/metrics", "pkg/safefile", "pkg/strictyaml"},
-	"pkg/module":               {"pkg/engine", "pkg/engine/private", "pkg/safefile"},
-	"pkg/safefile":             {},
-	"pkg/strictyaml":           {},
-	"pkg/buildinfo":            {},
-	"pkg/abi":                  {"pkg/engine/wasm"},
+	"pkg/breakglass":           {"pkg/apis/wasmadmission", "pkg/engine", "internal/filewatch", "pkg/metrics", "internal/safefile", "internal/strictyaml"},
+	"pkg/module":               {"pkg/engine", "internal/safefile"},
+	"internal/safefile":        {},
+	"internal/strictyaml":      {},
+	"internal/buildinfo":       {},
+	"pkg/abi":                  {"internal/wasm"},
 	"pkg/abi/border":           {"pkg/abi", "pkg/engine"},
 	"pkg/abi/wapc":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/wasi":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/rego":             {"pkg/abi", "pkg/abi/border", "pkg/engine"},
 	"pkg/abi/rego/topdown":     {"pkg/abi", "pkg/abi/rego", "pkg/engine"},
 	"pkg/capabilities":         {"pkg/abi"},
-	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "pkg/jsonpatch"},
 	"pkg/capabilities/cache":   {},
 	"pkg/capabilities/crypto":  {"pkg/capabilities"},
 	"pkg/capabilities/net":     {"pkg/capabilities", "pkg/capabilities/cache"},
@@ -83,33 +84,32 @@ var mayImport = map[string][]string{
 	"pkg/capabilities/kubernetes": {
 		"pkg/abi", "pkg/capabilities", "pkg/capabilities/cache",
 	},
-	"pkg/metrics":   {},
-	"pkg/filewatch": {},
+	"pkg/metrics":        {},
+	"internal/filewatch": {},
 
-	"pkg/apis/explain":                {},
+	"internal/explain":                {},
 	"pkg/apis/wasmadmission":          {},
 	"pkg/apis/wasmadmission/v1alpha1": {"pkg/apis/wasmadmission"},
 	"pkg/apis/wasmadmission/install":  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/fuzzer":   {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1"},
 	"pkg/apis/wasmadmission/load": {
-		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install", "pkg/strictyaml",
+		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install", "internal/strictyaml",
 	},
 	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
 
 	"pkg/apis/kubewarden": {
-		"pkg/apis/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/safefile", "pkg/strictyaml",
+		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "internal/safefile", "internal/strictyaml",
 	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 
-	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "pkg/engine/private", "pkg/engine/rewrite", "pkg/engine/wasm", "pkg/engine/weight", "pkg/engine/worker"},
-	"pkg/engine/codecache": {"pkg/engine/private"},
+	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "internal/safefile", "pkg/engine/rewrite", "internal/wasm", "pkg/engine/weight", "pkg/engine/worker"},
+	"pkg/engine/codecache": {"internal/safefile"},
 	"pkg/engine/memory":    {},
 	"pkg/engine/pool":      {},
-	"pkg/engine/private":   {},
-	"pkg/engine/rewrite":   {"pkg/engine/wasm", "pkg/engine/weight"},
-	"pkg/engine/wasm":      {},
+	"pkg/engine/rewrite":   {"internal/wasm", "pkg/engine/weight"},
+	"internal/wasm":        {},
 	"pkg/engine/worker":    {},
-	"pkg/engine/weight":    {"pkg/engine/wasm"},
+	"pkg/engine/weight":    {"internal/wasm"},
 }
 
 // goPackage is what `go list -json` says of a package.
@@ -141,7 +141,7 @@ func list(t *testing.T, arguments ...string) []goPackage {
 
 func TestImportsRunOneWay(t *testing.T) {
 	seen := map[string]bool{}
-	for _, p := range list(t, "./featuregate/...", "./pkg/...", "./plugin/...") {
+	for _, p := range list(t, "./featuregate/...", "./internal/...", "./pkg/...", "./plugin/...") {
 		name := strings.TrimPrefix(p.ImportPath, root)
 		seen[name] = true
 		allowed, known := mayImport[name]
@@ -166,7 +166,7 @@ func TestEngineKnowsNoKubernetes(t *testing.T) {
 	}
 	for _, p := range list(t, "-deps", "./pkg/engine/...") {
 		if own, ok := strings.CutPrefix(p.ImportPath, root); ok {
-			require.True(t, strings.HasPrefix(own, "pkg/engine"), "the engine depends on package %s", own)
+			require.True(t, strings.HasPrefix(own, "pkg/engine") || own == "internal/wasm" || own == "internal/safefile", "the engine depends on package %s", own)
 		}
 	}
 }
@@ -181,7 +181,7 @@ func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
 // The Open Policy Agent is large: only who hands it in links it.
 func TestOnlyOnePackageKnowsOPA(t *testing.T) {
 	const opa = "github.com/open-policy-agent/opa/"
-	for _, p := range list(t, "./featuregate/...", "./pkg/...", "./plugin/...") {
+	for _, p := range list(t, "./featuregate/...", "./internal/...", "./pkg/...", "./plugin/...") {
 		if slices.ContainsFunc(p.Imports, func(i string) bool { return strings.HasPrefix(i, opa) }) {
 			require.Equal(t, root+"pkg/abi/rego/topdown", p.ImportPath)
 		}

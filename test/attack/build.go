@@ -16,7 +16,7 @@ limitations under the License.
 
 package main
 
-import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 // code is the code of a function as it is written.
 type code []byte

@@ -31,10 +31,9 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
-
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 

@@ -27,7 +27,6 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
-
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 

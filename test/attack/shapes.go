@@ -19,7 +19,7 @@ package main
 import (
 	"strconv"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // shape makes modules that have much of one thing, the more the larger n is.

@@ -27,7 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
-	"github.com/wasm-admission/wasm-admission/pkg/apis/explain"
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 )
 
 // group is the API group of the objects.

@@ -26,7 +26,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
 // maxDocuments bounds the documents in one file.

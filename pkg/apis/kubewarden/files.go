@@ -27,7 +27,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/pkg/safefile"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 const (

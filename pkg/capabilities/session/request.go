@@ -23,7 +23,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/pkg/jsonpatch"
+	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 )
 
 // Request is a question of a policy as sessions name it: by a variant, which stands for

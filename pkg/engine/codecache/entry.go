@@ -23,7 +23,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 // Entry is the exclusive use of the directory of one key. It belongs to one
@@ -168,7 +168,7 @@ func (e *Entry) commit() error {
 	if err := m.write(path, e.cache.path(e.key, temporarySuffix)); err != nil {
 		return err
 	}
-	if err := private.SyncDirectory(e.cache.directory); err != nil {
+	if err := safefile.SyncDirectory(e.cache.directory); err != nil {
 		return err
 	}
 	e.kept, e.files = true, files

@@ -26,7 +26,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 // list returns the files below the directory of an entry, in the order of their
@@ -61,7 +61,7 @@ func (l *lister) visit(relative string) error {
 	if !info.IsDir() && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is neither a regular file nor a directory", absolute)
 	}
-	if err := private.Check(absolute, info); err != nil {
+	if err := safefile.CheckPrivate(absolute, info); err != nil {
 		return err
 	}
 	if !info.IsDir() {

@@ -27,7 +27,7 @@ import (
 	"path"
 	"path/filepath"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 const (
@@ -82,7 +82,7 @@ func newManifest(key Key, directory string, files []onDisk) (*manifest, error) {
 		}
 	}
 	for d := range directories {
-		if err := private.SyncDirectory(filepath.Join(directory, filepath.FromSlash(d))); err != nil {
+		if err := safefile.SyncDirectory(filepath.Join(directory, filepath.FromSlash(d))); err != nil {
 			return nil, err
 		}
 	}
@@ -148,7 +148,7 @@ func parseManifest(b []byte, key Key) (*manifest, error) {
 }
 
 func readManifest(path string, key Key) (*manifest, error) {
-	f, err := private.Open(path)
+	f, err := safefile.OpenPrivate(path)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (m *manifest) write(path, temporary string) (err error) {
 // digest returns the SHA-256 of a file as hexadecimal digits, if it has the size
 // it was listed with. then is called with the file, if not nil.
 func digest(directory string, file onDisk, then func(*os.File) error) (string, error) {
-	f, err := private.Open(filepath.Join(directory, filepath.FromSlash(file.path)))
+	f, err := safefile.OpenPrivate(filepath.Join(directory, filepath.FromSlash(file.path)))
 	if err != nil {
 		return "", err
 	}

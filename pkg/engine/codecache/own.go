@@ -22,18 +22,18 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/private"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 // own makes the directory, checks that it is private, and locks it until the
 // file that it returns is closed.
 func own(directory string) (*os.File, error) {
-	if err := private.Directory(directory); err != nil {
+	if err := safefile.PrivateDirectory(directory); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(directory, lockName)
-	lock, err := private.Lock(path)
-	if errors.Is(err, private.ErrLocked) {
+	lock, err := safefile.Lock(path)
+	if errors.Is(err, safefile.ErrLocked) {
 		return nil, fmt.Errorf("%s is in use by another process or another cache of this one: it holds %s", directory, path)
 	}
 	return lock, err
@@ -45,7 +45,7 @@ func own(directory string) (*os.File, error) {
 func (c *Cache) stillOwn() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := private.Directory(c.directory); err != nil {
+	if err := safefile.PrivateDirectory(c.directory); err != nil {
 		return err
 	}
 	held, err := c.lock.Stat()

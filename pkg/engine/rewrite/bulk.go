@@ -16,7 +16,7 @@ limitations under the License.
 
 package rewrite
 
-import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 // Bulk operations pay by length, behind the operation: one that traps pays nothing and traps as it would have.
 const (

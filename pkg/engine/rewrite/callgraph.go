@@ -17,7 +17,7 @@ limitations under the License.
 package rewrite
 
 import (
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // callGraph is the call graph of the functions that the module defines. Its nodes are these functions, numbered from

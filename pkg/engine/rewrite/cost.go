@@ -19,7 +19,7 @@ package rewrite
 import (
 	"math"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 const (

@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
 // counterExport is the name of the global that counts instructions.

@@ -32,8 +32,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
 var (

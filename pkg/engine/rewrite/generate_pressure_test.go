@@ -19,7 +19,7 @@ package rewrite_test
 import (
 	"encoding/binary"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // What follows makes code in which more values are alive than there are registers, over calls and in loops, so that

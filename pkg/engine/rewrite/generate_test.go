@@ -21,7 +21,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // generate makes a valid module of any bytes: they choose what it does. It has functions that call one another, straight

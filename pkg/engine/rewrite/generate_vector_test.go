@@ -16,7 +16,7 @@ limitations under the License.
 
 package rewrite_test
 
-import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 // vector makes an opcode of its number behind the prefix.
 func vector(n byte) wasm.Opcode { return 0xfd00 | wasm.Opcode(n) }

@@ -20,7 +20,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 const pageSize = 65536

@@ -19,7 +19,7 @@ package rewrite
 import (
 	"fmt"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // meter makes the code pay fuel, and moves the function indices in it.

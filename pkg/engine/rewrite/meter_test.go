@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
 // portion is the fuel that the tests grant at a time, as a host would.

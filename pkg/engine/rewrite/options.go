@@ -21,7 +21,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 

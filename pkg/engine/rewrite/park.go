@@ -20,7 +20,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // Park says how a program is made ready to be stopped where it reads its input, and to be resumed there as often as the

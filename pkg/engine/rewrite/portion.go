@@ -19,7 +19,7 @@ package rewrite
 import (
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // portionBytes is the most that one instruction does to memory. A longer operation is done by a function that the

@@ -16,7 +16,7 @@ limitations under the License.
 
 package rewrite
 
-import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 // wazero 1.12 compiles three kinds of instructions wrongly for arm64. The code of remainders and of i64x2.bitmask writes to
 // the register of the result more than once, and needs other registers in between. Where registers are short, what was

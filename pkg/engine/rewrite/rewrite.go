@@ -21,7 +21,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 

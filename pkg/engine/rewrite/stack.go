@@ -16,7 +16,7 @@ limitations under the License.
 
 package rewrite
 
-import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 const (
 	// frameBytes is what every frame takes: return address, saved registers, arguments that do not fit in registers.

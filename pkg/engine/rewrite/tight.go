@@ -16,7 +16,7 @@ limitations under the License.
 
 package rewrite
 
-import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 // A loop is tight if it calls nothing, has no bulk operations and no other loop in it. It has the fuel in a local, so that
 // a turn neither loads nor stores it: that is what a loop over the bytes of a text spends most of its time with otherwise.

@@ -16,7 +16,7 @@ limitations under the License.
 
 package weight
 
-import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 // dimensionID is one of the things that are counted.
 type dimensionID int

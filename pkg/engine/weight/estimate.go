@@ -19,7 +19,7 @@ package weight
 import (
 	"math"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // function is what is counted of one function.

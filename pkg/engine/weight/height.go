@@ -16,7 +16,7 @@ limitations under the License.
 
 package weight
 
-import "github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 // heights says by how much each instruction of one byte makes the stack of values higher. Those with an effect that
 // depends on types or on blocks are not in it.

@@ -19,7 +19,7 @@ package weight
 import (
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // point is a place in the code at which wazero starts basic blocks.

@@ -30,7 +30,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // Version changes when what is counted or estimated does. It stands in the keys of compiled code, which was compiled

@@ -30,12 +30,12 @@ import (
 
 	"github.com/tetratelabs/wazero"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )

@@ -27,13 +27,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
-	"github.com/wasm-admission/wasm-admission/pkg/module"
-
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
 // inspectFlags are those of inspect.

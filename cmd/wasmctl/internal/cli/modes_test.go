@@ -26,9 +26,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
-
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 const (

@@ -31,7 +31,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/uuid"
 
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
 // operations are those that a request can be made for. CONNECT has no object of its own.

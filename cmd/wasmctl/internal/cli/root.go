@@ -29,9 +29,8 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/pkg/buildinfo"
-
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+	"github.com/wasm-admission/wasm-admission/internal/buildinfo"
 )
 
 // What the process exits with.

@@ -23,10 +23,9 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // sourceFlags say where modules come from.

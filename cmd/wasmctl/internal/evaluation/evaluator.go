@@ -27,6 +27,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
@@ -34,8 +35,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/review"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
-
-	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 )
 
 // Options say how policies are evaluated. Only Fetcher is required.

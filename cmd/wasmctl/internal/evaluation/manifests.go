@@ -23,13 +23,12 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-
-	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 )
 
 // LoadManifests loads the policies and groups in a file of Kubewarden's manifests, in the

@@ -21,8 +21,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
 )
 
 // hostCallImports are what guests call the host by, in waPC, in WASI and in what Javy makes

@@ -20,14 +20,13 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wasi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
-
-	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 )
 
 // Convention is a way in which a host and a guest speak with each other.

@@ -21,7 +21,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/wasm"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 // The features of WebAssembly beyond version 1.0, by the names of their proposals

@@ -29,8 +29,8 @@ import (
 	"k8s.io/apiserver/pkg/apis/apiserver/install"
 	"sigs.k8s.io/yaml"
 
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // pluginName is what the plugin is called in an AdmissionConfiguration.

@@ -27,12 +27,11 @@ import (
 	"github.com/stretchr/testify/require"
 	basemetrics "k8s.io/component-base/metrics"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-
-	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
 )
 
 const head = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"

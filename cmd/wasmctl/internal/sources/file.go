@@ -25,8 +25,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // maxFileBytes bounds a sources.yml and a file with certificates.

@@ -29,7 +29,7 @@ import (
 
 	yamlv3 "go.yaml.in/yaml/v3"
 
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
 const (

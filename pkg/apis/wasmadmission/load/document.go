@@ -24,7 +24,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/yaml"
 
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
 // toJSON returns the one document that the data hold, YAML as JSON. What begins with

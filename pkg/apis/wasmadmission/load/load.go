@@ -27,10 +27,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
+	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/install"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
-	"github.com/wasm-admission/wasm-admission/pkg/strictyaml"
 )
 
 // Empty returns a configuration that says nothing, which is what a server has that was given

@@ -14,10 +14,17 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package safefile reads files and directories that decide what the apiserver runs:
-// policies, manifests, credentials. It reads only what nobody but root and the user of
-// this process can have written or put there. Its functions hold no state and may be
-// called concurrently.
+// Package safefile reads and writes files and directories that decide what the apiserver runs.
+//
+// [Read] and [ReadNames] are for what an administrator puts there: policies, manifests,
+// credentials. They read only what nobody but root and the user of this process can have
+// written or put there. The other functions are for what this process keeps for itself, which
+// becomes code inside the apiserver: they refuse what belongs to another user, and what group
+// or others have any access to. The directories above are for the administrator to protect. On
+// systems without file owners, modes and locks these fail with an error that wraps
+// [errors.ErrUnsupported].
+//
+// The functions hold no state and may be called concurrently.
 package safefile
 
 import (
@@ -69,14 +76,23 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	bytes, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
+	return readAtMost(file, path, maxBytes)
+}
+
+// readAtMost reads an open file, which was named by a path.
+func readAtMost(file *os.File, path string, maxBytes int64) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(bytes)) > maxBytes {
-		return nil, &TooLargeError{Path: path, Size: max(info.Size(), int64(len(bytes))), Max: maxBytes}
+	size := int64(len(content))
+	if size <= maxBytes {
+		return content, nil
 	}
-	return bytes, nil
+	if info, err := file.Stat(); err == nil {
+		size = max(size, info.Size())
+	}
+	return nil, &TooLargeError{Path: path, Size: size, Max: maxBytes}
 }
 
 // ReadNames returns the names of the entries of the directory at an absolute path, in

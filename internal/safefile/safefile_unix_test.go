@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/wasm-admission/wasm-admission/pkg/safefile"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
 const content = "any bytes"

@@ -16,7 +16,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package private
+package safefile
 
 import (
 	"fmt"
@@ -28,9 +28,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCheck(t *testing.T) {
+func TestCheckPrivate(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "a", "b")
-	require.NoError(t, Directory(directory))
+	require.NoError(t, PrivateDirectory(directory))
 	info, err := os.Lstat(directory)
 	require.NoError(t, err)
 	require.EqualValues(t, 0o700, info.Mode().Perm())
@@ -39,7 +39,7 @@ func TestCheck(t *testing.T) {
 		fmt.Sprintf("belongs to user %d, not to user %d", os.Geteuid(), os.Geteuid()+1))
 }
 
-func TestDirectoryRefuses(t *testing.T) {
+func TestPrivateDirectoryRefuses(t *testing.T) {
 	root := t.TempDir()
 	for name, prepare := range map[string]func(path string) error{
 		"is not a directory": func(path string) error { return os.Symlink(root, path) },
@@ -48,11 +48,11 @@ func TestDirectoryRefuses(t *testing.T) {
 	} {
 		path := filepath.Join(root, name)
 		require.NoError(t, prepare(path))
-		require.ErrorContains(t, Directory(path), name)
+		require.ErrorContains(t, PrivateDirectory(path), name)
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
+func TestOpenPrivateRefuses(t *testing.T) {
 	root := t.TempDir()
 	for name, prepare := range map[string]func(path string) error{
 		"no such file or directory": func(string) error { return nil },
@@ -62,17 +62,17 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		path := filepath.Join(root, name)
 		require.NoError(t, prepare(path))
-		_, err := Open(path)
+		_, err := OpenPrivate(path)
 		require.ErrorContains(t, err, name)
 	}
 }
 
-func TestWriteReplacesWhole(t *testing.T) {
+func TestWritePrivateReplacesWhole(t *testing.T) {
 	root := t.TempDir()
 	path := filepath.Join(root, "file")
 	for _, content := range []string{"first", "2"} {
-		require.NoError(t, Write(path, []byte(content)))
-		f, err := Open(path)
+		require.NoError(t, WritePrivate(path, []byte(content)))
+		f, err := OpenPrivate(path)
 		require.NoError(t, err)
 		require.NoError(t, f.Close())
 		got, err := os.ReadFile(path)
@@ -81,7 +81,7 @@ func TestWriteReplacesWhole(t *testing.T) {
 	}
 	// A directory in the way: nothing is left behind.
 	require.NoError(t, os.Mkdir(filepath.Join(root, "directory"), 0o700))
-	require.Error(t, Write(filepath.Join(root, "directory"), nil))
+	require.Error(t, WritePrivate(filepath.Join(root, "directory"), nil))
 	entries, err := os.ReadDir(root)
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
@@ -99,15 +99,15 @@ func TestLock(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
-func TestRead(t *testing.T) {
+func TestReadPrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(path, []byte("content"), 0o600))
-	content, err := Read(path, 7)
+	content, err := ReadPrivate(path, 7)
 	require.NoError(t, err)
 	require.Equal(t, "content", string(content))
-	_, err = Read(path, 6)
-	require.Equal(t, &TooLargeError{Path: path, MaxBytes: 6}, err)
+	_, err = ReadPrivate(path, 6)
+	require.Equal(t, &TooLargeError{Path: path, Size: 7, Max: 6}, err)
 	require.NoError(t, os.Chmod(path, 0o640))
-	_, err = Read(path, 7)
+	_, err = ReadPrivate(path, 7)
 	require.ErrorContains(t, err, "has mode 0640")
 }

@@ -14,20 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package private makes and opens files and directories that belong to the user
-// of this process alone: what is kept in them becomes code inside the apiserver.
-// Everything that belongs to somebody else, or that group or others have any
-// access to, is refused. The directories above are for the administrator to
-// protect.
-//
-// On systems without file owners, modes and locks everything fails with an error
-// that wraps [errors.ErrUnsupported].
-package private
+package safefile
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,25 +27,14 @@ import (
 // ErrLocked says that somebody else holds a lock.
 var ErrLocked = errors.New("locked by another")
 
-// TooLargeError says that a file has more bytes than the reader wants.
-type TooLargeError struct {
-	Path     string
-	MaxBytes int64
-}
-
-// Error implements the error interface.
-func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("%s is larger than %d bytes", e.Path, e.MaxBytes)
-}
-
-// Check refuses what belongs to another user than this process runs as, or what
+// CheckPrivate refuses what belongs to another user than this process runs as, or what
 // group or others have access to.
-func Check(path string, info fs.FileInfo) error { return check(path, info, os.Geteuid()) }
+func CheckPrivate(path string, info fs.FileInfo) error { return check(path, info, os.Geteuid()) }
 
-// Directory makes a directory with mode 0700, and those above it, if it does not
+// PrivateDirectory makes a directory with mode 0700, and those above it, if it does not
 // exist, and refuses one that is not private. A symbolic link is no directory; the
 // path has no trailing slash, which would have the link followed.
-func Directory(path string) error {
+func PrivateDirectory(path string) error {
 	if !supported {
 		return fmt.Errorf("%s: file owners, modes and locks: %w", path, errors.ErrUnsupported)
 	}
@@ -68,7 +48,7 @@ func Directory(path string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("%s is not a directory", path)
 	}
-	return Check(path, info)
+	return CheckPrivate(path, info)
 }
 
 // Lock makes a file if it does not exist and locks it until the file that it
@@ -86,8 +66,8 @@ func Lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Open opens a private regular file for reading. It follows no symbolic link.
-func Open(path string) (*os.File, error) {
+// OpenPrivate opens a private regular file for reading. It follows no symbolic link.
+func OpenPrivate(path string) (*os.File, error) {
 	f, err := openFile(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
@@ -97,7 +77,7 @@ func Open(path string) (*os.File, error) {
 		err = fmt.Errorf("%s is not a regular file", path)
 	}
 	if err == nil {
-		err = Check(path, info)
+		err = CheckPrivate(path, info)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -106,28 +86,21 @@ func Open(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Read returns the content of a private regular file. One with more than maxBytes bytes
+// ReadPrivate returns the content of a private regular file. One with more than maxBytes bytes
 // is not read; the error is a [*TooLargeError].
-func Read(path string, maxBytes int64) ([]byte, error) {
-	f, err := Open(path)
+func ReadPrivate(path string, maxBytes int64) ([]byte, error) {
+	f, err := OpenPrivate(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	content, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(content)) > maxBytes {
-		return nil, &TooLargeError{Path: path, MaxBytes: maxBytes}
-	}
-	return content, nil
+	return readAtMost(f, path, maxBytes)
 }
 
-// Write puts a private file at a path, whole or not at all, and through to the
+// WritePrivate puts a private file at a path, whole or not at all, and through to the
 // disk. What is written meanwhile has a name that begins with [TemporaryPrefix], in
 // the same directory, where an interrupted run leaves it.
-func Write(path string, content []byte) (err error) {
+func WritePrivate(path string, content []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), TemporaryPrefix+"*")
 	if err != nil {
 		return err
@@ -153,7 +126,7 @@ func Write(path string, content []byte) (err error) {
 	return SyncDirectory(filepath.Dir(path))
 }
 
-// TemporaryPrefix begins the names of files that [Write] has not finished.
+// TemporaryPrefix begins the names of files that [WritePrivate] has not finished.
 const TemporaryPrefix = ".tmp-"
 
 // SyncDirectory writes the names in a directory through to the disk.
