@@ -123,15 +123,15 @@ bats-tool:
 		echo "bats is missing and cannot be fetched: its tests are skipped (apt-get install bats)" >&2
 
 # Without the race detector: what has one goroutine and takes many times as long with it.
-SEQUENTIAL := ./test/spec ./test/reach ./test/conformance ./pkg/engine/rewrite
+SEQUENTIAL := ./test/spec ./test/reach ./test/conformance ./pkg/engine/internal/rewrite
 # With it and without it: what bounds memory, which the detector's own is too much for.
-MEMORY := ./pkg/engine ./pkg/engine/worker ./pkg/abi/rego/topdown
+MEMORY := ./pkg/engine ./pkg/engine/internal/worker ./pkg/abi/rego/topdown
 
 ## test-unit: run the tests that need no server, those of the policies too
 test-unit: policies checklist-guests registry bats-tool
 	$(GO) test -race -skip '^TestCallsTakeLittleMemory$$' $$($(GO) list ./... | grep -v -e /test/e2e $(SEQUENTIAL:.%=-e %$$))
 	$(GO) test $(SEQUENTIAL) $(MEMORY)
-	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/rewrite
+	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/internal/rewrite
 	$(SERVER) $(GO) test ./...
 	cd test/opacases && $(GO) test ./...
 	$(GO) run ./cmd/wasmctl test test/policies
@@ -216,8 +216,8 @@ FUZZTIME ?= 1h
 
 ## fuzz: fuzz the rewriter for twice FUZZTIME, which is an hour
 fuzz:
-	$(GO) test -run XXX -fuzz FuzzRewrite -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./pkg/engine/rewrite
-	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./pkg/engine/rewrite
+	$(GO) test -run XXX -fuzz FuzzRewrite -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./pkg/engine/internal/rewrite
+	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime $(FUZZTIME) -fuzzminimizetime 5x ./pkg/engine/internal/rewrite
 
 ## soak-reload: send 100,000 requests to the server while its policies change, and judge every answer
 soak-reload: build

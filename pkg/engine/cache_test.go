@@ -29,7 +29,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/codecache"
 )
 
 func TestCompiledCodeIsKept(t *testing.T) {

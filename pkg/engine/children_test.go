@@ -31,8 +31,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/worker"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
 // skipWithoutPrograms skips what starts this binary again where its processor is emulated: the kernel starts no program

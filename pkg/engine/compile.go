@@ -25,9 +25,9 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/worker"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
 // compile turns the rewritten module into machine code, or takes what an earlier

@@ -26,8 +26,8 @@ import (
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/worker"
 )
 
 // largeModule is the size in bytes from which a module is loaded and compiled alone.

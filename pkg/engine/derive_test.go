@@ -29,7 +29,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 )
 
 // marking prepares a keeper guest that holds a mark in all places.
@@ -178,7 +177,7 @@ func TestDerivedStatesTakeMemoryUntilTheyAreClosed(t *testing.T) {
 func TestInstancesShareALargeState(t *testing.T) {
 	const size = 32 << 20
 	e := newEngine(t, engine.Options{Limits: engine.Limits{MemoryBytes: size}})
-	if e.Stats().Reset == memory.Copy {
+	if e.Stats().Reset == engine.ResetCopy {
 		t.Skip("this system cannot share memory")
 	}
 	m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)

@@ -29,9 +29,9 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/worker"
 )
 
 // coreFeatures are the WebAssembly features that a module may use beyond those
@@ -163,7 +163,7 @@ type Stats struct {
 	Mappings, MaxMappings uint64
 	// Reset is how linear memories are brought back to their snapshot, and
 	// Interpreter whether code is interpreted.
-	Reset       memory.Strategy
+	Reset       ResetStrategy
 	Interpreter bool
 	// Compilers is how many child processes there are that compile.
 	Compilers int

@@ -21,7 +21,7 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 // What an instance takes of the Go heap, in bytes. The runtime does not tell: the numbers

@@ -25,7 +25,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/sys"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
 // Evaluation says what an instance is acquired for.

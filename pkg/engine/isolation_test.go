@@ -29,7 +29,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
 // keeperABI is that of the guests that try to keep something. The state of an

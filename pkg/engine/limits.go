@@ -23,10 +23,10 @@ import (
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/worker"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
 // PageSize is the size of a page of linear memory in bytes (WebAssembly core

@@ -28,7 +28,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 // link makes the host modules that the guest imports from, with the functions that it

@@ -21,8 +21,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/pool"
 )
 
 // load fills in the module. Every module has a runtime of its own, so that no

@@ -25,11 +25,11 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/pool"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/worker"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/worker"
 )
 
 // Module is compiled code with a pool of instances. It is safe for concurrent

@@ -22,7 +22,7 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/pool"
 )
 
 // Digest returns the SHA-256 of a module's binary as errors, logs and

@@ -20,7 +20,24 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
+)
+
+// ResetStrategy names a way to bring a linear memory back to its snapshot.
+type ResetStrategy = memory.Strategy
+
+// The strategies. Each but [ResetCopy] is refused where the system does not allow it.
+const (
+	// ResetAuto is the fastest that the system allows.
+	ResetAuto = memory.Auto
+	// ResetPagemapScan asks the kernel for the pages that were written, and copies the snapshot over them (Linux 6.7).
+	ResetPagemapScan = memory.PagemapScan
+	// ResetPagemap reads from /proc which pages were written, and copies the snapshot over them.
+	ResetPagemap = memory.Pagemap
+	// ResetMadvise drops what was written; instances at rest hold no private memory.
+	ResetMadvise = memory.Madvise
+	// ResetCopy copies the whole snapshot. It works everywhere.
+	ResetCopy = memory.Copy
 )
 
 // Options configures an [Engine]. The zero value has default limits, compiles in child processes, keeps no code and
@@ -47,7 +64,7 @@ type Options struct {
 	RequireCompiler bool
 	// Reset is how linear memories are brought back to their snapshot. The
 	// default is the fastest way that the system allows; the log says which.
-	Reset memory.Strategy
+	Reset ResetStrategy
 	// Logger gets what the engine does; nil discards it.
 	Logger *slog.Logger
 	// Recorder gets what the engine does in numbers; nil discards them.

@@ -20,7 +20,7 @@ import (
 	"fmt"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 

@@ -32,7 +32,7 @@ import (
 func TestDescribe(t *testing.T) {
 	e := newEngine(t, engine.Options{Limits: engine.Limits{Timeout: 100 * time.Millisecond}})
 	refused := 0
-	for _, pattern := range []string{"testdata/*.wasm", "rewrite/testdata/*.wasm", "../../test/wat/*.wasm"} {
+	for _, pattern := range []string{"testdata/*.wasm", "internal/rewrite/testdata/*.wasm", "../../test/wat/*.wasm"} {
 		paths, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, paths)

@@ -23,8 +23,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/pool"
 )
 
 const (

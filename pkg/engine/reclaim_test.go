@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
 // another loads the keeper under a digest of its own.

@@ -27,7 +27,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
 )
 
 // notes is a Recorder that keeps everything.
@@ -127,7 +126,7 @@ func TestStats(t *testing.T) {
 // A module's idle instances make room for what another one needs.
 func TestIdleInstancesMakeRoom(t *testing.T) {
 	// With whole copies an idle instance takes as much as its memory is long.
-	o := engine.Options{Reset: memory.Copy, Limits: engine.Limits{Instances: 4}}
+	o := engine.Options{Reset: engine.ResetCopy, Limits: engine.Limits{Instances: 4}}
 	e := newEngine(t, o)
 	idle, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
 	require.NoError(t, err)
@@ -156,7 +155,7 @@ func TestSpareInstancesHoldNoPages(t *testing.T) {
 	held := func(processors int, function string, params ...uint64) uint64 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
 		e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: instances}})
-		if e.Stats().Reset == memory.Copy {
+		if e.Stats().Reset == engine.ResetCopy {
 			t.Skip("all pages of an instance are its own")
 		}
 		m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)

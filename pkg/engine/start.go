@@ -27,7 +27,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
 // snapshot is what evaluations start from: the linear memory and the globals of

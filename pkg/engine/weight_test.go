@@ -26,7 +26,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 // TestGuestsLeaveRoom weighs every guest that is committed: its counts are at most a quarter of their bounds, so that what

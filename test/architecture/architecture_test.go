@@ -102,14 +102,15 @@ var mayImport = map[string][]string{
 	},
 	"pkg/apis/wasmadmission/groupexpression": {},
 
-	"pkg/engine":           {"pkg/engine/codecache", "pkg/engine/memory", "pkg/engine/pool", "internal/safefile", "pkg/engine/rewrite", "internal/wasm", "pkg/engine/weight", "pkg/engine/worker"},
-	"pkg/engine/codecache": {"internal/safefile"},
-	"pkg/engine/memory":    {},
-	"pkg/engine/pool":      {},
-	"pkg/engine/rewrite":   {"internal/wasm", "pkg/engine/weight"},
-	"internal/wasm":        {},
-	"pkg/engine/worker":    {},
-	"pkg/engine/weight":    {"internal/wasm"},
+	"pkg/engine/enginetest":         {"pkg/engine/internal/memory", "pkg/engine/internal/rewrite"},
+	"pkg/engine":                    {"pkg/engine/internal/codecache", "pkg/engine/internal/memory", "pkg/engine/internal/pool", "internal/safefile", "pkg/engine/internal/rewrite", "internal/wasm", "pkg/engine/weight", "pkg/engine/internal/worker"},
+	"pkg/engine/internal/codecache": {"internal/safefile"},
+	"pkg/engine/internal/memory":    {},
+	"pkg/engine/internal/pool":      {},
+	"pkg/engine/internal/rewrite":   {"internal/wasm", "pkg/engine/weight"},
+	"internal/wasm":                 {},
+	"pkg/engine/internal/worker":    {},
+	"pkg/engine/weight":             {"internal/wasm"},
 }
 
 // goPackage is what `go list -json` says of a package.

@@ -126,7 +126,7 @@ func runGenerated(ctx context.Context, emulator string) error {
 	}
 	defer func() { _ = os.RemoveAll(folder) }()
 	binary := filepath.Join(folder, "rewrite.test")
-	if err := goCommand(ctx, "test", "-c", "-o", binary, "./pkg/engine/rewrite").Run(); err != nil {
+	if err := goCommand(ctx, "test", "-c", "-o", binary, "./pkg/engine/internal/rewrite").Run(); err != nil {
 		return fmt.Errorf("building the test of generated modules: %w", err)
 	}
 	command := []string{

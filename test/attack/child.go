@@ -33,7 +33,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
@@ -53,8 +53,8 @@ type use struct {
 }
 
 // rewritten is a module as an engine has it compiled.
-func rewritten(binary []byte) (*rewrite.Result, error) {
-	return rewrite.Module(binary, rewrite.Options{
+func rewritten(binary []byte) (*enginetest.Rewritten, error) {
+	return enginetest.Rewrite(binary, enginetest.Options{
 		TickModule: "wasm-admission", TickName: "tick", ExportPrefix: "wasm-admission.",
 		MemoryMaxPages: wasm.MaxMemoryPages, AdoptMemory: true, TableMaxEntries: engine.DefaultLimits.TableEntries,
 		ExtractData: true, ExportStart: true, LowerReferences: true,

@@ -32,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 )
 
 const modules = "../wat"
@@ -83,7 +83,7 @@ func TestAttacks(t *testing.T) {
 	t.Run("interpreted", func(t *testing.T) {
 		run(t, engine.Options{Interpreter: true}, representative)
 	})
-	for _, support := range memory.Probe() {
+	for _, support := range enginetest.ResetSupports() {
 		t.Run(string(support.Strategy), func(t *testing.T) {
 			if support.Err != nil {
 				t.Skipf("this system cannot reset memory so: %v", support.Err)

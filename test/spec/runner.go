@@ -25,7 +25,7 @@ import (
 
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 )
 
 // figures counts assertions.
@@ -42,7 +42,7 @@ type runner struct {
 }
 
 // run runs the script of wast2json at path, on modules that are rewritten with options.
-func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte, o rewrite.Options, f *figures) (err error) {
+func run(ctx context.Context, features api.CoreFeatures, path string, spectest []byte, o enginetest.Options, f *figures) (err error) {
 	s, err := readScript(path)
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 )
 
 // TestSpec runs the whole suite, on modules as they are rewritten for this processor, and prints its figures.
@@ -52,7 +52,7 @@ func TestSpecReplaced(t *testing.T) {
 	runSuites(t, o)
 }
 
-func runSuites(t *testing.T, o rewrite.Options) (total figures) {
+func runSuites(t *testing.T, o enginetest.Options) (total figures) {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
 	require.NoError(t, err)

@@ -24,13 +24,13 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 )
 
 // portion is the fuel that each tick grants: little, so that many ticks happen.
 const portion = 1000
 
-var options = rewrite.Options{
+var options = enginetest.Options{
 	TickModule: "spec-admission", TickName: "tick", ExportPrefix: "spec-admission/",
 	MemoryMaxPages: 65536, TableMaxEntries: 10_000_000,
 }
@@ -65,14 +65,14 @@ func tick(_ context.Context, mod api.Module) {
 }
 
 // rewrittenWith rewrites a module. It keeps the maximum of the memory, which otherwise the host's allocator enforces.
-func rewrittenWith(module []byte, o rewrite.Options) ([]byte, error) {
-	result, err := rewrite.Module(module, o)
+func rewrittenWith(module []byte, o enginetest.Options) ([]byte, error) {
+	result, err := enginetest.Rewrite(module, o)
 	if err != nil {
 		return nil, err
 	}
 	if memory := result.Memory; memory.HasMax && memory.OriginalMax > 0 {
 		o.MemoryMaxPages = memory.OriginalMax
-		if result, err = rewrite.Module(module, o); err != nil {
+		if result, err = enginetest.Rewrite(module, o); err != nil {
 			return nil, err
 		}
 	}

@@ -34,8 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/memory"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/enginetest"
 	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
@@ -56,7 +55,7 @@ const (
 )
 
 // rewriteOptions leave data and start function in the module, so that it runs without the engine too.
-var rewriteOptions = rewrite.Options{
+var rewriteOptions = enginetest.Options{
 	TickModule: "bench", TickName: "tick", ExportPrefix: "bench.",
 	MemoryMaxPages: wasm.MaxMemoryPages, TableMaxEntries: engine.DefaultLimits.TableEntries,
 }
@@ -91,7 +90,7 @@ func run(ctx context.Context, footprint bool) error {
 
 // measureEvaluations measures evaluations of every guest, and what rewriting it takes.
 func (b *bench) measureEvaluations() error {
-	for _, support := range memory.Probe() {
+	for _, support := range enginetest.ResetSupports() {
 		if support.Err != nil {
 			fmt.Fprintf(os.Stderr, "engine: not measured: %s: %v\n", support.Strategy, support.Err)
 			continue
@@ -116,11 +115,11 @@ func (b *bench) measureEvaluations() error {
 type bench struct {
 	ctx     context.Context
 	request []byte
-	ways    []memory.Strategy
+	ways    []engine.ResetStrategy
 	engines []*engine.Engine
 }
 
-func (b *bench) addEngine(way memory.Strategy) error {
+func (b *bench) addEngine(way engine.ResetStrategy) error {
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Reset: way})
 	if err == nil {
 		b.ways, b.engines = append(b.ways, way), append(b.engines, e)
@@ -142,7 +141,7 @@ func (b *bench) measure(language string, binary, settings []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, base.runtime.Close(b.ctx)) }()
-	rewritten, err := rewrite.Module(binary, rewriteOptions)
+	rewritten, err := enginetest.Rewrite(binary, rewriteOptions)
 	if err != nil {
 		return err
 	}
@@ -223,13 +222,13 @@ func measureScaling(language string, call func() error) error {
 // measureRewrite measures which part of the time to compile a module goes into
 // its rewriting.
 func (b *bench) measureRewrite(language string, binary []byte) error {
-	rewritten, err := rewrite.Module(binary, rewriteOptions)
+	rewritten, err := enginetest.Rewrite(binary, rewriteOptions)
 	if err != nil {
 		return err
 	}
 	cpu, _, err := figure.Interleave(3, 1,
 		func() error {
-			_, err := rewrite.Module(binary, rewriteOptions)
+			_, err := enginetest.Rewrite(binary, rewriteOptions)
 			return err
 		},
 		func() error {

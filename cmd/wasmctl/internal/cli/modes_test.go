@@ -235,12 +235,12 @@ func TestInspectOfEveryMode(t *testing.T) {
 
 	require.Equal(t, "wapc", inspect(waPCPolicy).Convention)
 	require.Regexp(t, `Made for: +waPC\n`, table(waPCPolicy))
-	require.Regexp(t, `Made for: +nothing that policies are made for\n`, table("../../../../pkg/engine/rewrite/testdata/bulk.wasm"))
+	require.Regexp(t, `Made for: +nothing that policies are made for\n`, table("../../../../pkg/engine/internal/rewrite/testdata/bulk.wasm"))
 }
 
 // A module that only looks like Rego is described all the same.
 func TestInspectOfBrokenRego(t *testing.T) {
-	binary, err := os.ReadFile("../../../../pkg/engine/rewrite/testdata/bulk.wasm")
+	binary, err := os.ReadFile("../../../../pkg/engine/internal/rewrite/testdata/bulk.wasm")
 	require.NoError(t, err)
 	decoded, err := wasm.Decode(binary)
 	require.NoError(t, err)

@@ -79,14 +79,14 @@ func TestInstances(t *testing.T) {
 	require.False(t, r.Resettable)
 	require.NotEmpty(t, r.Refused)
 
-	require.True(t, inspect(t, "pkg/engine/rewrite/testdata/imported_memory.wasm").Memory.Imported)
+	require.True(t, inspect(t, "pkg/engine/internal/rewrite/testdata/imported_memory.wasm").Memory.Imported)
 }
 
 func TestFeatures(t *testing.T) {
 	for path, want := range map[string][]string{
-		"pkg/engine/rewrite/testdata/tail_recursion.wasm": {featureTailCalls},
-		"pkg/engine/rewrite/testdata/bulk.wasm":           {featureBulkMemory},
-		"pkg/engine/rewrite/testdata/spin.wasm":           {},
+		"pkg/engine/internal/rewrite/testdata/tail_recursion.wasm": {featureTailCalls},
+		"pkg/engine/internal/rewrite/testdata/bulk.wasm":           {featureBulkMemory},
+		"pkg/engine/internal/rewrite/testdata/spin.wasm":           {},
 	} {
 		require.Equal(t, want, inspect(t, path).Features, path)
 	}
@@ -121,7 +121,7 @@ func TestNotAModule(t *testing.T) {
 
 // Whatever a file holds, it is described or refused.
 func FuzzInspect(f *testing.F) {
-	for _, path := range []string{"test/wat/host-call.wasm", "pkg/engine/testdata/tables.wasm", "pkg/engine/rewrite/testdata/tail_recursion.wasm"} {
+	for _, path := range []string{"test/wat/host-call.wasm", "pkg/engine/testdata/tables.wasm", "pkg/engine/internal/rewrite/testdata/tail_recursion.wasm"} {
 		binary, err := os.ReadFile("../../../../" + path)
 		require.NoError(f, err)
 		f.Add(binary)

@@ -29,7 +29,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"golang.org/x/sys/unix"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/codecache"
 )
 
 const mountVariable = "CODECACHE_TEST_MOUNT"

@@ -32,7 +32,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"golang.org/x/sys/unix"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/codecache"
 )
 
 // moduleThatAnswers returns (module (func (export "answer") (result i32) i32.const n)).

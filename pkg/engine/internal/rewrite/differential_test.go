@@ -33,7 +33,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 var (
@@ -104,7 +104,7 @@ func TestCorpusCompiledAgainstInterpreted(t *testing.T) {
 			}
 		}
 	}
-	for _, pattern := range []string{"testdata/*.wasm", "testdata/typed/*.wasm", "../testdata/*.wasm", "../../../test/wat/*.wasm", "../../../test/wat/*/*.wasm"} {
+	for _, pattern := range []string{"testdata/*.wasm", "testdata/typed/*.wasm", "../../testdata/*.wasm", "../../../../test/wat/*.wasm", "../../../../test/wat/*/*.wasm"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, files, pattern)

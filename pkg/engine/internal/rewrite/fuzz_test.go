@@ -32,7 +32,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 // FuzzRewrite rewrites modules and compares them with what they were: wazero accepts both or neither, and functions

@@ -24,7 +24,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 // counterExport is the name of the global that counts instructions.

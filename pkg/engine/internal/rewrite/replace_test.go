@@ -28,7 +28,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 // remainder is an instruction and what the specification says of it: the remainder, and whether it traps.

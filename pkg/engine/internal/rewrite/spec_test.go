@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 // TestSpecSuiteSurvives rewrites every module of the specification's test suite. What wazero accepts must be rewritten

@@ -25,7 +25,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/codecache"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/codecache"
 )
 
 func TestOpenWithoutOwnersAndLocks(t *testing.T) {

@@ -26,7 +26,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/wasm-admission/wasm-admission/pkg/engine/pool"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/pool"
 )
 
 // workshop makes numbered values, from 1, and remembers which it destroyed.

@@ -24,7 +24,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
-	"github.com/wasm-admission/wasm-admission/pkg/engine/rewrite"
+	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
 // portion is the fuel that the tests grant at a time, as a host would.
