@@ -51,12 +51,6 @@ var mayImport = map[string][]string{
 	"internal/jsonpatch": {},
 	"pkg/verdict":        {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 
-	"pkg/review": {"pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/verdict"},
-
-	"pkg/admissiontest":        {"internal/jsonpatch", "pkg/review", "internal/strictyaml"},
-	"pkg/annotate":             {"pkg/abi", "pkg/capabilities", "internal/wasm", "internal/strictyaml"},
-	"pkg/capabilities/session": {"pkg/abi", "pkg/capabilities", "internal/jsonpatch"},
-
 	"pkg/unmatched": {"pkg/policyset", "pkg/metrics", "pkg/apis/wasmadmission"},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",

@@ -52,7 +52,7 @@ func buildAndRun(m *testing.M) (code int, err error) {
 	defer func() { err = errors.Join(err, compiled.Close(context.Background()), os.RemoveAll(builtDir)) }()
 
 	annotate := filepath.Join(builtDir, "annotate")
-	if err := run(exec.Command("go", "-C", filepath.Join("..", ".."), "build", "-o", annotate, "./hack/annotate")); err != nil {
+	if err := run(exec.Command("go", "-C", filepath.Join("..", ".."), "build", "-o", annotate, "./cmd/wasmctl/internal/annotate/command")); err != nil {
 		return 0, err
 	}
 	for _, name := range slices.Concat(goGuests, goPrograms) {

@@ -25,12 +25,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/annotate"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/annotate"
 )
 
 // annotateFlags are those of annotate.

@@ -25,7 +25,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/session"
 )
 
 // hostAnswers are what answers policies' questions.

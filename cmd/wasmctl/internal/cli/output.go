@@ -30,8 +30,8 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"sigs.k8s.io/yaml"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 )
 
 // outputFlag says in which form a command prints.

@@ -30,13 +30,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/yaml12"
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 

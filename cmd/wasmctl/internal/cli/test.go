@@ -27,9 +27,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/admissiontest"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
-	"github.com/wasm-admission/wasm-admission/pkg/admissiontest"
 )
 
 // testFlags are those of test.

@@ -28,12 +28,12 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 

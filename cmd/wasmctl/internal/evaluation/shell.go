@@ -23,12 +23,12 @@ import (
 	"os"
 	"sync"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/admissiontest"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/session"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
-	"github.com/wasm-admission/wasm-admission/pkg/admissiontest"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 )
 
 // Shell runs cases. Nothing but recorded sessions answers host calls. It is safe for

@@ -17,12 +17,12 @@ limitations under the License.
 package host
 
 import (
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/session"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/crypto"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
 )
 
 // Answers are what answers the questions of policies.

@@ -28,10 +28,10 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/session"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/kubernetes"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
 )
 
 var _ session.Cluster = &cluster{}

@@ -26,9 +26,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/session"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/session"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 

@@ -28,9 +28,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/admissiontest"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/admissiontest"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 

@@ -120,7 +120,7 @@ func TestUndeclared(t *testing.T) {
 
 // The metadata of the sample policies is what their modules have.
 func TestModule(t *testing.T) {
-	policy := filepath.Join("..", "..", "test", "policies", "always-pull")
+	policy := filepath.Join("..", "..", "..", "..", "test", "policies", "always-pull")
 	text, err := os.ReadFile(filepath.Join(policy, "metadata.yml"))
 	require.NoError(t, err)
 	module, err := os.ReadFile(filepath.Join(policy, "policy.wasm"))

@@ -26,9 +26,9 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command annotate gives the sample policies their metadata when they are built. It is
-// `wasmctl annotate` without asking the guest, which is one that has been asked before, and
-// without all that evaluating policies links.
+// Command annotate gives the guests of the repository their metadata when they are built. It is
+// `wasmctl annotate` without asking the guest: some are made not to start. It links nothing that
+// evaluates policies.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/wasm-admission/wasm-admission/pkg/annotate"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/annotate"
 )
 
 func main() {

@@ -24,8 +24,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
-	"github.com/wasm-admission/wasm-admission/pkg/review"
 )
 
 // maxDifferences bounds how many differences of an object are listed.

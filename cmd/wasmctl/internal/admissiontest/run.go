@@ -25,7 +25,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/wasm-admission/wasm-admission/pkg/review"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
 // Shell is something that evaluates policies: a command, a server, a library.
