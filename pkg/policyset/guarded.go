@@ -26,7 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
 // guarded stands before the evaluator of a policy: the policy cannot occupy everything,

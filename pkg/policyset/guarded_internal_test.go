@@ -25,7 +25,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
 // idle answers at once, so that what is before it can be measured, or panics.

@@ -38,7 +38,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
 // Requests that tell the guest obedient.wat what to do.

@@ -39,7 +39,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
 // Loader makes sets of policies. It is safe for concurrent use.

@@ -27,7 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset/breaker"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 

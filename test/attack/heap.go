@@ -28,12 +28,12 @@ import (
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wasi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
@@ -167,12 +167,16 @@ func user(ctx context.Context, e *engine.Engine, binary []byte) (use func(instan
 			}
 		}, m.Close, nil
 	}
+	request, err := evaluation.Request()
+	if err != nil {
+		return nil, nil, err
+	}
 	return func(instances int) {
 		var all sync.WaitGroup
 		for range instances {
 			all.Go(func() {
 				// Whether it is allowed, or fails, is all one.
-				_, _, _ = guest.Validate(ctx, &border.StartEnvironment, []byte(border.WarmUpRequest), []byte("{}"))
+				_, _, _ = guest.Validate(ctx, evaluation.Environment, request, []byte("{}"))
 			})
 		}
 		all.Wait()

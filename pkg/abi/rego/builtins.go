@@ -27,7 +27,7 @@ import (
 	"strings"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -75,7 +75,7 @@ const maxDescriptionBytes = 1 << 20
 
 // describe reads what the guest needs and offers.
 func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
-	i, err := acquire(ctx, g.module, &evaluation{env: &border.StartEnvironment}, 0)
+	i, err := acquire(ctx, g.module, &evaluation{env: &guestio.StartEnvironment}, 0)
 	if err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (f *namedBuiltin) run(c *BuiltinCall) (result []byte, err error) {
 }
 
 func dumpValue(i *engine.Instance, name string, value uint32, limit int64) []byte {
-	p, err := border.Text(i, "argument of "+name, uint32(i.CallBack(exportValueDump, uint64(value))), limit)
+	p, err := guestio.Text(i, "argument of "+name, uint32(i.CallBack(exportValueDump, uint64(value))), limit)
 	if err != nil {
 		i.Abort(err)
 	}
@@ -226,7 +226,7 @@ func parseValue(i *engine.Instance, name string, value []byte) uint32 {
 		return 0
 	}
 	start := uint32(i.CallBack(exportMalloc, uint64(len(value))))
-	if err := border.Fill(i, "result of "+name, start, value); err != nil {
+	if err := guestio.Fill(i, "result of "+name, start, value); err != nil {
 		i.Abort(err)
 	}
 	parsed := uint32(i.CallBack(exportValueParse, uint64(start), uint64(len(value))))
@@ -241,7 +241,7 @@ const maxAbortBytes = 64 << 10
 
 // abort ends the evaluation with the guest's text.
 func abort(i *engine.Instance, stack []uint64) {
-	p, err := border.Text(i, "text of opa_abort", uint32(stack[0]), maxAbortBytes)
+	p, err := guestio.Text(i, "text of opa_abort", uint32(stack[0]), maxAbortBytes)
 	if err != nil {
 		i.Abort(err)
 	}
@@ -263,5 +263,5 @@ func printLine(i *engine.Instance, stack []uint64) {
 
 func (e *evaluation) print(i *engine.Instance, line string) {
 	line = line[:min(int64(len(line)), e.env.Limits.LogLineBytes)]
-	border.Log(i.Context(), e.env, "console", []byte(line))
+	guestio.Log(i.Context(), e.env, "console", []byte(line))
 }

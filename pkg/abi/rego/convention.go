@@ -19,7 +19,7 @@ package rego
 import (
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -68,12 +68,12 @@ var convention = &engine.ABI{
 		function("opa_builtin3", 5, 1, callBuiltin(3)),
 		function("opa_builtin4", 6, 1, callBuiltin(4)),
 	},
-	StartState: func() any { return &evaluation{env: &border.StartEnvironment} },
+	StartState: func() any { return &evaluation{env: &guestio.StartEnvironment} },
 	WarmUp:     warmUp,
 }
 
 // warmUpInput serves both modes.
-const warmUpInput = `{"request":` + border.WarmUpRequest + `,"review":` + border.WarmUpRequest + `,"parameters":{}}`
+const warmUpInput = `{"request":` + guestio.WarmUpRequest + `,"review":` + guestio.WarmUpRequest + `,"parameters":{}}`
 
 // warmUp evaluates once and gives the heap back, as hosts do that use an instance again.
 func warmUp(i *engine.Instance) error {
@@ -89,7 +89,7 @@ func warmUp(i *engine.Instance) error {
 	if err != nil {
 		return err
 	}
-	if _, err := dump(i, "response", result, border.StartEnvironment.Limits.ResponseBytes); err != nil {
+	if _, err := dump(i, "response", result, guestio.StartEnvironment.Limits.ResponseBytes); err != nil {
 		return err
 	}
 	_, err = i.Call(exportHeapSet, heap)

@@ -21,7 +21,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -89,7 +89,7 @@ func parse(i *engine.Instance, what string, document text) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := border.Fill(i, what, start, document...); err != nil {
+	if err := guestio.Fill(i, what, start, document...); err != nil {
 		return 0, err
 	}
 	value, err := call(i, exportJSONParse, start, uint32(size))
@@ -108,5 +108,5 @@ func dump(i *engine.Instance, what string, value uint32, limit int64) ([]byte, e
 	if err != nil {
 		return nil, err
 	}
-	return border.Text(i, what, start, limit)
+	return guestio.Text(i, what, start, limit)
 }

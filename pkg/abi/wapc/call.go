@@ -21,7 +21,7 @@ import (
 	"strings"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -36,7 +36,7 @@ type call struct {
 	operation   string
 	payload     [][]byte
 	payloadSize int
-	output      [2]border.Lines
+	output      [2]guestio.Lines
 
 	responded bool
 	response  []byte
@@ -44,7 +44,7 @@ type call struct {
 	// guestError is what the guest reported, if failed.
 	guestError string
 
-	hostCalls    border.HostCalls
+	hostCalls    guestio.HostCalls
 	hostResponse []byte
 	hostError    []byte
 }
@@ -54,20 +54,20 @@ func callOf(i *engine.Instance) *call { return i.State().(*call) }
 // guestRequest copies the operation's name and payload into the guest.
 func guestRequest(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
-	border.Write(i, "operation", uint32(stack[0]), []byte(c.operation))
-	border.Write(i, "request", uint32(stack[1]), c.payload...)
+	guestio.Write(i, "operation", uint32(stack[0]), []byte(c.operation))
+	guestio.Write(i, "request", uint32(stack[1]), c.payload...)
 }
 
 func guestResponse(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
-	c.response = border.Read(i, "response", uint32(stack[0]), uint32(stack[1]), c.env.Limits.ResponseBytes)
+	c.response = guestio.Read(i, "response", uint32(stack[0]), uint32(stack[1]), c.env.Limits.ResponseBytes)
 	c.responded = true
 }
 
 func guestError(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
 	length := min(uint32(stack[1]), maxErrorBytes)
-	c.guestError = strings.ToValidUTF8(string(border.Read(i, "error", uint32(stack[0]), length, maxErrorBytes)), "\uFFFD")
+	c.guestError = strings.ToValidUTF8(string(guestio.Read(i, "error", uint32(stack[0]), length, maxErrorBytes)), "\uFFFD")
 	c.failed = true
 }
 
@@ -91,7 +91,7 @@ func hostResponseLen(i *engine.Instance, stack []uint64) {
 }
 
 func hostResponse(i *engine.Instance, stack []uint64) {
-	border.Write(i, "host response", uint32(stack[0]), callOf(i).hostResponse)
+	guestio.Write(i, "host response", uint32(stack[0]), callOf(i).hostResponse)
 }
 
 func hostErrorLen(i *engine.Instance, stack []uint64) {
@@ -99,7 +99,7 @@ func hostErrorLen(i *engine.Instance, stack []uint64) {
 }
 
 func hostError(i *engine.Instance, stack []uint64) {
-	border.Write(i, "host error", uint32(stack[0]), callOf(i).hostError)
+	guestio.Write(i, "host error", uint32(stack[0]), callOf(i).hostError)
 }
 
 func consoleLog(i *engine.Instance, stack []uint64) {
@@ -107,17 +107,17 @@ func consoleLog(i *engine.Instance, stack []uint64) {
 	// A line that is longer than what is kept of it is no reason to stop.
 	offset, length := uint32(stack[0]), uint32(stack[1])
 	if _, ok := i.Read(offset, length); !ok {
-		i.Abort(border.OutOfBounds("console log", offset, uint64(length)))
+		i.Abort(guestio.OutOfBounds("console log", offset, uint64(length)))
 	}
 	length = uint32(min(int64(length), c.env.Limits.LogLineBytes))
-	border.Log(i.Context(), c.env, "console", border.Read(i, "console log", offset, length, c.env.Limits.LogLineBytes))
+	guestio.Log(i.Context(), c.env, "console", guestio.Read(i, "console log", offset, length, c.env.Limits.LogLineBytes))
 }
 
 // output collects what a guest prints, for the call that is running.
 func output(i *engine.Instance, fd int, p []byte) {
 	c := callOf(i)
 	c.output[fd-1].Write(p, c.env.Limits.LogLineBytes, func(line []byte) {
-		border.Log(i.Context(), c.env, outputs[fd-1], line)
+		guestio.Log(i.Context(), c.env, outputs[fd-1], line)
 	})
 }
 
@@ -127,6 +127,6 @@ var outputs = [2]string{"stdout", "stderr"}
 // flushOutput logs what a guest printed without ending the line.
 func (c *call) flushOutput(ctx context.Context) {
 	for n := range c.output {
-		c.output[n].Flush(func(line []byte) { border.Log(ctx, c.env, outputs[n], line) })
+		c.output[n].Flush(func(line []byte) { guestio.Log(ctx, c.env, outputs[n], line) })
 	}
 }

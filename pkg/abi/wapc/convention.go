@@ -19,7 +19,7 @@ package wapc
 import (
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -38,7 +38,7 @@ var convention = &engine.ABI{
 		function("__guest_request", 2, 0, guestRequest),
 		function("__guest_response", 2, 0, guestResponse),
 		function("__guest_error", 2, 0, guestError),
-		border.HostCallFunction("wapc", "__host_call", hostCall),
+		guestio.HostCallFunction("wapc", "__host_call", hostCall),
 		function("__host_response_len", 0, 1, hostResponseLen),
 		function("__host_response", 1, 0, hostResponse),
 		function("__host_error_len", 0, 1, hostErrorLen),
@@ -46,12 +46,12 @@ var convention = &engine.ABI{
 		function("__console_log", 2, 0, consoleLog),
 	},
 	Output:     output,
-	StartState: func() any { return &call{env: &border.StartEnvironment} },
+	StartState: func() any { return &call{env: &guestio.StartEnvironment} },
 	WarmUp:     warmUp,
 }
 
 // warmUpPayload is what the operation that counts is given to warm up.
-const warmUpPayload = `{"request":` + border.WarmUpRequest + `,"settings":{}}`
+const warmUpPayload = `{"request":` + guestio.WarmUpRequest + `,"settings":{}}`
 
 // warmUp runs the operation that counts. An error of the guest is a failure: it
 // may have left the guest in the middle of something.

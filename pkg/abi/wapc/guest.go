@@ -26,7 +26,7 @@ import (
 	"fmt"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -97,7 +97,7 @@ func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation stri
 }
 
 func (g *Guest) run(ctx context.Context, c *call) (_ []byte, _ abi.Usage, err error) {
-	if c.payloadSize, err = border.RequestSize(g.module, c.env, c.operation, c.payload); err != nil {
+	if c.payloadSize, err = guestio.RequestSize(g.module, c.env, c.operation, c.payload); err != nil {
 		return nil, abi.Usage{}, err
 	}
 	instance, err := g.module.Acquire(ctx, engine.Evaluation{State: c, Timeout: c.env.Timeout})

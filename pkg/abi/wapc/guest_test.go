@@ -30,7 +30,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -208,7 +208,7 @@ func TestLargeAnswer(t *testing.T) {
 	h := &host{answer: []byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"owner":"` + numbers.String() + `"}}}`)}
 	env := h.environment()
 	env.Limits = abi.Limits{RequestBytes: 4 << 20, ResponseBytes: 4 << 20, HostCallPayloadBytes: 4 << 20, HostCalls: 10, LogLineBytes: 1 << 10}
-	request := strings.Replace(border.WarmUpRequest, `"image":"`, `"args":["`+numbers.String()+`"],"image":"`, 1)
+	request := strings.Replace(guestio.WarmUpRequest, `"image":"`, `"args":["`+numbers.String()+`"],"image":"`, 1)
 	response, _, err := guest.Validate(t.Context(), env, []byte(request), []byte(`{"label":"owner"}`))
 	require.NoError(t, err)
 	require.True(t, response.Accepted, response.Message)

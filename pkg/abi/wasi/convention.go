@@ -19,7 +19,7 @@ package wasi
 import (
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -42,12 +42,12 @@ var convention = &engine.ABI{
 	Name:            "WASI",
 	RequiredExports: []string{"_start"},
 	HostFunctions: []engine.HostFunction{
-		border.HostCallFunction("host", "call", hostCall),
-		border.HostCallFunction("kubewarden:javy/host", "call", hostCall),
+		guestio.HostCallFunction("host", "call", hostCall),
+		guestio.HostCallFunction("kubewarden:javy/host", "call", hostCall),
 	},
 	Command:    &engine.Command{Input: input, Parked: []string{program, operationValidate}},
 	Output:     output,
-	StartState: func() any { return &run{env: &border.StartEnvironment} },
+	StartState: func() any { return &run{env: &guestio.StartEnvironment} },
 }
 
 func runOf(i *engine.Instance) *run { return i.State().(*run) }
@@ -75,7 +75,7 @@ func output(i *engine.Instance, fd int, p []byte) {
 		return
 	}
 	if size, limit := int64(len(r.stdout)+len(p)), r.env.Limits.ResponseBytes; size > limit {
-		i.Abort(border.TooLong("response", size, limit))
+		i.Abort(guestio.TooLong("response", size, limit))
 	}
 	r.stdout = append(r.stdout, p...)
 }

@@ -26,7 +26,7 @@ import (
 	"fmt"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -80,7 +80,7 @@ func (g *Guest) run(ctx context.Context, env *abi.Environment, operation string,
 }
 
 func (g *Guest) evaluate(ctx context.Context, r *run, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
-	if _, err := border.RequestSize(g.module, r.env, operation, payload); err != nil {
+	if _, err := guestio.RequestSize(g.module, r.env, operation, payload); err != nil {
 		return nil, abi.Usage{}, err
 	}
 	r.feed(payload...)

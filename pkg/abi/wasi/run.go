@@ -22,7 +22,7 @@ import (
 	"strings"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/abi/border"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/internal/guestio"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -38,7 +38,7 @@ type run struct {
 	unread int64
 
 	stdout, stderr []byte
-	hostCalls      border.HostCalls
+	hostCalls      guestio.HostCalls
 }
 
 // feed puts more onto the guest's standard input.
@@ -66,8 +66,8 @@ func (r *run) outcome(ctx context.Context, err error) ([]byte, error) {
 }
 
 func (r *run) logErrors(ctx context.Context) {
-	emit := func(line []byte) { border.Log(ctx, r.env, "stderr", line) }
-	var lines border.Lines
+	emit := func(line []byte) { guestio.Log(ctx, r.env, "stderr", line) }
+	var lines guestio.Lines
 	lines.Write(r.stderr, r.env.Limits.LogLineBytes, emit)
 	lines.Flush(emit)
 }

@@ -27,7 +27,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 	"k8s.io/utils/clock"
 
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/internal/cache"
 )
 
 // decisionLifetime is how long a decision counts, so that not every look asks. What is

@@ -24,7 +24,7 @@ import (
 
 	"k8s.io/utils/clock"
 
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/internal/cache"
 )
 
 // Defaults of [AnswerCache].

@@ -29,7 +29,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/internal/cache"
 )
 
 const (

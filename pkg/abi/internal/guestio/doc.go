@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package border is what the calling conventions have in common: how memory of a
+// Package guestio is what the calling conventions have in common: how memory of a
 // guest is read and written, how its host calls are taken and answered, and how
 // what it prints becomes lines of a log. All of it keeps to the limits of the
 // evaluation's environment, and ends the evaluation of a guest that does not.
-package border
+package guestio

@@ -28,7 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/cache"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/internal/cache"
 )
 
 // source counts how often it is asked, and answers with the key and that number.
