@@ -27,6 +27,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -103,6 +104,9 @@ func wrongField(fldPath *field.Path, name string, err error) error {
 		return fmt.Errorf("%s: %s does not fit: write %s", fldPath.Child(inside), mismatch.Value, Expected(mismatch.Type))
 	case errors.Is(err, resource.ErrFormatWrong):
 		return fmt.Errorf("%s: is not a quantity: write a number of bytes, such as 128Mi", fldPath.Child(name))
+	}
+	if malformed := new(time.ParseError); errors.As(err, &malformed) {
+		return fmt.Errorf("%s: is %.100s: write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z", fldPath.Child(name), malformed.Value)
 	}
 	return fmt.Errorf("%s: %w: correct the value", fldPath.Child(name), err)
 }

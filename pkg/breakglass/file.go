@@ -38,6 +38,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/filewatch"
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
@@ -45,6 +47,9 @@ import (
 // remindEvery is how often the log says that policies are in monitor mode, or that a
 // file is not obeyed.
 const remindEvery = time.Minute
+
+// maxBytes bounds the file.
+const maxBytes = 64 << 10
 
 // Options say what is watched. Path is required.
 type Options struct {
@@ -158,18 +163,15 @@ func (f *File) Look(ctx context.Context) {
 
 // obey makes the content's order the one in force.
 func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
-	o, err := decode(content)
-	if err == nil && o.until.Sub(now) > MaxDuration {
-		// It stays refused when its end comes nearer: nobody would expect that.
-		err = fmt.Errorf("until is %s, more than %s ahead: write an earlier time", o.Until, MaxDuration)
-	}
+	o, err := read(content, now)
 	if err != nil {
+		// It stays refused when its end comes nearer: nobody would expect that.
 		f.refuse(ctx, err)
 		return
 	}
 	g := &grant{
-		policies: map[string]bool{}, every: o.Policies[0] == everyPolicy, reason: o.Reason, names: o.Policies,
-		until: o.until, end: now.Add(o.until.Sub(now)),
+		policies: map[string]bool{}, every: o.Policies[0] == wasmadmission.EveryPolicy, reason: o.Reason, names: o.Policies,
+		until: o.Until.Time, end: now.Add(o.Until.Sub(now)),
 	}
 	if g.ended(now) {
 		f.end(ctx, "the file's time is over")
@@ -178,7 +180,7 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 	}
 	for _, name := range o.Policies {
 		g.policies[name] = true
-		if name != everyPolicy && !f.Serves(name) {
+		if name != wasmadmission.EveryPolicy && !f.Serves(name) {
 			klog.FromContext(ctx).Info("Warning: the break-glass file names a policy that is not served", "file", f.Path, "policy", name)
 		}
 	}
@@ -187,6 +189,19 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 	f.Recorder.CountBreakGlass(metrics.BreakGlassBegun)
 	f.Recorder.SetBreakGlassUntil(g.until)
 	f.log(ctx, g, "BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
+}
+
+// read decodes and checks an order. It says all that is wrong, a line each.
+func read(content []byte, now time.Time) (*wasmadmission.BreakGlass, error) {
+	o, err := load.BreakGlassFromData(content)
+	if o == nil {
+		return nil, err
+	}
+	errs := []error{err}
+	for _, invalid := range validation.ValidateBreakGlass(o, now) {
+		errs = append(errs, invalid)
+	}
+	return o, errors.Join(errs...)
 }
 
 // refuse enforces all policies, since the file says nothing that can be obeyed.

@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/internal/breaker":  {},
-	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/engine", "internal/filewatch", "pkg/metrics", "internal/safefile", "internal/strictyaml"},
+	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/filewatch", "pkg/metrics", "internal/safefile"},
 	"pkg/module":                      {"pkg/engine", "internal/safefile"},
 	"internal/safefile":               {},
 	"internal/strictyaml":             {},

@@ -36,6 +36,6 @@ var (
 )
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(SchemeGroupVersion, &WasmAdmissionConfiguration{})
+	scheme.AddKnownTypes(SchemeGroupVersion, &WasmAdmissionConfiguration{}, &BreakGlass{})
 	return nil
 }

@@ -68,6 +68,23 @@ type WasmAdmissionConfiguration struct {
 	Capabilities Capabilities
 }
 
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// BreakGlass is the order of a break-glass file: policies are in monitor mode for a while.
+type BreakGlass struct {
+	metav1.TypeMeta
+
+	// Until is when it ends.
+	Until metav1.Time
+	// Policies are the names of policies and groups, or [EveryPolicy] alone.
+	Policies []string
+	// Reason says why, for those who read the log.
+	Reason string
+}
+
+// EveryPolicy stands for all policies in [BreakGlass.Policies].
+const EveryPolicy = "*"
+
 // Policy is one module with its settings and the requests that it is asked about.
 // Its fields follow the spec of a Kubewarden ClusterAdmissionPolicy
 // (policies.kubewarden.io/v1), plus Name and Digest.

@@ -18,7 +18,6 @@ package load
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -29,15 +28,15 @@ import (
 
 // toJSON returns the one document that the data hold, YAML as JSON. What begins with
 // "{" has to be JSON, as the decoder of the apiserver's machinery has it.
-func toJSON(data []byte) ([]byte, error) {
+func (k *kind) toJSON(data []byte) ([]byte, error) {
 	var document json.RawMessage
 	if yaml.IsJSONBuffer(data) {
 		if err := json.Unmarshal(data, &document); err != nil {
-			return nil, fmt.Errorf("the configuration begins with { and is not one valid JSON object: %w", err)
+			return nil, fmt.Errorf("%s begins with { and is not one valid JSON object: %w", k.file, err)
 		}
 		return document, nil
 	}
-	if err := checkSoleDocument(data); err != nil {
+	if err := k.checkSoleDocument(data); err != nil {
 		return nil, err
 	}
 	// The decoder parses the data again, which are bounded here for it, too.
@@ -47,19 +46,19 @@ func toJSON(data []byte) ([]byte, error) {
 	}
 	if err != nil {
 		problem := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "), "yaml: ")
-		return nil, fmt.Errorf("the configuration is not valid YAML: %s", problem)
+		return nil, fmt.Errorf("%s is not valid YAML: %s", k.file, problem)
 	}
 	return document, nil
 }
 
 // checkSoleDocument refuses a YAML stream that has no document, or more than one: the
 // parser reads the first and would leave out the rest in silence.
-func checkSoleDocument(data []byte) error {
+func (k *kind) checkSoleDocument(data []byte) error {
 	switch strictyaml.Count(data, 2) {
 	case 0:
-		return errors.New("the configuration is empty: write a " + kind)
+		return fmt.Errorf("%s is empty: write a %s", k.file, k.name)
 	case 1:
 		return nil
 	}
-	return errors.New("the configuration holds more than one YAML document: put all policies into one")
+	return fmt.Errorf("%s holds more than one YAML document: put all policies into one", k.file)
 }

@@ -28,9 +28,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
 )
 
-// explainDecoding turns the error of the decoder into one line for each problem. Strict
-// errors come with the path of their field; for others the fields are decoded one by one.
-func explainDecoding(err error, fields map[string]json.RawMessage) error {
+// explain turns the error of the decoder into one line for each problem. Strict errors come
+// with the path of their field; for others the fields are decoded one by one.
+func (k *kind) explain(err error, fields map[string]json.RawMessage) error {
 	if strict, ok := runtime.AsStrictDecodingError(err); ok {
 		var lines []error
 		for _, err := range strict.Errors() {
@@ -38,7 +38,7 @@ func explainDecoding(err error, fields map[string]json.RawMessage) error {
 		}
 		return errors.Join(lines...)
 	}
-	if wrong := wrongValues(fields); len(wrong) > 0 {
+	if wrong := k.wrongValues(fields); len(wrong) > 0 {
 		return errors.Join(wrong...)
 	}
 	return err

@@ -14,7 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package load decodes configuration files of the WasmAdmission plugin.
+// Package load decodes the files that the WasmAdmission plugin is told by: its configuration
+// and the break-glass file.
 package load
 
 import (
@@ -27,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/install"
@@ -42,7 +44,20 @@ func Empty() []byte {
 // MaxSize is the largest configuration that is read, in bytes: 8 MiB.
 const MaxSize = 8 << 20
 
-const kind = "WasmAdmissionConfiguration"
+// kind is what a file holds.
+type kind struct {
+	// name is the kind's, and file what errors call the file.
+	name, file string
+	// wrongValues decodes each field by itself and returns an error for each that cannot be.
+	wrongValues func(fields map[string]json.RawMessage) []error
+}
+
+var (
+	configuration = &kind{"WasmAdmissionConfiguration", "the configuration", wrongValues}
+	breakGlass    = &kind{"BreakGlass", "the break-glass file", func(fields map[string]json.RawMessage) []error {
+		return explain.Fields(nil, fields, func() any { return &v1alpha1.BreakGlass{} })
+	}}
+)
 
 var codecs = newCodecs()
 
@@ -77,11 +92,26 @@ func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("the configuration is larger than %d bytes: make it smaller", MaxSize)
 	}
-	document, err := toJSON(data)
+	object, err := decode(data, configuration)
+	config, _ := object.(*wasmadmission.WasmAdmissionConfiguration)
+	return config, err
+}
+
+// BreakGlassFromData decodes the content of a break-glass file, which must be bounded, as
+// [LoadFromData] decodes a configuration, and as strictly.
+func BreakGlassFromData(data []byte) (*wasmadmission.BreakGlass, error) {
+	object, err := decode(data, breakGlass)
+	order, _ := object.(*wasmadmission.BreakGlass)
+	return order, err
+}
+
+// decode decodes a file of a kind. The object is nil, or of that kind.
+func decode(data []byte, k *kind) (runtime.Object, error) {
+	document, err := k.toJSON(data)
 	if err != nil {
 		return nil, err
 	}
-	fields, err := fieldsOf(document)
+	fields, err := k.fieldsOf(document)
 	if err != nil {
 		return nil, err
 	}
@@ -94,25 +124,21 @@ func LoadFromData(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error
 	}
 	object, err := runtime.Decode(codecs.UniversalDecoder(), data)
 	if err != nil {
-		err = explainDecoding(err, fields)
+		err = k.explain(err, fields)
 	}
-	config, ok := object.(*wasmadmission.WasmAdmissionConfiguration)
-	if err == nil && !ok {
-		err = fmt.Errorf("the configuration is a %T, not a %s", object, kind)
-	}
-	return config, err
+	return object, err
 }
 
-// fieldsOf splits the configuration into its fields. It refuses one that is something
-// else: what would be said about the fields of that would only mislead.
-func fieldsOf(document []byte) (map[string]json.RawMessage, error) {
+// fieldsOf splits a document into its fields. It refuses one that is something else: what
+// would be said about the fields of that would only mislead.
+func (k *kind) fieldsOf(document []byte) (map[string]json.RawMessage, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(document, &fields); err != nil || fields == nil {
-		return nil, errors.New("the configuration is not an object: write fields with values, apiVersion and kind first")
+		return nil, fmt.Errorf("%s is not an object: write fields with values, apiVersion and kind first", k.file)
 	}
 	err := errors.Join(
 		checkEqual("apiVersion", fields["apiVersion"], v1alpha1.SchemeGroupVersion.String()),
-		checkEqual("kind", fields["kind"], kind),
+		checkEqual("kind", fields["kind"], k.name),
 	)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,6 @@ func init() {
 }
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(SchemeGroupVersion, &WasmAdmissionConfiguration{})
+	scheme.AddKnownTypes(SchemeGroupVersion, &WasmAdmissionConfiguration{}, &BreakGlass{})
 	return nil
 }

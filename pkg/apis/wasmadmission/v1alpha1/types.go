@@ -115,6 +115,24 @@ type WasmAdmissionConfiguration struct {
 	Capabilities Capabilities `json:"capabilities,omitzero"`
 }
 
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+
+// BreakGlass puts policies into monitor mode for a while. It is the content of the file that
+// breakGlassFile names, at most 64 KiB, and is read whenever that changes.
+type BreakGlass struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// until is when policies are enforced again, a day ahead at most. Required.
+	Until metav1.Time `json:"until"`
+
+	// policies are the names of policies and groups, 1 to 1000 of them, or "*" alone, which
+	// stands for all. Required.
+	Policies []string `json:"policies"`
+
+	// reason says why, in 1 to 1024 bytes, for those who read the log. Required.
+	Reason string `json:"reason"`
+}
+
 // Policy is one module with its settings and the requests that it is asked about.
 // Apart from name and digest, its fields are those of the spec of a Kubewarden
 // ClusterAdmissionPolicy (policies.kubewarden.io/v1), so that a spec can be pasted.
