@@ -123,7 +123,7 @@ bats-tool:
 		echo "bats is missing and cannot be fetched: its tests are skipped (apt-get install bats)" >&2
 
 # Without the race detector: what has one goroutine and takes many times as long with it.
-SEQUENTIAL := ./test/spec ./test/reach ./test/conformance ./pkg/engine/internal/rewrite
+SEQUENTIAL := ./test/spec ./test/grants ./test/conformance ./pkg/engine/internal/rewrite
 # With it and without it: what bounds memory, which the detector's own is too much for.
 MEMORY := ./pkg/engine ./pkg/engine/internal/worker ./pkg/abi/rego/topdown
 
@@ -160,7 +160,7 @@ bench-dispatch:
 
 ## mutation-parity: compare what a mutating policy makes of objects in process and behind a webhook
 mutation-parity: build policies
-	$(GO) run ./test/bench/parity
+	$(GO) run ./test/webhookparity/command
 
 ## bench-admission: measure Pod creates on bin/kube-apiserver with policies in process, CEL policies and webhooks
 bench-admission: build

@@ -69,7 +69,7 @@ func (m *Module) Derive(ctx context.Context, timeout time.Duration, prepare func
 	defer m.pool.Drop(i)
 	defer i.end()
 	i.phase = PhaseDerive
-	i.world.startOver(m.key.digest, m.snapshot.elapsed)
+	i.ambient.startOver(m.key.digest, m.snapshot.elapsed)
 	if err := i.prepare(prepare); err != nil {
 		return nil, m.fail(PhaseDerive, CauseAbort, err)
 	}
@@ -109,7 +109,7 @@ func (i *Instance) prepare(prepare func(*Instance) error) error {
 	switch {
 	case err == nil && i.failed:
 		return errors.New("a call has failed")
-	case err == nil && (i.external || i.world.asked):
+	case err == nil && (i.external || i.ambient.asked):
 		return fmt.Errorf("%w: the guest asked for date, randomness or an external host function", ErrNotDerivable)
 	}
 	return err

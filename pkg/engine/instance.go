@@ -55,7 +55,7 @@ type Instance struct {
 	memory    *memory.Range // nil if the module has none
 	globals   []api.MutableGlobal
 	functions map[string]api.Function
-	world     *world
+	ambient   *ambient
 	meter     meter
 	// ctx is what the runtime gets as context: the evaluation's, and the
 	// instance as a value in it.
@@ -119,7 +119,7 @@ func instanceFrom(ctx context.Context) *Instance {
 
 // begin makes the instance serve an evaluation.
 func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
-	i.state, i.phase, i.external, i.failed, i.callingBack, i.world.asked = state, PhaseCall, false, false, false, false
+	i.state, i.phase, i.external, i.failed, i.callingBack, i.ambient.asked = state, PhaseCall, false, false, false, false
 	i.arguments, i.ran = nil, false
 	i.ctx.Context = ctx
 	i.meter.begin(ctx, &i.module.limits, deadline)
@@ -275,8 +275,8 @@ func (i *Instance) misuse(function string, err error) *Error {
 // sleep is what a guest sleeps by: no longer than its evaluation lasts. Before the
 // snapshot it takes no time: the clock goes on.
 func (i *Instance) sleep(nanoseconds int64) {
-	if !i.world.live {
-		i.world.elapsed += min(nanoseconds, int64(time.Hour))
+	if !i.ambient.live {
+		i.ambient.elapsed += min(nanoseconds, int64(time.Hour))
 		return
 	}
 	timer := time.NewTimer(time.Duration(nanoseconds))

@@ -132,7 +132,7 @@ func (m *Module) prepare(ctx context.Context) (err error) {
 		bringUp = func(ctx context.Context) (*Instance, error) {
 			i, err := m.start(ctx, time.Now().Add(m.limits.Timeout))
 			if err == nil {
-				i.world.goLive(i.world.elapsed)
+				i.ambient.goLive(i.ambient.elapsed)
 			}
 			return i, err
 		}

@@ -152,7 +152,7 @@ func (m *Module) parks() bool { return m.cold != nil }
 // waits there. An error says that there was not enough time to see.
 func (i *Instance) park(ctx context.Context, cold *snapshot) (bool, error) {
 	m := i.module
-	i.world.startOver(m.key.digest, cold.elapsed)
+	i.ambient.startOver(m.key.digest, cold.elapsed)
 	i.begin(ctx, m.startState(), time.Now().Add(m.limits.Timeout))
 	defer i.end()
 	i.arguments = m.abi.Command.Parked
@@ -227,7 +227,7 @@ func (i *Instance) parkAgain(ctx context.Context) error {
 // interrupted.
 func (i *Instance) goTo(s *snapshot, interrupted func() error) error {
 	i.home = s
-	i.world.goLive(s.elapsed)
+	i.ambient.goLive(s.elapsed)
 	i.restoreGlobals()
 	if i.memory == nil {
 		return nil
@@ -246,7 +246,7 @@ func (i *Instance) is(s *snapshot) bool {
 			return false
 		}
 	}
-	return i.world.elapsed == s.elapsed && (i.memory == nil || i.memory.Holds(s.image))
+	return i.ambient.elapsed == s.elapsed && (i.memory == nil || i.memory.Holds(s.image))
 }
 
 // enter returns the function that runs the program with its arguments, from where it

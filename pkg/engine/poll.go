@@ -116,10 +116,10 @@ func (i *Instance) subscription(text []byte) (s subscription, errno uint32) {
 func (i *Instance) now(clock uint32) (uint64, bool) {
 	switch clock {
 	case clockRealtime:
-		seconds, nanoseconds := i.world.walltime()
+		seconds, nanoseconds := i.ambient.walltime()
 		return uint64(seconds)*1e9 + uint64(nanoseconds), true
 	case clockMonotonic:
-		return uint64(i.world.nanotime()), true
+		return uint64(i.ambient.nanotime()), true
 	}
 	return 0, false
 }

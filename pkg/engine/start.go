@@ -53,7 +53,7 @@ func (s *snapshot) close() error {
 // memory holds an image unless that is nil. Between its steps, and while memory is backed, it
 // looks whether ctx has ended; what the runtime does in one go is bounded by checkInstance.
 func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *Instance, err error) {
-	i := &Instance{module: m, functions: map[string]api.Function{}, callbacks: map[string]api.Function{}, world: newWorld(m.key.digest)}
+	i := &Instance{module: m, functions: map[string]api.Function{}, callbacks: map[string]api.Function{}, ambient: newAmbient(m.key.digest)}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
 	if i.calls = &i.ctx; m.rewritten.ParkExport != "" {
 		i.calls = experimental.WithSnapshotter(i.calls)
@@ -135,7 +135,7 @@ func (i *Instance) fillMemory(ctx context.Context, image *memory.Image) error {
 }
 
 func (m *Module) configure(i *Instance) wazero.ModuleConfig {
-	return i.world.configure(moduleConfig().WithName("").WithStartFunctions(), i.mustGoOn)
+	return i.ambient.configure(moduleConfig().WithName("").WithStartFunctions(), i.mustGoOn)
 }
 
 // start makes an instance and runs its start functions. They have the fuel of
@@ -175,7 +175,7 @@ func (m *Module) startState() any {
 
 // capture makes a snapshot of an instance.
 func (i *Instance) capture() (*snapshot, error) {
-	s := &snapshot{globals: make([]uint64, len(i.globals)), elapsed: i.world.elapsed, lazy: lazyBytes}
+	s := &snapshot{globals: make([]uint64, len(i.globals)), elapsed: i.ambient.elapsed, lazy: lazyBytes}
 	for n, g := range i.globals {
 		s.globals[n] = g.Get()
 	}
@@ -190,7 +190,7 @@ func (i *Instance) capture() (*snapshot, error) {
 // takeSnapshot finds the best point for evaluations to start from: after the
 // start functions, or after any of a few rounds of warming up. The best is the
 // one from which the next round burns the least fuel. A round that asks the
-// world for anything leaves behind what must not be shared (see [world]), and one
+// the clock or randomness for anything leaves behind what must not be shared (see [ambient]), and one
 // that fails leaves behind anything: no snapshot is taken after either.
 func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	const rounds = 4
@@ -246,7 +246,7 @@ func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean boo
 	if err := m.abi.WarmUp(i); err != nil || i.failed {
 		return -1, false
 	}
-	return i.meter.used(), !i.external && !i.world.asked
+	return i.meter.used(), !i.external && !i.ambient.asked
 }
 
 // fromSnapshot makes an instance in the state of the module's snapshot.
@@ -259,7 +259,7 @@ func (m *Module) fromSnapshot(ctx context.Context) (*Instance, error) {
 		return nil, err
 	}
 	i.home = m.snapshot
-	i.world.goLive(m.snapshot.elapsed)
+	i.ambient.goLive(m.snapshot.elapsed)
 	i.restoreGlobals()
 	return i, nil
 }

@@ -149,7 +149,7 @@ func randomGet(i *Instance, params []uint64) uint32 {
 		i.mustGoOn()
 		piece := p[:min(len(p), hostChunk)]
 		i.Pay(hostByteFuel * int64(len(piece)))
-		i.world.draw(piece)
+		i.ambient.draw(piece)
 		p = p[len(piece):]
 	}
 	return wasiSuccess

@@ -55,7 +55,7 @@ func writeDocument(t *testing.T, parts []Part, results Results) {
 func TestConformance(t *testing.T) {
 	parts, err := Load(root)
 	require.NoError(t, err)
-	r := runner{outside: newWorld(t), results: notRun(parts)}
+	r := runner{outside: newSurroundings(t), results: notRun(parts)}
 	if *whole || *server {
 		r.cluster = newCluster(t, parts)
 	}
@@ -81,7 +81,7 @@ func TestConformance(t *testing.T) {
 
 // runner shows items in every way that they have.
 type runner struct {
-	outside  *world
+	outside  *surroundings
 	cluster  *cluster // nil without a server
 	packages goTests  // nil if none were run
 

@@ -31,8 +31,8 @@ import (
 	"k8s.io/client-go/util/jsonpath"
 )
 
-// show runs the steps in a world and returns what is not as expected.
-func (w *Wasmctl) show(ctx context.Context, outside *world, directory string) error {
+// show runs the steps in surroundings and returns what is not as expected.
+func (w *Wasmctl) show(ctx context.Context, outside *surroundings, directory string) error {
 	expand := outside.expand(directory)
 	for name, content := range w.Files {
 		path := filepath.Join(directory, name)
@@ -65,7 +65,7 @@ type output struct {
 	exitCode       int
 }
 
-func (s *Step) run(ctx context.Context, outside *world, expand func(string) string) (output, error) {
+func (s *Step) run(ctx context.Context, outside *surroundings, expand func(string) string) (output, error) {
 	var args []string
 	for _, arg := range s.Args {
 		args = append(args, expand(arg))

@@ -57,7 +57,7 @@ type loweredFigures struct {
 	trapped, left int
 }
 
-// runLowered runs one script in a world of lowered modules.
+// runLowered runs one script in a store of lowered modules.
 func runLowered(ctx context.Context, path string, spectest []byte) (f loweredFigures, err error) {
 	s, err := readScript(path)
 	if err != nil {
@@ -65,20 +65,20 @@ func runLowered(ctx context.Context, path string, spectest []byte) (f loweredFig
 	}
 	const untyped = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst
 	r := &runner{dir: filepath.Dir(path), figures: &f.figures}
-	// Both worlds are the same: what is expected is in the script.
-	for _, w := range []**world{&r.plain, &r.rewritten} {
-		if *w, err = newWorld(ctx, untyped, spectest, lowered); err != nil {
+	// Both stores are the same: what is expected is in the script.
+	for _, modules := range []**store{&r.plain, &r.rewritten} {
+		if *modules, err = newStore(ctx, untyped, spectest, lowered); err != nil {
 			return f, err
 		}
-		defer func() { _ = (*w).runtime.Close(ctx) }()
+		defer func() { _ = (*modules).runtime.Close(ctx) }()
 	}
-	w := r.rewritten
+	modules := r.rewritten
 	for i := range s.Commands {
 		c := &s.Commands[i]
 		switch c.Type {
 		case "module":
 			if err := r.module(ctx, c, registeredAs(s.Commands[i:])); err != nil {
-				r.plain.last, w.last = nil, nil
+				r.plain.last, modules.last = nil, nil
 				f.left++
 			}
 		case "assert_uninstantiable", "assert_unlinkable":
@@ -88,9 +88,9 @@ func runLowered(ctx context.Context, path string, spectest []byte) (f loweredFig
 				return f, err
 			}
 			_, _ = r.plain.instantiate(ctx, module, "")
-			_, _ = w.instantiate(ctx, module, "")
+			_, _ = modules.instantiate(ctx, module, "")
 		case "assert_return", "action":
-			if mod, err := w.module(c.Action.Module); err != nil || mod == nil {
+			if mod, err := modules.module(c.Action.Module); err != nil || mod == nil {
 				continue
 			}
 			if err := r.returns(ctx, c); err != nil {
@@ -99,7 +99,7 @@ func runLowered(ctx context.Context, path string, spectest []byte) (f loweredFig
 				f.passed++
 			}
 		case "assert_trap":
-			if mod, err := w.module(c.Action.Module); err != nil || mod == nil {
+			if mod, err := modules.module(c.Action.Module); err != nil || mod == nil {
 				continue
 			}
 			if err := r.traps(ctx, c); err != nil {

@@ -34,10 +34,10 @@ type figures struct {
 	failures       []string
 }
 
-// runner runs one script in both worlds.
+// runner runs one script in both stores.
 type runner struct {
 	dir              string
-	plain, rewritten *world
+	plain, rewritten *store
 	figures          *figures
 }
 
@@ -48,11 +48,11 @@ func run(ctx context.Context, features api.CoreFeatures, path string, spectest [
 		return err
 	}
 	r := &runner{dir: filepath.Dir(path), figures: f}
-	if r.plain, err = newWorld(ctx, features, spectest, unchanged); err != nil {
+	if r.plain, err = newStore(ctx, features, spectest, unchanged); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.plain.runtime.Close(ctx)) }()
-	if r.rewritten, err = newWorld(ctx, features, spectest, func(module []byte) ([]byte, error) { return rewrittenWith(module, o) }); err != nil {
+	if r.rewritten, err = newStore(ctx, features, spectest, func(module []byte) ([]byte, error) { return rewrittenWith(module, o) }); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.rewritten.runtime.Close(ctx)) }()
@@ -114,12 +114,12 @@ func (r *runner) module(ctx context.Context, c *command, as string) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range []*world{r.plain, r.rewritten} {
-		if w.last, err = w.instantiate(ctx, module, as); err != nil {
+	for _, s := range []*store{r.plain, r.rewritten} {
+		if s.last, err = s.instantiate(ctx, module, as); err != nil {
 			return err
 		}
 		if c.Name != "" {
-			w.modules[c.Name] = w.last
+			s.modules[c.Name] = s.last
 		}
 	}
 	return nil
@@ -159,7 +159,7 @@ func (r *runner) traps(ctx context.Context, c *command) error {
 }
 
 // fails checks that a module cannot be used. wazero tolerates a few modules that it should not; then so must the
-// rewritten world.
+// rewritten store.
 func (r *runner) fails(ctx context.Context, c *command) error {
 	module, err := r.read(c)
 	if err != nil {

@@ -37,8 +37,8 @@ const decisionLifetime = 3 * time.Second
 // maxDecisions bounds how many are remembered; each is about a kilobyte at most.
 const maxDecisions = 4096
 
-// look is what the user wants to see.
-type look struct {
+// access is what the user wants to see.
+type access struct {
 	verb string
 	resource
 	namespace, name string
@@ -48,32 +48,32 @@ type look struct {
 type decisions struct {
 	authorizer authorizer.UnconditionalAuthorizer
 	user       user.Info
-	// recent are the decisions that count: nil or what denies, by look.
-	recent *cache.Cache[look, *deniedError]
+	// recent are the decisions that count: nil or what denies, by access.
+	recent *cache.Cache[access, *deniedError]
 }
 
 func newDecisions(a authorizer.UnconditionalAuthorizer, u user.Info, c clock.Clock) *decisions {
-	return &decisions{authorizer: a, user: u, recent: cache.New(cache.Options[look, *deniedError]{
+	return &decisions{authorizer: a, user: u, recent: cache.New(cache.Options[access, *deniedError]{
 		Entries: maxDecisions, TTL: decisionLifetime, Clock: c,
 	})}
 }
 
 // authorize returns an error if the user may not see something. Without an authorizer,
 // the server that is asked decides.
-func (d *decisions) authorize(ctx context.Context, l look) error {
+func (d *decisions) authorize(ctx context.Context, a access) error {
 	if d.authorizer == nil {
 		return nil
 	}
-	return d.decide(ctx, l)
+	return d.decide(ctx, a)
 }
 
 // allows tells whether it is known that the user may see something.
-func (d *decisions) allows(ctx context.Context, l look) bool {
-	return d.authorizer != nil && d.decide(ctx, l) == nil
+func (d *decisions) allows(ctx context.Context, a access) bool {
+	return d.authorizer != nil && d.decide(ctx, a) == nil
 }
 
-func (d *decisions) decide(ctx context.Context, l look) error {
-	denied, err := d.recent.Get(ctx, l, func(ctx context.Context) (*deniedError, error) { return d.ask(ctx, l) })
+func (d *decisions) decide(ctx context.Context, a access) error {
+	denied, err := d.recent.Get(ctx, a, func(ctx context.Context) (*deniedError, error) { return d.ask(ctx, a) })
 	switch unknown := (*deniedError)(nil); {
 	case err == nil && denied != nil:
 		return denied
@@ -86,28 +86,28 @@ func (d *decisions) decide(ctx context.Context, l look) error {
 
 // ask asks the authorizer. What it returns as an error is not remembered: the authorizer
 // may know better in a moment.
-func (d *decisions) ask(ctx context.Context, l look) (*deniedError, error) {
+func (d *decisions) ask(ctx context.Context, a access) (*deniedError, error) {
 	decision, reason, err := d.authorizer.Authorize(ctx, authorizer.AttributesRecord{
-		User: d.user, Verb: l.verb, Namespace: l.namespace, Name: l.name, ResourceRequest: true,
-		APIGroup: l.Group, APIVersion: l.Version, Resource: l.Resource,
+		User: d.user, Verb: a.verb, Namespace: a.namespace, Name: a.name, ResourceRequest: true,
+		APIGroup: a.Group, APIVersion: a.Version, Resource: a.Resource,
 	})
 	switch {
 	case decision == authorizer.DecisionAllow:
 		return nil, nil
 	case err != nil:
-		return nil, d.denied(l, reason, err)
+		return nil, d.denied(a, reason, err)
 	default:
-		return d.denied(l, reason, nil), nil
+		return d.denied(a, reason, nil), nil
 	}
 }
 
-func (d *decisions) denied(l look, reason string, err error) *deniedError {
+func (d *decisions) denied(a access, reason string, err error) *deniedError {
 	var text strings.Builder
-	fmt.Fprintf(&text, "user %q, whose eyes policies see with, cannot %s resource %q in API group %q", d.user.GetName(), l.verb, l.Resource, l.Group)
+	fmt.Fprintf(&text, "user %q, whose eyes policies see with, cannot %s resource %q in API group %q", d.user.GetName(), a.verb, a.Resource, a.Group)
 	switch {
-	case l.namespace != "":
-		fmt.Fprintf(&text, " in the namespace %q", l.namespace)
-	case l.name == "":
+	case a.namespace != "":
+		fmt.Fprintf(&text, " in the namespace %q", a.namespace)
+	case a.name == "":
 		text.WriteString(" in all namespaces")
 	}
 	for _, detail := range []string{reason, errorText(err)} {
@@ -115,7 +115,7 @@ func (d *decisions) denied(l look, reason string, err error) *deniedError {
 			fmt.Fprintf(&text, ": %s", detail)
 		}
 	}
-	fmt.Fprintf(&text, "; bind the user to a role with verbs get, list and watch on %s, or configure another user", l.Resource)
+	fmt.Fprintf(&text, "; bind the user to a role with verbs get, list and watch on %s, or configure another user", a.Resource)
 	return &deniedError{text.String()}
 }
 

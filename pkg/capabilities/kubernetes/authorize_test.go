@@ -41,7 +41,7 @@ func TestDecisionsCountForSeconds(t *testing.T) {
 		return decision, "because", failure
 	}), &user.DefaultInfo{Name: "eyes", Groups: []string{"group"}}, clock)
 	authorize := func() error {
-		return d.authorize(t.Context(), look{verb: "list", resource: podResource, namespace: "ns"})
+		return d.authorize(t.Context(), access{verb: "list", resource: podResource, namespace: "ns"})
 	}
 
 	require.NoError(t, authorize())
@@ -68,7 +68,7 @@ func TestEachLookHasItsDecision(t *testing.T) {
 		return authorizer.DecisionAllow, "", nil
 	}), &user.DefaultInfo{Name: "eyes"}, clocktesting.NewFakeClock(time.Now()))
 	for range 2 {
-		for _, l := range []look{{verb: "list"}, {verb: "list", namespace: "ns"}, {verb: "get", namespace: "ns"}, {verb: "get", namespace: "ns", name: "n"}, {verb: "get", namespace: "other", name: "n"}} {
+		for _, l := range []access{{verb: "list"}, {verb: "list", namespace: "ns"}, {verb: "get", namespace: "ns"}, {verb: "get", namespace: "ns", name: "n"}, {verb: "get", namespace: "other", name: "n"}} {
 			l.resource = podResource
 			require.NoError(t, d.authorize(t.Context(), l))
 		}

@@ -62,15 +62,15 @@ func newCaches(ctx context.Context, options Options, p *pool, m *mapping) *cache
 
 // list returns the objects of a selection, and whether they were there already. The mask
 // is the one that the selection names. The policy is the one that asks.
-func (c *caches) list(ctx context.Context, policy string, s selection, m mask) (*list, Look, error) {
-	_, l, found, err := c.look(ctx, policy, s, m)
+func (c *caches) list(ctx context.Context, policy string, s selection, m mask) (*list, result, error) {
+	_, l, found, err := c.fetch(ctx, policy, s, m)
 	return l, found, err
 }
 
 // choose returns the response to a query with the objects of a namespace, or of all that
 // the query is about if it is "".
-func (c *caches) choose(ctx context.Context, policy string, q query, namespace string) ([]byte, Look, error) {
-	r, l, found, err := c.look(ctx, policy, q.selection, q.mask)
+func (c *caches) choose(ctx context.Context, policy string, q query, namespace string) ([]byte, result, error) {
+	r, l, found, err := c.fetch(ctx, policy, q.selection, q.mask)
 	if err != nil {
 		return nil, "", err
 	}
@@ -81,14 +81,14 @@ func (c *caches) choose(ctx context.Context, policy string, q query, namespace s
 	return response, found, err
 }
 
-func (c *caches) look(ctx context.Context, policy string, s selection, m mask) (*reflection, *list, Look, error) {
+func (c *caches) fetch(ctx context.Context, policy string, s selection, m mask) (*reflection, *list, result, error) {
 	r, err := c.reflection(ctx, policy, s, m)
 	if err != nil {
 		return nil, nil, "", err
 	}
-	found := LookAsked
+	found := resultAsked
 	if r.ready() {
-		found = LookCached
+		found = resultCached
 	}
 	l, err := r.list(ctx)
 	return r, l, found, err
@@ -181,19 +181,19 @@ func (c *caches) start(policy string, s selection, m mask) *reflection {
 		filled:    make(chan struct{}),
 		ended:     make(chan struct{}),
 		limit:     c.pool.limit,
-		gone:      func() { c.mapping.doubt(ctx, &s.resource) },
+		gone:      func() { c.mapping.markStale(ctx, &s.resource) },
 	}
 	r.end, r.owner = r.evict, policy
-	r.remove = func() { c.pool.remove(&r.tenant) }
+	r.remove = func() { c.pool.remove(&r.occupant) }
 	base := newList(newEncoder(s.resource, m))
 	st := &store{
 		encoder: base.encoder, base: base, changes: map[identity][]byte{}, clock: r.clock,
 		fail: r.fail, filled: sync.OnceFunc(func() { close(r.filled) }),
-		resize: func(bytes int64) { c.pool.resize(&r.tenant, bytes) },
-		fits:   func(bytes int64) bool { return c.pool.fits(&r.tenant, bytes) },
+		resize: func(bytes int64) { c.pool.resize(&r.occupant, bytes) },
+		fits:   func(bytes int64) bool { return c.pool.fits(&r.occupant, bytes) },
 	}
 	r.store.Store(st)
-	c.pool.add(&r.tenant)
+	c.pool.add(&r.occupant)
 	r.logger.V(2).Info("Watching for policies")
 	var client dynamic.ResourceInterface = c.options.Client.Resource(s.GroupVersionResource)
 	if s.namespace != "" {

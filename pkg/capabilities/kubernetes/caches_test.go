@@ -204,7 +204,7 @@ func TestRememberedChoicesGoBeforeLists(t *testing.T) {
 	k.caches.pool.mu.Lock()
 	defer k.caches.pool.mu.Unlock()
 	require.LessOrEqual(t, k.caches.pool.bytes, k.caches.pool.limit)
-	require.Len(t, k.caches.pool.tenants, 2, "nobody had to go")
+	require.Len(t, k.caches.pool.occupants, 2, "nobody had to go")
 	require.Len(t, listsOf(client), 2)
 }
 

@@ -38,7 +38,7 @@ type reviewKey string
 func (k reviewKey) size() int64 { return int64(len(k)) }
 
 // canI answers can_i: whether somebody may do something, as the authorizer says.
-func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload []byte) ([]byte, Look, error) {
+func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload []byte) ([]byte, result, error) {
 	request := canIRequest{}
 	if err := decode(payload, &request); err != nil {
 		return nil, "", err

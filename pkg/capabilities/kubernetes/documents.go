@@ -59,7 +59,7 @@ func (i *policyInventory) Inventory(ctx context.Context, mode abi.ExecutionMode)
 	return d.bytes, d.generation, nil
 }
 
-func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) (*document, Look, error) {
+func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) (*document, result, error) {
 	write := map[abi.ExecutionMode]func([]part) ([]byte, error){
 		abi.ExecutionModeOPA: opaDocument, abi.ExecutionModeGatekeeper: gatekeeperDocument,
 	}[mode]
@@ -68,21 +68,21 @@ func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) 
 	}
 	parts := make([]part, len(i.resources))
 	names := make([]string, len(i.resources))
-	looked := LookCached
+	looked := resultCached
 	for n, wanted := range i.resources {
 		r, err := i.granted(ctx, i.caller, wanted.APIVersion, wanted.Kind)
 		if err != nil {
 			return nil, "", err
 		}
-		if err := i.decisions.authorize(ctx, look{verb: "list", resource: r}); err != nil {
+		if err := i.decisions.authorize(ctx, access{verb: "list", resource: r}); err != nil {
 			return nil, "", err
 		}
 		l, found, err := i.caches.list(ctx, i.caller.Policy, selection{resource: r}, nil)
 		if err != nil {
 			return nil, "", err
 		}
-		if found == LookAsked {
-			looked = LookAsked
+		if found == resultAsked {
+			looked = resultAsked
 		}
 		parts[n] = part{resource: r, list: l}
 		names[n] = r.String()
@@ -108,7 +108,7 @@ type documentKey struct {
 
 // documentSlot is where the document is of a mode and kinds.
 type documentSlot struct {
-	tenant
+	occupant
 	// turn is had by who looks at it or makes it.
 	turn chan struct{}
 	*document
@@ -142,7 +142,7 @@ func (d *documents) slot(policy string, key documentKey) *documentSlot {
 	if s == nil {
 		s = &documentSlot{turn: make(chan struct{}, 1)}
 		s.owner = policy
-		s.end = func(Stop) {
+		s.end = func(stopReason) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
 			if d.made[key] == s {
@@ -177,8 +177,8 @@ func (d *documents) get(ctx context.Context, policy string, key documentKey, par
 		return nil, err
 	}
 	s.document = &document{bytes: bytes, generation: d.next(), parts: parts, cost: d.pool.clock.Since(now)}
-	d.pool.add(&s.tenant)
-	d.pool.resize(&s.tenant, int64(cap(bytes)))
+	d.pool.add(&s.occupant)
+	d.pool.resize(&s.occupant, int64(cap(bytes)))
 	return s.document, nil
 }
 

@@ -40,7 +40,7 @@ func (k objectKey) size() int64 { return int64(len(k.namespace) + len(k.name)) }
 
 // get answers get_resource: one object as it is, fetched from the server unless that was
 // done a moment ago.
-func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, Look, error) {
+func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, result, error) {
 	request := getRequest{}
 	if err := decode(payload, &request); err != nil {
 		return nil, "", err
@@ -63,7 +63,7 @@ func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, paylo
 	if err != nil {
 		return nil, "", err
 	}
-	if err := k.decisions.authorize(ctx, look{verb: "get", resource: r, namespace: key.namespace, name: key.name}); err != nil {
+	if err := k.decisions.authorize(ctx, access{verb: "get", resource: r, namespace: key.namespace, name: key.name}); err != nil {
 		return nil, "", err
 	}
 	object, found, err := k.gets.get(ctx, key, request.DisableCache, func(ctx context.Context) ([]byte, error) {
@@ -84,7 +84,7 @@ func (k *Kubernetes) fetch(ctx context.Context, key objectKey) ([]byte, error) {
 	object, err := client.Get(ctx, key.name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		k.mapping.doubt(ctx, &key.resource)
+		k.mapping.markStale(ctx, &key.resource)
 		return nil, fmt.Errorf("Cannot find %s named '%s' inside of namespace '%s'", &key.resource, key.name, key.option()) //nolint:staticcheck // the text that Kubewarden's users know
 	case err != nil:
 		return nil, fmt.Errorf("getting %s named %q: %w", &key.resource, key.name, err)

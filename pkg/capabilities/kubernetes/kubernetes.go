@@ -126,7 +126,7 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 	if options.Clock == nil {
 		options.Clock = clock.RealClock{}
 	}
-	p := &pool{limit: options.MemoryBytes, clock: options.Clock, recorder: options.Recorder, tenants: map[*tenant]struct{}{}}
+	p := &pool{limit: options.MemoryBytes, clock: options.Clock, recorder: options.Recorder, occupants: map[*occupant]struct{}{}}
 	k := &Kubernetes{
 		options:   options,
 		mapping:   newMapping(options.Discovery, options.Clock),
@@ -144,7 +144,7 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 
 // Call implements [capabilities.Capability].
 func (k *Kubernetes) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
-	call := map[string]func(context.Context, *capabilities.Caller, []byte) ([]byte, Look, error){
+	call := map[string]func(context.Context, *capabilities.Caller, []byte) ([]byte, result, error){
 		listAll: k.listAll, listByNamespace: k.listByNamespace, getResource: k.get, canI: k.canI,
 	}[operation]
 	if call == nil {
@@ -175,11 +175,11 @@ type deniedError struct{ text string }
 func (e *deniedError) Error() string { return e.text }
 
 // failure says what became of a look that failed.
-func failure(err error) Look {
+func failure(err error) result {
 	if denied := (*deniedError)(nil); errors.As(err, &denied) {
-		return LookDenied
+		return resultDenied
 	}
-	return LookFailed
+	return resultFailed
 }
 
 // granted returns the resource of a kind that the policy may read. The checks come in

@@ -72,9 +72,9 @@ type groupVersion struct {
 	turn  chan struct{}
 	kinds map[string]resource
 	asked time.Time
-	// doubted is whether something was gone that should have been there.
-	doubted bool
-	err     error
+	// stale is whether something was gone that should have been there.
+	stale bool
+	err   error
 }
 
 func newMapping(discovery Discovery, clock clock.PassiveClock) *mapping {
@@ -110,7 +110,7 @@ func (m *mapping) resolve(ctx context.Context, apiVersion, kind string) (resourc
 	found, known := v.kinds[kind]
 	age := m.clock.Since(v.asked)
 	switch {
-	case known && !v.doubted && age < mappingLifetime:
+	case known && !v.stale && age < mappingLifetime:
 		return found, nil
 	case age < mappingPause && known:
 		return found, nil
@@ -160,15 +160,15 @@ func (m *mapping) ask(ctx context.Context, v *groupVersion, apiVersion string) e
 			apiVersion:           apiVersion, kind: r.Kind, namespaced: r.Namespaced,
 		}
 	}
-	v.kinds, v.err, v.asked, v.doubted = kinds, nil, m.clock.Now(), false
+	v.kinds, v.err, v.asked, v.stale = kinds, nil, m.clock.Now(), false
 	return nil
 }
 
-// doubt says that the server did not know a resource: its kind may be gone, or be
+// markStale says that the server did not know a resource: its kind may be gone, or be
 // another now.
-func (m *mapping) doubt(ctx context.Context, r *resource) {
+func (m *mapping) markStale(ctx context.Context, r *resource) {
 	if v, give, err := m.version(ctx, r.apiVersion); err == nil {
-		v.doubted = true
+		v.stale = true
 		give()
 	}
 }

@@ -26,65 +26,65 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// maxTenants is how many caches and documents there may be, whatever their size: each
+// maxOccupants is how many caches and documents there may be, whatever their size: each
 // cache is a watch of its own.
-const maxTenants = 256
+const maxOccupants = 256
 
-// tenant is what takes memory of the pool.
-type tenant struct {
-	// end drops what the tenant holds. It is called once, without locks held.
-	end func(reason Stop)
+// occupant is what takes memory of the pool.
+type occupant struct {
+	// end drops what the occupant holds. It is called once, without locks held.
+	end func(reason stopReason)
 	// owner is the policy that it was started for.
 	owner string
-	// used is when the tenant was last used, in nanoseconds.
+	// used is when the occupant was last used, in nanoseconds.
 	used atomic.Int64
 	// bytes is what it holds; the pool's.
 	bytes int64
 }
 
-// touch says that the tenant is used.
-func (t *tenant) touch(now time.Time) { t.used.Store(now.UnixNano()) }
+// touch says that the occupant is used.
+func (t *occupant) touch(now time.Time) { t.used.Store(now.UnixNano()) }
 
-// pool bounds the memory of all tenants together: if they take too much, the one that was
+// pool bounds the memory of all occupants together: if they take too much, the one that was
 // used longest ago has to go. It is safe for concurrent use.
 type pool struct {
 	limit    int64
 	clock    clock.PassiveClock
 	recorder Recorder
 
-	mu      sync.Mutex
-	tenants map[*tenant]struct{}
-	bytes   int64
+	mu        sync.Mutex
+	occupants map[*occupant]struct{}
+	bytes     int64
 }
 
-// add takes a tenant in.
-func (p *pool) add(t *tenant) {
+// add takes an occupant in.
+func (p *pool) add(t *occupant) {
 	t.touch(p.clock.Now())
 	p.mu.Lock()
-	var gone *tenant
-	if _, in := p.tenants[t]; !in && len(p.tenants) >= maxTenants {
+	var gone *occupant
+	if _, in := p.occupants[t]; !in && len(p.occupants) >= maxOccupants {
 		gone = p.mostOwned()
 		p.drop(gone)
 	}
-	p.tenants[t] = struct{}{}
+	p.occupants[t] = struct{}{}
 	p.note()
 	p.mu.Unlock()
 	if gone != nil {
-		gone.end(StopEvicted)
+		gone.end(stopEvicted)
 	}
 }
 
-// resize says how much a tenant holds now. Others may have to go for it, or the tenant
+// resize says how much an occupant holds now. Others may have to go for it, or the occupant
 // itself if it is too large alone.
-func (p *pool) resize(t *tenant, bytes int64) {
+func (p *pool) resize(t *occupant, bytes int64) {
 	p.mu.Lock()
-	if _, in := p.tenants[t]; !in {
+	if _, in := p.occupants[t]; !in {
 		p.mu.Unlock() // it is on its way out
 		return
 	}
 	p.bytes += bytes - t.bytes
 	t.bytes = bytes
-	var gone []*tenant
+	var gone []*occupant
 	for p.bytes > p.limit {
 		victim := p.oldest(t)
 		if victim == nil {
@@ -100,36 +100,36 @@ func (p *pool) resize(t *tenant, bytes int64) {
 	p.note()
 	p.mu.Unlock()
 	for _, victim := range gone {
-		victim.end(StopEvicted)
+		victim.end(stopEvicted)
 	}
 	if tooLarge {
-		t.end(StopTooLarge)
+		t.end(stopTooLarge)
 	}
 }
 
-// fits tells whether a tenant can hold so much without anybody having to go.
-func (p *pool) fits(t *tenant, bytes int64) bool {
+// fits tells whether an occupant can hold so much without anybody having to go.
+func (p *pool) fits(t *occupant, bytes int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.bytes-t.bytes+bytes <= p.limit
 }
 
-// remove lets a tenant go of its own accord.
-func (p *pool) remove(t *tenant) {
+// remove lets an occupant go of its own accord.
+func (p *pool) remove(t *occupant) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, in := p.tenants[t]; in {
+	if _, in := p.occupants[t]; in {
 		p.drop(t)
 		p.note()
 	}
 }
 
-// sweep lets tenants go that were not used for a time.
+// sweep lets occupants go that were not used for a time.
 func (p *pool) sweep(idle time.Duration) {
 	before := p.clock.Now().Add(-idle).UnixNano()
 	p.mu.Lock()
-	var gone []*tenant
-	for t := range p.tenants {
+	var gone []*occupant
+	for t := range p.occupants {
 		if t.used.Load() < before {
 			p.drop(t)
 			gone = append(gone, t)
@@ -138,20 +138,20 @@ func (p *pool) sweep(idle time.Duration) {
 	p.note()
 	p.mu.Unlock()
 	for _, t := range gone {
-		t.end(StopIdle)
+		t.end(stopIdle)
 	}
 }
 
-// mostOwned returns, of the tenants of the policy that has most of them, the one that was
+// mostOwned returns, of the occupants of the policy that has most of them, the one that was
 // used longest ago. So a policy that wants another place each time takes its own.
-func (p *pool) mostOwned() (oldest *tenant) {
+func (p *pool) mostOwned() (oldest *occupant) {
 	owned := map[string]int{}
 	most := 0
-	for t := range p.tenants {
+	for t := range p.occupants {
 		owned[t.owner]++
 		most = max(most, owned[t.owner])
 	}
-	for t := range p.tenants {
+	for t := range p.occupants {
 		if owned[t.owner] == most && (oldest == nil || t.used.Load() < oldest.used.Load()) {
 			oldest = t
 		}
@@ -159,10 +159,10 @@ func (p *pool) mostOwned() (oldest *tenant) {
 	return oldest
 }
 
-// oldest returns the tenant that was used longest ago and holds something, but for one
+// oldest returns the occupant that was used longest ago and holds something, but for one
 // that is spared.
-func (p *pool) oldest(spared *tenant) (oldest *tenant) {
-	for t := range p.tenants {
+func (p *pool) oldest(spared *occupant) (oldest *occupant) {
+	for t := range p.occupants {
 		if t == spared || t.bytes == 0 {
 			continue
 		}
@@ -173,13 +173,13 @@ func (p *pool) oldest(spared *tenant) (oldest *tenant) {
 	return oldest
 }
 
-func (p *pool) drop(t *tenant) {
-	delete(p.tenants, t)
+func (p *pool) drop(t *occupant) {
+	delete(p.occupants, t)
 	p.bytes -= t.bytes
 	t.bytes = 0
 }
 
-func (p *pool) note() { p.recorder.SetCaches(len(p.tenants), p.bytes) }
+func (p *pool) note() { p.recorder.SetCaches(len(p.occupants), p.bytes) }
 
 // tooLargeError says that something does not fit into the memory for all caches.
 type tooLargeError struct {

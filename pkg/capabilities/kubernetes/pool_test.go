@@ -24,12 +24,12 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// tenants makes a pool and tenants of it, each used a second after the one before.
-func tenants(count int, limit int64) (p *pool, clock *clocktesting.FakeClock, all []*tenant, ends map[int]Stop) {
-	clock, ends = clocktesting.NewFakeClock(time.Now()), map[int]Stop{}
-	p = &pool{limit: limit, clock: clock, recorder: discard{}, tenants: map[*tenant]struct{}{}}
+// occupants makes a pool and occupants of it, each used a second after the one before.
+func occupants(count int, limit int64) (p *pool, clock *clocktesting.FakeClock, all []*occupant, ends map[int]stopReason) {
+	clock, ends = clocktesting.NewFakeClock(time.Now()), map[int]stopReason{}
+	p = &pool{limit: limit, clock: clock, recorder: discard{}, occupants: map[*occupant]struct{}{}}
 	for n := range count {
-		t := &tenant{end: func(reason Stop) { ends[n] = reason }}
+		t := &occupant{end: func(reason stopReason) { ends[n] = reason }}
 		p.add(t)
 		clock.Step(time.Second)
 		all = append(all, t)
@@ -38,49 +38,49 @@ func tenants(count int, limit int64) (p *pool, clock *clocktesting.FakeClock, al
 }
 
 func TestPoolDropsWhatWasUsedLongestAgo(t *testing.T) {
-	p, clock, all, ends := tenants(4, 100)
-	for _, tenant := range all[:3] {
-		p.resize(tenant, 30)
+	p, clock, all, ends := occupants(4, 100)
+	for _, occupant := range all[:3] {
+		p.resize(occupant, 30)
 	}
 	require.Empty(t, ends)
 	all[0].touch(clock.Now())
 	p.resize(all[3], 20)
-	require.Equal(t, map[int]Stop{1: StopEvicted}, ends)
+	require.Equal(t, map[int]stopReason{1: stopEvicted}, ends)
 	require.EqualValues(t, 80, p.bytes)
 	p.resize(all[3], 100)
-	require.Equal(t, map[int]Stop{0: StopEvicted, 1: StopEvicted, 2: StopEvicted}, ends, "as many as it takes")
+	require.Equal(t, map[int]stopReason{0: stopEvicted, 1: stopEvicted, 2: stopEvicted}, ends, "as many as it takes")
 	p.resize(all[3], 101)
-	require.Equal(t, StopTooLarge, ends[3])
+	require.Equal(t, stopTooLarge, ends[3])
 	require.Zero(t, p.bytes)
-	require.Empty(t, p.tenants)
+	require.Empty(t, p.occupants)
 	p.resize(all[3], 10)
 	p.remove(all[3])
 	require.Zero(t, p.bytes, "one that is gone counts no more")
 }
 
 func TestPoolBoundsTheNumberOfTenants(t *testing.T) {
-	p, _, _, ends := tenants(maxTenants+2, 100)
-	require.Equal(t, map[int]Stop{0: StopEvicted, 1: StopEvicted}, ends)
-	require.Len(t, p.tenants, maxTenants)
+	p, _, _, ends := occupants(maxOccupants+2, 100)
+	require.Equal(t, map[int]stopReason{0: stopEvicted, 1: stopEvicted}, ends)
+	require.Len(t, p.occupants, maxOccupants)
 }
 
 // Who wants another place each time takes its own, and not what others use less often.
 func TestPoolTakesPlacesOfWhoHasMost(t *testing.T) {
-	p, clock, _, ends := tenants(2, 100)
-	for range 2 * maxTenants {
+	p, clock, _, ends := occupants(2, 100)
+	for range 2 * maxOccupants {
 		clock.Step(time.Second)
-		p.add(&tenant{owner: "flood", end: func(Stop) {}})
+		p.add(&occupant{owner: "flood", end: func(stopReason) {}})
 	}
 	require.Empty(t, ends)
-	require.Len(t, p.tenants, maxTenants)
+	require.Len(t, p.occupants, maxOccupants)
 }
 
 func TestPoolLetsIdleTenantsGo(t *testing.T) {
-	p, _, all, ends := tenants(3, 100)
+	p, _, all, ends := occupants(3, 100)
 	p.resize(all[0], 10)
 	p.resize(all[2], 10)
 	p.sweep(2*time.Second + 1)
-	require.Equal(t, map[int]Stop{0: StopIdle}, ends)
+	require.Equal(t, map[int]stopReason{0: stopIdle}, ends)
 	require.EqualValues(t, 10, p.bytes)
 	p.remove(all[2])
 	require.Zero(t, p.bytes)

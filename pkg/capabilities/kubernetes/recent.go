@@ -66,10 +66,10 @@ func newRecent[K question](bounds AnswerCache, c clock.PassiveClock) recent[K] {
 
 // get returns an answer, and whether it was there already. A guest may ask for it to be
 // fetched in any case.
-func (r recent[K]) get(ctx context.Context, key K, bypass bool, fetch func(context.Context) ([]byte, error)) ([]byte, Look, error) {
+func (r recent[K]) get(ctx context.Context, key K, bypass bool, fetch func(context.Context) ([]byte, error)) ([]byte, result, error) {
 	if bypass {
 		answer, err := fetch(ctx)
-		return answer, LookAsked, err
+		return answer, resultAsked, err
 	}
 	var asked atomic.Bool
 	answer, err := r.Get(ctx, key, func(ctx context.Context) ([]byte, error) {
@@ -77,7 +77,7 @@ func (r recent[K]) get(ctx context.Context, key K, bypass bool, fetch func(conte
 		return fetch(ctx)
 	})
 	if asked.Load() {
-		return answer, LookAsked, err
+		return answer, resultAsked, err
 	}
-	return answer, LookCached, err
+	return answer, resultCached, err
 }

@@ -16,34 +16,34 @@ limitations under the License.
 
 package kubernetes
 
-// Look is what became of a look at the cluster. The set is closed.
-type Look string
+// result is what became of a look at the cluster. The set is closed.
+type result string
 
 // The results.
 const (
-	// LookCached was answered from what is held.
-	LookCached Look = "cached"
-	// LookAsked was answered by asking the server, or after waiting for a cache to fill.
-	LookAsked Look = "asked"
-	// LookDenied was refused: the policy was not granted the kind, or the user may not see it.
-	LookDenied Look = "denied"
-	// LookFailed had no answer.
-	LookFailed Look = "failed"
+	// resultCached was answered from what is held.
+	resultCached result = "cached"
+	// resultAsked was answered by asking the server, or after waiting for a cache to fill.
+	resultAsked result = "asked"
+	// resultDenied was refused: the policy was not granted the kind, or the user may not see it.
+	resultDenied result = "denied"
+	// resultFailed had no answer.
+	resultFailed result = "failed"
 )
 
-// Stop is why a cache stopped. The set is closed.
-type Stop string
+// stopReason is why a cache stopped. The set is closed.
+type stopReason string
 
 // The reasons.
 const (
-	// StopIdle is because nothing used it.
-	StopIdle Stop = "idle"
-	// StopEvicted is because another needed its memory or its place.
-	StopEvicted Stop = "evicted"
-	// StopTooLarge is because it does not fit into the memory for all caches.
-	StopTooLarge Stop = "too_large"
-	// StopFailed is because the server refused the list, or the kind is gone.
-	StopFailed Stop = "failed"
+	// stopIdle is because nothing used it.
+	stopIdle stopReason = "idle"
+	// stopEvicted is because another needed its memory or its place.
+	stopEvicted stopReason = "evicted"
+	// stopTooLarge is because it does not fit into the memory for all caches.
+	stopTooLarge stopReason = "too_large"
+	// stopFailed is because the server refused the list, or the kind is gone.
+	stopFailed stopReason = "failed"
 )
 
 // Recorder takes notes of looks at the cluster. Implementations are safe for concurrent

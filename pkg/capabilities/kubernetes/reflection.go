@@ -71,7 +71,7 @@ func (s *selection) String() string {
 // reflection keeps the objects of a selection up to date by watching them, from its
 // start until it ends. It is safe for concurrent use.
 type reflection struct {
-	tenant
+	occupant
 	selection
 	clock  clock.Clock
 	logger klog.Logger
@@ -92,7 +92,7 @@ type reflection struct {
 	ending sync.Once
 	ended  chan struct{}
 	// reason and err are why it ended, and at is when; to be read after that only.
-	reason Stop
+	reason stopReason
 	err    error
 	at     time.Time
 }
@@ -152,9 +152,9 @@ func (r *reflection) over(now time.Time) bool {
 		return false
 	}
 	switch r.reason {
-	case StopIdle, StopEvicted:
+	case stopIdle, stopEvicted:
 		return true
-	case StopTooLarge:
+	case stopTooLarge:
 		return now.Sub(r.at) > tooLargePause
 	default:
 		return now.Sub(r.at) > retryPause
@@ -162,7 +162,7 @@ func (r *reflection) over(now time.Time) bool {
 }
 
 // finish ends the reflection; only the first time counts.
-func (r *reflection) finish(reason Stop, err error) {
+func (r *reflection) finish(reason stopReason, err error) {
 	r.ending.Do(func() {
 		r.reason, r.err, r.at = reason, err, r.clock.Now()
 		r.store.Store(nil)
@@ -173,10 +173,10 @@ func (r *reflection) finish(reason Stop, err error) {
 	})
 }
 
-// evict implements the end of the tenant.
-func (r *reflection) evict(reason Stop) {
+// evict implements the end of the occupant.
+func (r *reflection) evict(reason stopReason) {
 	switch reason {
-	case StopTooLarge:
+	case stopTooLarge:
 		r.finish(reason, &tooLargeError{what: r.String(), limit: r.limit})
 	default:
 		r.finish(reason, &abi.ShortageError{Err: fmt.Errorf("%s was dropped (%s): the memory for what policies read of the cluster is used up by others; raise that limit, or have policies ask for less", &r.selection, reason)})
@@ -185,7 +185,7 @@ func (r *reflection) evict(reason Stop) {
 
 // fail ends the reflection because it cannot go on.
 func (r *reflection) fail(err error) {
-	r.finish(StopFailed, fmt.Errorf("%s: %w", &r.selection, err))
+	r.finish(stopFailed, fmt.Errorf("%s: %w", &r.selection, err))
 	r.remove()
 }
 
@@ -214,7 +214,7 @@ func (r *reflection) failed(err error) bool {
 	switch {
 	case apierrors.IsNotFound(err):
 		r.gone()
-		r.finish(StopFailed, missing(r.apiVersion, r.kind))
+		r.finish(stopFailed, missing(r.apiVersion, r.kind))
 		r.remove()
 	case !r.ready(), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsMethodNotSupported(err):
 		r.fail(err)

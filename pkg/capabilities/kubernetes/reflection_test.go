@@ -27,13 +27,13 @@ import (
 )
 
 func TestErrorsAreTheAnswerForAWhile(t *testing.T) {
-	for reason, pause := range map[Stop]time.Duration{StopIdle: -1, StopEvicted: -1, StopFailed: retryPause, StopTooLarge: tooLargePause} {
+	for reason, pause := range map[stopReason]time.Duration{stopIdle: -1, stopEvicted: -1, stopFailed: retryPause, stopTooLarge: tooLargePause} {
 		t.Run(string(reason), func(t *testing.T) {
 			clock := clocktesting.NewFakeClock(time.Now())
 			r := &reflection{clock: clock, logger: klog.Background(), recorder: discard{}, cancel: func() {}, filled: make(chan struct{}), ended: make(chan struct{})}
 			require.False(t, r.over(clock.Now().Add(time.Hour)), "it has not ended")
 			r.finish(reason, errors.New("first"))
-			r.finish(StopFailed, errors.New("second"))
+			r.finish(stopFailed, errors.New("second"))
 			_, err := r.list(t.Context())
 			require.EqualError(t, err, "first")
 			require.Equal(t, pause < 0, r.over(clock.Now()))

@@ -35,28 +35,28 @@ var options = enginetest.Options{
 	MemoryMaxPages: 65536, TableMaxEntries: 10_000_000,
 }
 
-// world is a runtime with the modules of one script.
-type world struct {
+// store is a runtime with the modules of one script.
+type store struct {
 	runtime wazero.Runtime
-	// prepare turns a module of the suite into what this world runs.
+	// prepare turns a module of the suite into what this store runs.
 	prepare func(module []byte) ([]byte, error)
 	modules map[string]api.Module
 	last    api.Module
 }
 
-func newWorld(ctx context.Context, features api.CoreFeatures, spectest []byte, prepare func([]byte) ([]byte, error)) (*world, error) {
-	w := &world{
+func newStore(ctx context.Context, features api.CoreFeatures, spectest []byte, prepare func([]byte) ([]byte, error)) (*store, error) {
+	s := &store{
 		runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(features)),
 		prepare: prepare,
 		modules: make(map[string]api.Module),
 	}
-	_, err := w.runtime.NewHostModuleBuilder(options.TickModule).NewFunctionBuilder().
+	_, err := s.runtime.NewHostModuleBuilder(options.TickModule).NewFunctionBuilder().
 		WithFunc(tick).Export(options.TickName).Instantiate(ctx)
 	if err != nil {
 		return nil, err
 	}
-	_, err = w.runtime.InstantiateWithConfig(ctx, spectest, wazero.NewModuleConfig())
-	return w, err
+	_, err = s.runtime.InstantiateWithConfig(ctx, spectest, wazero.NewModuleConfig())
+	return s, err
 }
 
 // tick grants fuel for ever: the scripts end by themselves.
@@ -82,18 +82,18 @@ func rewrittenWith(module []byte, o enginetest.Options) ([]byte, error) {
 func unchanged(module []byte) ([]byte, error) { return module, nil }
 
 // instantiate runs a module under a name that other modules import it by, which may be empty.
-func (w *world) instantiate(ctx context.Context, module []byte, name string) (api.Module, error) {
-	prepared, err := w.prepare(module)
+func (s *store) instantiate(ctx context.Context, module []byte, name string) (api.Module, error) {
+	prepared, err := s.prepare(module)
 	if err != nil {
 		return nil, err
 	}
-	return w.runtime.InstantiateWithConfig(ctx, prepared, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
+	return s.runtime.InstantiateWithConfig(ctx, prepared, wazero.NewModuleConfig().WithName(name).WithStartFunctions())
 }
 
-func (w *world) module(name string) (api.Module, error) {
-	mod := w.last
+func (s *store) module(name string) (api.Module, error) {
+	mod := s.last
 	if name != "" {
-		mod = w.modules[name]
+		mod = s.modules[name]
 	}
 	if mod == nil {
 		return nil, fmt.Errorf("no module %q", name)
@@ -102,8 +102,8 @@ func (w *world) module(name string) (api.Module, error) {
 }
 
 // act carries out an action.
-func (w *world) act(ctx context.Context, a *action) ([]uint64, error) {
-	mod, err := w.module(a.Module)
+func (s *store) act(ctx context.Context, a *action) ([]uint64, error) {
+	mod, err := s.module(a.Module)
 	if err != nil {
 		return nil, err
 	}

@@ -27,20 +27,20 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// world is what an instance sees of time and chance.
+// ambient is what an instance sees of time and chance.
 //
 // What a guest draws or reads before the snapshot is frozen into what all evaluations
 // start from: hash keys in Rust, seeds and clocks in Go. So until then it gets what is
 // the same on every machine: randomness derived from the module, and clocks that go
 // on with each look. Replicas then agree in their answers and in the fuel that
 // these cost. Evaluations get the real thing.
-type world struct {
+type ambient struct {
 	random io.Reader
 	live   bool
 	// asked is whether the guest asked for the date or for randomness. The other
 	// clock does not count: it says nothing but how long the guest has been running.
 	asked bool
-	// elapsed is how long that is, in nanoseconds, until the world went live.
+	// elapsed is how long that is, in nanoseconds, until the snapshot was taken.
 	elapsed int64
 }
 
@@ -50,57 +50,57 @@ const (
 	// startNanoseconds is where the other clock begins. Go's runtime takes zero for an
 	// error.
 	startNanoseconds = 1_000_000
-	// lookNanoseconds is how far that clock goes with each look, before the snapshot.
-	lookNanoseconds = 1_000
+	// stepNanoseconds is how far that clock goes with each look, before the snapshot.
+	stepNanoseconds = 1_000
 )
 
-func newWorld(seed [sha256.Size]byte) *world {
-	return &world{random: mathrand.NewChaCha8(seed), elapsed: startNanoseconds}
+func newAmbient(seed [sha256.Size]byte) *ambient {
+	return &ambient{random: mathrand.NewChaCha8(seed), elapsed: startNanoseconds}
 }
 
 // goLive ends the time before the snapshot, after which a guest had been running for a
 // while.
-func (w *world) goLive(elapsed int64) { w.random, w.live, w.elapsed = rand.Reader, true, elapsed }
+func (a *ambient) goLive(elapsed int64) { a.random, a.live, a.elapsed = rand.Reader, true, elapsed }
 
 // startOver begins the time before the snapshot again.
-func (w *world) startOver(seed [sha256.Size]byte, elapsed int64) {
-	w.random, w.live, w.elapsed = mathrand.NewChaCha8(seed), false, elapsed
+func (a *ambient) startOver(seed [sha256.Size]byte, elapsed int64) {
+	a.random, a.live, a.elapsed = mathrand.NewChaCha8(seed), false, elapsed
 }
 
 // draw fills p with randomness. Neither source can fail: see crypto/rand.Read.
-func (w *world) draw(p []byte) {
-	w.asked = true
-	_, _ = w.random.Read(p)
+func (a *ambient) draw(p []byte) {
+	a.asked = true
+	_, _ = a.random.Read(p)
 }
 
-func (w *world) walltime() (int64, int32) {
-	w.asked = true
-	if !w.live {
+func (a *ambient) walltime() (int64, int32) {
+	a.asked = true
+	if !a.live {
 		return startSeconds, 0
 	}
 	now := time.Now()
 	return now.Unix(), int32(now.Nanosecond())
 }
 
-func (w *world) nanotime() int64 {
-	if !w.live {
-		w.elapsed += lookNanoseconds
-		return w.elapsed
+func (a *ambient) nanotime() int64 {
+	if !a.live {
+		a.elapsed += stepNanoseconds
+		return a.elapsed
 	}
-	return w.elapsed + int64(time.Since(processStart))
+	return a.elapsed + int64(time.Since(processStart))
 }
 
-// configure gives a module the world's clocks. A guest that does nothing but look
-// at them is stopped there: look is called each time.
-func (w *world) configure(config wazero.ModuleConfig, look func()) wazero.ModuleConfig {
+// configure gives a module these clocks. A guest that does nothing but look
+// at them is stopped there: checked is called each time.
+func (a *ambient) configure(config wazero.ModuleConfig, checked func()) wazero.ModuleConfig {
 	return config.
 		WithWalltime(func() (int64, int32) {
-			look()
-			return w.walltime()
+			checked()
+			return a.walltime()
 		}, sys.ClockResolution(time.Microsecond)).
 		WithNanotime(func() int64 {
-			look()
-			return w.nanotime()
+			checked()
+			return a.nanotime()
 		}, sys.ClockResolution(1))
 }
 

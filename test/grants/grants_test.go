@@ -14,11 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package reach tests that a guest reaches the host capabilities that its policy was
+// Package grants tests that a guest reaches the host capabilities that its policy was
 // granted and no other, by any host call that it can make: guests of both conventions make
 // them through the loader, the border and the gate of a server. What would answer is a
 // recorder.
-package reach
+package grants
 
 import (
 	"cmp"

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package parity compares what a mutating policy makes of objects in process with what it
+// Package webhookparity compares what a mutating policy makes of objects in process with what it
 // makes of them behind a webhook, on the same apiserver: the same module, settings and
 // engine, and the same reinvocation policy.
-package parity
+package webhookparity
 
 import (
 	"encoding/json"

@@ -40,23 +40,23 @@ func (q query) narrowed() query {
 	return q
 }
 
-func (k *Kubernetes) listAll(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, Look, error) {
+func (k *Kubernetes) listAll(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, result, error) {
 	request := listRequest{}
 	q, err := k.query(ctx, caller, payload, &request)
 	if err != nil {
 		return nil, "", err
 	}
-	if err := k.decisions.authorize(ctx, look{verb: "list", resource: q.resource}); err != nil {
+	if err := k.decisions.authorize(ctx, access{verb: "list", resource: q.resource}); err != nil {
 		return nil, "", err
 	}
-	return q.answer(func(q query) ([]byte, Look, error) {
+	return q.answer(func(q query) ([]byte, result, error) {
 		return k.caches.choose(ctx, caller.Policy, q, "")
 	})
 }
 
 // listByNamespace serves from the cache of all namespaces if the user may see them all:
 // one watch serves every namespace then.
-func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, Look, error) {
+func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, result, error) {
 	request := listRequest{}
 	q, err := k.query(ctx, caller, payload, &request)
 	if err != nil {
@@ -69,26 +69,26 @@ func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.C
 	if err != nil {
 		return nil, "", err
 	}
-	if k.decisions.allows(ctx, look{verb: "list", resource: q.resource}) {
-		response, found, err := q.answer(func(q query) ([]byte, Look, error) {
+	if k.decisions.allows(ctx, access{verb: "list", resource: q.resource}) {
+		response, found, err := q.answer(func(q query) ([]byte, result, error) {
 			return k.caches.choose(ctx, caller.Policy, q, namespace)
 		})
 		if !isTooLarge(err) {
 			return response, found, err
 		}
 	}
-	if err := k.decisions.authorize(ctx, look{verb: "list", resource: q.resource, namespace: namespace}); err != nil {
+	if err := k.decisions.authorize(ctx, access{verb: "list", resource: q.resource, namespace: namespace}); err != nil {
 		return nil, "", err
 	}
 	q.namespace = namespace
-	return q.answer(func(q query) ([]byte, Look, error) {
+	return q.answer(func(q query) ([]byte, result, error) {
 		return k.caches.choose(ctx, caller.Policy, q, "")
 	})
 }
 
 // answer asks for the objects to choose from. If they do not fit into the memory, it asks
 // for those that the server chooses.
-func (q query) answer(ask func(query) ([]byte, Look, error)) ([]byte, Look, error) {
+func (q query) answer(ask func(query) ([]byte, result, error)) ([]byte, result, error) {
 	response, found, err := ask(q)
 	if q.choice != nil && isTooLarge(err) {
 		return ask(q.narrowed())

@@ -27,7 +27,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
-	"github.com/wasm-admission/wasm-admission/test/parity"
+	"github.com/wasm-admission/wasm-admission/test/webhookparity"
 )
 
 func main() {
@@ -52,7 +52,7 @@ func run(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	configuration, err := parity.Configuration(modules)
+	configuration, err := webhookparity.Configuration(modules)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	comparison, err := parity.New(ctx, server.RESTConfig(), modules)
+	comparison, err := webhookparity.New(ctx, server.RESTConfig(), modules)
 	if err != nil {
 		return err
 	}
@@ -69,8 +69,8 @@ func run(ctx context.Context) (err error) {
 	return compare(ctx, comparison)
 }
 
-func compare(ctx context.Context, comparison *parity.Comparison) error {
-	cases, differences := parity.Cases(), 0
+func compare(ctx context.Context, comparison *webhookparity.Comparison) error {
+	cases, differences := webhookparity.Cases(), 0
 	for _, c := range cases {
 		difference, err := comparison.Run(ctx, c)
 		if err != nil {

@@ -22,19 +22,19 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
-	"github.com/wasm-admission/wasm-admission/test/parity"
+	"github.com/wasm-admission/wasm-admission/test/webhookparity"
 )
 
 // A sample of what `make mutation-parity` compares.
 func TestMutationIsThatOfAWebhook(t *testing.T) {
 	directory := modules(t)
-	configuration, err := parity.Configuration(directory)
+	configuration, err := webhookparity.Configuration(directory)
 	require.NoError(t, err)
 	server := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: configuration})
-	comparison, err := parity.New(t.Context(), server.RESTConfig(), directory)
+	comparison, err := webhookparity.New(t.Context(), server.RESTConfig(), directory)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, comparison.Close()) }()
-	for n, c := range parity.Cases() {
+	for n, c := range webhookparity.Cases() {
 		if n%4 != 0 {
 			continue
 		}

@@ -37,18 +37,18 @@ import (
 
 const root = "../.."
 
-// world is what wasmctl finds outside: see [Wasmctl].
-type world struct {
+// surroundings is what wasmctl finds outside: see [Wasmctl].
+type surroundings struct {
 	wasmctl, cache string
 	// names have what stands for what in texts.
 	names []string
 	proxy *proxy
 }
 
-func newWorld(t *testing.T) *world {
+func newSurroundings(t *testing.T) *surroundings {
 	t.Helper()
 	require.FileExists(t, filepath.Join(root, "bin/checklist/wapc.wasm"), "run make checklist-guests")
-	w := &world{wasmctl: filepath.Join(t.TempDir(), "wasmctl"), cache: t.TempDir()}
+	w := &surroundings{wasmctl: filepath.Join(t.TempDir(), "wasmctl"), cache: t.TempDir()}
 	out, err := exec.Command("go", "build", "-o", w.wasmctl, root+"/cmd/wasmctl").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	absolute, err := filepath.Abs(root)
@@ -86,7 +86,7 @@ func newWorld(t *testing.T) *world {
 }
 
 // expand returns what fills in a text of an item that has the directory given.
-func (w *world) expand(directory string) func(string) string {
+func (w *surroundings) expand(directory string) func(string) string {
 	return strings.NewReplacer(append([]string{"$DIR", directory}, w.names...)...).Replace
 }
 
