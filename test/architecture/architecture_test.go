@@ -41,9 +41,17 @@ var mayImport = map[string][]string{
 	"featuregate": {},
 
 	"plugin/pkg/admission/wasm": {
-		"featuregate", "pkg/abi", "pkg/breakglass", "pkg/dispatch", "pkg/policyset", "pkg/engine", "pkg/metrics", "pkg/unmatched",
+		"featuregate", "pkg/abi", "pkg/assembly/serving", "pkg/dispatch", "pkg/policyset",
+	},
+
+	"pkg/assembly/serving": {
+		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics", "pkg/policyset", "pkg/unmatched",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net",
+	},
+	"pkg/assembly": {
+		"pkg/abi", "pkg/engine", "pkg/metrics", "pkg/module", "pkg/policyset",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
-		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "pkg/capabilities/oci",
+		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
 
 	"pkg/dispatch":       {"pkg/policyset", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/metrics", "pkg/verdict", "pkg/apis/wasmadmission"},
@@ -170,6 +178,13 @@ func TestOnlyTheCommandKnowsKubernetes(t *testing.T) {
 	for _, p := range list(t, "-deps", "-test", "./...") {
 		require.False(t, p.ImportPath == "k8s.io/kubernetes" || strings.HasPrefix(p.ImportPath, "k8s.io/kubernetes/"),
 			"the library or its tests depend on %s", p.ImportPath)
+	}
+}
+
+// What only servers need, such as gRPC, is nothing for the command line.
+func TestTheCommandLineLinksNoServer(t *testing.T) {
+	for _, p := range list(t, "-deps", "./cmd/wasmctl") {
+		require.NotContains(t, []string{root + "pkg/assembly/serving", "google.golang.org/grpc"}, p.ImportPath)
 	}
 }
 

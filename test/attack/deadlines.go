@@ -33,8 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
@@ -102,7 +101,7 @@ func serveSlowly(w http.ResponseWriter, r *http.Request) {
 
 // loadSlowly starts a manager with so many policies, and says how long that took.
 func loadSlowly(ctx context.Context, host, uri string, policies int) (time.Duration, error) {
-	config, err := load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
+	config, err := assembly.Decode(nil)
 	if err != nil {
 		return 0, err
 	}
@@ -115,23 +114,17 @@ func loadSlowly(ctx context.Context, host, uri string, policies int) (time.Durat
 		}
 		config.Policies = append(config.Policies, wasmadmission.Policy{Name: fmt.Sprintf("p-%d", n), Module: module})
 	}
-	fetcher, _, err := policyset.NewFetcher(ctx, config, nil)
-	if err != nil {
-		return 0, err
-	}
 	// It is not closed: a load that was given up may use it still.
-	e, err := engine.New(policyset.EngineOptions(config))
+	a, err := assembly.New(ctx, config, assembly.Options{})
 	if err != nil {
 		return 0, err
 	}
-	manager := policyset.NewManager(policyset.ManagerOptions{
-		Config: config, Source: policyset.NewSource(config),
-		Loader: &policyset.Loader{Engine: e, Fetcher: fetcher, Metadata: func([]byte) (*abi.Metadata, error) {
-			return &abi.Metadata{ExecutionMode: abi.ExecutionModeWaPC, Rules: []abi.Rule{{
-				APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Operations: []string{"CREATE"},
-			}}}, nil
-		}},
-	})
+	a.Loader.Metadata = func([]byte) (*abi.Metadata, error) {
+		return &abi.Metadata{ExecutionMode: abi.ExecutionModeWaPC, Rules: []abi.Rule{{
+			APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Operations: []string{"CREATE"},
+		}}}, nil
+	}
+	manager := a.Manager(policyset.NewSource(config))
 	began := time.Now()
 	err = manager.Start(ctx)
 	return time.Since(began), err

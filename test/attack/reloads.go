@@ -30,8 +30,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
@@ -164,19 +163,19 @@ func (r *reloading) ObserveReload(result metrics.ReloadResult, _ time.Duration) 
 
 // start starts the manager.
 func (r *reloading) start(ctx context.Context) error {
-	config, err := load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
+	config, err := assembly.Decode(nil)
 	if err != nil {
 		return err
 	}
 	config.PolicyDirectory = filepath.Join(r.root, "policies.d")
 	config.StateDirectory = filepath.Join(r.root, "state")
 	config.Reload.KeepLastGood = true
-	e, err := engine.New(policyset.EngineOptions(config))
+	a, err := assembly.New(ctx, config, assembly.Options{})
 	if err != nil {
 		return err
 	}
 	r.manager = policyset.NewManager(policyset.ManagerOptions{
-		Config: config, Source: unwatched{policyset.NewSource(config)}, Loader: &policyset.Loader{Engine: e}, Recorder: r, Clock: r.ticks,
+		Config: config, Source: unwatched{policyset.NewSource(config)}, Loader: a.Loader, Recorder: r, Clock: r.ticks,
 	})
 	// As a dispatcher does, the subscriber holds a set until it has another.
 	held := &policyset.Set{}

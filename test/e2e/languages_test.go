@@ -28,7 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/test/webhook"
@@ -110,7 +110,7 @@ func addSidecarWebhook(t *testing.T, namespace string) {
 	t.Helper()
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)
-	config, err := load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
+	config, err := assembly.Decode(nil)
 	require.NoError(t, err)
 	config.Policies = []wasmadmission.Policy{{
 		Name: "sidecar", Module: "file://" + modules(t) + "/add-defaults.wasm", Mutating: true,

@@ -32,7 +32,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/test/webhook"
@@ -105,12 +105,11 @@ func (c *Comparison) load(ctx context.Context, modules string) (err error) {
 	if c.engine, err = engine.New(engine.Options{Compilation: engine.InProcess}); err != nil {
 		return err
 	}
-	external := &v1alpha1.WasmAdmissionConfiguration{}
-	v1alpha1.SetObjectDefaults_WasmAdmissionConfiguration(external)
-	config := &wasmadmission.WasmAdmissionConfiguration{}
-	if err := v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&external.Limits, &config.Limits, nil); err != nil {
+	unset, err := assembly.Decode(nil)
+	if err != nil {
 		return err
 	}
+	config := &wasmadmission.WasmAdmissionConfiguration{Limits: unset.Limits}
 	for _, policies := range variants {
 		for _, p := range policies {
 			config.Policies = append(config.Policies, wasmadmission.Policy{

@@ -30,7 +30,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -96,17 +96,11 @@ func PodPolicies(directory string, n int) []wasmadmission.Policy {
 // Load makes policies ready, under the limits of a configuration that sets none.
 // The caller closes the set.
 func Load(ctx context.Context, e *engine.Engine, policies ...wasmadmission.Policy) (*policyset.Set, error) {
-	config := &wasmadmission.WasmAdmissionConfiguration{Policies: policies, Limits: limits()}
+	unset, err := assembly.Decode(nil)
+	if err != nil {
+		return nil, err
+	}
+	config := &wasmadmission.WasmAdmissionConfiguration{Policies: policies, Limits: unset.Limits}
 	set, errs := (&policyset.Loader{Engine: e}).Load(ctx, config)
 	return set, errs.ToAggregate()
-}
-
-func limits() wasmadmission.Limits {
-	external := &v1alpha1.WasmAdmissionConfiguration{}
-	v1alpha1.SetObjectDefaults_WasmAdmissionConfiguration(external)
-	var internal wasmadmission.Limits
-	if err := v1alpha1.Convert_v1alpha1_Limits_To_wasmadmission_Limits(&external.Limits, &internal, nil); err != nil {
-		panic(err) // defaults convert
-	}
-	return internal
 }

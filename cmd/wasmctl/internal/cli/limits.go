@@ -24,11 +24,11 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 )
 
 // limitFlags are those of the commands that have guests run: what they may use.
@@ -47,7 +47,7 @@ func (f *limitFlags) add(flags *pflag.FlagSet) {
 
 // limits returns the limits that were asked for.
 func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
-	config, err := evaluation.DefaultConfiguration()
+	config, err := assembly.Decode(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 )
 
 const request = `{"uid":"u","kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},"operation":"CREATE","userInfo":{"username":"alice"},` +
@@ -106,7 +107,7 @@ func TestTimeout(t *testing.T) {
 	require.Equal(t, "Policy execution interrupted because it exceeded the allowed execution time", response.Status.Message)
 	require.EqualValues(t, 500, response.Status.Code)
 
-	config, err := evaluation.DefaultConfiguration()
+	config, err := assembly.Decode(nil)
 	require.NoError(t, err)
 	require.Equal(t, 2*time.Second, config.Limits.EvaluationTimeout.Duration)
 }

@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
@@ -50,14 +50,11 @@ type Options struct {
 }
 
 // Evaluator loads policies. It is safe for concurrent use. Close it after use.
-type Evaluator struct {
-	config *wasmadmission.WasmAdmissionConfiguration
-	loader policyset.Loader
-}
+type Evaluator struct{ assembly *assembly.Assembly }
 
 // New returns an evaluator.
 func New(options Options) (*Evaluator, error) {
-	config, err := DefaultConfiguration()
+	config, err := assembly.Decode(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -70,24 +67,21 @@ func New(options Options) (*Evaluator, error) {
 	}
 	// An evaluation that fails is somebody's question, and none of many.
 	config.CircuitBreaker.Failures = 0
-	engineOptions := policyset.EngineOptions(config)
-	engineOptions.CacheDirectory = options.CodeDirectory
-	// A command may end with a module that it was given, and others may have the directory.
-	engineOptions.Compilation = engine.InProcess
-	e, err := engine.New(engineOptions)
+	a, err := assembly.New(context.Background(), config, assembly.Options{
+		Guests: host.Guests(), Fetcher: options.Fetcher,
+		AdjustEngine: func(o *engine.Options) {
+			// A command may end with a module that it was given, and others may have the directory.
+			o.CacheDirectory, o.Compilation = options.CodeDirectory, engine.InProcess
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &Evaluator{config: config, loader: policyset.Loader{Engine: e, Fetcher: options.Fetcher, Guests: host.Guests()}}, nil
-}
-
-// DefaultConfiguration returns the configuration of a server that was told nothing.
-func DefaultConfiguration() (*wasmadmission.WasmAdmissionConfiguration, error) {
-	return load.LoadFromData(load.Empty())
+	return &Evaluator{a}, nil
 }
 
 // Close frees what the evaluator holds. No policy may be in use.
-func (e *Evaluator) Close() error { return e.loader.Engine.Close() }
+func (e *Evaluator) Close() error { return e.assembly.Close() }
 
 // Policy is a policy or group that is ready to answer. It is safe for concurrent use.
 // Close it after use.

@@ -34,11 +34,11 @@ import (
 // LoadManifests loads the policies and groups in a file of Kubewarden's manifests, in the
 // order of the file. They are what they would be in a cluster, but answer any request.
 func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, answers *host.Answers) ([]*Policy, error) {
-	manifests, err := kubewarden.Files{file}.Decode(e.config)
+	manifests, err := kubewarden.Files{file}.Decode(e.assembly.Config)
 	if err != nil {
 		return nil, err
 	}
-	config := *e.config
+	config := *e.assembly.Config
 	config.Policies, config.PolicyGroups = manifests.Policies, manifests.PolicyGroups
 	if len(config.Policies)+len(config.PolicyGroups) == 0 {
 		return nil, errors.New(file.Path + ": holds no policy")
@@ -47,7 +47,7 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 	if err != nil {
 		return nil, err
 	}
-	loader := e.loader
+	loader := *e.assembly.Loader
 	loader.Adjust = func(spec *wasmadmission.Policy, env *abi.Environment) {
 		grants := host.Grants{Capabilities: all}
 		for _, resource := range spec.ContextAwareResources {

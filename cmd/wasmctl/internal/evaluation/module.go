@@ -67,13 +67,13 @@ func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
 	if len(settings) == 0 {
 		settings = []byte("{}")
 	}
-	config := *e.config
+	config := *e.assembly.Config
 	config.Policies = []wasmadmission.Policy{{
 		Name: m.URI, Module: m.URI, Settings: runtime.RawExtension{Raw: settings}, Rules: everything,
 		Mode: wasmadmission.ModeProtect, Mutating: true,
 	}}
 	metadata := &abi.Metadata{}
-	loader := e.loader
+	loader := *e.assembly.Loader
 	loader.Metadata = func(wasm []byte) (_ *abi.Metadata, err error) {
 		metadata, err = readMetadata(wasm, m.Mode)
 		return metadata, err
@@ -159,16 +159,16 @@ func ParseExecutionMode(name string) (abi.ExecutionMode, error) {
 
 // DescribeRego asks a policy in Rego what it needs and offers.
 func (e *Evaluator) DescribeRego(ctx context.Context, binary []byte) (*host.Rego, error) {
-	return host.DescribeRego(ctx, e.loader.Engine, binary)
+	return host.DescribeRego(ctx, e.assembly.Loader.Engine, binary)
 }
 
 // ProtocolVersion asks a waPC guest which version of the protocol it speaks.
 func (e *Evaluator) ProtocolVersion(ctx context.Context, binary []byte) (string, error) {
-	guest, err := wapc.Load(ctx, e.loader.Engine, binary)
+	guest, err := wapc.Load(ctx, e.assembly.Loader.Engine, binary)
 	if err != nil {
 		return "", err
 	}
 	defer guest.Close()
-	limits := &e.config.Limits
+	limits := &e.assembly.Config.Limits
 	return guest.ProtocolVersion(ctx, &abi.Environment{Timeout: limits.EvaluationTimeout.Duration, Limits: policyset.GuestLimits(limits)})
 }

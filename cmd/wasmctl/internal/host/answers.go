@@ -19,10 +19,9 @@ package host
 import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/session"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/crypto"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
-	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 )
 
 // Answers are what answers the questions of policies.
@@ -44,14 +43,9 @@ type Answers struct {
 func Live(kubeconfig string) (*Answers, error) {
 	c := newCluster(kubeconfig)
 	return &Answers{
-		Capabilities: map[string]capabilities.Capability{
-			"kubernetes": c,
-			"net":        net.New(net.Options{}),
-			"crypto":     crypto.New(nil),
-			"oci":        oci.New(nil),
-		},
-		Inventory: c.inventory,
-		cluster:   c,
+		Capabilities: assembly.HostCapabilities(c, net.Options{}),
+		Inventory:    c.inventory,
+		cluster:      c,
 	}, nil
 }
 

@@ -32,8 +32,8 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -135,7 +135,7 @@ func (l *linter) lint(ctx context.Context, options Options) {
 
 // read reads the configuration.
 func (l *linter) read(options Options) error {
-	data := load.Empty()
+	var data []byte
 	if options.Path != "" {
 		var warning string
 		var err error
@@ -146,10 +146,7 @@ func (l *linter) read(options Options) error {
 			l.report.Warnings = append(l.report.Warnings, warning)
 		}
 	}
-	config, err := load.LoadFromData(data)
-	if err != nil && config != nil {
-		err = errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config)))
-	}
+	config, err := assembly.Decode(data)
 	if err != nil {
 		return err
 	}
@@ -175,8 +172,8 @@ func concernsAll(errs field.ErrorList) bool {
 
 // start does what a server does at its start.
 func (l *linter) start(ctx context.Context, source policyset.Source) {
-	l.withLoader(ctx, func(loader *policyset.Loader) {
-		manager := policyset.NewManager(policyset.ManagerOptions{Config: l.config, Source: source, Loader: loader})
+	l.with(ctx, func(a *assembly.Assembly) {
+		manager := a.Manager(source)
 		if err := manager.Start(ctx); err != nil {
 			l.fail(err)
 			return
@@ -212,8 +209,8 @@ func (l *linter) loadValid(ctx context.Context, badManifests bool) {
 			valid.PolicyGroups = append(valid.PolicyGroups, *group)
 		}
 	}
-	l.withLoader(ctx, func(loader *policyset.Loader) {
-		set, errs := loader.Load(ctx, &valid)
+	l.with(ctx, func(a *assembly.Assembly) {
+		set, errs := a.Loader.Load(ctx, &valid)
 		l.fail(policyset.JoinProblems(errs))
 		if set != nil {
 			set.Close()
@@ -221,30 +218,25 @@ func (l *linter) loadValid(ctx context.Context, badManifests bool) {
 	})
 }
 
-// withLoader makes what loads policies, as the plugin does.
-func (l *linter) withLoader(ctx context.Context, use func(*policyset.Loader)) {
-	options := policyset.EngineOptions(l.config)
-	e, err := engine.New(options)
+// with makes what loads policies, as a server does.
+func (l *linter) with(ctx context.Context, use func(*assembly.Assembly)) {
+	options := assembly.Options{Guests: host.Guests(), KeepModules: true, Warn: l.warn}
+	a, err := assembly.New(ctx, l.config, options)
 	if err != nil {
 		// Another command may have the directory, which is not the server's.
-		options.CacheDirectory = ""
-		e, err = engine.New(options)
+		options.AdjustEngine = func(o *engine.Options) { o.CacheDirectory = "" }
+		a, err = assembly.New(ctx, l.config, options)
 	}
 	if err != nil {
 		l.fail(err)
 		return
 	}
 	defer func() {
-		if err := e.Close(); err != nil {
+		if err := a.Close(); err != nil {
 			klog.FromContext(ctx).Error(err, "Closing the engine failed")
 		}
 	}()
-	fetcher, _, err := policyset.NewFetcher(ctx, l.config, nil)
-	if err != nil {
-		l.fail(err)
-		return
-	}
-	use(&policyset.Loader{Engine: e, Fetcher: fetcher, Guests: host.Guests(), Warn: l.warn})
+	use(a)
 }
 
 // ErrProblems says that a server would not start.

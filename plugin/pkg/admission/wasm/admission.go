@@ -26,6 +26,7 @@ import (
 	"io"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/initializer"
 	"k8s.io/apiserver/pkg/authorization/authorizer"
@@ -34,9 +35,11 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	basefeaturegate "k8s.io/component-base/featuregate"
+	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/featuregate"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly/serving"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -45,43 +48,35 @@ import (
 // apiserver's flags.
 const PluginName = "WasmAdmission"
 
-// Names of the health checks.
-const (
-	loadedCheckName  = "wasm-admission"
-	currentCheckName = "wasm-admission-policies"
-)
-
 // Register registers the plugin. The health checks that it returns are for the
-// apiserver's readyz. The first, wasm-admission, passes once the policies of every
-// plugin made by this registration are loaded. The second, wasm-admission-policies,
-// says why if what is served is not what is configured, because a change is bad; it
-// fails when it is asked for by name only, as /readyz/wasm-admission-policies, and
-// passes as a part of /readyz.
+// apiserver's readyz: see [serving.Server.HealthChecks]. All plugins made by this
+// registration share the policies.
 //
 // The requests that the apiserver cannot do without pass unevaluated only if the
 // command has the server mark its own requests, by Authenticator of
 // pkg/loopback.
 func Register(plugins *admission.Plugins, options ...Option) []healthz.HealthChecker {
-	shared := &sharedPolicies{guests: map[abi.ExecutionMode]policyset.GuestLoader{}}
+	guests := guests{}
 	for _, option := range options {
-		option(shared)
+		option(guests)
 	}
+	server := serving.NewServer(guests)
 	plugins.Register(PluginName, func(config io.Reader) (admission.Interface, error) {
-		return newPlugin(config, shared)
+		return newPlugin(config, server)
 	})
-	return []healthz.HealthChecker{
-		healthz.NamedCheck(loadedCheckName, shared.checkLoaded),
-		healthz.NamedCheck(currentCheckName, shared.checkCurrent),
-	}
+	return server.HealthChecks()
 }
 
+// guests are how policies of further execution modes are loaded.
+type guests map[abi.ExecutionMode]policyset.GuestLoader
+
 // Option adds to what a registration's plugins can do.
-type Option func(*sharedPolicies)
+type Option func(guests)
 
 // WithGuests has policies of an execution mode loaded by load. It is for modes whose
 // policies need a library that the plugin does not link.
 func WithGuests(mode abi.ExecutionMode, load policyset.GuestLoader) Option {
-	return func(s *sharedPolicies) { s.guests[mode] = load }
+	return func(g guests) { g[mode] = load }
 }
 
 // Plugin is the admission plugin.
@@ -90,14 +85,10 @@ type Plugin struct {
 
 	// config is the plugin's configuration as bytes, nil if there is none.
 	config []byte
-	shared *sharedPolicies
+	server *serving.Server
 
-	enabled    bool
-	excluded   []schema.GroupResource
-	client     kubernetes.Interface
-	dynamic    dynamic.Interface
-	informers  informers.SharedInformerFactory
-	authorizer authorizer.UnconditionalAuthorizer
+	enabled bool
+	cluster serving.Cluster
 	// drained is closed when the apiserver serves no more requests.
 	drained <-chan struct{}
 
@@ -118,10 +109,10 @@ var (
 	_ initializer.WantsUnconditionalAuthorizer     = &Plugin{}
 )
 
-func newPlugin(config io.Reader, shared *sharedPolicies) (*Plugin, error) {
+func newPlugin(config io.Reader, server *serving.Server) (*Plugin, error) {
 	p := &Plugin{
 		Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete, admission.Connect),
-		shared:  shared,
+		server:  server,
 	}
 	if config == nil {
 		return p, nil
@@ -144,25 +135,27 @@ func (p *Plugin) InspectFeatureGates(gates basefeaturegate.FeatureGate) {
 // SetExcludedAdmissionResources implements
 // [initializer.WantsExcludedAdmissionResources].
 func (p *Plugin) SetExcludedAdmissionResources(excluded []schema.GroupResource) {
-	p.excluded = excluded
+	p.cluster.Excluded = excluded
 }
 
 // SetExternalKubeClientSet implements [initializer.WantsExternalKubeClientSet].
-func (p *Plugin) SetExternalKubeClientSet(client kubernetes.Interface) { p.client = client }
+func (p *Plugin) SetExternalKubeClientSet(client kubernetes.Interface) {
+	p.cluster.Client = client
+}
 
 // SetDynamicClient implements [initializer.WantsDynamicClient].
-func (p *Plugin) SetDynamicClient(client dynamic.Interface) { p.dynamic = client }
+func (p *Plugin) SetDynamicClient(client dynamic.Interface) { p.cluster.Dynamic = client }
 
 // SetExternalKubeInformerFactory implements
 // [initializer.WantsExternalKubeInformerFactory].
 func (p *Plugin) SetExternalKubeInformerFactory(informers informers.SharedInformerFactory) {
-	p.informers = informers
+	p.cluster.Informers = informers
 }
 
 // SetUnconditionalAuthorizer implements
 // [initializer.WantsUnconditionalAuthorizer].
 func (p *Plugin) SetUnconditionalAuthorizer(authorizer authorizer.UnconditionalAuthorizer) {
-	p.authorizer = authorizer
+	p.cluster.Authorizer = authorizer
 }
 
 // ValidateInitialization loads the policies: the apiserver starts with all of
@@ -175,35 +168,19 @@ func (p *Plugin) ValidateInitialization() error {
 		return nil
 	}
 	switch {
-	case p.excluded == nil:
+	case p.cluster.Excluded == nil:
 		return errors.New("missing the resources that admission must not intercept")
 	case p.drained == nil:
 		return errors.New("missing the notification of when the server is drained")
-	case p.client == nil, p.dynamic == nil:
+	case p.cluster.Client == nil, p.cluster.Dynamic == nil:
 		return errors.New("missing the clients that look at the cluster")
-	case p.authorizer == nil:
+	case p.cluster.Authorizer == nil:
 		return errors.New("missing the authorizer that says what policies may see of the cluster")
 	}
-	loaded, err := p.shared.load(p.config, clusterView{p.dynamic, p.client.Discovery(), p.authorizer, p.excluded}, p.drained)
-	if err != nil {
-		return err
-	}
-	p.dispatcher, err = dispatch.New(dispatch.Config{
-		Client:         p.client,
-		Informers:      p.informers,
-		Authorizer:     p.authorizer,
-		Excluded:       p.excluded,
-		Exemptions:     loaded.config.Exemptions,
-		Recorder:       loaded.recorder,
-		RequestTimeout: loaded.config.Limits.RequestTimeout.Duration,
-		UnknownFields:  loaded.config.Mutation.UnknownFields,
-		Overrides:      loaded.overrides(),
-	})
-	if err != nil {
-		return err
-	}
-	loaded.manager.Subscribe(p.dispatcher.Use)
-	return nil
+	ctx := klog.NewContext(wait.ContextForChannel(p.drained), klog.Background().WithName(PluginName))
+	var err error
+	p.dispatcher, err = p.server.Dispatcher(ctx, p.config, p.cluster)
+	return err
 }
 
 // Admit implements [admission.MutationInterface].

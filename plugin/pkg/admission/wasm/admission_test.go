@@ -17,8 +17,6 @@ limitations under the License.
 package wasm
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -162,7 +160,7 @@ func TestPluginsOfOneRegistrationSharePolicies(t *testing.T) {
 	second, err := newApiserver(t, true).start(plugins, config)
 	require.NoError(t, err)
 	require.NotSame(t, first.dispatcher, second.dispatcher)
-	require.Same(t, first.shared.loaded, second.shared.loaded)
+	require.Same(t, first.server, second.server)
 	require.Error(t, createConfigMap(t, second))
 
 	_, err = newApiserver(t, true).start(plugins, configuration(t, "accept"))
@@ -188,17 +186,6 @@ func TestEveryProblemIsALine(t *testing.T) {
 	_, err = newApiserver(t, true).start(newPlugins(), `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"polices": [], "limits": {"hostCalls": 0}}`)
 	require.ErrorContains(t, err, "unknown field \"polices\": correct its name or remove it\nlimits.hostCalls: Invalid value: 0: ")
-}
-
-// kubectl prints the reason quoted: there the ends of lines are "\n".
-func TestReasonsInOneLine(t *testing.T) {
-	for text, want := range map[string]string{
-		"a: wrong":           "since then: a: wrong",
-		"a: wrong\nb: wrong": "since then: 2 problems: (1) a: wrong; (2) b: wrong",
-	} {
-		require.EqualError(t, inOneLine(fmt.Errorf("since then: %w", errors.New(text))), want)
-	}
-	require.NoError(t, inOneLine(nil))
 }
 
 func TestEverythingThatIsWantedIsNeeded(t *testing.T) {

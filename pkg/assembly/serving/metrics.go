@@ -14,9 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package wasm
+package serving
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -25,11 +26,24 @@ import (
 	"k8s.io/component-base/metrics/legacyregistry"
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
+
+// defaultRecorder serves all dispatchers of the process from the server's own /metrics,
+// where a metric can be registered once only.
+var defaultRecorder = sync.OnceValue(func() metrics.Recorder {
+	recorder := metrics.NewPrometheus()
+	recorder.MustRegister(legacyregistry.MustRegister)
+	return recorder
+})
+
+// clusterMetrics serves the capability of the process to look at the cluster.
+var clusterMetrics = sync.OnceValue(func() *metrics.Cluster {
+	m := metrics.NewCluster()
+	m.MustRegister(legacyregistry.MustRegister)
+	return m
+})
 
 // engineMetrics serves all engines of the process; its gauges show the one that was
 // made last.
@@ -58,12 +72,7 @@ func (r *engineRecorder) state() metrics.EngineState {
 		Mappings: s.Mappings, MaxMappings: s.MaxMappings, Compilers: s.Compilers, Reset: string(s.Reset), Interpreted: s.Interpreter}
 }
 
-func newEngine(config *wasmadmission.WasmAdmissionConfiguration, logger klog.Logger) (*engine.Engine, error) {
-	options := policyset.EngineOptions(config)
-	options.Logger, options.Recorder = slog.New(logr.ToSlogHandler(logger)), engineMetrics()
-	e, err := engine.New(options)
-	if err == nil {
-		engineMetrics().engine.Store(e)
-	}
-	return e, err
+// observe has an engine log to the logger of the context, and tell its numbers.
+func observe(ctx context.Context, options *engine.Options) {
+	options.Logger, options.Recorder = slog.New(logr.ToSlogHandler(klog.FromContext(ctx))), engineMetrics()
 }

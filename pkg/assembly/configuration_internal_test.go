@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset_test
+package assembly
 
 import (
 	"os"
@@ -25,12 +25,28 @@ import (
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
+
+func configuration(t *testing.T, policies ...wasmadmission.Policy) *wasmadmission.WasmAdmissionConfiguration {
+	t.Helper()
+	config, err := Decode(nil)
+	require.NoError(t, err)
+	for n := range policies {
+		policies[n].Settings = runtime.RawExtension{Raw: []byte("{}")}
+	}
+	config.Policies = policies
+	return config
+}
+
+// inProcess keeps the test's binary, which cannot compile, from being started for that.
+func inProcess(options *engine.Options) {
+	options.Compilation, options.CacheDirectory = engine.InProcess, ""
+}
 
 func TestLoadFromRegistry(t *testing.T) {
 	accept, err := os.ReadFile(filepath.Join("..", "..", "test", "wat", "accept.wasm"))
@@ -39,13 +55,14 @@ func TestLoadFromRegistry(t *testing.T) {
 	r := registry.Start(t, registry.Options{TLS: true})
 	manifest := r.Push(t, "policies/accept", "v1", accept)
 	uri := "registry://" + r.Host + "/policies/accept"
-	from := modules(t)
+	path := filepath.Join(t.TempDir(), "accept.wasm")
+	require.NoError(t, os.WriteFile(path, accept, 0o600))
 
-	config := configuration(
+	config := configuration(t,
 		wasmadmission.Policy{Name: "tag", Module: uri + ":v1"},
 		wasmadmission.Policy{Name: "pinned", Module: uri + "@" + manifest},
 		wasmadmission.Policy{Name: "mirrored", Module: "registry://registry.example.com/accept:v1", Digest: digest},
-		wasmadmission.Policy{Name: "file", Module: from + "/accept.wasm"},
+		wasmadmission.Policy{Name: "file", Module: "file://" + path},
 	)
 	config.StateDirectory = filepath.Join(t.TempDir(), "state")
 	config.Sources = wasmadmission.Sources{
@@ -53,15 +70,17 @@ func TestLoadFromRegistry(t *testing.T) {
 		Mirrors:     []wasmadmission.Mirror{{Prefix: "registry://registry.example.com/", Replacement: "registry://" + r.Host + "/policies/"}},
 		Timeout:     metav1.Duration{Duration: time.Minute},
 	}
-	loader := newLoader(t)
-	fetcher, store, err := policyset.NewFetcher(t.Context(), config, nil)
-	require.NoError(t, err)
-	loader.Fetcher = fetcher
+	start := func() *Assembly {
+		a, err := New(t.Context(), config, Options{AdjustEngine: inProcess})
+		require.NoError(t, err)
+		return a
+	}
+	a := start()
 
 	broken := config.DeepCopy()
 	broken.Policies[0].Module = uri + ":v2"
 	broken.Policies[1].Digest = "sha256:" + strings.Repeat("0", 64)
-	set, errs := loader.Load(t.Context(), broken)
+	set, errs := a.Loader.Load(t.Context(), broken)
 	require.Nil(t, set)
 	require.Len(t, errs, 2)
 	require.Equal(t, "policies[tag].module", errs[0].Field)
@@ -70,28 +89,29 @@ func TestLoadFromRegistry(t *testing.T) {
 	require.ErrorContains(t, errs[1], "has digest "+digest+": put that here")
 
 	for range 2 {
-		set, errs := loader.Load(t.Context(), config)
+		set, errs := a.Loader.Load(t.Context(), config)
 		require.Empty(t, errs)
 		for _, p := range set.Policies() {
 			require.Equal(t, digest, p.Digest())
 		}
 		set.Close()
-		require.NoError(t, store.Collect([]string{digest}))
+		require.NoError(t, a.store.Collect([]string{digest}))
 		r.Stop() // a restart works while the registry is down
-		loader.Fetcher, store, err = policyset.NewFetcher(t.Context(), config, nil)
-		require.NoError(t, err)
+		require.NoError(t, a.Close())
+		a = start()
 	}
+	require.NoError(t, a.Close())
 
 	config.Sources.DockerConfig = filepath.Join(t.TempDir(), "none.json")
-	_, _, err = policyset.NewFetcher(t.Context(), config, nil)
+	_, err = New(t.Context(), config, Options{AdjustEngine: inProcess})
 	require.ErrorContains(t, err, "sources.dockerConfig: ")
 }
 
 func TestAStateDirectoryThatCannotBeUsedIsNoReasonNotToStart(t *testing.T) {
-	config := configuration()
+	config := configuration(t)
 	config.StateDirectory = filepath.Join(t.TempDir(), "state")
 	require.NoError(t, os.WriteFile(config.StateDirectory, nil, 0o600))
-	fetcher, store, err := policyset.NewFetcher(t.Context(), config, nil)
+	fetcher, store, err := newFetcher(t.Context(), config)
 	require.NoError(t, err)
 	require.NotNil(t, fetcher)
 	require.Nil(t, store)

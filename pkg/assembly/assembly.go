@@ -1,0 +1,119 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package assembly makes of a configuration what policies are loaded with: an engine, a
+// fetcher of modules and a loader, and what keeps the policies that it names served. Every
+// program that runs policies is put together here: what lint says of a configuration is
+// what a server would make of it.
+//
+// What a server has beside that is in package serving: the command line links none of it.
+package assembly
+
+import (
+	"context"
+	"errors"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/crypto"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+)
+
+// HostCapabilities returns the host capabilities that there are, by namespace. The cluster
+// answers for that of Kubernetes.
+func HostCapabilities(cluster capabilities.Capability, names net.Options) map[string]capabilities.Capability {
+	return map[string]capabilities.Capability{
+		"kubernetes": cluster,
+		"net":        net.New(names),
+		"crypto":     crypto.New(nil),
+		"oci":        oci.New(nil),
+	}
+}
+
+// Options are what programs do in ways of their own. All of it is optional.
+type Options struct {
+	// Guests are how policies of further execution modes are loaded. They are handed in
+	// because they need libraries that not everybody is to link.
+	Guests map[abi.ExecutionMode]policyset.GuestLoader
+	// Capabilities are the host capabilities that policies may be granted; none by default.
+	Capabilities policyset.Capabilities
+	// Fetcher fetches modules. Default: as the configuration says.
+	Fetcher policyset.Fetcher
+	// KeepModules leaves modules in the state directory that no policy needs any more.
+	KeepModules bool
+	// AdjustEngine may change what the configuration asks of the engine.
+	AdjustEngine func(*engine.Options)
+	// Warn gets what is to be known of policies that are loaded; nil has it logged. It must
+	// be safe for concurrent use.
+	Warn func(policyset.Warning)
+	// Recorder takes notes; nil discards them.
+	Recorder metrics.Recorder
+}
+
+// Assembly is what policies are loaded with. It is safe for concurrent use. Close it after
+// use.
+type Assembly struct {
+	// Config is what it was made of. It must not be changed.
+	Config *wasmadmission.WasmAdmissionConfiguration
+	// Loader makes sets of policies.
+	Loader *policyset.Loader
+
+	store    *module.Store // nil if nothing is to be removed from it
+	recorder metrics.Recorder
+}
+
+// New puts together what a validated configuration asks for. Nothing is fetched yet. Its
+// engine compiles in processes of its own if the configuration has it so: the program calls
+// [engine.ServeCompilations] first.
+func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, o Options) (*Assembly, error) {
+	options := engineOptions(config)
+	if o.AdjustEngine != nil {
+		o.AdjustEngine(&options)
+	}
+	e, err := engine.New(options)
+	if err != nil {
+		return nil, err
+	}
+	a := &Assembly{Config: config, recorder: o.Recorder}
+	if o.Fetcher == nil {
+		if o.Fetcher, a.store, err = newFetcher(ctx, config); err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+	}
+	if o.KeepModules {
+		a.store = nil
+	}
+	a.Loader = &policyset.Loader{
+		Engine: e, Fetcher: o.Fetcher, Guests: o.Guests, Capabilities: o.Capabilities, Warn: o.Warn, Recorder: o.Recorder,
+	}
+	return a, nil
+}
+
+// Manager returns what keeps the policies of a source served. It serves none yet.
+func (a *Assembly) Manager(source policyset.Source) *policyset.Manager {
+	return policyset.NewManager(policyset.ManagerOptions{
+		Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Recorder: a.recorder,
+	})
+}
+
+// Close frees the engine. No policy may be in use.
+func (a *Assembly) Close() error { return a.Loader.Engine.Close() }

@@ -1,0 +1,111 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package assembly
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+)
+
+// Decode decodes a configuration in YAML or JSON; nil stands for that of a server that was
+// told nothing. The error has a line for each problem. If fields cannot be decoded, those
+// that can are validated too: all problems are told at once.
+func Decode(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
+	if data == nil {
+		data = load.Empty()
+	}
+	config, err := load.LoadFromData(data)
+	if err != nil && config != nil {
+		return nil, errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config)))
+	}
+	return config, err
+}
+
+// engineOptions returns the options of the engine that a configuration asks for. It keeps
+// compiled code below the state directory.
+func engineOptions(config *wasmadmission.WasmAdmissionConfiguration) engine.Options {
+	options := engine.Options{
+		Limits: engine.Limits{
+			ModuleBytes:  config.Limits.ModuleSize,
+			MemoryBytes:  config.Limits.Memory,
+			TableEntries: uint32(config.Limits.TableEntries),
+			Fuel:         config.Limits.Fuel,
+			StackBytes:   config.Limits.Stack,
+			Timeout:      config.Limits.EvaluationTimeout.Duration,
+			Instances:    int(config.Limits.ModuleEvaluations),
+			Waiters:      int(config.Limits.ModuleWaiters),
+			PoolBytes:    config.Limits.TotalMemory,
+
+			LoadTimeout:   config.Compilation.Timeout.Duration,
+			CompilerBytes: config.Compilation.Memory,
+			Compilers:     int(config.Compilation.Workers),
+			Compilation: engine.CompilationLimits{
+				Time:   config.Limits.CompilationTime.Duration,
+				Memory: config.Limits.CompilationMemory,
+			},
+		},
+		Compilation:     engine.Compilation(config.Compilation.Mode),
+		RequireCompiler: config.RequireCompiler,
+	}
+	if config.StateDirectory != "" {
+		options.CacheDirectory = filepath.Join(config.StateDirectory, "compiled")
+	}
+	return options
+}
+
+// newFetcher returns the fetcher that a configuration asks for, and the store that it
+// keeps modules in, below the state directory. Without one, and if it cannot be used,
+// which is logged, the store is nil: modules are fetched at every start then.
+func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (*module.Fetcher, *module.Store, error) {
+	var store *module.Store
+	if config.StateDirectory != "" {
+		var err error
+		if store, err = module.OpenStore(filepath.Join(config.StateDirectory, "modules")); err != nil {
+			klog.FromContext(ctx).Error(err, "Modules are not kept: those from registries and servers have to be fetched at every start")
+		}
+	}
+	fetcher, err := module.NewFetcher(module.Options{
+		MaxBytes: config.Limits.ModuleSize,
+		Store:    store,
+		Sources:  sources(&config.Sources),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return fetcher, store, nil
+}
+
+func sources(config *wasmadmission.Sources) module.Sources {
+	s := module.Sources{Insecure: config.Insecure, DockerConfig: config.DockerConfig, Timeout: config.Timeout.Duration}
+	for _, a := range config.Authorities {
+		s.Authorities = append(s.Authorities, module.Authority(a))
+	}
+	for _, m := range config.Mirrors {
+		s.Mirrors = append(s.Mirrors, module.Mirror(m))
+	}
+	return s
+}

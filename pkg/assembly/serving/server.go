@@ -1,0 +1,210 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package serving is what a server of admission has beside the policies that are loaded:
+// the cluster that it serves and that policies look at, the file that puts policies into
+// monitor mode, the watch for rules that match nothing, metrics and health checks. A plugin
+// of the apiserver and a webhook server differ in how requests come to the dispatcher.
+package serving
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"k8s.io/apiserver/pkg/server/healthz"
+
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
+	"github.com/wasm-admission/wasm-admission/pkg/breakglass"
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/unmatched"
+)
+
+// Names of the health checks.
+const (
+	loadedCheckName  = "wasm-admission"
+	currentCheckName = "wasm-admission-policies"
+)
+
+// Server has the policies of one configuration, which all dispatchers that it hands out
+// share: an apiserver consists of several servers with a plugin each. It is safe for
+// concurrent use.
+type Server struct {
+	// guests are how policies of further execution modes are loaded.
+	guests map[abi.ExecutionMode]policyset.GuestLoader
+
+	mu     sync.Mutex
+	done   bool
+	config []byte
+	loaded *loaded
+	err    error
+}
+
+// NewServer returns a server that has nothing loaded. Guests are how policies of execution
+// modes are loaded that need a library which the server does not link; nil adds none.
+func NewServer(guests map[abi.ExecutionMode]policyset.GuestLoader) *Server {
+	return &Server{guests: guests}
+}
+
+// loaded is what a configuration comes to.
+type loaded struct {
+	config   *wasmadmission.WasmAdmissionConfiguration
+	manager  *policyset.Manager
+	recorder metrics.Recorder
+	// overrides is nil if there is no break-glass file.
+	overrides dispatch.Overrides
+}
+
+// Dispatcher returns what has requests for a cluster evaluated. The first call loads the
+// policies of the configuration, nil for one that says nothing: all of them or none. From
+// then on changes are taken over until that call's context ends, and policies look at that
+// call's cluster. Further calls must have the same configuration. The error has a line for
+// each problem. What is logged goes to the logger of the context.
+func (s *Server) Dispatcher(ctx context.Context, config []byte, cluster Cluster) (*dispatch.Dispatcher, error) {
+	l, err := s.load(ctx, config, cluster)
+	if err != nil {
+		return nil, err
+	}
+	d, err := dispatch.New(dispatch.Config{
+		Client:         cluster.Client,
+		Informers:      cluster.Informers,
+		Authorizer:     cluster.Authorizer,
+		Excluded:       cluster.Excluded,
+		Exemptions:     l.config.Exemptions,
+		Recorder:       l.recorder,
+		RequestTimeout: l.config.Limits.RequestTimeout.Duration,
+		UnknownFields:  l.config.Mutation.UnknownFields,
+		Overrides:      l.overrides,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.manager.Subscribe(d.Use)
+	return d, nil
+}
+
+func (s *Server) load(ctx context.Context, config []byte, cluster Cluster) (*loaded, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done && !bytes.Equal(s.config, config) {
+		return nil, errors.New("plugins of one registration must have the same configuration")
+	}
+	if !s.done {
+		s.config = config
+		s.loaded, s.err = load(ctx, config, cluster, s.guests)
+		s.done = true
+	}
+	return s.loaded, s.err
+}
+
+func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.ExecutionMode]policyset.GuestLoader) (*loaded, error) {
+	config, err := assembly.Decode(data)
+	if err == nil {
+		err = policyset.JoinProblems(validation.ValidateConfiguration(config))
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, warning := range validation.Warnings(config) {
+		policyset.Warning{Text: warning}.Log(ctx)
+	}
+	shared, err := cluster.capabilities(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	recorder := defaultRecorder()
+	a, err := assembly.New(ctx, config, assembly.Options{
+		Guests: guests, Capabilities: shared, Recorder: recorder,
+		AdjustEngine: func(options *engine.Options) { observe(ctx, options) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	engineMetrics().engine.Store(a.Loader.Engine)
+	l := &loaded{config: config, manager: a.Manager(policyset.NewSource(config)), recorder: recorder}
+	if err := l.manager.Start(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	if config.BreakGlassFile != "" {
+		file := breakglass.New(breakglass.Options{
+			Path: config.BreakGlassFile, Interval: config.Reload.Interval.Duration,
+			Serves: l.manager.Serves, Recorder: recorder,
+		})
+		// Before the first request: it may be the reason for this start.
+		file.Look(ctx)
+		go file.Run(ctx)
+		l.overrides = file
+	}
+	checker := unmatched.New(unmatched.Options{Served: cluster.served, Recorder: recorder})
+	l.manager.Subscribe(checker.Use)
+	go checker.Run(ctx)
+	go l.manager.Run(ctx)
+	return l, nil
+}
+
+// HealthChecks returns the checks for the server's readyz. The first, wasm-admission,
+// passes once the policies are loaded. The second, wasm-admission-policies, says why if
+// what is served is not what is configured, because a change is bad; it fails when it is
+// asked for by name only, as /readyz/wasm-admission-policies, and passes as a part of
+// /readyz: a server that keeps the last good set is to be mended, not to be taken out of
+// service.
+func (s *Server) HealthChecks() []healthz.HealthChecker {
+	return []healthz.HealthChecker{
+		healthz.NamedCheck(loadedCheckName, s.checkLoaded),
+		healthz.NamedCheck(currentCheckName, s.checkCurrent),
+	}
+}
+
+func (s *Server) checkLoaded(*http.Request) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *Server) checkCurrent(r *http.Request) error {
+	s.mu.Lock()
+	l := s.loaded
+	s.mu.Unlock()
+	if l == nil || r == nil || !strings.HasSuffix(r.URL.Path, "/"+currentCheckName) {
+		return nil
+	}
+	return inOneLine(l.manager.Check())
+}
+
+// inOneLine numbers the problems that an error tells of a line each, and puts them into one
+// line: kubectl quotes what a check says, so that the ends of lines become "\n".
+func inOneLine(err error) error {
+	reason := errors.Unwrap(err)
+	if reason == nil || !strings.Contains(reason.Error(), "\n") {
+		return err
+	}
+	problems := strings.Split(reason.Error(), "\n")
+	for n := range problems {
+		problems[n] = fmt.Sprintf("(%d) %s", n+1, problems[n])
+	}
+	head := strings.TrimSuffix(err.Error(), reason.Error())
+	return fmt.Errorf("%s%d problems: %s", head, len(problems), strings.Join(problems, "; "))
+}
