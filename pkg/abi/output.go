@@ -28,15 +28,15 @@ import (
 // hundred bytes of the host's memory for each byte that it says in this way, and nobody is
 // told of so many.
 const (
-	MaxAuditAnnotations = 128
-	MaxWarnings         = 128
+	maxAuditAnnotations = 128
+	maxWarnings         = 128
 )
 
 // KeepAnnotations returns those annotations that a response may have, and how many more
 // there are: the ones with the smallest keys, so that all replicas keep the same. Their
 // order costs what those cost that are kept.
 func KeepAnnotations(all map[string]string) (kept map[string]string, omitted int) {
-	if len(all) <= MaxAuditAnnotations {
+	if len(all) <= maxAuditAnnotations {
 		return all, 0
 	}
 	var a annotations
@@ -60,11 +60,11 @@ func (a *annotations) add(key, value string) {
 	case found:
 		a.entries[n].value = value
 		return
-	case n == MaxAuditAnnotations:
+	case n == maxAuditAnnotations:
 		a.omitted++
 		return
-	case len(a.entries) == MaxAuditAnnotations:
-		a.entries = a.entries[:MaxAuditAnnotations-1]
+	case len(a.entries) == maxAuditAnnotations:
+		a.entries = a.entries[:maxAuditAnnotations-1]
 		a.omitted++
 	}
 	a.entries = slices.Insert(a.entries, n, annotation{key, value})
@@ -111,7 +111,7 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 		if err := decoder.Decode(&text); err != nil {
 			return fmt.Errorf("warning %d: %w", len(t.kept)+t.omitted, err)
 		}
-		if len(t.kept) == MaxWarnings {
+		if len(t.kept) == maxWarnings {
 			t.omitted++
 			return nil
 		}

@@ -54,7 +54,7 @@ type ValidationResponse struct {
 	// Warnings are for whoever sent the request.
 	Warnings []string
 	// OmittedAuditAnnotations and OmittedWarnings are how many more there were, of which
-	// [MaxAuditAnnotations] and [MaxWarnings] are kept.
+	// 128 each are kept.
 	OmittedAuditAnnotations, OmittedWarnings int
 	// Causes are what the members of a policy group said that refused. No guest can set
 	// them.

@@ -81,22 +81,22 @@ func TestWhatIsKeptOfAResponse(t *testing.T) {
 	data := `{"accepted":true,"audit_annotations":{` + strings.Join(annotations, ",") + `,"key-001":"again"},"warnings":[` + strings.Join(warnings, ",") + `]}`
 	r, err := DecodeValidationResponse([]byte(data))
 	require.NoError(t, err)
-	require.Len(t, r.AuditAnnotations, MaxAuditAnnotations)
-	require.Equal(t, 1000-MaxAuditAnnotations, r.OmittedAuditAnnotations)
+	require.Len(t, r.AuditAnnotations, maxAuditAnnotations)
+	require.Equal(t, 1000-maxAuditAnnotations, r.OmittedAuditAnnotations)
 	require.Contains(t, r.AuditAnnotations, "key-127")
 	require.NotContains(t, r.AuditAnnotations, "key-128")
 	require.Equal(t, "again", r.AuditAnnotations["key-001"], "the last of a name counts")
-	require.Len(t, r.Warnings, MaxWarnings)
+	require.Len(t, r.Warnings, maxWarnings)
 	require.Equal(t, "127", r.Warnings[127])
-	require.Equal(t, 1000-MaxWarnings, r.OmittedWarnings)
+	require.Equal(t, 1000-maxWarnings, r.OmittedWarnings)
 
 	all := map[string]string{}
 	for n := range 1000 {
 		all[fmt.Sprintf("key-%03d", n)] = ""
 	}
 	kept, omitted := KeepAnnotations(all)
-	require.Len(t, kept, MaxAuditAnnotations)
-	require.Equal(t, 1000-MaxAuditAnnotations, omitted)
+	require.Len(t, kept, maxAuditAnnotations)
+	require.Equal(t, 1000-maxAuditAnnotations, omitted)
 	require.Contains(t, kept, "key-127")
 	require.NotContains(t, kept, "key-128")
 }
@@ -133,8 +133,8 @@ func FuzzDecodeValidationResponse(f *testing.F) {
 		response, err := DecodeValidationResponse(data)
 		require.Equal(t, err == nil, response != nil)
 		if response != nil {
-			require.LessOrEqual(t, len(response.AuditAnnotations), MaxAuditAnnotations)
-			require.LessOrEqual(t, len(response.Warnings), MaxWarnings)
+			require.LessOrEqual(t, len(response.AuditAnnotations), maxAuditAnnotations)
+			require.LessOrEqual(t, len(response.Warnings), maxWarnings)
 		}
 	})
 }

@@ -17,6 +17,7 @@ limitations under the License.
 package module
 
 import (
+	"context"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -45,4 +46,9 @@ func UserFor(path, uri string) (string, error) {
 	}
 	ref, err := parseReference(uri)
 	return chain.find(ref).Username, err
+}
+
+// Fetch reads the module at a URI.
+func (f *Fetcher) Fetch(ctx context.Context, uri string) (*Module, error) {
+	return f.Get(ctx, Request{URI: uri})
 }

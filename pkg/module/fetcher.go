@@ -79,11 +79,6 @@ type Request struct {
 	Have *Module
 }
 
-// Fetch reads the module at a URI.
-func (f *Fetcher) Fetch(ctx context.Context, uri string) (*Module, error) {
-	return f.Get(ctx, Request{URI: uri})
-}
-
 // Get reads a module. Errors from registries and servers are [*Error]. To ask again
 // is cheap: a tag costs one HEAD request if it stands for what it stood for before.
 // Two requests for the same URI wait for each other.

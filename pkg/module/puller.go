@@ -66,7 +66,7 @@ type puller struct {
 
 func newPuller(options Options) (*puller, error) {
 	sources := options.Sources
-	sources.Timeout = cmp.Or(sources.Timeout, DefaultTimeout)
+	sources.Timeout = cmp.Or(sources.Timeout, defaultTimeout)
 	if err := sources.validate(); err != nil {
 		return nil, err
 	}

@@ -25,8 +25,8 @@ import (
 	"time"
 )
 
-// DefaultTimeout is the default of [Sources.Timeout].
-const DefaultTimeout = time.Minute
+// defaultTimeout is the default of [Sources.Timeout].
+const defaultTimeout = time.Minute
 
 // Sources say how registries and web servers are asked. The zero value is usable: it
 // asks anonymously, with TLS and the certificate authorities of the system.
@@ -47,7 +47,7 @@ type Sources struct {
 	// means that registries are asked anonymously. It is read whenever a registry wants
 	// credentials. Credential helpers are refused. Web servers get no credentials.
 	DockerConfig string
-	// Timeout bounds fetching one module, retries included. Default: [DefaultTimeout].
+	// Timeout bounds fetching one module, retries included. Default: 1 minute.
 	Timeout time.Duration
 }
 

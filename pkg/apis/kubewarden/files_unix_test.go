@@ -113,7 +113,7 @@ func TestReadFilesRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "reading the policy directory: "+directory+" has mode 0777: group and others must not be able to write it")
 	_, _, err = kubewarden.ReadFiles("policies.d")
 	require.EqualError(t, err, `reading the policy directory: "policies.d" is not an absolute path`)
-	_, err = kubewarden.ReadDirectory(filepath.Join(directory, "none"), configuration(t, ""))
+	_, err = readDirectory(filepath.Join(directory, "none"), configuration(t, ""))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 

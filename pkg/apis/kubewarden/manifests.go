@@ -23,7 +23,6 @@ package kubewarden
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -53,21 +52,6 @@ type Manifests struct {
 	Warnings []string
 	// Hash tells these manifests from others, see [Files.Hash].
 	Hash string
-}
-
-// ReadDirectory reads the manifests in the directory at an absolute path and decodes
-// them, as [ReadFiles] and [Files.Decode] do.
-func ReadDirectory(path string, config *wasmadmission.WasmAdmissionConfiguration) (*Manifests, error) {
-	files, warnings, err := ReadFiles(path)
-	if err != nil {
-		return nil, err
-	}
-	manifests, err := files.Decode(config)
-	if err != nil {
-		return nil, err
-	}
-	manifests.Warnings = slices.Concat(warnings, manifests.Warnings)
-	return manifests, nil
 }
 
 // Decode converts the objects in the files and validates them like the policies of the

@@ -33,6 +33,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 )
 
+// readDirectory reads the manifests in a directory and decodes them.
+func readDirectory(path string, config *wasmadmission.WasmAdmissionConfiguration) (*kubewarden.Manifests, error) {
+	files, warnings, err := kubewarden.ReadFiles(path)
+	if err != nil {
+		return nil, err
+	}
+	manifests, err := files.Decode(config)
+	if err != nil {
+		return nil, err
+	}
+	manifests.Warnings = slices.Concat(warnings, manifests.Warnings)
+	return manifests, nil
+}
+
 // configuration is one beside which the manifests are decoded.
 func configuration(t *testing.T, fields string) *wasmadmission.WasmAdmissionConfiguration {
 	t.Helper()
@@ -77,7 +91,7 @@ func names(manifests *kubewarden.Manifests) (policies, groups []string) {
 // The manifests are written as people have them for Kubewarden.
 func TestReadDirectory(t *testing.T) {
 	path := directory(t)
-	manifests, err := kubewarden.ReadDirectory(path, configuration(t, ""))
+	manifests, err := readDirectory(path, configuration(t, ""))
 	require.NoError(t, err)
 	policies, groups := names(manifests)
 	require.Equal(t, []string{
@@ -114,7 +128,7 @@ func TestReadDirectory(t *testing.T) {
 }
 
 func TestConversion(t *testing.T) {
-	manifests, err := kubewarden.ReadDirectory(directory(t), configuration(t, ""))
+	manifests, err := readDirectory(directory(t), configuration(t, ""))
 	require.NoError(t, err)
 	policy := func(name string) wasmadmission.Policy {
 		return manifests.Policies[slices.IndexFunc(manifests.Policies, func(p wasmadmission.Policy) bool { return p.Name == name })]

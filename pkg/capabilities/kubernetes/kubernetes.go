@@ -57,8 +57,8 @@ const violationsPerSecond, violationBurst = 1, 10
 
 // Defaults of [Options].
 const (
-	DefaultMemoryBytes = 256 << 20
-	DefaultIdleTimeout = 10 * time.Minute
+	defaultMemoryBytes = 256 << 20
+	defaultIdleTimeout = 10 * time.Minute
 )
 
 // Options are the parts that the capability works with.
@@ -73,9 +73,9 @@ type Options struct {
 	// User is whose eyes policies see with. Required with an Authorizer.
 	User user.Info
 	// MemoryBytes bounds what is held of the cluster, all caches together. 0 is
-	// [DefaultMemoryBytes].
+	// 256 MiB.
 	MemoryBytes int64
-	// IdleTimeout is how long a cache is kept that nothing uses. 0 is [DefaultIdleTimeout].
+	// IdleTimeout is how long a cache is kept that nothing uses. 0 is 10 minutes.
 	IdleTimeout time.Duration
 	// GetResource and CanI bound what is kept of the answers to these operations.
 	GetResource, CanI AnswerCache
@@ -115,10 +115,10 @@ func New(ctx context.Context, options Options) (*Kubernetes, error) {
 		return nil, errors.New("missing the user that policies look at the cluster as")
 	}
 	if options.MemoryBytes == 0 {
-		options.MemoryBytes = DefaultMemoryBytes
+		options.MemoryBytes = defaultMemoryBytes
 	}
 	if options.IdleTimeout == 0 {
-		options.IdleTimeout = DefaultIdleTimeout
+		options.IdleTimeout = defaultIdleTimeout
 	}
 	if options.Recorder == nil {
 		options.Recorder = discard{}

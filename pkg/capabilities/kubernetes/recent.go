@@ -29,20 +29,20 @@ import (
 
 // Defaults of [AnswerCache].
 const (
-	DefaultCacheEntries = 4096
-	DefaultCacheBytes   = 16 << 20
-	DefaultCacheTTL     = 5 * time.Second
+	defaultCacheEntries = 4096
+	defaultCacheBytes   = 16 << 20
+	defaultCacheTTL     = 5 * time.Second
 )
 
 // AnswerCache bounds what is kept of the answers to one operation, those that were used
 // last.
 type AnswerCache struct {
-	// Entries is how many answers are kept. 0 is [DefaultCacheEntries].
+	// Entries is how many answers are kept. 0 is 4096.
 	Entries int
 	// Bytes is how large they may be together, what was asked included. An answer that is
-	// larger by itself is not kept. 0 is [DefaultCacheBytes].
+	// larger by itself is not kept. 0 is 16 MiB.
 	Bytes int64
-	// TTL is how long an answer is given again. 0 is [DefaultCacheTTL].
+	// TTL is how long an answer is given again. 0 is 5 s.
 	TTL time.Duration
 }
 
@@ -58,8 +58,8 @@ type recent[K question] struct{ *cache.Cache[K, []byte] }
 
 func newRecent[K question](bounds AnswerCache, c clock.PassiveClock) recent[K] {
 	return recent[K]{cache.New(cache.Options[K, []byte]{
-		Entries: cmp.Or(bounds.Entries, DefaultCacheEntries), Bytes: cmp.Or(bounds.Bytes, DefaultCacheBytes),
-		TTL: cmp.Or(bounds.TTL, DefaultCacheTTL), Clock: c,
+		Entries: cmp.Or(bounds.Entries, defaultCacheEntries), Bytes: cmp.Or(bounds.Bytes, defaultCacheBytes),
+		TTL: cmp.Or(bounds.TTL, defaultCacheTTL), Clock: c,
 		Size: func(asked K, answer []byte) int64 { return asked.size() + int64(len(answer)) },
 	})}
 }

@@ -82,7 +82,7 @@ func TestAnswersAreKeptWithinBounds(t *testing.T) {
 	t.Run("age by default", func(t *testing.T) {
 		r := newReviewer(t, AnswerCache{})
 		require.Equal(t, 1, r.ask(t, "a"))
-		r.clock.Step(DefaultCacheTTL - 1)
+		r.clock.Step(defaultCacheTTL - 1)
 		require.Zero(t, r.ask(t, "a"))
 		r.clock.Step(1)
 		require.Equal(t, 1, r.ask(t, "a"))

@@ -45,17 +45,17 @@ const (
 
 // Defaults of [Options].
 const (
-	DefaultCacheEntries = 1000
-	DefaultCacheTTL     = 30 * time.Second
+	defaultCacheEntries = 1000
+	defaultCacheTTL     = 30 * time.Second
 )
 
 // Options are the parts that the capability works with.
 type Options struct {
 	// Resolver is asked; nil is that of the process.
 	Resolver *net.Resolver
-	// CacheEntries is how many hosts' addresses are kept. 0 is [DefaultCacheEntries].
+	// CacheEntries is how many hosts' addresses are kept. 0 is 1000.
 	CacheEntries int
-	// CacheTTL is how long they are given again. 0 is [DefaultCacheTTL].
+	// CacheTTL is how long they are given again. 0 is 30 s.
 	CacheTTL time.Duration
 	// Clock is what CacheTTL goes by; nil is the real one.
 	Clock clock.PassiveClock
@@ -79,10 +79,10 @@ func New(options Options) *Net {
 		n.resolver = net.DefaultResolver
 	}
 	if options.CacheEntries == 0 {
-		options.CacheEntries = DefaultCacheEntries
+		options.CacheEntries = defaultCacheEntries
 	}
 	if options.CacheTTL == 0 {
-		options.CacheTTL = DefaultCacheTTL
+		options.CacheTTL = defaultCacheTTL
 	}
 	n.answers = cache.New(cache.Options[string, []byte]{Entries: options.CacheEntries, TTL: options.CacheTTL, Clock: options.Clock})
 	return n

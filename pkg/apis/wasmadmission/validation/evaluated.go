@@ -48,7 +48,7 @@ func validateEvaluated(e *evaluated, config *wasmadmission.WasmAdmissionConfigur
 	}
 	errs = append(errs, validateSettings(e.settings, fldPath.Child("settings"))...)
 	errs = append(errs, validateTimeout(e.timeoutEvalSeconds, fldPath.Child("timeoutEvalSeconds"))...)
-	errs = append(errs, ValidateContextAwareResources(e.contextAwareResources, fldPath.Child("contextAwareResources"))...)
+	errs = append(errs, validateContextAwareResources(e.contextAwareResources, fldPath.Child("contextAwareResources"))...)
 	return append(errs, validateHostCapabilities(e.hostCapabilities, fldPath.Child("hostCapabilities"))...)
 }
 
@@ -68,9 +68,9 @@ func validateHostCapabilities(patterns []string, fldPath *field.Path) field.Erro
 	return errs
 }
 
-// ValidateContextAwareResources checks entries of contextAwareResources, be they from a
+// validateContextAwareResources checks entries of contextAwareResources, be they from a
 // policy or from a module's metadata. Both fields of each have to be set.
-func ValidateContextAwareResources(resources []wasmadmission.ContextAwareResource, fldPath *field.Path) field.ErrorList {
+func validateContextAwareResources(resources []wasmadmission.ContextAwareResource, fldPath *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	for i, resource := range resources {
 		if resource.APIVersion == "" {

@@ -339,11 +339,11 @@ func TestValidateRules(t *testing.T) {
 
 func TestValidateContextAwareResources(t *testing.T) {
 	at := field.NewPath("contextAwareResources")
-	require.Empty(t, ValidateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}, at))
+	require.Empty(t, validateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}, at))
 	require.Equal(t, []string{
 		`contextAwareResources[0].kind: Required value: write the kind, such as Deployment`,
 		`contextAwareResources[1].apiVersion: Required value: write the group and version of the kind, such as apps/v1`,
-	}, lines(ValidateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1"}, {Kind: "Pod"}}, at)))
+	}, lines(validateContextAwareResources([]wasmadmission.ContextAwareResource{{APIVersion: "v1"}, {Kind: "Pod"}}, at)))
 }
 
 // An embedder may make a configuration in code, where defaults can be missing.
