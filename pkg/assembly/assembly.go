@@ -36,6 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 )
 
 // HostCapabilities returns the host capabilities that there are, by namespace. The cluster
@@ -109,8 +110,8 @@ func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, 
 }
 
 // Manager returns what keeps the policies of a source served. It serves none yet.
-func (a *Assembly) Manager(source policyset.Source) *policyset.Manager {
-	return policyset.NewManager(policyset.ManagerOptions{
+func (a *Assembly) Manager(source reload.Source) *reload.Manager {
+	return reload.New(reload.Options{
 		Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Recorder: a.recorder,
 	})
 }

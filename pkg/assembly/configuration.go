@@ -40,7 +40,7 @@ func Decode(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 	}
 	config, err := load.LoadFromData(data)
 	if err != nil && config != nil {
-		return nil, errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config)))
+		return nil, errors.Join(err, policyset.JoinProblems(validation.ValidateConfiguration(config), nil))
 	}
 	return config, err
 }

@@ -108,7 +108,7 @@ func TestWhatIsNotGrantedIsNoticed(t *testing.T) {
 	}}
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
 	for _, warning := range p.warnings(metadata, &wasmadmission.WasmAdmissionConfiguration{}) {
-		warning.Log(klog.NewContext(t.Context(), logger))
+		warning.Tell(klog.NewContext(t.Context(), logger), nil)
 	}
 	logged := logger.GetSink().(ktesting.Underlier).GetBuffer().String()
 	require.Contains(t, logged, `contextAwareResources=[{"apiVersion":"v1","kind":"Pod"}]`)

@@ -19,11 +19,9 @@ package policyset
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -40,13 +38,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
 )
 
 // Loader makes sets of policies. It is safe for concurrent use.
 type Loader struct {
 	// Engine compiles and runs the modules. Required.
 	Engine *engine.Engine
-	// Fetcher fetches the modules; see [NewFetcher]. nil means that they can only be
+	// Fetcher fetches the modules. nil means that they can only be
 	// read from files, which are bounded by the configuration's limits.
 	Fetcher Fetcher
 	// Guests are how policies of further execution modes are loaded; those that need no
@@ -70,10 +69,11 @@ type Loader struct {
 	// Clock is what circuit breakers go by; nil is the real one.
 	Clock clock.PassiveClock
 
-	// carryOver finds the policy that a spec would make again; nil finds none.
-	carryOver func(*wasmadmission.Policy) *Policy
-	// strays are loads that were given up; nil bounds them not.
-	strays *strays
+	// CarryOver finds the policy of a set that is still open which a spec would make again, to
+	// be put into one more set; nil if there is none. It is for those who replace a set.
+	CarryOver func(*wasmadmission.Policy) *Policy
+	// Strays counts loads that were given up and go on, and bounds them; nil does not.
+	Strays *stray.Calls
 }
 
 // Fetcher fetches modules, as [module.Fetcher] does. Implementations are safe for
@@ -166,16 +166,16 @@ func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wan
 
 // loadWithin takes a policy over from the set before or loads it, until ctx ends.
 func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
-	if l.carryOver != nil {
-		if p := l.carryOver(w.spec); p != nil {
-			return p, nil
+	if l.CarryOver != nil {
+		if p := l.CarryOver(w.spec); p != nil {
+			return p.join(), nil
 		}
 	}
 	type result struct {
 		policy   *Policy
 		problems field.ErrorList
 	}
-	r, err := within(ctx, l.strays, fmt.Sprintf("loading policy %q", w.spec.Name), func() (r result, _ error) {
+	r, err := stray.Within(ctx, l.Strays, fmt.Sprintf("loading policy %q", w.spec.Name), func() (r result, _ error) {
 		defer func() {
 			if p := recover(); p != nil {
 				r = result{problems: field.ErrorList{field.InternalError(w.path, fmt.Errorf("panic while the policy was loaded: %v", p))}}
@@ -201,7 +201,7 @@ func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmis
 func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
 	spec, limits, path := w.spec, &config.Limits, w.path
 	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw)}
-	fetched, err := l.fetcher(limits).Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
+	fetched, err := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: limits.ModuleSize}).Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
 	if err != nil {
 		return nil, field.ErrorList{fetchProblem(path, spec, err)}
 	}
@@ -233,7 +233,7 @@ func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	p.evaluator = l.guard(config, p, g, w.member)
 	klog.FromContext(ctx).Info("Loaded policy", "policy", p.Name(), "module", spec.Module, "moduleDigest", p.digest, "settingsHash", p.SettingsHash(), "rules", len(p.spec.Rules))
 	for _, warning := range p.warnings(metadata, config) {
-		l.warn(ctx, warning)
+		warning.Tell(ctx, l.Warn)
 	}
 	return p.join(), nil
 }
@@ -243,22 +243,6 @@ func (l *Loader) metadata(wasm []byte) (*abi.Metadata, error) {
 		return l.Metadata(wasm)
 	}
 	return abi.ReadMetadata(wasm)
-}
-
-func (l *Loader) fetcher(limits *wasmadmission.Limits) Fetcher {
-	if l.Fetcher != nil {
-		return l.Fetcher
-	}
-	return &module.Fetcher{MaxBytes: limits.ModuleSize}
-}
-
-// fetchProblem says at which field a module that cannot be fetched is wrong.
-func fetchProblem(path *field.Path, spec *wasmadmission.Policy, err error) *field.Error {
-	if d := (*module.DigestError)(nil); errors.As(err, &d) && d.Want == spec.Digest {
-		return field.Invalid(path.Child("digest"), spec.Digest,
-			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", module.Redact(spec.Module), d.Got))
-	}
-	return field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())
 }
 
 // guard puts what is configured for all policies before one's evaluator. The members of
@@ -283,14 +267,6 @@ func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Poli
 	return g
 }
 
-// moduleProblems makes a problem of each line of a joined error.
-func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (errs field.ErrorList) {
-	for line := range strings.Lines(err.Error()) {
-		errs = append(errs, field.Invalid(path.Child("module"), module.Redact(spec.Module), strings.TrimSuffix(line, "\n")))
-	}
-	return errs
-}
-
 // takeRules takes the rules from the metadata if the configuration has none.
 func (l *Loader) takeRules(ctx context.Context, p *Policy, metadata *abi.Metadata, path *field.Path) field.ErrorList {
 	if len(p.spec.Rules) > 0 {
@@ -312,7 +288,7 @@ func (l *Loader) takeRules(ctx context.Context, p *Policy, metadata *abi.Metadat
 		return append(errs, field.Invalid(path, field.OmitValueType{}, "these rules come from the module's metadata: set rules to replace them"))
 	}
 	for _, warning := range validation.WarningsForRules(p.spec.Rules, p.spec.FailurePolicy, path) {
-		l.warn(ctx, Warning{Text: warning})
+		Warning{Text: warning}.Tell(ctx, l.Warn)
 	}
 	return nil
 }

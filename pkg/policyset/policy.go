@@ -150,21 +150,10 @@ func (p *Policy) leave() {
 	}
 }
 
-// carryOver returns what finds the policy of the set that a spec would make again, and
-// puts it into one more set: one with the same spec and, by what addresses stand for now,
-// the same module. The set must stay open meanwhile.
-func (s *Set) carryOver(modules *resolution) func(*wasmadmission.Policy) *Policy {
-	byName := make(map[string]*Policy, len(s.policies))
-	for _, p := range s.policies {
-		byName[p.Name()] = p
-	}
-	return func(spec *wasmadmission.Policy) *Policy {
-		p := byName[spec.Name]
-		if p == nil || p.digest != modules.digest(address{spec.Module, spec.Digest}) || !reflect.DeepEqual(p.configured, spec) {
-			return nil
-		}
-		return p.join()
-	}
+// IsMadeOf is whether a spec and a module of a digest would make the same policy again. No
+// group is made of a spec.
+func (p *Policy) IsMadeOf(spec *wasmadmission.Policy, digest string) bool {
+	return p.digest == digest && reflect.DeepEqual(p.configured, spec)
 }
 
 // hash returns the SHA-256 in hexadecimal digits.

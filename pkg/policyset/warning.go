@@ -18,6 +18,7 @@ package policyset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"k8s.io/klog/v2"
@@ -56,8 +57,14 @@ func (w Warning) String() string {
 	return fmt.Sprintf("policies[%s]: %s", w.Policy, w.Text)
 }
 
-// Log tells the logger of the context.
-func (w Warning) Log(ctx context.Context) {
+var errNoPolicy = errors.New("no policy is configured")
+
+// Tell hands the warning on; nil has the logger of the context told.
+func (w Warning) Tell(ctx context.Context, to func(Warning)) {
+	if to != nil {
+		to(w)
+		return
+	}
 	details := w.Details
 	if w.Policy != "" {
 		details = append([]any{"policy", w.Policy}, details...)
@@ -70,13 +77,4 @@ func (w Warning) Log(ctx context.Context) {
 	default:
 		klog.FromContext(ctx).Info("Warning: "+w.Text, details...)
 	}
-}
-
-// warn hands a warning on.
-func (l *Loader) warn(ctx context.Context, w Warning) {
-	if l.Warn != nil {
-		l.Warn(w)
-		return
-	}
-	w.Log(ctx)
 }

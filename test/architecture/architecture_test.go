@@ -45,11 +45,11 @@ var mayImport = map[string][]string{
 	},
 
 	"pkg/assembly/serving": {
-		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics", "pkg/policyset", "pkg/unmatched",
+		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics", "pkg/policyset", "pkg/policyset/reload", "pkg/unmatched",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net",
 	},
 	"pkg/assembly": {
-		"pkg/abi", "pkg/engine", "pkg/metrics", "pkg/module", "pkg/policyset",
+		"pkg/abi", "pkg/engine", "pkg/metrics", "pkg/module", "pkg/policyset", "pkg/policyset/reload",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
@@ -60,11 +60,16 @@ var mayImport = map[string][]string{
 	"pkg/verdict":        {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 
 	"pkg/unmatched": {"pkg/policyset", "pkg/metrics", "pkg/apis/wasmadmission"},
+	"pkg/policyset/reload": {
+		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/metrics", "pkg/module", "internal/filewatch", "internal/safefile",
+		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
+	},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
-		"internal/safefile", "internal/filewatch", "pkg/metrics", "pkg/policyset/internal/breaker", "pkg/verdict",
-		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
+		"pkg/metrics", "pkg/policyset/internal/breaker", "pkg/policyset/internal/stray", "pkg/verdict",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
+	"pkg/policyset/internal/stray":    {},
 	"pkg/policyset/internal/breaker":  {},
 	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/filewatch", "pkg/metrics", "internal/safefile"},
 	"pkg/module":                      {"pkg/engine", "internal/safefile"},

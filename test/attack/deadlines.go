@@ -34,7 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
@@ -124,7 +124,7 @@ func loadSlowly(ctx context.Context, host, uri string, policies int) (time.Durat
 			APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Operations: []string{"CREATE"},
 		}}}, nil
 	}
-	manager := a.Manager(policyset.NewSource(config))
+	manager := a.Manager(reload.NewSource(config))
 	began := time.Now()
 	err = manager.Start(ctx)
 	return time.Since(began), err

@@ -33,6 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
@@ -117,7 +118,7 @@ type reloading struct {
 	guests  []string
 	ticks   ticks
 	results chan metrics.ReloadResult
-	manager *policyset.Manager
+	manager *reload.Manager
 }
 
 func newReloading() (*reloading, error) {
@@ -174,8 +175,8 @@ func (r *reloading) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.manager = policyset.NewManager(policyset.ManagerOptions{
-		Config: config, Source: unwatched{policyset.NewSource(config)}, Loader: a.Loader, Recorder: r, Clock: r.ticks,
+	r.manager = reload.New(reload.Options{
+		Config: config, Source: unwatched{reload.NewSource(config)}, Loader: a.Loader, Recorder: r, Clock: r.ticks,
 	})
 	// As a dispatcher does, the subscriber holds a set until it has another.
 	held := &policyset.Set{}
@@ -225,7 +226,7 @@ func (r *reloading) change(n int) error {
 }
 
 // unwatched is a source that is only asked at the interval.
-type unwatched struct{ policyset.Source }
+type unwatched struct{ reload.Source }
 
 func (unwatched) Paths() []string { return nil }
 

@@ -40,6 +40,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 	"github.com/wasm-admission/wasm-admission/pkg/unmatched"
 )
 
@@ -72,7 +73,7 @@ func NewServer(guests map[abi.ExecutionMode]policyset.GuestLoader) *Server {
 // loaded is what a configuration comes to.
 type loaded struct {
 	config   *wasmadmission.WasmAdmissionConfiguration
-	manager  *policyset.Manager
+	manager  *reload.Manager
 	recorder metrics.Recorder
 	// overrides is nil if there is no break-glass file.
 	overrides dispatch.Overrides
@@ -123,13 +124,13 @@ func (s *Server) load(ctx context.Context, config []byte, cluster Cluster) (*loa
 func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.ExecutionMode]policyset.GuestLoader) (*loaded, error) {
 	config, err := assembly.Decode(data)
 	if err == nil {
-		err = policyset.JoinProblems(validation.ValidateConfiguration(config))
+		err = policyset.JoinProblems(validation.ValidateConfiguration(config), nil)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for _, warning := range validation.Warnings(config) {
-		policyset.Warning{Text: warning}.Log(ctx)
+		policyset.Warning{Text: warning}.Tell(ctx, nil)
 	}
 	shared, err := cluster.capabilities(ctx, config)
 	if err != nil {
@@ -144,7 +145,7 @@ func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.Exec
 		return nil, err
 	}
 	engineMetrics().engine.Store(a.Loader.Engine)
-	l := &loaded{config: config, manager: a.Manager(policyset.NewSource(config)), recorder: recorder}
+	l := &loaded{config: config, manager: a.Manager(reload.NewSource(config)), recorder: recorder}
 	if err := l.manager.Start(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}

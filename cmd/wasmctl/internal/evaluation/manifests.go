@@ -58,11 +58,11 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 	set, errs := loader.Load(ctx, &config)
 	for _, err := range errs {
 		if strings.HasSuffix(err.Field, ".settings") {
-			return nil, &SettingsError{policyset.JoinProblems(errs).Error()}
+			return nil, &SettingsError{policyset.JoinProblems(errs, nil).Error()}
 		}
 	}
 	if len(errs) > 0 {
-		return nil, policyset.JoinProblems(errs)
+		return nil, policyset.JoinProblems(errs, nil)
 	}
 	var policies []*Policy
 	for _, policy := range set.Policies() {

@@ -36,6 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 )
 
 // Options say what is looked at.
@@ -112,12 +113,12 @@ func (l *linter) lint(ctx context.Context, options Options) {
 		return
 	}
 	errs := validation.ValidateConfiguration(l.config)
-	l.fail(policyset.JoinProblems(errs))
+	l.fail(policyset.JoinProblems(errs, nil))
 	l.report.Warnings = append(l.report.Warnings, validation.Warnings(l.config)...)
 
 	// The state belongs to the server, and what it kept is no answer to the question.
 	l.config.StateDirectory, l.config.Reload.KeepLastGood = options.StateDirectory, false
-	source := policyset.NewSource(l.config)
+	source := reload.NewSource(l.config)
 	desired, err := source.Policies(ctx)
 	l.fail(err)
 	if err != nil && desired != nil {
@@ -171,7 +172,7 @@ func concernsAll(errs field.ErrorList) bool {
 }
 
 // start does what a server does at its start.
-func (l *linter) start(ctx context.Context, source policyset.Source) {
+func (l *linter) start(ctx context.Context, source reload.Source) {
 	l.with(ctx, func(a *assembly.Assembly) {
 		manager := a.Manager(source)
 		if err := manager.Start(ctx); err != nil {
@@ -211,7 +212,7 @@ func (l *linter) loadValid(ctx context.Context, badManifests bool) {
 	}
 	l.with(ctx, func(a *assembly.Assembly) {
 		set, errs := a.Loader.Load(ctx, &valid)
-		l.fail(policyset.JoinProblems(errs))
+		l.fail(policyset.JoinProblems(errs, nil))
 		if set != nil {
 			set.Close()
 		}

@@ -32,6 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 )
 
 const head = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"
@@ -215,7 +216,7 @@ func TestStateIsLeftAlone(t *testing.T) {
 
 // serve serves what a server tells of the policies of a configuration, and returns a
 // kubeconfig for it.
-func (w *world) serve(path string) (kubeconfig string, manager *policyset.Manager) {
+func (w *world) serve(path string) (kubeconfig string, manager *reload.Manager) {
 	data, err := os.ReadFile(path)
 	require.NoError(w, err)
 	config, err := load.LoadFromData(data)
@@ -225,8 +226,8 @@ func (w *world) serve(path string) (kubeconfig string, manager *policyset.Manage
 	w.Cleanup(func() { require.NoError(w, e.Close()) })
 	recorder, registry := metrics.NewPrometheus(), basemetrics.NewKubeRegistry()
 	recorder.MustRegister(registry.MustRegister)
-	manager = policyset.NewManager(policyset.ManagerOptions{
-		Config: config, Source: policyset.NewSource(config), Loader: &policyset.Loader{Engine: e}, Recorder: recorder,
+	manager = reload.New(reload.Options{
+		Config: config, Source: reload.NewSource(config), Loader: &policyset.Loader{Engine: e}, Recorder: recorder,
 	})
 	require.NoError(w, manager.Start(w.Context()))
 	mux := http.NewServeMux()

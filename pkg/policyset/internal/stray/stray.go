@@ -14,7 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+// Package stray gives up calls that do not return when their context ends: something may
+// not look at it, such as a file system whose server is gone.
+package stray
 
 import (
 	"context"
@@ -26,30 +28,34 @@ import (
 )
 
 const (
-	// maxStrays is how many calls that were given up may go on before nothing more is
+	// maxCalls is how many calls that were given up may go on before nothing more is
 	// loaded: each may hold a module and all that is made of it. Those that are given up
 	// at the same time come on top, no more than are made at a time.
-	maxStrays = 16
+	maxCalls = 16
 	// grace is how long a call may take to return after its context has ended: what looks
 	// at its context says best what it was about, and leaves nothing behind.
 	grace = 100 * time.Millisecond
 )
 
-// strays are calls that were given up and have not returned. A nil one bounds nothing.
-type strays struct{ count atomic.Int64 }
+// Calls are calls that were given up and have not returned. A nil one bounds nothing. It is
+// safe for concurrent use.
+type Calls struct{ count atomic.Int64 }
 
-func (s *strays) check() error {
+// Count returns how many there are.
+func (s *Calls) Count() int64 { return s.count.Load() }
+
+func (s *Calls) check() error {
 	if s == nil {
 		return nil
 	}
-	if count := s.count.Load(); count >= maxStrays {
+	if count := s.count.Load(); count >= maxCalls {
 		return fmt.Errorf("%d earlier loads were given up and have not ended, at most %d may: nothing is loaded until some end. "+
-			"See the log for what they wait for; a restart ends them", count, maxStrays)
+			"See the log for what they wait for; a restart ends them", count, maxCalls)
 	}
 	return nil
 }
 
-func (s *strays) add(ctx context.Context, what string, n int64) {
+func (s *Calls) add(ctx context.Context, what string, n int64) {
 	message := "Loading was given up and goes on without an effect: it does not end when it should"
 	if n < 0 {
 		message = "Loading that was given up has ended"
@@ -60,11 +66,11 @@ func (s *strays) add(ctx context.Context, what string, n int64) {
 	klog.FromContext(ctx).Info(message, "what", what)
 }
 
-// within calls f and returns what it returns, or why ctx ended if it does not return soon
-// after that: something may not look at its context, such as a file system whose server
-// is gone. It goes on by itself then, and late gets what it returns in the end. Neither
-// function may panic, nor touch what is not safe for concurrent use.
-func within[T any](ctx context.Context, s *strays, what string, f func() (T, error), late func(T)) (T, error) {
+// Within calls f and returns what it returns, or why ctx ended if it does not return soon
+// after that. It goes on by itself then, and late gets what it returns in the end. Neither
+// function may panic, nor touch what is not safe for concurrent use. Nothing is called while
+// too many calls were given up.
+func Within[T any](ctx context.Context, s *Calls, what string, f func() (T, error), late func(T)) (T, error) {
 	var none T
 	if ctx.Err() != nil {
 		return none, context.Cause(ctx)
@@ -100,18 +106,5 @@ func within[T any](ctx context.Context, s *strays, what string, f func() (T, err
 		s.add(ctx, what, 1)
 		close(givenUp)
 		return none, context.Cause(ctx)
-	}
-}
-
-// turn is held by one caller at a time. Make it with room for one.
-type turn chan struct{}
-
-// take waits for the turn. The caller gives it back with what it returns.
-func (t turn) take(ctx context.Context) (giveBack func(), err error) {
-	select {
-	case t <- struct{}{}:
-		return func() { <-t }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
 }

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"context"
@@ -25,6 +25,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // What the log says about a change that stays bad.
@@ -77,7 +78,7 @@ func (t *trouble) saysNow(cause string, now time.Time) bool {
 }
 
 // succeed has a set served that is wanted.
-func (m *Manager) succeed(ctx context.Context, set *Set, g *goal, began time.Time) {
+func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, began time.Time) {
 	m.swap(set, Status{Desired: g.hash, Running: g.hash})
 	m.Recorder.ObserveReload(metrics.ReloadSucceeded, m.Clock.Since(began))
 	before := m.known
@@ -109,11 +110,11 @@ func (m *Manager) collect(ctx context.Context, before map[string]bool) {
 
 // swap has all subscribers serve another set, and frees the one before once its last
 // request is done.
-func (m *Manager) swap(set *Set, status Status) {
+func (m *Manager) swap(set *policyset.Set, status Status) {
 	m.exchange(set, status).Close()
 }
 
-func (m *Manager) exchange(set *Set, status Status) (before *Set) {
+func (m *Manager) exchange(set *policyset.Set, status Status) (before *policyset.Set) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before = m.set

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"context"
@@ -29,16 +29,18 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
 )
 
 // maxKeptBytes bounds the modules that a resolution keeps in memory until they are
 // loaded. What does not fit is fetched once more.
 const maxKeptBytes = 256 << 20
 
-// resolution is what the addresses of modules stand for at one time. It is a [Fetcher]
-// of just these modules: a set that is loaded from it has none from before or after.
+// resolution is what the addresses of modules stand for at one time. It is a
+// [policyset.Fetcher] of just these modules: a set that is loaded from it has none from before or after.
 type resolution struct {
-	fetcher   Fetcher
+	fetcher   policyset.Fetcher
 	addresses []address // in order
 	modules   map[address]*resolved
 	// changed is whether a module was found to be another when it was fetched again.
@@ -56,7 +58,7 @@ type resolved struct {
 // resolve finds out what addresses stand for. What was found before need not be read
 // again if it is the same. What is read and not running is kept in memory: it is going
 // to be loaded.
-func resolve(ctx context.Context, strays *strays, fetcher Fetcher, addresses []address, before *resolution, running map[string]bool) *resolution {
+func resolve(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher, addresses []address, before *resolution, running map[string]bool) *resolution {
 	r := &resolution{fetcher: fetcher, addresses: addresses, modules: make(map[address]*resolved, len(addresses))}
 	for _, a := range addresses {
 		r.modules[a] = &resolved{}
@@ -90,8 +92,8 @@ func resolve(ctx context.Context, strays *strays, fetcher Fetcher, addresses []a
 }
 
 // get has the fetcher fetch a module, and takes a panic for an error.
-func get(ctx context.Context, strays *strays, fetcher Fetcher, request module.Request) (*module.Module, error) {
-	return within(ctx, strays, "fetching "+module.Redact(request.URI), func() (fetched *module.Module, err error) {
+func get(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher, request module.Request) (*module.Module, error) {
+	return stray.Within(ctx, strays, "fetching "+module.Redact(request.URI), func() (fetched *module.Module, err error) {
 		defer func() {
 			if r := recover(); r != nil {
 				fetched, err = nil, fmt.Errorf("panic while the module was fetched: %v", r)
@@ -133,7 +135,7 @@ func (r *resolution) drop() {
 	}
 }
 
-// Get implements [Fetcher].
+// Get implements [policyset.Fetcher].
 func (r *resolution) Get(ctx context.Context, request module.Request) (*module.Module, error) {
 	found := r.modules[address{request.URI, request.Digest}]
 	var kept *module.Module

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"os"
@@ -34,7 +34,7 @@ func TestNewSettingsLeaveOtherPoliciesAlone(t *testing.T) {
 	w := newWorld(t, func(c *wasmadmission.WasmAdmissionConfiguration) { c.Limits.ModuleSize = 16 << 20 })
 	w.fetched.MaxBytes = 16 << 20
 	for name, count := range map[string]int{"pod-privileged": 1, "allowed-registries": 9, "no-latest-tag": 10} {
-		wasm, err := os.ReadFile(filepath.Join("..", "..", "test", "policies", name, "policy.wasm"))
+		wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "policies", name, "policy.wasm"))
 		require.NoError(t, err)
 		for m := range count {
 			policy := name + string(rune('a'+m))

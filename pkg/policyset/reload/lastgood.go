@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"bytes"
@@ -34,6 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // maxLastGoodBytes bounds the record that is read: what a configuration and its policy
@@ -81,7 +82,7 @@ func (g *lastGood) modulePath(digest string) string {
 
 // save keeps a set instead of the one before. The modules come first: a record never
 // names one that is not there.
-func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
+func (g *lastGood) save(ctx context.Context, r *record, modules policyset.Fetcher) error {
 	encoded, err := r.encode()
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func (g *lastGood) save(ctx context.Context, r *record, modules Fetcher) error {
 	return g.sweep(r)
 }
 
-func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules Fetcher) error {
+func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules policyset.Fetcher) error {
 	path := g.modulePath(kept.Digest)
 	if g.isWritten(kept.Digest, path) {
 		return nil
@@ -192,7 +193,7 @@ func (g *lastGood) load() (*record, error) {
 }
 
 // fetcher returns what fetches the kept modules of a record.
-func (g *lastGood) fetcher(r *record, maxBytes int64) Fetcher {
+func (g *lastGood) fetcher(r *record, maxBytes int64) policyset.Fetcher {
 	k := &keptModules{lastGood: g, digests: map[address]string{}, maxBytes: maxBytes}
 	for _, kept := range r.Modules {
 		k.digests[kept.Address] = kept.Digest
@@ -206,7 +207,7 @@ type keptModules struct {
 	maxBytes int64
 }
 
-// Get implements [Fetcher].
+// Get implements [policyset.Fetcher].
 func (k *keptModules) Get(_ context.Context, request module.Request) (*module.Module, error) {
 	digest, kept := k.digests[address{request.URI, request.Digest}]
 	if !kept {
@@ -226,7 +227,10 @@ func (g *lastGood) readModule(digest string, maxBytes int64) (*module.Module, er
 	return &module.Module{Bytes: wasm, Digest: digest}, nil
 }
 
-func sumLine(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:]) + "\n"
+func sumLine(content []byte) string { return hash(content) + "\n" }
+
+// hash returns the SHA-256 in hexadecimal digits.
+func hash[T ~string | ~[]byte](data T) string {
+	sum := sha256.Sum256([]byte(data))
+	return hex.EncodeToString(sum[:])
 }

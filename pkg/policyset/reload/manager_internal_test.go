@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"context"
@@ -36,6 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // world is a manager with a policy directory, modules and a state directory on disk.
@@ -48,7 +49,7 @@ type world struct {
 	notes   *notes
 	fetched *countingFetcher
 	manager *Manager
-	served  *Set
+	served  *policyset.Set
 }
 
 // countingFetcher counts what it brings from files, and can be told to fail.
@@ -116,11 +117,11 @@ func (w *world) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration
 	w.clock = clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	w.notes = &notes{sets: map[metrics.SetState]string{}, reloads: map[metrics.ReloadResult]int{}, saves: map[metrics.ReloadResult]int{}}
 	w.fetched = &countingFetcher{Fetcher: module.Fetcher{MaxBytes: 1 << 20}}
-	w.manager = NewManager(ManagerOptions{
+	w.manager = New(Options{
 		Config: w.config, Source: NewSource(w.config),
-		Loader: &Loader{Engine: w.engine, Fetcher: w.fetched}, Recorder: w.notes, Clock: w.clock,
+		Loader: &policyset.Loader{Engine: w.engine, Fetcher: w.fetched}, Recorder: w.notes, Clock: w.clock,
 	})
-	w.manager.Subscribe(func(set *Set) { w.served = set })
+	w.manager.Subscribe(func(set *policyset.Set) { w.served = set })
 	manager := w.manager
 	w.Cleanup(func() {
 		manager.running().Close()
@@ -140,7 +141,7 @@ func (w *world) path(parts ...string) string {
 // module puts a guest of test/wat at a name.
 func (w *world) module(name, guest string) {
 	w.Helper()
-	wasm, err := os.ReadFile(filepath.Join("..", "..", "test", "wat", guest+".wasm"))
+	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "wat", guest+".wasm"))
 	require.NoError(w, err)
 	require.NoError(w, os.WriteFile(w.path(name+".wasm"), wasm, 0o600))
 }
@@ -166,7 +167,7 @@ func (w *world) requireServed(want ...string) {
 	w.Helper()
 	got := []string{}
 	for _, p := range w.served.Policies() {
-		got = append(got, strings.TrimPrefix(p.Name(), "clusterwide-")+" "+string(p.configured.Settings.Raw))
+		got = append(got, strings.TrimPrefix(p.Name(), "clusterwide-")+" "+string(p.Spec().Settings.Raw))
 	}
 	if want == nil {
 		want = []string{}
@@ -491,8 +492,8 @@ func TestSubscribersComeAndSeeTheSameSet(t *testing.T) {
 	w := newWorld(t)
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
-	var late *Set
-	w.manager.Subscribe(func(set *Set) { late = set })
+	var late *policyset.Set
+	w.manager.Subscribe(func(set *policyset.Set) { late = set })
 	require.Same(t, w.served, late)
 	w.manifest("a", "accept", `{"n":1}`)
 	w.look()
@@ -508,12 +509,12 @@ func TestRun(t *testing.T) {
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.manager.Clock = clock.RealClock{}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended, changed := make(chan struct{}), make(chan *Set, 10)
+	ended, changed := make(chan struct{}), make(chan *policyset.Set, 10)
 	go func() {
 		defer close(ended)
 		w.manager.Run(ctx)
 	}()
-	w.manager.Subscribe(func(set *Set) { changed <- set })
+	w.manager.Subscribe(func(set *policyset.Set) { changed <- set })
 	require.Len(t, (<-changed).Policies(), 1)
 	w.manifest("b", "deny", `{}`)
 	for len((<-changed).Policies()) != 2 {

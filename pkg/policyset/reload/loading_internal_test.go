@@ -14,25 +14,26 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // silence is a server that takes requests and never answers.
@@ -130,7 +131,7 @@ func TestACorrectionOvertakesALoadThatHangs(t *testing.T) {
 				w.clock.Step(watchAfter)
 				<-ended
 				w.requireGood()
-				require.Equal(t, `{"n":1}`, string(w.served.Policies()[0].configured.Settings.Raw))
+				require.Equal(t, `{"n":1}`, string(w.served.Policies()[0].Spec().Settings.Raw))
 				require.Zero(t, w.notes.reloads[metrics.ReloadFailed])
 			})
 		}
@@ -157,7 +158,7 @@ func TestAModuleOnDiskOvertakesALoadThatHangs(t *testing.T) {
 	response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
 	require.False(t, response.Accepted)
-	require.EqualValues(t, 1, w.manager.strays.count.Load(), "the load that hangs goes on")
+	require.EqualValues(t, 1, w.manager.strays.Count(), "the load that hangs goes on")
 	close(h.release)
 	w.requireNoStrays()
 }
@@ -188,7 +189,7 @@ func TestLoadsAreNotOvertakenForEver(t *testing.T) {
 
 func (w *world) requireNoStrays() {
 	w.Helper()
-	require.Eventually(w, func() bool { return w.manager.strays.count.Load() == 0 }, time.Minute, time.Millisecond)
+	require.Eventually(w, func() bool { return w.manager.strays.Count() == 0 }, time.Minute, time.Millisecond)
 }
 
 // hang is what the first caller waits for, and nobody else.
@@ -228,7 +229,7 @@ func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
 			<-ended
 			w.requireBad(outOfTime)
 			w.requireServed(`a {}`)
-			require.EqualValues(t, 1, w.manager.strays.count.Load())
+			require.EqualValues(t, 1, w.manager.strays.Count())
 
 			w.manifest("b", "deny", `{"n":1}`)
 			w.look()
@@ -279,40 +280,6 @@ func TestASourceThatHangs(t *testing.T) {
 	w.requireServed(`a {}`)
 }
 
-func TestLoadsThatDoNotEndAreBounded(t *testing.T) {
-	ctx, cancel := context.WithCancelCause(t.Context())
-	s, release, ended := &strays{}, make(chan struct{}), make(chan error)
-	late := make(chan int, maxStrays)
-	var begun sync.WaitGroup
-	begun.Add(maxStrays)
-	for n := range maxStrays {
-		go func() {
-			_, err := within(ctx, s, "a test", func() (int, error) {
-				begun.Done()
-				<-release
-				return n, nil
-			}, func(n int) { late <- n })
-			ended <- err
-		}()
-	}
-	begun.Wait()
-	why := errors.New("enough")
-	cancel(why)
-	for range maxStrays {
-		require.ErrorIs(t, <-ended, why)
-	}
-	call := func() error {
-		_, err := within(t.Context(), s, "a test", func() (int, error) { return 0, nil }, func(int) {})
-		return err
-	}
-	require.ErrorContains(t, call(), "16 earlier loads were given up and have not ended, at most 16 may")
-	close(release)
-	for range maxStrays {
-		<-late
-	}
-	require.Eventually(t, func() bool { return call() == nil }, time.Minute, time.Millisecond)
-}
-
 func TestRestartOnWhatWasKeptWhenTheConfiguredSetHangs(t *testing.T) {
 	w := keptWorld(t)
 	s := w.listen()
@@ -331,15 +298,39 @@ func TestRestartOnWhatWasKeptWhenTheConfiguredSetHangs(t *testing.T) {
 	require.True(t, w.manager.Status().Kept)
 }
 
-// blocking is an evaluator that takes its time to close.
+// blocking is a guest that takes its time to close.
 type blocking struct {
-	evaluator
+	abi.Guest
 	closing, release chan struct{}
 }
 
-func (b *blocking) close() {
+func (b *blocking) ValidateSettings(context.Context, *abi.Environment, []byte) (*abi.SettingsValidationResponse, error) {
+	return &abi.SettingsValidationResponse{Valid: true}, nil
+}
+
+func (b *blocking) Close() {
 	close(b.closing)
 	<-b.release
+}
+
+// setOf returns a set with one policy.
+func (w *world) setOf(guest abi.Guest) *policyset.Set {
+	w.Helper()
+	const mode = "blocking"
+	loader := &policyset.Loader{
+		Engine:   w.engine,
+		Metadata: func([]byte) (*abi.Metadata, error) { return &abi.Metadata{ExecutionMode: mode}, nil },
+		Guests: map[abi.ExecutionMode]policyset.GuestLoader{
+			mode: func(context.Context, *engine.Engine, []byte) (abi.Guest, error) { return guest, nil },
+		},
+	}
+	config := *w.config
+	config.Policies = []wasmadmission.Policy{{
+		Name: "old", Module: "file://" + w.path("accept.wasm"), Rules: []admissionregistrationv1.RuleWithOperations{{}},
+	}}
+	set, errs := loader.Load(w.Context(), &config)
+	require.Empty(w, errs)
+	return set
 }
 
 // Nobody waits for a set that is freed: neither those who ask how things stand nor the
@@ -350,22 +341,22 @@ func TestSetsAreFreedOutsideTheLock(t *testing.T) {
 			w := newWorld(t)
 			require.NoError(t, w.manager.Start(t.Context()))
 			b := &blocking{closing: make(chan struct{}), release: make(chan struct{})}
-			old := &Set{policies: []*Policy{(&Policy{evaluator: b}).join()}}
+			old := w.setOf(b)
 			w.manager.swap(old, Status{})
 			for range holders {
 				require.True(t, old.Acquire())
-				w.manager.Subscribe(func(set *Set) {
+				w.manager.Subscribe(func(set *policyset.Set) {
 					if set != old {
 						old.Close()
 						old.Release()
 					}
 				})
 			}
-			swapped := aside(func() { w.manager.swap(&Set{}, Status{Running: "next"}) })
+			swapped := aside(func() { w.manager.swap(&policyset.Set{}, Status{Running: "next"}) })
 			<-b.closing
 			require.Equal(t, "next", w.manager.Status().Running)
 			require.False(t, w.manager.Serves("clusterwide-a"))
-			w.manager.Subscribe(func(*Set) {})
+			w.manager.Subscribe(func(*policyset.Set) {})
 			close(b.release)
 			<-swapped
 		})

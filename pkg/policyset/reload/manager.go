@@ -14,7 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+// Package reload keeps the policies served that a source wants: it looks for changes, loads
+// what has changed beside what is served, and keeps the last good set, over a restart too,
+// while what is wanted cannot be loaded.
+package reload
 
 import (
 	"cmp"
@@ -32,21 +35,23 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
 )
 
 // defaultInterval is how often everything is looked at if the configuration does not
 // say.
 const defaultInterval = time.Minute
 
-// ManagerOptions is what a manager works with. Config, Source and Loader are required.
-type ManagerOptions struct {
+// Options is what a manager works with. Config, Source and Loader are required.
+type Options struct {
 	// Config is the configuration, validated. Of its policies nothing is taken: those
 	// come from the source.
 	Config *wasmadmission.WasmAdmissionConfiguration
 	// Source says which policies are wanted.
 	Source Source
 	// Loader makes sets of them.
-	Loader *Loader
+	Loader *policyset.Loader
 	// Store is where the loader's fetcher keeps modules; nil if it does not. Modules that
 	// neither the set that is served needs nor the one before are removed from it.
 	Store *module.Store
@@ -60,11 +65,11 @@ type ManagerOptions struct {
 // has while what the source wants cannot be loaded. It is safe for concurrent use; Start
 // comes first and Run second.
 type Manager struct {
-	ManagerOptions
+	Options
 	interval time.Duration
 	timeout  time.Duration // of one try to load a set
 	lastGood *lastGood     // nil: nothing is kept
-	strays   strays
+	strays   stray.Calls
 	asking   turn // of the source
 
 	// What only Start and Run's looks touch.
@@ -74,9 +79,9 @@ type Manager struct {
 	warned   sets.Set[string] // warnings that the log has
 
 	mu          sync.Mutex
-	set         *Set
+	set         *policyset.Set
 	status      Status
-	subscribers []func(*Set)
+	subscribers []func(*policyset.Set)
 }
 
 // Status is how what is served stands to what is wanted.
@@ -92,8 +97,8 @@ type Status struct {
 	Kept bool
 }
 
-// NewManager returns a manager that serves nothing yet.
-func NewManager(o ManagerOptions) *Manager {
+// New returns a manager that serves nothing yet.
+func New(o Options) *Manager {
 	if o.Recorder == nil {
 		o.Recorder = metrics.Discard{}
 	}
@@ -101,12 +106,12 @@ func NewManager(o ManagerOptions) *Manager {
 		o.Clock = clock.RealClock{}
 	}
 	m := &Manager{
-		ManagerOptions: o,
-		interval:       cmp.Or(o.Config.Reload.Interval.Duration, defaultInterval),
-		timeout:        cmp.Or(o.Config.Reload.LoadTimeout.Duration, defaultLoadTimeout),
-		asking:         make(turn, 1),
-		resolved:       &resolution{},
-		set:            &Set{},
+		Options:  o,
+		interval: cmp.Or(o.Config.Reload.Interval.Duration, defaultInterval),
+		timeout:  cmp.Or(o.Config.Reload.LoadTimeout.Duration, defaultLoadTimeout),
+		asking:   make(turn, 1),
+		resolved: &resolution{},
+		set:      &policyset.Set{},
 	}
 	if o.Config.Reload.KeepLastGood && o.Config.StateDirectory != "" {
 		m.lastGood = newLastGood(filepath.Join(o.Config.StateDirectory, "last-good"))
@@ -117,7 +122,7 @@ func NewManager(o ManagerOptions) *Manager {
 // Subscribe has use called with the set that is served, at once and whenever there is
 // another, before the one before is closed. Calls do not overlap, and must not wait for
 // anything.
-func (m *Manager) Subscribe(use func(*Set)) {
+func (m *Manager) Subscribe(use func(*policyset.Set)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.subscribers = append(m.subscribers, use)
@@ -213,4 +218,17 @@ func (m *Manager) look(ctx context.Context) {
 // isServed is whether a goal is what is served.
 func (m *Manager) isServed(g *goal) bool {
 	return g.err == nil && g.hash == m.Status().Running
+}
+
+// turn is held by one caller at a time. Make it with room for one.
+type turn chan struct{}
+
+// take waits for the turn. The caller gives it back with what it returns.
+func (t turn) take(ctx context.Context) (giveBack func(), err error) {
+	select {
+	case t <- struct{}{}:
+		return func() { <-t }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"context"
@@ -24,13 +24,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
 	"github.com/wasm-admission/wasm-admission/internal/filewatch"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 const (
@@ -59,7 +59,7 @@ type attempt struct {
 
 // try loads what is wanted if that is needed, and begins anew when something else is
 // wanted meanwhile. The error is errNotNeeded if it is not needed.
-func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*Set, *goal, error) {
+func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*policyset.Set, *goal, error) {
 	for overtaken := 0; ; overtaken++ {
 		bounded, end := m.bound(ctx, "could not be loaded")
 		a := &attempt{}
@@ -76,7 +76,7 @@ func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*Set, *goal
 	}
 }
 
-func (m *Manager) attempt(ctx context.Context, a *attempt, needed func(*goal) bool) (*Set, *goal, error) {
+func (m *Manager) attempt(ctx context.Context, a *attempt, needed func(*goal) bool) (*policyset.Set, *goal, error) {
 	g := m.goal(ctx, a)
 	if !needed(g) {
 		return nil, g, errNotNeeded
@@ -152,11 +152,10 @@ func (m *Manager) isOvertaken(ctx context.Context, a *attempt) bool {
 // problems says which policies have a module that could not be fetched; nil if all could.
 func (g *goal) problems() error {
 	config := wasmadmission.WasmAdmissionConfiguration{Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
-	var errs field.ErrorList
-	for _, w := range wantedPolicies(&config) {
-		if found := g.modules.modules[address{w.spec.Module, w.spec.Digest}]; found != nil && found.err != nil {
-			errs = append(errs, fetchProblem(w.path, w.spec, found.err))
+	return policyset.JoinProblems(policyset.FetchProblems(&config, func(uri, digest string) error {
+		if found := g.modules.modules[address{uri, digest}]; found != nil {
+			return found.err
 		}
-	}
-	return joinProblems(errs, g.desired.Origins)
+		return nil
+	}), g.desired.Origins)
 }

@@ -14,16 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
-	"strings"
-
-	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
@@ -75,25 +71,4 @@ func (d *Desired) modules() []address {
 	}
 	slices.SortFunc(all, func(a, b address) int { return cmp.Or(cmp.Compare(a.URI, b.URI), cmp.Compare(a.Digest, b.Digest)) })
 	return slices.Compact(all)
-}
-
-// JoinProblems makes an error of everything that is wrong with a configuration, a line
-// each.
-func JoinProblems(errs field.ErrorList) error { return joinProblems(errs, nil) }
-
-// joinProblems puts before each line where the policy comes from that it is about.
-func joinProblems(errs field.ErrorList, origins map[string]string) error {
-	if len(errs) == 0 {
-		return nil
-	}
-	lines := make([]string, len(errs))
-	for n, err := range errs {
-		lines[n] = strings.ReplaceAll(err.Error(), "\n", " ")
-		_, name, _ := strings.Cut(err.Field, "[") // as in policies[name]
-		name, _, _ = strings.Cut(name, "]")
-		if origin := origins[name]; origin != "" {
-			lines[n] = origin + ": " + lines[n]
-		}
-	}
-	return errors.New(strings.Join(lines, "\n"))
 }

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-package policyset
+package reload
 
 import (
 	"cmp"
@@ -26,7 +26,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
 )
 
 // unknown stands for the hash of what could not be read.
@@ -62,7 +66,7 @@ func (m *Manager) goal(ctx context.Context, a *attempt) *goal {
 
 // desired asks the source, and takes a panic for an error.
 func (m *Manager) desired(ctx context.Context) (*Desired, error) {
-	desired, err := within(ctx, &m.strays, "reading the policies", func() (desired *Desired, err error) {
+	desired, err := stray.Within(ctx, &m.strays, "reading the policies", func() (desired *Desired, err error) {
 		defer func() {
 			if r := recover(); r != nil {
 				err = fmt.Errorf("panic while the policies were read: %v", r)
@@ -81,13 +85,16 @@ func (m *Manager) desired(ctx context.Context) (*Desired, error) {
 	return desired, err
 }
 
-func (m *Manager) running() *Set {
+func (m *Manager) running() *policyset.Set {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.set
 }
 
-func (m *Manager) fetcher() Fetcher { return m.Loader.fetcher(&m.Config.Limits) }
+// fetcher is what the loader fetches modules with.
+func (m *Manager) fetcher() policyset.Fetcher {
+	return cmp.Or[policyset.Fetcher](m.Loader.Fetcher, &module.Fetcher{MaxBytes: m.Config.Limits.ModuleSize})
+}
 
 // settled returns the goal once two looks in a row find the same: files and modules
 // that are exchanged together are not read half before and half after.
@@ -108,7 +115,7 @@ func (m *Manager) settled(ctx context.Context, a *attempt, g *goal) (*goal, erro
 
 // load makes the set that is wanted, beside the one that is served. A module that
 // changes meanwhile makes it look again.
-func (m *Manager) load(ctx context.Context, a *attempt, g *goal) (*Set, *goal, error) {
+func (m *Manager) load(ctx context.Context, a *attempt, g *goal) (*policyset.Set, *goal, error) {
 	for try := 1; ; try++ {
 		g, err := m.settled(ctx, a, g)
 		if err != nil {
@@ -121,21 +128,38 @@ func (m *Manager) load(ctx context.Context, a *attempt, g *goal) (*Set, *goal, e
 	}
 }
 
-func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resolution) (*Set, error) {
+func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resolution) (*policyset.Set, error) {
 	loader := *m.Loader
-	loader.Fetcher, loader.strays = modules, &m.strays
-	loader.carryOver = m.running().carryOver(modules)
+	loader.Fetcher, loader.Strays = modules, &m.strays
+	loader.CarryOver = carryOver(m.running(), modules)
 	config := *m.Config
 	config.Policies, config.PolicyGroups = desired.Policies, desired.PolicyGroups
 	set, errs := loader.Load(ctx, &config)
-	return set, joinProblems(errs, desired.Origins)
+	return set, policyset.JoinProblems(errs, desired.Origins)
+}
+
+// carryOver returns what finds the policies of a set that are wanted again: with the same
+// spec and, by what addresses stand for now, the same module. The set must stay open
+// meanwhile.
+func carryOver(set *policyset.Set, modules *resolution) func(*wasmadmission.Policy) *policyset.Policy {
+	byName := make(map[string]*policyset.Policy, len(set.Policies()))
+	for _, p := range set.Policies() {
+		byName[p.Name()] = p
+	}
+	return func(spec *wasmadmission.Policy) *policyset.Policy {
+		p := byName[spec.Name]
+		if p == nil || !p.IsMadeOf(spec, modules.digest(address{spec.Module, spec.Digest})) {
+			return nil
+		}
+		return p
+	}
 }
 
 // loadLastGood makes the set that was kept, of nothing but what was kept.
-func (m *Manager) loadLastGood(ctx context.Context) (*record, *Set, error) {
+func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, error) {
 	ctx, end := m.bound(ctx, "could not be loaded")
 	defer end(nil)
-	kept, err := within(ctx, &m.strays, "reading the set that was served last", m.lastGood.load, func(*record) {})
+	kept, err := stray.Within(ctx, &m.strays, "reading the set that was served last", m.lastGood.load, func(*record) {})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -145,13 +169,13 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *Set, error) {
 	config := *m.Config
 	config.PolicyDirectory = ""
 	config.Policies, config.PolicyGroups = kept.Policies, kept.PolicyGroups
-	if err := JoinProblems(validation.ValidateConfiguration(&config)); err != nil {
+	if err := policyset.JoinProblems(validation.ValidateConfiguration(&config), nil); err != nil {
 		return nil, nil, err
 	}
 	loader := *m.Loader
-	loader.Fetcher, loader.strays = m.lastGood.fetcher(kept, m.Config.Limits.ModuleSize), &m.strays
+	loader.Fetcher, loader.Strays = m.lastGood.fetcher(kept, m.Config.Limits.ModuleSize), &m.strays
 	set, errs := loader.Load(ctx, &config)
-	return kept, set, JoinProblems(errs)
+	return kept, set, policyset.JoinProblems(errs, nil)
 }
 
 // paths are the files and directories to watch.
@@ -175,7 +199,7 @@ func (m *Manager) keep(ctx context.Context, g *goal) error {
 	}
 	ctx, end := m.bound(ctx, "could not be kept")
 	defer end(nil)
-	_, err := within(ctx, &m.strays, "keeping the set that is served", func() (struct{}, error) {
+	_, err := stray.Within(ctx, &m.strays, "keeping the set that is served", func() (struct{}, error) {
 		return struct{}{}, m.lastGood.save(ctx, r, g.modules)
 	}, func(struct{}) {})
 	if err != nil {
@@ -184,24 +208,22 @@ func (m *Manager) keep(ctx context.Context, g *goal) error {
 	return nil
 }
 
-var errNoPolicy = errors.New("no policy is configured")
-
 // warn says what an administrator should know of what is wanted, and each thing once for
 // as long as it stays so.
 func (m *Manager) warn(ctx context.Context, desired *Desired) {
 	warned := sets.New(desired.Warnings...)
 	for _, warning := range desired.Warnings {
 		if !m.warned.Has(warning) {
-			m.Loader.warn(ctx, Warning{Text: warning})
+			policyset.Warning{Text: warning}.Tell(ctx, m.Loader.Warn)
 		}
 	}
 	m.warned = warned
 }
 
 // announce says what is served from now on.
-func (m *Manager) announce(ctx context.Context, set *Set, g *goal) {
+func (m *Manager) announce(ctx context.Context, set *policyset.Set, g *goal) {
 	if len(set.Policies()) == 0 {
-		m.Loader.warn(ctx, Warning{Kind: Alarm, Text: "the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off"})
+		policyset.Warning{Kind: policyset.Alarm, Text: "the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off"}.Tell(ctx, m.Loader.Warn)
 		return
 	}
 	klog.FromContext(ctx).Info("Policies are loaded", "count", len(set.Policies()), "hash", g.hash)

@@ -1,0 +1,75 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+)
+
+// JoinProblems makes an error of everything that is wrong with a configuration, a line
+// each. Origins, if there are any, say where a policy or group comes from, by its name: each
+// line begins with that.
+func JoinProblems(errs field.ErrorList, origins map[string]string) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	lines := make([]string, len(errs))
+	for n, err := range errs {
+		lines[n] = strings.ReplaceAll(err.Error(), "\n", " ")
+		_, name, _ := strings.Cut(err.Field, "[") // as in policies[name]
+		name, _, _ = strings.Cut(name, "]")
+		if origin := origins[name]; origin != "" {
+			lines[n] = origin + ": " + lines[n]
+		}
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// FetchProblems says which policies of a configuration and members of its groups have a
+// module that cannot be fetched, by why: it returns nil for those that can.
+func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration, why func(uri, digest string) error) (errs field.ErrorList) {
+	for _, w := range wantedPolicies(config) {
+		if err := why(w.spec.Module, w.spec.Digest); err != nil {
+			errs = append(errs, fetchProblem(w.path, w.spec, err))
+		}
+	}
+	return errs
+}
+
+// fetchProblem says at which field a module that cannot be fetched is wrong.
+func fetchProblem(path *field.Path, spec *wasmadmission.Policy, err error) *field.Error {
+	if d := (*module.DigestError)(nil); errors.As(err, &d) && d.Want == spec.Digest {
+		return field.Invalid(path.Child("digest"), spec.Digest,
+			fmt.Sprintf("the module at %s has digest %s: put that here if it is the module that you mean", module.Redact(spec.Module), d.Got))
+	}
+	return field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())
+}
+
+// moduleProblems makes a problem of each line of a joined error.
+func moduleProblems(path *field.Path, spec *wasmadmission.Policy, err error) (errs field.ErrorList) {
+	for line := range strings.Lines(err.Error()) {
+		errs = append(errs, field.Invalid(path.Child("module"), module.Redact(spec.Module), strings.TrimSuffix(line, "\n")))
+	}
+	return errs
+}
