@@ -64,4 +64,8 @@ var errNoExport = errors.New("module does not export the function")
 // MustGoOn ends the evaluation from within a host function if its time is up or its
 // caller has given up, and returns if not. Host functions that take long, or found that
 // their context has ended, say so with it.
-func (i *Instance) MustGoOn() { i.mustGoOn() }
+func (i *Instance) MustGoOn() {
+	if s := i.meter.check(); s != nil {
+		panic(s)
+	}
+}

@@ -75,7 +75,7 @@ func (m *Module) Derive(ctx context.Context, timeout time.Duration, prepare func
 	}
 	s, err := i.capture()
 	if err != nil {
-		return nil, m.fail(PhaseStart, causeOf(err), err)
+		return nil, m.fail(PhaseStart, hostCause(err), err)
 	}
 	d := &Derived{module: m, snapshot: s}
 	s.lazy = max(lazyBytes, min(uint64(d.MemoryBytes()), maxDerivedLazyBytes))

@@ -284,7 +284,7 @@ func (i *Instance) sleep(nanoseconds int64) {
 	select {
 	case <-timer.C:
 	case <-i.Context().Done():
-		i.mustGoOn()
+		i.MustGoOn()
 	}
 }
 

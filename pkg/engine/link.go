@@ -165,7 +165,7 @@ func (l *linker) export(f HostFunction) {
 			// account.
 			if f.Module != tickModule {
 				i.Pay(hostCallFuel)
-				i.mustGoOn()
+				i.MustGoOn()
 			}
 			f.Call(i, stack)
 		}), f.Params, f.Results).

@@ -109,7 +109,7 @@ func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluat
 	deadline := start.Add(timeout)
 	i, err := m.get(ctx, from, start, deadline)
 	if err != nil {
-		failure := m.fail(PhaseStart, causeOf(err), err)
+		failure := m.fail(PhaseStart, hostCause(err), err)
 		m.engine.recorder.CountFailure(string(failure.Phase), string(failure.Cause))
 		return nil, failure
 	}
@@ -237,15 +237,15 @@ func (m *Module) fail(phase Phase, cause Cause, err error) *Error {
 	if s := (*stop)(nil); errors.As(err, &s) {
 		return &Error{Digest: m.digest, Phase: phase, Cause: s.cause, Err: err}
 	}
-	switch c := causeOf(err); c {
+	switch c := hostCause(err); c {
 	case CauseLimit, CauseDeadline, CauseCanceled:
 		cause = c
 	}
 	return &Error{Digest: m.digest, Phase: phase, Cause: cause, Err: err}
 }
 
-// causeOf finds the cause of an error that no guest had a part in.
-func causeOf(err error) Cause {
+// hostCause finds the cause of an error that no guest had a part in.
+func hostCause(err error) Cause {
 	switch {
 	case errors.As(err, new(*pool.ShedError)):
 		return CauseShed

@@ -96,7 +96,7 @@ func exportParkingRead(builder wazero.HostModuleBuilder) {
 		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 			i := instanceFrom(ctx)
 			i.Pay(hostCallFuel)
-			i.mustGoOn()
+			i.MustGoOn()
 			i.atRead(ctx, uint32(stack[0]))
 			f.Call(i, stack)
 		}), f.Params, f.Results).
@@ -194,7 +194,7 @@ func (m *Module) fromStart(ctx context.Context) (*Instance, error) {
 	}
 	if err := i.parkAgain(ctx); err != nil {
 		i.destroy()
-		return nil, m.fail(PhaseStart, causeOf(err), err)
+		return nil, m.fail(PhaseStart, hostCause(err), err)
 	}
 	return i, nil
 }

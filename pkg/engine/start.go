@@ -68,7 +68,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 		}
 		if err != nil {
 			i.destroy()
-			made, err = nil, m.fail(PhaseStart, causeOf(err), err)
+			made, err = nil, m.fail(PhaseStart, hostCause(err), err)
 		}
 	}()
 	if err = ctx.Err(); err == nil {
@@ -135,7 +135,7 @@ func (i *Instance) fillMemory(ctx context.Context, image *memory.Image) error {
 }
 
 func (m *Module) configure(i *Instance) wazero.ModuleConfig {
-	return i.ambient.configure(moduleConfig().WithName("").WithStartFunctions(), i.mustGoOn)
+	return i.ambient.configure(moduleConfig().WithName("").WithStartFunctions(), i.MustGoOn)
 }
 
 // start makes an instance and runs its start functions. They have the fuel of
@@ -201,7 +201,7 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	}
 	defer i.destroy()
 	if best, err = i.capture(); err != nil {
-		return nil, m.fail(PhaseStart, causeOf(err), err)
+		return nil, m.fail(PhaseStart, hostCause(err), err)
 	}
 	if m.abi.Command != nil {
 		return m.takeParkedSnapshot(ctx, i, best), nil

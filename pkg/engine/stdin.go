@@ -66,7 +66,7 @@ func (i *Instance) vectors(list, count uint32) ([]byte, uint32) {
 // readInput fills p from standard input, in pieces, and returns how much there was.
 func (i *Instance) readInput(p []byte) (read int) {
 	for first := true; first || read < len(p); first = false {
-		i.mustGoOn()
+		i.MustGoOn()
 		if i.module.abi.Command == nil || i.module.abi.Command.Input == nil {
 			return 0
 		}

@@ -92,13 +92,6 @@ func wasiFunction(name, params string, call func(i *Instance, params []uint64) u
 	return f
 }
 
-// mustGoOn ends the evaluation from within a host function if its time is up.
-func (i *Instance) mustGoOn() {
-	if s := i.meter.check(); s != nil {
-		panic(s)
-	}
-}
-
 // fdClose says that it closed a standard stream, and leaves it open for the next
 // evaluation.
 func fdClose(_ *Instance, params []uint64) uint32 {
@@ -127,7 +120,7 @@ func fdWrite(i *Instance, params []uint64) uint32 {
 		}
 		written += uint32(len(p))
 		for first := true; first || len(p) > 0; first = false {
-			i.mustGoOn()
+			i.MustGoOn()
 			piece := p[:min(len(p), hostChunk)]
 			// A vector without a byte is work, too.
 			i.Pay(hostCallFuel + hostByteFuel*int64(len(piece)))
@@ -146,7 +139,7 @@ func randomGet(i *Instance, params []uint64) uint32 {
 		return wasiFault
 	}
 	for len(p) > 0 {
-		i.mustGoOn()
+		i.MustGoOn()
 		piece := p[:min(len(p), hostChunk)]
 		i.Pay(hostByteFuel * int64(len(piece)))
 		i.ambient.draw(piece)
