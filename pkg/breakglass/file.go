@@ -69,8 +69,8 @@ type Options struct {
 
 // File is a break-glass file. It is safe for concurrent use.
 type File struct {
-	Options
-	grant atomic.Pointer[grant]
+	options Options
+	grant   atomic.Pointer[grant]
 
 	// What only looks touch.
 	last     string    // digest of the content that was looked at last
@@ -105,14 +105,14 @@ func New(o Options) *File {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &File{Options: o}
+	return &File{options: o}
 }
 
 // Mode returns the mode of a policy or group that is configured to have another:
 // monitor while the file says so. It takes no lock.
 func (f *File) Mode(policy string, configured wasmadmission.PolicyMode) wasmadmission.PolicyMode {
 	g := f.grant.Load()
-	if g == nil || !g.every && !g.policies[policy] || g.ended(f.Clock.Now()) {
+	if g == nil || !g.every && !g.policies[policy] || g.ended(f.options.Clock.Now()) {
 		return configured
 	}
 	return wasmadmission.ModeMonitor
@@ -124,9 +124,9 @@ func (f *File) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	filewatch.Run(ctx, filewatch.Options{
-		Paths:    func() []string { return []string{f.Path} },
-		Interval: min(f.Interval, tellEndWithin),
-		Clock:    f.Clock,
+		Paths:    func() []string { return []string{f.options.Path} },
+		Interval: min(f.options.Interval, tellEndWithin),
+		Clock:    f.options.Clock,
 	}, f.Look)
 }
 
@@ -141,8 +141,8 @@ func (f *File) Look(ctx context.Context) {
 			f.refuse(ctx, fmt.Errorf("panic while the file was read: %v", r))
 		}
 	}()
-	content, err := safefile.Read(f.Path, maxBytes)
-	now := f.Clock.Now()
+	content, err := safefile.Read(f.options.Path, maxBytes)
+	now := f.options.Clock.Now()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.last, f.refused = "", nil
@@ -175,19 +175,19 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 	}
 	if g.ended(now) {
 		f.end(ctx, "the file's time is over")
-		klog.FromContext(ctx).Info("Break-glass file is without effect: its time is over", "file", f.Path, "until", o.Until)
+		klog.FromContext(ctx).Info("Break-glass file is without effect: its time is over", "file", f.options.Path, "until", o.Until)
 		return
 	}
 	for _, name := range o.Policies {
 		g.policies[name] = true
-		if name != wasmadmission.EveryPolicy && !f.Serves(name) {
-			klog.FromContext(ctx).Info("Warning: the break-glass file names a policy that is not served", "file", f.Path, "policy", name)
+		if name != wasmadmission.EveryPolicy && !f.options.Serves(name) {
+			klog.FromContext(ctx).Info("Warning: the break-glass file names a policy that is not served", "file", f.options.Path, "policy", name)
 		}
 	}
 	f.grant.Store(g)
 	f.reminded = now
-	f.Recorder.CountBreakGlass(metrics.BreakGlassBegun)
-	f.Recorder.SetBreakGlassUntil(g.until)
+	f.options.Recorder.CountBreakGlass(metrics.BreakGlassBegun)
+	f.options.Recorder.SetBreakGlassUntil(g.until)
 	f.log(ctx, g, "BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
 }
 
@@ -207,15 +207,15 @@ func read(content []byte, now time.Time) (*wasmadmission.BreakGlass, error) {
 // refuse enforces all policies, since the file says nothing that can be obeyed.
 func (f *File) refuse(ctx context.Context, reason error) {
 	f.end(ctx, "the file is not obeyed")
-	now := f.Clock.Now()
+	now := f.options.Clock.Now()
 	if f.refused != nil && f.refused.Error() == reason.Error() && now.Sub(f.reminded) < remindEvery {
 		return
 	}
 	if f.refused == nil || f.refused.Error() != reason.Error() {
-		f.Recorder.CountBreakGlass(metrics.BreakGlassRefused)
+		f.options.Recorder.CountBreakGlass(metrics.BreakGlassRefused)
 	}
 	f.refused, f.reminded = reason, now
-	klog.FromContext(ctx).Error(reason, "Break-glass file is not obeyed: all policies stay enforced", "file", f.Path)
+	klog.FromContext(ctx).Error(reason, "Break-glass file is not obeyed: all policies stay enforced", "file", f.options.Path)
 }
 
 // end ends the grant in force, if there is one.
@@ -224,9 +224,9 @@ func (f *File) end(ctx context.Context, why string) {
 	if g == nil {
 		return
 	}
-	f.Recorder.CountBreakGlass(metrics.BreakGlassEnded)
-	f.Recorder.SetBreakGlassUntil(time.Time{})
-	klog.FromContext(ctx).Info("Break-glass has ended: policies are enforced again", "file", f.Path, "why", why, "policies", g.names)
+	f.options.Recorder.CountBreakGlass(metrics.BreakGlassEnded)
+	f.options.Recorder.SetBreakGlassUntil(time.Time{})
+	klog.FromContext(ctx).Info("Break-glass has ended: policies are enforced again", "file", f.options.Path, "why", why, "policies", g.names)
 }
 
 // remind ends what is over, and repeats what is not.
@@ -246,5 +246,5 @@ func (f *File) remind(ctx context.Context, now time.Time) {
 
 // log says what is in force, as loudly as an error: it is meant to be noticed.
 func (f *File) log(ctx context.Context, g *grant, message string) {
-	klog.FromContext(ctx).Error(nil, message, "file", f.Path, "policies", g.names, "until", g.until.Format(time.RFC3339), "reason", g.reason)
+	klog.FromContext(ctx).Error(nil, message, "file", f.options.Path, "policies", g.names, "until", g.until.Format(time.RFC3339), "reason", g.reason)
 }

@@ -63,7 +63,7 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) write(content string) {
 	w.Helper()
-	require.NoError(w, os.WriteFile(w.file.Path, []byte(content), 0o600))
+	require.NoError(w, os.WriteFile(w.file.options.Path, []byte(content), 0o600))
 	w.file.Look(w.Context())
 }
 
@@ -90,7 +90,7 @@ func TestNamedPoliciesAreInMonitorMode(t *testing.T) {
 	w.write(strings.Replace(good, "[no-privileged-pods, our.registry]", `["*"]`, 1))
 	w.requireMode(monitor, "no-privileged-pods", "other")
 
-	require.NoError(t, os.Remove(w.file.Path))
+	require.NoError(t, os.Remove(w.file.options.Path))
 	w.file.Look(t.Context())
 	w.requireMode(protect, "no-privileged-pods", "other")
 	require.Equal(t, map[metrics.BreakGlassEvent]int{metrics.BreakGlassBegun: 2, metrics.BreakGlassEnded: 1}, w.notes.events)
@@ -123,17 +123,17 @@ func TestAFileThatIsNotObeyed(t *testing.T) {
 		"is too large":            func(w *world) { w.write(good + strings.Repeat("#", maxBytes)) },
 		"ends in more than a day": func(w *world) { w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1)) },
 		"others may write": func(w *world) {
-			require.NoError(w, os.WriteFile(w.file.Path, []byte(good), 0o600))
-			require.NoError(w, os.Chmod(w.file.Path, 0o622))
+			require.NoError(w, os.WriteFile(w.file.options.Path, []byte(good), 0o600))
+			require.NoError(w, os.Chmod(w.file.options.Path, 0o622))
 			w.file.Look(w.Context())
 		},
 		"is in a directory that others may write": func(w *world) {
-			require.NoError(w, os.Chmod(filepath.Dir(w.file.Path), 0o777))
+			require.NoError(w, os.Chmod(filepath.Dir(w.file.options.Path), 0o777))
 			w.write(good + "# again\n")
 		},
 		"is a directory": func(w *world) {
-			require.NoError(w, os.RemoveAll(w.file.Path))
-			require.NoError(w, os.Mkdir(w.file.Path, 0o700))
+			require.NoError(w, os.RemoveAll(w.file.options.Path))
+			require.NoError(w, os.Mkdir(w.file.options.Path, 0o700))
 			w.file.Look(w.Context())
 		},
 	} {
@@ -180,7 +180,7 @@ func TestClocksThatAreSet(t *testing.T) {
 
 func TestRunSeesTheFileComeAndGo(t *testing.T) {
 	w := newWorld(t)
-	w.file.Clock = clock.RealClock{}
+	w.file.options.Clock = clock.RealClock{}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -188,9 +188,9 @@ func TestRunSeesTheFileComeAndGo(t *testing.T) {
 		w.file.Run(ctx)
 	}()
 	until := time.Now().Add(time.Hour).Format(time.RFC3339)
-	require.NoError(t, os.WriteFile(w.file.Path, []byte(strings.Replace(good, "2026-01-02T04:00:00+01:00", until, 1)), 0o600))
+	require.NoError(t, os.WriteFile(w.file.options.Path, []byte(strings.Replace(good, "2026-01-02T04:00:00+01:00", until, 1)), 0o600))
 	require.Eventually(t, func() bool { return w.file.Mode("our.registry", protect) == monitor }, time.Minute, time.Millisecond)
-	require.NoError(t, os.Remove(w.file.Path))
+	require.NoError(t, os.Remove(w.file.options.Path))
 	require.Eventually(t, func() bool { return w.file.Mode("our.registry", protect) == protect }, time.Minute, time.Millisecond)
 	cancel()
 	<-ended

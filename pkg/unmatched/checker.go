@@ -52,7 +52,7 @@ type Options struct {
 // so, and by a metric. It keeps no request and no start waiting. It is safe for
 // concurrent use; Run is called once.
 type Checker struct {
-	Options
+	options Options
 	changed chan struct{}
 
 	mu       sync.Mutex
@@ -66,7 +66,7 @@ func New(o Options) *Checker {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
-	return &Checker{Options: o, changed: make(chan struct{}, 1)} // one is as good as many
+	return &Checker{options: o, changed: make(chan struct{}, 1)} // one is as good as many
 }
 
 // Use has another set checked. It waits for nothing.
@@ -88,7 +88,7 @@ func (c *Checker) Use(set *policyset.Set) {
 // Run checks each set, and now and then what is served, until ctx ends.
 func (c *Checker) Run(ctx context.Context) {
 	for {
-		timer := c.Clock.NewTimer(c.look(ctx))
+		timer := c.options.Clock.NewTimer(c.look(ctx))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -102,7 +102,7 @@ func (c *Checker) Run(ctx context.Context) {
 
 // look checks the rules, and returns when to do so again at the latest.
 func (c *Checker) look(ctx context.Context) time.Duration {
-	served, err := c.Served(ctx)
+	served, err := c.options.Served(ctx)
 	if err != nil {
 		return retryEvery
 	}
@@ -119,6 +119,6 @@ func (c *Checker) look(ctx context.Context) time.Duration {
 		}
 	}
 	c.warned = warned
-	c.Recorder.SetUnmatchedRules(len(warned))
+	c.options.Recorder.SetUnmatchedRules(len(warned))
 	return lookEvery
 }

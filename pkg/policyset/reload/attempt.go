@@ -64,7 +64,7 @@ func (m *Manager) try(ctx context.Context, needed func(*goal) bool) (*policyset.
 		bounded, end := m.bound(ctx, "could not be loaded")
 		a := &attempt{}
 		if overtaken < maxOvertaken {
-			go m.watch(bounded, a, m.Clock.NewTimer(watchAfter), end)
+			go m.watch(bounded, a, m.options.Clock.NewTimer(watchAfter), end)
 		}
 		set, g, err := m.attempt(bounded, a, needed)
 		cause := context.Cause(bounded)
@@ -87,7 +87,7 @@ func (m *Manager) attempt(ctx context.Context, a *attempt, needed func(*goal) bo
 // bound returns a context that ends with end, or when a load has taken too long.
 func (m *Manager) bound(ctx context.Context, what string) (bounded context.Context, end context.CancelCauseFunc) {
 	bounded, end = context.WithCancelCause(ctx)
-	timer := m.Clock.NewTimer(m.timeout)
+	timer := m.options.Clock.NewTimer(m.timeout)
 	go func() {
 		defer timer.Stop()
 		select {
@@ -113,7 +113,7 @@ func (m *Manager) watch(ctx context.Context, a *attempt, timer clock.Timer, end 
 		}
 		return m.pathsOf(nil)
 	}
-	filewatch.Run(ctx, filewatch.Options{Paths: paths, Interval: m.interval, Clock: m.Clock}, func(ctx context.Context) {
+	filewatch.Run(ctx, filewatch.Options{Paths: paths, Interval: m.interval, Clock: m.options.Clock}, func(ctx context.Context) {
 		if m.isOvertaken(ctx, a) {
 			end(errOvertaken)
 		}

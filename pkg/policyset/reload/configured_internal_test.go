@@ -53,7 +53,7 @@ func TestReadersOfSecretsComeAndGo(t *testing.T) {
 	})
 	requireWarnings := func(want ...string) {
 		t.Helper()
-		desired, err := w.manager.Source.Policies(t.Context())
+		desired, err := w.manager.options.Source.Policies(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, want, desired.Warnings)
 	}

@@ -77,7 +77,7 @@ func (m *Manager) desired(ctx context.Context) (*Desired, error) {
 			return nil, err
 		}
 		defer giveBack()
-		return m.Source.Policies(ctx)
+		return m.options.Source.Policies(ctx)
 	}, func(*Desired) {})
 	if desired == nil {
 		desired = &Desired{}
@@ -93,7 +93,7 @@ func (m *Manager) running() *policyset.Set {
 
 // fetcher is what the loader fetches modules with.
 func (m *Manager) fetcher() policyset.Fetcher {
-	return cmp.Or[policyset.Fetcher](m.Loader.Fetcher, &module.Fetcher{MaxBytes: m.Config.Limits.ModuleSize})
+	return cmp.Or[policyset.Fetcher](m.options.Loader.Fetcher, &module.Fetcher{MaxBytes: m.options.Config.Limits.ModuleSize})
 }
 
 // settled returns the goal once two looks in a row find the same: files and modules
@@ -129,10 +129,10 @@ func (m *Manager) load(ctx context.Context, a *attempt, g *goal) (*policyset.Set
 }
 
 func (m *Manager) loadFrom(ctx context.Context, desired *Desired, modules *resolution) (*policyset.Set, error) {
-	loader := *m.Loader
+	loader := *m.options.Loader
 	loader.Fetcher, loader.Strays = modules, &m.strays
 	loader.CarryOver = carryOver(m.running(), modules)
-	config := *m.Config
+	config := *m.options.Config
 	config.Policies, config.PolicyGroups = desired.Policies, desired.PolicyGroups
 	set, errs := loader.Load(ctx, &config)
 	return set, policyset.JoinProblems(errs, desired.Origins)
@@ -163,17 +163,17 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, er
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := requireMinimum(m.Config, kept.Policies, kept.PolicyGroups); err != nil {
+	if err := requireMinimum(m.options.Config, kept.Policies, kept.PolicyGroups); err != nil {
 		return nil, nil, err
 	}
-	config := *m.Config
+	config := *m.options.Config
 	config.PolicyDirectory = ""
 	config.Policies, config.PolicyGroups = kept.Policies, kept.PolicyGroups
 	if err := policyset.JoinProblems(validation.ValidateConfiguration(&config), nil); err != nil {
 		return nil, nil, err
 	}
-	loader := *m.Loader
-	loader.Fetcher, loader.Strays = m.lastGood.fetcher(kept, m.Config.Limits.ModuleSize), &m.strays
+	loader := *m.options.Loader
+	loader.Fetcher, loader.Strays = m.lastGood.fetcher(kept, m.options.Config.Limits.ModuleSize), &m.strays
 	set, errs := loader.Load(ctx, &config)
 	return kept, set, policyset.JoinProblems(errs, nil)
 }
@@ -182,7 +182,7 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, er
 func (m *Manager) paths() []string { return m.pathsOf(m.resolved.addresses) }
 
 func (m *Manager) pathsOf(modules []address) []string {
-	paths := m.Source.Paths()
+	paths := m.options.Source.Paths()
 	for _, a := range modules {
 		if path, isFile := strings.CutPrefix(a.URI, "file://"); isFile {
 			paths = append(paths, path)
@@ -214,7 +214,7 @@ func (m *Manager) warn(ctx context.Context, desired *Desired) {
 	warned := sets.New(desired.Warnings...)
 	for _, warning := range desired.Warnings {
 		if !m.warned.Has(warning) {
-			policyset.Warning{Text: warning}.Tell(ctx, m.Loader.Warn)
+			policyset.Warning{Text: warning}.Tell(ctx, m.options.Loader.Warn)
 		}
 	}
 	m.warned = warned
@@ -223,7 +223,7 @@ func (m *Manager) warn(ctx context.Context, desired *Desired) {
 // announce says what is served from now on.
 func (m *Manager) announce(ctx context.Context, set *policyset.Set, g *goal) {
 	if len(set.Policies()) == 0 {
-		policyset.Warning{Kind: policyset.Alarm, Text: "the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off"}.Tell(ctx, m.Loader.Warn)
+		policyset.Warning{Kind: policyset.Alarm, Text: "the feature is enabled and NO POLICY is configured: every request is admitted. Name policies in the file given by --admission-control-config-file, or switch the feature gate off"}.Tell(ctx, m.options.Loader.Warn)
 		return
 	}
 	klog.FromContext(ctx).Info("Policies are loaded", "count", len(set.Policies()), "hash", g.hash)

@@ -60,7 +60,7 @@ func (w *world) fetchFrom(s *silence) {
 	w.Helper()
 	fetcher, err := module.NewFetcher(module.Options{MaxBytes: 1 << 20, Sources: module.Sources{Insecure: []string{s.host}}})
 	require.NoError(w, err)
-	w.manager.Loader.Fetcher = fetcher
+	w.manager.options.Loader.Fetcher = fetcher
 	w.config.Sources.Insecure = []string{s.host}
 }
 
@@ -143,7 +143,7 @@ func TestAModuleOnDiskOvertakesALoadThatHangs(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.manager.Start(t.Context()))
 	h := newHang()
-	w.manager.Loader.Metadata = func(wasm []byte) (*abi.Metadata, error) {
+	w.manager.options.Loader.Metadata = func(wasm []byte) (*abi.Metadata, error) {
 		h.wait()
 		return abi.ReadMetadata(wasm)
 	}
@@ -213,7 +213,7 @@ func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
 	for name, put := range map[string]func(w *world, h *hang){
 		"while a module is fetched": func(w *world, h *hang) { w.fetched.after = func(string) { h.wait() } },
 		"while a policy is loaded": func(w *world, h *hang) {
-			w.manager.Loader.Adjust = func(*wasmadmission.Policy, *abi.Environment) { h.wait() }
+			w.manager.options.Loader.Adjust = func(*wasmadmission.Policy, *abi.Environment) { h.wait() }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,8 +256,8 @@ func (s *hangingSource) Policies(ctx context.Context) (*Desired, error) {
 func TestASourceThatHangs(t *testing.T) {
 	w := newWorld(t)
 	require.NoError(t, w.manager.Start(t.Context()))
-	source := &hangingSource{Source: w.manager.Source, hang: newHang()}
-	w.manager.Source = source
+	source := &hangingSource{Source: w.manager.options.Source, hang: newHang()}
+	w.manager.options.Source = source
 	w.manifest("a", "accept", `{}`)
 	for range 2 { // the second time it waits for what hangs since the first
 		ended := aside(w.look)

@@ -65,7 +65,7 @@ type Options struct {
 // has while what the source wants cannot be loaded. It is safe for concurrent use; Start
 // comes first and Run second.
 type Manager struct {
-	Options
+	options  Options
 	interval time.Duration
 	timeout  time.Duration // of one try to load a set
 	lastGood *lastGood     // nil: nothing is kept
@@ -106,7 +106,7 @@ func New(o Options) *Manager {
 		o.Clock = clock.RealClock{}
 	}
 	m := &Manager{
-		Options:  o,
+		options:  o,
 		interval: cmp.Or(o.Config.Reload.Interval.Duration, defaultInterval),
 		timeout:  cmp.Or(o.Config.Reload.LoadTimeout.Duration, defaultLoadTimeout),
 		asking:   make(turn, 1),
@@ -167,13 +167,13 @@ func (m *Manager) Serves(name string) bool {
 // is one, for which there is as much time again. The error has a line for each problem.
 func (m *Manager) Start(ctx context.Context) error {
 	defer func() { m.resolved.drop() }()
-	began := m.Clock.Now()
+	began := m.options.Clock.Now()
 	set, goal, err := m.try(ctx, func(*goal) bool { return true })
 	if err == nil {
 		m.succeed(ctx, set, goal, began)
 		return nil
 	}
-	m.Recorder.ObserveReload(metrics.ReloadFailed, m.Clock.Since(began))
+	m.options.Recorder.ObserveReload(metrics.ReloadFailed, m.options.Clock.Since(began))
 	if m.lastGood == nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (m *Manager) Start(ctx context.Context) error {
 
 // Run takes over changes until ctx ends.
 func (m *Manager) Run(ctx context.Context) {
-	filewatch.Run(ctx, filewatch.Options{Paths: m.paths, Interval: m.interval, Clock: m.Clock}, m.look)
+	filewatch.Run(ctx, filewatch.Options{Paths: m.paths, Interval: m.interval, Clock: m.options.Clock}, m.look)
 }
 
 // look takes over what has changed, if it is good.
@@ -199,14 +199,14 @@ func (m *Manager) look(ctx context.Context) {
 			m.fail(ctx, unknown, fmt.Errorf("panic while changes were looked for: %v", r))
 		}
 	}()
-	began := m.Clock.Now()
+	began := m.options.Clock.Now()
 	set, goal, err := m.try(ctx, func(g *goal) bool { return !m.isServed(g) && m.trouble.due(g.hash, began) })
 	switch {
 	case err == nil:
 		m.succeed(ctx, set, goal, began)
 	case ctx.Err() != nil: // it is the end of this process
 	case !errors.Is(err, errNotNeeded):
-		m.Recorder.ObserveReload(metrics.ReloadFailed, m.Clock.Since(began))
+		m.options.Recorder.ObserveReload(metrics.ReloadFailed, m.options.Clock.Since(began))
 		m.fail(ctx, goal.hash, err)
 	case m.isServed(goal):
 		m.mend(ctx)

@@ -436,7 +436,7 @@ func TestTheStoreKeepsTwoSets(t *testing.T) {
 	w := newWorld(t)
 	store, err := module.OpenStore(w.path("modules"))
 	require.NoError(t, err)
-	w.manager.Store = store
+	w.manager.options.Store = store
 	digests := map[string]string{}
 	for _, guest := range []string{"accept", "deny", "settings-refused"} {
 		fetched, err := w.fetched.Get(t.Context(), module.Request{URI: "file://" + w.path(guest+".wasm")})
@@ -477,7 +477,7 @@ func TestPanicsAreBadChanges(t *testing.T) {
 	w.look()
 	w.requireBad("out of order")
 	w.fetched.after = nil
-	w.manager.Source = panickingSource{w.manager.Source}
+	w.manager.options.Source = panickingSource{w.manager.options.Source}
 	w.manifest("a", "accept", `{"n":1}`)
 	w.look()
 	w.requireBad("no idea")
@@ -507,7 +507,7 @@ func TestRun(t *testing.T) {
 	w := newWorld(t)
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
-	w.manager.Clock = clock.RealClock{}
+	w.manager.options.Clock = clock.RealClock{}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended, changed := make(chan struct{}), make(chan *policyset.Set, 10)
 	go func() {

@@ -80,7 +80,7 @@ func (t *trouble) saysNow(cause string, now time.Time) bool {
 // succeed has a set served that is wanted.
 func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, began time.Time) {
 	m.swap(set, Status{Desired: g.hash, Running: g.hash})
-	m.Recorder.ObserveReload(metrics.ReloadSucceeded, m.Clock.Since(began))
+	m.options.Recorder.ObserveReload(metrics.ReloadSucceeded, m.options.Clock.Since(began))
 	before := m.known
 	m.trouble, m.known = trouble{}, g.modules.digests()
 	m.announce(ctx, set, g)
@@ -89,21 +89,21 @@ func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, bega
 		return
 	}
 	if err := m.keep(ctx, g); err != nil {
-		m.Recorder.CountLastGoodSave(metrics.ReloadFailed)
+		m.options.Recorder.CountLastGoodSave(metrics.ReloadFailed)
 		klog.FromContext(ctx).Error(err, "The policies that are served are not kept: a restart cannot fall back on them")
 		return
 	}
-	m.Recorder.CountLastGoodSave(metrics.ReloadSucceeded)
+	m.options.Recorder.CountLastGoodSave(metrics.ReloadSucceeded)
 }
 
 // collect removes modules from the store that are not served. Those of the set before
 // stay: whoever goes back to it should not need the network.
 func (m *Manager) collect(ctx context.Context, before map[string]bool) {
-	if m.Store == nil {
+	if m.options.Store == nil {
 		return
 	}
 	keep := slices.AppendSeq(slices.Collect(maps.Keys(m.known)), maps.Keys(before))
-	if err := m.Store.Collect(keep); err != nil {
+	if err := m.options.Store.Collect(keep); err != nil {
 		klog.FromContext(ctx).Error(err, "Modules that are not served any more could not be removed")
 	}
 }
@@ -128,7 +128,7 @@ func (m *Manager) exchange(set *policyset.Set, status Status) (before *policyset
 
 // fail notes that what is wanted cannot be loaded.
 func (m *Manager) fail(ctx context.Context, hash string, reason error) {
-	now := m.Clock.Now()
+	now := m.options.Clock.Now()
 	m.trouble.failed(hash, now, m.interval)
 	m.mu.Lock()
 	m.status.Desired, m.status.Reason = hash, reason
@@ -143,7 +143,7 @@ func (m *Manager) fail(ctx context.Context, hash string, reason error) {
 // remind tells the log what is wrong, when it is time to.
 func (m *Manager) remind(ctx context.Context) {
 	status := m.Status()
-	if status.Reason == nil || !m.trouble.saysNow(status.Reason.Error(), m.Clock.Now()) {
+	if status.Reason == nil || !m.trouble.saysNow(status.Reason.Error(), m.options.Clock.Now()) {
 		return
 	}
 	message := "The configured policies cannot be loaded: the set before keeps serving until this is mended"
@@ -170,8 +170,8 @@ func (m *Manager) mend(ctx context.Context) {
 
 // record tells the metrics how things stand.
 func (m *Manager) record() {
-	m.Recorder.SetPolicies(len(m.set.Policies()))
-	m.Recorder.SetPolicySet(metrics.Desired, m.status.Desired)
-	m.Recorder.SetPolicySet(metrics.Running, m.status.Running)
-	m.Recorder.SetReloadFailedSince(m.status.FailedSince)
+	m.options.Recorder.SetPolicies(len(m.set.Policies()))
+	m.options.Recorder.SetPolicySet(metrics.Desired, m.status.Desired)
+	m.options.Recorder.SetPolicySet(metrics.Running, m.status.Running)
+	m.options.Recorder.SetReloadFailedSince(m.status.FailedSince)
 }
