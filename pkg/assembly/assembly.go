@@ -33,7 +33,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
@@ -48,6 +47,12 @@ func HostCapabilities(cluster capabilities.Capability, names net.Options) map[st
 		"crypto":     crypto.New(nil),
 		"oci":        oci.New(nil),
 	}
+}
+
+// Recorder takes notes of policies, whether they are loaded or evaluated.
+type Recorder interface {
+	policyset.Recorder
+	reload.Recorder
 }
 
 // Options are what programs do in ways of their own. All of it is optional.
@@ -67,7 +72,7 @@ type Options struct {
 	// be safe for concurrent use.
 	Warn func(policyset.Warning)
 	// Recorder takes notes; nil discards them.
-	Recorder metrics.Recorder
+	Recorder Recorder
 }
 
 // Assembly is what policies are loaded with. It is safe for concurrent use. Close it after
@@ -79,7 +84,7 @@ type Assembly struct {
 	Loader *policyset.Loader
 
 	store    *module.Store // nil if nothing is to be removed from it
-	recorder metrics.Recorder
+	recorder Recorder
 }
 
 // New puts together what a validated configuration asks for. Nothing is fetched yet. Its

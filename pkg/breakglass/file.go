@@ -41,7 +41,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 // remindEvery is how often the log says that policies are in monitor mode, or that a
@@ -62,7 +61,7 @@ type Options struct {
 	// for a warning.
 	Serves func(name string) bool
 	// Recorder takes notes; nil discards them.
-	Recorder metrics.Recorder
+	Recorder Recorder
 	// Clock is for tests. Default: the system's.
 	Clock clock.WithTicker
 }
@@ -100,7 +99,7 @@ func New(o Options) *File {
 		o.Serves = func(string) bool { return true }
 	}
 	if o.Recorder == nil {
-		o.Recorder = metrics.Discard{}
+		o.Recorder = discard{}
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -186,7 +185,7 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 	}
 	f.grant.Store(g)
 	f.reminded = now
-	f.options.Recorder.CountBreakGlass(metrics.BreakGlassBegun)
+	f.options.Recorder.CountBreakGlass(eventBegun)
 	f.options.Recorder.SetBreakGlassUntil(g.until)
 	f.log(ctx, g, "BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
 }
@@ -212,7 +211,7 @@ func (f *File) refuse(ctx context.Context, reason error) {
 		return
 	}
 	if f.refused == nil || f.refused.Error() != reason.Error() {
-		f.options.Recorder.CountBreakGlass(metrics.BreakGlassRefused)
+		f.options.Recorder.CountBreakGlass(eventRefused)
 	}
 	f.refused, f.reminded = reason, now
 	klog.FromContext(ctx).Error(reason, "Break-glass file is not obeyed: all policies stay enforced", "file", f.options.Path)
@@ -224,7 +223,7 @@ func (f *File) end(ctx context.Context, why string) {
 	if g == nil {
 		return
 	}
-	f.options.Recorder.CountBreakGlass(metrics.BreakGlassEnded)
+	f.options.Recorder.CountBreakGlass(eventEnded)
 	f.options.Recorder.SetBreakGlassUntil(time.Time{})
 	klog.FromContext(ctx).Info("Break-glass has ended: policies are enforced again", "file", f.options.Path, "why", why, "policies", g.names)
 }

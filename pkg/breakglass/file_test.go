@@ -29,7 +29,6 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 const (
@@ -46,17 +45,16 @@ type world struct {
 }
 
 type notes struct {
-	metrics.Discard
 	until  time.Time
-	events map[metrics.BreakGlassEvent]int
+	events map[string]int
 }
 
-func (n *notes) SetBreakGlassUntil(until time.Time)            { n.until = until }
-func (n *notes) CountBreakGlass(event metrics.BreakGlassEvent) { n.events[event]++ }
+func (n *notes) SetBreakGlassUntil(until time.Time) { n.until = until }
+func (n *notes) CountBreakGlass(event string)       { n.events[event]++ }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{T: t, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 2, 30, 0, 0, time.UTC)), notes: &notes{events: map[metrics.BreakGlassEvent]int{}}}
+	w := &world{T: t, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 2, 30, 0, 0, time.UTC)), notes: &notes{events: map[string]int{}}}
 	w.file = New(Options{Path: filepath.Join(t.TempDir(), "break-glass.yaml"), Recorder: w.notes, Clock: w.clock})
 	return w
 }
@@ -84,7 +82,7 @@ func TestNamedPoliciesAreInMonitorMode(t *testing.T) {
 	w.write(good)
 	w.requireMode(monitor, "no-privileged-pods", "our.registry")
 	w.requireMode(protect, "other", "*", "")
-	require.Equal(t, map[metrics.BreakGlassEvent]int{metrics.BreakGlassBegun: 1}, w.notes.events)
+	require.Equal(t, map[string]int{"begun": 1}, w.notes.events)
 	require.True(t, w.notes.until.Equal(time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)))
 
 	w.write(strings.Replace(good, "[no-privileged-pods, our.registry]", `["*"]`, 1))
@@ -93,7 +91,7 @@ func TestNamedPoliciesAreInMonitorMode(t *testing.T) {
 	require.NoError(t, os.Remove(w.file.options.Path))
 	w.file.Look(t.Context())
 	w.requireMode(protect, "no-privileged-pods", "other")
-	require.Equal(t, map[metrics.BreakGlassEvent]int{metrics.BreakGlassBegun: 2, metrics.BreakGlassEnded: 1}, w.notes.events)
+	require.Equal(t, map[string]int{"begun": 2, "ended": 1}, w.notes.events)
 	require.Zero(t, w.notes.until)
 }
 
@@ -105,15 +103,15 @@ func TestItEndsByItself(t *testing.T) {
 	w.clock.Step(time.Nanosecond)
 	w.requireMode(protect, "our.registry")
 	w.file.Look(t.Context())
-	require.Equal(t, 1, w.notes.events[metrics.BreakGlassEnded])
+	require.Equal(t, 1, w.notes.events["ended"])
 	require.Zero(t, w.notes.until)
 	w.file.Look(t.Context())
 	w.requireMode(protect, "our.registry")
-	require.Equal(t, 1, w.notes.events[metrics.BreakGlassEnded])
+	require.Equal(t, 1, w.notes.events["ended"])
 
 	w.write(good + "# again\n")
 	w.requireMode(protect, "our.registry")
-	require.Equal(t, 1, w.notes.events[metrics.BreakGlassBegun], "what is over does not begin")
+	require.Equal(t, 1, w.notes.events["begun"], "what is over does not begin")
 }
 
 func TestAFileThatIsNotObeyed(t *testing.T) {
@@ -141,17 +139,17 @@ func TestAFileThatIsNotObeyed(t *testing.T) {
 			w := newWorld(t)
 			spoil(w)
 			w.requireMode(protect, "our.registry")
-			require.Equal(t, map[metrics.BreakGlassEvent]int{metrics.BreakGlassRefused: 1}, w.notes.events)
+			require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
 			w.clock.Step(time.Hour)
 			w.file.Look(t.Context())
-			require.Equal(t, 1, w.notes.events[metrics.BreakGlassRefused], "said again, and counted once")
+			require.Equal(t, 1, w.notes.events["refused"], "said again, and counted once")
 
 			w = newWorld(t)
 			w.write(good)
 			w.requireMode(monitor, "our.registry")
 			spoil(w)
 			w.requireMode(protect, "our.registry")
-			require.Equal(t, 1, w.notes.events[metrics.BreakGlassEnded])
+			require.Equal(t, 1, w.notes.events["ended"])
 		})
 	}
 }

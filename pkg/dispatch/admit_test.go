@@ -34,7 +34,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // interfaces are the object interfaces of a server whose internal ConfigMaps are those of
@@ -260,7 +260,7 @@ func TestUnknownFieldsMayBeDropped(t *testing.T) {
 	require.NoError(t, a.by(ctx, f))
 	require.Equal(t, map[string]string{"a": "two", "defaulted": "yes"}, a.object.Data)
 	require.Equal(t, []string{`WasmAdmission policy "m": what it wants of the object was dropped: unknown field "metadata.lables"`}, warned.texts)
-	require.Equal(t, metrics.Accepted, noted.evaluations[0].Outcome)
+	require.Equal(t, verdict.Accepted, noted.evaluations[0].outcome)
 }
 
 // A mutating policy may give a name to what is created without one, as a webhook may.

@@ -33,7 +33,6 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 // audited returns a context with an audit event, and what that has been annotated with.
@@ -188,7 +187,7 @@ func TestGuestAnnotations(t *testing.T) {
 	annotations := event()
 	delete(annotations, "wasm.admission.k8s.io/validate")
 	require.Equal(t, map[string]string{"policy.example.policy.wasm.admission.k8s.io/who": "me"}, annotations)
-	require.Equal(t, map[metrics.Output]int{metrics.OutputAuditAnnotation: 5}, noted.dropped)
+	require.Equal(t, map[string]int{"audit_annotation": 5}, noted.dropped)
 
 	var many []string
 	for n := range 1000 { // more than are decoded
@@ -200,7 +199,7 @@ func TestGuestAnnotations(t *testing.T) {
 	ctx, event = audited(t.Context(), t, auditinternal.LevelMetadata)
 	require.NoError(t, f.validateAudited(ctx))
 	require.Len(t, event(), 16+1)
-	require.Equal(t, 984, noted.dropped[metrics.OutputAuditAnnotation])
+	require.Equal(t, 984, noted.dropped["audit_annotation"])
 }
 
 func TestDroppedWarningsAreCounted(t *testing.T) {
@@ -209,5 +208,5 @@ func TestDroppedWarningsAreCounted(t *testing.T) {
 	ctx, warned := listening(t)
 	require.NoError(t, f.validate(ctx, somebody))
 	require.Len(t, warned.texts, 16)
-	require.Equal(t, map[metrics.Output]int{metrics.OutputWarning: 184}, noted.dropped)
+	require.Equal(t, map[string]int{"warning": 184}, noted.dropped)
 }

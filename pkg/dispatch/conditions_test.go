@@ -33,7 +33,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // under gives a policy match conditions.
@@ -97,7 +97,7 @@ func TestConditionsOnANamespaceThatIsNotThere(t *testing.T) {
 	err := f.validate(t.Context(), somebody)
 	require.True(t, apierrors.IsNotFound(err))
 	require.ErrorContains(t, err, `WasmAdmission policy "d" failed: `)
-	require.Equal(t, metrics.FailedClosed, noted.evaluations[0].Outcome)
+	require.Equal(t, verdict.FailedClosed, noted.evaluations[0].outcome)
 }
 
 const noSuchKey = `policy "p": evaluating the match conditions: expression 'object.data.missing == 'x'' resulted in error: no such key: data`
@@ -108,23 +108,23 @@ func TestConditionsThatFail(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		adjust  []func(*wasmadmission.Policy)
-		outcome metrics.Outcome
+		outcome verdict.Outcome
 		denied  bool
 	}{
-		{"Fail", nil, metrics.FailedClosed, true},
-		{"Ignore", []func(*wasmadmission.Policy){ignoring}, metrics.FailedOpen, false},
-		{"Fail in monitor mode", []func(*wasmadmission.Policy){monitoring}, metrics.FailedClosed, false},
-		{"Ignore in monitor mode", []func(*wasmadmission.Policy){monitoring, ignoring}, metrics.FailedOpen, false},
+		{"Fail", nil, verdict.FailedClosed, true},
+		{"Ignore", []func(*wasmadmission.Policy){ignoring}, verdict.FailedOpen, false},
+		{"Fail in monitor mode", []func(*wasmadmission.Policy){monitoring}, verdict.FailedClosed, false},
+		{"Ignore in monitor mode", []func(*wasmadmission.Policy){monitoring, ignoring}, verdict.FailedOpen, false},
 	} {
-		for _, phase := range []metrics.Type{metrics.Validate, metrics.Admit} {
-			t.Run(test.name+" "+string(phase), func(t *testing.T) {
+		for _, phase := range []string{"validate", "admit"} {
+			t.Run(test.name+" "+phase, func(t *testing.T) {
 				f, noted := noting(t)
-				f.use(t, guest("p", "deny", append(test.adjust, broken, func(p *wasmadmission.Policy) { p.Mutating = phase == metrics.Admit })...))
+				f.use(t, guest("p", "deny", append(test.adjust, broken, func(p *wasmadmission.Policy) { p.Mutating = phase == "admit" })...))
 				ctx, warned := listening(t)
 				ctx, event := audited(ctx, t, auditinternal.LevelMetadata)
 				err := f.inPhase(ctx, t, phase)
-				require.Equal(t, []metrics.Evaluation{{Policy: "p", Type: phase, Operation: "CREATE", Outcome: test.outcome, Rejected: test.denied}}, noted.evaluations)
-				name := map[metrics.Type]string{metrics.Validate: "validate", metrics.Admit: "mutate.round_0"}[phase]
+				require.Equal(t, []evaluation{{"p", phase, "CREATE", test.outcome, test.denied}}, noted.evaluations)
+				name := map[string]string{"validate": "validate", "admit": "mutate.round_0"}[phase]
 				recorded := decodeProvenance(t, event()["wasm.admission.k8s.io/"+name])
 				require.Len(t, recorded.Policies, 1)
 				require.Equal(t, "failed", recorded.Policies[0]["verdict"])
@@ -146,9 +146,9 @@ func TestConditionsThatFail(t *testing.T) {
 }
 
 // inPhase sends an object without data through a phase.
-func (f *fixture) inPhase(ctx context.Context, t *testing.T, phase metrics.Type) error {
+func (f *fixture) inPhase(ctx context.Context, t *testing.T, phase string) error {
 	t.Helper()
-	if phase == metrics.Validate {
+	if phase == "validate" {
 		return f.validateAudited(ctx)
 	}
 	a := newConfigMap(t, admission.Create)

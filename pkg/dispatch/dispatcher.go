@@ -38,7 +38,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 // Config is what a dispatcher works with. Client, Informers and Authorizer are
@@ -57,7 +56,7 @@ type Config struct {
 	// Exemptions are requests that are never evaluated.
 	Exemptions wasmadmission.Exemptions
 	// Recorder takes notes; nil discards them.
-	Recorder metrics.Recorder
+	Recorder Recorder
 	// RequestTimeout is the wall-clock time that all policies together may take for
 	// one request in one phase of admission. Policies that are not done by then have
 	// failed. Zero means that there is no such limit.
@@ -81,7 +80,7 @@ type Dispatcher struct {
 	matcher    *matcher
 	exemptions *exemptions
 	excluded   sets.Set[schema.GroupResource]
-	recorder   metrics.Recorder
+	recorder   Recorder
 	timeout    time.Duration
 	overrides  Overrides
 	// dropUnknown is whether fields are dropped that an object's kind does not have.
@@ -116,7 +115,7 @@ func New(config Config) (*Dispatcher, error) {
 		dropUnknown: config.UnknownFields == wasmadmission.UnknownFieldsWarn,
 	}
 	if d.recorder == nil {
-		d.recorder = metrics.Discard{}
+		d.recorder = discard{}
 	}
 	return d, nil
 }
@@ -127,15 +126,15 @@ func New(config Config) (*Dispatcher, error) {
 // returns nil if the request may go on, and otherwise an error with an API status that
 // names the policy that refused it.
 func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
-	g, candidates, err := d.begin(ctx, attr, o, metrics.Admit)
+	g, candidates, err := d.begin(ctx, attr, o, admit)
 	if candidates == nil {
 		return err
 	}
 	defer g.set.Release()
-	if d.exempt(ctx, attr, metrics.Admit) {
+	if d.exempt(ctx, attr, admit) {
 		return nil
 	}
-	r := newMutation(attr, o)
+	r := newMutatingRequest(attr, o)
 	r.mutable.dropUnknown = d.dropUnknown
 	return d.mutate(ctx, r, g.mutating.hooks, candidates)
 }
@@ -144,12 +143,12 @@ func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o adm
 // that match it, all of them, side by side. It returns nil if the request may pass,
 // and otherwise an error with an API status that names every policy that refused it.
 func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
-	g, candidates, err := d.begin(ctx, attr, o, metrics.Validate)
+	g, candidates, err := d.begin(ctx, attr, o, validate)
 	if candidates == nil {
 		return err
 	}
 	defer g.set.Release()
-	if d.exempt(ctx, attr, metrics.Validate) {
+	if d.exempt(ctx, attr, validate) {
 		return nil
 	}
 	return d.validate(ctx, newRequest(attr, o), g.validating.hooks, candidates)
@@ -157,7 +156,7 @@ func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o 
 
 // begin finds the policies that a request may concern in a phase. If there are some
 // it takes hold of their set, which the caller releases. An error refuses the request.
-func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces, phase metrics.Type) (*generation, bitset, error) {
+func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces, phase phase) (*generation, bitset, error) {
 	for {
 		g := d.current.Load()
 		if g == nil || d.excluded.Has(attr.GetResource().GroupResource()) {
@@ -181,14 +180,14 @@ func (d *Dispatcher) begin(ctx context.Context, attr admission.Attributes, o adm
 }
 
 // exempt is whether no policy is to see a request. If so it says why.
-func (d *Dispatcher) exempt(ctx context.Context, attr admission.Attributes, phase metrics.Type) bool {
+func (d *Dispatcher) exempt(ctx context.Context, attr admission.Attributes, phase phase) bool {
 	reason, exempt := d.exemptions.exempt(ctx, attr)
 	if !exempt {
 		return false
 	}
 	if !attr.GetReinvocationContext().IsReinvoke() {
-		d.recorder.CountExemption(phase, reason)
+		d.recorder.CountExemption(string(phase), reason)
 	}
-	annotate(ctx, attr, exemptAnnotation, string(reason))
+	annotate(ctx, attr, exemptAnnotation, reason)
 	return true
 }

@@ -27,7 +27,6 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/loopback"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 // exemptions are the requests that no policy sees.
@@ -45,23 +44,23 @@ func newExemptions(config wasmadmission.Exemptions) *exemptions {
 	}
 }
 
-func (e *exemptions) exempt(ctx context.Context, attr admission.Attributes) (metrics.Exemption, bool) {
+func (e *exemptions) exempt(ctx context.Context, attr admission.Attributes) (reason string, exempt bool) {
 	// For a namespace itself this is its name.
 	if e.namespaces.Has(attr.GetNamespace()) {
-		return metrics.ExemptNamespace, true
+		return "namespace", true
 	}
 	info := attr.GetUserInfo()
 	if info == nil {
 		return "", false
 	}
 	if e.users.Has(info.GetName()) {
-		return metrics.ExemptUser, true
+		return "user", true
 	}
 	if len(e.groups) > 0 && e.groups.HasAny(info.GetGroups()...) {
-		return metrics.ExemptGroup, true
+		return "group", true
 	}
 	if loopback.Marked(info) && loopback.Writes(attr) {
-		return metrics.ExemptAPIServer, true
+		return "apiserver", true
 	}
 	if info.GetName() == user.APIServerUser && !loopback.Installed() {
 		e.warnUnmarked.Do(func() {

@@ -25,7 +25,6 @@ import (
 	apirequest "k8s.io/apiserver/pkg/endpoints/request"
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
@@ -76,8 +75,8 @@ func newGeneration(set *policyset.Set) *generation {
 }
 
 // index returns the index of the policies that are evaluated in a phase.
-func (g *generation) index(phase metrics.Type) *index {
-	if phase == metrics.Admit {
+func (g *generation) index(phase phase) *index {
+	if phase == admit {
 		return g.mutating
 	}
 	return g.validating

@@ -78,7 +78,7 @@ func FuzzMutatedObject(f *testing.F) {
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, wanted []byte) {
 		pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: "p", Namespace: "ns"}}
-		r := newMutation(admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(), "ns", "p",
+		r := newMutatingRequest(admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(), "ns", "p",
 			corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, nil), interfaces)
 		versioned, err := r.VersionedAttribute(pod.GroupVersionKind())
 		require.NoError(t, err)

@@ -34,38 +34,43 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // notes is a recorder that remembers.
 type notes struct {
-	metrics.Discard
 	mu          sync.Mutex
-	evaluations []metrics.Evaluation
+	evaluations []evaluation
 	mutations   []string
-	dropped     map[metrics.Output]int
-	exemptions  []metrics.Type
+	dropped     map[string]int
+	exemptions  []string
 }
 
-func (n *notes) ObserveEvaluation(e metrics.Evaluation) {
+// evaluation is what is noted of one, but for its duration.
+type evaluation struct {
+	policy, phase, operation string
+	outcome                  verdict.Outcome
+	rejected                 bool
+}
+
+func (n *notes) ObserveEvaluation(policy, phase, operation, outcome string, rejected bool, _ time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	e.Duration = 0
-	n.evaluations = append(n.evaluations, e)
+	n.evaluations = append(n.evaluations, evaluation{policy, phase, operation, verdict.Outcome(outcome), rejected})
 }
 
 func (n *notes) CountMutation(policy, operation string) {
 	n.mutations = append(n.mutations, policy+" "+operation)
 }
 
-func (n *notes) CountDroppedOutput(_ string, output metrics.Output, count int) {
+func (n *notes) CountDroppedOutput(_, output string, count int) {
 	if n.dropped == nil {
-		n.dropped = map[metrics.Output]int{}
+		n.dropped = map[string]int{}
 	}
 	n.dropped[output] += count
 }
 
-func (n *notes) CountExemption(phase metrics.Type, _ metrics.Exemption) {
+func (n *notes) CountExemption(phase, _ string) {
 	n.exemptions = append(n.exemptions, phase)
 }
 
@@ -111,22 +116,22 @@ func TestMonitor(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		policy  func(*wasmadmission.Policy)
-		outcome metrics.Outcome
+		outcome verdict.Outcome
 	}{
-		{"accepts", guest("p", "accept", monitoring), metrics.Accepted},
-		{"denies", guest("p", "deny", monitoring), metrics.Denied},
-		{"traps", guest("p", "trap", monitoring), metrics.FailedClosed},
-		{"traps and is ignored", guest("p", "trap", monitoring, ignoring), metrics.FailedOpen},
-		{"answers nonsense", guest("p", "bad-json", monitoring), metrics.FailedClosed},
-		{"takes too long", guest("p", "spin", monitoring, soon), metrics.FailedClosed},
-		{"cannot be matched", guest("p", "deny", monitoring, broken), metrics.FailedClosed},
-		{"mutates and may not", answers("p", wanting("", `{}`), monitoring, validating), metrics.Denied},
+		{"accepts", guest("p", "accept", monitoring), verdict.Accepted},
+		{"denies", guest("p", "deny", monitoring), verdict.Denied},
+		{"traps", guest("p", "trap", monitoring), verdict.FailedClosed},
+		{"traps and is ignored", guest("p", "trap", monitoring, ignoring), verdict.FailedOpen},
+		{"answers nonsense", guest("p", "bad-json", monitoring), verdict.FailedClosed},
+		{"takes too long", guest("p", "spin", monitoring, soon), verdict.FailedClosed},
+		{"cannot be matched", guest("p", "deny", monitoring, broken), verdict.FailedClosed},
+		{"mutates and may not", answers("p", wanting("", `{}`), monitoring, validating), verdict.Denied},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f, noted := noting(t)
 			f.use(t, test.policy)
 			require.NoError(t, f.validate(t.Context(), somebody))
-			require.Equal(t, []metrics.Evaluation{{Policy: "p", Type: metrics.Validate, Operation: "CREATE", Outcome: test.outcome}}, noted.evaluations)
+			require.Equal(t, []evaluation{{"p", "validate", "CREATE", test.outcome, false}}, noted.evaluations)
 		})
 	}
 }
@@ -144,9 +149,9 @@ func TestEvaluationsAreNoted(t *testing.T) {
 	f.use(t, answers("m", wanting("", `{"a":"two"}`)), guest("d", "deny"))
 	require.NoError(t, newConfigMap(t, admission.Update).by(t.Context(), f))
 	require.Error(t, f.validate(t.Context(), somebody))
-	require.Equal(t, []metrics.Evaluation{
-		{Policy: "m", Type: metrics.Admit, Operation: "UPDATE", Outcome: metrics.Accepted},
-		{Policy: "d", Type: metrics.Validate, Operation: "CREATE", Outcome: metrics.Denied, Rejected: true},
+	require.Equal(t, []evaluation{
+		{"m", "admit", "UPDATE", verdict.Accepted, false},
+		{"d", "validate", "CREATE", verdict.Denied, true},
 	}, noted.evaluations)
 	require.Equal(t, []string{"m UPDATE"}, noted.mutations)
 }
@@ -160,7 +165,7 @@ func TestExemptionsAreCounted(t *testing.T) {
 	reinvoke(t, a.attr)
 	require.NoError(t, a.by(t.Context(), f))
 	require.NoError(t, f.validate(t.Context(), somebody))
-	require.Equal(t, []metrics.Type{metrics.Admit, metrics.Validate}, noted.exemptions)
+	require.Equal(t, []string{"admit", "validate"}, noted.exemptions)
 }
 
 // glass puts a policy into monitor mode, and another out of it.
@@ -219,7 +224,7 @@ func TestRequestTimeout(t *testing.T) {
 	require.ErrorContains(t, err, `WasmAdmission policy "c" failed: `)
 	require.ErrorContains(t, err, names)
 	require.Len(t, noted.evaluations, 3)
-	require.Equal(t, metrics.FailedOpen, noted.evaluations[1].Outcome)
+	require.Equal(t, verdict.FailedOpen, noted.evaluations[1].outcome)
 }
 
 // Whoever sends a request decides how long it may take. That must not open the gate.

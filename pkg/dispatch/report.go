@@ -24,14 +24,13 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // report tells the client, the audit event, the log and the metrics of the evaluations
 // of a request in one phase.
 type report struct {
-	recorder metrics.Recorder
+	recorder Recorder
 	request  *request
 	warnings warnings
 	// failures is whether any evaluation ended without a verdict.
@@ -49,10 +48,7 @@ func (d *Dispatcher) newReport(r *request) *report {
 // add reports an evaluation that has been judged.
 func (p *report) add(ctx context.Context, e *evaluation) {
 	policy, operation := e.policy().Name(), string(p.request.attr.GetOperation())
-	p.recorder.ObserveEvaluation(metrics.Evaluation{
-		Policy: policy, Type: p.request.phase, Operation: operation,
-		Outcome: outcomes[e.judgement.Outcome], Rejected: e.refusal != nil, Duration: e.duration,
-	})
+	p.recorder.ObserveEvaluation(policy, string(p.request.phase), operation, string(e.judgement.Outcome), e.refusal != nil, e.duration)
 	p.provenance.add(e)
 	p.addMode(e)
 	if e.err != nil {
@@ -100,10 +96,10 @@ func (p *report) addMode(e *evaluation) {
 func (p *report) addOutput(ctx context.Context, e *evaluation) {
 	policy, response := e.policy().Name(), e.judgement.Response
 	if dropped := p.warnings.theirs(response.Warnings) + response.OmittedWarnings; dropped > 0 {
-		p.recorder.CountDroppedOutput(policy, metrics.OutputWarning, dropped)
+		p.recorder.CountDroppedOutput(policy, outputWarning, dropped)
 	}
 	if dropped := annotateForGuest(ctx, p.request.attr, policy, response.AuditAnnotations) + response.OmittedAuditAnnotations; dropped > 0 {
-		p.recorder.CountDroppedOutput(policy, metrics.OutputAuditAnnotation, dropped)
+		p.recorder.CountDroppedOutput(policy, outputAuditAnnotation, dropped)
 	}
 }
 

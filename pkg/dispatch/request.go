@@ -30,8 +30,6 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
 	webhookrequest "k8s.io/apiserver/pkg/admission/plugin/webhook/request"
-
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 // request is one admission request on its way through one phase. What is computed for
@@ -42,7 +40,7 @@ type request struct {
 	generic.VersionedAttributeAccessor
 	attr       admission.Attributes
 	interfaces admission.ObjectInterfaces
-	phase      metrics.Type
+	phase      phase
 	uid        types.UID
 	reviews    map[reviewKey]*review
 	// mutable is nil if the object cannot be changed in this phase.
@@ -68,16 +66,16 @@ func newRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces
 		VersionedAttributeAccessor: &fixedVersions{attr: attr, interfaces: interfaces, made: map[schema.GroupVersionKind]*admission.VersionedAttributes{}},
 		attr:                       attr,
 		interfaces:                 interfaces,
-		phase:                      metrics.Validate,
+		phase:                      validate,
 		uid:                        uuid.NewUUID(),
 		reviews:                    map[reviewKey]*review{},
 	}
 }
 
-// newMutation returns a request in its mutating phase.
-func newMutation(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
+// newMutatingRequest returns a request in its mutating phase.
+func newMutatingRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
 	r := newRequest(attr, interfaces)
-	r.phase = metrics.Admit
+	r.phase = admit
 	r.mutable = &mutableVersion{attr: attr, interfaces: interfaces}
 	r.VersionedAttributeAccessor = r.mutable
 	return r
@@ -102,7 +100,7 @@ func (r *request) round() int {
 // annotationName is the part of an audit annotation's key that tells phases and rounds
 // apart.
 func (r *request) annotationName() string {
-	if r.phase == metrics.Admit {
+	if r.phase == admit {
 		return fmt.Sprintf("mutate.round_%d", r.round())
 	}
 	return "validate"

@@ -18,17 +18,8 @@ package dispatch
 
 import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
-
-// outcomes are what metrics call the outcomes of evaluations.
-var outcomes = map[verdict.Outcome]metrics.Outcome{
-	verdict.Accepted:     metrics.Accepted,
-	verdict.Denied:       metrics.Denied,
-	verdict.FailedOpen:   metrics.FailedOpen,
-	verdict.FailedClosed: metrics.FailedClosed,
-}
 
 // judge says what an evaluation comes to.
 func (e *evaluation) judge() {

@@ -18,17 +18,6 @@ package metrics
 
 import "k8s.io/component-base/metrics"
 
-// BreakerState is what a circuit breaker became. The set is closed.
-type BreakerState string
-
-// The states.
-const (
-	// BreakerOpen is when a policy is no longer evaluated, because it kept failing.
-	BreakerOpen BreakerState = "open"
-	// BreakerClosed is when it is evaluated again.
-	BreakerClosed BreakerState = "closed"
-)
-
 // breakerMetrics are about policies that keep failing, and those that are asked too
 // much. Label policy is the name of a policy or of a group, or group/member.
 type breakerMetrics struct {
@@ -67,15 +56,15 @@ func (m *breakerMetrics) registerables() []metrics.Registerable {
 	return []metrics.Registerable{m.open, m.transitions, m.overloads}
 }
 
-// AddOpenBreakers implements [Recorder].
+// AddOpenBreakers says that so many more circuit breakers of a policy are open, or fewer.
 func (m *breakerMetrics) AddOpenBreakers(policy string, count int) {
 	m.open.WithLabelValues(policy).Add(float64(count))
 }
 
-// CountBreakerTransition implements [Recorder].
-func (m *breakerMetrics) CountBreakerTransition(policy string, to BreakerState) {
-	m.transitions.WithLabelValues(policy, string(to)).Inc()
+// CountBreakerTransition counts that a policy's circuit breaker opened or closed.
+func (m *breakerMetrics) CountBreakerTransition(policy, state string) {
+	m.transitions.WithLabelValues(policy, state).Inc()
 }
 
-// CountOverload implements [Recorder].
+// CountOverload counts an evaluation that failed at once because its policy was busy.
 func (m *breakerMetrics) CountOverload(policy string) { m.overloads.WithLabelValues(policy).Inc() }

@@ -32,7 +32,7 @@ type reloadMetrics struct {
 	saves       *metrics.CounterVec
 
 	mu     sync.Mutex
-	hashes map[SetState]string
+	hashes map[string]string
 }
 
 func newReloadMetrics() *reloadMetrics {
@@ -75,7 +75,7 @@ func newReloadMetrics() *reloadMetrics {
 			Help:           "Number of times that a set of policies was kept in the state directory for a restart, by result: succeeded or failed.",
 			StabilityLevel: metrics.ALPHA,
 		}, []string{"result"}),
-		hashes: map[SetState]string{},
+		hashes: map[string]string{},
 	}
 }
 
@@ -83,29 +83,30 @@ func (m *reloadMetrics) all() []metrics.Registerable {
 	return []metrics.Registerable{m.set, m.reloads, m.durations, m.failedSince, m.saves}
 }
 
-// SetPolicySet implements [Recorder].
-func (m *reloadMetrics) SetPolicySet(state SetState, hash string) {
+// SetPolicySet says which set of policies is in a state, by its hash.
+func (m *reloadMetrics) SetPolicySet(state, hash string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if before, known := m.hashes[state]; known && before != hash {
-		m.set.Delete(map[string]string{"state": string(state), "hash": before})
+		m.set.Delete(map[string]string{"state": state, "hash": before})
 	}
 	m.hashes[state] = hash
-	m.set.WithLabelValues(string(state), hash).Set(1)
+	m.set.WithLabelValues(state, hash).Set(1)
 }
 
-// ObserveReload implements [Recorder].
-func (m *reloadMetrics) ObserveReload(result ReloadResult, duration time.Duration) {
-	m.reloads.WithLabelValues(string(result)).Inc()
-	m.durations.WithLabelValues(string(result)).Observe(duration.Seconds())
+// ObserveReload says how long loading policies took, and what became of it.
+func (m *reloadMetrics) ObserveReload(result string, duration time.Duration) {
+	m.reloads.WithLabelValues(result).Inc()
+	m.durations.WithLabelValues(result).Observe(duration.Seconds())
 }
 
-// SetReloadFailedSince implements [Recorder].
+// SetReloadFailedSince says since when what is served is not what is configured; the zero time
+// means that it is.
 func (m *reloadMetrics) SetReloadFailedSince(since time.Time) { m.failedSince.Set(timestamp(since)) }
 
-// CountLastGoodSave implements [Recorder].
-func (m *reloadMetrics) CountLastGoodSave(result ReloadResult) {
-	m.saves.WithLabelValues(string(result)).Inc()
+// CountLastGoodSave counts that a set was kept for a restart, or could not be.
+func (m *reloadMetrics) CountLastGoodSave(result string) {
+	m.saves.WithLabelValues(result).Inc()
 }
 
 // timestamp is a time in seconds since 1970, and 0 for the zero time.

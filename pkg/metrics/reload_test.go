@@ -28,18 +28,18 @@ import (
 
 func TestReloadMetrics(t *testing.T) {
 	registry := metrics.NewKubeRegistry()
-	recorder := NewPrometheus()
+	recorder := NewPolicies()
 	recorder.MustRegister(registry.MustRegister)
 
-	recorder.SetPolicySet(Desired, "one")
-	recorder.SetPolicySet(Running, "one")
-	recorder.SetPolicySet(Desired, "two")
-	recorder.SetPolicySet(Desired, "two")
-	recorder.ObserveReload(ReloadFailed, time.Second)
+	recorder.SetPolicySet("desired", "one")
+	recorder.SetPolicySet("running", "one")
+	recorder.SetPolicySet("desired", "two")
+	recorder.SetPolicySet("desired", "two")
+	recorder.ObserveReload("failed", time.Second)
 	recorder.SetReloadFailedSince(time.Unix(1_700_000_000, 500_000_000))
-	recorder.CountLastGoodSave(ReloadSucceeded)
+	recorder.CountLastGoodSave("succeeded")
 	recorder.SetBreakGlassUntil(time.Unix(1_700_000_001, 0))
-	recorder.CountBreakGlass(BreakGlassBegun)
+	recorder.CountBreakGlass("begun")
 
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP apiserver_wasm_admission_policy_set_info [ALPHA] The set of policies that is desired and the one that is running, by state and by the hash of their configuration and modules. Equal on all replicas that have the same files; the value is always 1.

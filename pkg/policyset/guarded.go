@@ -25,7 +25,6 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
@@ -35,7 +34,7 @@ type guarded struct {
 	evaluator
 	policy   string
 	digest   string
-	recorder metrics.Recorder
+	recorder Recorder
 	breaker  *breaker.Breaker
 	// limit is how many evaluations there may be at a time, zero if it is not limited
 	// here; busy is how many there are.
@@ -118,13 +117,13 @@ func (g *guarded) notify(ctx context.Context, t breaker.Transition) {
 	logger := klog.FromContext(ctx)
 	if t.Open {
 		g.recorder.AddOpenBreakers(g.policy, 1)
-		g.recorder.CountBreakerTransition(g.policy, metrics.BreakerOpen)
+		g.recorder.CountBreakerTransition(g.policy, "open")
 		logger.Error(t.Last, "Circuit breaker opened: the policy keeps failing and is evaluated only now and then, to see whether it recovers",
 			"policy", g.policy, "moduleDigest", g.digest, "failures", t.Failures, "cause", engine.CauseOf(t.Last))
 		return
 	}
 	g.recorder.AddOpenBreakers(g.policy, -1)
-	g.recorder.CountBreakerTransition(g.policy, metrics.BreakerClosed)
+	g.recorder.CountBreakerTransition(g.policy, "closed")
 	logger.Info("Circuit breaker closed: the policy is evaluated again",
 		"policy", g.policy, "moduleDigest", g.digest, "openSince", t.Since, "failures", t.Failures)
 }

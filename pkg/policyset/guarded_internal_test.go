@@ -24,7 +24,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 )
 
@@ -45,7 +44,7 @@ func (i *idle) close() {}
 
 func newIdle() (*guarded, *idle) {
 	i := &idle{response: &abi.ValidationResponse{}}
-	return &guarded{evaluator: i, recorder: metrics.Discard{}, limit: 500,
+	return &guarded{evaluator: i, recorder: discard{}, limit: 500,
 		breaker: breaker.New(breaker.Options{Failures: 2, ProbeInterval: time.Hour})}, i
 }
 

@@ -63,7 +63,7 @@ type guarded struct {
 func newGuarded(t *testing.T, config *wasmadmission.WasmAdmissionConfiguration, changes ...func(*policyset.Loader)) *guarded {
 	t.Helper()
 	g := &guarded{clock: clocktesting.NewFakePassiveClock(time.Now()), registry: componentmetrics.NewKubeRegistry()}
-	recorder := metrics.NewPrometheus()
+	recorder := metrics.NewPolicies()
 	recorder.MustRegister(g.registry.MustRegister)
 	loader := newLoader(t)
 	loader.Recorder, loader.Clock = recorder, g.clock

@@ -35,7 +35,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
@@ -65,7 +64,7 @@ type Loader struct {
 	// safe for concurrent use.
 	Warn func(Warning)
 	// Recorder takes notes of what keeps policies from being evaluated; nil discards them.
-	Recorder metrics.Recorder
+	Recorder Recorder
 	// Clock is what circuit breakers go by; nil is the real one.
 	Clock clock.PassiveClock
 
@@ -250,7 +249,7 @@ func (l *Loader) metadata(wasm []byte) (*abi.Metadata, error) {
 func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Policy, e evaluator, member bool) evaluator {
 	g := &guarded{evaluator: e, policy: p.Name(), digest: p.digest, recorder: l.Recorder}
 	if g.recorder == nil {
-		g.recorder = metrics.Discard{}
+		g.recorder = discard{}
 	}
 	if !member {
 		g.limit = int64(config.Limits.PolicyEvaluations)

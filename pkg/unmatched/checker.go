@@ -26,7 +26,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
@@ -37,13 +36,19 @@ const (
 	lookEvery = 5 * time.Minute
 )
 
+// Recorder takes notes of rules that match nothing.
+type Recorder interface {
+	// SetUnmatchedRules says how many rules of policies match nothing that is served.
+	SetUnmatchedRules(count int)
+}
+
 // Options is what a checker works with. All but Clock are required.
 type Options struct {
 	// Served asks what is served. It returns an error while that is not known, as before
 	// the server is ready.
 	Served func(ctx context.Context) (*Served, error)
 	// Recorder is told how many rules match nothing.
-	Recorder metrics.Recorder
+	Recorder Recorder
 	// Clock is for tests. Default: the system's.
 	Clock clock.Clock
 }

@@ -31,7 +31,6 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 var served = Served{
@@ -95,7 +94,6 @@ func TestRulesThatMatchNothing(t *testing.T) {
 
 // recorder notes how many rules match nothing.
 type recorder struct {
-	metrics.Discard
 	unmatched []int
 }
 

@@ -52,18 +52,19 @@ type Answer struct {
 	Undecided bool
 }
 
-// Outcome is what an answer comes to, whatever the mode makes of it. The set is closed.
-type Outcome int
+// Outcome is what an answer comes to, whatever the mode makes of it. The set is closed: it
+// serves as a label of metrics.
+type Outcome string
 
 // The outcomes.
 const (
 	// Accepted and Denied are verdicts.
-	Accepted Outcome = iota
-	Denied
+	Accepted Outcome = "accepted"
+	Denied   Outcome = "denied"
 	// FailedOpen and FailedClosed are answers without a verdict, of which the first does
 	// not stand in the way of the request.
-	FailedOpen
-	FailedClosed
+	FailedOpen   Outcome = "failed_open"
+	FailedClosed Outcome = "failed_closed"
 )
 
 // Judgement is what becomes of a request by a policy's answer.

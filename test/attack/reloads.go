@@ -113,11 +113,11 @@ func held() (h holdings, err error) {
 
 // reloading is a manager whose policies change.
 type reloading struct {
-	metrics.Discard
+	*metrics.Policies
 	root    string
 	guests  []string
 	ticks   ticks
-	results chan metrics.ReloadResult
+	results chan string
 	manager *reload.Manager
 }
 
@@ -127,7 +127,7 @@ func newReloading() (*reloading, error) {
 		return nil, err
 	}
 	r := &reloading{root: root, guests: []string{"accept", "deny", "contains", "obedient"},
-		ticks: ticks{at: make(chan time.Time)}, results: make(chan metrics.ReloadResult, 1)}
+		Policies: metrics.NewPolicies(), ticks: ticks{at: make(chan time.Time)}, results: make(chan string, 1)}
 	for _, guest := range r.guests {
 		if err := r.module(guest, guest, ""); err != nil {
 			return nil, err
@@ -159,8 +159,8 @@ func (r *reloading) put(name string, content []byte) error {
 	return os.Rename(temporary, filepath.Join(r.root, name))
 }
 
-// ObserveReload implements [metrics.Recorder].
-func (r *reloading) ObserveReload(result metrics.ReloadResult, _ time.Duration) { r.results <- result }
+// ObserveReload implements [reload.Recorder].
+func (r *reloading) ObserveReload(result string, _ time.Duration) { r.results <- result }
 
 // start starts the manager.
 func (r *reloading) start(ctx context.Context) error {
@@ -200,7 +200,7 @@ func (r *reloading) change(n int) error {
 	const manifest = `{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": "%[1]s"},
 	"spec": {"module": "file://%[2]s", "settings": {"n": %[3]d}, "mutating": %[4]t,
 	"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}}`
-	want, guest := metrics.ReloadSucceeded, r.guests[n%len(r.guests)]
+	want, guest := "succeeded", r.guests[n%len(r.guests)]
 	if n%50 == 49 {
 		guest = "own"
 		if err := r.module(guest, "accept", fmt.Sprint(n)); err != nil {
@@ -208,7 +208,7 @@ func (r *reloading) change(n int) error {
 		}
 	}
 	if n%50 == 25 {
-		guest, want = "missing", metrics.ReloadFailed
+		guest, want = "missing", "failed"
 	}
 	// Both in one file: the manager may look at any time.
 	var content strings.Builder

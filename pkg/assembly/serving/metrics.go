@@ -30,12 +30,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
-// defaultRecorder serves all dispatchers of the process from the server's own /metrics,
+// policyMetrics serves all dispatchers of the process from the server's own /metrics,
 // where a metric can be registered once only.
-var defaultRecorder = sync.OnceValue(func() metrics.Recorder {
-	recorder := metrics.NewPrometheus()
-	recorder.MustRegister(legacyregistry.MustRegister)
-	return recorder
+var policyMetrics = sync.OnceValue(func() *metrics.Policies {
+	m := metrics.NewPolicies()
+	m.MustRegister(legacyregistry.MustRegister)
+	return m
 })
 
 // clusterMetrics serves the capability of the process to look at the cluster.

@@ -74,7 +74,7 @@ func NewServer(guests map[abi.ExecutionMode]policyset.GuestLoader) *Server {
 type loaded struct {
 	config   *wasmadmission.WasmAdmissionConfiguration
 	manager  *reload.Manager
-	recorder metrics.Recorder
+	recorder *metrics.Policies
 	// overrides is nil if there is no break-glass file.
 	overrides dispatch.Overrides
 }
@@ -136,7 +136,7 @@ func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.Exec
 	if err != nil {
 		return nil, err
 	}
-	recorder := defaultRecorder()
+	recorder := policyMetrics()
 	a, err := assembly.New(ctx, config, assembly.Options{
 		Guests: guests, Capabilities: shared, Recorder: recorder,
 		AdjustEngine: func(options *engine.Options) { observe(ctx, options) },

@@ -22,8 +22,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 // keptWorld is a world whose manager has served a set and kept it.
@@ -33,7 +31,7 @@ func keptWorld(t *testing.T) *world {
 	w.manifest("a", "accept", `{"text":"<&>"}`)
 	w.manifest("b", "deny", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
-	require.Equal(t, 1, w.notes.saves[metrics.ReloadSucceeded])
+	require.Equal(t, 1, w.notes.saves[resultSucceeded])
 	return w
 }
 
@@ -55,13 +53,13 @@ func TestRestartOnWhatWasKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := keptWorld(t)
-			before := w.notes.sets[metrics.Running]
+			before := w.notes.sets["running"]
 			spoil(w)
 			w.restart(keepLastGood)
 			require.NoError(t, w.manager.Start(t.Context()))
 			w.requireServed(`a {"text":"<&>"}`, `b {}`)
 			w.requireBad("a set that an earlier process kept is served")
-			require.Equal(t, before, w.notes.sets[metrics.Running])
+			require.Equal(t, before, w.notes.sets["running"])
 			require.True(t, w.manager.Status().Kept)
 
 			// Mended as it was: served is what is wanted.
@@ -94,7 +92,7 @@ func TestAllKindsAreKept(t *testing.T) {
 	}
 	before := names()
 	require.Len(t, before, 2)
-	require.Equal(t, 1, w.notes.saves[metrics.ReloadSucceeded])
+	require.Equal(t, 1, w.notes.saves[resultSucceeded])
 
 	t.Log("a member's module changes")
 	served := w.served
@@ -221,7 +219,7 @@ func TestWhatIsKeptIsKeptAgain(t *testing.T) {
 			w.manifest("a", "accept", `{"n":2}`)
 			w.look()
 			w.requireGood()
-			require.Equal(t, 2, w.notes.saves[metrics.ReloadSucceeded])
+			require.Equal(t, 2, w.notes.saves[resultSucceeded])
 
 			require.NoError(t, os.RemoveAll(w.path("policies.d")))
 			w.restart(keepLastGood)
@@ -238,5 +236,5 @@ func TestASetThatCannotBeKeptIsServed(t *testing.T) {
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.requireServed(`a {}`)
 	w.requireGood()
-	require.Equal(t, 1, w.notes.saves[metrics.ReloadFailed])
+	require.Equal(t, 1, w.notes.saves[resultFailed])
 }

@@ -31,7 +31,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -132,7 +131,7 @@ func TestACorrectionOvertakesALoadThatHangs(t *testing.T) {
 				<-ended
 				w.requireGood()
 				require.Equal(t, `{"n":1}`, string(w.served.Policies()[0].Spec().Settings.Raw))
-				require.Zero(t, w.notes.reloads[metrics.ReloadFailed])
+				require.Zero(t, w.notes.reloads[resultFailed])
 			})
 		}
 	}

@@ -33,7 +33,6 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/internal/filewatch"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
@@ -56,7 +55,7 @@ type Options struct {
 	// neither the set that is served needs nor the one before are removed from it.
 	Store *module.Store
 	// Recorder takes notes; nil discards them.
-	Recorder metrics.Recorder
+	Recorder Recorder
 	// Clock is for tests. Default: the system's.
 	Clock clock.WithTicker
 }
@@ -100,7 +99,7 @@ type Status struct {
 // New returns a manager that serves nothing yet.
 func New(o Options) *Manager {
 	if o.Recorder == nil {
-		o.Recorder = metrics.Discard{}
+		o.Recorder = discard{}
 	}
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -173,7 +172,7 @@ func (m *Manager) Start(ctx context.Context) error {
 		m.succeed(ctx, set, goal, began)
 		return nil
 	}
-	m.options.Recorder.ObserveReload(metrics.ReloadFailed, m.options.Clock.Since(began))
+	m.options.Recorder.ObserveReload(resultFailed, m.options.Clock.Since(began))
 	if m.lastGood == nil {
 		return err
 	}
@@ -206,7 +205,7 @@ func (m *Manager) look(ctx context.Context) {
 		m.succeed(ctx, set, goal, began)
 	case ctx.Err() != nil: // it is the end of this process
 	case !errors.Is(err, errNotNeeded):
-		m.options.Recorder.ObserveReload(metrics.ReloadFailed, m.options.Clock.Since(began))
+		m.options.Recorder.ObserveReload(resultFailed, m.options.Clock.Since(began))
 		m.fail(ctx, goal.hash, err)
 	case m.isServed(goal):
 		m.mend(ctx)

@@ -34,7 +34,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -72,19 +71,18 @@ func (f *countingFetcher) Get(ctx context.Context, request module.Request) (*mod
 
 // notes are what a manager tells the metrics.
 type notes struct {
-	metrics.Discard
-	sets     map[metrics.SetState]string
-	reloads  map[metrics.ReloadResult]int
-	saves    map[metrics.ReloadResult]int
+	sets     map[string]string
+	reloads  map[string]int
+	saves    map[string]int
 	since    time.Time
 	policies int
 }
 
-func (n *notes) SetPolicySet(state metrics.SetState, hash string)           { n.sets[state] = hash }
-func (n *notes) ObserveReload(result metrics.ReloadResult, _ time.Duration) { n.reloads[result]++ }
-func (n *notes) CountLastGoodSave(result metrics.ReloadResult)              { n.saves[result]++ }
-func (n *notes) SetReloadFailedSince(since time.Time)                       { n.since = since }
-func (n *notes) SetPolicies(count int)                                      { n.policies = count }
+func (n *notes) SetPolicySet(state string, hash string)       { n.sets[state] = hash }
+func (n *notes) ObserveReload(result string, _ time.Duration) { n.reloads[result]++ }
+func (n *notes) CountLastGoodSave(result string)              { n.saves[result]++ }
+func (n *notes) SetReloadFailedSince(since time.Time)         { n.since = since }
+func (n *notes) SetPolicies(count int)                        { n.policies = count }
 
 // newWorld makes a world. The manager is not started.
 func newWorld(t *testing.T, adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) *world {
@@ -115,7 +113,7 @@ func (w *world) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration
 	require.NoError(w, err)
 	w.engine = e
 	w.clock = clocktesting.NewFakeClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
-	w.notes = &notes{sets: map[metrics.SetState]string{}, reloads: map[metrics.ReloadResult]int{}, saves: map[metrics.ReloadResult]int{}}
+	w.notes = &notes{sets: map[string]string{}, reloads: map[string]int{}, saves: map[string]int{}}
 	w.fetched = &countingFetcher{Fetcher: module.Fetcher{MaxBytes: 1 << 20}}
 	w.manager = New(Options{
 		Config: w.config, Source: NewSource(w.config),
@@ -185,7 +183,7 @@ func (w *world) requireGood() {
 	w.Helper()
 	require.NoError(w, w.manager.Check())
 	require.Zero(w, w.notes.since)
-	require.Equal(w, w.notes.sets[metrics.Running], w.notes.sets[metrics.Desired])
+	require.Equal(w, w.notes.sets["running"], w.notes.sets["desired"])
 }
 
 // requireBad checks that it is not, and that it says why.
@@ -193,7 +191,7 @@ func (w *world) requireBad(reason string) {
 	w.Helper()
 	require.ErrorContains(w, w.manager.Check(), reason)
 	require.False(w, w.notes.since.IsZero())
-	require.NotEqual(w, w.notes.sets[metrics.Running], w.notes.sets[metrics.Desired])
+	require.NotEqual(w, w.notes.sets["running"], w.notes.sets["desired"])
 }
 
 func TestChangesAreTakenOver(t *testing.T) {
@@ -218,14 +216,14 @@ func TestChangesAreTakenOver(t *testing.T) {
 		}, []string{`b {}`}},
 		{"no policy", func() { require.NoError(t, os.Remove(w.path("policies.d", "b.json"))) }, nil},
 	} {
-		before := w.notes.sets[metrics.Running]
-		reloads := w.notes.reloads[metrics.ReloadSucceeded]
+		before := w.notes.sets["running"]
+		reloads := w.notes.reloads[resultSucceeded]
 		change.make()
 		w.look()
 		w.requireServed(change.want...)
 		w.requireGood()
-		require.NotEqual(t, before, w.notes.sets[metrics.Running], change.name)
-		require.Equal(t, reloads+1, w.notes.reloads[metrics.ReloadSucceeded], change.name)
+		require.NotEqual(t, before, w.notes.sets["running"], change.name)
+		require.Equal(t, reloads+1, w.notes.reloads[resultSucceeded], change.name)
 		served := w.served
 		w.look()
 		require.Same(t, served, w.served, "no change, no reload")
@@ -373,9 +371,9 @@ func TestTheSameFailureIsTriedLessAndLessOften(t *testing.T) {
 	w.manifest("b", "settings-refused", `{}`)
 	var tries []int
 	for minute := range 40 {
-		before := w.notes.reloads[metrics.ReloadFailed]
+		before := w.notes.reloads[resultFailed]
 		w.look()
-		if w.notes.reloads[metrics.ReloadFailed] > before {
+		if w.notes.reloads[resultFailed] > before {
 			tries = append(tries, minute)
 		}
 		w.clock.Step(time.Minute)
@@ -397,7 +395,7 @@ func TestARegistryThatIsDown(t *testing.T) {
 	w.fetched.fail = nil
 	w.look()
 	w.requireGood()
-	require.Equal(t, 1, w.notes.reloads[metrics.ReloadSucceeded], "what is served was never another set")
+	require.Equal(t, 1, w.notes.reloads[resultSucceeded], "what is served was never another set")
 }
 
 // A set is of one moment, even if modules are exchanged while it is loaded.

@@ -24,7 +24,6 @@ import (
 
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
@@ -80,7 +79,7 @@ func (t *trouble) saysNow(cause string, now time.Time) bool {
 // succeed has a set served that is wanted.
 func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, began time.Time) {
 	m.swap(set, Status{Desired: g.hash, Running: g.hash})
-	m.options.Recorder.ObserveReload(metrics.ReloadSucceeded, m.options.Clock.Since(began))
+	m.options.Recorder.ObserveReload(resultSucceeded, m.options.Clock.Since(began))
 	before := m.known
 	m.trouble, m.known = trouble{}, g.modules.digests()
 	m.announce(ctx, set, g)
@@ -89,11 +88,11 @@ func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, bega
 		return
 	}
 	if err := m.keep(ctx, g); err != nil {
-		m.options.Recorder.CountLastGoodSave(metrics.ReloadFailed)
+		m.options.Recorder.CountLastGoodSave(resultFailed)
 		klog.FromContext(ctx).Error(err, "The policies that are served are not kept: a restart cannot fall back on them")
 		return
 	}
-	m.options.Recorder.CountLastGoodSave(metrics.ReloadSucceeded)
+	m.options.Recorder.CountLastGoodSave(resultSucceeded)
 }
 
 // collect removes modules from the store that are not served. Those of the set before
@@ -171,7 +170,7 @@ func (m *Manager) mend(ctx context.Context) {
 // record tells the metrics how things stand.
 func (m *Manager) record() {
 	m.options.Recorder.SetPolicies(len(m.set.Policies()))
-	m.options.Recorder.SetPolicySet(metrics.Desired, m.status.Desired)
-	m.options.Recorder.SetPolicySet(metrics.Running, m.status.Running)
+	m.options.Recorder.SetPolicySet("desired", m.status.Desired)
+	m.options.Recorder.SetPolicySet("running", m.status.Running)
 	m.options.Recorder.SetReloadFailedSince(m.status.FailedSince)
 }

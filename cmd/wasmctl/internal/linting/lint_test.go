@@ -224,7 +224,7 @@ func (w *world) serve(path string) (kubeconfig string, manager *reload.Manager) 
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(w, err)
 	w.Cleanup(func() { require.NoError(w, e.Close()) })
-	recorder, registry := metrics.NewPrometheus(), basemetrics.NewKubeRegistry()
+	recorder, registry := metrics.NewPolicies(), basemetrics.NewKubeRegistry()
 	recorder.MustRegister(registry.MustRegister)
 	manager = reload.New(reload.Options{
 		Config: config, Source: reload.NewSource(config), Loader: &policyset.Loader{Engine: e}, Recorder: recorder,

@@ -18,6 +18,7 @@ package metrics
 
 import (
 	"strconv"
+	"time"
 
 	"k8s.io/component-base/metrics"
 )
@@ -32,9 +33,8 @@ const (
 // microseconds, a cold one milliseconds; the default deadline is two seconds.
 var evaluationBuckets = []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5}
 
-// Prometheus is a [Recorder] over Kubernetes' metrics library. Labels are names
-// of policies, which the configuration bounds, and closed sets.
-type Prometheus struct {
+// Policies are the metrics of policies and their evaluations.
+type Policies struct {
 	policies    *metrics.Gauge
 	unmatched   *metrics.Gauge
 	evaluations *metrics.HistogramVec
@@ -46,11 +46,9 @@ type Prometheus struct {
 	*breakGlassMetrics
 }
 
-var _ Recorder = &Prometheus{}
-
-// NewPrometheus returns a recorder whose metrics are not registered yet.
-func NewPrometheus() *Prometheus {
-	return &Prometheus{
+// NewPolicies returns metrics that are not registered yet.
+func NewPolicies() *Policies {
+	return &Policies{
 		policies: metrics.NewGauge(&metrics.GaugeOpts{
 			Namespace:      namespace,
 			Subsystem:      subsystem,
@@ -102,36 +100,35 @@ func NewPrometheus() *Prometheus {
 
 // MustRegister registers the metrics. Register is the MustRegister method of a
 // registry, such as that of k8s.io/component-base/metrics/legacyregistry.
-func (p *Prometheus) MustRegister(register func(...metrics.Registerable)) {
+func (p *Policies) MustRegister(register func(...metrics.Registerable)) {
 	register(p.policies, p.unmatched, p.evaluations, p.mutations, p.dropped, p.exemptions)
 	register(p.registerables()...)
 	register(p.reloadMetrics.all()...)
 	register(p.breakGlassMetrics.all()...)
 }
 
-// SetPolicies implements [Recorder].
-func (p *Prometheus) SetPolicies(count int) { p.policies.Set(float64(count)) }
+// SetPolicies says how many policies are enforced now.
+func (p *Policies) SetPolicies(count int) { p.policies.Set(float64(count)) }
 
-// SetUnmatchedRules implements [Recorder].
-func (p *Prometheus) SetUnmatchedRules(count int) { p.unmatched.Set(float64(count)) }
+// SetUnmatchedRules says how many rules of policies match nothing that is served.
+func (p *Policies) SetUnmatchedRules(count int) { p.unmatched.Set(float64(count)) }
 
-// ObserveEvaluation implements [Recorder].
-func (p *Prometheus) ObserveEvaluation(e Evaluation) {
-	p.evaluations.WithLabelValues(e.Policy, string(e.Type), e.Operation, string(e.Outcome), strconv.FormatBool(e.Rejected)).
-		Observe(e.Duration.Seconds())
+// ObserveEvaluation says that a policy was evaluated.
+func (p *Policies) ObserveEvaluation(policy, phase, operation, outcome string, rejected bool, duration time.Duration) {
+	p.evaluations.WithLabelValues(policy, phase, operation, outcome, strconv.FormatBool(rejected)).Observe(duration.Seconds())
 }
 
-// CountMutation implements [Recorder].
-func (p *Prometheus) CountMutation(policy, operation string) {
+// CountMutation counts an object that a policy changed.
+func (p *Policies) CountMutation(policy, operation string) {
 	p.mutations.WithLabelValues(policy, operation).Inc()
 }
 
-// CountDroppedOutput implements [Recorder].
-func (p *Prometheus) CountDroppedOutput(policy string, output Output, count int) {
-	p.dropped.WithLabelValues(policy, string(output)).Add(float64(count))
+// CountDroppedOutput counts what a policy's guest said and nobody was told.
+func (p *Policies) CountDroppedOutput(policy, output string, count int) {
+	p.dropped.WithLabelValues(policy, output).Add(float64(count))
 }
 
-// CountExemption implements [Recorder].
-func (p *Prometheus) CountExemption(phase Type, reason Exemption) {
-	p.exemptions.WithLabelValues(string(phase), string(reason)).Inc()
+// CountExemption counts a request that was not evaluated in a phase.
+func (p *Policies) CountExemption(phase, reason string) {
+	p.exemptions.WithLabelValues(phase, reason).Inc()
 }
