@@ -152,8 +152,12 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 	if err != nil {
 		return err
 	}
+	defer func() {
+		for _, policy := range policies {
+			policy.Close()
+		}
+	}()
 	for _, policy := range policies {
-		defer policy.Close()
 		request, err := policy.ParseRequest(data, f.raw)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.requestPath, err)

@@ -180,3 +180,30 @@ spec:
 	_, err = e.LoadManifests(t.Context(), kubewarden.File{Path: "p.yaml", Content: []byte("# nothing\n")}, &host.Answers{})
 	require.ErrorContains(t, err, "p.yaml: holds no policy")
 }
+
+// Each policy of a file is its caller's, whichever is closed first.
+func TestPoliciesOfManifestsAreClosedOneByOne(t *testing.T) {
+	e := newEvaluator(t, evaluation.Options{})
+	var content string
+	for _, name := range []string{"a", "b"} {
+		content += `
+---
+apiVersion: policies.kubewarden.io/v1
+kind: ClusterAdmissionPolicy
+metadata: {name: ` + name + `}
+spec:
+  module: ` + uri(t, "test/wat/accept.wasm") + `
+  mutating: false
+  rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE]}]
+`
+	}
+	policies, err := e.LoadManifests(t.Context(), kubewarden.File{Path: "p.yaml", Content: []byte(content)}, &host.Answers{})
+	require.NoError(t, err)
+	require.Len(t, policies, 2)
+	policies[0].Close()
+	policies[0].Close() // once is enough
+	parsed, err := policies[1].ParseRequest([]byte(request), false)
+	require.NoError(t, err)
+	require.True(t, policies[1].Review(t.Context(), parsed).Allowed)
+	policies[1].Close()
+}

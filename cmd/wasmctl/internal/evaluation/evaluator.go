@@ -21,6 +21,8 @@ package evaluation
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -92,29 +94,36 @@ type Policy struct {
 	Denied []abi.ContextAwareResource
 
 	policy *policyset.Policy
-	set    *policyset.Set
 	terms  verdict.Terms
+	// free lets go of the set that the policy is in.
+	free func()
 	// rawRefused says why raw requests cannot be answered, if so.
 	rawRefused error
 }
 
-// newPolicy returns a policy of a set. If it fails, whoever asks sees how, whatever its failure
-// policy is.
-func newPolicy(policy *policyset.Policy) *Policy {
-	p := &Policy{policy: policy, terms: policy.Terms()}
-	p.terms.FailOpen = false
-	return p
+// newPolicies returns the policies of a set, which is freed once all of them are closed. If
+// one fails, whoever asks sees how, whatever its failure policy is.
+func newPolicies(set *policyset.Set) (policies []*Policy) {
+	open := &atomic.Int64{}
+	open.Store(int64(len(set.Policies())))
+	for _, policy := range set.Policies() {
+		p := &Policy{policy: policy, terms: policy.Terms(), free: sync.OnceFunc(func() {
+			if open.Add(-1) == 0 {
+				set.Close()
+			}
+		})}
+		p.terms.FailOpen = false
+		policies = append(policies, p)
+	}
+	return policies
 }
 
 // Name returns what the policy is called.
 func (p *Policy) Name() string { return p.terms.Name }
 
-// Close frees the policy.
-func (p *Policy) Close() {
-	if p.set != nil {
-		p.set.Close()
-	}
-}
+// Close frees the policy, with the last of those that were loaded with it. Further calls do
+// nothing.
+func (p *Policy) Close() { p.free() }
 
 // ParseRequest reads a request for the policy, a raw one if raw is set or the policy is for
 // such.

@@ -64,15 +64,11 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 	if len(errs) > 0 {
 		return nil, policyset.JoinProblems(errs, nil)
 	}
-	var policies []*Policy
-	for _, policy := range set.Policies() {
-		policies = append(policies, newPolicy(policy))
-	}
+	policies := newPolicies(set)
 	slices.SortFunc(policies, func(a, b *Policy) int {
 		x, y := manifests.Origins[a.Name()], manifests.Origins[b.Name()]
 		return cmp.Or(cmp.Compare(x.Document, y.Document), cmp.Compare(x.Item, y.Item))
 	})
-	policies[0].set = set // one of them frees all
 	return policies, nil
 }
 

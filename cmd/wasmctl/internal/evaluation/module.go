@@ -89,8 +89,8 @@ func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
 	if len(errs) > 0 {
 		return nil, explain(m.URI, errs)
 	}
-	p := newPolicy(set.Policies()[0])
-	p.set, p.Raw = set, metadata.PolicyType == "raw"
+	p := newPolicies(set)[0]
+	p.Raw = metadata.PolicyType == "raw"
 	if !m.AllowContextAware {
 		p.Denied = metadata.ContextAwareResources
 	}
