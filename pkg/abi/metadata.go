@@ -113,7 +113,7 @@ func ReadMetadata(binary []byte) (*Metadata, error) {
 	if err != nil {
 		return nil, fmt.Errorf("custom section %q: %w", MetadataSection, err)
 	}
-	if err := metadata.validate(); err != nil {
+	if err := metadata.Validate(); err != nil {
 		return nil, fmt.Errorf("custom section %q: %w", MetadataSection, err)
 	}
 	return metadata, nil
@@ -139,7 +139,9 @@ func decodeMetadata(section []byte) (*Metadata, error) {
 	return metadata, nil
 }
 
-func (m *Metadata) validate() error {
+// Validate says what keeps a host from having a policy with this metadata. It is an error
+// with a line for each problem.
+func (m *Metadata) Validate() error {
 	var errs []error
 	switch m.ExecutionMode {
 	case ExecutionModeWaPC:

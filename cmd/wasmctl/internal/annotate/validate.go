@@ -17,6 +17,7 @@ limitations under the License.
 package annotate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -30,30 +31,15 @@ const wildcard = "*"
 
 var operations = []string{"CREATE", "UPDATE", "DELETE", "CONNECT", wildcard}
 
-// validate checks what nobody should publish. Hosts are more lenient.
+// validate checks what nobody should publish: what no host takes, and what hosts are more
+// lenient about.
 func (m *Metadata) validate() error {
-	var errs []error
+	onHost := m.Metadata
+	onHost.PolicyType = cmp.Or(onHost.PolicyType, "kubernetes")
+	onHost.ProtocolVersion = cmp.Or(onHost.ProtocolVersion, abi.ProtocolVersion1) // the guest is asked
+	onHost.MinimumKubewardenVersion = ""                                          // another host may be newer
+	errs := []error{onHost.Validate()}
 	add := func(format string, arguments ...any) { errs = append(errs, fmt.Errorf(format, arguments...)) }
-	switch m.ExecutionMode {
-	case abi.ExecutionModeWaPC:
-		if v := m.ProtocolVersion; v != "" && v != abi.ProtocolVersion1 {
-			add("protocolVersion: %q is not supported by execution mode kubewarden-wapc, only %q is", v, abi.ProtocolVersion1)
-		}
-	case abi.ExecutionModeWASI, abi.ExecutionModeOPA, abi.ExecutionModeGatekeeper:
-		if v := m.ProtocolVersion; v != "" && v != abi.ProtocolVersion1 && v != abi.ProtocolVersionUnknown {
-			add("protocolVersion: %q is neither %q nor %q", v, abi.ProtocolVersion1, abi.ProtocolVersionUnknown)
-		}
-	default:
-		add("executionMode: %q is none of kubewarden-wapc, wasi, opa, gatekeeper", m.ExecutionMode)
-	}
-	if t := m.PolicyType; t != "" && t != "kubernetes" && t != "raw" {
-		add("policyType: %q is neither kubernetes nor raw", t)
-	}
-	for n, r := range m.ContextAwareResources {
-		if r.APIVersion == "" || r.Kind == "" {
-			add("contextAwareResources[%d]: apiVersion and kind are both required", n)
-		}
-	}
 	if _, err := capabilities.ParsePatterns(m.HostCapabilities); err != nil {
 		add("hostCapabilities: %w", err)
 	}
