@@ -31,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -55,6 +56,16 @@ func (e *TooLargeError) Error() string {
 // symbolic links. It fails if others could have written the file or a directory on the
 // way to it, and with a *TooLargeError if it has more than maxBytes.
 func Read(path string, maxBytes int64) ([]byte, error) {
+	file, err := open(path, "a regular file", fs.FileMode.IsRegular)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	return readAtMost(file, path, maxBytes)
+}
+
+// open opens what is at an absolute path, if nobody else can have put or written it there.
+func open(path, what string, is func(fs.FileMode) bool) (*os.File, error) {
 	target, err := resolve(path)
 	if err != nil {
 		return nil, err
@@ -65,18 +76,13 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", target)
+	if !is(info.Mode()) {
+		return nil, fmt.Errorf("%s is not %s", target, what)
 	}
 	if err := checkOwnerAndMode(target, info); err != nil {
 		return nil, err
 	}
-	file, err := os.Open(target)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }() // it was only read
-	return readAtMost(file, path, maxBytes)
+	return os.Open(target)
 }
 
 // readAtMost reads an open file, which was named by a path.
@@ -99,21 +105,7 @@ func readAtMost(file *os.File, path string, maxBytes int64) ([]byte, error) {
 // order. The path may lead over symbolic links. It fails if others could have put an
 // entry there, and if there are more than maxEntries.
 func ReadNames(path string, maxEntries int) ([]string, error) {
-	target, err := resolve(path)
-	if err != nil {
-		return nil, err
-	}
-	info, err := os.Lstat(target)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a directory", target)
-	}
-	if err := checkOwnerAndMode(target, info); err != nil {
-		return nil, err
-	}
-	directory, err := os.Open(target)
+	directory, err := open(path, "a directory", fs.FileMode.IsDir)
 	if err != nil {
 		return nil, err
 	}
