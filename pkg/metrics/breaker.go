@@ -28,27 +28,15 @@ type breakerMetrics struct {
 
 func newBreakerMetrics() *breakerMetrics {
 	return &breakerMetrics{
-		open: metrics.NewGaugeVec(&metrics.GaugeOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "open_circuit_breakers",
-			Help:           "Number of open circuit breakers, by policy: one while the policy is answered by its failure policy without evaluation because it kept failing, zero while it is evaluated. Members of groups are named group/member.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"policy"}),
-		transitions: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "circuit_breaker_transitions_total",
-			Help:           "Number of times that a policy's circuit breaker changed, by policy and by what it became: open or closed.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"policy", "state"}),
-		overloads: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "overloads_total",
-			Help:           "Number of evaluations that failed at once because a policy was busy with as many as it may be, by policy.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"policy"}),
+		open: gauges("open_circuit_breakers",
+			"Number of open circuit breakers, by policy: one while the policy is answered by its failure policy without evaluation because it kept failing, zero while it is evaluated. Members of groups are named group/member.",
+			"policy"),
+		transitions: counters("circuit_breaker_transitions_total",
+			"Number of times that a policy's circuit breaker changed, by policy and by what it became: open or closed.",
+			"policy", "state"),
+		overloads: counters("overloads_total",
+			"Number of evaluations that failed at once because a policy was busy with as many as it may be, by policy.",
+			"policy"),
 	}
 }
 

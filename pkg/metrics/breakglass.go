@@ -30,20 +30,11 @@ type breakGlassMetrics struct {
 
 func newBreakGlassMetrics() *breakGlassMetrics {
 	return &breakGlassMetrics{
-		until: metrics.NewGauge(&metrics.GaugeOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "break_glass_until_timestamp_seconds",
-			Help:           "Unix time until which the break-glass file holds policies in monitor mode. Zero while it does not.",
-			StabilityLevel: metrics.ALPHA,
-		}),
-		events: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "break_glass_events_total",
-			Help:           "Number of events about the break-glass file, by event: begun, ended, or refused for a file that is not obeyed.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"event"}),
+		until: gauge("break_glass_until_timestamp_seconds",
+			"Unix time until which the break-glass file holds policies in monitor mode. Zero while it does not."),
+		events: counters("break_glass_events_total",
+			"Number of events about the break-glass file, by event: begun, ended, or refused for a file that is not obeyed.",
+			"event"),
 	}
 }
 

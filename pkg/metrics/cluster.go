@@ -30,34 +30,16 @@ type Cluster struct {
 // NewCluster returns metrics that are not registered yet.
 func NewCluster() *Cluster {
 	return &Cluster{
-		looks: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "cluster_looks_total",
-			Help:           "Number of looks that policies took at the cluster, by operation (list_resources_all, list_resources_by_namespace, get_resource, can_i, or inventory, which policies in Rego have) and result: cached, asked (of the server, or after waiting for a cache to fill), denied or failed.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"operation", "result"}),
-		caches: metrics.NewGauge(&metrics.GaugeOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "cluster_caches",
-			Help:           "Number of lists and inventories that are held for policies. Each list is a watch.",
-			StabilityLevel: metrics.ALPHA,
-		}),
-		bytes: metrics.NewGauge(&metrics.GaugeOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "cluster_cache_bytes",
-			Help:           "Bytes that the lists and inventories take that are held for policies.",
-			StabilityLevel: metrics.ALPHA,
-		}),
-		stops: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "cluster_cache_stops_total",
-			Help:           "Number of lists that stopped being held, by reason: idle, evicted (another needed the memory), too_large or failed.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"reason"}),
+		looks: counters("cluster_looks_total",
+			"Number of looks that policies took at the cluster, by operation (list_resources_all, list_resources_by_namespace, get_resource, can_i, or inventory, which policies in Rego have) and result: cached, asked (of the server, or after waiting for a cache to fill), denied or failed.",
+			"operation", "result"),
+		caches: gauge("cluster_caches",
+			"Number of lists and inventories that are held for policies. Each list is a watch."),
+		bytes: gauge("cluster_cache_bytes",
+			"Bytes that the lists and inventories take that are held for policies."),
+		stops: counters("cluster_cache_stops_total",
+			"Number of lists that stopped being held, by reason: idle, evicted (another needed the memory), too_large or failed.",
+			"reason"),
 	}
 }
 

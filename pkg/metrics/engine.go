@@ -62,89 +62,42 @@ type EngineState struct {
 // NewEngine returns metrics that are not registered yet.
 func NewEngine() *Engine {
 	return &Engine{
-		loads: metrics.NewHistogramVec(&metrics.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "module_load_duration_seconds",
-			Help:      "Time that loading a module took, by step: rewrite, or compile, which includes reading compiled code from disk.",
-			// From disk small modules take milliseconds; those of Go with 84 MB compile for
-			// 20 seconds.
-			Buckets:        []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60},
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"step"}),
-		compiled: newCompilations(),
-		waits: metrics.NewHistogram(&metrics.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "instance_wait_duration_seconds",
-			Help:      "Time that evaluations waited for an instance of their module, or for one to be made or brought to their data. Those that found one are not counted.",
-			// An instance is made in a fraction of a millisecond.
-			Buckets:        []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5},
-			StabilityLevel: metrics.ALPHA,
-		}),
-		evaluations: metrics.NewHistogram(&metrics.HistogramOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "instance_use_duration_seconds",
-			Help:           "Time for which evaluations had an instance of their module, waiting for it included.",
-			Buckets:        evaluationBuckets,
-			StabilityLevel: metrics.ALPHA,
-		}),
-		fuel: metrics.NewHistogram(&metrics.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "evaluation_fuel",
-			Help:      "Fuel that evaluations burnt, about one unit for each instruction.",
-			// Small guests burn ten thousands, those of Go millions; the default limit is
-			// 20 billions.
-			Buckets:        metrics.ExponentialBuckets(1e3, 10, 8),
-			StabilityLevel: metrics.ALPHA,
-		}),
-		memory: metrics.NewHistogram(&metrics.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "evaluation_memory_bytes",
-			Help:      "Size of the linear memory at the end of evaluations.",
-			// From one page to the largest memory that there can be.
-			Buckets:        metrics.ExponentialBuckets(64<<10, 4, 9),
-			StabilityLevel: metrics.ALPHA,
-		}),
-		resets: metrics.NewHistogram(&metrics.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "instance_reset_duration_seconds",
-			Help:      "Time that it took to bring an instance back to its snapshot.",
-			// Two microseconds for a few pages; milliseconds for whole memories.
-			Buckets:        []float64{0.000002, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.001, 0.005, 0.025, 0.1},
-			StabilityLevel: metrics.ALPHA,
-		}),
-		derivations: metrics.NewHistogram(&metrics.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "data_parse_duration_seconds",
-			Help:      "Time that it took to have a module parse large data once for all evaluations, as policies in Rego get settings and cluster. Waiting for an instance is included.",
-			// A megabyte takes 30 milliseconds.
-			Buckets:        []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5},
-			StabilityLevel: metrics.ALPHA,
-		}),
-		failures: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "module_failures_total",
-			Help:           "Number of modules that did not start and of evaluations that did not end as they should, by phase and cause.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"phase", "cause"}),
+		// From disk small modules take milliseconds; those of Go with 84 MB compile for
+		// 20 seconds.
+		loads: histograms("module_load_duration_seconds",
+			"Time that loading a module took, by step: rewrite, or compile, which includes reading compiled code from disk.",
+			[]float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60}, "step"),
+		compiled: counters("compilations_total",
+			"Number of modules that were compiled rather than read from disk, by result: ok, failed, or killed if the process that compiled died or took too long.",
+			"result"),
+		// An instance is made in a fraction of a millisecond.
+		waits: histogram("instance_wait_duration_seconds",
+			"Time that evaluations waited for an instance of their module, or for one to be made or brought to their data. Those that found one are not counted.",
+			[]float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5}),
+		evaluations: histogram("instance_use_duration_seconds",
+			"Time for which evaluations had an instance of their module, waiting for it included.",
+			evaluationBuckets),
+		// Small guests burn ten thousands, those of Go millions; the default limit is
+		// 20 billions.
+		fuel: histogram("evaluation_fuel",
+			"Fuel that evaluations burnt, about one unit for each instruction.",
+			metrics.ExponentialBuckets(1e3, 10, 8)),
+		// From one page to the largest memory that there can be.
+		memory: histogram("evaluation_memory_bytes",
+			"Size of the linear memory at the end of evaluations.",
+			metrics.ExponentialBuckets(64<<10, 4, 9)),
+		// Two microseconds for a few pages; milliseconds for whole memories.
+		resets: histogram("instance_reset_duration_seconds",
+			"Time that it took to bring an instance back to its snapshot.",
+			[]float64{0.000002, 0.000005, 0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.001, 0.005, 0.025, 0.1}),
+		// A megabyte takes 30 milliseconds.
+		derivations: histogram("data_parse_duration_seconds",
+			"Time that it took to have a module parse large data once for all evaluations, as policies in Rego get settings and cluster. Waiting for an instance is included.",
+			[]float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5}),
+		failures: counters("module_failures_total",
+			"Number of modules that did not start and of evaluations that did not end as they should, by phase and cause.",
+			"phase", "cause"),
 	}
-}
-
-func newCompilations() *metrics.CounterVec {
-	return metrics.NewCounterVec(&metrics.CounterOpts{
-		Namespace:      namespace,
-		Subsystem:      subsystem,
-		Name:           "compilations_total",
-		Help:           "Number of modules that were compiled rather than read from disk, by result: ok, failed, or killed if the process that compiled died or took too long.",
-		StabilityLevel: metrics.ALPHA,
-	}, []string{"result"})
 }
 
 // MustRegister registers the metrics. Register is the MustRegister method of a

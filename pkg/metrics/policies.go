@@ -23,12 +23,6 @@ import (
 	"k8s.io/component-base/metrics"
 )
 
-// The metrics' names begin as those of the in-tree admission plugins do.
-const (
-	namespace = "apiserver"
-	subsystem = "wasm_admission"
-)
-
 // evaluationBuckets are in seconds. A warm evaluation takes tens to hundreds of
 // microseconds, a cold one milliseconds; the default deadline is two seconds.
 var evaluationBuckets = []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 2.5}
@@ -49,49 +43,22 @@ type Policies struct {
 // NewPolicies returns metrics that are not registered yet.
 func NewPolicies() *Policies {
 	return &Policies{
-		policies: metrics.NewGauge(&metrics.GaugeOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "policies",
-			Help:           "Number of policies that are enforced. Zero while the feature is enabled means that nothing is enforced.",
-			StabilityLevel: metrics.ALPHA,
-		}),
-		unmatched: metrics.NewGauge(&metrics.GaugeOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "unmatched_rules",
-			Help:           "Number of rules of policies that match no resource that is served, so that nothing is enforced by them. The log names them.",
-			StabilityLevel: metrics.ALPHA,
-		}),
-		evaluations: metrics.NewHistogramVec(&metrics.HistogramOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "evaluation_duration_seconds",
-			Help:           "Time that a policy took to evaluate a request, by policy, type (validate or admit), operation, outcome (accepted, denied, failed_closed or failed_open) and whether the request was rejected for it, which in monitor mode it never is.",
-			Buckets:        evaluationBuckets,
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"policy", "type", "operation", "outcome", "rejected"}),
-		mutations: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "mutations_total",
-			Help:           "Number of times that a policy changed an object, by policy and operation.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"policy", "operation"}),
-		dropped: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "dropped_outputs_total",
-			Help:           "Number of warnings and audit annotations of policies that were dropped because they were too many, too long or malformed, by policy and output: warning or audit_annotation.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"policy", "output"}),
-		exemptions: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "exempt_requests_total",
-			Help:           "Number of requests that matched policies and were not evaluated, by type (validate or admit) and reason: user, group, namespace or apiserver.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"type", "reason"}),
+		policies: gauge("policies",
+			"Number of policies that are enforced. Zero while the feature is enabled means that nothing is enforced."),
+		unmatched: gauge("unmatched_rules",
+			"Number of rules of policies that match no resource that is served, so that nothing is enforced by them. The log names them."),
+		evaluations: histograms("evaluation_duration_seconds",
+			"Time that a policy took to evaluate a request, by policy, type (validate or admit), operation, outcome (accepted, denied, failed_closed or failed_open) and whether the request was rejected for it, which in monitor mode it never is.",
+			evaluationBuckets, "policy", "type", "operation", "outcome", "rejected"),
+		mutations: counters("mutations_total",
+			"Number of times that a policy changed an object, by policy and operation.",
+			"policy", "operation"),
+		dropped: counters("dropped_outputs_total",
+			"Number of warnings and audit annotations of policies that were dropped because they were too many, too long or malformed, by policy and output: warning or audit_annotation.",
+			"policy", "output"),
+		exemptions: counters("exempt_requests_total",
+			"Number of requests that matched policies and were not evaluated, by type (validate or admit) and reason: user, group, namespace or apiserver.",
+			"type", "reason"),
 		breakerMetrics:    newBreakerMetrics(),
 		reloadMetrics:     newReloadMetrics(),
 		breakGlassMetrics: newBreakGlassMetrics(),

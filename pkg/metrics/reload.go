@@ -37,44 +37,22 @@ type reloadMetrics struct {
 
 func newReloadMetrics() *reloadMetrics {
 	return &reloadMetrics{
-		set: metrics.NewGaugeVec(&metrics.GaugeOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "policy_set_info",
-			Help:           "The set of policies that is desired and the one that is running, by state and by the hash of their configuration and modules. Equal on all replicas that have the same files; the value is always 1.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"state", "hash"}),
-		reloads: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "reloads_total",
-			Help:           "Number of times that policies were loaded, at the start and after changes, by result: succeeded or failed.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"result"}),
-		durations: metrics.NewHistogramVec(&metrics.HistogramOpts{
-			Namespace: namespace,
-			Subsystem: subsystem,
-			Name:      "reload_duration_seconds",
-			Help:      "Time from finding a change to serving it, or to knowing that it is bad, by result: succeeded or failed.",
-			// New settings take some milliseconds, a small module that is
-			// compiled some tens, the largest half a minute.
-			Buckets:        []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60},
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"result"}),
-		failedSince: metrics.NewGauge(&metrics.GaugeOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "reload_failed_since_timestamp_seconds",
-			Help:           "Unix time since when the policies that are served are not the configured ones, because these cannot be loaded. Zero while they are the same.",
-			StabilityLevel: metrics.ALPHA,
-		}),
-		saves: metrics.NewCounterVec(&metrics.CounterOpts{
-			Namespace:      namespace,
-			Subsystem:      subsystem,
-			Name:           "last_good_saves_total",
-			Help:           "Number of times that a set of policies was kept in the state directory for a restart, by result: succeeded or failed.",
-			StabilityLevel: metrics.ALPHA,
-		}, []string{"result"}),
+		set: gauges("policy_set_info",
+			"The set of policies that is desired and the one that is running, by state and by the hash of their configuration and modules. Equal on all replicas that have the same files; the value is always 1.",
+			"state", "hash"),
+		reloads: counters("reloads_total",
+			"Number of times that policies were loaded, at the start and after changes, by result: succeeded or failed.",
+			"result"),
+		// New settings take some milliseconds, a small module that is
+		// compiled some tens, the largest half a minute.
+		durations: histograms("reload_duration_seconds",
+			"Time from finding a change to serving it, or to knowing that it is bad, by result: succeeded or failed.",
+			[]float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}, "result"),
+		failedSince: gauge("reload_failed_since_timestamp_seconds",
+			"Unix time since when the policies that are served are not the configured ones, because these cannot be loaded. Zero while they are the same."),
+		saves: counters("last_good_saves_total",
+			"Number of times that a set of policies was kept in the state directory for a restart, by result: succeeded or failed.",
+			"result"),
 		hashes: map[string]string{},
 	}
 }
