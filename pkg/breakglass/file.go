@@ -71,7 +71,7 @@ type File struct {
 	options Options
 	grant   atomic.Pointer[grant]
 
-	// What only looks touch.
+	// What only updates touch.
 	last     string    // digest of the content that was looked at last
 	refused  error     // why that content is not obeyed
 	reminded time.Time // when the log was told last
@@ -126,15 +126,15 @@ func (f *File) Run(ctx context.Context) {
 		Paths:    func() []string { return []string{f.options.Path} },
 		Interval: min(f.options.Interval, tellEndWithin),
 		Clock:    f.options.Clock,
-	}, f.Look)
+	}, f.Update)
 }
 
 // tellEndWithin is how soon the log and the metrics know that a grant has ended. That
 // it has, the policies know at once.
 const tellEndWithin = 10 * time.Second
 
-// Look reads the file and obeys it, if it is good. Looks must not overlap.
-func (f *File) Look(ctx context.Context) {
+// Update reads the file and obeys it, if it is good. Updates must not overlap.
+func (f *File) Update(ctx context.Context) {
 	defer func() {
 		if r := recover(); r != nil {
 			f.refuse(ctx, fmt.Errorf("panic while the file was read: %v", r))

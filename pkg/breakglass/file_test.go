@@ -36,8 +36,8 @@ const (
 	monitor = wasmadmission.ModeMonitor
 )
 
-// world is a break-glass file, half past two at night.
-type world struct {
+// fixture is a break-glass file, half past two at night.
+type fixture struct {
 	*testing.T
 	clock *clocktesting.FakeClock
 	notes *notes
@@ -52,20 +52,20 @@ type notes struct {
 func (n *notes) SetBreakGlassUntil(until time.Time) { n.until = until }
 func (n *notes) CountBreakGlass(event string)       { n.events[event]++ }
 
-func newWorld(t *testing.T) *world {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	w := &world{T: t, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 2, 30, 0, 0, time.UTC)), notes: &notes{events: map[string]int{}}}
+	w := &fixture{T: t, clock: clocktesting.NewFakeClock(time.Date(2026, 1, 2, 2, 30, 0, 0, time.UTC)), notes: &notes{events: map[string]int{}}}
 	w.file = New(Options{Path: filepath.Join(t.TempDir(), "break-glass.yaml"), Recorder: w.notes, Clock: w.clock})
 	return w
 }
 
-func (w *world) write(content string) {
+func (w *fixture) write(content string) {
 	w.Helper()
 	require.NoError(w, os.WriteFile(w.file.options.Path, []byte(content), 0o600))
-	w.file.Look(w.Context())
+	w.file.Update(w.Context())
 }
 
-func (w *world) requireMode(want wasmadmission.PolicyMode, policies ...string) {
+func (w *fixture) requireMode(want wasmadmission.PolicyMode, policies ...string) {
 	w.Helper()
 	for _, policy := range policies {
 		require.Equal(w, want, w.file.Mode(policy, protect), policy)
@@ -74,9 +74,9 @@ func (w *world) requireMode(want wasmadmission.PolicyMode, policies ...string) {
 }
 
 func TestNamedPoliciesAreInMonitorMode(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.requireMode(protect, "no-privileged-pods", "other")
-	w.file.Look(t.Context())
+	w.file.Update(t.Context())
 	require.Empty(t, w.notes.events, "a file that does not exist is nothing special")
 
 	w.write(good)
@@ -89,23 +89,23 @@ func TestNamedPoliciesAreInMonitorMode(t *testing.T) {
 	w.requireMode(monitor, "no-privileged-pods", "other")
 
 	require.NoError(t, os.Remove(w.file.options.Path))
-	w.file.Look(t.Context())
+	w.file.Update(t.Context())
 	w.requireMode(protect, "no-privileged-pods", "other")
 	require.Equal(t, map[string]int{"begun": 2, "ended": 1}, w.notes.events)
 	require.Zero(t, w.notes.until)
 }
 
 func TestItEndsByItself(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.write(good)
 	w.clock.Step(30*time.Minute - time.Nanosecond)
 	w.requireMode(monitor, "our.registry")
 	w.clock.Step(time.Nanosecond)
 	w.requireMode(protect, "our.registry")
-	w.file.Look(t.Context())
+	w.file.Update(t.Context())
 	require.Equal(t, 1, w.notes.events["ended"])
 	require.Zero(t, w.notes.until)
-	w.file.Look(t.Context())
+	w.file.Update(t.Context())
 	w.requireMode(protect, "our.registry")
 	require.Equal(t, 1, w.notes.events["ended"])
 
@@ -115,36 +115,36 @@ func TestItEndsByItself(t *testing.T) {
 }
 
 func TestAFileThatIsNotObeyed(t *testing.T) {
-	for name, spoil := range map[string]func(w *world){
-		"is wrong":                func(w *world) { w.write("kind: BreakGlass") },
-		"is empty":                func(w *world) { w.write("") },
-		"is too large":            func(w *world) { w.write(good + strings.Repeat("#", maxBytes)) },
-		"ends in more than a day": func(w *world) { w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1)) },
-		"others may write": func(w *world) {
+	for name, spoil := range map[string]func(w *fixture){
+		"is wrong":                func(w *fixture) { w.write("kind: BreakGlass") },
+		"is empty":                func(w *fixture) { w.write("") },
+		"is too large":            func(w *fixture) { w.write(good + strings.Repeat("#", maxBytes)) },
+		"ends in more than a day": func(w *fixture) { w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1)) },
+		"others may write": func(w *fixture) {
 			require.NoError(w, os.WriteFile(w.file.options.Path, []byte(good), 0o600))
 			require.NoError(w, os.Chmod(w.file.options.Path, 0o622))
-			w.file.Look(w.Context())
+			w.file.Update(w.Context())
 		},
-		"is in a directory that others may write": func(w *world) {
+		"is in a directory that others may write": func(w *fixture) {
 			require.NoError(w, os.Chmod(filepath.Dir(w.file.options.Path), 0o777))
 			w.write(good + "# again\n")
 		},
-		"is a directory": func(w *world) {
+		"is a directory": func(w *fixture) {
 			require.NoError(w, os.RemoveAll(w.file.options.Path))
 			require.NoError(w, os.Mkdir(w.file.options.Path, 0o700))
-			w.file.Look(w.Context())
+			w.file.Update(w.Context())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newFixture(t)
 			spoil(w)
 			w.requireMode(protect, "our.registry")
 			require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
 			w.clock.Step(time.Hour)
-			w.file.Look(t.Context())
+			w.file.Update(t.Context())
 			require.Equal(t, 1, w.notes.events["refused"], "said again, and counted once")
 
-			w = newWorld(t)
+			w = newFixture(t)
 			w.write(good)
 			w.requireMode(monitor, "our.registry")
 			spoil(w)
@@ -156,10 +156,10 @@ func TestAFileThatIsNotObeyed(t *testing.T) {
 
 // A file that was refused for its end stays so when the end comes nearer.
 func TestARefusedFileDoesNotBeginLater(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1))
 	w.clock.Step(23 * time.Hour)
-	w.file.Look(t.Context())
+	w.file.Update(t.Context())
 	w.requireMode(protect, "our.registry")
 	w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1) + "# I mean it\n")
 	w.requireMode(monitor, "our.registry")
@@ -177,7 +177,7 @@ func TestClocksThatAreSet(t *testing.T) {
 }
 
 func TestRunSeesTheFileComeAndGo(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	w.file.options.Clock = clock.RealClock{}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})

@@ -37,8 +37,8 @@ const (
 	expressionError = "error evaluating policy group expression"
 )
 
-// maxDoubts is how many members may fail in an evaluation that admits a request.
-const maxDoubts = 6
+// maxFailed is how many members may fail in an evaluation that admits a request.
+const maxFailed = 6
 
 // poll is one evaluation of a group.
 type poll struct {
@@ -89,14 +89,14 @@ func (p *poll) answer(name string) (answer, error) {
 // failed, as !member() is. Such an expression has no value: whoever can make a member
 // fail could otherwise have everything admitted.
 func (p *poll) requireCertainty() error {
-	doubts := sets.List(sets.KeySet(p.failures))
-	if len(doubts) > maxDoubts {
-		return fmt.Errorf("%d members failed: %w", len(doubts), p.failures[doubts[0]])
+	failed := sets.List(sets.KeySet(p.failures))
+	if len(failed) > maxFailed {
+		return fmt.Errorf("%d members failed: %w", len(failed), p.failures[failed[0]])
 	}
 	// With none of them accepting it is true.
-	for accepting := 1; accepting < 1<<len(doubts); accepting++ {
+	for accepting := 1; accepting < 1<<len(failed); accepting++ {
 		accepted, err := p.group.expression.Evaluate(p.ctx, func(name string) (bool, error) {
-			if n, failed := slices.BinarySearch(doubts, name); failed {
+			if n, found := slices.BinarySearch(failed, name); found {
 				return accepting>>n&1 == 1, nil
 			}
 			if a, asked := p.answers[name]; asked {
@@ -109,7 +109,7 @@ func (p *poll) requireCertainty() error {
 			return err
 		}
 		if !accepted {
-			return fmt.Errorf("true only because %s failed: %w", doubts, p.failures[doubts[0]])
+			return fmt.Errorf("true only because %s failed: %w", failed, p.failures[failed[0]])
 		}
 	}
 	return nil

@@ -32,8 +32,8 @@ import (
 const (
 	// retryEvery is how long to wait while nobody knows what is served.
 	retryEvery = 5 * time.Second
-	// lookEvery is how often what is served is looked at: definitions come and go.
-	lookEvery = 5 * time.Minute
+	// checkEvery is how often what is served is looked at: definitions come and go.
+	checkEvery = 5 * time.Minute
 )
 
 // Recorder takes notes of rules that match nothing.
@@ -93,7 +93,7 @@ func (c *Checker) Use(set *policyset.Set) {
 // Run checks each set, and now and then what is served, until ctx ends.
 func (c *Checker) Run(ctx context.Context) {
 	for {
-		timer := c.options.Clock.NewTimer(c.look(ctx))
+		timer := c.options.Clock.NewTimer(c.check(ctx))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
@@ -105,8 +105,8 @@ func (c *Checker) Run(ctx context.Context) {
 	}
 }
 
-// look checks the rules, and returns when to do so again at the latest.
-func (c *Checker) look(ctx context.Context) time.Duration {
+// check checks the rules, and returns when to do so again at the latest.
+func (c *Checker) check(ctx context.Context) time.Duration {
 	served, err := c.options.Served(ctx)
 	if err != nil {
 		return retryEvery
@@ -125,5 +125,5 @@ func (c *Checker) look(ctx context.Context) time.Duration {
 	}
 	c.warned = warned
 	c.options.Recorder.SetUnmatchedRules(len(warned))
-	return lookEvery
+	return checkEvery
 }

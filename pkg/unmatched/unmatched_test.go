@@ -112,18 +112,18 @@ func TestWarnings(t *testing.T) {
 		Operations: []admissionregistrationv1.OperationType{"CREATE"},
 		Rule:       admissionregistrationv1.Rule{APIGroups: []string{"example.com"}, APIVersions: []string{"v1"}, Resources: []string{"widgets"}},
 	}}}}
-	require.Equal(t, retryEvery, c.look(ctx), "nothing is said before anything is known")
+	require.Equal(t, retryEvery, c.check(ctx), "nothing is said before anything is known")
 	require.Zero(t, said())
 
 	err = nil
-	require.Equal(t, lookEvery, c.look(ctx))
-	require.Equal(t, lookEvery, c.look(ctx))
+	require.Equal(t, checkEvery, c.check(ctx))
+	require.Equal(t, checkEvery, c.check(ctx))
 	require.Equal(t, 1, said(), "once")
 
 	answer = &Served{Resources: []*metav1.APIResourceList{{GroupVersion: "example.com/v1", APIResources: []metav1.APIResource{{Name: "widgets"}}}}}
-	c.look(ctx)
+	c.check(ctx)
 	require.Equal(t, []int{1, 1, 0}, r.unmatched)
 	answer = &Served{}
-	c.look(ctx)
+	c.check(ctx)
 	require.Equal(t, 2, said(), "it is news again")
 }

@@ -155,7 +155,7 @@ func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.Exec
 			Serves: l.manager.Serves, Recorder: recorder,
 		})
 		// Before the first request: it may be the reason for this start.
-		file.Look(ctx)
+		file.Update(ctx)
 		go file.Run(ctx)
 		l.overrides = file
 	}

@@ -48,7 +48,7 @@ func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
 
 // A grant to a policy that is not there is no reason not to serve the others: it may come.
 func TestReadersOfSecretsComeAndGo(t *testing.T) {
-	w := newWorld(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
+	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) {
 		config.Capabilities.Kubernetes.SecretReaders = []string{"clusterwide-a", "clusterwide-b", "a"}
 	})
 	requireWarnings := func(want ...string) {
@@ -66,19 +66,19 @@ func TestReadersOfSecretsComeAndGo(t *testing.T) {
 	require.Contains(t, logger.GetSink().(ktesting.Underlier).GetBuffer().String(), "Warning: "+nobody(1, "clusterwide-b"))
 
 	w.manifest("b", "accept", `{}`)
-	w.look()
+	w.takeOver()
 	w.requireServed(`a {}`, `b {}`)
 	requireWarnings(nobody(2, "a"))
 
 	require.NoError(t, os.Remove(w.path("policies.d", "a.json")))
-	w.look()
+	w.takeOver()
 	w.requireServed(`b {}`)
 	requireWarnings(nobody(0, "clusterwide-a"), nobody(2, "a"))
 }
 
 // What is passed over is in no hash, and the log is told of it all the same: once.
 func TestWhatIsPassedOverIsNamedOnce(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
 	ctx := klog.NewContext(t.Context(), logger)
 	said := func() int {
@@ -90,12 +90,12 @@ func TestWhatIsPassedOverIsNamedOnce(t *testing.T) {
 	require.Zero(t, said())
 
 	w.file("b.YAML", `{`)
-	w.manager.look(ctx)
+	w.manager.takeOver(ctx)
 	require.Equal(t, running, w.manager.Status().Running)
 	require.Equal(t, 1, said())
-	w.manager.look(ctx)
+	w.manager.takeOver(ctx)
 	w.manifest("c", "accept", `{}`)
-	w.manager.look(ctx)
+	w.manager.takeOver(ctx)
 	w.requireServed(`a {}`, `c {}`)
 	require.Equal(t, 1, said())
 }
@@ -103,7 +103,7 @@ func TestWhatIsPassedOverIsNamedOnce(t *testing.T) {
 // Fewer policies than there have to be are no set to serve.
 func TestMinimumPolicies(t *testing.T) {
 	two := func(config *wasmadmission.WasmAdmissionConfiguration) { config.MinimumPolicies = 2 }
-	w := newWorld(t, two)
+	w := newWorkspace(t, two)
 	const wanting = "minimumPolicies: Invalid value: 2: the configuration and "
 	w.manifest("a", "accept", `{}`)
 	require.ErrorContains(t, w.manager.Start(t.Context()), wanting+w.path("policies.d")+" have 1 policies and groups: add those that are missing, or lower the number")
@@ -113,11 +113,11 @@ func TestMinimumPolicies(t *testing.T) {
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.requireServed(`a {}`, `b {}`)
 	require.NoError(t, os.Remove(w.path("policies.d", "a.json")))
-	w.look()
+	w.takeOver()
 	w.requireBad(wanting)
 	w.requireServed(`a {}`, `b {}`)
 	require.NoError(t, os.Remove(w.path("policies.d", "b.json")))
-	w.look()
+	w.takeOver()
 	w.requireBad(wanting)
 	w.requireServed(`a {}`, `b {}`)
 

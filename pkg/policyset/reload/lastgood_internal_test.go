@@ -24,10 +24,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keptWorld is a world whose manager has served a set and kept it.
-func keptWorld(t *testing.T) *world {
+// keptWorkspace is a workspace whose manager has served a set and kept it.
+func keptWorkspace(t *testing.T) *workspace {
 	t.Helper()
-	w := newWorld(t, keepLastGood)
+	w := newWorkspace(t, keepLastGood)
 	w.manifest("a", "accept", `{"text":"<&>"}`)
 	w.manifest("b", "deny", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
@@ -36,23 +36,23 @@ func keptWorld(t *testing.T) *world {
 }
 
 // keptModules returns the names of the modules in the state directory.
-func (w *world) keptModules() []string {
+func (w *workspace) keptModules() []string {
 	files, err := filepath.Glob(w.path("state", "last-good", "modules", "*"))
 	require.NoError(w, err)
 	return files
 }
 
 func TestRestartOnWhatWasKept(t *testing.T) {
-	for name, spoil := range map[string]func(w *world){
-		"the directory is gone":    func(w *world) { require.NoError(w, os.RemoveAll(w.path("policies.d"))) },
-		"the modules are gone":     func(w *world) { require.NoError(w, os.Remove(w.path("accept.wasm"))) },
-		"a manifest is half a one": func(w *world) { w.file("a.json", `{"Policies": [`) },
-		"a policy refuses its settings": func(w *world) {
+	for name, spoil := range map[string]func(w *workspace){
+		"the directory is gone":    func(w *workspace) { require.NoError(w, os.RemoveAll(w.path("policies.d"))) },
+		"the modules are gone":     func(w *workspace) { require.NoError(w, os.Remove(w.path("accept.wasm"))) },
+		"a manifest is half a one": func(w *workspace) { w.file("a.json", `{"Policies": [`) },
+		"a policy refuses its settings": func(w *workspace) {
 			w.manifest("a", "settings-refused", `{}`)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := keptWorld(t)
+			w := keptWorkspace(t)
 			before := w.notes.sets["running"]
 			spoil(w)
 			w.restart(keepLastGood)
@@ -67,7 +67,7 @@ func TestRestartOnWhatWasKept(t *testing.T) {
 			w.module("accept", "accept")
 			w.manifest("a", "accept", `{"text":"<&>"}`)
 			w.manifest("b", "deny", `{}`)
-			w.look()
+			w.takeOver()
 			w.requireGood()
 			require.False(t, w.manager.Status().Kept)
 		})
@@ -77,7 +77,7 @@ func TestRestartOnWhatWasKept(t *testing.T) {
 // Groups and policies of namespaces come from manifests only, and are kept too.
 func TestAllKindsAreKept(t *testing.T) {
 	const rules = `"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]`
-	w := newWorld(t, keepLastGood)
+	w := newWorkspace(t, keepLastGood)
 	module := "file://" + w.path("accept.wasm")
 	w.file("namespaced.json", `{"apiVersion": "policies.kubewarden.io/v1", "kind": "AdmissionPolicy", "metadata": {"name": "p", "namespace": "ns"},
 		"spec": {"module": "`+module+`", "settings": {}, "mutating": false, `+rules+`}}`)
@@ -97,7 +97,7 @@ func TestAllKindsAreKept(t *testing.T) {
 	t.Log("a member's module changes")
 	served := w.served
 	w.module("deny", "settings-refused")
-	w.look()
+	w.takeOver()
 	w.requireBad("settings-refused.wat takes no settings")
 	require.Same(t, served, w.served)
 
@@ -110,7 +110,7 @@ func TestAllKindsAreKept(t *testing.T) {
 	require.False(t, response.Accepted)
 
 	w.module("deny", "accept")
-	w.look()
+	w.takeOver()
 	w.requireGood()
 	response, _, err = w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
@@ -118,18 +118,18 @@ func TestAllKindsAreKept(t *testing.T) {
 }
 
 func TestOnlyANewerGoodSetReplacesTheKeptOne(t *testing.T) {
-	w := keptWorld(t)
+	w := keptWorkspace(t)
 	require.Len(t, w.keptModules(), 2)
 	w.file("a.json", `{`)
-	w.look()
+	w.takeOver()
 	w.requireBad("a.json: ")
 	require.NoError(t, os.Remove(w.path("policies.d", "b.json")))
 	w.manifest("a", "accept", `{"n":2}`)
-	w.look()
+	w.takeOver()
 	w.requireGood()
 	require.Len(t, w.keptModules(), 1, "what the set does not name is removed")
 	w.file("a.json", `{`)
-	w.look()
+	w.takeOver()
 
 	w.restart(keepLastGood)
 	require.NoError(t, w.manager.Start(t.Context()))
@@ -137,7 +137,7 @@ func TestOnlyANewerGoodSetReplacesTheKeptOne(t *testing.T) {
 }
 
 func TestWithoutTheOptionABadStartIsRefused(t *testing.T) {
-	w := keptWorld(t)
+	w := keptWorkspace(t)
 	w.file("a.json", `{`)
 	w.restart()
 	require.ErrorContains(t, w.manager.Start(t.Context()), "a.json: ")
@@ -145,39 +145,39 @@ func TestWithoutTheOptionABadStartIsRefused(t *testing.T) {
 
 func TestKeptSetsAreChecked(t *testing.T) {
 	const kept = "state/last-good/policies.json"
-	change := func(w *world, path string) {
+	change := func(w *workspace, path string) {
 		content, err := os.ReadFile(path)
 		require.NoError(w, err)
 		content[len(content)-2] ^= 1
 		require.NoError(w, os.WriteFile(path, content, 0o600))
 	}
 	for name, test := range map[string]struct {
-		spoil  func(w *world)
+		spoil  func(w *workspace)
 		reason string
 	}{
-		"nothing was kept":       {func(w *world) { require.NoError(w, os.Remove(w.path(kept))) }, "no such file"},
-		"the record is changed":  {func(w *world) { change(w, w.path(kept)) }, "is damaged"},
-		"the record is cut off":  {func(w *world) { require.NoError(w, os.Truncate(w.path(kept), 10)) }, "is damaged"},
-		"the record is empty":    {func(w *world) { require.NoError(w, os.Truncate(w.path(kept), 0)) }, "is damaged"},
-		"the record is readable": {func(w *world) { require.NoError(w, os.Chmod(w.path(kept), 0o644)) }, "has mode 0644"},
-		"a module is changed":    {func(w *world) { change(w, w.keptModules()[0]) }, "is damaged"},
-		"a module is gone":       {func(w *world) { require.NoError(w, os.Remove(w.keptModules()[1])) }, "no such file"},
-		"a module is a link": {func(w *world) {
+		"nothing was kept":       {func(w *workspace) { require.NoError(w, os.Remove(w.path(kept))) }, "no such file"},
+		"the record is changed":  {func(w *workspace) { change(w, w.path(kept)) }, "is damaged"},
+		"the record is cut off":  {func(w *workspace) { require.NoError(w, os.Truncate(w.path(kept), 10)) }, "is damaged"},
+		"the record is empty":    {func(w *workspace) { require.NoError(w, os.Truncate(w.path(kept), 0)) }, "is damaged"},
+		"the record is readable": {func(w *workspace) { require.NoError(w, os.Chmod(w.path(kept), 0o644)) }, "has mode 0644"},
+		"a module is changed":    {func(w *workspace) { change(w, w.keptModules()[0]) }, "is damaged"},
+		"a module is gone":       {func(w *workspace) { require.NoError(w, os.Remove(w.keptModules()[1])) }, "no such file"},
+		"a module is a link": {func(w *workspace) {
 			module := w.keptModules()[0]
 			require.NoError(w, os.Rename(module, w.path("moved")))
 			require.NoError(w, os.Symlink(w.path("moved"), module))
 		}, "too many levels of symbolic links"},
-		"the record is of another version": {func(w *world) {
+		"the record is of another version": {func(w *workspace) {
 			record := []byte(`{"Hash": "x", "NewField": 1}`)
 			require.NoError(w, os.WriteFile(w.path(kept), append([]byte(sumLine(record)), record...), 0o600))
 		}, `unknown field "NewField"`},
-		"the record is not valid": {func(w *world) {
+		"the record is not valid": {func(w *workspace) {
 			record := []byte(`{"Hash": "x", "Policies": [{"Name": "NOT A NAME"}]}`)
 			require.NoError(w, os.WriteFile(w.path(kept), append([]byte(sumLine(record)), record...), 0o600))
 		}, "policies[NOT A NAME].name: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := keptWorld(t)
+			w := keptWorkspace(t)
 			test.spoil(w)
 			w.file("a.json", `{`)
 			w.restart(keepLastGood)
@@ -191,7 +191,7 @@ func TestKeptSetsAreChecked(t *testing.T) {
 
 // Damage is found and mended when a set is kept.
 func TestDamagedModulesAreWrittenAgain(t *testing.T) {
-	w := keptWorld(t)
+	w := keptWorkspace(t)
 	require.NoError(t, os.Truncate(w.keptModules()[0], 0))
 	w.restart(keepLastGood)
 	require.NoError(t, w.manager.Start(t.Context()))
@@ -203,21 +203,21 @@ func TestDamagedModulesAreWrittenAgain(t *testing.T) {
 
 // What was kept goes while the process runs, which remembers that it wrote it: the next set is kept whole.
 func TestWhatIsKeptIsKeptAgain(t *testing.T) {
-	for name, lose := range map[string]func(w *world){
-		"everything is gone": func(w *world) { require.NoError(w, os.RemoveAll(w.path("state"))) },
-		"the modules are gone": func(w *world) {
+	for name, lose := range map[string]func(w *workspace){
+		"everything is gone": func(w *workspace) { require.NoError(w, os.RemoveAll(w.path("state"))) },
+		"the modules are gone": func(w *workspace) {
 			require.NoError(w, os.RemoveAll(w.path("state", "last-good", "modules")))
 		},
-		"a module is cut off": func(w *world) { require.NoError(w, os.Truncate(w.keptModules()[0], 3)) },
-		"a module is readable": func(w *world) {
+		"a module is cut off": func(w *workspace) { require.NoError(w, os.Truncate(w.keptModules()[0], 3)) },
+		"a module is readable": func(w *workspace) {
 			require.NoError(w, os.Chmod(w.keptModules()[1], 0o644))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := keptWorld(t)
+			w := keptWorkspace(t)
 			lose(w)
 			w.manifest("a", "accept", `{"n":2}`)
-			w.look()
+			w.takeOver()
 			w.requireGood()
 			require.Equal(t, 2, w.notes.saves[resultSucceeded])
 
@@ -230,7 +230,7 @@ func TestWhatIsKeptIsKeptAgain(t *testing.T) {
 }
 
 func TestASetThatCannotBeKeptIsServed(t *testing.T) {
-	w := newWorld(t, keepLastGood)
+	w := newWorkspace(t, keepLastGood)
 	require.NoError(t, os.WriteFile(w.path("state"), nil, 0o600)) // no directory can be made here
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))

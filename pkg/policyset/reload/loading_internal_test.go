@@ -42,7 +42,7 @@ type silence struct {
 }
 
 // listen has the manager fetch modules from a server that never answers, too.
-func (w *world) listen() *silence {
+func (w *workspace) listen() *silence {
 	w.Helper()
 	s := &silence{asked: make(chan struct{}, 100)}
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -55,7 +55,7 @@ func (w *world) listen() *silence {
 }
 
 // fetchFrom has the manager fetch from a server, and not only from files.
-func (w *world) fetchFrom(s *silence) {
+func (w *workspace) fetchFrom(s *silence) {
 	w.Helper()
 	fetcher, err := module.NewFetcher(module.Options{MaxBytes: 1 << 20, Sources: module.Sources{Insecure: []string{s.host}}})
 	require.NoError(w, err)
@@ -64,7 +64,7 @@ func (w *world) fetchFrom(s *silence) {
 }
 
 // manifestOf puts a file with one policy whose module is at a URI into the directory.
-func (w *world) manifestOf(name, uri string) {
+func (w *workspace) manifestOf(name, uri string) {
 	w.Helper()
 	w.file(name+".json", `{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": "`+name+`"},
 		"spec": {"module": "`+uri+`", "settings": {}, "mutating": false,
@@ -86,14 +86,14 @@ const outOfTime = "could not be loaded within 2m0s (reload.loadTimeout)"
 func TestLoadingHasADeadline(t *testing.T) {
 	for _, scheme := range []string{"http", "registry"} {
 		t.Run(scheme, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorkspace(t)
 			w.manifest("a", "accept", `{}`)
 			require.NoError(t, w.manager.Start(t.Context()))
 			s := w.listen()
 			w.fetchFrom(s)
 			w.manifestOf("b", scheme+"://"+s.host+"/module.wasm")
 			served := w.served
-			ended := aside(w.look)
+			ended := aside(w.takeOver)
 			<-s.asked
 			w.clock.Step(2 * time.Minute)
 			<-ended
@@ -103,7 +103,7 @@ func TestLoadingHasADeadline(t *testing.T) {
 			w.requireBad(outOfTime)
 
 			w.manifest("b", "deny", `{}`)
-			w.look()
+			w.takeOver()
 			w.requireGood()
 			w.requireServed(`a {}`, `b {}`)
 		})
@@ -111,20 +111,20 @@ func TestLoadingHasADeadline(t *testing.T) {
 }
 
 func TestACorrectionOvertakesALoadThatHangs(t *testing.T) {
-	for name, correct := range map[string]func(w *world){
-		"another module":     func(w *world) { w.manifest("b", "deny", `{}`) },
-		"the policy is gone": func(w *world) { w.file("b.json", "") },
+	for name, correct := range map[string]func(w *workspace){
+		"another module":     func(w *workspace) { w.manifest("b", "deny", `{}`) },
+		"the policy is gone": func(w *workspace) { w.file("b.json", "") },
 	} {
 		for _, scheme := range []string{"http", "registry"} {
 			t.Run(name+" "+scheme, func(t *testing.T) {
-				w := newWorld(t)
+				w := newWorkspace(t)
 				w.manifest("a", "accept", `{}`)
 				require.NoError(t, w.manager.Start(t.Context()))
 				s := w.listen()
 				w.fetchFrom(s)
 				w.manifestOf("b", scheme+"://"+s.host+"/module.wasm")
 				w.manifest("a", "accept", `{"n":1}`)
-				ended := aside(w.look)
+				ended := aside(w.takeOver)
 				<-s.asked
 				correct(w)
 				w.clock.Step(watchAfter)
@@ -139,7 +139,7 @@ func TestACorrectionOvertakesALoadThatHangs(t *testing.T) {
 
 // A module that hangs while it is loaded is overtaken by one that is put in its place.
 func TestAModuleOnDiskOvertakesALoadThatHangs(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	require.NoError(t, w.manager.Start(t.Context()))
 	h := newHang()
 	w.manager.options.Loader.Metadata = func(wasm []byte) (*abi.Metadata, error) {
@@ -148,7 +148,7 @@ func TestAModuleOnDiskOvertakesALoadThatHangs(t *testing.T) {
 	}
 	w.module("m", "accept")
 	w.manifest("a", "m", `{}`)
-	ended := aside(w.look)
+	ended := aside(w.takeOver)
 	<-h.stuck
 	w.module("m", "deny")
 	w.clock.Step(watchAfter)
@@ -164,12 +164,12 @@ func TestAModuleOnDiskOvertakesALoadThatHangs(t *testing.T) {
 
 // Files that change all the time do not keep everything from being loaded.
 func TestLoadsAreNotOvertakenForEver(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	require.NoError(t, w.manager.Start(t.Context()))
 	s := w.listen()
 	w.fetchFrom(s)
 	w.manifestOf("b", "http://"+s.host+"/module.wasm")
-	ended := aside(w.look)
+	ended := aside(w.takeOver)
 	<-s.asked
 	for n := range maxOvertaken {
 		w.manifestOf("b", "http://"+s.host+"/module"+strings.Repeat("x", n+1)+".wasm")
@@ -186,7 +186,7 @@ func TestLoadsAreNotOvertakenForEver(t *testing.T) {
 	w.requireBad(outOfTime)
 }
 
-func (w *world) requireNoStrays() {
+func (w *workspace) requireNoStrays() {
 	w.Helper()
 	require.Eventually(w, func() bool { return w.manager.strays.Count() == 0 }, time.Minute, time.Millisecond)
 }
@@ -209,20 +209,20 @@ func (h *hang) wait() {
 // What does not look at its context is given up, does not stand in the way of a
 // correction, and frees what it made in the end.
 func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
-	for name, put := range map[string]func(w *world, h *hang){
-		"while a module is fetched": func(w *world, h *hang) { w.fetched.after = func(string) { h.wait() } },
-		"while a policy is loaded": func(w *world, h *hang) {
+	for name, put := range map[string]func(w *workspace, h *hang){
+		"while a module is fetched": func(w *workspace, h *hang) { w.fetched.after = func(string) { h.wait() } },
+		"while a policy is loaded": func(w *workspace, h *hang) {
 			w.manager.options.Loader.Adjust = func(*wasmadmission.Policy, *abi.Environment) { h.wait() }
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorkspace(t)
 			w.manifest("a", "accept", `{}`)
 			require.NoError(t, w.manager.Start(t.Context()))
 			h := newHang()
 			put(w, h)
 			w.manifest("b", "deny", `{}`)
-			ended := aside(w.look)
+			ended := aside(w.takeOver)
 			<-h.stuck
 			w.clock.Step(2 * time.Minute)
 			<-ended
@@ -231,7 +231,7 @@ func TestALoadThatDoesNotEndIsGivenUp(t *testing.T) {
 			require.EqualValues(t, 1, w.manager.strays.Count())
 
 			w.manifest("b", "deny", `{"n":1}`)
-			w.look()
+			w.takeOver()
 			w.requireGood()
 			w.requireServed(`a {}`, `b {"n":1}`)
 			close(h.release)
@@ -253,13 +253,13 @@ func (s *hangingSource) Policies(ctx context.Context) (*Desired, error) {
 
 // A source that hangs is not asked by two at a time.
 func TestASourceThatHangs(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	require.NoError(t, w.manager.Start(t.Context()))
 	source := &hangingSource{Source: w.manager.options.Source, hang: newHang()}
 	w.manager.options.Source = source
 	w.manifest("a", "accept", `{}`)
 	for range 2 { // the second time it waits for what hangs since the first
-		ended := aside(w.look)
+		ended := aside(w.takeOver)
 		<-source.stuck
 		require.Eventually(t, func() bool {
 			w.clock.Step(2 * time.Minute)
@@ -274,13 +274,13 @@ func TestASourceThatHangs(t *testing.T) {
 	}
 	close(source.release)
 	w.requireNoStrays()
-	w.look()
+	w.takeOver()
 	w.requireGood()
 	w.requireServed(`a {}`)
 }
 
 func TestRestartOnWhatWasKeptWhenTheConfiguredSetHangs(t *testing.T) {
-	w := keptWorld(t)
+	w := keptWorkspace(t)
 	s := w.listen()
 	w.manifestOf("b", "registry://"+s.host+"/module:v1")
 	w.restart(keepLastGood)
@@ -313,7 +313,7 @@ func (b *blocking) Close() {
 }
 
 // setOf returns a set with one policy.
-func (w *world) setOf(guest abi.Guest) *policyset.Set {
+func (w *workspace) setOf(guest abi.Guest) *policyset.Set {
 	w.Helper()
 	const mode = "blocking"
 	loader := &policyset.Loader{
@@ -337,7 +337,7 @@ func (w *world) setOf(guest abi.Guest) *policyset.Set {
 func TestSetsAreFreedOutsideTheLock(t *testing.T) {
 	for name, holders := range map[string]int{"by the manager": 0, "by a subscriber": 1} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorkspace(t)
 			require.NoError(t, w.manager.Start(t.Context()))
 			b := &blocking{closing: make(chan struct{}), release: make(chan struct{})}
 			old := w.setOf(b)

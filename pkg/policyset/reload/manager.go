@@ -187,11 +187,11 @@ func (m *Manager) Start(ctx context.Context) error {
 
 // Run takes over changes until ctx ends.
 func (m *Manager) Run(ctx context.Context) {
-	filewatch.Run(ctx, filewatch.Options{Paths: m.paths, Interval: m.interval, Clock: m.options.Clock}, m.look)
+	filewatch.Run(ctx, filewatch.Options{Paths: m.paths, Interval: m.interval, Clock: m.options.Clock}, m.takeOver)
 }
 
-// look takes over what has changed, if it is good.
-func (m *Manager) look(ctx context.Context) {
+// takeOver takes over what has changed, if it is good.
+func (m *Manager) takeOver(ctx context.Context) {
 	defer func() { m.resolved.drop() }()
 	defer func() {
 		if r := recover(); r != nil {

@@ -38,8 +38,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// world is a manager with a policy directory, modules and a state directory on disk.
-type world struct {
+// workspace is a manager with a policy directory, modules and a state directory on disk.
+type workspace struct {
 	*testing.T
 	root    string
 	config  *wasmadmission.WasmAdmissionConfiguration
@@ -84,10 +84,10 @@ func (n *notes) CountLastGoodSave(result string)              { n.saves[result]+
 func (n *notes) SetReloadFailedSince(since time.Time)         { n.since = since }
 func (n *notes) SetPolicies(count int)                        { n.policies = count }
 
-// newWorld makes a world. The manager is not started.
-func newWorld(t *testing.T, adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) *world {
+// newWorkspace makes a workspace. The manager is not started.
+func newWorkspace(t *testing.T, adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) *workspace {
 	t.Helper()
-	w := &world{T: t, root: t.TempDir()}
+	w := &workspace{T: t, root: t.TempDir()}
 	require.NoError(t, os.Chmod(w.root, 0o700))
 	require.NoError(t, os.Mkdir(w.path("policies.d"), 0o700))
 	for _, name := range []string{"accept", "deny", "settings-refused"} {
@@ -98,7 +98,7 @@ func newWorld(t *testing.T, adjust ...func(*wasmadmission.WasmAdmissionConfigura
 }
 
 // restart makes a new manager over the same files, as a new process would.
-func (w *world) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) {
+func (w *workspace) restart(adjust ...func(*wasmadmission.WasmAdmissionConfiguration)) {
 	w.Helper()
 	var err error
 	w.config, err = load.LoadFromData([]byte(`{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration"}`))
@@ -132,12 +132,12 @@ func keepLastGood(config *wasmadmission.WasmAdmissionConfiguration) {
 	config.Reload.KeepLastGood = true
 }
 
-func (w *world) path(parts ...string) string {
+func (w *workspace) path(parts ...string) string {
 	return filepath.Join(append([]string{w.root}, parts...)...)
 }
 
 // module puts a guest of test/wat at a name.
-func (w *world) module(name, guest string) {
+func (w *workspace) module(name, guest string) {
 	w.Helper()
 	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "wat", guest+".wasm"))
 	require.NoError(w, err)
@@ -145,23 +145,23 @@ func (w *world) module(name, guest string) {
 }
 
 // manifest puts a file with one policy into the directory.
-func (w *world) manifest(name, guest, settings string) {
+func (w *workspace) manifest(name, guest, settings string) {
 	w.Helper()
 	w.file(name+".json", fmt.Sprintf(`{"apiVersion": "policies.kubewarden.io/v1", "kind": "ClusterAdmissionPolicy", "metadata": {"name": %q},
 		"spec": {"module": "file://%s", "settings": %s, "mutating": false,
 		"rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]}}`, name, w.path(guest+".wasm"), settings))
 }
 
-func (w *world) file(name, content string) {
+func (w *workspace) file(name, content string) {
 	w.Helper()
 	require.NoError(w, os.WriteFile(w.path("policies.d", name), []byte(content), 0o600))
 }
 
-// look does what happens after a change on disk, or at the interval.
-func (w *world) look() { w.manager.look(w.Context()) }
+// takeOver does what happens after a change on disk, or at the interval.
+func (w *workspace) takeOver() { w.manager.takeOver(w.Context()) }
 
 // requireServed checks which policies are served, as NAME=DIGEST/SETTINGS of each.
-func (w *world) requireServed(want ...string) {
+func (w *workspace) requireServed(want ...string) {
 	w.Helper()
 	got := []string{}
 	for _, p := range w.served.Policies() {
@@ -179,7 +179,7 @@ func (w *world) requireServed(want ...string) {
 }
 
 // requireGood checks that what is wanted is what is served.
-func (w *world) requireGood() {
+func (w *workspace) requireGood() {
 	w.Helper()
 	require.NoError(w, w.manager.Check())
 	require.Zero(w, w.notes.since)
@@ -187,7 +187,7 @@ func (w *world) requireGood() {
 }
 
 // requireBad checks that it is not, and that it says why.
-func (w *world) requireBad(reason string) {
+func (w *workspace) requireBad(reason string) {
 	w.Helper()
 	require.ErrorContains(w, w.manager.Check(), reason)
 	require.False(w, w.notes.since.IsZero())
@@ -195,7 +195,7 @@ func (w *world) requireBad(reason string) {
 }
 
 func TestChangesAreTakenOver(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("a", "accept", `{"n":1}`)
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.requireServed(`a {"n":1}`)
@@ -219,26 +219,26 @@ func TestChangesAreTakenOver(t *testing.T) {
 		before := w.notes.sets["running"]
 		reloads := w.notes.reloads[resultSucceeded]
 		change.make()
-		w.look()
+		w.takeOver()
 		w.requireServed(change.want...)
 		w.requireGood()
 		require.NotEqual(t, before, w.notes.sets["running"], change.name)
 		require.Equal(t, reloads+1, w.notes.reloads[resultSucceeded], change.name)
 		served := w.served
-		w.look()
+		w.takeOver()
 		require.Same(t, served, w.served, "no change, no reload")
 	}
 }
 
 func TestAModuleIsReplaced(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.module("m", "accept")
 	w.manifest("a", "m", `{}`)
 	w.manifest("b", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
 	kept := w.served.Policies()[1]
 	w.module("m", "deny")
-	w.look()
+	w.takeOver()
 	w.requireGood()
 	response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 	require.NoError(t, err)
@@ -249,116 +249,116 @@ func TestAModuleIsReplaced(t *testing.T) {
 func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		spoil  func(w *world)
-		mend   func(w *world)
+		spoil  func(w *workspace)
+		mend   func(w *workspace)
 		reason string
 	}{
 		{
 			"a file that does not parse",
-			func(w *world) { w.file("a.json", `{"Policies": [`) }, func(w *world) { w.manifest("a", "accept", `{}`) },
+			func(w *workspace) { w.file("a.json", `{"Policies": [`) }, func(w *workspace) { w.manifest("a", "accept", `{}`) },
 			"a.json: object 1 is not valid JSON",
 		},
 		{
 			"settings that the policy refuses",
-			func(w *world) { w.manifest("b", "settings-refused", `{}`) }, func(w *world) { w.manifest("b", "accept", `{}`) },
+			func(w *workspace) { w.manifest("b", "settings-refused", `{}`) }, func(w *workspace) { w.manifest("b", "accept", `{}`) },
 			`b.json[1] ClusterAdmissionPolicy "b": policies[clusterwide-b].settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings`,
 		},
 		{
 			"a value that validation refuses",
-			func(w *world) { w.manifest("Not A Name", "accept", `{}`) }, func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "Not A Name.json"))) },
+			func(w *workspace) { w.manifest("Not A Name", "accept", `{}`) }, func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "Not A Name.json"))) },
 			`ClusterAdmissionPolicy "Not A Name": metadata.name: Invalid value`,
 		},
 		{
 			"a name twice",
-			func(w *world) {
+			func(w *workspace) {
 				w.manifest("a", "accept", `{}`)
 				require.NoError(w, os.Link(w.path("policies.d", "a.json"), w.path("policies.d", "again.json")))
 			},
-			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "again.json"))) },
+			func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "again.json"))) },
 			`metadata.name: makes "clusterwide-a" the name of the policy`,
 		},
 		{
 			"a module that is missing",
-			func(w *world) { w.manifest("b", "missing", `{}`) }, func(w *world) { w.manifest("b", "deny", `{}`) },
+			func(w *workspace) { w.manifest("b", "missing", `{}`) }, func(w *workspace) { w.manifest("b", "deny", `{}`) },
 			"policies[clusterwide-b].module: Invalid value",
 		},
 		{
 			"a module that is cut off",
-			func(w *world) { require.NoError(w, os.Truncate(w.path("accept.wasm"), 100)) }, func(w *world) { w.module("accept", "accept") },
+			func(w *workspace) { require.NoError(w, os.Truncate(w.path("accept.wasm"), 100)) }, func(w *workspace) { w.module("accept", "accept") },
 			"policies[clusterwide-a].module: Invalid value",
 		},
 		{
 			"a directory that is gone",
-			func(w *world) { require.NoError(w, os.Rename(w.path("policies.d"), w.path("away"))) },
-			func(w *world) { require.NoError(w, os.Rename(w.path("away"), w.path("policies.d"))) },
+			func(w *workspace) { require.NoError(w, os.Rename(w.path("policies.d"), w.path("away"))) },
+			func(w *workspace) { require.NoError(w, os.Rename(w.path("away"), w.path("policies.d"))) },
 			"reading the policy directory: lstat ",
 		},
 		{
 			"a file that others may write",
-			func(w *world) { require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o666)) },
-			func(w *world) { require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o600)) },
+			func(w *workspace) { require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o666)) },
+			func(w *workspace) { require.NoError(w, os.Chmod(w.path("policies.d", "a.json"), 0o600)) },
 			"must not be able to write it",
 		},
 		{
 			"a file that is no file",
-			func(w *world) { require.NoError(w, os.Mkdir(w.path("policies.d", "x.yaml"), 0o700)) },
-			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
+			func(w *workspace) { require.NoError(w, os.Mkdir(w.path("policies.d", "x.yaml"), 0o700)) },
+			func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
 			"x.yaml is not a regular file",
 		},
 		{
 			"a dangling link",
-			func(w *world) { require.NoError(w, os.Symlink("nowhere", w.path("policies.d", "x.yaml"))) },
-			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
+			func(w *workspace) { require.NoError(w, os.Symlink("nowhere", w.path("policies.d", "x.yaml"))) },
+			func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "x.yaml"))) },
 			"nowhere: no such file",
 		},
 		{
 			"files that are too large together",
-			func(w *world) { w.file("x.json", strings.Repeat(" ", 4<<20)+"!") },
-			func(w *world) { require.NoError(w, os.Remove(w.path("policies.d", "x.json"))) },
+			func(w *workspace) { w.file("x.json", strings.Repeat(" ", 4<<20)+"!") },
+			func(w *workspace) { require.NoError(w, os.Remove(w.path("policies.d", "x.json"))) },
 			"x.json has 4194305 bytes",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorkspace(t)
 			w.manifest("a", "accept", `{}`)
 			require.NoError(t, w.manager.Start(t.Context()))
 			served := w.served
 			began := w.clock.Now()
 			test.spoil(w)
-			w.look()
+			w.takeOver()
 			require.Same(t, served, w.served)
 			w.requireServed(`a {}`)
 			w.requireBad(test.reason)
 			require.Equal(t, began, w.notes.since)
 			w.clock.Step(time.Hour)
-			w.look()
+			w.takeOver()
 			w.requireBad(test.reason)
 			require.Equal(t, began, w.notes.since, "it says since when")
 			test.mend(w)
-			w.look()
+			w.takeOver()
 			w.requireGood()
 		})
 	}
 }
 
 func TestABadChangeNamesAllProblems(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.manifest("a", "missing", `{}`)
 	w.manifest("b", "settings-refused", `{}`)
-	w.look()
+	w.takeOver()
 	w.requireBad("policies[clusterwide-a].module: ")
 	w.requireBad("policies[clusterwide-b].settings: ")
 
 	w.file("a.json", `{`)
 	w.file("b.json", `}`)
-	w.look()
+	w.takeOver()
 	w.requireBad("a.json: ")
 	w.requireBad("b.json: ")
 }
 
 func TestABadStartIsRefused(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("a", "missing", `{}`)
 	w.manifest("b", "settings-refused", `{}`)
 	err := w.manager.Start(t.Context())
@@ -366,13 +366,13 @@ func TestABadStartIsRefused(t *testing.T) {
 }
 
 func TestTheSameFailureIsTriedLessAndLessOften(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.manifest("b", "settings-refused", `{}`)
 	var tries []int
 	for minute := range 40 {
 		before := w.notes.reloads[resultFailed]
-		w.look()
+		w.takeOver()
 		if w.notes.reloads[resultFailed] > before {
 			tries = append(tries, minute)
 		}
@@ -380,20 +380,20 @@ func TestTheSameFailureIsTriedLessAndLessOften(t *testing.T) {
 	}
 	require.Equal(t, []int{0, 1, 3, 7, 15, 31}, tries)
 	w.manifest("b", "deny", `{}`)
-	w.look()
+	w.takeOver()
 	w.requireGood()
 }
 
 func TestARegistryThatIsDown(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.fetched.fail = errors.New("connection refused")
-	w.look()
+	w.takeOver()
 	w.requireBad("connection refused")
 	w.requireServed(`a {}`)
 	w.fetched.fail = nil
-	w.look()
+	w.takeOver()
 	w.requireGood()
 	require.Equal(t, 1, w.notes.reloads[resultSucceeded], "what is served was never another set")
 }
@@ -402,7 +402,7 @@ func TestARegistryThatIsDown(t *testing.T) {
 func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 	for name, at := range map[string]int{"between the looks": 1, "between looking and loading": 2} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorkspace(t)
 			w.manifest("a", "accept", `{}`)
 			require.NoError(t, w.manager.Start(t.Context()))
 			fetches := 0
@@ -412,7 +412,7 @@ func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 				}
 			}
 			w.manifest("a", "accept", `{"n":1}`)
-			w.look()
+			w.takeOver()
 			w.requireGood()
 			response, _, err := w.served.Policies()[0].Evaluate(t.Context(), []byte("{}"))
 			require.NoError(t, err)
@@ -423,7 +423,7 @@ func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 				w.module("accept", []string{"accept", "deny"}[fetches%2])
 			}
 			w.manifest("a", "accept", `{"n":2}`)
-			w.look()
+			w.takeOver()
 			w.requireBad("again and again")
 		})
 	}
@@ -431,7 +431,7 @@ func TestAModuleChangesWhileItIsLoaded(t *testing.T) {
 
 // The store keeps what is served and what was before, for whoever goes back to it.
 func TestTheStoreKeepsTwoSets(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	store, err := module.OpenStore(w.path("modules"))
 	require.NoError(t, err)
 	w.manager.options.Store = store
@@ -457,27 +457,27 @@ func TestTheStoreKeepsTwoSets(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, store.Put(fetched))
 	w.manifest("a", "deny", `{}`)
-	w.look()
+	w.takeOver()
 	requireStored("accept", "deny")
 	w.manifest("a", "settings-refused", `{}`)
-	w.look()
+	w.takeOver()
 	requireStored("accept", "deny")
 	w.manifest("a", "deny", `{"n":1}`)
-	w.look()
+	w.takeOver()
 	requireStored("deny")
 }
 
 func TestPanicsAreBadChanges(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.fetched.after = func(string) { panic("out of order") }
-	w.look()
+	w.takeOver()
 	w.requireBad("out of order")
 	w.fetched.after = nil
 	w.manager.options.Source = panickingSource{w.manager.options.Source}
 	w.manifest("a", "accept", `{"n":1}`)
-	w.look()
+	w.takeOver()
 	w.requireBad("no idea")
 	w.requireServed(`a {}`)
 }
@@ -487,14 +487,14 @@ type panickingSource struct{ Source }
 func (panickingSource) Policies(context.Context) (*Desired, error) { panic("no idea") }
 
 func TestSubscribersComeAndSeeTheSameSet(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
 	var late *policyset.Set
 	w.manager.Subscribe(func(set *policyset.Set) { late = set })
 	require.Same(t, w.served, late)
 	w.manifest("a", "accept", `{"n":1}`)
-	w.look()
+	w.takeOver()
 	require.Same(t, w.served, late)
 	require.True(t, w.manager.Serves("clusterwide-a"))
 	require.False(t, w.manager.Serves("clusterwide-b"))
@@ -502,7 +502,7 @@ func TestSubscribersComeAndSeeTheSameSet(t *testing.T) {
 
 // Run finds a change by itself.
 func TestRun(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("a", "accept", `{}`)
 	require.NoError(t, w.manager.Start(t.Context()))
 	w.manager.options.Clock = clock.RealClock{}

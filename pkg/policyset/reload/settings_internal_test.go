@@ -31,7 +31,7 @@ import (
 // Twenty policies, one of which gets other settings: all others stay what they are, which
 // is why that takes milliseconds. How many is in the log.
 func TestNewSettingsLeaveOtherPoliciesAlone(t *testing.T) {
-	w := newWorld(t, func(c *wasmadmission.WasmAdmissionConfiguration) { c.Limits.ModuleSize = 16 << 20 })
+	w := newWorkspace(t, func(c *wasmadmission.WasmAdmissionConfiguration) { c.Limits.ModuleSize = 16 << 20 })
 	w.fetched.MaxBytes = 16 << 20
 	for name, count := range map[string]int{"pod-privileged": 1, "allowed-registries": 9, "no-latest-tag": 10} {
 		wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "policies", name, "policy.wasm"))
@@ -49,7 +49,7 @@ func TestNewSettingsLeaveOtherPoliciesAlone(t *testing.T) {
 	for n := range 20 {
 		w.manifest("allowed-registriesa", "allowed-registriesa", settingsOf("allowed-registries", []string{"second", "third"}[n%2]))
 		began, before := time.Now(), w.served
-		w.look()
+		w.takeOver()
 		took = append(took, time.Since(began))
 		require.NotSame(t, before, w.served)
 		w.requireGood()

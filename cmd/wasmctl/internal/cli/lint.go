@@ -80,7 +80,7 @@ func (c *command) lintConfiguration(ctx context.Context, f *lintFlags, path stri
 	if err := f.check(); err != nil {
 		return err
 	}
-	report := c.look(ctx, f, path)
+	report := c.report(ctx, f, path)
 	if f.against != "" {
 		if err := c.compare(ctx, f, report); err != nil {
 			return err
@@ -100,7 +100,7 @@ func (c *command) compare(ctx context.Context, f *lintFlags, report *linting.Rep
 	return report.Against(ctx, f.against)
 }
 
-func (c *command) look(ctx context.Context, f *lintFlags, path string) *linting.Report {
+func (c *command) report(ctx context.Context, f *lintFlags, path string) *linting.Report {
 	defer c.Progress("Loading policies")()
 	return linting.Lint(c.quietly(ctx), linting.Options{Path: path, PolicyDirectory: f.policyDirectory, StateDirectory: f.directory("lint")})
 }

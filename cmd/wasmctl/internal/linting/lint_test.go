@@ -37,14 +37,14 @@ import (
 
 const head = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"
 
-// world is a directory with modules, manifests and configurations.
-type world struct {
+// workspace is a directory with modules, manifests and configurations.
+type workspace struct {
 	*testing.T
 	directory string
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t, t.TempDir()}
+func newWorkspace(t *testing.T) *workspace {
+	w := &workspace{t, t.TempDir()}
 	require.NoError(t, os.Chmod(w.directory, 0o700))
 	require.NoError(t, os.Mkdir(w.path("policies.d"), 0o700))
 	for _, name := range []string{"accept", "deny", "settings-refused", "trap"} {
@@ -55,17 +55,17 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) path(name string) string { return filepath.Join(w.directory, name) }
+func (w *workspace) path(name string) string { return filepath.Join(w.directory, name) }
 
-func (w *world) write(name, content string) string {
+func (w *workspace) write(name, content string) string {
 	w.Helper()
 	require.NoError(w, os.WriteFile(w.path(name), []byte(content), 0o600))
 	return w.path(name)
 }
 
-func (w *world) module(name string) string { return "file://" + w.path(name+".wasm") }
+func (w *workspace) module(name string) string { return "file://" + w.path(name+".wasm") }
 
-func (w *world) manifest(name, module string) {
+func (w *workspace) manifest(name, module string) {
 	w.write("policies.d/"+name+".yaml", `
 apiVersion: policies.kubewarden.io/v1
 kind: ClusterAdmissionPolicy
@@ -78,12 +78,12 @@ spec:
 `)
 }
 
-func (w *world) lint(path string) *linting.Report {
+func (w *workspace) lint(path string) *linting.Report {
 	return linting.Lint(w.Context(), linting.Options{Path: path})
 }
 
 func TestGood(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
 	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+"\npolicies: [{name: own, module: "+w.module("deny")+", mode: monitor}]\n"))
 	require.NoError(t, report.Err())
@@ -98,7 +98,7 @@ func TestGood(t *testing.T) {
 
 // What a server would log of policies while it loads them is in the report.
 func TestWarningsOfLoading(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	report := w.lint(w.write("config.yaml", head+"policies: [{name: own, module: "+w.module("deny")+", contextAwareResources: [{apiVersion: v1, kind: Secret}]}]\n"))
 	require.Empty(t, report.Problems)
 	require.Equal(t, []string{
@@ -115,7 +115,7 @@ func TestWarningsOfLoading(t *testing.T) {
 
 // Everything that is wrong is said at once, as far as it can be known.
 func TestAllProblems(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("bad", "file://relative.wasm")
 	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+`
 policies:
@@ -137,7 +137,7 @@ policies:
 }
 
 func TestProblems(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	for name, test := range map[string]struct{ config, problem string }{
 		"no file":         {"", "no such file or directory"},
 		"not decoded":     {head + "polices: []", `unknown field "polices"`},
@@ -167,7 +167,7 @@ const admission = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfig
 
 // The configuration may be in a server's, or named there.
 func TestAdmissionConfiguration(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.write("plugin.yaml", head+"policies: [{name: named, module: "+w.module("accept")+"}]")
 	report := w.lint(w.write("admission.yaml", admission+"- {name: Other, path: other.yaml}\n- {name: WasmAdmission, path: plugin.yaml}\n"))
 	require.Empty(t, report.Problems)
@@ -189,7 +189,7 @@ func TestAdmissionConfiguration(t *testing.T) {
 
 // What is granted to nobody is told, and does not keep a server from starting.
 func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
 	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+"\ncapabilities: {kubernetes: {secretReaders: [clusterwide-first, first]}}\n"))
 	require.NoError(t, report.Err())
@@ -198,7 +198,7 @@ func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
 }
 
 func TestPolicyDirectoryAlone(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
 	report := linting.Lint(t.Context(), linting.Options{PolicyDirectory: w.path("policies.d"), StateDirectory: w.path("state")})
 	require.Empty(t, report.Problems)
@@ -208,7 +208,7 @@ func TestPolicyDirectoryAlone(t *testing.T) {
 
 // The server's state directory is not touched, and what it kept there hides no problem.
 func TestStateIsLeftAlone(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	report := w.lint(w.write("config.yaml", head+"stateDirectory: "+w.path("server")+"\nreload: {keepLastGood: true}\npolicies: [{name: a, module: "+w.module("none")+"}]"))
 	require.Len(t, report.Problems, 1)
 	require.NoDirExists(t, w.path("server"))
@@ -216,7 +216,7 @@ func TestStateIsLeftAlone(t *testing.T) {
 
 // serve serves what a server tells of the policies of a configuration, and returns a
 // kubeconfig for it.
-func (w *world) serve(path string) (kubeconfig string, manager *reload.Manager) {
+func (w *workspace) serve(path string) (kubeconfig string, manager *reload.Manager) {
 	data, err := os.ReadFile(path)
 	require.NoError(w, err)
 	config, err := load.LoadFromData(data)
@@ -242,7 +242,7 @@ func (w *world) serve(path string) (kubeconfig string, manager *reload.Manager) 
 	return w.kubeconfig(server.URL), manager
 }
 
-func (w *world) kubeconfig(url string) string {
+func (w *workspace) kubeconfig(url string) string {
 	return w.write("kubeconfig", `
 apiVersion: v1
 kind: Config
@@ -255,7 +255,7 @@ users: [{name: u, user: {}}]
 
 // A server that has the same files serves the same set, by its own word.
 func TestAgainst(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
 	config := w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d"))
 	kubeconfig, manager := w.serve(config)
@@ -280,7 +280,7 @@ func TestAgainst(t *testing.T) {
 }
 
 func TestAgainstFails(t *testing.T) {
-	w := newWorld(t)
+	w := newWorkspace(t)
 	status, body := http.StatusForbidden, ""
 	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, _ *http.Request) {
 		response.WriteHeader(status)
