@@ -108,9 +108,9 @@ func parseCredential(value json.RawMessage) (auth.Credential, error) {
 
 // find returns the credential for a repository, or an empty one.
 func (k keychain) find(ref reference) auth.Credential {
-	host := canonicalHost(ref.registry)
+	host := canonicalHost(ref.Registry)
 	for _, entry := range k {
-		if entry.key.matches(host, ref.repository) {
+		if entry.key.matches(host, ref.Repository) {
 			return entry.credential
 		}
 	}

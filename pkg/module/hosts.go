@@ -23,11 +23,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
 const (
@@ -44,7 +45,7 @@ const (
 // hosts sends each request in the way that its host is to be asked. It implements
 // http.RoundTripper.
 type hosts struct {
-	insecure    map[string]bool     // by host:port
+	insecure    moduleuri.Hosts
 	authorities map[string][]string // files, by host:port
 
 	mu         sync.Mutex
@@ -61,18 +62,14 @@ type transport struct {
 
 func newHosts(sources *Sources) *hosts {
 	h := &hosts{
-		insecure:    map[string]bool{},
+		insecure:    moduleuri.NewHosts(sources.Insecure),
 		authorities: map[string][]string{},
 		transports:  map[string]*transport{},
 		public:      newTransport(&tls.Config{MinVersion: tls.VersionTLS12}),
 		unverified:  newTransport(&tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}),
 	}
-	for _, host := range sources.Insecure {
-		h.insecure[withPort("https", host)] = true
-		h.insecure[withPort("http", host)] = true
-	}
 	for _, a := range sources.Authorities {
-		host := withPort("https", a.Host)
+		host := moduleuri.WithPort("https", a.Host)
 		h.authorities[host] = append(h.authorities[host], a.Files...)
 	}
 	return h
@@ -91,21 +88,7 @@ func newTransport(config *tls.Config) *http.Transport {
 	})
 }
 
-// withPort returns host:port, with the default port of the scheme if there is none.
-func withPort(scheme, host string) string {
-	u := url.URL{Host: strings.ToLower(host)}
-	port := u.Port()
-	switch {
-	case port != "":
-	case scheme == "http":
-		port = "80"
-	default:
-		port = "443"
-	}
-	return net.JoinHostPort(u.Hostname(), port)
-}
-
-func (h *hosts) isInsecure(u *url.URL) bool { return h.insecure[withPort(u.Scheme, u.Host)] }
+func (h *hosts) isInsecure(u *url.URL) bool { return h.insecure.Has(u.Scheme, u.Host) }
 
 // RoundTrip implements http.RoundTripper.
 func (h *hosts) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -120,7 +103,7 @@ func (h *hosts) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func (h *hosts) transport(u *url.URL) (http.RoundTripper, error) {
-	host := withPort(u.Scheme, u.Host)
+	host := moduleuri.WithPort(u.Scheme, u.Host)
 	switch {
 	case h.insecure[host]:
 		return h.unverified, nil

@@ -31,6 +31,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
@@ -81,7 +82,7 @@ func parseEntry(b []byte) (entry, error) {
 		return entry{}, errors.New("it is not in canonical form")
 	case e.Format != entryFormat:
 		return entry{}, fmt.Errorf("it has format %.100q, not %q", e.Format, entryFormat)
-	case !digestPattern.MatchString(e.Digest) || e.Manifest != "" && !digestPattern.MatchString(e.Manifest):
+	case !moduleuri.IsDigest(e.Digest) || e.Manifest != "" && !moduleuri.IsDigest(e.Manifest):
 		return entry{}, errors.New("a digest in it is none")
 	}
 	return e, nil

@@ -21,6 +21,8 @@ import (
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
 const (
@@ -59,7 +61,7 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 		return ocispec.Descriptor{}, fail(CauseMediaType, "its manifest has %d layers, and %d of type %s: a policy has one", len(manifest.Layers), len(found), layerMediaType)
 	}
 	layer := found[0]
-	if !digestPattern.MatchString(layer.Digest.String()) {
+	if !moduleuri.IsDigest(layer.Digest.String()) {
 		return ocispec.Descriptor{}, fail(CauseAnswer, "its manifest names the module by digest %.100q: only SHA-256 is supported", layer.Digest)
 	}
 	if layer.Size <= 0 {

@@ -27,6 +27,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
 // What a source is given before it counts as one that does not answer.
@@ -91,10 +93,11 @@ func newPuller(options Options) (*puller, error) {
 
 // get fetches a module inside the deadline.
 func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
-	if len(request.URI) > maxURIBytes {
-		return nil, fail(CauseInvalid, "the URI is longer than %d bytes", maxURIBytes)
+	// It names a file in the store's index and is logged.
+	if moduleuri.IsTooLong(request.URI) {
+		return nil, fail(CauseInvalid, "the URI is longer than %d bytes after its scheme", moduleuri.MaxBytes)
 	}
-	if request.Digest != "" && !digestPattern.MatchString(request.Digest) {
+	if request.Digest != "" && !moduleuri.IsDigest(request.Digest) {
 		return nil, fail(CauseInvalid, "digest %.100q is not sha256: and 64 lower-case hexadecimal digits", request.Digest)
 	}
 	var fetch func(context.Context, Request, *progress) (*Module, error)

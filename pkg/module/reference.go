@@ -20,76 +20,54 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"oras.land/oras-go/v2/registry"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// maxURIBytes bounds a URI: it names a file in the store's index and is logged.
-const maxURIBytes = 4096
-
-// digestPattern is what a digest looks like. Others than SHA-256 are not in use.
-var digestPattern = regexp.MustCompile("^sha256:[0-9a-f]{64}$")
-
 // reference names an artifact in a registry.
-type reference struct {
-	registry   string // host or host:port
-	repository string
-	tag        string // "" if there is a digest
-	digest     string // of the manifest; "" if there is none
-}
+type reference struct{ moduleuri.Reference }
 
-// parseReference parses a registry:// URI. A tag beside a digest must be valid, and
-// has no other effect.
+// parseReference parses a registry:// URI.
 func parseReference(uri string) (reference, error) {
 	text, ok := strings.CutPrefix(uri, "registry://")
 	if !ok {
 		return reference{}, errors.New("it does not begin with registry://")
 	}
-	name, digest, hasDigest := strings.Cut(text, "@")
-	if hasDigest && !digestPattern.MatchString(digest) {
-		return reference{}, errors.New("what follows the @ must be the digest of a manifest: sha256: and 64 lower-case hexadecimal digits")
+	ref, err := moduleuri.ParseReference(text)
+	if err != nil && !errors.Is(err, moduleuri.ErrDigest) && !errors.Is(err, moduleuri.ErrEmptyTag) {
+		err = fmt.Errorf("%w: write registry://host/repository:tag or registry://host/repository@sha256:…", err)
 	}
-	if strings.HasSuffix(name, ":") {
-		return reference{}, errors.New("the tag is empty")
-	}
-	parsed, err := registry.ParseReference(name)
-	if err != nil {
-		return reference{}, fmt.Errorf("%w: write registry://host/repository:tag or registry://host/repository@sha256:…", err)
-	}
-	ref := reference{registry: parsed.Registry, repository: parsed.Repository, digest: digest}
-	if !hasDigest {
-		ref.tag = parsed.ReferenceOrDefault()
-	}
-	return ref, nil
+	return reference{ref}, err
 }
 
 // remote returns the reference as the registry's client knows it.
 func (r reference) remote() registry.Reference {
-	return registry.Reference{Registry: r.registry, Repository: r.repository}
+	return registry.Reference{Registry: r.Registry, Repository: r.Repository}
 }
 
 // at returns the reference to a manifest in the same repository.
 func (r reference) at(digest string) reference {
-	r.tag, r.digest = "", digest
+	r.Tag, r.Digest = "", digest
 	return r
 }
 
 // name returns what the registry's client asks for: a tag or a digest.
 func (r reference) name() string {
-	if r.digest != "" {
-		return r.digest
+	if r.Digest != "" {
+		return r.Digest
 	}
-	return r.tag
+	return r.Tag
 }
 
 // String returns the reference as a URI, always in the same form.
 func (r reference) String() string {
-	if r.digest != "" {
-		return "registry://" + r.registry + "/" + r.repository + "@" + r.digest
+	if r.Digest != "" {
+		return "registry://" + r.Registry + "/" + r.Repository + "@" + r.Digest
 	}
-	return "registry://" + r.registry + "/" + r.repository + ":" + r.tag
+	return "registry://" + r.Registry + "/" + r.Repository + ":" + r.Tag
 }
 
 // Redact returns a URI without what may be secret in it: user and password, and the

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
 // fromRegistry fetches a module by the digest of its manifest, or finds out first
@@ -33,9 +35,9 @@ func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress)
 	if m := r.named(ctx, ref.String(), request.Digest); m != nil {
 		return m, nil
 	}
-	manifest := ref.digest
+	manifest := ref.Digest
 	if manifest == "" {
-		p.at("resolving tag " + ref.tag)
+		p.at("resolving tag " + ref.Tag)
 		before, known := r.store.lookup(ctx, ref.String())
 		known = known && acceptedBefore(r.verifier, before.Verifier)
 		if manifest, err = r.resolve(ctx, request.URI, ref, known); err != nil {
@@ -110,7 +112,7 @@ func (r *puller) before(ctx context.Context, request Request, ref reference, err
 // remember notes in the store what a URI stands for.
 func (r *puller) remember(ctx context.Context, uri string, m *Module) {
 	e := entry{URI: uri, Digest: m.Digest, Verifier: m.verifiedBy}
-	if digestPattern.MatchString(m.Revision) {
+	if moduleuri.IsDigest(m.Revision) {
 		e.Manifest = m.Revision
 	} else {
 		e.ETag = m.Revision
@@ -120,14 +122,14 @@ func (r *puller) remember(ctx context.Context, uri string, m *Module) {
 
 // resolve asks which manifest a tag stands for.
 func (r *puller) resolve(ctx context.Context, uri string, ref reference, stored bool) (digest string, err error) {
-	err = r.ask(ctx, ref.registry, stored, func(ctx context.Context) error {
+	err = r.ask(ctx, ref.Registry, stored, func(ctx context.Context) error {
 		if stored {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, hastyTimeout)
 			defer cancel()
 		}
 		return r.eachRepository(ctx, uri, func(from *repository) (err error) {
-			digest, err = from.resolve(ctx, ref.tag)
+			digest, err = from.resolve(ctx, ref.Tag)
 			return err
 		})
 	})
@@ -148,7 +150,7 @@ func (r *puller) download(ctx context.Context, request Request, ref reference, m
 	}
 	r.store.put(ctx, m)
 	r.remember(ctx, ref.at(manifest).String(), m)
-	if ref.tag != "" {
+	if ref.Tag != "" {
 		r.remember(ctx, ref.String(), m)
 	}
 	klog.FromContext(ctx).Info("Fetched module from a registry", "manifest", manifest, "digest", m.Digest, "bytes", len(m.Bytes),
@@ -180,7 +182,7 @@ func (r *puller) pull(ctx context.Context, request Request, ref reference, from 
 	}
 	p.at("verifying")
 	m.verifiedBy, err = verify(ctx, r.verifier, Artifact{
-		URI: request.URI, Digest: m.Digest, Repository: ref.registry + "/" + ref.repository, Manifest: descriptor, Source: from.Repository,
+		URI: request.URI, Digest: m.Digest, Repository: ref.Registry + "/" + ref.Repository, Manifest: descriptor, Source: from.Repository,
 	})
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -48,7 +49,7 @@ func (r *puller) eachRepository(ctx context.Context, uri string, f func(*reposit
 			return &Error{Cause: CauseInvalid, Err: err}
 		}
 		from := r.repository(ref)
-		if err = f(from); err == nil || !speaksNoTLS(err) || !r.hosts.insecure[withPort("http", from.Reference.Host())] {
+		if err = f(from); err == nil || !speaksNoTLS(err) || !r.hosts.insecure.Has("http", from.Reference.Host()) {
 			return err
 		}
 		from = r.repository(ref)
@@ -82,7 +83,7 @@ func (r *repository) resolve(ctx context.Context, tag string) (string, error) {
 		return "", err
 	}
 	digest := descriptor.Digest.String()
-	if !digestPattern.MatchString(digest) {
+	if !moduleuri.IsDigest(digest) {
 		return "", fail(CauseAnswer, "names a manifest by digest %.100q: only SHA-256 is supported", digest)
 	}
 	return digest, nil

@@ -28,6 +28,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
@@ -124,7 +125,7 @@ func (s *Store) get(ctx context.Context, digest string, maxBytes int64) []byte {
 }
 
 func (s *Store) path(digest string) (string, error) {
-	if !digestPattern.MatchString(digest) {
+	if !moduleuri.IsDigest(digest) {
 		return "", fmt.Errorf("digest %.100q is not sha256: and 64 lower-case hexadecimal digits", digest)
 	}
 	return filepath.Join(s.modules, strings.TrimPrefix(digest, "sha256:")+".wasm"), nil

@@ -72,7 +72,8 @@ var mayImport = map[string][]string{
 	"pkg/policyset/internal/stray":    {},
 	"pkg/policyset/internal/breaker":  {},
 	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/filewatch", "internal/safefile"},
-	"pkg/module":                      {"pkg/engine", "internal/safefile"},
+	"internal/moduleuri":              {},
+	"pkg/module":                      {"pkg/engine", "internal/moduleuri", "internal/safefile"},
 	"internal/safefile":               {},
 	"internal/strictyaml":             {},
 	"internal/buildinfo":              {},
@@ -102,7 +103,7 @@ var mayImport = map[string][]string{
 	"pkg/apis/wasmadmission/load": {
 		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install", "internal/strictyaml",
 	},
-	"pkg/apis/wasmadmission/validation": {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
+	"pkg/apis/wasmadmission/validation": {"internal/moduleuri", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
 
 	"pkg/apis/kubewarden": {
 		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "internal/safefile", "internal/strictyaml",

@@ -17,17 +17,14 @@ limitations under the License.
 package validation
 
 import (
-	"regexp"
-
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
-
-var digestFormat = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // evaluated is what policies and members of groups have in common: a module, and what
 // it is evaluated with.
@@ -42,7 +39,7 @@ type evaluated struct {
 
 func validateEvaluated(e *evaluated, config *wasmadmission.WasmAdmissionConfiguration, fldPath *field.Path) field.ErrorList {
 	errs := validateModule(e.module, config, fldPath.Child("module"))
-	if e.digest != "" && !digestFormat.MatchString(e.digest) {
+	if e.digest != "" && !moduleuri.IsDigest(e.digest) {
 		errs = append(errs, field.Invalid(fldPath.Child("digest"), e.digest,
 			`must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`))
 	}

@@ -25,8 +25,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"oras.land/oras-go/v2/errdef"
-	"oras.land/oras-go/v2/registry"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
@@ -39,8 +39,8 @@ func validateModule(uri string, config *wasmadmission.WasmAdmissionConfiguration
 		return field.ErrorList{field.Required(fldPath, "a policy needs a module: write its URI, such as "+
 			"file:///etc/kubernetes/wasm-admission/policy.wasm or registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3")}
 	}
-	if scheme, rest, _ := strings.Cut(uri, "://"); len(rest) > maxPathLength {
-		return field.ErrorList{field.TooLong(fldPath, uri, len(scheme)+len("://")+maxPathLength)}
+	if scheme, rest, _ := strings.Cut(uri, "://"); len(rest) > moduleuri.MaxBytes {
+		return field.ErrorList{field.TooLong(fldPath, uri, len(scheme)+len("://")+moduleuri.MaxBytes)}
 	}
 	if detail := moduleProblem(uri, config); detail != "" {
 		return field.ErrorList{field.Invalid(fldPath, redact(uri), detail)}
@@ -91,17 +91,15 @@ func moduleProblem(uri string, config *wasmadmission.WasmAdmissionConfiguration)
 // of the manifest, or both.
 func registryProblem(text string, config *wasmadmission.WasmAdmissionConfiguration) string {
 	const remedy = "write registry://host/repository:tag or registry://host/repository@sha256:…"
-	name, digest, hasDigest := strings.Cut(text, "@")
+	reference, err := moduleuri.ParseReference(text)
 	switch {
-	case strings.Contains(digest, "@"), strings.ContainsAny(text, "?#"):
+	case strings.Count(text, "@") > 1, strings.ContainsAny(text, "?#"):
 		return "is no reference to an artifact: " + remedy
-	case hasDigest && !digestFormat.MatchString(digest):
+	case errors.Is(err, moduleuri.ErrDigest):
 		return `has something else than a digest after the @: write "sha256:" and 64 lower-case hexadecimal digits`
-	case strings.HasSuffix(name, ":"):
+	case errors.Is(err, moduleuri.ErrEmptyTag):
 		return "has an empty tag: write one or remove the colon"
-	}
-	reference, err := registry.ParseReference(name)
-	if err != nil {
+	case err != nil:
 		return fmt.Sprintf("is no reference to an artifact, %s: %s", strings.TrimPrefix(err.Error(), errdef.ErrInvalidReference.Error()+": "), remedy)
 	}
 	if problem := hostProblem(reference.Registry); problem != "" {
@@ -135,7 +133,7 @@ func serverProblem(uri string, sources *wasmadmission.Sources) string {
 		return "has a fragment, which no server sees: remove it"
 	case strings.TrimLeft(parsed.Path, "/") == "":
 		return "names no file: " + remedy
-	case parsed.Scheme == "http" && !isInsecure(parsed.Host, sources):
+	case parsed.Scheme == "http" && !moduleuri.NewHosts(sources.Insecure).Has("http", parsed.Host):
 		return fmt.Sprintf("would be fetched without TLS: write https://, or add %s to sources.insecure", parsed.Host)
 	}
 	return ""

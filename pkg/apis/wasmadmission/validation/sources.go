@@ -18,7 +18,6 @@ package validation
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -28,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
 
@@ -121,8 +121,8 @@ func prefixProblem(prefix string) string {
 		return hostProblem(host)
 	case strings.ContainsAny(path, "?#@") || hasControlCharacter(path) || strings.Contains("/"+path, "//"):
 		return "holds more than a host and a path: " + remedy
-	case len(rest) > maxPathLength:
-		return fmt.Sprintf("is longer than %d bytes: %s", maxPathLength, remedy)
+	case len(rest) > moduleuri.MaxBytes:
+		return fmt.Sprintf("is longer than %d bytes: %s", moduleuri.MaxBytes, remedy)
 	}
 	return ""
 }
@@ -155,22 +155,4 @@ func hostProblem(host string) string {
 		return ""
 	}
 	return fmt.Sprintf("does not name a host, %q is no DNS name or address: %s", name, remedy)
-}
-
-// isInsecure says whether a host may be asked without TLS. Without a port an entry of
-// sources.insecure means the ports of https and http, and a host that of http.
-func isInsecure(host string, sources *wasmadmission.Sources) bool {
-	for _, entry := range sources.Insecure {
-		if withPort(entry, "80") == withPort(host, "80") || withPort(entry, "443") == withPort(host, "80") {
-			return true
-		}
-	}
-	return false
-}
-
-func withPort(host, port string) string {
-	if strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') {
-		return host
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }

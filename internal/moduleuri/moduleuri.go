@@ -1,0 +1,109 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package moduleuri has the rules of how modules and their hosts are named, for those who
+// judge a configuration and those who fetch by it.
+package moduleuri
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"oras.land/oras-go/v2/registry"
+)
+
+// MaxBytes is the longest that a URI may be after its scheme.
+const MaxBytes = 4096
+
+// IsTooLong is whether a URI, or a scheme alone, is longer than it may be.
+func IsTooLong(uri string) bool {
+	scheme, rest, _ := strings.Cut(uri, "://")
+	return max(len(scheme), len(rest)) > MaxBytes
+}
+
+// Reasons why a reference is none, beside those of its host, repository and tag.
+var (
+	ErrDigest   = errors.New("what follows the @ must be the digest of a manifest: sha256: and 64 lower-case hexadecimal digits")
+	ErrEmptyTag = errors.New("the tag is empty")
+)
+
+var digestPattern = regexp.MustCompile("^sha256:[0-9a-f]{64}$")
+
+// IsDigest is whether a text is a digest. Others than SHA-256 are not in use.
+func IsDigest(text string) bool { return digestPattern.MatchString(text) }
+
+// Reference names an artifact in a registry.
+type Reference struct {
+	Registry   string // host or host:port
+	Repository string
+	Tag        string // "" if there is a digest
+	Digest     string // of the manifest; "" if there is none
+}
+
+// ParseReference parses what follows registry://. A tag beside a digest must be valid, and
+// has no other effect.
+func ParseReference(text string) (Reference, error) {
+	name, digest, hasDigest := strings.Cut(text, "@")
+	if hasDigest && !IsDigest(digest) {
+		return Reference{}, ErrDigest
+	}
+	if strings.HasSuffix(name, ":") {
+		return Reference{}, ErrEmptyTag
+	}
+	parsed, err := registry.ParseReference(name)
+	if err != nil {
+		return Reference{}, err
+	}
+	ref := Reference{Registry: parsed.Registry, Repository: parsed.Repository, Digest: digest}
+	if !hasDigest {
+		ref.Tag = parsed.ReferenceOrDefault()
+	}
+	return ref, nil
+}
+
+// Hosts are hosts by host:port.
+type Hosts map[string]bool
+
+// NewHosts returns the hosts of a list. One without a port stands for the ports of https
+// and http.
+func NewHosts(list []string) Hosts {
+	hosts := Hosts{}
+	for _, host := range list {
+		hosts[WithPort("https", host)] = true
+		hosts[WithPort("http", host)] = true
+	}
+	return hosts
+}
+
+// Has is whether a host is one of them. Without a port it has that of the scheme.
+func (h Hosts) Has(scheme, host string) bool { return h[WithPort(scheme, host)] }
+
+// WithPort returns host:port, with the default port of the scheme if there is none.
+func WithPort(scheme, host string) string {
+	u := url.URL{Host: strings.ToLower(host)}
+	port := u.Port()
+	switch {
+	case port != "":
+	case scheme == "http":
+		port = "80"
+	default:
+		port = "443"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}

@@ -1,0 +1,55 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package moduleuri_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
+)
+
+// What a configuration may say is fetched: the scheme does not count for either.
+func TestTheLongestURI(t *testing.T) {
+	longest := strings.Repeat("a", moduleuri.MaxBytes)
+	for uri, tooLong := range map[string]bool{
+		"registry://" + longest: false, "registry://" + longest + "a": true, longest: false, longest + "a": true,
+	} {
+		require.Equal(t, tooLong, moduleuri.IsTooLong(uri), len(uri))
+	}
+}
+
+func TestHosts(t *testing.T) {
+	hosts := moduleuri.NewHosts([]string{"any.example.com", "one.example.com:5000", "[::1]"})
+	for _, test := range []struct {
+		scheme, host string
+		want         bool
+	}{
+		{"http", "any.example.com", true},
+		{"https", "Any.example.com", true},
+		{"http", "any.example.com:443", true},
+		{"http", "any.example.com:5000", false},
+		{"http", "one.example.com", false},
+		{"http", "one.example.com:5000", true},
+		{"http", "[::1]:80", true},
+		{"http", "other.example.com", false},
+	} {
+		require.Equal(t, test.want, hosts.Has(test.scheme, test.host), "%s %s", test.scheme, test.host)
+	}
+}
