@@ -140,3 +140,16 @@ func notGranted(wanted, granted []string) (missing []string) {
 	}
 	return missing
 }
+
+// guest has the answers of one module.
+type guest struct {
+	module   abi.Guest
+	env      *abi.Environment
+	settings []byte
+}
+
+func (g *guest) evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	return g.module.Validate(ctx, g.env, request, g.settings)
+}
+
+func (g *guest) close() { g.module.Close() }

@@ -19,8 +19,14 @@ package policyset
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/groupexpression"
 )
 
@@ -52,4 +58,91 @@ func (g *group) evaluate(ctx context.Context, request []byte) (*abi.ValidationRe
 		return &abi.ValidationResponse{Accepted: true}, p.usage, nil
 	}
 	return &abi.ValidationResponse{Message: g.message, Causes: p.causes()}, p.usage, nil
+}
+
+// memberSpec is what a member of a group would be as a policy of its own. No policy can
+// have such a name.
+func memberSpec(group *wasmadmission.PolicyGroup, member *wasmadmission.PolicyGroupMember) *wasmadmission.Policy {
+	return &wasmadmission.Policy{
+		Name:                  group.Name + "/" + member.Name,
+		Namespace:             group.Namespace,
+		Module:                member.Module,
+		Digest:                member.Digest,
+		Settings:              member.Settings,
+		TimeoutEvalSeconds:    member.TimeoutEvalSeconds,
+		ContextAwareResources: member.ContextAwareResources,
+		HostCapabilities:      member.HostCapabilities,
+	}
+}
+
+// groupSpec is what a group has in common with a policy. Its message is not: it is no
+// replacement for another.
+func groupSpec(group *wasmadmission.PolicyGroup) wasmadmission.Policy {
+	return wasmadmission.Policy{
+		Name:              group.Name,
+		Namespace:         group.Namespace,
+		Rules:             group.Rules,
+		FailurePolicy:     group.FailurePolicy,
+		MatchPolicy:       group.MatchPolicy,
+		NamespaceSelector: group.NamespaceSelector,
+		ObjectSelector:    group.ObjectSelector,
+		MatchConditions:   group.MatchConditions,
+		Mode:              group.Mode,
+	}
+}
+
+// loadGroup makes a group of its members, in their order; one that could not be loaded is
+// nil, and its problem is known. With problems, the others are freed.
+func (l *Loader) loadGroup(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, spec *wasmadmission.PolicyGroup,
+	members []*Policy, path *field.Path) (*Policy, field.ErrorList) {
+	g := &group{message: spec.Message, members: map[string]*Policy{}}
+	var names []string
+	for n, member := range members {
+		name := spec.Policies[n].Name
+		names = append(names, name)
+		if member != nil {
+			g.members[name] = member
+		}
+	}
+	var errs field.ErrorList
+	if len(spec.Rules) == 0 {
+		errs = append(errs, field.Required(path.Child("rules"), "say which requests the group is for: its members' modules do not"))
+	}
+	if err := g.compile(ctx, spec.Expression, names); err != nil {
+		errs = append(errs, field.Invalid(path.Child("expression"), spec.Expression, err.Error()))
+	}
+	if len(errs) > 0 || slices.Contains(members, nil) {
+		g.close()
+		return nil, errs
+	}
+	p := &Policy{spec: groupSpec(spec)}
+	p.digest, p.settingsHash = g.digests(spec)
+	p.evaluator = l.guard(config, p, g, false)
+	klog.FromContext(ctx).Info("Loaded policy group", "policy", p.Name(), "members", names, "moduleDigest", p.digest, "settingsHash", p.settingsHash, "rules", len(spec.Rules))
+	return p.join(), nil
+}
+
+// compile compiles the group's expression, and tries it with members that all accept.
+func (g *group) compile(ctx context.Context, expression string, members []string) (err error) {
+	if g.expression, err = groupexpression.Compile(expression, members); err != nil {
+		return err
+	}
+	if _, err = g.expression.Evaluate(ctx, func(string) (bool, error) { return true, nil }); err != nil {
+		return fmt.Errorf("evaluating it with members that all accept: %w", err)
+	}
+	return nil
+}
+
+// digests returns what identifies the group's code and its configuration: see
+// [Policy.Digest] and [Policy.SettingsHash].
+func (g *group) digests(spec *wasmadmission.PolicyGroup) (digest, settingsHash string) {
+	var modules, settings strings.Builder
+	fmt.Fprintf(&settings, "%s  expression\n", hash(spec.Expression))
+	for n := range spec.Policies {
+		name := spec.Policies[n].Name
+		member := g.members[name]
+		fmt.Fprintf(&modules, "%s  %s\n", strings.TrimPrefix(member.digest, "sha256:"), name)
+		fmt.Fprintf(&settings, "%s  spec.policies.%s.settings\n", member.settingsHash, name)
+	}
+	return "sha256:" + hash(modules.String()), hash(settings.String())
 }
