@@ -17,6 +17,7 @@ limitations under the License.
 package dev
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -48,7 +49,9 @@ func TestPolicyFlags(t *testing.T) {
 	require.NoError(t, err)
 	reader, err := provider.ConfigFor("WasmAdmission")
 	require.NoError(t, err)
-	config, err := load.LoadFromReader(reader)
+	data, err := io.ReadAll(reader)
+	require.NoError(t, err)
+	config, err := load.LoadFromData(data)
 	require.NoError(t, err)
 	require.Empty(t, validation.ValidateConfiguration(config))
 	require.Len(t, config.Policies, 2)

@@ -23,7 +23,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -65,21 +64,6 @@ func newCodecs() serializer.CodecFactory {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict)
-}
-
-// LoadFromReader reads a configuration to its end and decodes it as LoadFromData does.
-// A nil reader, which the apiserver hands to a plugin that has no configuration, is an
-// error like an empty file.
-func LoadFromReader(reader io.Reader) (*wasmadmission.WasmAdmissionConfiguration, error) {
-	if reader == nil {
-		return LoadFromData(nil)
-	}
-	// One byte more than allowed tells a file that is too large from one that just fits.
-	data, err := io.ReadAll(io.LimitReader(reader, MaxSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the configuration: %w", err)
-	}
-	return LoadFromData(data)
 }
 
 // LoadFromData decodes a configuration in YAML or JSON, in any served version, and

@@ -17,11 +17,8 @@ limitations under the License.
 package load
 
 import (
-	"errors"
-	"io"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -281,44 +278,12 @@ func TestErrorsAreBounded(t *testing.T) {
 	}
 }
 
-func TestLoadFromReader(t *testing.T) {
-	config, err := LoadFromReader(iotest.OneByteReader(strings.NewReader(yamlHead)))
-	require.NoError(t, err)
-	require.Equal(t, defaultLimits(), config.Limits)
-
-	_, err = LoadFromReader(nil)
-	require.EqualError(t, err, "the configuration is empty: write a WasmAdmissionConfiguration")
-
-	broken := errors.New("broken pipe")
-	_, err = LoadFromReader(iotest.ErrReader(broken))
-	require.ErrorIs(t, err, broken)
-	require.EqualError(t, err, "reading the configuration: broken pipe")
-}
-
 func TestLoadSizeLimit(t *testing.T) {
 	const tooLarge = "the configuration is larger than 8388608 bytes: make it smaller"
 	fits := jsonHead + strings.Repeat(" ", MaxSize-len(jsonHead)-1) + "}"
-	_, err := LoadFromReader(strings.NewReader(fits))
+	_, err := LoadFromData([]byte(fits))
 	require.NoError(t, err)
 
-	_, err = LoadFromReader(strings.NewReader(fits + " "))
-	require.EqualError(t, err, tooLarge)
 	_, err = LoadFromData([]byte(fits + " "))
 	require.EqualError(t, err, tooLarge)
-
-	// A reader without an end is not read to it.
-	_, err = LoadFromReader(endless{})
-	require.EqualError(t, err, tooLarge)
-}
-
-type endless struct{}
-
-func (endless) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, io.ErrShortBuffer
-	}
-	for i := range p {
-		p[i] = '#'
-	}
-	return len(p), nil
 }
