@@ -79,8 +79,8 @@ func WithGuests(mode abi.ExecutionMode, load policyset.GuestLoader) Option {
 	return func(g guests) { g[mode] = load }
 }
 
-// Plugin is the admission plugin.
-type Plugin struct {
+// plugin is the admission plugin.
+type plugin struct {
 	*admission.Handler
 
 	// config is the plugin's configuration as bytes, nil if there is none.
@@ -97,20 +97,20 @@ type Plugin struct {
 }
 
 var (
-	_ admission.MutationInterface                  = &Plugin{}
-	_ admission.ValidationInterface                = &Plugin{}
-	_ admission.InitializationValidator            = &Plugin{}
-	_ initializer.WantsDrainedNotification         = &Plugin{}
-	_ initializer.WantsFeatures                    = &Plugin{}
-	_ initializer.WantsExcludedAdmissionResources  = &Plugin{}
-	_ initializer.WantsExternalKubeClientSet       = &Plugin{}
-	_ initializer.WantsDynamicClient               = &Plugin{}
-	_ initializer.WantsExternalKubeInformerFactory = &Plugin{}
-	_ initializer.WantsUnconditionalAuthorizer     = &Plugin{}
+	_ admission.MutationInterface                  = &plugin{}
+	_ admission.ValidationInterface                = &plugin{}
+	_ admission.InitializationValidator            = &plugin{}
+	_ initializer.WantsDrainedNotification         = &plugin{}
+	_ initializer.WantsFeatures                    = &plugin{}
+	_ initializer.WantsExcludedAdmissionResources  = &plugin{}
+	_ initializer.WantsExternalKubeClientSet       = &plugin{}
+	_ initializer.WantsDynamicClient               = &plugin{}
+	_ initializer.WantsExternalKubeInformerFactory = &plugin{}
+	_ initializer.WantsUnconditionalAuthorizer     = &plugin{}
 )
 
-func newPlugin(config io.Reader, server *serving.Server) (*Plugin, error) {
-	p := &Plugin{
+func newPlugin(config io.Reader, server *serving.Server) (*plugin, error) {
+	p := &plugin{
 		Handler: admission.NewHandler(admission.Create, admission.Update, admission.Delete, admission.Connect),
 		server:  server,
 	}
@@ -125,42 +125,40 @@ func newPlugin(config io.Reader, server *serving.Server) (*Plugin, error) {
 }
 
 // SetDrainedNotification implements [initializer.WantsDrainedNotification].
-func (p *Plugin) SetDrainedNotification(drained <-chan struct{}) { p.drained = drained }
+func (p *plugin) SetDrainedNotification(drained <-chan struct{}) { p.drained = drained }
 
 // InspectFeatureGates implements [initializer.WantsFeatures].
-func (p *Plugin) InspectFeatureGates(gates basefeaturegate.FeatureGate) {
+func (p *plugin) InspectFeatureGates(gates basefeaturegate.FeatureGate) {
 	p.enabled = gates.Enabled(featuregate.WasmAdmission)
 }
 
 // SetExcludedAdmissionResources implements
 // [initializer.WantsExcludedAdmissionResources].
-func (p *Plugin) SetExcludedAdmissionResources(excluded []schema.GroupResource) {
+func (p *plugin) SetExcludedAdmissionResources(excluded []schema.GroupResource) {
 	p.cluster.Excluded = excluded
 }
 
 // SetExternalKubeClientSet implements [initializer.WantsExternalKubeClientSet].
-func (p *Plugin) SetExternalKubeClientSet(client kubernetes.Interface) {
-	p.cluster.Client = client
-}
+func (p *plugin) SetExternalKubeClientSet(client kubernetes.Interface) { p.cluster.Client = client }
 
 // SetDynamicClient implements [initializer.WantsDynamicClient].
-func (p *Plugin) SetDynamicClient(client dynamic.Interface) { p.cluster.Dynamic = client }
+func (p *plugin) SetDynamicClient(client dynamic.Interface) { p.cluster.Dynamic = client }
 
 // SetExternalKubeInformerFactory implements
 // [initializer.WantsExternalKubeInformerFactory].
-func (p *Plugin) SetExternalKubeInformerFactory(informers informers.SharedInformerFactory) {
+func (p *plugin) SetExternalKubeInformerFactory(informers informers.SharedInformerFactory) {
 	p.cluster.Informers = informers
 }
 
 // SetUnconditionalAuthorizer implements
 // [initializer.WantsUnconditionalAuthorizer].
-func (p *Plugin) SetUnconditionalAuthorizer(authorizer authorizer.UnconditionalAuthorizer) {
+func (p *plugin) SetUnconditionalAuthorizer(authorizer authorizer.UnconditionalAuthorizer) {
 	p.cluster.Authorizer = authorizer
 }
 
 // ValidateInitialization loads the policies: the apiserver starts with all of
 // them or not at all.
-func (p *Plugin) ValidateInitialization() error {
+func (p *plugin) ValidateInitialization() error {
 	if !p.enabled {
 		if p.config != nil {
 			return fmt.Errorf("a configuration for admission plugin %s is given, but feature gate %s is off: add --feature-gates=%s=true or remove the configuration", PluginName, featuregate.WasmAdmission, featuregate.WasmAdmission)
@@ -184,7 +182,7 @@ func (p *Plugin) ValidateInitialization() error {
 }
 
 // Admit implements [admission.MutationInterface].
-func (p *Plugin) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+func (p *plugin) Admit(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
 	if p.dispatcher == nil {
 		return nil
 	}
@@ -192,7 +190,7 @@ func (p *Plugin) Admit(ctx context.Context, attr admission.Attributes, o admissi
 }
 
 // Validate implements [admission.ValidationInterface].
-func (p *Plugin) Validate(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
+func (p *plugin) Validate(ctx context.Context, attr admission.Attributes, o admission.ObjectInterfaces) error {
 	if p.dispatcher == nil {
 		return nil
 	}

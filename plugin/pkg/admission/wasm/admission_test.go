@@ -57,7 +57,7 @@ func newApiserver(t *testing.T, gate bool) *apiserver {
 
 // Initialize implements [admission.PluginInitializer].
 func (a *apiserver) Initialize(p admission.Interface) {
-	plugin := p.(*Plugin)
+	plugin := p.(*plugin)
 	client := fake.NewClientset()
 	plugin.InspectFeatureGates(a.gates)
 	if a.without != "drained" {
@@ -81,7 +81,7 @@ func (a *apiserver) Initialize(p admission.Interface) {
 }
 
 // start makes a plugin with a configuration; empty means none.
-func (a *apiserver) start(plugins *admission.Plugins, config string) (*Plugin, error) {
+func (a *apiserver) start(plugins *admission.Plugins, config string) (*plugin, error) {
 	var reader io.Reader
 	if config != "" {
 		reader = strings.NewReader(config)
@@ -90,7 +90,7 @@ func (a *apiserver) start(plugins *admission.Plugins, config string) (*Plugin, e
 	if err != nil {
 		return nil, err
 	}
-	return p.(*Plugin), nil
+	return p.(*plugin), nil
 }
 
 // configuration returns one that names a guest of test/wat as a policy.
@@ -107,7 +107,7 @@ func configuration(t *testing.T, guest string) string {
 		"policies": [{"name": "p", "module": "file://` + path + `"}]}`
 }
 
-func createConfigMap(t *testing.T, p *Plugin) error {
+func createConfigMap(t *testing.T, p *plugin) error {
 	t.Helper()
 	object := &corev1.ConfigMap{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "any"}}
 	require.True(t, p.Handles(admission.Create))

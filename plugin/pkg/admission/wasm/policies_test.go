@@ -62,7 +62,7 @@ func TestAModuleThatIsReplacedIsTakenOver(t *testing.T) {
 	require.NoError(t, createConfigMap(t, first))
 
 	replace(t, config, "deny")
-	for _, p := range []*Plugin{first, second} {
+	for _, p := range []*plugin{first, second} {
 		require.Eventually(t, func() bool { return createConfigMap(t, p) != nil }, time.Minute, time.Millisecond)
 	}
 	require.Equal(t, http.StatusOK, get(checks, "/readyz/wasm-admission-policies").Code)
