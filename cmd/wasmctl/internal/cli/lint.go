@@ -89,7 +89,7 @@ func (c *command) lintConfiguration(ctx context.Context, f *lintFlags, path stri
 	if err := f.print(c.Out, report, func(w io.Writer) error { return c.writeLint(w, report) }); err != nil {
 		return err
 	}
-	if report.Err() != nil {
+	if len(report.Problems) > 0 {
 		return errSaid
 	}
 	return nil

@@ -21,8 +21,6 @@ package linting
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -238,15 +236,4 @@ func (l *linter) with(ctx context.Context, use func(*assembly.Assembly)) {
 		}
 	}()
 	use(a)
-}
-
-// ErrProblems says that a server would not start.
-var ErrProblems = errors.New("a server would not start with this configuration")
-
-// Err returns nil if a server would start.
-func (r *Report) Err() error {
-	if len(r.Problems) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %d problems", ErrProblems, len(r.Problems))
 }
