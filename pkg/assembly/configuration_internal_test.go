@@ -116,3 +116,15 @@ func TestAStateDirectoryThatCannotBeUsedIsNoReasonNotToStart(t *testing.T) {
 	require.NotNil(t, fetcher)
 	require.Nil(t, store)
 }
+
+// A command that looks at one configuration removes nothing that others need.
+func TestModulesAreKeptForOthers(t *testing.T) {
+	config := configuration(t)
+	config.StateDirectory = filepath.Join(t.TempDir(), "state")
+	for _, keep := range []bool{false, true} {
+		a, err := New(t.Context(), config, Options{AdjustEngine: inProcess, KeepModules: keep})
+		require.NoError(t, err)
+		require.Equal(t, keep, a.store == nil, "what the manager removes modules from")
+		require.NoError(t, a.Close())
+	}
+}

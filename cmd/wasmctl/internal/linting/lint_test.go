@@ -204,6 +204,18 @@ func TestPolicyDirectoryAlone(t *testing.T) {
 	require.DirExists(t, w.path("state"))
 }
 
+// Who has the directory for compiled code does not keep others from linting.
+func TestTheStateDirectoryIsInUse(t *testing.T) {
+	w := newWorkspace(t)
+	w.manifest("first", w.module("accept"))
+	e, err := engine.New(engine.Options{Compilation: engine.InProcess, CacheDirectory: w.path("state/compiled")})
+	require.NoError(t, err)
+	report := linting.Lint(t.Context(), linting.Options{PolicyDirectory: w.path("policies.d"), StateDirectory: w.path("state")})
+	require.NoError(t, e.Close())
+	require.Empty(t, report.Problems)
+	require.Len(t, report.Policies, 1)
+}
+
 // The server's state directory is not touched, and what it kept there hides no problem.
 func TestStateIsLeftAlone(t *testing.T) {
 	w := newWorkspace(t)
