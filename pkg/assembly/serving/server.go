@@ -32,13 +32,11 @@ import (
 	"k8s.io/apiserver/pkg/server/healthz"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/breakglass"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 	"github.com/wasm-admission/wasm-admission/pkg/unmatched"
@@ -58,9 +56,8 @@ type Server struct {
 	guests map[abi.ExecutionMode]policyset.GuestLoader
 
 	mu     sync.Mutex
-	done   bool
 	config []byte
-	loaded *loaded
+	loaded *loaded // nil before it is loaded, and if it cannot be
 	err    error
 }
 
@@ -72,11 +69,9 @@ func NewServer(guests map[abi.ExecutionMode]policyset.GuestLoader) *Server {
 
 // loaded is what a configuration comes to.
 type loaded struct {
-	config   *wasmadmission.WasmAdmissionConfiguration
-	manager  *reload.Manager
-	recorder *metrics.Policies
-	// overrides is nil if there is no break-glass file.
-	overrides dispatch.Overrides
+	manager *reload.Manager
+	// dispatch is what its dispatchers have in common.
+	dispatch dispatch.Config
 }
 
 // Dispatcher returns what has requests for a cluster evaluated. The first call loads the
@@ -89,17 +84,9 @@ func (s *Server) Dispatcher(ctx context.Context, config []byte, cluster Cluster)
 	if err != nil {
 		return nil, err
 	}
-	d, err := dispatch.New(dispatch.Config{
-		Client:         cluster.Client,
-		Informers:      cluster.Informers,
-		Authorizer:     cluster.Authorizer,
-		Excluded:       cluster.Excluded,
-		Exemptions:     l.config.Exemptions,
-		Recorder:       l.recorder,
-		RequestTimeout: l.config.Limits.RequestTimeout.Duration,
-		UnknownFields:  l.config.Mutation.UnknownFields,
-		Overrides:      l.overrides,
-	})
+	own := l.dispatch
+	own.Client, own.Informers, own.Authorizer, own.Excluded = cluster.Client, cluster.Informers, cluster.Authorizer, cluster.Excluded
+	d, err := dispatch.New(own)
 	if err != nil {
 		return nil, err
 	}
@@ -110,13 +97,12 @@ func (s *Server) Dispatcher(ctx context.Context, config []byte, cluster Cluster)
 func (s *Server) load(ctx context.Context, config []byte, cluster Cluster) (*loaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done && !bytes.Equal(s.config, config) {
-		return nil, errors.New("plugins of one registration must have the same configuration")
-	}
-	if !s.done {
+	switch {
+	case s.loaded == nil && s.err == nil:
 		s.config = config
 		s.loaded, s.err = load(ctx, config, cluster, s.guests)
-		s.done = true
+	case !bytes.Equal(s.config, config):
+		return nil, errors.New("plugins of one registration must have the same configuration")
 	}
 	return s.loaded, s.err
 }
@@ -145,7 +131,10 @@ func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.Exec
 		return nil, err
 	}
 	engineMetrics().engine.Store(a.Loader.Engine)
-	l := &loaded{config: config, manager: a.Manager(reload.NewSource(config)), recorder: recorder}
+	l := &loaded{manager: a.Manager(reload.NewSource(config)), dispatch: dispatch.Config{
+		Exemptions: config.Exemptions, Recorder: recorder,
+		RequestTimeout: config.Limits.RequestTimeout.Duration, UnknownFields: config.Mutation.UnknownFields,
+	}}
 	if err := l.manager.Start(ctx); err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
@@ -157,7 +146,7 @@ func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.Exec
 		// Before the first request: it may be the reason for this start.
 		file.Update(ctx)
 		go file.Run(ctx)
-		l.overrides = file
+		l.dispatch.Overrides = file
 	}
 	checker := unmatched.New(unmatched.Options{Served: cluster.served, Recorder: recorder})
 	l.manager.Subscribe(checker.Use)
