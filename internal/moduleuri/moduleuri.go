@@ -23,6 +23,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"oras.land/oras-go/v2/registry"
@@ -77,22 +78,14 @@ func ParseReference(text string) (Reference, error) {
 	return ref, nil
 }
 
-// Hosts are hosts by host:port.
-type Hosts map[string]bool
-
-// NewHosts returns the hosts of a list. One without a port stands for the ports of https
-// and http.
-func NewHosts(list []string) Hosts {
-	hosts := Hosts{}
-	for _, host := range list {
-		hosts[WithPort("https", host)] = true
-		hosts[WithPort("http", host)] = true
-	}
-	return hosts
+// IsListed is whether a host is in a list, in which one without a port stands for the ports
+// of https and http. Elsewhere it has that of the scheme.
+func IsListed(list []string, scheme, host string) bool {
+	host = WithPort(scheme, host)
+	return slices.ContainsFunc(list, func(entry string) bool {
+		return WithPort("https", entry) == host || WithPort("http", entry) == host
+	})
 }
-
-// Has is whether a host is one of them. Without a port it has that of the scheme.
-func (h Hosts) Has(scheme, host string) bool { return h[WithPort(scheme, host)] }
 
 // WithPort returns host:port, with the default port of the scheme if there is none.
 func WithPort(scheme, host string) string {

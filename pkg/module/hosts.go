@@ -45,7 +45,7 @@ const (
 // hosts sends each request in the way that its host is to be asked. It implements
 // http.RoundTripper.
 type hosts struct {
-	insecure    moduleuri.Hosts
+	insecure    []string
 	authorities map[string][]string // files, by host:port
 
 	mu         sync.Mutex
@@ -62,7 +62,7 @@ type transport struct {
 
 func newHosts(sources *Sources) *hosts {
 	h := &hosts{
-		insecure:    moduleuri.NewHosts(sources.Insecure),
+		insecure:    sources.Insecure,
 		authorities: map[string][]string{},
 		transports:  map[string]*transport{},
 		public:      newTransport(&tls.Config{MinVersion: tls.VersionTLS12}),
@@ -88,7 +88,9 @@ func newTransport(config *tls.Config) *http.Transport {
 	})
 }
 
-func (h *hosts) isInsecure(u *url.URL) bool { return h.insecure.Has(u.Scheme, u.Host) }
+func (h *hosts) isInsecure(scheme, host string) bool {
+	return moduleuri.IsListed(h.insecure, scheme, host)
+}
 
 // RoundTrip implements http.RoundTripper.
 func (h *hosts) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -105,7 +107,7 @@ func (h *hosts) RoundTrip(request *http.Request) (*http.Response, error) {
 func (h *hosts) transport(u *url.URL) (http.RoundTripper, error) {
 	host := moduleuri.WithPort(u.Scheme, u.Host)
 	switch {
-	case h.insecure[host]:
+	case h.isInsecure(u.Scheme, u.Host):
 		return h.unverified, nil
 	case u.Scheme != "https":
 		return nil, fail(CauseUntrusted, "%s would be asked without TLS", host)
@@ -161,7 +163,7 @@ func (h *hosts) checkRedirect(request *http.Request, via []*http.Request) error 
 		return fail(CauseAnswer, "redirects from %s to %s, which is not followed", first.Scheme, to.Scheme)
 	case to.User != nil:
 		return fail(CauseAnswer, "redirects with credentials, which is not followed")
-	case h.isInsecure(to) && !h.isInsecure(first):
+	case h.isInsecure(to.Scheme, to.Host) && !h.isInsecure(first.Scheme, first.Host):
 		return fail(CauseAnswer, "redirects to insecure host %s, which is not followed", to.Host)
 	}
 	return nil

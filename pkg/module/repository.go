@@ -49,7 +49,7 @@ func (r *puller) eachRepository(ctx context.Context, uri string, f func(*reposit
 			return &Error{Cause: CauseInvalid, Err: err}
 		}
 		from := r.repository(ref)
-		if err = f(from); err == nil || !speaksNoTLS(err) || !r.hosts.insecure.Has("http", from.Reference.Host()) {
+		if err = f(from); err == nil || !speaksNoTLS(err) || !r.hosts.isInsecure("http", from.Reference.Host()) {
 			return err
 		}
 		from = r.repository(ref)

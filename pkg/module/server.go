@@ -89,7 +89,7 @@ func (r *puller) checkURL(uri string) (host string, err error) {
 		return "", fail(CauseInvalid, "the URL has credentials in it, which everybody who reads the configuration would see: remove them")
 	case u.Fragment != "" || strings.Contains(uri, "#"):
 		return "", fail(CauseInvalid, "the URL has a fragment: remove it")
-	case u.Scheme == "http" && !r.hosts.isInsecure(u):
+	case u.Scheme == "http" && !r.hosts.isInsecure(u.Scheme, u.Host):
 		return "", fail(CauseInvalid, "%s would be asked without TLS: write https, or name the host in sources.insecure", u.Host)
 	}
 	return u.Host, nil

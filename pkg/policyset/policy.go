@@ -14,6 +14,16 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
+// Package policyset turns a configuration into policies that are ready to be
+// evaluated: modules fetched, checked and compiled, settings accepted by the
+// policies themselves.
+//
+// A policy group is a policy too: one whose answers are those of its members, combined
+// by an expression. Every policy is guarded: it evaluates so many requests at a time,
+// and is left alone for a while when it does nothing but fail.
+//
+// A [Set] is immutable. Whoever serves requests holds one and may exchange it
+// for another at any time; requests finish on the set that they started with.
 package policyset
 
 import (

@@ -133,7 +133,7 @@ func serverProblem(uri string, sources *wasmadmission.Sources) string {
 		return "has a fragment, which no server sees: remove it"
 	case strings.TrimLeft(parsed.Path, "/") == "":
 		return "names no file: " + remedy
-	case parsed.Scheme == "http" && !moduleuri.NewHosts(sources.Insecure).Has("http", parsed.Host):
+	case parsed.Scheme == "http" && !moduleuri.IsListed(sources.Insecure, "http", parsed.Host):
 		return fmt.Sprintf("would be fetched without TLS: write https://, or add %s to sources.insecure", parsed.Host)
 	}
 	return ""
