@@ -180,6 +180,10 @@ bench-engine: policies
 	$(GO) -C test/bench/wasmtime build -o $(CURDIR)/bin/bench-wasmtime .
 	bin/bench-wasmtime
 
+## bench-fuel: compare the fuel that sample policies burn with the instructions that they execute
+bench-fuel: policies
+	$(GO) run ./test/bench/fuel
+
 ## bench-load: measure loading 100 modules, compiled in child processes and in the process itself, and from disk
 bench-load:
 	$(GO) run ./test/bench/load

@@ -23,48 +23,16 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/tetratelabs/wazero"
 
-	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
+	count "github.com/wasm-admission/wasm-admission/test/counting"
 )
 
-// counterExport is the name of the global that counts instructions.
-const counterExport = "test-counter"
-
-// counting rewrites a module in the plainest way: every instruction adds one to a global. It has nothing in common with
-// the scheme that is tested by it.
+// counting has a module count its instructions.
 func counting(t *testing.T, module []byte) []byte {
 	t.Helper()
-	m, err := wasm.Decode(module)
+	counted, err := count.Module(module)
 	require.NoError(t, err)
-	global := uint32(len(m.GlobalTypes()))
-	increment := wasm.AppendUint32([]byte{byte(wasm.OpGlobalGet)}, global)
-	increment = append(increment, byte(wasm.OpI64Const), 1, byte(wasm.OpI64Add))
-	increment = wasm.AppendUint32(append(increment, byte(wasm.OpGlobalSet)), global)
-	types := m.FunctionTypes()
-	c := m.Cursor()
-	for i := range m.Bodies {
-		body := &m.Bodies[i]
-		var code []byte
-		c.Reset(body, len(m.Types[types[len(types)-len(m.Bodies)+i]].Params))
-		for in := (wasm.Instruction{}); c.Next(&in); {
-			if in.Op != wasm.OpElse && in.Op != wasm.OpEnd {
-				if in.Op == wasm.OpLoop {
-					// The loop itself counts on every turn, as its head does in the scheme.
-					code = append(append(code, body.Code[in.Start:in.End]...), increment...)
-					continue
-				}
-				code = append(code, increment...)
-			}
-			code = append(code, body.Code[in.Start:in.End]...)
-		}
-		require.NoError(t, c.Err())
-		body.Code = code
-	}
-	m.Globals = append(m.Globals, wasm.Global{
-		Type: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I64}, Mutable: true}, Init: wasm.I64Const(0),
-	})
-	m.Exports = append(m.Exports, wasm.Export{Name: counterExport, Kind: wasm.ExternGlobal, Index: global})
-	return m.Encode()
+	return counted
 }
 
 // TestFuelCoversEveryInstruction compares the fuel that a run consumes with the number of instructions that it executes:
@@ -97,7 +65,7 @@ func TestFuelCoversEveryInstruction(t *testing.T) {
 			_, err = counted.ExportedFunction(c.function).Call(ctx)
 			require.NoError(t, ignoreExit(err))
 
-			executed := int64(counted.ExportedGlobal(counterExport).Get())
+			executed := int64(counted.ExportedGlobal(count.Export).Get())
 			consumed := m.consumed(metered)
 			t.Logf("%d instructions, %d fuel, ratio %.2f", executed, consumed, float64(consumed)/float64(executed))
 			require.GreaterOrEqual(t, consumed, executed)

@@ -33,6 +33,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
+	count "github.com/wasm-admission/wasm-admission/test/counting"
 )
 
 // FuzzRewrite rewrites modules and compares them with what they were: wazero accepts both or neither, and functions
@@ -208,7 +209,7 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 	}
 	counted, err := interpreter.InstantiateWithConfig(ctx, counting(t, module), wazero.NewModuleConfig().WithName("counted").WithStartFunctions())
 	require.NoError(t, err)
-	counter := counted.ExportedGlobal(counterExport)
+	counter := counted.ExportedGlobal(count.Export)
 	for _, e := range result.Exports {
 		if e.Kind != wasm.ExternFunction {
 			continue

@@ -25,6 +25,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
+	count "github.com/wasm-admission/wasm-admission/test/counting"
 )
 
 // TestTightLoops checks that the fuel is in its global again on every way out of a loop, and that it gets there when there is
@@ -45,11 +46,11 @@ func TestTightLoops(t *testing.T) {
 		for _, e := range result.Exports {
 			t.Run(fmt.Sprintf("%s/%d", e.Name, portion), func(t *testing.T) {
 				for _, turns := range []uint64{1, 2, 1000} {
-					before, executed := m.consumed(metered), counted.ExportedGlobal(counterExport).Get()
+					before, executed := m.consumed(metered), counted.ExportedGlobal(count.Export).Get()
 					out, err := metered.ExportedFunction(e.Name).Call(ctx, turns)
 					_, _ = counted.ExportedFunction(e.Name).Call(ctx, turns)
 					consumed := m.consumed(metered) - before
-					executed = counted.ExportedGlobal(counterExport).Get() - executed
+					executed = counted.ExportedGlobal(count.Export).Get() - executed
 					if e.Name == "trap" {
 						require.ErrorContains(t, err, "integer divide by zero")
 						require.Greater(t, consumed+portion, int64(executed), "what was burnt since the last tick may be missing")
