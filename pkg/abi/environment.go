@@ -108,7 +108,7 @@ type Guest interface {
 
 // Usage is what an evaluation used up.
 type Usage struct {
-	// Fuel is what the guest burnt, about one unit for each instruction. It is the
+	// Fuel is what the guest burnt, one to two and a half units for each instruction. It is the
 	// same on every machine.
 	Fuel int64
 	// MemoryBytes is the size of the guest's linear memory at the end.

@@ -50,7 +50,7 @@ type Limits struct {
 	// entry for every function: one of 84 MB about 55,000. An instruction may move
 	// all of them, 8 bytes each, and nothing can stop it.
 	TableEntries uint32
-	// Fuel is what an evaluation may burn, about one unit for each instruction.
+	// Fuel is what an evaluation may burn, one to two and a half units for each instruction.
 	// It is a budget and no clock: the same module with the same request burns
 	// the same on every machine.
 	Fuel int64

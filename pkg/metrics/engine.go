@@ -80,7 +80,7 @@ func NewEngine() *Engine {
 		// Small guests burn ten thousands, those of Go millions; the default limit is
 		// 20 billions.
 		fuel: histogram("evaluation_fuel",
-			"Fuel that evaluations burnt, about one unit for each instruction.",
+			"Fuel that evaluations burnt, one to two and a half units for each instruction.",
 			metrics.ExponentialBuckets(1e3, 10, 8)),
 		// From one page to the largest memory that there can be.
 		memory: histogram("evaluation_memory_bytes",

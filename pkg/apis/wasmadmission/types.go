@@ -349,7 +349,7 @@ type Limits struct {
 	// RequestTimeout is the wall-clock time that all policies together may take for one
 	// request in one phase of admission. Default: 10s.
 	RequestTimeout metav1.Duration
-	// Fuel is what one evaluation may burn, about one unit for each instruction.
+	// Fuel is what one evaluation may burn, one to two and a half units for each instruction.
 	// Default: 20,000,000,000.
 	Fuel int64
 	// Stack is what nested calls of one evaluation may take, as estimated. Default: 6 MiB.

@@ -596,7 +596,7 @@ type Limits struct {
 	// +optional
 	RequestTimeout *metav1.Duration `json:"requestTimeout,omitempty"`
 
-	// fuel is what one evaluation may burn, about one unit for each instruction, from
+	// fuel is what one evaluation may burn, one to two and a half units for each instruction, from
 	// 1000000 to 1000000000000. Default: 20000000000.
 	// +optional
 	Fuel *int64 `json:"fuel,omitempty"`

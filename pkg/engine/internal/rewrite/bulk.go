@@ -71,7 +71,8 @@ func (e *emitter) appendBulk(out []byte, s *site, instruction []byte) []byte {
 // back to a smaller one.
 func (e *emitter) appendGrow(out []byte, op wasm.Opcode, instruction []byte) []byte {
 	operand, result := e.scratch, e.scratch+1
-	out = append(appendLocals(out, wasm.OpLocalTee, operand), instruction...)
+	out = e.appendSlack(appendLocals(out, wasm.OpLocalTee, operand), growCost)
+	out = append(out, instruction...)
 	out = appendLocals(out, wasm.OpLocalTee, result)
 	out = wasm.AppendInt64(append(out, byte(wasm.OpI32Const)), -1)
 	out = append(out, byte(wasm.OpI32Ne), byte(wasm.OpIf), wasm.BlockTypeEmpty)

@@ -47,7 +47,7 @@ func TestFuelCoversEveryInstruction(t *testing.T) {
 		{"arithmetic", "run", read(t, "arithmetic"), 3.2},
 		{"deep_return", "run", read(t, "deep_return"), 1.2},
 		{"fill_loop", "run", read(t, "fill_loop"), 2e3}, // bulk operations pay for more than one instruction
-		{"go", "_start", buildGo(t, goProgram), 20},
+		{"go", "_start", buildGo(t, goProgram), 2.5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRuntime(t)

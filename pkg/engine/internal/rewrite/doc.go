@@ -46,11 +46,14 @@ limitations under the License.
 //
 //   - Every loop pays at its head, on every turn, the cost of the most expensive path through one turn, outside of the
 //     loops that it contains. Paths and not sums: an interpreter's loop is a switch over hundreds of cases, of which
-//     one runs.
+//     one runs. What a path costs is less what is paid on it.
+//   - Where two paths part and one of them is much more expensive than the other, the expensive one pays for the difference
+//     at its beginning. So does code that only branches lead to, and what a br_table leads to. This pays without a look at
+//     what is left. Where code looks does not depend on it.
 //   - A function pays at its entry the cost of the most expensive path outside of its loops if it is called from
 //     outside, if a cycle of calls closes at it, or if that cost is above a threshold. Every cycle in the call graph goes
 //     through such a function. Indirect calls count as calls of every function of that type to which a
-//     reference exists. If the function enters a loop first whatever happens, the loop pays in its place.
+//     reference exists.
 //   - The cost of calling any other function is part of its caller's path: such a function is small, and what it
 //     calls in turn is small or pays for itself. A diamond of functions that call one another twice, thirty levels
 //     deep and without any loop, so becomes too expensive after a few levels, and pays from there on.
@@ -63,8 +66,8 @@ limitations under the License.
 // In loops that call nothing and contain no other loop the fuel is in a local, and goes back to its global on every way
 // out and before the tick is called.
 //
-// So the work between two charges is bounded, however the module is built: by ten thousand units on straight code, and
-// on the way back through a stack of n frames by a few hundred units for each.
+// So the work between two charges that look at what is left is bounded, however the module is built: by ten thousand units
+// on straight code, and on the way back through a stack of n frames by a few hundred units for each.
 //
 // # Stack
 //

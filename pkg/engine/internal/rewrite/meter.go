@@ -27,7 +27,7 @@ func (r *rewriter) meter() error {
 	metered := r.entries()
 	nodes := len(r.graph.seen)
 	e := &emitter{r: r, fuel: r.fuelGlobal(), stack: r.stackGlobal(), blockTypes: map[string]int{}}
-	c := &coster{r: r, cursor: r.module.Cursor(), calls: make([]int64, nodes), deep: make([]bool, nodes), stacks: make([]int64, nodes)}
+	c := &coster{r: r, cursor: r.module.Cursor(), works: make([]int64, nodes), calls: make([]int64, nodes), deep: make([]bool, nodes), stacks: make([]int64, nodes)}
 	for _, node := range r.graph.order(metered) {
 		c.stacks[node] = c.stackOf(node, metered)
 		for _, next := range r.graph.successors(node) {
@@ -44,14 +44,13 @@ func (r *rewriter) meter() error {
 			return fmt.Errorf("function %d: %w", r.imported+node, err)
 		}
 		c.stacks[node] = min(c.stacks[node]+slotBytes*c.values, MaxStackBytes)
-		switch {
-		case !metered[node] && cost <= inlineCost:
-			c.calls[node] = cost
-		case !c.limited && c.first >= 0 && cost <= foldedCost:
-			c.sites[c.first].cost += cost
-			c.deep[node] = true
-		default:
+		if !metered[node] && max(c.most, cost) <= inlineCost {
+			c.works[node], c.calls[node] = c.most, cost
+		} else {
 			c.sites[0].cost = cost
+			if !c.limited {
+				c.sites[0].kind = siteCharge
+			}
 			c.deep[node] = true
 		}
 		e.emit(body, c, r.functionType(r.imported+node), c.stacks[node])
@@ -135,6 +134,9 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 	copied := uint32(0)
 	for i := range c.sites {
 		s := &c.sites[i]
+		if s.kind == siteNone {
+			continue
+		}
 		out = append(out, body.Code[copied:s.start]...)
 		copied = s.end
 		switch s.kind {
@@ -143,11 +145,6 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 		case siteBulk:
 			e.charges++
 			out = e.appendBulk(out, s, body.Code[s.start:s.end])
-		case siteCharge:
-			if s.cost > 0 {
-				e.charges++
-				out = e.appendCharge(out, s.cost)
-			}
 		case siteEnter:
 			e.charges++
 			out = e.appendEnter(out, s.cost, stack, t)
@@ -157,17 +154,14 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 			out = e.appendStack(out, wasm.OpI64Add, stack)
 		case siteLoad:
 			out = e.appendLoad(out)
-		case siteTurn:
-			e.charges++
-			out = e.appendTurn(out, s.cost)
 		case siteStore:
 			out = e.appendStore(out)
 		case siteBranch:
 			out = e.appendBranch(out, s.x)
+		case siteCharge, siteTurn, siteSlack:
+			out = e.appendCosts(out, s)
 		case siteReplaced:
 			out = e.replacer.append(out, s.op)
-		case siteNone:
-			out = append(out, body.Code[s.start:s.end]...)
 		case siteLeave:
 			out = e.appendStack(append(out, byte(wasm.OpEnd)), wasm.OpI64Add, stack)
 		}
@@ -177,9 +171,26 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 	body.Code = out[:len(out):len(out)]
 }
 
+// appendCosts appends a charge of a cost that is known.
+func (e *emitter) appendCosts(out []byte, s *site) []byte {
+	e.charges++
+	switch s.kind {
+	case siteTurn:
+		return e.appendTurn(out, s.cost)
+	case siteSlack:
+		return e.appendSlack(out, s.cost)
+	}
+	return e.appendCharge(out, s.cost)
+}
+
 // appendCharge appends: fuel = fuel - cost; if fuel < 0, tick.
 func (e *emitter) appendCharge(out []byte, cost int64) []byte {
 	return e.appendPay(appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost))
+}
+
+// appendSlack appends: fuel = fuel - cost.
+func (e *emitter) appendSlack(out []byte, cost int64) []byte {
+	return e.appendFuel(append(appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost), byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
 }
 
 // appendPay appends what follows once fuel and cost are on the stack. wazero keeps a global that was just set in a

@@ -17,7 +17,9 @@ limitations under the License.
 package rewrite_test
 
 import (
+	"bytes"
 	"context"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -98,6 +100,72 @@ func TestStraightCode(t *testing.T) {
 		require.EqualValues(t, 2*n+2, m.consumed(mod))
 		require.EqualValues(t, 1, m.ticks, "only the first tick, as fuel starts at zero")
 	}
+}
+
+// nested builds a module of functions that each call the one before twice, unless their argument is not zero: 2^n calls,
+// each of which pays for what it does only where it does it.
+func nested(n int) []byte {
+	code := []byte{byte(wasm.OpBlock), wasm.BlockTypeEmpty, byte(wasm.OpLocalGet), 0, byte(wasm.OpBrIf), 0}
+	for range 60 {
+		code = append(code, byte(wasm.OpI32Const), 1, byte(wasm.OpDrop))
+	}
+	i32 := []wasm.ValueType{{Code: wasm.I32}}
+	m := wasm.Module{Types: []wasm.FuncType{{Params: i32}}}
+	for f := range n {
+		body := append([]byte{}, code...)
+		for range min(f, 1) * 2 {
+			body = wasm.AppendUint32(append(body, byte(wasm.OpLocalGet), 0, byte(wasm.OpCall)), uint32(f-1))
+		}
+		m.Functions = append(m.Functions, 0)
+		m.Bodies = append(m.Bodies, wasm.Body{Code: append(body, byte(wasm.OpEnd), byte(wasm.OpEnd))})
+	}
+	m.Exports = []wasm.Export{{Name: "run", Kind: wasm.ExternFunction, Index: uint32(n - 1)}}
+	return m.Encode()
+}
+
+// TestSlackIsLookedAt runs code that pays where it does not look at what is left: something else looks before long.
+func TestSlackIsLookedAt(t *testing.T) {
+	result, err := rewrite.Module(nested(40), options)
+	require.NoError(t, err)
+	m := &meter{portion: portion, limit: 50}
+	mod := instantiate(t, newRuntime(t), result, m)
+	_, err = mod.ExportedFunction("run").Call(context.Background(), 1)
+	require.NoError(t, err)
+	require.Less(t, m.consumed(mod), int64(20), "what does not run is not paid for")
+	_, err = mod.ExportedFunction("run").Call(context.Background(), 0)
+	require.ErrorIs(t, err, errOutOfFuel)
+	require.Greater(t, m.consumed(mod), (m.limit-1)*portion)
+	require.Less(t, m.consumed(mod), (m.limit+2)*portion)
+}
+
+// stacked builds a module of functions that each call the one before many times in a row, the first of which adds long. What
+// each does is paid at checkpoints, but for the little behind the last.
+func stacked(n int) []byte {
+	m := wasm.Module{Types: []wasm.FuncType{{}}}
+	long := bytes.Repeat([]byte{byte(wasm.OpI32Const), 1, byte(wasm.OpDrop)}, 5001)
+	for f := range n {
+		code := long
+		if f > 0 {
+			call := wasm.AppendUint32([]byte{byte(wasm.OpCall)}, uint32(f-1))
+			code = bytes.Repeat(call, 5001)
+		}
+		m.Functions = append(m.Functions, 0)
+		m.Bodies = append(m.Bodies, wasm.Body{Code: append(slices.Clip(code), byte(wasm.OpEnd))})
+	}
+	m.Exports = []wasm.Export{{Name: "run", Kind: wasm.ExternFunction, Index: uint32(n - 1)}}
+	return m.Encode()
+}
+
+// TestCallsArePaidNearThem runs calls of calls of long functions: no caller pays for all of it before it begins.
+func TestCallsArePaidNearThem(t *testing.T) {
+	result, err := rewrite.Module(stacked(7), options)
+	require.NoError(t, err)
+	m := &meter{portion: portion, limit: 50}
+	mod := instantiate(t, newRuntime(t), result, m)
+	_, err = mod.ExportedFunction("run").Call(context.Background())
+	require.ErrorIs(t, err, errOutOfFuel)
+	require.Greater(t, m.consumed(mod), m.limit*portion)
+	require.Less(t, m.consumed(mod), (m.limit+2)*portion)
 }
 
 // TestFuelIsDeterministic runs the same work with fuel in portions of different sizes, and twice in one instance. It
