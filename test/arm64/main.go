@@ -34,7 +34,7 @@ import (
 )
 
 // packages are those whose tests run.
-var packages = []string{"./pkg/engine/...", "./pkg/abi/...", "./pkg/capabilities/...", "./test/spec"}
+var packages = []string{"./internal/wasm", "./pkg/engine/...", "./pkg/abi/...", "./pkg/capabilities/...", "./test/spec"}
 
 var (
 	minutes  = flag.Float64("minutes", 2, "CPU time for generated modules, in minutes; 0 leaves them out")
