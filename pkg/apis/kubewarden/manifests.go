@@ -23,6 +23,7 @@ package kubewarden
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -174,39 +175,30 @@ func (d *decoder) decoded(origin Origin, err error, found bool) bool {
 
 func (d *decoder) policy(policy *wasmadmission.Policy, mutating *bool, origin Origin) {
 	spec := field.NewPath("spec")
-	errs := append(origin.validate(), validatePolicy(policy, mutating, spec)...)
-	if isNamespaced(origin.Kind) {
-		policy.Namespace = origin.Namespace
-		errs = append(errs, confine(policy.Rules, spec.Child("rules"))...)
+	errs := slices.Concat(validatePolicy(policy, mutating, spec), origin.confine(&policy.Namespace, policy.Rules, spec),
+		validation.ValidatePolicy(policy, d.config, spec))
+	if d.take(origin, errs) {
+		policy.Name = origin.id()
+		d.warn(origin, warningsForPolicy(policy, d.config, spec))
+		d.manifests.Policies = append(d.manifests.Policies, *policy)
 	}
-	errs = append(errs, validation.ValidatePolicy(policy, d.config, spec)...)
-	if !d.take(origin, errs) {
-		return
-	}
-	policy.Name = origin.id()
-	d.warn(origin, warningsForPolicy(policy, d.config, spec))
-	d.manifests.Policies = append(d.manifests.Policies, *policy)
 }
 
 func (d *decoder) group(group *wasmadmission.PolicyGroup, origin Origin) {
 	spec := field.NewPath("spec")
-	errs := append(origin.validate(), validateGroup(group, spec)...)
-	if isNamespaced(origin.Kind) {
-		group.Namespace = origin.Namespace
-		errs = append(errs, confine(group.Rules, spec.Child("rules"))...)
+	errs := slices.Concat(validateGroup(group, spec), origin.confine(&group.Namespace, group.Rules, spec),
+		validation.ValidatePolicyGroup(group, d.config, spec))
+	if d.take(origin, errs) {
+		group.Name = origin.id()
+		d.warn(origin, warningsForGroup(group, d.config, spec))
+		d.manifests.PolicyGroups = append(d.manifests.PolicyGroups, *group)
 	}
-	errs = append(errs, validation.ValidatePolicyGroup(group, d.config, spec)...)
-	if !d.take(origin, errs) {
-		return
-	}
-	group.Name = origin.id()
-	d.warn(origin, warningsForGroup(group, d.config, spec))
-	d.manifests.PolicyGroups = append(d.manifests.PolicyGroups, *group)
 }
 
 // take takes the name of an object for its policy. It says whether there is nothing wrong
-// with the object.
+// with the object, beside what is known to be.
 func (d *decoder) take(origin Origin, errs field.ErrorList) bool {
+	errs = append(origin.validate(), errs...)
 	for _, err := range errs {
 		d.problems.add(origin.String(), err)
 	}

@@ -94,12 +94,16 @@ func validateSeconds(seconds **int32, fldPath *field.Path) field.ErrorList {
 	return field.ErrorList{field.Invalid(fldPath, *value, "must be between 2 and 30, in seconds")}
 }
 
-// confine restricts the rules of a policy or group to objects in namespaces. It returns
-// those rules that one of a namespace cannot have.
-func confine(rules []admissionregistrationv1.RuleWithOperations, fldPath *field.Path) field.ErrorList {
+// confine restricts the rules of a policy or group of a namespace to objects in it. It returns
+// those rules that such a one cannot have.
+func (o Origin) confine(namespace *string, rules []admissionregistrationv1.RuleWithOperations, spec *field.Path) field.ErrorList {
+	if !isNamespaced(o.Kind) {
+		return nil
+	}
+	*namespace = o.Namespace
 	var errs field.ErrorList
 	for i := range rules {
-		rule, at := &rules[i], fldPath.Index(i)
+		rule, at := &rules[i], spec.Child("rules").Index(i)
 		rule.Scope = new(admissionregistrationv1.NamespacedScope)
 		if slices.Contains(rule.APIGroups, "*") {
 			errs = append(errs, field.Forbidden(at.Child("apiGroups"), `"*" is for policies of the whole cluster: write the API groups`))
