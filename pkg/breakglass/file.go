@@ -29,6 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -57,8 +58,8 @@ type Options struct {
 	// Interval is how often the file is looked at when nothing is reported. Default: 1
 	// minute.
 	Interval time.Duration
-	// Serves says whether there is a policy or group of a name; nil means yes. It is
-	// for a warning.
+	// Serves says whether there is a policy or group of a name; nil means yes. A file that
+	// names none that is served is not obeyed.
 	Serves func(name string) bool
 	// Recorder takes notes; nil discards them.
 	Recorder Recorder
@@ -74,6 +75,7 @@ type File struct {
 	// What only updates touch.
 	last     string    // digest of the content that was looked at last
 	refused  error     // why that content is not obeyed
+	waits    bool      // because it names no policy, which a change of the policies may bring
 	reminded time.Time // when the log was told last
 }
 
@@ -152,16 +154,20 @@ func (f *File) Update(ctx context.Context) {
 		f.refuse(ctx, err)
 		return
 	}
-	if digest := engine.Digest(content); digest != f.last {
+	switch digest := engine.Digest(content); {
+	case digest != f.last:
 		f.last, f.refused = digest, nil
 		f.obey(ctx, content, now)
-		return
+	case f.waits:
+		f.obey(ctx, content, now)
+	default:
+		f.remind(ctx, now)
 	}
-	f.remind(ctx, now)
 }
 
 // obey makes the content's order the one in force.
 func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
+	f.waits = false
 	o, err := read(content, now)
 	if err != nil {
 		// It stays refused when its end comes nearer: nobody would expect that.
@@ -172,22 +178,39 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 		policies: map[string]bool{}, every: o.Policies[0] == wasmadmission.EveryPolicy, reason: o.Reason, names: o.Policies,
 		until: o.Until.Time, end: now.Add(o.Until.Sub(now)),
 	}
-	if g.ended(now) {
-		f.end(ctx, "the file's time is over")
-		klog.FromContext(ctx).Info("Break-glass file is without effect: its time is over", "file", f.options.Path, "until", o.Until)
+	unknown := f.unknown(g)
+	if f.waits = len(unknown) == len(g.names); f.waits {
+		f.refuse(ctx, fmt.Errorf("policies: none is served that is called %s: %s", quoted(unknown), nameRemedy))
 		return
 	}
 	for _, name := range o.Policies {
 		g.policies[name] = true
-		if name != wasmadmission.EveryPolicy && !f.options.Serves(name) {
-			klog.FromContext(ctx).Info("Warning: the break-glass file names a policy that is not served", "file", f.options.Path, "policy", name)
-		}
 	}
-	f.grant.Store(g)
-	f.reminded = now
+	if f.grant.Swap(g) != nil {
+		f.options.Recorder.CountBreakGlass(eventEnded)
+	}
 	f.options.Recorder.CountBreakGlass(eventBegun)
 	f.options.Recorder.SetBreakGlassUntil(g.until)
-	f.log(ctx, g, "BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
+	f.tell(ctx, g, now, "BREAK-GLASS: policies are in monitor mode, their rejections are NOT ENFORCED")
+}
+
+// unknown returns the names that no policy has which is served.
+func (f *File) unknown(g *grant) []string {
+	if g.every {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(g.names), f.options.Serves)
+}
+
+const nameRemedy = "write names as refusals and metrics have them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
+
+// quoted names some of many.
+func quoted(names []string) string {
+	const most = 10
+	if len(names) > most {
+		return fmt.Sprintf("%q and %d more", names[:most], len(names)-most)
+	}
+	return fmt.Sprintf("%q", names)
 }
 
 // read decodes and checks an order. It says all that is wrong, a line each.
@@ -238,12 +261,17 @@ func (f *File) remind(ctx context.Context, now time.Time) {
 	case g.ended(now):
 		f.end(ctx, "its time is over")
 	case now.Sub(f.reminded) >= remindEvery:
-		f.reminded = now
-		f.log(ctx, g, "BREAK-GLASS: policies are still in monitor mode, their rejections are NOT ENFORCED")
+		f.tell(ctx, g, now, "BREAK-GLASS: policies are still in monitor mode, their rejections are NOT ENFORCED")
 	}
 }
 
-// log says what is in force, as loudly as an error: it is meant to be noticed.
-func (f *File) log(ctx context.Context, g *grant, message string) {
-	klog.FromContext(ctx).Error(nil, message, "file", f.options.Path, "policies", g.names, "until", g.until.Format(time.RFC3339), "reason", g.reason)
+// tell says what is in force, as loudly as an error: it is meant to be noticed. So is a name that
+// no policy has: whoever wrote it believes something to be lifted that is not.
+func (f *File) tell(ctx context.Context, g *grant, now time.Time, message string) {
+	f.reminded = now
+	logger := klog.FromContext(ctx)
+	logger.Error(nil, message, "file", f.options.Path, "policies", g.names, "until", g.until.Format(time.RFC3339), "reason", g.reason)
+	if unknown := f.unknown(g); len(unknown) > 0 {
+		logger.Error(nil, "The break-glass file names policies that are not served: "+nameRemedy, "file", f.options.Path, "notServed", quoted(unknown))
+	}
 }

@@ -91,7 +91,7 @@ func TestNamedPoliciesAreInMonitorMode(t *testing.T) {
 	require.NoError(t, os.Remove(w.file.options.Path))
 	w.file.Update(t.Context())
 	w.requireMode(protect, "no-privileged-pods", "other")
-	require.Equal(t, map[string]int{"begun": 2, "ended": 1}, w.notes.events)
+	require.Equal(t, map[string]int{"begun": 2, "ended": 2}, w.notes.events, "each order that begins ends")
 	require.Zero(t, w.notes.until)
 }
 
@@ -114,11 +114,32 @@ func TestItEndsByItself(t *testing.T) {
 	require.Equal(t, 1, w.notes.events["begun"], "what is over does not begin")
 }
 
+// A name that no policy has lifts nothing, and a server must not say otherwise. A change of the
+// policies may bring one of that name.
+func TestNamesThatAreNotServed(t *testing.T) {
+	w := newFixture(t)
+	served := "other"
+	w.file.options.Serves = func(name string) bool { return name == served }
+	w.write(good)
+	w.requireMode(protect, "no-privileged-pods", "our.registry")
+	require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
+	require.Zero(t, w.notes.until)
+	require.ErrorContains(t, w.file.refused, `policies: none is served that is called ["no-privileged-pods" "our.registry"]: write names as `)
+	w.file.Update(t.Context())
+	require.Equal(t, map[string]int{"refused": 1}, w.notes.events)
+
+	served = "our.registry"
+	w.file.Update(t.Context())
+	w.requireMode(monitor, "our.registry")
+	require.Equal(t, map[string]int{"refused": 1, "begun": 1}, w.notes.events)
+}
+
 func TestAFileThatIsNotObeyed(t *testing.T) {
 	for name, spoil := range map[string]func(w *fixture){
 		"is wrong":                func(w *fixture) { w.write("kind: BreakGlass") },
 		"is empty":                func(w *fixture) { w.write("") },
 		"is too large":            func(w *fixture) { w.write(good + strings.Repeat("#", maxBytes)) },
+		"is over":                 func(w *fixture) { w.write(strings.Replace(good, "2026-01-02", "2026-01-01", 1)) },
 		"ends in more than a day": func(w *fixture) { w.write(strings.Replace(good, "2026-01-02", "2026-01-03", 1)) },
 		"others may write": func(w *fixture) {
 			require.NoError(w, os.WriteFile(w.file.options.Path, []byte(good), 0o600))

@@ -34,14 +34,16 @@ const (
 )
 
 // ValidateBreakGlass returns everything that is wrong with what a break-glass file says, and none
-// when it is to be obeyed if it is read now. Whether its time is over is not looked at.
+// when it is to be obeyed if it is read now.
 func ValidateBreakGlass(order *wasmadmission.BreakGlass, now time.Time) (errs field.ErrorList) {
 	until := field.NewPath("until")
 	switch {
 	case order.Until.IsZero():
 		errs = append(errs, field.Required(until, "write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z"))
+	case !order.Until.After(now):
+		errs = append(errs, field.Invalid(until, order.Until.UTC().Format(time.RFC3339), fmt.Sprintf("is over: write a later time, at most %s ahead, or remove the file", maxBreakGlass)))
 	case order.Until.Sub(now) > maxBreakGlass:
-		errs = append(errs, field.Invalid(until, order.Until, fmt.Sprintf("more than %s ahead: write an earlier time", maxBreakGlass)))
+		errs = append(errs, field.Invalid(until, order.Until.UTC().Format(time.RFC3339), fmt.Sprintf("more than %s ahead: write an earlier time", maxBreakGlass)))
 	}
 	if n := len(order.Reason); n == 0 || n > maxBreakGlassReasonBytes {
 		errs = append(errs, field.Invalid(field.NewPath("reason"), "", fmt.Sprintf("has %d bytes: write why, in at most %d", n, maxBreakGlassReasonBytes)))
