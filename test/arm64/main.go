@@ -137,7 +137,7 @@ func runGenerated(ctx context.Context, emulator string) error {
 		command = append([]string{emulator}, command...)
 	}
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
-	c.Dir = filepath.Join("pkg", "engine", "rewrite")
+	c.Dir = filepath.Join("pkg", "engine", "internal", "rewrite")
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	// From a terminal the signal reaches both: the child has its own group, and gets it here.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
