@@ -57,8 +57,9 @@ var mayImport = map[string][]string{
 	"pkg/dispatch":       {"pkg/policyset", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":       {},
 	"internal/jsonpatch": {},
-	"pkg/verification":   {},
-	"pkg/verdict":        {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
+	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
+
+	"pkg/verdict": {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 
 	"pkg/unmatched": {"pkg/policyset", "pkg/apis/wasmadmission"},
 	"pkg/policyset/reload": {

@@ -1,0 +1,205 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package verification
+
+import (
+	"cmp"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// minRSABits and maxRSABits bound keys of RSA: shorter ones can be broken, longer ones take long to check.
+const minRSABits, maxRSABits = 2048, 8192
+
+// gitHubName is what names of accounts and repositories on GitHub look like.
+var gitHubName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
+// neverSigned are fields of a payload that cosign writes by itself, and no annotations.
+var neverSigned = []string{"creator", "timestamp"}
+
+// normalize checks what the fields hold and puts them into normal form.
+func (c *Config) normalize() (errs []error) {
+	allOf := field.NewPath("allOf")
+	for n := range c.AllOf {
+		errs = append(errs, c.AllOf[n].normalize(allOf.Index(n))...)
+	}
+	errs = append(errs, checkDistinct(allOf, c.AllOf, false)...)
+	if c.AnyOf != nil {
+		anyOf := field.NewPath("anyOf", "signatures")
+		for n := range c.AnyOf.Signatures {
+			errs = append(errs, c.AnyOf.Signatures[n].normalize(anyOf.Index(n))...)
+		}
+		errs = append(errs, checkDistinct(anyOf, c.AnyOf.Signatures, c.AnyOf.MinimumMatches > 1)...)
+	}
+	return errs
+}
+
+// checkDistinct refuses entries that one signature of one key would meet together, as far as that can be seen.
+func checkDistinct(path *field.Path, signatures []Signature, keysToo bool) (errs []error) {
+	for n := range signatures {
+		for before := range n {
+			a, b := &signatures[before], &signatures[n]
+			switch {
+			case a.demandsSame(b):
+				errs = append(errs, fmt.Errorf("%s: demands the same as %s: remove one of the two", path.Index(n), path.Index(before)))
+			case keysToo && a.fingerprint != "" && a.fingerprint == b.fingerprint:
+				errs = append(errs, fmt.Errorf("%s: has the key of %s, which would count twice: remove one of the two, or set minimumMatches to 1",
+					path.Index(n), path.Index(before)))
+			}
+		}
+	}
+	return errs
+}
+
+func (s *Signature) demandsSame(other *Signature) bool {
+	same := s.Kind == other.Kind && s.fingerprint == other.fingerprint && s.Issuer == other.Issuer && s.Repo == other.Repo && maps.Equal(s.Annotations, other.Annotations)
+	if s.Subject != nil && other.Subject != nil {
+		same = same && *s.Subject == *other.Subject
+	}
+	return same && (s.Kind == KindPublicKey || s.Owner == other.Owner)
+}
+
+func (s *Signature) normalize(path *field.Path) (errs []error) {
+	switch s.Kind {
+	case KindPublicKey:
+		errs = append(errs, s.checkKey(path.Child("key")))
+	case KindGenericIssuer:
+		if s.Issuer == "" {
+			errs = append(errs, fmt.Errorf("%s: is missing: write the URL of the issuer of tokens", path.Child("issuer")))
+		}
+		errs = append(errs, s.Subject.normalize(path.Child("subject")))
+	case KindGitHubAction:
+		if !gitHubName.MatchString(s.Owner) {
+			errs = append(errs, fmt.Errorf("%s: %.100q is no account on GitHub: write its name alone", path.Child("owner"), s.Owner))
+		}
+		if s.Repo != "" && !gitHubName.MatchString(s.Repo) {
+			errs = append(errs, fmt.Errorf("%s: %.100q is no repository on GitHub: write its name without the owner", path.Child("repo"), s.Repo))
+		}
+	}
+	annotations := path.Child("annotations")
+	if len(s.Annotations) > maxAnnotations {
+		errs = append(errs, fmt.Errorf("%s: has %d entries, at most %d are allowed: remove some", annotations, len(s.Annotations), maxAnnotations))
+	}
+	for _, name := range neverSigned {
+		if _, ok := s.Annotations[name]; ok {
+			errs = append(errs, fmt.Errorf("%s: can never hold: cosign writes %s itself, and not as an annotation: remove it", annotations.Key(name), name))
+		}
+	}
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}
+
+// checkKey reads the key. The error does not have it: it may be a private one.
+func (s *Signature) checkKey(path *field.Path) error {
+	if s.Key == "" {
+		return fmt.Errorf("%s: is missing: write the public key in PEM", path)
+	}
+	block, rest := pem.Decode([]byte(s.Key))
+	switch {
+	case block == nil:
+		return fmt.Errorf("%s: is not in PEM: write what cosign public-key prints, beginning with -----BEGIN PUBLIC KEY-----", path)
+	case strings.Contains(block.Type, "PRIVATE"):
+		return fmt.Errorf("%s: is a private key, which everybody who reads the configuration can see now: replace it, and write the public one", path)
+	case block.Type != "PUBLIC KEY":
+		return fmt.Errorf("%s: is a %.100q: write a PUBLIC KEY (PKIX)", path, block.Type)
+	case strings.TrimSpace(string(rest)) != "":
+		return fmt.Errorf("%s: has something behind the key: write one key, and another in an entry of its own", path)
+	}
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return fmt.Errorf("%s: is no public key (PKIX): %w: write what cosign public-key prints", path, err)
+	}
+	if err := checkStrength(key); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	sum := sha256.Sum256(block.Bytes)
+	s.fingerprint = hex.EncodeToString(sum[:])
+	s.Key = string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
+	return nil
+}
+
+func checkStrength(key any) error {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return fmt.Errorf("is a key of RSA of %d bits: write one of %d to %d", bits, minRSABits, maxRSABits)
+		}
+		return nil
+	case *ecdsa.PublicKey:
+		if bits := k.Curve.Params().BitSize; bits < 256 {
+			return fmt.Errorf("is a key of ECDSA of %d bits: write one of P-256, P-384 or P-521", bits)
+		}
+		return nil
+	case ed25519.PublicKey:
+		return nil
+	}
+	return fmt.Errorf("is a %T: write a key of RSA, ECDSA or Ed25519", key)
+}
+
+func (s *Subject) normalize(path *field.Path) error {
+	if s == nil || (s.Equal == "") == (s.URLPrefix == "") {
+		return fmt.Errorf("%s: has not exactly one of equal and urlPrefix: write the whole subject as equal, or what its URL begins with as urlPrefix", path)
+	}
+	if s.URLPrefix == "" {
+		return nil
+	}
+	prefix, err := normalizePrefix(s.URLPrefix)
+	if err != nil {
+		return fmt.Errorf("%s: %.200q %w: write something like https://github.com/owner/", path.Child("urlPrefix"), s.URLPrefix, err)
+	}
+	s.URLPrefix = prefix
+	return nil
+}
+
+// defaultPorts are those that a URL in normal form does not have.
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
+
+// normalizePrefix does what Kubewarden does with the prefix of a subject, and refuses what is written in two ways.
+func normalizePrefix(prefix string) (string, error) {
+	u, err := url.Parse(prefix)
+	switch {
+	case err != nil || u.Scheme == "" || u.Hostname() == "" || u.Opaque != "":
+		return "", errors.New("is no absolute URL")
+	case u.User != nil || strings.ContainsAny(prefix, `?#\`):
+		return "", errors.New("has more than scheme, host and path")
+	case strings.Contains(strings.ToLower(u.EscapedPath()), "%2e"):
+		return "", errors.New("has dots that are escaped")
+	}
+	u = (&url.URL{}).ResolveReference(u) // what .. stands for
+	u.Host = strings.ToLower(u.Host)
+	if u.Port() == "" || u.Port() == defaultPorts[u.Scheme] {
+		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
+	}
+	normal := u.Scheme + "://" + u.Host + cmp.Or(u.EscapedPath(), "/")
+	if !strings.HasSuffix(normal, "/") {
+		normal += "/"
+	}
+	return normal, nil
+}
