@@ -15,7 +15,7 @@ limitations under the License.
 */
 
 // Package registry starts a real registry for tests: the handlers of the distribution
-// project in a process of their own, which test/registry/server builds.
+// project, or of go-containerregistry, in a process of their own, which test/registry/server builds.
 package registry
 
 import (
@@ -23,6 +23,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -55,6 +56,11 @@ type Options struct {
 	// Root keeps the content, so that another registry can go on with it; "" means a
 	// directory that is removed when the test ends.
 	Root string
+	// InMemory has go-containerregistry serve instead of distribution. It has no users,
+	// and Root keeps nothing of it.
+	InMemory bool
+	// Referrers has it serve the referrers API, which distribution does not have.
+	Referrers bool
 	// Address is host:port to listen on; "" means any port of 127.0.0.1.
 	Address string
 }
@@ -115,6 +121,9 @@ func Start(t testing.TB, options Options) *Registry {
 	}
 	if options.Username != "" {
 		arguments = append(arguments, "-user", options.Username+":"+options.Password)
+	}
+	if options.InMemory {
+		arguments = append(arguments, "-in-memory", fmt.Sprintf("-referrers=%t", options.Referrers))
 	}
 	command := exec.Command(Binary(t), arguments...) // it ends with its standard input
 	stdin, err := command.StdinPipe()

@@ -15,7 +15,8 @@ limitations under the License.
 */
 
 // Command server is a registry for tests: the handlers of the distribution
-// project over a directory. It has a module of its own so that nobody who
+// project over a directory, or those of go-containerregistry, which differ in what
+// they know of referrers. It has a module of its own so that nobody who
 // imports the library gets a registry's dependencies.
 //
 // It prints the address that it listens on as its only line of output, and ends
@@ -40,6 +41,7 @@ import (
 	_ "github.com/distribution/distribution/v3/registry/auth/htpasswd" // registers itself
 	"github.com/distribution/distribution/v3/registry/handlers"
 	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem" // registers itself
+	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/crypto/bcrypt"
 )
@@ -49,6 +51,8 @@ func main() {
 	root := flag.String("root", "", "directory to keep everything in, which exists")
 	certificate := flag.String("certificate", "", "certificate in PEM; empty means plain HTTP")
 	key := flag.String("key", "", "key of the certificate in PEM")
+	inMemory := flag.Bool("in-memory", false, "have go-containerregistry serve, which keeps everything in memory and has no users")
+	referrers := flag.Bool("referrers", false, "serve the referrers API; only with -in-memory")
 	user := flag.String("user", "", "name:password of the only user; empty means that everybody may do everything")
 	flag.Parse()
 	if *root == "" {
@@ -58,6 +62,13 @@ func main() {
 		_, _ = io.Copy(io.Discard, os.Stdin) // nobody writes: it ends with the test
 		os.Exit(0)
 	}()
+	logrus.SetOutput(io.Discard)
+	if *inMemory {
+		quiet := ggcr.Logger(log.New(io.Discard, "", 0))
+		if err := serve(*address, *certificate, *key, ggcr.New(quiet, ggcr.WithReferrersSupport(*referrers))); err != nil {
+			log.Fatal(err)
+		}
+	}
 	c := config(filepath.Join(*root, "content"))
 	if *user != "" {
 		users := filepath.Join(*root, "htpasswd")
@@ -66,7 +77,7 @@ func main() {
 		}
 		c.Auth = configuration.Auth{"htpasswd": configuration.Parameters{"realm": "tests", "path": users}}
 	}
-	if err := serve(*address, *certificate, *key, c); err != nil {
+	if err := serve(*address, *certificate, *key, handlers.NewApp(context.Background(), c)); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -91,13 +102,12 @@ func writeUser(path, user string) error {
 	return os.WriteFile(path, []byte(name+":"+string(hash)+"\n"), 0o600)
 }
 
-func serve(address, certificate, key string, c *configuration.Configuration) error {
-	logrus.SetOutput(io.Discard)
+func serve(address, certificate, key string, handler http.Handler) error {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handlers.NewApp(context.Background(), c), ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	fmt.Println(listener.Addr())
 	if certificate == "" {
 		return server.Serve(listener)
