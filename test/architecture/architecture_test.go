@@ -59,6 +59,8 @@ var mayImport = map[string][]string{
 	"internal/jsonpatch": {},
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
+	"pkg/verification/discovery": {"pkg/verification"},
+
 	"pkg/verdict": {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 
 	"pkg/unmatched": {"pkg/policyset", "pkg/apis/wasmadmission"},
