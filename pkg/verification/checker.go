@@ -63,6 +63,9 @@ type Artifact struct {
 	Digest string
 	// IsFile says that it is a file: a bundle has to sign the bytes themselves, rather than be a statement about a manifest.
 	IsFile bool
+	// Content are the bytes of a file, if the caller has them; nil for a manifest. Without them signatures by P-384, P-521
+	// and Ed25519 of a file are refused: these sign other digests than SHA-256. The checker compares them with Digest.
+	Content []byte
 }
 
 // Checker does what takes cryptography. It is safe for concurrent use, bounded in time and memory by the size of what it

@@ -60,6 +60,7 @@ var mayImport = map[string][]string{
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
 	"pkg/verification/discovery": {"pkg/verification"},
+	"pkg/sigstore":               {"pkg/verification"},
 
 	"pkg/verdict": {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 
@@ -205,6 +206,20 @@ func TestOnlyOnePackageKnowsOPA(t *testing.T) {
 		if slices.ContainsFunc(p.Imports, func(i string) bool { return strings.HasPrefix(i, opa) }) {
 			require.Equal(t, root+"pkg/abi/rego/topdown", p.ImportPath)
 		}
+	}
+}
+
+// Neither do the libraries of Sigstore get into what does not ask for them, test code apart.
+func TestOnlyOnePackageKnowsSigstore(t *testing.T) {
+	for _, p := range list(t, "./featuregate/...", "./internal/...", "./pkg/...", "./plugin/...") {
+		if slices.ContainsFunc(p.Imports, func(i string) bool {
+			return strings.HasPrefix(i, "github.com/sigstore/") || strings.HasPrefix(i, "github.com/theupdateframework/")
+		}) {
+			require.Equal(t, root+"pkg/sigstore", p.ImportPath)
+		}
+	}
+	for _, p := range list(t, "-deps", "./plugin/...") {
+		require.False(t, p.ImportPath == root+"pkg/sigstore" || strings.HasPrefix(p.ImportPath, "github.com/sigstore/"), "the plugin depends on %s", p.ImportPath)
 	}
 }
 

@@ -1,0 +1,157 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package sigstore
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"testing"
+	"time"
+
+	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
+)
+
+var pss = options.WithRSAPSS(&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
+
+// ways are all ways in which a key may sign.
+func ways(t testing.TB) map[string]struct {
+	key     crypto.Signer
+	options []signature.LoadOption
+	// needsContent says that a file that is signed so cannot be verified by its SHA-256 digest.
+	needsContent bool
+} {
+	t.Helper()
+	elliptical := func(curve elliptic.Curve) crypto.Signer {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		require.NoError(t, err)
+		return key
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	_, edwards, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	type way = struct {
+		key          crypto.Signer
+		options      []signature.LoadOption
+		needsContent bool
+	}
+	sha := func(h crypto.Hash) []signature.LoadOption { return []signature.LoadOption{options.WithHash(h)} }
+	return map[string]way{
+		"RSA, PKCS #1":         {rsaKey, sha(crypto.SHA256), false},
+		"RSA, PSS":             {rsaKey, append(sha(crypto.SHA256), pss), false},
+		"P-256":                {elliptical(elliptic.P256()), sha(crypto.SHA256), false},
+		"P-384 with SHA-384":   {elliptical(elliptic.P384()), sha(crypto.SHA384), true},
+		"P-384 with SHA-256":   {elliptical(elliptic.P384()), sha(crypto.SHA256), false},
+		"P-521 with SHA-512":   {elliptical(elliptic.P521()), sha(crypto.SHA512), true},
+		"P-521 with SHA-256":   {elliptical(elliptic.P521()), sha(crypto.SHA256), false},
+		"Ed25519":              {edwards, sha(crypto.SHA512), true},
+		"Ed25519 of a prehash": {edwards, []signature.LoadOption{options.WithED25519ph()}, true},
+	}
+}
+
+func TestKey(t *testing.T) {
+	content := []byte("\x00asm")
+	file := verification.Artifact{Digest: digestOf(string(content)), IsFile: true}
+	whole := file
+	whole.Content = content
+	for name, way := range ways(t) {
+		t.Run(name, func(t *testing.T) {
+			checker, key := New(nil), publicPEM(t, way.key)
+			foreign := publicPEM(t, another(t, way.key))
+			payload := simpleSigning(t, image.Digest, map[string]any{"env": "prod", "count": 1})
+			statement := statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod", "count": 1})
+			for _, c := range []struct {
+				name      string
+				candidate *verification.Candidate
+				artifact  verification.Artifact
+			}{
+				{"payload", &verification.Candidate{Payload: payload, Signature: sign(t, way.key, payload, way.options...)}, image},
+				{"bundle", candidate(t, envelope(t, way.key, statement, way.options...)), image},
+				{"file", candidate(t, fileBundle(t, way.key, content, way.options...)), whole},
+				{"file by digest", candidate(t, fileBundle(t, way.key, content, way.options...)), file},
+			} {
+				signed, err := checker.Key(t.Context(), c.candidate, c.artifact, key)
+				if c.name == "file by digest" && way.needsContent {
+					require.Error(t, err, c.name)
+					continue
+				}
+				require.NoError(t, err, c.name)
+				require.Nil(t, signed.Identity)
+				if !c.artifact.IsFile {
+					require.Equal(t, map[string]string{"env": "prod"}, signed.Annotations)
+				}
+				_, err = checker.Key(t.Context(), c.candidate, c.artifact, foreign)
+				require.ErrorContains(t, err, "the key has not signed this", c.name)
+			}
+		})
+	}
+}
+
+// another returns another key of the same kind.
+func another(t testing.TB, key crypto.Signer) crypto.Signer {
+	t.Helper()
+	var made crypto.Signer
+	var err error
+	switch key := key.(type) {
+	case *rsa.PrivateKey:
+		made, err = rsa.GenerateKey(rand.Reader, 2048)
+	case *ecdsa.PrivateKey:
+		made, err = ecdsa.GenerateKey(key.Curve, rand.Reader)
+	default:
+		_, made, err = ed25519.GenerateKey(rand.Reader)
+	}
+	require.NoError(t, err)
+	return made
+}
+
+func TestKeyless(t *testing.T) {
+	f := newForge(t)
+	checker := f.checker(t)
+	leaf, key := f.leaf(t, request{})
+	content := []byte("\x00asm")
+	file := verification.Artifact{Digest: digestOf(string(content)), IsFile: true}
+	annotations := map[string]any{"env": "prod"}
+	for _, c := range []struct {
+		name      string
+		candidate *verification.Candidate
+		artifact  verification.Artifact
+	}{
+		{"bundle", candidate(t, f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, annotations)), leaf, time.Now())), image},
+		{"bundle with a timestamp", candidate(t, f.timestamped(t, f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, annotations)), leaf, time.Now()))), image},
+		{"annotations", f.annotated(t, leaf, key, simpleSigning(t, image.Digest, annotations), time.Now()), image},
+		{"file", candidate(t, f.certified(t, fileBundle(t, key, content), leaf, time.Now())), file},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			signed, err := checker.Keyless(t.Context(), c.candidate, c.artifact)
+			require.NoError(t, err)
+			require.Equal(t, &verification.CertificateIdentity{Issuer: testIssuer, Subjects: []string{testEmail}}, signed.Identity)
+			if !c.artifact.IsFile {
+				require.Equal(t, map[string]string{"env": "prod"}, signed.Annotations)
+			}
+			_, err = New(nil).Keyless(t.Context(), c.candidate, c.artifact)
+			require.ErrorIs(t, err, verification.ErrNoTrustRoot)
+		})
+	}
+}

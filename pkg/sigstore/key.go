@@ -1,0 +1,163 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package sigstore
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/root"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature"
+)
+
+// Bounds on the size of RSA keys in bits: less is weak, more costs milliseconds.
+const (
+	minRSABits = 2048
+	maxRSABits = 8192
+)
+
+// parseKey reads a public key in PEM.
+func parseKey(text []byte) (crypto.PublicKey, error) {
+	if err := bounded("the key", len(text), MaxKeyBytes); err != nil {
+		return nil, err
+	}
+	block, rest := pem.Decode(text)
+	if block == nil {
+		return nil, errors.New("the key is not in PEM (-----BEGIN PUBLIC KEY-----)")
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("something follows the key: give one key at a time")
+	}
+	key, err := cryptoutils.UnmarshalPEMToPublicKey(text)
+	if err != nil {
+		return nil, err
+	}
+	return key, checkKey(key)
+}
+
+// checkKey refuses kinds and sizes of keys that are not verified with.
+func checkKey(key crypto.PublicKey) error {
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return fmt.Errorf("the RSA key has %d bits, %d to %d are accepted", bits, minRSABits, maxRSABits)
+		}
+	case *ecdsa.PublicKey:
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
+			return fmt.Errorf("the ECDSA key is on curve %s, P-256, P-384 and P-521 are accepted", key.Params().Name)
+		}
+	case ed25519.PublicKey:
+	default:
+		return fmt.Errorf("the key is a %T: RSA, ECDSA and Ed25519 are accepted", key)
+	}
+	return nil
+}
+
+// verifiers returns every way in which a key may have signed. A bundle does not say reliably which it was, and cosign has
+// changed its ways: P-384 and P-521 used to sign SHA-256. If all that is known of a message is its SHA-256 digest, the ways
+// that need more are left out; above all plain Ed25519, which would not look at the digest but verify the empty message.
+func verifiers(key crypto.PublicKey, digestOnly bool) ([]signature.Verifier, error) {
+	var all []signature.Verifier
+	var failed error
+	add := func(v signature.Verifier, err error) {
+		failed = errors.Join(failed, err)
+		all = append(all, v)
+	}
+	switch key := key.(type) {
+	case *rsa.PublicKey:
+		add(signature.LoadRSAPKCS1v15Verifier(key, crypto.SHA256))
+		add(signature.LoadRSAPSSVerifier(key, crypto.SHA256, &rsa.PSSOptions{Hash: crypto.SHA256}))
+	case *ecdsa.PublicKey:
+		if own := ownHash(key.Curve); own != crypto.SHA256 && !digestOnly {
+			add(signature.LoadECDSAVerifier(key, own))
+		}
+		add(signature.LoadECDSAVerifier(key, crypto.SHA256))
+	case ed25519.PublicKey:
+		if digestOnly {
+			return nil, errors.New("a signature by Ed25519 of a file can only be verified with the file's content")
+		}
+		add(signature.LoadED25519Verifier(key))
+		add(signature.LoadED25519phVerifier(key))
+	}
+	return all, failed
+}
+
+// ownHash is the hash that goes with a curve.
+func ownHash(curve elliptic.Curve) crypto.Hash {
+	switch curve {
+	case elliptic.P384():
+		return crypto.SHA384
+	case elliptic.P521():
+		return crypto.SHA512
+	default:
+		return crypto.SHA256
+	}
+}
+
+// errForeignKey says that another key has signed, if any.
+var errForeignKey = errors.New("not verified: the key has not signed this")
+
+// anyWay verifies a signature that one of several verifiers of one key accepts, for one caller at a time.
+type anyWay struct {
+	key crypto.PublicKey
+	all []signature.Verifier
+	// refused says that none did. The library has a name of its own for that in an envelope, which nobody understands.
+	refused bool
+}
+
+func (a *anyWay) PublicKey(...signature.PublicKeyOption) (crypto.PublicKey, error) { return a.key, nil }
+
+// ValidAtTime is always true: whoever configured a key trusts it until it is taken away.
+func (a *anyWay) ValidAtTime(time.Time) bool { return true }
+
+func (a *anyWay) VerifySignature(sig, message io.Reader, options ...signature.VerifyOption) error {
+	signed, err := io.ReadAll(sig)
+	if err != nil {
+		return err
+	}
+	content, err := io.ReadAll(message)
+	if err != nil {
+		return err
+	}
+	for _, v := range a.all {
+		if v.VerifySignature(bytes.NewReader(signed), bytes.NewReader(content), options...) == nil {
+			return nil
+		}
+	}
+	a.refused = true
+	return errForeignKey
+}
+
+// onlyKey returns trusted material of one key, which it gives out whatever a bundle's hint says.
+func onlyKey(key crypto.PublicKey, digestOnly bool) (root.TrustedMaterial, *anyWay, error) {
+	all, err := verifiers(key, digestOnly)
+	if err != nil {
+		return nil, nil, err
+	}
+	way := &anyWay{key: key, all: all}
+	return root.NewTrustedPublicKeyMaterial(func(string) (root.TimeConstrainedVerifier, error) { return way, nil }), way, nil
+}
