@@ -60,7 +60,7 @@ var mayImport = map[string][]string{
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
 	"pkg/verification/discovery": {"pkg/verification"},
-	"pkg/sigstore":               {"pkg/verification"},
+	"pkg/sigstore":               {"internal/safefile", "pkg/verification"},
 
 	"pkg/verdict": {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 

@@ -1,0 +1,269 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package sigstore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/sigstore/sigstore-go/pkg/tuf"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
+)
+
+// Times of a [PublicGood].
+const (
+	// refreshEvery is how old a trust root gets before it is looked for anew.
+	refreshEvery = 24 * time.Hour
+	// refreshTimeout bounds one refresh.
+	refreshTimeout = time.Minute
+	// firstRetry and lastRetry bound the pause after a refresh that failed, which doubles.
+	firstRetry, lastRetry = time.Minute, time.Hour
+)
+
+// Origin says where a trust root is from.
+type Origin string
+
+// All origins.
+const (
+	// OriginEmbedded is the copy that the program was built with.
+	OriginEmbedded Origin = "embedded"
+	// OriginCache is a copy that this program, or an earlier run of it, has kept in a directory.
+	OriginCache Origin = "cache"
+	// OriginNetwork is the TUF repository.
+	OriginNetwork Origin = "network"
+)
+
+// Status is what there is to say about the public trust root.
+type Status struct {
+	// Origin is where the root in use is from.
+	Origin Origin
+	// Since is when it was known to be the newest: the older it is, the more may have been revoked or begun since.
+	Since time.Time
+	// Err is why the last refresh failed, or why the cache was not used; nil if nothing has.
+	Err error
+}
+
+// PublicGoodOptions configure a [PublicGood]. The zero value keeps nothing on disk.
+type PublicGoodOptions struct {
+	// Directory is an absolute path, of a directory of its own, where what was fetched is kept. It is made if it does not
+	// exist, and is not used unless it is private. "" means none: then every process begins with the embedded copy.
+	Directory string
+	// Client asks the repository; nil means one that takes proxies from the environment. Redirects are not followed.
+	Client *http.Client
+}
+
+// PublicGood holds the trust root of the public Sigstore. It is safe for concurrent use.
+type PublicGood struct {
+	options PublicGoodOptions
+	source  source
+
+	mu      sync.Mutex
+	current *Root
+	status  Status
+}
+
+// source is what a trust root is fetched with.
+type source struct {
+	// repository is a URL, anchor the TUF root that is trusted.
+	repository string
+	anchor     []byte
+	embedded   []byte
+	since      time.Time
+}
+
+// OpenPublicGood returns the trust root of the public Sigstore: the copy in the directory, or the embedded one if that is
+// newer or the other cannot be used, which [PublicGood.Status] tells. It asks no network. The error says that neither can
+// be used.
+func OpenPublicGood(options PublicGoodOptions) (*PublicGood, error) {
+	return open(options, source{repository: tuf.DefaultMirror, anchor: tuf.DefaultRoot(), embedded: embeddedRoot, since: embeddedSince})
+}
+
+func open(options PublicGoodOptions, source source) (*PublicGood, error) {
+	if options.Directory != "" && !filepath.IsAbs(options.Directory) {
+		return nil, fmt.Errorf("the directory of the trust root is not an absolute path: %q", options.Directory)
+	}
+	p := &PublicGood{options: options, source: source}
+	embedded, embeddedErr := ParseRoot(source.embedded, time.Now())
+	cached, since, cacheErr := p.readCache()
+	switch {
+	case cacheErr == nil && cached != nil && (embeddedErr != nil || since.After(source.since)):
+		p.current, p.status = cached, Status{Origin: OriginCache, Since: since}
+	case embeddedErr == nil:
+		p.current, p.status = embedded, Status{Origin: OriginEmbedded, Since: source.since, Err: cacheErr}
+	default:
+		return nil, fmt.Errorf("the trust root of the public Sigstore: the embedded copy: %w", errors.Join(embeddedErr, cacheErr))
+	}
+	return p, nil
+}
+
+// Current returns the trust root in use. It is never nil.
+func (p *PublicGood) Current() *Root {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.current
+}
+
+// Status says where the trust root in use is from, and how old it is.
+func (p *PublicGood) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status
+}
+
+// Run refreshes the trust root every day until the context ends, at once if the root in use is older than that, and sooner
+// after a failure. It calls changed, from its own goroutine, after the root in use was replaced by one that differs.
+func (p *PublicGood) Run(ctx context.Context, changed func()) {
+	logger := klog.FromContext(ctx)
+	pause, retry := time.Until(p.Status().Since.Add(refreshEvery)), firstRetry
+	for {
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		before := p.Current().Digest()
+		err := p.Refresh(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		// One that could not be kept is in use all the same.
+		if digest := p.Current().Digest(); digest != before {
+			logger.Info("The trust root of the public Sigstore has changed", "digest", digest)
+			changed()
+		}
+		if err == nil {
+			pause, retry = refreshEvery, firstRetry
+			continue
+		}
+		logger.Error(err, "The trust root of the public Sigstore is not refreshed, or not kept", "since", p.Status().Since, "retryAfter", retry)
+		pause, retry = retry, min(2*retry, lastRetry)
+	}
+}
+
+// Refresh fetches the trust root once, within a minute. If that fails the root in use stays.
+func (p *PublicGood) Refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	fetched, err := p.fetch(ctx)
+	now := time.Now()
+	if err != nil {
+		err = wrap("the trust root cannot be fetched from "+p.source.repository, err)
+	} else if err = p.writeCache(fetched, now); err != nil {
+		err = wrap("the trust root was fetched, but cannot be kept", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fetched != nil {
+		p.current, p.status = fetched, Status{Origin: OriginNetwork, Since: now}
+	}
+	p.status.Err = err
+	return err
+}
+
+// fetch asks the TUF repository. What the TUF client keeps in the directory has it notice if the repository goes back.
+func (p *PublicGood) fetch(ctx context.Context) (fetched *Root, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			fetched, err = nil, fmt.Errorf("the TUF client panics: %v", cause)
+		}
+	}()
+	options := &tuf.Options{
+		Root: p.source.anchor, RepositoryBaseURL: p.source.repository, Fetcher: newFetcher(ctx, p.options.Client),
+		DisableLocalCache: p.options.Directory == "",
+	}
+	if p.options.Directory != "" {
+		if err := safefile.PrivateDirectory(p.options.Directory); err != nil {
+			return nil, err
+		}
+		lock, err := safefile.Lock(filepath.Join(p.options.Directory, "lock"))
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = lock.Close() }() // nothing is written to it
+		options.CachePath = filepath.Join(p.options.Directory, "tuf")
+	}
+	client, err := tuf.New(options)
+	if err != nil {
+		return nil, err
+	}
+	content, err := client.GetTarget("trusted_root.json")
+	if err != nil {
+		return nil, err
+	}
+	return ParseRoot(content, time.Now())
+}
+
+// kept is the file in the directory.
+type kept struct {
+	Since       time.Time       `json:"since"`
+	TrustedRoot json.RawMessage `json:"trustedRoot"`
+}
+
+func (p *PublicGood) keptPath() string {
+	return filepath.Join(p.options.Directory, "trusted_root.json")
+}
+
+func (p *PublicGood) writeCache(r *Root, now time.Time) error {
+	if p.options.Directory == "" {
+		return nil
+	}
+	content, err := json.Marshal(kept{Since: now, TrustedRoot: r.JSON()})
+	if err != nil {
+		return err
+	}
+	return safefile.WritePrivate(p.keptPath(), content)
+}
+
+// readCache returns what was kept, nil if nothing was.
+func (p *PublicGood) readCache() (*Root, time.Time, error) {
+	if p.options.Directory == "" {
+		return nil, time.Time{}, nil
+	}
+	if err := safefile.PrivateDirectory(p.options.Directory); err != nil {
+		return nil, time.Time{}, fmt.Errorf("the directory of the trust root: %w", err)
+	}
+	content, err := safefile.ReadPrivate(p.keptPath(), MaxRootBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, time.Time{}, nil
+	}
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("the kept trust root: %w", err)
+	}
+	var k kept
+	if err := json.Unmarshal(content, &k); err != nil {
+		return nil, time.Time{}, wrap("the kept trust root", err)
+	}
+	if k.Since.After(time.Now()) {
+		return nil, time.Time{}, fmt.Errorf("the kept trust root is from the future, %s", k.Since.Format(time.RFC3339))
+	}
+	r, err := ParseRoot(k.TrustedRoot, time.Now())
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("the kept trust root: %w", err)
+	}
+	return r, k.Since, nil
+}
