@@ -26,6 +26,8 @@ import (
 	"testing"
 	"time"
 
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
+	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/options"
 	"github.com/stretchr/testify/require"
@@ -90,6 +92,7 @@ func TestKey(t *testing.T) {
 				{"payload", &verification.Candidate{Payload: payload, Signature: sign(t, way.key, payload, way.options...)}, image},
 				{"bundle", candidate(t, envelope(t, way.key, statement, way.options...)), image},
 				{"file", candidate(t, fileBundle(t, way.key, content, way.options...)), whole},
+				{"file without digest", candidate(t, withoutDigest(fileBundle(t, way.key, content, way.options...))), whole},
 				{"file by digest", candidate(t, fileBundle(t, way.key, content, way.options...)), file},
 			} {
 				signed, err := checker.Key(t.Context(), c.candidate, c.artifact, key)
@@ -107,6 +110,12 @@ func TestKey(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutDigest leaves out the digest, as cosign does for Ed25519.
+func withoutDigest(b *protobundle.Bundle) *protobundle.Bundle {
+	b.GetMessageSignature().MessageDigest = &protocommon.HashOutput{}
+	return b
 }
 
 // another returns another key of the same kind.

@@ -78,7 +78,7 @@ func read(candidate *verification.Candidate, artifact verification.Artifact) (*e
 	case len(candidate.Bundle) > 0 && len(candidate.Payload) > 0:
 		return nil, errors.New("the candidate has a bundle and a payload, rather than one of them")
 	case len(candidate.Bundle) > 0:
-		return readBundle(candidate.Bundle, artifact.IsFile)
+		return readBundle(candidate.Bundle, artifact)
 	case len(candidate.Payload) == 0:
 		return nil, errors.New("the candidate has neither a bundle nor a payload")
 	case artifact.IsFile:
@@ -88,7 +88,7 @@ func read(candidate *verification.Candidate, artifact verification.Artifact) (*e
 	}
 }
 
-func readBundle(content []byte, isFile bool) (*entity, error) {
+func readBundle(content []byte, artifact verification.Artifact) (*entity, error) {
 	if err := bounded("the bundle", len(content), MaxBundleBytes); err != nil {
 		return nil, err
 	}
@@ -123,14 +123,25 @@ func readBundle(content []byte, isFile bool) (*entity, error) {
 	}
 	envelope := e.signature.EnvelopeContent()
 	switch {
-	case isFile && envelope != nil:
+	case artifact.IsFile && envelope != nil:
 		return nil, errors.New("the bundle has a statement, not a signature of the file (cosign sign-blob makes one)")
-	case !isFile && envelope == nil:
+	case !artifact.IsFile && envelope == nil:
 		return nil, errors.New("the bundle signs a file, not an image")
-	case !isFile:
+	case artifact.IsFile:
+		e.complete(artifact)
+		return e, nil
+	default:
 		return e, bounded("the statement in the bundle", len(envelope.RawEnvelope().Payload)/4*3, MaxPayloadBytes)
 	}
-	return e, nil
+}
+
+// complete fills in the digest of a file whose content is there, if the bundle has none: cosign leaves it out for Ed25519,
+// and the library refuses such bundles, though a digest in a bundle is no more than a hint.
+func (e *entity) complete(artifact verification.Artifact) {
+	if message := e.signature.MessageSignatureContent(); artifact.Content != nil && len(message.Digest()) == 0 {
+		sum := sha256.Sum256(artifact.Content)
+		e.signature = bundle.NewMessageSignature(sum[:], "sha256", message.Signature())
+	}
 }
 
 // policy returns what the library has to compare the signature with.

@@ -236,6 +236,9 @@ func (x *table) files() {
 	x.byKey("content is not the digest's", "not that of its digest", candidate(x.t, b), verification.Artifact{Digest: file.Digest, IsFile: true, Content: []byte("another")}, nil)
 	x.byKey("digest in the bundle changed", "does not match", x.changed(b, func(b *protobundle.Bundle) { b.GetMessageSignature().MessageDigest.Digest = other[:] }), whole, nil)
 	x.byKey("digest in the bundle changed to the file's", "not signed this", x.changed(b, func(b *protobundle.Bundle) { b.GetMessageSignature().MessageDigest.Digest = other[:] }), verification.Artifact{Digest: digestOf("another"), IsFile: true}, nil)
+	none := func(b *protobundle.Bundle) { withoutDigest(b) }
+	x.byKey("no digest in the bundle, by digest", "", x.changed(b, none), file, nil)
+	x.byKey("no digest in the bundle, another file", "not signed this", x.changed(b, none), verification.Artifact{Digest: digestOf("another"), IsFile: true, Content: []byte("another")}, nil)
 	x.byKey("statement of a file", "not a signature of the file", candidate(x.t, envelope(x.t, x.key, statement(x.t, file.Digest, signaturePredicate, nil))), file, nil)
 	_, edwards, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(x.t, err)
