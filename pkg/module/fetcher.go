@@ -77,6 +77,9 @@ type Request struct {
 	// If it is still what the source has to offer, it is returned itself and nothing is
 	// read. nil means that there is nothing to compare with.
 	Have *Module
+	// Demands are what the module has to meet beside what all have to, in the terms of
+	// the verifier; "" is nothing.
+	Demands string
 }
 
 // Get reads a module. Errors from registries and servers are [*Error]. To ask again
@@ -105,10 +108,13 @@ func (f *Fetcher) fromFile(ctx context.Context, path string, request Request) (*
 	if err := checkDigest(request.Digest, m.Digest); err != nil {
 		return nil, withURI(request.URI, err)
 	}
-	if request.Have != nil && request.Have.Digest == m.Digest && acceptedBefore(f.verifier, request.Have.verifiedBy) {
+	if request.Have != nil && request.Have.Digest == m.Digest && acceptedBefore(f.verifier, request.Demands, request.Have.VerifiedBy) {
 		return request.Have, nil
 	}
-	if m.verifiedBy, err = verify(ctx, f.verifier, Artifact{URI: request.URI, Digest: m.Digest}); err != nil {
+	m.VerifiedBy, _, err = verify(ctx, f.verifier, Artifact{
+		URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: bytes, Beside: besideFile(path),
+	})
+	if err != nil {
 		return nil, withURI(request.URI, err)
 	}
 	return m, nil

@@ -17,7 +17,12 @@ limitations under the License.
 package module
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+
+	"oras.land/oras-go/v2/errdef"
 
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
@@ -32,4 +37,16 @@ func readFile(path string, maxBytes int64) ([]byte, error) {
 		return nil, &engine.LimitError{Limit: "bytes of module", Value: tooLarge.Size, Max: tooLarge.Max, Setting: "limits.moduleSize"}
 	}
 	return bytes, err
+}
+
+// besideFile reads what stands beside a file, which is as much in its administrator's
+// hands as the file.
+func besideFile(path string) func(context.Context, string, int64) ([]byte, error) {
+	return func(_ context.Context, suffix string, most int64) ([]byte, error) {
+		content, err := safefile.Read(path+suffix, most)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s%s: %w", path, suffix, errdef.ErrNotFound)
+		}
+		return content, err
+	}
 }

@@ -38,7 +38,7 @@ import (
 const (
 	// entryFormat changes when the meaning of an entry does. Entries of another format
 	// count as not there.
-	entryFormat = "wasm-admission/modules/1"
+	entryFormat = "wasm-admission/modules/2"
 	// maxEntryBytes bounds an entry: a URI, which is bounded, is escaped in it.
 	maxEntryBytes = 64 << 10
 )
@@ -49,15 +49,24 @@ type entry struct {
 	Format string `json:"format"`
 	// URI is what the entry is about, so that none passes for another.
 	URI string `json:"uri"`
+	// Demands identifies those of the request, as [demandsID] does: what a URI was
+	// accepted as without them it is not with them.
+	Demands string `json:"demands,omitempty"`
 	// Digest is that of the module that the URI stands for.
 	Digest string `json:"digest"`
 	// Manifest is the digest of the manifest, of a module from a registry.
 	Manifest string `json:"manifest,omitempty"`
 	// ETag is the entity tag, of a module from a server that gives one.
 	ETag string `json:"etag,omitempty"`
-	// Verifier is the identity of the verifier that accepted it; "" means that there was
-	// none.
-	Verifier string `json:"verifier,omitempty"`
+}
+
+// demandsID names demands, which may be long, by their SHA-256; none by "".
+func demandsID(demands string) string {
+	if demands == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(demands))
+	return hex.EncodeToString(sum[:])
 }
 
 // revision is what the source calls the module.
@@ -103,18 +112,22 @@ func readEntry(path string) (entry, error) {
 	return e, nil
 }
 
-// file returns the name of the file for a URI.
+// file returns the name of the file for a URI, and demands if there are any.
 func (e entry) file() string {
-	sum := sha256.Sum256([]byte(e.URI))
+	name := e.URI
+	if e.Demands != "" {
+		name += "\n" + e.Demands
+	}
+	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:]) + ".json"
 }
 
 // lookup returns what is known of a URI. An entry that is damaged is removed.
-func (s *Store) lookup(ctx context.Context, uri string) (entry, bool) {
+func (s *Store) lookup(ctx context.Context, uri, demands string) (entry, bool) {
 	if s == nil {
 		return entry{}, false
 	}
-	path := filepath.Join(s.index, entry{URI: uri}.file())
+	path := filepath.Join(s.index, entry{URI: uri, Demands: demandsID(demands)}.file())
 	e, err := readEntry(path)
 	if err == nil {
 		return e, true
@@ -131,7 +144,7 @@ func (s *Store) note(ctx context.Context, e entry) {
 		return
 	}
 	e.Format = entryFormat
-	if known, ok := s.lookup(ctx, e.URI); ok && known == e {
+	if known, err := readEntry(filepath.Join(s.index, e.file())); err == nil && known == e {
 		return
 	}
 	b, err := e.encode()

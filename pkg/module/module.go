@@ -35,6 +35,6 @@ type Module struct {
 	// manifest in a registry, the entity tag of a web server. "" if it has no name.
 	Revision string
 
-	// verifiedBy is the identity of the verifier that accepted it; "" means none.
-	verifiedBy string
+	// VerifiedBy is the identity of the verifier that accepted it; "" means none.
+	VerifiedBy string
 }

@@ -27,6 +27,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/klog/v2"
+	"oras.land/oras-go/v2/errdef"
 
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
@@ -64,6 +65,8 @@ type puller struct {
 	mu     sync.Mutex
 	busy   map[string]chan struct{} // by URI; closed when the request is done
 	silent map[string]time.Time     // by host; when it did not answer
+	// accepted are entries of the store that the verifier has accepted.
+	accepted map[accepted]bool
 }
 
 func newPuller(options Options) (*puller, error) {
@@ -83,6 +86,7 @@ func newPuller(options Options) (*puller, error) {
 		progressEvery: progressEvery,
 		busy:          map[string]chan struct{}{},
 		silent:        map[string]time.Time{},
+		accepted:      map[accepted]bool{},
 	}
 	r.client = &http.Client{Transport: r.hosts, CheckRedirect: r.hosts.checkRedirect}
 	if err := errors.Join(r.hosts.load(), checkCredentials(sources.DockerConfig)); err != nil {
@@ -225,7 +229,7 @@ func (r *puller) eachLocation(ctx context.Context, uri string, f func(location) 
 		if before != nil {
 			e = &Error{Cause: e.Cause, Err: &twoErrors{first: before, second: e.Err}}
 		}
-		goOn := unanswered(e) || e.Cause == CauseNotFound
+		goOn := unanswered(e) || e.Cause == CauseNotFound || errors.Is(e, errdef.ErrNotFound) // by the verifier
 		if n == len(locations)-1 || ctx.Err() != nil || !goOn {
 			return e
 		}

@@ -18,6 +18,8 @@ package module
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -32,45 +34,70 @@ func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress)
 	if err != nil {
 		return nil, &Error{Cause: CauseInvalid, Err: err}
 	}
-	if m := r.named(ctx, ref.String(), request.Digest); m != nil {
+	if m := r.named(ctx, ref.String(), request); m != nil {
 		return m, nil
 	}
 	manifest := ref.Digest
 	if manifest == "" {
 		p.at("resolving tag " + ref.Tag)
-		before, known := r.store.lookup(ctx, ref.String())
-		known = known && acceptedBefore(r.verifier, before.Verifier)
-		if manifest, err = r.resolve(ctx, request.URI, ref, known); err != nil {
-			if !known || !unanswered(err) {
-				return nil, err
+		before, refused := r.known(ctx, ref.String(), request.Demands)
+		if manifest, err = r.resolve(ctx, request.URI, ref, refused == nil); err != nil {
+			if refused != nil || !unanswered(err) {
+				return nil, withRefusal(err, refused)
 			}
 			klog.FromContext(ctx).Info("Registry cannot be asked what a tag stands for: taking what it stood for last",
 				"manifest", before.Manifest, "err", err)
 			return r.before(ctx, request, ref.at(before.Manifest), err)
 		}
 	}
-	if have := request.Have; have != nil && have.Revision == manifest && acceptedBefore(r.verifier, have.verifiedBy) {
+	if have := request.Have; have != nil && have.Revision == manifest && acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
 		return have, checkDigest(request.Digest, have.Digest)
 	}
-	if m := r.stored(ctx, ref.at(manifest).String()); m != nil {
+	m, refused := r.stored(ctx, ref.at(manifest).String(), request.Demands)
+	if m != nil {
 		if err := checkDigest(request.Digest, m.Digest); err != nil {
 			return nil, err
 		}
-		r.remember(ctx, ref.String(), m)
+		r.remember(ctx, ref.String(), request.Demands, m)
 		return m, nil
 	}
-	return r.download(ctx, request, ref, manifest, p)
+	if m, err = r.download(ctx, request, ref, manifest, p); err != nil {
+		return nil, withRefusal(err, refused)
+	}
+	return m, nil
+}
+
+// withRefusal adds to an error of a source that does not answer why what is in the store
+// is not taken instead.
+func withRefusal(err, refused error) error {
+	if !unanswered(err) || refused == nil || errors.Is(refused, fs.ErrNotExist) {
+		return err
+	}
+	e := classify(err)
+	return fail(e.Cause, "%w; what is kept in the store is %w", e.Err, classify(refused).Err)
+}
+
+// known returns what is known of a URI. The error says why it does not count: there is
+// nothing, or the verifier does not accept it.
+func (r *puller) known(ctx context.Context, uri, demands string) (entry, error) {
+	e, ok := r.store.lookup(ctx, uri, demands)
+	if !ok {
+		return entry{}, fs.ErrNotExist
+	}
+	return e, r.accept(ctx, e, demands)
 }
 
 // named returns the module that has the digest that is asked for, if it is in the
 // store and, where that matters, was accepted for this URI.
-func (r *puller) named(ctx context.Context, uri, digest string) *Module {
+func (r *puller) named(ctx context.Context, uri string, request Request) *Module {
+	digest := request.Digest
 	if digest == "" || r.store == nil {
 		return nil
 	}
-	e, known := r.store.lookup(ctx, uri)
-	if known = known && e.Digest == digest; known && acceptedBefore(r.verifier, e.Verifier) {
-		return r.stored(ctx, uri)
+	if e, ok := r.store.lookup(ctx, uri, request.Demands); ok && e.Digest == digest {
+		if m, _ := r.stored(ctx, uri, request.Demands); m != nil {
+			return m
+		}
 	}
 	if r.verifier != nil {
 		return nil
@@ -81,27 +108,27 @@ func (r *puller) named(ctx context.Context, uri, digest string) *Module {
 	return nil
 }
 
-// stored returns the module that the store has for a URI, if the verifier has
-// accepted it.
-func (r *puller) stored(ctx context.Context, uri string) *Module {
-	e, ok := r.store.lookup(ctx, uri)
-	if !ok || !acceptedBefore(r.verifier, e.Verifier) {
-		return nil
+// stored returns the module that the store has for a URI, if the verifier accepts it. If
+// it does not the error says why.
+func (r *puller) stored(ctx context.Context, uri, demands string) (*Module, error) {
+	e, err := r.known(ctx, uri, demands)
+	if err != nil {
+		return nil, err
 	}
 	bytes := r.store.get(ctx, e.Digest, r.maxBytes)
 	if bytes == nil {
-		return nil
+		return nil, fs.ErrNotExist
 	}
 	klog.FromContext(ctx).V(2).Info("Took module from the store", "digest", e.Digest, "revision", e.revision())
-	return &Module{Bytes: bytes, Digest: e.Digest, Revision: e.revision(), verifiedBy: e.Verifier}
+	return &Module{Bytes: bytes, Digest: e.Digest, Revision: e.revision(), VerifiedBy: identityOf(r.verifier, demands)}, nil
 }
 
 // before returns what the store has of an earlier state, or why the source could not
 // be asked.
 func (r *puller) before(ctx context.Context, request Request, ref reference, err error) (*Module, error) {
-	m := r.stored(ctx, ref.String())
+	m, refused := r.stored(ctx, ref.String(), request.Demands)
 	if m == nil {
-		return nil, err
+		return nil, withRefusal(err, refused)
 	}
 	if have := request.Have; have != nil && have.Digest == m.Digest && have.Revision == m.Revision {
 		m = have
@@ -110,8 +137,8 @@ func (r *puller) before(ctx context.Context, request Request, ref reference, err
 }
 
 // remember notes in the store what a URI stands for.
-func (r *puller) remember(ctx context.Context, uri string, m *Module) {
-	e := entry{URI: uri, Digest: m.Digest, Verifier: m.verifiedBy}
+func (r *puller) remember(ctx context.Context, uri, demands string, m *Module) {
+	e := entry{URI: uri, Demands: demandsID(demands), Digest: m.Digest}
 	if moduleuri.IsDigest(m.Revision) {
 		e.Manifest = m.Revision
 	} else {
@@ -139,19 +166,22 @@ func (r *puller) resolve(ctx context.Context, uri string, ref reference, stored 
 // download fetches a manifest and the module that it names, and keeps both findings.
 func (r *puller) download(ctx context.Context, request Request, ref reference, manifest string, p *progress) (*Module, error) {
 	var m *Module
+	var proof kept
 	err := r.retry(ctx, r.patient, func(ctx context.Context) error {
 		return r.eachRepository(ctx, request.URI, func(from *repository) (err error) {
-			m, err = r.pull(ctx, request, ref, from, manifest, p)
+			m, proof, err = r.pull(ctx, request, ref, from, manifest, p)
 			return err
 		})
 	})
 	if err != nil {
 		return nil, err
 	}
+	at := ref.at(manifest).String()
 	r.store.put(ctx, m)
-	r.remember(ctx, ref.at(manifest).String(), m)
+	r.store.keepEvidence(ctx, entry{URI: at, Demands: demandsID(request.Demands)}, proof)
+	r.remember(ctx, at, request.Demands, m)
 	if ref.Tag != "" {
-		r.remember(ctx, ref.String(), m)
+		r.remember(ctx, ref.String(), request.Demands, m)
 	}
 	klog.FromContext(ctx).Info("Fetched module from a registry", "manifest", manifest, "digest", m.Digest, "bytes", len(m.Bytes),
 		"elapsed", time.Since(p.begin).Round(time.Millisecond))
@@ -160,36 +190,38 @@ func (r *puller) download(ctx context.Context, request Request, ref reference, m
 
 // pull fetches a module from one repository: first the manifest, which must have the
 // digest it is known by; then the verifier is asked; then the module itself.
-func (r *puller) pull(ctx context.Context, request Request, ref reference, from *repository, digest string, p *progress) (*Module, error) {
+func (r *puller) pull(ctx context.Context, request Request, ref reference, from *repository, digest string, p *progress) (*Module, kept, error) {
 	p.at("reading manifest")
 	descriptor, content, err := from.manifest(ctx, digest)
 	if err != nil {
-		return nil, err
+		return nil, kept{}, err
 	}
 	if got := descriptor.Digest.String(); got != digest {
-		return nil, &Error{Cause: CauseDigest, Err: &DigestError{What: "manifest", Want: digest, Got: got}}
+		return nil, kept{}, &Error{Cause: CauseDigest, Err: &DigestError{What: "manifest", Want: digest, Got: got}}
 	}
 	layer, err := wasmLayer(descriptor.MediaType, content)
 	if err != nil {
-		return nil, err
+		return nil, kept{}, err
 	}
 	if layer.Size > r.maxBytes {
-		return nil, tooLarge("module", layer.Size, r.maxBytes)
+		return nil, kept{}, tooLarge("module", layer.Size, r.maxBytes)
 	}
 	m := &Module{Digest: layer.Digest.String(), Revision: digest}
 	if err := checkDigest(request.Digest, m.Digest); err != nil {
-		return nil, err
+		return nil, kept{}, err
 	}
 	p.at("verifying")
-	m.verifiedBy, err = verify(ctx, r.verifier, Artifact{
-		URI: request.URI, Digest: m.Digest, Repository: ref.Registry + "/" + ref.Repository, Manifest: descriptor, Source: from.Repository,
+	proof := kept{Manifest: content, MediaType: descriptor.MediaType}
+	m.VerifiedBy, proof.Evidence, err = verify(ctx, r.verifier, Artifact{
+		URI: request.URI, Digest: m.Digest, Demands: request.Demands,
+		Repository: ref.Registry + "/" + ref.Repository, Manifest: descriptor, Source: from.Repository,
 	})
 	if err != nil {
-		return nil, err
+		return nil, kept{}, err
 	}
 	if m.Bytes = r.store.get(ctx, m.Digest, r.maxBytes); m.Bytes != nil {
-		return m, nil
+		return m, proof, nil
 	}
 	m.Bytes, err = from.blob(ctx, layer, r.maxBytes, p)
-	return m, err
+	return m, proof, err
 }

@@ -21,7 +21,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,8 +33,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 	"k8s.io/klog/v2"
-	orascontent "oras.land/oras-go/v2/content"
-	"oras.land/oras-go/v2/errdef"
 
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/test/registry"
@@ -480,151 +477,6 @@ func TestWhatIsNoPolicyIsRefused(t *testing.T) {
 	got, err := f.Fetch(t.Context(), "registry://"+r.Host+"/one:fine")
 	require.NoError(t, err)
 	require.Equal(t, manifest, got.Revision)
-}
-
-// verifier accepts what it finds a note on beside the artifact.
-type verifier struct {
-	identity string
-	refuse   error
-	asked    []module.Artifact
-}
-
-func (v *verifier) Identity() string { return v.identity }
-
-func (v *verifier) Verify(ctx context.Context, artifact module.Artifact) error {
-	v.asked = append(v.asked, artifact)
-	if artifact.Source != nil {
-		read, err := orascontent.FetchAll(ctx, artifact.Source, artifact.Manifest)
-		if err != nil {
-			return err
-		}
-		if len(read) == 0 {
-			return errors.New("empty manifest")
-		}
-	}
-	return v.refuse
-}
-
-func TestVerification(t *testing.T) {
-	r := registry.Start(t, registry.Options{TLS: true, Username: "user", Password: "pass"})
-	bytes, digest := wasm("one")
-	manifest := r.Push(t, "one", "v1", bytes)
-	uri := "registry://" + r.Host + "/one:v1"
-	sources := trusting(r)
-	sources.DockerConfig = writeFile(t, dockerConfig(r.Host, "user:pass"))
-	store, directory := newStore(t)
-	fetch := func(v module.Verifier, request module.Request) (*module.Module, error) {
-		request.URI = uri
-		return newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).Get(t.Context(), request)
-	}
-
-	refusing := &verifier{identity: "refusing", refuse: errors.New("signed by nobody")}
-	_, err := fetch(refusing, module.Request{})
-	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
-	require.ErrorContains(t, err, "not verified: signed by nobody")
-	require.ErrorIs(t, err, refusing.refuse)
-	require.Len(t, refusing.asked, 1)
-	require.Equal(t, uri, refusing.asked[0].URI)
-	require.Equal(t, digest, refusing.asked[0].Digest)
-	require.Equal(t, r.Host+"/one", refusing.asked[0].Repository)
-	require.Equal(t, manifest, refusing.asked[0].Manifest.Digest.String())
-	files, err := filepath.Glob(filepath.Join(directory, "*", "*"))
-	require.NoError(t, err)
-	require.Empty(t, files, "nothing is kept that was not verified")
-
-	// What was stored without verification, or with another, is verified again.
-	unverified, err := fetch(nil, module.Request{})
-	require.NoError(t, err)
-	for _, request := range []module.Request{{}, {Digest: digest}, {Have: unverified}} {
-		_, err = fetch(refusing, request)
-		require.Equal(t, module.CauseUnverified, module.CauseOf(err))
-	}
-	one, two := &verifier{identity: "one"}, &verifier{identity: "two"}
-	for range 2 {
-		for _, v := range []*verifier{one, two} {
-			got, err := fetch(v, module.Request{})
-			require.NoError(t, err)
-			require.Equal(t, bytes, got.Bytes)
-			v.asked = append(v.asked, module.Artifact{}) // to count rounds
-		}
-	}
-	require.Len(t, one.asked, 4)
-	require.Len(t, two.asked, 4)
-
-	// And need not be under the same.
-	verified, err := fetch(two, module.Request{})
-	require.NoError(t, err)
-	for _, request := range []module.Request{{}, {Digest: digest}, {Have: verified}} {
-		_, err := fetch(two, request)
-		require.NoError(t, err)
-	}
-	require.Len(t, two.asked, 4)
-	nameless := &verifier{}
-	for n := range 2 {
-		_, err := fetch(nameless, module.Request{})
-		require.NoError(t, err)
-		require.Len(t, nameless.asked, n+1)
-	}
-
-	r.Stop()
-	_, err = fetch(&verifier{identity: "three"}, module.Request{})
-	require.Error(t, err, "without the registry nothing can be verified anew")
-	_, err = fetch(&verifier{identity: "three"}, module.Request{Digest: digest})
-	require.Error(t, err)
-}
-
-// Files are shown to the verifier as well, which has only their digest to go by.
-func TestVerificationOfFiles(t *testing.T) {
-	bytes, digest := wasm("one")
-	path := writeFile(t, string(bytes))
-	v := &verifier{identity: "one", refuse: errors.New("not from a registry")}
-	_, err := newFetcher(t, module.Options{Verifier: v}).Fetch(t.Context(), "file://"+path)
-	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
-	require.Equal(t, []module.Artifact{{URI: "file://" + path, Digest: digest}}, v.asked)
-	v.refuse = nil
-	got, err := newFetcher(t, module.Options{Verifier: v}).Fetch(t.Context(), "file://"+path)
-	require.NoError(t, err)
-	require.Equal(t, digest, got.Digest)
-	_, err = newFetcher(t, module.Options{}).Get(t.Context(), module.Request{URI: "file://" + path, Digest: "sha256:00"})
-	require.Equal(t, module.CauseDigest, module.CauseOf(err))
-}
-
-// A mirror that has the policy but not its signatures is not the last word.
-func TestVerificationGoesOnToTheSource(t *testing.T) {
-	original, mirror := registry.Start(t, registry.Options{}), registry.Start(t, registry.Options{})
-	bytes, _ := wasm("one")
-	for _, r := range []*registry.Registry{original, mirror} {
-		r.Push(t, "one", "v1", bytes)
-	}
-	signatures := original.Push(t, "one", "signatures", []byte("any"))
-	v := &signed{tag: "signatures", want: signatures}
-	f := newFetcher(t, module.Options{Verifier: v, Sources: module.Sources{
-		Insecure: []string{original.Host, mirror.Host},
-		Mirrors:  []module.Mirror{{Prefix: "registry://" + original.Host + "/", Replacement: "registry://" + mirror.Host + "/"}},
-	}})
-	_, err := f.Fetch(t.Context(), "registry://"+original.Host+"/one:v1")
-	require.NoError(t, err)
-	require.Equal(t, []error{errdef.ErrNotFound, nil}, v.said)
-}
-
-type signed struct {
-	tag, want string
-	said      []error
-}
-
-func (s *signed) Identity() string { return "signed" }
-
-func (s *signed) Verify(ctx context.Context, artifact module.Artifact) error {
-	descriptor, err := artifact.Source.Resolve(ctx, s.tag)
-	if errors.Is(err, errdef.ErrNotFound) {
-		s.said = append(s.said, errdef.ErrNotFound)
-		return err
-	}
-	s.said = append(s.said, err)
-	if err == nil && descriptor.Digest.String() != s.want {
-		return errors.New("signed by somebody else")
-	}
-	return err
 }
 
 func TestRequestsForTheSameModuleWaitForEachOther(t *testing.T) {

@@ -36,6 +36,9 @@ import (
 // userAgent is how registries and servers know who asks.
 const userAgent = "wasm-admission"
 
+// maxReferrerPages bounds the pages of a list of what refers to a manifest.
+const maxReferrerPages = 16
+
 // repository is one repository in a registry, or in its mirror.
 type repository struct{ *remote.Repository }
 
@@ -69,7 +72,7 @@ func speaksNoTLS(err error) bool {
 func (r *puller) repository(ref reference) *repository {
 	client := &auth.Client{Client: r.client, Cache: auth.NewCache(), Credential: r.credential(ref), ClientID: userAgent}
 	client.SetUserAgent(userAgent)
-	return &repository{&remote.Repository{Reference: ref.remote(), Client: client, MaxMetadataBytes: maxManifestBytes}}
+	return &repository{&remote.Repository{Reference: ref.remote(), Client: client, MaxMetadataBytes: maxManifestBytes, ReferrerListMaxPages: maxReferrerPages}}
 }
 
 // resolve returns the digest of the manifest that a tag stands for. It costs a HEAD

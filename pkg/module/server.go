@@ -18,12 +18,17 @@ package module
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"k8s.io/klog/v2"
+	"oras.land/oras-go/v2/errdef"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
@@ -38,20 +43,22 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 	if err != nil {
 		return nil, err
 	}
-	if m := r.named(ctx, request.URI, request.Digest); m != nil {
+	if m := r.named(ctx, request.URI, request); m != nil {
 		return m, nil
 	}
-	before := r.earlier(ctx, request)
+	before, refused := r.earlier(ctx, request)
 	var m *Module
+	var found string
 	err = r.ask(ctx, host, before != nil, func(ctx context.Context) error {
 		return r.eachLocation(ctx, request.URI, func(l location) (err error) {
 			m, err = r.getURL(ctx, l.uri, before, p)
+			found = l.uri
 			return err
 		})
 	})
 	if err != nil {
 		if before == nil || !unanswered(err) {
-			return nil, err
+			return nil, withRefusal(err, refused)
 		}
 		klog.FromContext(ctx).Info("Server cannot be asked for a module: taking what it served last", "digest", before.Digest, "err", err)
 		m = before
@@ -59,22 +66,84 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 	if err := checkDigest(request.Digest, m.Digest); err != nil || m == before {
 		return m, err
 	}
-	if m.verifiedBy, err = verify(ctx, r.verifier, Artifact{URI: request.URI, Digest: m.Digest}); err != nil {
+	p.at("verifying")
+	var proof kept
+	err = r.retry(ctx, r.patient, func(ctx context.Context) (err error) {
+		m.VerifiedBy, proof.Evidence, err = verify(ctx, r.verifier, Artifact{
+			URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: m.Bytes, Beside: r.besideURL(found, request.URI),
+		})
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	r.store.put(ctx, m)
-	r.remember(ctx, request.URI, m)
+	r.store.keepEvidence(ctx, entry{URI: request.URI, Demands: demandsID(request.Demands)}, proof)
+	r.remember(ctx, request.URI, request.Demands, m)
 	klog.FromContext(ctx).Info("Fetched module from a server", "digest", m.Digest, "bytes", len(m.Bytes), "elapsed", time.Since(p.begin).Round(time.Millisecond))
 	return m, nil
 }
 
 // earlier returns what is known of the module already: what the caller has, or what
-// is in the store.
-func (r *puller) earlier(ctx context.Context, request Request) *Module {
-	if have := request.Have; have != nil && acceptedBefore(r.verifier, have.verifiedBy) {
-		return have
+// is in the store. The error says why what is there does not count.
+func (r *puller) earlier(ctx context.Context, request Request) (*Module, error) {
+	if have := request.Have; have != nil && acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
+		return have, nil
 	}
-	return r.stored(ctx, request.URI)
+	return r.stored(ctx, request.URI, request.Demands)
+}
+
+// besideURL reads what stands beside a module, where that was found and then at the source
+// itself, which are asked as they are for modules.
+func (r *puller) besideURL(places ...string) func(context.Context, string, int64) ([]byte, error) {
+	return func(ctx context.Context, suffix string, most int64) (content []byte, err error) {
+		for _, place := range slices.Compact(places) {
+			if content, err = r.getBeside(ctx, place, suffix, most); !errors.Is(err, errdef.ErrNotFound) {
+				return content, err
+			}
+		}
+		return nil, err
+	}
+}
+
+func (r *puller) getBeside(ctx context.Context, uri, suffix string, most int64) ([]byte, error) {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return nil, fail(CauseInvalid, "the URL cannot be parsed") // the error has all of it
+	}
+	u.Path += suffix
+	if u.RawPath != "" {
+		u.RawPath += suffix
+	}
+	response, err := r.request(ctx, u.String(), "")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	switch response.StatusCode {
+	case http.StatusOK:
+		return download(response.Body, path.Base(u.Path), response.ContentLength, most, &progress{})
+	case http.StatusNotFound, http.StatusGone:
+		return nil, fmt.Errorf("%s: %w", Redact(u.String()), errdef.ErrNotFound)
+	}
+	return nil, statusError(response.StatusCode, nil)
+}
+
+// request sends one to a server that may be asked. The tag is that of what is known
+// already; "" is nothing.
+func (r *puller) request(ctx context.Context, uri, tag string) (*http.Response, error) {
+	if _, err := r.checkURL(uri); err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
+	if err != nil {
+		return nil, fail(CauseInvalid, "the URL cannot be asked for")
+	}
+	request.Header.Set("User-Agent", userAgent)
+	if tag != "" {
+		request.Header.Set("If-None-Match", tag)
+	}
+	return r.client.Do(request)
 }
 
 // checkURL refuses what is never asked for and returns the host.
@@ -97,25 +166,18 @@ func (r *puller) checkURL(uri string) (host string, err error) {
 
 // getURL asks one server. It returns before if that is what the server still has.
 func (r *puller) getURL(ctx context.Context, uri string, before *Module, p *progress) (*Module, error) {
-	if _, err := r.checkURL(uri); err != nil {
-		return nil, err
-	}
 	p.at("asking server")
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
-	if err != nil {
-		return nil, fail(CauseInvalid, "the URL cannot be asked for")
+	tag := ""
+	if before != nil {
+		tag = before.Revision
 	}
-	request.Header.Set("User-Agent", userAgent)
-	if before != nil && before.Revision != "" {
-		request.Header.Set("If-None-Match", before.Revision)
-	}
-	response, err := r.client.Do(request)
+	response, err := r.request(ctx, uri, tag)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	switch {
-	case response.StatusCode == http.StatusNotModified && before != nil && before.Revision != "":
+	case response.StatusCode == http.StatusNotModified && tag != "":
 		return before, nil
 	case response.StatusCode != http.StatusOK:
 		return nil, statusError(response.StatusCode, nil)

@@ -283,7 +283,7 @@ func TestStoreReadsNothingThatIsDamaged(t *testing.T) {
 		"entry changed":           change(entries[0], []byte(strings.Replace(string(fine), "one.wasm", "two.wasm", 1))),
 		"entry cut":               change(entries[0], fine[:len(fine)/2]),
 		"entry reordered":         change(entries[0], append(fine, ' ')),
-		"entry of another format": change(entries[0], []byte(strings.Replace(string(fine), "modules/1", "modules/2", 1))),
+		"entry of another format": change(entries[0], []byte(strings.Replace(string(fine), "modules/2", "modules/1", 1))),
 		"entry without digest":    change(entries[0], []byte(strings.Replace(string(fine), "sha256:", "sha256-", 1))),
 		"entry too large":         change(entries[0], make([]byte, 64<<10+1)),
 		"entry gone":              func() { require.NoError(t, os.Remove(entries[0])) },

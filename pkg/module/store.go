@@ -37,6 +37,7 @@ import (
 //
 //	<directory>/sha256/<hex>.wasm    a module
 //	<directory>/index/<hex>.json     what a URI stands for; its name is the URI's SHA-256
+//	<directory>/evidence/<hex>.json  what a verifier accepted that by; it has the same name
 //
 // Everything is written whole or not at all, and compared with its name when it is
 // read; what is damaged is removed and counts as not there. Any number of processes
@@ -45,6 +46,7 @@ import (
 type Store struct {
 	modules string
 	index   string
+	proofs  string
 }
 
 // OpenStore opens a directory, an absolute path, and makes it with mode 0700 if it
@@ -59,8 +61,8 @@ func OpenStore(directory string) (*Store, error) {
 		return nil, fmt.Errorf("directory for modules: %q is not an absolute path", directory)
 	}
 	directory = filepath.Clean(directory)
-	s := &Store{modules: filepath.Join(directory, "sha256"), index: filepath.Join(directory, "index")}
-	for _, d := range []string{directory, s.modules, s.index} {
+	s := &Store{modules: filepath.Join(directory, "sha256"), index: filepath.Join(directory, "index"), proofs: filepath.Join(directory, "evidence")}
+	for _, d := range []string{directory, s.modules, s.index, s.proofs} {
 		if err := safefile.PrivateDirectory(d); err != nil {
 			return nil, fmt.Errorf("directory for modules: %w", err)
 		}
@@ -146,7 +148,7 @@ func read(path string, maxBytes int64) ([]byte, error) {
 const unfinished = time.Hour
 
 // Collect removes all modules but those with the digests given, what is known of
-// URIs that stand for others, and what interrupted runs left. A module that another
+// URIs that stand for others, what that was accepted by, and what interrupted runs left. A module that another
 // process needs is fetched again by it.
 func (s *Store) Collect(keep []string) error {
 	if s == nil {
@@ -161,6 +163,7 @@ func (s *Store) Collect(keep []string) error {
 			e, err := readEntry(path)
 			return err == nil && kept[e.Digest]
 		}),
+		removeFrom(s.proofs, s.hasEntry),
 		removeFrom(s.modules, func(path string) bool {
 			hex, ok := strings.CutSuffix(filepath.Base(path), ".wasm")
 			return ok && kept["sha256:"+hex]

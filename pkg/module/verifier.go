@@ -28,14 +28,19 @@ import (
 // concurrent use.
 type Verifier interface {
 	// Identity names what the verifier demands, its configuration and its trust roots,
-	// by a digest of them for example. A module that was accepted under one identity is
-	// not taken as accepted under another. Under "" nothing is taken as accepted: Verify
-	// is called every time.
-	Identity() string
+	// by a digest of them for example, of a module with demands of its own. A module that
+	// was accepted under one identity is not taken as accepted under another. Under ""
+	// nothing is taken as accepted: Verify is called every time.
+	Identity(demands string) string
 	// Verify returns an error if the artifact must not be used. One that wraps
 	// errdef.ErrNotFound of oras-go says that there is nothing to verify by at this
 	// place: if it is a mirror, the source itself is asked.
-	Verify(ctx context.Context, artifact Artifact) error
+	//
+	// The evidence is what it accepted the artifact by. It is kept with the module, and
+	// shown to the verifier instead of a place to ask when the module is wanted again,
+	// after a restart or under another identity; then it is not looked at. None has the
+	// place be asked again.
+	Verify(ctx context.Context, artifact Artifact) (evidence []byte, err error)
 }
 
 // Artifact is what a [Verifier] is asked about.
@@ -45,39 +50,61 @@ type Artifact struct {
 	// Digest is that of the module. If it comes from a registry it has not been
 	// downloaded yet: it is what the manifest says, and what will be insisted on.
 	Digest string
+	// Demands are those of the [Request].
+	Demands string
+	// Evidence is what Verify returned for it, under this identity or another. It was
+	// read from a disk. nil means that there is none; if there is some nobody is to be
+	// asked, and Source and Beside are nil.
+	Evidence []byte
+
 	// Repository is host/repository in a registry, as the configuration has it and not
-	// its mirror. "" means that the module does not come from a registry; what follows is
-	// zero then.
+	// its mirror. "" means that the module does not come from a registry.
 	Repository string
-	// Manifest describes the manifest, which was read and has this digest.
+	// Manifest describes the manifest, which was read and has this digest. Only of a
+	// module from a registry.
 	Manifest ocispec.Descriptor
 	// Source is the repository that the manifest was found in, the mirror's or the
 	// registry's own, with its credentials, for reading what stands beside the manifest.
-	// What it returns is bounded by what the caller reads.
+	// What it returns is bounded by what the caller reads. Only of a module from a
+	// registry.
 	Source oras.ReadOnlyGraphTarget
+
+	// Bytes are the module. Only of one that does not come from a registry.
+	Bytes []byte
+	// Beside reads what stands beside the module: the file or the URL with a suffix at
+	// the end of its path, where the module was found and else at the source itself. What
+	// has more than most bytes is refused. The error wraps errdef.ErrNotFound if there is
+	// nothing. Only of a module that does not come from a registry.
+	Beside func(ctx context.Context, suffix string, most int64) ([]byte, error)
 }
 
-// verify asks the verifier, if there is one, and returns its identity.
-func verify(ctx context.Context, verifier Verifier, artifact Artifact) (string, error) {
+// identityOf returns the identity of a verifier, if there is one.
+func identityOf(verifier Verifier, demands string) string {
 	if verifier == nil {
-		return "", nil
+		return ""
 	}
-	identity := verifier.Identity()
-	err := verifier.Verify(ctx, artifact)
-	if err == nil {
-		return identity, nil
+	return verifier.Identity(demands)
+}
+
+// verify asks the verifier, if there is one, and returns its identity and the evidence.
+func verify(ctx context.Context, verifier Verifier, artifact Artifact) (identity string, evidence []byte, err error) {
+	if verifier == nil {
+		return "", nil, nil
 	}
-	e := *classify(err)
-	if e.Cause == CauseOther {
+	identity = verifier.Identity(artifact.Demands)
+	if evidence, err = verifier.Verify(ctx, artifact); err == nil {
+		return identity, evidence, nil
+	}
+	e := &Error{Cause: classify(err).Cause, Err: &unverifiedError{err: err}}
+	if e.Cause == CauseOther || e.Cause == CauseNotFound {
 		e.Cause = CauseUnverified
 	}
-	e.Err = &unverifiedError{err: e.Err}
-	return "", &e
+	return "", nil, e
 }
 
-// acceptedBefore says whether a module need not be shown to the verifier again.
-func acceptedBefore(verifier Verifier, identity string) bool {
-	return verifier == nil || identity != "" && identity == verifier.Identity()
+// acceptedBefore says whether a module in memory need not be shown to the verifier again.
+func acceptedBefore(verifier Verifier, demands, identity string) bool {
+	return verifier == nil || identity != "" && identity == verifier.Identity(demands)
 }
 
 type unverifiedError struct{ err error }

@@ -1,0 +1,320 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package module_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	orascontent "oras.land/oras-go/v2/content"
+	"oras.land/oras-go/v2/errdef"
+
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/test/registry"
+)
+
+// verifier accepts what it finds a note on beside the artifact.
+type verifier struct {
+	identity string
+	refuse   error
+	asked    []module.Artifact
+	// evidence is what it returns; whose it accepts is accepts.
+	evidence, accepts string
+	shown             []module.Artifact // with evidence
+}
+
+func (v *verifier) Identity(demands string) string {
+	if v.identity == "" {
+		return ""
+	}
+	return v.identity + demands
+}
+
+func (v *verifier) Verify(ctx context.Context, artifact module.Artifact) ([]byte, error) {
+	if artifact.Evidence != nil {
+		v.shown = append(v.shown, artifact)
+		if artifact.Source != nil || artifact.Beside != nil {
+			return nil, errors.New("asked beside evidence")
+		}
+		if !strings.Contains(v.accepts, string(artifact.Evidence)) {
+			return nil, errors.New("evidence of somebody else")
+		}
+		return nil, nil
+	}
+	v.asked = append(v.asked, artifact)
+	if artifact.Source != nil {
+		read, err := orascontent.FetchAll(ctx, artifact.Source, artifact.Manifest)
+		if err != nil {
+			return nil, err
+		}
+		if len(read) == 0 {
+			return nil, errors.New("empty manifest")
+		}
+	}
+	return []byte(v.evidence), v.refuse
+}
+
+func TestVerification(t *testing.T) {
+	r := registry.Start(t, registry.Options{TLS: true, Username: "user", Password: "pass"})
+	bytes, digest := wasm("one")
+	manifest := r.Push(t, "one", "v1", bytes)
+	uri := "registry://" + r.Host + "/one:v1"
+	sources := trusting(r)
+	sources.DockerConfig = writeFile(t, dockerConfig(r.Host, "user:pass"))
+	store, directory := newStore(t)
+	fetch := func(v module.Verifier, request module.Request) (*module.Module, error) {
+		request.URI = uri
+		return newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).Get(t.Context(), request)
+	}
+
+	refusing := &verifier{identity: "refusing", refuse: errors.New("signed by nobody")}
+	_, err := fetch(refusing, module.Request{})
+	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
+	require.ErrorContains(t, err, "not verified: signed by nobody")
+	require.ErrorIs(t, err, refusing.refuse)
+	require.Len(t, refusing.asked, 1)
+	require.Equal(t, uri, refusing.asked[0].URI)
+	require.Equal(t, digest, refusing.asked[0].Digest)
+	require.Equal(t, r.Host+"/one", refusing.asked[0].Repository)
+	require.Equal(t, manifest, refusing.asked[0].Manifest.Digest.String())
+	files, err := filepath.Glob(filepath.Join(directory, "*", "*"))
+	require.NoError(t, err)
+	require.Empty(t, files, "nothing is kept that was not verified")
+
+	// What was stored without verification, or with another, is verified again.
+	unverified, err := fetch(nil, module.Request{})
+	require.NoError(t, err)
+	for _, request := range []module.Request{{}, {Digest: digest}, {Have: unverified}} {
+		_, err = fetch(refusing, request)
+		require.Equal(t, module.CauseUnverified, module.CauseOf(err))
+	}
+	one, two := &verifier{identity: "one", evidence: "1", accepts: "1"}, &verifier{identity: "two", evidence: "2", accepts: "2"}
+	for round := range 2 {
+		for _, v := range []*verifier{one, two} {
+			got, err := fetch(v, module.Request{})
+			require.NoError(t, err)
+			require.Equal(t, bytes, got.Bytes)
+			require.Len(t, v.asked, round+1, "evidence that it does not accept has the registry asked")
+		}
+	}
+
+	// By what was kept it is verified again after each restart, and the registry is not asked.
+	verified, err := fetch(two, module.Request{})
+	require.NoError(t, err)
+	require.Equal(t, "two", verified.VerifiedBy)
+	for _, request := range []module.Request{{}, {Digest: digest}, {Have: verified}} {
+		shown := len(two.shown)
+		_, err := fetch(two, request)
+		require.NoError(t, err)
+		require.Len(t, two.shown, shown+1)
+		last := two.shown[shown]
+		require.Equal(t, digest, last.Digest)
+		require.Equal(t, manifest, last.Manifest.Digest.String())
+		require.Equal(t, r.Host+"/one", last.Repository)
+	}
+	require.Len(t, two.asked, 2)
+	_, err = fetch(&verifier{identity: "other", accepts: "2"}, module.Request{})
+	require.NoError(t, err, "evidence is good under any identity that accepts it")
+
+	// Without evidence it is asked for every time.
+	lazy := &verifier{identity: "lazy"}
+	for n := range 2 {
+		_, err := fetch(lazy, module.Request{})
+		require.NoError(t, err)
+		require.Len(t, lazy.asked, n+1)
+	}
+
+	r.Stop()
+	_, err = fetch(two, module.Request{})
+	require.NoError(t, err, "what was accepted needs no registry")
+	for _, request := range []module.Request{{}, {Digest: digest}} {
+		_, err = fetch(&verifier{identity: "three"}, request)
+		require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
+		require.ErrorContains(t, err, "what is kept in the store is not verified: evidence of somebody else")
+	}
+}
+
+// What was accepted in this process is not shown again, unless the identity is another.
+func TestVerificationIsRemembered(t *testing.T) {
+	r := registry.Start(t, registry.Options{})
+	bytes, digest := wasm("one")
+	r.Push(t, "one", "v1", bytes)
+	v := &verifier{identity: "one", evidence: "1", accepts: "1"}
+	store, _ := newStore(t)
+	f := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v})
+	request := module.Request{URI: "registry://" + r.Host + "/one:v1", Digest: digest}
+	for range 3 {
+		_, err := f.Get(t.Context(), request)
+		require.NoError(t, err)
+	}
+	require.Len(t, v.asked, 1)
+	require.Len(t, v.shown, 1)
+	v.identity, v.accepts = "two", ""
+	_, err := f.Get(t.Context(), request)
+	require.NoError(t, err)
+	require.Len(t, v.asked, 2)
+
+	// Demands of the policy's own are part of the identity, and have evidence of their own.
+	request.Demands = "more"
+	_, err = f.Get(t.Context(), request)
+	require.NoError(t, err)
+	require.Len(t, v.asked, 3)
+	require.Equal(t, "more", v.asked[2].Demands)
+	v.identity, v.accepts = "", "1"
+	for range 2 {
+		shown := len(v.shown)
+		_, err = f.Get(t.Context(), request)
+		require.NoError(t, err)
+		require.Len(t, v.shown, shown+1, "without an identity it is shown every time")
+	}
+}
+
+// Whoever can write to the store has no module accepted that was not signed.
+func TestTamperedStores(t *testing.T) {
+	r := registry.Start(t, registry.Options{})
+	good, _ := wasm("good")
+	evil, evilDigest := wasm("evil")
+	r.Push(t, "one", "good", good)
+	r.Push(t, "one", "evil", evil)
+	v := &verifier{identity: "one", evidence: "1", accepts: "1"}
+	for name, tamper := range map[string]func(t *testing.T, directory string){
+		"an entry names another module": func(t *testing.T, directory string) {
+			t.Helper()
+			replaceIn(t, filepath.Join(directory, "index", "*.json"), `"digest": "sha256:[0-9a-f]{64}"`, `"digest": "`+evilDigest+`"`)
+		},
+		"the manifest is another": func(t *testing.T, directory string) {
+			t.Helper()
+			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"manifest":"[^"]+"`, `"manifest":"e30="`)
+		},
+		"the evidence is another": func(t *testing.T, directory string) {
+			t.Helper()
+			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"evidence":"[^"]+"`, `"evidence":"e30="`)
+		},
+		"the evidence is gone": func(t *testing.T, directory string) {
+			t.Helper()
+			require.NoError(t, os.RemoveAll(filepath.Join(directory, "evidence")))
+		},
+		"the evidence is of another URI": func(t *testing.T, directory string) {
+			t.Helper()
+			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"uri":"[^"]+"`, `"uri":"registry://a/b:c"`)
+		},
+		"the evidence is no JSON": func(t *testing.T, directory string) {
+			t.Helper()
+			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `(?s).*`, `{`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, directory := newStore(t)
+			_, err := module.NewFetcher(module.Options{MaxBytes: 1 << 20, Store: store})
+			require.NoError(t, err)
+			require.NoError(t, store.Put(&module.Module{Bytes: evil, Digest: evilDigest}))
+			request := module.Request{URI: "registry://" + r.Host + "/one:good"}
+			first, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(t.Context(), request)
+			require.NoError(t, err)
+			tamper(t, directory)
+			asked := len(v.asked)
+			got, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(t.Context(), request)
+			require.NoError(t, err, "it is asked for again")
+			require.Len(t, v.asked, asked+1)
+			require.Equal(t, first.Digest, got.Digest)
+		})
+	}
+}
+
+// replaceIn replaces what a pattern matches in files.
+func replaceIn(t *testing.T, files, pattern, with string) {
+	t.Helper()
+	paths, err := filepath.Glob(files)
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, regexp.MustCompile(pattern).ReplaceAll(content, []byte(with)), 0o600))
+	}
+}
+
+// Files are shown to the verifier as well, which has only their digest to go by.
+func TestVerificationOfFiles(t *testing.T) {
+	bytes, digest := wasm("one")
+	path := writeFile(t, string(bytes))
+	v := &verifier{identity: "one", refuse: errors.New("not from a registry")}
+	_, err := newFetcher(t, module.Options{Verifier: v}).Fetch(t.Context(), "file://"+path)
+	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
+	require.Len(t, v.asked, 1)
+	require.Equal(t, "file://"+path, v.asked[0].URI)
+	require.Equal(t, digest, v.asked[0].Digest)
+	require.Equal(t, bytes, v.asked[0].Bytes)
+	_, err = v.asked[0].Beside(t.Context(), ".sigstore.json", 10)
+	require.ErrorIs(t, err, errdef.ErrNotFound)
+	require.NoError(t, os.WriteFile(path+".sigstore.json", []byte("0123456789"), 0o600))
+	beside, err := v.asked[0].Beside(t.Context(), ".sigstore.json", 10)
+	require.NoError(t, err)
+	require.Equal(t, "0123456789", string(beside))
+	_, err = v.asked[0].Beside(t.Context(), ".sigstore.json", 9)
+	require.ErrorContains(t, err, "has 10 bytes, at most 9 are allowed")
+	v.refuse = nil
+	got, err := newFetcher(t, module.Options{Verifier: v}).Fetch(t.Context(), "file://"+path)
+	require.NoError(t, err)
+	require.Equal(t, digest, got.Digest)
+	_, err = newFetcher(t, module.Options{}).Get(t.Context(), module.Request{URI: "file://" + path, Digest: "sha256:00"})
+	require.Equal(t, module.CauseDigest, module.CauseOf(err))
+}
+
+// A mirror that has the policy but not its signatures is not the last word.
+func TestVerificationGoesOnToTheSource(t *testing.T) {
+	original, mirror := registry.Start(t, registry.Options{}), registry.Start(t, registry.Options{})
+	bytes, _ := wasm("one")
+	for _, r := range []*registry.Registry{original, mirror} {
+		r.Push(t, "one", "v1", bytes)
+	}
+	signatures := original.Push(t, "one", "signatures", []byte("any"))
+	v := &signed{tag: "signatures", want: signatures}
+	f := newFetcher(t, module.Options{Verifier: v, Sources: module.Sources{
+		Insecure: []string{original.Host, mirror.Host},
+		Mirrors:  []module.Mirror{{Prefix: "registry://" + original.Host + "/", Replacement: "registry://" + mirror.Host + "/"}},
+	}})
+	_, err := f.Fetch(t.Context(), "registry://"+original.Host+"/one:v1")
+	require.NoError(t, err)
+	require.Equal(t, []error{errdef.ErrNotFound, nil}, v.said)
+}
+
+type signed struct {
+	tag, want string
+	said      []error
+}
+
+func (s *signed) Identity(string) string { return "signed" }
+
+func (s *signed) Verify(ctx context.Context, artifact module.Artifact) ([]byte, error) {
+	descriptor, err := artifact.Source.Resolve(ctx, s.tag)
+	if errors.Is(err, errdef.ErrNotFound) {
+		s.said = append(s.said, errdef.ErrNotFound)
+		return nil, err
+	}
+	s.said = append(s.said, err)
+	if err == nil && descriptor.Digest.String() != s.want {
+		return nil, errors.New("signed by somebody else")
+	}
+	return nil, err
+}
