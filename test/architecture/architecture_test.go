@@ -60,6 +60,7 @@ var mayImport = map[string][]string{
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
 	"pkg/verification/discovery": {"pkg/verification"},
+	"pkg/verification/modules":   {"pkg/module", "pkg/verification", "pkg/verification/discovery"},
 	"pkg/sigstore":               {"internal/safefile", "pkg/verification"},
 
 	"pkg/verdict": {"pkg/abi", "pkg/engine", "internal/jsonpatch"},

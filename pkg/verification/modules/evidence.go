@@ -1,0 +1,89 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package modules
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"path"
+	"strings"
+
+	"oras.land/oras-go/v2/errdef"
+
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
+)
+
+// evidence is what was looked at until all demands were met, so that it can be looked at again.
+type evidence struct {
+	Candidates []*verification.Candidate `json:"candidates,omitempty"`
+}
+
+// record notes the candidates that are asked for.
+func (e *evidence) record(candidates iter.Seq2[*verification.Candidate, error]) iter.Seq2[*verification.Candidate, error] {
+	return func(yield func(*verification.Candidate, error) bool) {
+		for candidate, err := range candidates {
+			if err == nil {
+				e.Candidates = append(e.Candidates, candidate)
+			}
+			if !yield(candidate, err) {
+				return
+			}
+		}
+	}
+}
+
+func (e *evidence) candidates() iter.Seq2[*verification.Candidate, error] {
+	return func(yield func(*verification.Candidate, error) bool) {
+		for _, candidate := range e.Candidates {
+			if candidate != nil && !yield(candidate, nil) {
+				return
+			}
+		}
+	}
+}
+
+// explain adds what was to be verified to an error, and where signatures were looked for if there are none. That there
+// are none, and it is certain, is an errdef.ErrNotFound.
+func explain(a module.Artifact, digest string, err error) error {
+	err = fmt.Errorf("%s: %w", digest, err)
+	unmet := (*verification.UnmetError)(nil)
+	if !errors.As(err, &unmet) || unmet.Count > 0 || unmet.Unread != nil {
+		return err
+	}
+	switch {
+	case a.Evidence != nil:
+		return fmt.Errorf("%w in the store", err)
+	case a.Repository == "":
+		return &unsignedError{fmt.Errorf("%w; looked for %s, as cosign sign-blob --bundle writes it", err, nameOfBundle(a))}
+	}
+	return &unsignedError{fmt.Errorf("%w; looked for the tag %s.sig and referrers in %s", err, strings.Replace(digest, ":", "-", 1), a.Repository)}
+}
+
+// unsignedError says that there is no signature at a place.
+type unsignedError struct{ err error }
+
+func (u *unsignedError) Error() string        { return u.err.Error() }
+func (u *unsignedError) Unwrap() error        { return u.err }
+func (u *unsignedError) Is(target error) bool { return target == errdef.ErrNotFound }
+
+// nameOfBundle is what people call the bundle of a module that does not come from a registry.
+func nameOfBundle(a module.Artifact) string {
+	uri, _, _ := strings.Cut(module.Redact(a.URI), "?")
+	return path.Base(uri) + BundleSuffix
+}

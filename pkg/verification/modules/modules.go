@@ -1,0 +1,211 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package modules verifies what policies are made of, for package module: that each has the signatures that the
+// configuration demands of all, and its policy beside.
+package modules
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+
+	"oras.land/oras-go/v2/errdef"
+
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
+	"github.com/wasm-admission/wasm-admission/pkg/verification/discovery"
+)
+
+const (
+	// BundleSuffix is what the name of a bundle has behind that of the file that was signed.
+	BundleSuffix = ".sigstore.json"
+	// maxBundleBytes bounds a bundle, which has some ten thousand bytes.
+	maxBundleBytes = 1 << 20
+)
+
+// Options configure a [Verifier].
+type Options struct {
+	// Checker says whether a signature is one. Required.
+	Checker verification.Checker
+	// Config is what is demanded by default; nil is nothing.
+	Config *verification.Config
+	// Required demands Config of all modules, and not only of those whose policies ask for it.
+	Required bool
+}
+
+// Verifier implements [module.Verifier]. It is safe for concurrent use.
+type Verifier struct {
+	options Options
+	parsed  sync.Map // of *demands, by text
+}
+
+// New returns a verifier.
+func New(options Options) (*Verifier, error) {
+	switch {
+	case options.Checker == nil:
+		return nil, errors.New("signatures are to be verified, and this program was built without what does that")
+	case options.Required && options.Config == nil:
+		return nil, errors.New("signatures are required of all modules, and it is not said whose")
+	}
+	v := &Verifier{options: options}
+	if options.Required && options.Config.Keyless() && options.Checker.TrustRoot() == "" {
+		return nil, noTrustRoot("verification.config")
+	}
+	return v, nil
+}
+
+func noTrustRoot(name string) error {
+	return fmt.Errorf("%s demands signatures by identities: %w to verify certificates by: set verification.trustRoot, or demand keys only", name, verification.ErrNoTrustRoot)
+}
+
+// Demands are those of one policy. They only add to those of all.
+type Demands struct {
+	// Required demands the default config.
+	Required bool `json:"required,omitempty"`
+	// Config is demanded too, in JSON; nil is nothing.
+	Config json.RawMessage `json:"config,omitempty"`
+}
+
+// Text returns the demands as a [module.Request] has them.
+func (d Demands) Text() string {
+	if !d.Required && d.Config == nil {
+		return ""
+	}
+	text, err := json.Marshal(d)
+	if err != nil { // the config is no JSON, which parse is going to say
+		return string(d.Config)
+	}
+	return string(text)
+}
+
+// demands are all that a module has to meet.
+type demands struct {
+	all     []verification.Demand
+	keyless bool
+	err     error
+}
+
+// demandsOf returns what a module has to meet whose policy has demands.
+func (v *Verifier) demandsOf(text string) *demands {
+	if known, ok := v.parsed.Load(text); ok {
+		return known.(*demands) //nolint:forcetypeassert // nothing else is stored
+	}
+	d := v.parse(text)
+	v.parsed.Store(text, d)
+	return d
+}
+
+func (v *Verifier) parse(text string) *demands {
+	var own Demands
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &own); err != nil {
+			return &demands{err: fmt.Errorf("what the policy demands cannot be read: %w", err)}
+		}
+	}
+	d := &demands{}
+	if v.options.Required || own.Required {
+		if v.options.Config == nil {
+			return &demands{err: errors.New("the policy requires verification, and verification.config is not set")}
+		}
+		d.all = append(d.all, verification.Demand{Name: "verification.config", Config: v.options.Config})
+	}
+	if own.Config != nil {
+		config, err := verification.ParseConfig(own.Config)
+		if err != nil {
+			return &demands{err: fmt.Errorf("the policy's verification.config: %w", err)}
+		}
+		d.all = append(d.all, verification.Demand{Name: "the policy's verification.config", Config: config})
+	}
+	for _, demand := range d.all {
+		d.keyless = d.keyless || demand.Config.Keyless()
+	}
+	return d
+}
+
+// Identity implements [module.Verifier]. It changes with what is demanded, and with the trust root if identities are.
+func (v *Verifier) Identity(text string) string {
+	d := v.demandsOf(text)
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%v %s", d.err, verification.Digest(d.all...))
+	if d.keyless {
+		fmt.Fprintf(sum, " %s", v.options.Checker.TrustRoot())
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// Verify implements [module.Verifier]. The evidence are the candidates that it looked at.
+func (v *Verifier) Verify(ctx context.Context, a module.Artifact) ([]byte, error) {
+	d := v.demandsOf(a.Demands)
+	if d.err != nil {
+		return nil, d.err
+	}
+	if d.keyless && v.options.Checker.TrustRoot() == "" {
+		return nil, noTrustRoot(d.all[len(d.all)-1].Name)
+	}
+	candidates, err := candidatesOf(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	var looked evidence
+	artifact := verification.Artifact{Digest: a.Manifest.Digest.String()}
+	if a.Repository == "" {
+		artifact = verification.Artifact{Digest: a.Digest, IsFile: true, Content: a.Bytes}
+	}
+	if len(d.all) > 0 {
+		if err := verification.Judge(ctx, v.options.Checker, artifact, looked.record(candidates), d.all...); err != nil {
+			return nil, explain(a, artifact.Digest, err)
+		}
+	}
+	return json.Marshal(looked)
+}
+
+// candidatesOf looks for signatures where they are for such an artifact.
+func candidatesOf(ctx context.Context, a module.Artifact) (iter.Seq2[*verification.Candidate, error], error) {
+	switch {
+	case a.Evidence != nil:
+		var kept evidence
+		if err := json.Unmarshal(a.Evidence, &kept); err != nil {
+			return nil, fmt.Errorf("what is kept of its signatures cannot be read: %w", err)
+		}
+		return kept.candidates(), nil
+	case a.Source != nil:
+		return discovery.Find(ctx, a.Source, a.Manifest), nil
+	}
+	return beside(ctx, a), nil
+}
+
+// beside looks for the bundle of a file.
+func beside(ctx context.Context, a module.Artifact) iter.Seq2[*verification.Candidate, error] {
+	return func(yield func(*verification.Candidate, error) bool) {
+		if a.Beside == nil {
+			return
+		}
+		bundle, err := a.Beside(ctx, BundleSuffix, maxBundleBytes)
+		switch {
+		case errors.Is(err, errdef.ErrNotFound):
+		case err != nil:
+			yield(nil, fmt.Errorf("%s: %w", nameOfBundle(a), err))
+		default:
+			yield(&verification.Candidate{Place: nameOfBundle(a), Bundle: bundle}, nil)
+		}
+	}
+}
