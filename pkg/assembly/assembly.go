@@ -62,8 +62,13 @@ type Options struct {
 	Guests map[abi.ExecutionMode]policyset.GuestLoader
 	// Capabilities are the host capabilities that policies may be granted; none by default.
 	Capabilities policyset.Capabilities
-	// Fetcher fetches modules. Default: as the configuration says.
+	// Fetcher fetches modules, and verifies them if it is to be done. Default: as the
+	// configuration says.
 	Fetcher policyset.Fetcher
+	// NewChecker makes what checks signatures. It is handed in because it needs libraries
+	// that not everybody is to link. Without it a configuration that demands signatures is
+	// refused.
+	NewChecker CheckerFactory
 	// KeepModules leaves modules in the state directory that no policy needs any more.
 	KeepModules bool
 	// AdjustEngine may change what the configuration asks of the engine.
@@ -83,7 +88,8 @@ type Assembly struct {
 	// Loader makes sets of policies.
 	Loader *policyset.Loader
 
-	store    *module.Store // nil if nothing is to be removed from it
+	store    *module.Store   // nil if nothing is to be removed from it
+	verifier module.Verifier // nil if no signatures are demanded
 	recorder Recorder
 }
 
@@ -101,7 +107,7 @@ func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, 
 	}
 	a := &Assembly{Config: config, recorder: o.Recorder}
 	if o.Fetcher == nil {
-		if o.Fetcher, a.store, err = newFetcher(ctx, config); err != nil {
+		if err := a.fetch(ctx, &o); err != nil {
 			return nil, errors.Join(err, e.Close())
 		}
 	}
@@ -114,10 +120,23 @@ func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, 
 	return a, nil
 }
 
+// fetch makes the fetcher that the configuration asks for.
+func (a *Assembly) fetch(ctx context.Context, o *Options) (err error) {
+	if a.verifier, err = newVerifier(ctx, a.Config, o.NewChecker); err != nil {
+		return err
+	}
+	fetcher, store, err := newFetcher(ctx, a.Config, a.verifier)
+	if err != nil {
+		return err
+	}
+	o.Fetcher, a.store = fetcher, store
+	return nil
+}
+
 // Manager returns what keeps the policies of a source served. It serves none yet.
 func (a *Assembly) Manager(source reload.Source) *reload.Manager {
 	return reload.New(reload.Options{
-		Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Recorder: a.recorder,
+		Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Verifier: a.verifier, Recorder: a.recorder,
 	})
 }
 

@@ -79,8 +79,9 @@ func engineOptions(config *wasmadmission.WasmAdmissionConfiguration) engine.Opti
 
 // newFetcher returns the fetcher that a configuration asks for, and the store that it
 // keeps modules in, below the state directory. Without one, and if it cannot be used,
-// which is logged, the store is nil: modules are fetched at every start then.
-func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (*module.Fetcher, *module.Store, error) {
+// which is logged, the store is nil: modules are fetched at every start then. A verifier of
+// nil has all modules accepted.
+func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, verifier module.Verifier) (*module.Fetcher, *module.Store, error) {
 	var store *module.Store
 	if config.StateDirectory != "" {
 		var err error
@@ -92,6 +93,7 @@ func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfigur
 		MaxBytes: config.Limits.ModuleSize,
 		Store:    store,
 		Sources:  sources(&config.Sources),
+		Verifier: verifier,
 	})
 	if err != nil {
 		return nil, nil, err

@@ -111,7 +111,7 @@ func TestAStateDirectoryThatCannotBeUsedIsNoReasonNotToStart(t *testing.T) {
 	config := configuration(t)
 	config.StateDirectory = filepath.Join(t.TempDir(), "state")
 	require.NoError(t, os.WriteFile(config.StateDirectory, nil, 0o600))
-	fetcher, store, err := newFetcher(t.Context(), config)
+	fetcher, store, err := newFetcher(t.Context(), config, nil)
 	require.NoError(t, err)
 	require.NotNil(t, fetcher)
 	require.Nil(t, store)

@@ -68,6 +68,7 @@ func memberSpec(group *wasmadmission.PolicyGroup, member *wasmadmission.PolicyGr
 		Namespace:             group.Namespace,
 		Module:                member.Module,
 		Digest:                member.Digest,
+		Verification:          member.Verification,
 		Settings:              member.Settings,
 		TimeoutEvalSeconds:    member.TimeoutEvalSeconds,
 		ContextAwareResources: member.ContextAwareResources,

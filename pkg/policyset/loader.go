@@ -200,7 +200,7 @@ func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmis
 func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
 	spec, limits, path := w.spec, &config.Limits, w.path
 	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw)}
-	fetched, err := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: limits.ModuleSize}).Get(ctx, module.Request{URI: spec.Module, Digest: spec.Digest})
+	fetched, err := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: limits.ModuleSize}).Get(ctx, ModuleRequest(spec.Module, spec.Digest, spec.Verification))
 	if err != nil {
 		return nil, field.ErrorList{fetchProblem(path, spec, err)}
 	}

@@ -50,9 +50,9 @@ func JoinProblems(errs field.ErrorList, origins map[string]string) error {
 
 // FetchProblems says which policies of a configuration and members of its groups have a
 // module that cannot be fetched, by why: it returns nil for those that can.
-func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration, why func(uri, digest string) error) (errs field.ErrorList) {
+func FetchProblems(config *wasmadmission.WasmAdmissionConfiguration, why func(module.Request) error) (errs field.ErrorList) {
 	for _, w := range wantedPolicies(config) {
-		if err := why(w.spec.Module, w.spec.Digest); err != nil {
+		if err := why(ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification)); err != nil {
 			errs = append(errs, fetchProblem(w.path, w.spec, err))
 		}
 	}

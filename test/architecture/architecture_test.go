@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"featuregate": {},
 
 	"plugin/pkg/admission/wasm": {
-		"featuregate", "pkg/abi", "pkg/assembly/serving", "pkg/dispatch", "pkg/policyset",
+		"featuregate", "pkg/abi", "pkg/assembly", "pkg/assembly/serving", "pkg/dispatch", "pkg/policyset",
 	},
 
 	"pkg/assembly/serving": {
@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net",
 	},
 	"pkg/assembly": {
-		"pkg/abi", "pkg/engine", "pkg/module", "pkg/policyset", "pkg/policyset/reload",
+		"pkg/abi", "pkg/engine", "pkg/module", "pkg/policyset", "pkg/policyset/reload", "internal/safefile", "pkg/verification", "pkg/verification/modules",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci",
 	},
@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 
 	"pkg/verification/discovery": {"pkg/verification"},
 	"pkg/verification/modules":   {"pkg/module", "pkg/verification", "pkg/verification/discovery"},
-	"pkg/sigstore":               {"internal/safefile", "pkg/verification"},
+	"pkg/sigstore":               {"internal/safefile", "pkg/apis/wasmadmission", "pkg/verification"},
 
 	"pkg/verdict": {"pkg/abi", "pkg/engine", "internal/jsonpatch"},
 
@@ -71,7 +71,7 @@ var mayImport = map[string][]string{
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset": {
-		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing",
+		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing", "pkg/verification/modules",
 		"pkg/policyset/internal/breaker", "pkg/policyset/internal/stray", "pkg/verdict",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
@@ -109,7 +109,7 @@ var mayImport = map[string][]string{
 	"pkg/apis/wasmadmission/load": {
 		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/v1alpha1", "pkg/apis/wasmadmission/install", "internal/strictyaml",
 	},
-	"pkg/apis/wasmadmission/validation": {"internal/moduleuri", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities"},
+	"pkg/apis/wasmadmission/validation": {"internal/moduleuri", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/capabilities", "pkg/verification"},
 
 	"pkg/apis/kubewarden": {
 		"internal/explain", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "internal/safefile", "internal/strictyaml",

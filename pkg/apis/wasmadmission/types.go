@@ -54,6 +54,8 @@ type WasmAdmissionConfiguration struct {
 	Compilation Compilation
 	// Sources say how modules are fetched.
 	Sources Sources
+	// Verification says whose signatures modules must have; nil demands none.
+	Verification *Verification
 	// Reload says how changes on disk are taken over.
 	Reload Reload
 	// CircuitBreaker says what is done with a policy that keeps failing.
@@ -100,6 +102,9 @@ type Policy struct {
 	// Digest is "sha256:" and 64 lower-case hexadecimal digits; "" means that the
 	// module is not compared with a digest.
 	Digest string
+	// Verification says what is demanded of the module's signatures beside what is of all;
+	// nil is nothing.
+	Verification *PolicyVerification
 	// Settings are handed to the policy as they stand. Raw is a JSON object and, after
 	// defaulting, never empty; Object is not used.
 	Settings runtime.RawExtension
@@ -195,6 +200,7 @@ type PolicyGroupMember struct {
 	Name                  string
 	Module                string
 	Digest                string
+	Verification          *PolicyVerification
 	Settings              runtime.RawExtension
 	TimeoutEvalSeconds    *int32
 	ContextAwareResources []ContextAwareResource
@@ -231,6 +237,39 @@ type Mirror struct {
 	Prefix string
 	// Replacement takes its place, such as registry://mirror.example.com/kubewarden/.
 	Replacement string
+}
+
+// Verification says whose signatures modules must have.
+type Verification struct {
+	// Required demands the config of the modules of all policies, and not only of those
+	// that require it themselves. Default: true.
+	Required bool
+	// Config is Kubewarden's verification config, in JSON. Raw is empty if there is none;
+	// Object is not used.
+	Config runtime.RawExtension
+	// File is the absolute, clean path of such a config in YAML, instead of Config; ""
+	// means none.
+	File string
+	// TrustRoot is what certificates of identities are verified against.
+	TrustRoot TrustRoot
+}
+
+// TrustRoot says where the trust root of a Sigstore comes from. At most one field is set;
+// without any no identity can be verified, and keys still can.
+type TrustRoot struct {
+	// File is the absolute, clean path of a trusted_root.json, or of a ClientTrustConfig.
+	File string
+	// PublicGood takes that of the public Sigstore, which is kept up to date.
+	PublicGood bool
+}
+
+// PolicyVerification says what is demanded of one policy's module. It can only add to
+// what is demanded of all.
+type PolicyVerification struct {
+	// Required demands the config of the whole configuration; nil leaves that to it.
+	Required *bool
+	// Config is demanded in any case. Raw is empty if there is none; Object is not used.
+	Config runtime.RawExtension
 }
 
 // Reload says how changes of the policy directory, of modules and of credentials are

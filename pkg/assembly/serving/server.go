@@ -52,8 +52,7 @@ const (
 // share: an apiserver consists of several servers with a plugin each. It is safe for
 // concurrent use.
 type Server struct {
-	// guests are how policies of further execution modes are loaded.
-	guests map[abi.ExecutionMode]policyset.GuestLoader
+	options Options
 
 	mu     sync.Mutex
 	config []byte
@@ -61,11 +60,17 @@ type Server struct {
 	err    error
 }
 
-// NewServer returns a server that has nothing loaded. Guests are how policies of execution
-// modes are loaded that need a library which the server does not link; nil adds none.
-func NewServer(guests map[abi.ExecutionMode]policyset.GuestLoader) *Server {
-	return &Server{guests: guests}
+// Options are what needs libraries that the server does not link. All of it is optional.
+type Options struct {
+	// Guests are how policies of further execution modes are loaded.
+	Guests map[abi.ExecutionMode]policyset.GuestLoader
+	// NewChecker makes what checks signatures. Without it a configuration that demands
+	// signatures is refused.
+	NewChecker assembly.CheckerFactory
 }
+
+// NewServer returns a server that has nothing loaded.
+func NewServer(options Options) *Server { return &Server{options: options} }
 
 // loaded is what a configuration comes to.
 type loaded struct {
@@ -100,14 +105,14 @@ func (s *Server) load(ctx context.Context, config []byte, cluster Cluster) (*loa
 	switch {
 	case s.loaded == nil && s.err == nil:
 		s.config = config
-		s.loaded, s.err = load(ctx, config, cluster, s.guests)
+		s.loaded, s.err = load(ctx, config, cluster, s.options)
 	case !bytes.Equal(s.config, config):
 		return nil, errors.New("plugins of one registration must have the same configuration")
 	}
 	return s.loaded, s.err
 }
 
-func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.ExecutionMode]policyset.GuestLoader) (*loaded, error) {
+func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded, error) {
 	config, err := assembly.Decode(data)
 	if err == nil {
 		err = policyset.JoinProblems(validation.ValidateConfiguration(config), nil)
@@ -124,7 +129,7 @@ func load(ctx context.Context, data []byte, cluster Cluster, guests map[abi.Exec
 	}
 	recorder := policyMetrics()
 	a, err := assembly.New(ctx, config, assembly.Options{
-		Guests: guests, Capabilities: shared, Recorder: recorder,
+		Guests: o.Guests, NewChecker: o.NewChecker, Capabilities: shared, Recorder: recorder,
 		AdjustEngine: func(options *engine.Options) { observe(ctx, options) },
 	})
 	if err != nil {

@@ -141,7 +141,9 @@ func (m *Manager) isOvertaken(ctx context.Context, a *attempt) bool {
 		if !strings.HasPrefix(address.URI, "file://") {
 			continue
 		}
-		found, err := get(ctx, &m.strays, m.fetcher(), module.Request{URI: address.URI, Digest: address.Digest, Have: modules.module(address)})
+		request := address.request()
+		request.Have = modules.module(address)
+		found, err := get(ctx, &m.strays, m.fetcher(), request)
 		if err == nil && found.Digest != modules.digest(address) {
 			return true
 		}
@@ -152,8 +154,8 @@ func (m *Manager) isOvertaken(ctx context.Context, a *attempt) bool {
 // problems says which policies have a module that could not be fetched; nil if all could.
 func (g *goal) problems() error {
 	config := wasmadmission.WasmAdmissionConfiguration{Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
-	return policyset.JoinProblems(policyset.FetchProblems(&config, func(uri, digest string) error {
-		if found := g.modules.modules[address{uri, digest}]; found != nil {
+	return policyset.JoinProblems(policyset.FetchProblems(&config, func(request module.Request) error {
+		if found := g.modules.modules[addressOf(request)]; found != nil {
 			return found.err
 		}
 		return nil

@@ -148,7 +148,7 @@ func carryOver(set *policyset.Set, modules *resolution) func(*wasmadmission.Poli
 	}
 	return func(spec *wasmadmission.Policy) *policyset.Policy {
 		p := byName[spec.Name]
-		if p == nil || !p.IsMadeOf(spec, modules.digest(address{spec.Module, spec.Digest})) {
+		if p == nil || !p.IsMadeOf(spec, modules.digest(addressOf(policyset.ModuleRequest(spec.Module, spec.Digest, spec.Verification)))) {
 			return nil
 		}
 		return p
@@ -172,10 +172,28 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, er
 	if err := policyset.JoinProblems(validation.ValidateConfiguration(&config), nil); err != nil {
 		return nil, nil, err
 	}
+	if err := m.checkVerified(kept); err != nil {
+		return nil, nil, err
+	}
 	loader := *m.options.Loader
 	loader.Fetcher, loader.Strays = m.lastGood.fetcher(kept, m.options.Config.Limits.ModuleSize), &m.strays
 	set, errs := loader.Load(ctx, &config)
 	return kept, set, policyset.JoinProblems(errs, nil)
+}
+
+// checkVerified refuses what was kept if its modules were accepted by another verifier, or
+// by the same under another configuration or trust root: what is demanded now was not asked
+// of them.
+func (m *Manager) checkVerified(kept *record) error {
+	if m.options.Verifier == nil {
+		return nil
+	}
+	for _, k := range kept.Modules {
+		if k.VerifiedBy != m.options.Verifier.Identity(k.Address.Demands) {
+			return fmt.Errorf("the signatures of module %s, %s, were not verified under this configuration and trust root", module.Redact(k.Address.URI), k.Digest)
+		}
+	}
+	return nil
 }
 
 // paths are the files and directories to watch.
@@ -195,7 +213,11 @@ func (m *Manager) pathsOf(modules []address) []string {
 func (m *Manager) keep(ctx context.Context, g *goal) error {
 	r := &record{Hash: g.hash, Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
 	for _, a := range g.modules.addresses {
-		r.Modules = append(r.Modules, keptModule{a, g.modules.digest(a)})
+		k := keptModule{Address: a, Digest: g.modules.digest(a)}
+		if found := g.modules.module(a); found != nil {
+			k.VerifiedBy = found.VerifiedBy
+		}
+		r.Modules = append(r.Modules, k)
 	}
 	ctx, end := m.bound(ctx, "could not be kept")
 	defer end(nil)

@@ -68,6 +68,8 @@ type record struct {
 type keptModule struct {
 	Address address
 	Digest  string
+	// VerifiedBy is the identity of the verifier that accepted it; "" means none.
+	VerifiedBy string `json:",omitempty"`
 }
 
 func newLastGood(directory string) *lastGood {
@@ -118,7 +120,7 @@ func (g *lastGood) saveModule(ctx context.Context, kept keptModule, modules poli
 		return nil
 	}
 	if _, err := g.readModule(kept.Digest, math.MaxInt64-1); err != nil {
-		fetched, err := modules.Get(ctx, module.Request{URI: kept.Address.URI, Digest: kept.Address.Digest})
+		fetched, err := modules.Get(ctx, kept.Address.request())
 		if err != nil {
 			return fmt.Errorf("module %s: %w", module.Redact(kept.Address.URI), err)
 		}
@@ -209,7 +211,7 @@ type keptModules struct {
 
 // Get implements [policyset.Fetcher].
 func (k *keptModules) Get(_ context.Context, request module.Request) (*module.Module, error) {
-	digest, kept := k.digests[address{request.URI, request.Digest}]
+	digest, kept := k.digests[addressOf(request)]
 	if !kept {
 		return nil, fmt.Errorf("module %s was not kept", module.Redact(request.URI))
 	}

@@ -54,6 +54,8 @@ type Options struct {
 	// Store is where the loader's fetcher keeps modules; nil if it does not. Modules that
 	// neither the set that is served needs nor the one before are removed from it.
 	Store *module.Store
+	// Verifier is what the loader's fetcher verifies modules by; nil if it does not.
+	Verifier module.Verifier
 	// Recorder takes notes; nil discards them.
 	Recorder Recorder
 	// Clock is for tests. Default: the system's.

@@ -70,7 +70,9 @@ func resolve(ctx context.Context, strays *stray.Calls, fetcher policyset.Fetcher
 	for _, a := range addresses {
 		group.Go(func() error {
 			to := r.modules[a]
-			fetched, err := get(ctx, strays, fetcher, module.Request{URI: a.URI, Digest: a.Digest, Have: before.module(a)})
+			request := a.request()
+			request.Have = before.module(a)
+			fetched, err := get(ctx, strays, fetcher, request)
 			if err != nil {
 				to.err = err
 				return nil
@@ -137,7 +139,7 @@ func (r *resolution) drop() {
 
 // Get implements [policyset.Fetcher].
 func (r *resolution) Get(ctx context.Context, request module.Request) (*module.Module, error) {
-	found := r.modules[address{request.URI, request.Digest}]
+	found := r.modules[addressOf(request)]
 	var kept *module.Module
 	if found != nil {
 		kept = found.kept.Load()

@@ -26,6 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
 // Source says which policies are to be served. It is asked again and again, one call
@@ -59,21 +61,34 @@ type address struct {
 	URI string
 	// Digest is the one that the policy asks for, "" if it takes any.
 	Digest string
+	// Demands are what it has to meet beside, as [module.Request] has them.
+	Demands string `json:",omitempty"`
+}
+
+// addressOf returns the address that a request is about.
+func addressOf(r module.Request) address { return address{r.URI, r.Digest, r.Demands} }
+
+// request returns what fetches the module at the address.
+func (a address) request() module.Request {
+	return module.Request{URI: a.URI, Digest: a.Digest, Demands: a.Demands}
 }
 
 // modules returns the addresses of all modules, each once, in order.
 func (d *Desired) modules() []address {
 	var all []address
 	for n := range d.Policies {
-		all = append(all, address{d.Policies[n].Module, d.Policies[n].Digest})
+		p := &d.Policies[n]
+		all = append(all, addressOf(policyset.ModuleRequest(p.Module, p.Digest, p.Verification)))
 	}
 	for n := range d.PolicyGroups {
 		for m := range d.PolicyGroups[n].Policies {
 			member := &d.PolicyGroups[n].Policies[m]
-			all = append(all, address{member.Module, member.Digest})
+			all = append(all, addressOf(policyset.ModuleRequest(member.Module, member.Digest, member.Verification)))
 		}
 	}
-	slices.SortFunc(all, func(a, b address) int { return cmp.Or(cmp.Compare(a.URI, b.URI), cmp.Compare(a.Digest, b.Digest)) })
+	slices.SortFunc(all, func(a, b address) int {
+		return cmp.Or(cmp.Compare(a.URI, b.URI), cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Demands, b.Demands))
+	})
 	return slices.Compact(all)
 }
 

@@ -111,7 +111,7 @@ func TestSignedModulesAreAccepted(t *testing.T) {
 			t.Run(registryName+"/"+name, func(t *testing.T) {
 				repository := strings.ReplaceAll(name, " ", "-")
 				sign(t, repository, r.Push(t, repository, "v1", append(wasm, name...)))
-				_, err := newFetcher(t, newVerifier(t, key.Config(`"env": "prod"`)), nil, insecure).Get(silent(t), module.Request{URI: "registry://"+r.Host+"/"+repository+":v1"})
+				_, err := newFetcher(t, newVerifier(t, key.Config(`"env": "prod"`)), nil, insecure).Get(silent(t), module.Request{URI: "registry://" + r.Host + "/" + repository + ":v1"})
 				require.NoError(t, err)
 			})
 		}
@@ -181,7 +181,7 @@ func TestModulesAreRefused(t *testing.T) {
 				repository := strings.NewReplacer(" ", "-", ",", "", "'", "").Replace(name)
 				manifest := r.Push(t, repository, "v1", append(wasm, name...))
 				c.sign(t, repository, manifest)
-				_, err := newFetcher(t, newVerifier(t, key.Config(`"env": "prod"`)), newStore(t), insecure).Get(silent(t), module.Request{URI: "registry://"+r.Host+"/"+repository+":v1"})
+				_, err := newFetcher(t, newVerifier(t, key.Config(`"env": "prod"`)), newStore(t), insecure).Get(silent(t), module.Request{URI: "registry://" + r.Host + "/" + repository + ":v1"})
 				require.Equal(t, module.CauseUnverified, module.CauseOf(err))
 				require.ErrorContains(t, err, "not verified: "+manifest+": no signature meets allOf[0] of verification.config: key sha256:")
 				require.ErrorContains(t, err, c.want)
@@ -198,12 +198,12 @@ func TestMovedTags(t *testing.T) {
 	manifest := r.Push(t, "one", "v1", wasm)
 	r.PushSignatures(t, "one", manifest, key.Layer(t, manifest, nil))
 	f := newFetcher(t, newVerifier(t, key.Config()), newStore(t), module.Sources{Insecure: []string{r.Host}})
-	_, err := f.Get(silent(t), module.Request{URI: "registry://"+r.Host+"/one:v1"})
+	_, err := f.Get(silent(t), module.Request{URI: "registry://" + r.Host + "/one:v1"})
 	require.NoError(t, err)
 	r.Push(t, "one", "v1", append(wasm, "moved"...))
-	_, err = f.Get(silent(t), module.Request{URI: "registry://"+r.Host+"/one:v1"})
+	_, err = f.Get(silent(t), module.Request{URI: "registry://" + r.Host + "/one:v1"})
 	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
-	_, err = f.Get(silent(t), module.Request{URI: "registry://"+r.Host+"/one@"+manifest})
+	_, err = f.Get(silent(t), module.Request{URI: "registry://" + r.Host + "/one@" + manifest})
 	require.NoError(t, err)
 }
 
@@ -220,7 +220,7 @@ func TestMirrors(t *testing.T) {
 		return manifest
 	}
 	fetch := func(name string) error {
-		_, err := newFetcher(t, newVerifier(t, key.Config()), nil, sources).Get(silent(t), module.Request{URI: "registry://"+source.Host+"/"+name+":v1"})
+		_, err := newFetcher(t, newVerifier(t, key.Config()), nil, sources).Get(silent(t), module.Request{URI: "registry://" + source.Host + "/" + name + ":v1"})
 		return err
 	}
 	both := push("in-the-mirror")
@@ -275,7 +275,7 @@ func TestRegistriesThatFail(t *testing.T) {
 	}))
 	defer broken.Close()
 	host := strings.TrimPrefix(broken.URL, "http://")
-	_, err := newFetcher(t, newVerifier(t, key.Config()), nil, module.Sources{Insecure: []string{r.Host, host}}).Get(silent(t), module.Request{URI: "registry://"+host+"/one@"+manifest})
+	_, err := newFetcher(t, newVerifier(t, key.Config()), nil, module.Sources{Insecure: []string{r.Host, host}}).Get(silent(t), module.Request{URI: "registry://" + host + "/one@" + manifest})
 	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err))
 	require.ErrorContains(t, err, "not everything could be read: tag sha256-")
 }
@@ -321,7 +321,7 @@ func TestFiles(t *testing.T) {
 			}
 			if c.want == "" {
 				server.Close()
-				_, err := f.Get(silent(t), module.Request{URI: server.URL+"/policy.wasm"})
+				_, err := f.Get(silent(t), module.Request{URI: server.URL + "/policy.wasm"})
 				require.NoError(t, err, "what was accepted needs no server")
 			}
 		})

@@ -71,6 +71,7 @@ func wrongValues(fields map[string]json.RawMessage) []error {
 	}{
 		{"limits", func() any { return &v1alpha1.Limits{} }},
 		{"sources", func() any { return &v1alpha1.Sources{} }},
+		{"verification", func() any { return &v1alpha1.Verification{} }},
 		{"reload", func() any { return &v1alpha1.Reload{} }},
 		{"compilation", func() any { return &v1alpha1.Compilation{} }},
 		{"circuitBreaker", func() any { return &v1alpha1.CircuitBreaker{} }},

@@ -184,7 +184,7 @@ func TestLoadErrors(t *testing.T) {
 		"internal version":  {"apiVersion: wasm.admission.config.k8s.io/__internal\nkind: WasmAdmissionConfiguration\n", `apiVersion is "wasm.admission.config.k8s.io/__internal": write wasm.admission.config.k8s.io/v1alpha1`},
 		"something else":    {"apiVersion: v1\nkind: Pod\nspec: {}\n", "apiVersion is \"v1\": write wasm.admission.config.k8s.io/v1alpha1\nkind is \"Pod\": write WasmAdmissionConfiguration"},
 		"numbers":           {"apiVersion: 1\nkind: [a]\n", "apiVersion is 1: write wasm.admission.config.k8s.io/v1alpha1\nkind is [\"a\"]: write WasmAdmissionConfiguration"},
-		"unknown":           {yamlHead + "verification: {}\n", `unknown field "verification": correct its name or remove it`},
+		"unknown":           {yamlHead + "verificatoin: {}\n", `unknown field "verificatoin": correct its name or remove it`},
 		"unknown in case":   {yamlHead + "Policies: []\n", `unknown field "Policies": correct its name or remove it`},
 		"unknown in policy": {yamlHead + "policies:\n- name: a\n- nmae: b\n", `unknown field "policies[1].nmae": correct its name or remove it`},
 		"unknown in rule":   {yamlHead + "policies:\n- rules:\n  - {apiGroup: ['']}\n", `unknown field "policies[0].rules[0].apiGroup": correct its name or remove it`},

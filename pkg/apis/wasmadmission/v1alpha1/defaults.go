@@ -66,6 +66,12 @@ func SetDefaults_Sources(sources *Sources) {
 	defaultPointer(&sources.Timeout, metav1.Duration{Duration: time.Minute})
 }
 
+// SetDefaults_Verification has signatures demanded of all modules: whoever writes whose
+// they must be and nothing else means that.
+func SetDefaults_Verification(verification *Verification) {
+	defaultPointer(&verification.Required, true)
+}
+
 // SetDefaults_Reload fills in how often changes are looked for, and how long loading one
 // may take.
 func SetDefaults_Reload(reload *Reload) {

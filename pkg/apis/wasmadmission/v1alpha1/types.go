@@ -86,6 +86,11 @@ type WasmAdmissionConfiguration struct {
 	// +optional
 	Sources Sources `json:"sources,omitzero"`
 
+	// verification says whose signatures modules must have. A policy can only add to it.
+	// Default: none, modules need no signature.
+	// +optional
+	Verification *Verification `json:"verification,omitempty"`
+
 	// reload says how changes of the policy directory, of modules and of credentials
 	// are taken over. Default: every field at its own default.
 	// +optional
@@ -155,6 +160,11 @@ type Policy struct {
 	// 64 lower-case hexadecimal digits. Default: "", the module is not compared with a digest.
 	// +optional
 	Digest string `json:"digest,omitempty"`
+
+	// verification says what is demanded of the module's signatures beside what is of all.
+	// Default: nothing.
+	// +optional
+	Verification *PolicyVerification `json:"verification,omitempty"`
 
 	// settings are handed to the policy as they stand: any JSON object in which no
 	// field occurs twice. Default: {}; null means the same.
@@ -357,6 +367,11 @@ type PolicyGroupMember struct {
 	// +optional
 	Digest string `json:"digest,omitempty"`
 
+	// verification says what is demanded of the module's signatures beside what is of all.
+	// Default: nothing.
+	// +optional
+	Verification *PolicyVerification `json:"verification,omitempty"`
+
 	// settings are handed to the policy as they stand: any JSON object in which no
 	// field occurs twice. Default: {}; null means the same.
 	// +optional
@@ -407,6 +422,58 @@ type Sources struct {
 	// Default: 1m.
 	// +optional
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+}
+
+// Verification says whose signatures modules must have. What cannot be verified is not
+// served: it ends a start, and is a bad change later. Files are read at the start.
+type Verification struct {
+	// required demands config, or what file holds, of the modules of all policies, those
+	// in the policy directory included. If it is false they are demanded of policies that
+	// have verification.required. Default: true.
+	// +optional
+	Required *bool `json:"required,omitempty"`
+
+	// config is Kubewarden's verification config, with apiVersion v1, allOf and anyOf.
+	// Default: none.
+	// +optional
+	Config runtime.RawExtension `json:"config,omitzero"`
+
+	// file is the absolute, clean path of such a config in YAML, instead of config.
+	// Default: "", none.
+	// +optional
+	File string `json:"file,omitempty"`
+
+	// trustRoot is what the certificates of identities are verified against: signatures
+	// of kinds genericIssuer and githubAction need one, and pubKey does not. Default:
+	// none.
+	// +optional
+	TrustRoot TrustRoot `json:"trustRoot,omitzero"`
+}
+
+// TrustRoot says where the trust root of a Sigstore comes from: one of its fields.
+type TrustRoot struct {
+	// file is the absolute, clean path of a trusted_root.json, or of a ClientTrustConfig as
+	// Kubewarden has it. Default: "", none.
+	// +optional
+	File string `json:"file,omitempty"`
+
+	// publicGood takes the root of the public Sigstore, which is kept up to date and below
+	// the state directory. Default: false.
+	// +optional
+	PublicGood bool `json:"publicGood,omitempty"`
+}
+
+// PolicyVerification says what is demanded of one policy's module. It can only add to
+// what is demanded of all.
+type PolicyVerification struct {
+	// required demands the config of verification of this module too. false is refused if
+	// that is required of all. Default: as verification has it.
+	// +optional
+	Required *bool `json:"required,omitempty"`
+
+	// config is another verification config that the module has to meet. Default: none.
+	// +optional
+	Config runtime.RawExtension `json:"config,omitzero"`
 }
 
 // SourceAuthority says which certificate authorities a host is trusted by.

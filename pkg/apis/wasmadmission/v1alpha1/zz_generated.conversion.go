@@ -159,6 +159,16 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}); err != nil {
 		return err
 	}
+	if err := s.AddGeneratedConversionFunc((*PolicyVerification)(nil), (*wasmadmission.PolicyVerification)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_PolicyVerification_To_wasmadmission_PolicyVerification(a.(*PolicyVerification), b.(*wasmadmission.PolicyVerification), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*wasmadmission.PolicyVerification)(nil), (*PolicyVerification)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_PolicyVerification_To_v1alpha1_PolicyVerification(a.(*wasmadmission.PolicyVerification), b.(*PolicyVerification), scope)
+	}); err != nil {
+		return err
+	}
 	if err := s.AddGeneratedConversionFunc((*Reload)(nil), (*wasmadmission.Reload)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_v1alpha1_Reload_To_wasmadmission_Reload(a.(*Reload), b.(*wasmadmission.Reload), scope)
 	}); err != nil {
@@ -186,6 +196,26 @@ func RegisterConversions(s *runtime.Scheme) error {
 	}
 	if err := s.AddGeneratedConversionFunc((*wasmadmission.Sources)(nil), (*Sources)(nil), func(a, b interface{}, scope conversion.Scope) error {
 		return Convert_wasmadmission_Sources_To_v1alpha1_Sources(a.(*wasmadmission.Sources), b.(*Sources), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*TrustRoot)(nil), (*wasmadmission.TrustRoot)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_TrustRoot_To_wasmadmission_TrustRoot(a.(*TrustRoot), b.(*wasmadmission.TrustRoot), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*wasmadmission.TrustRoot)(nil), (*TrustRoot)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_TrustRoot_To_v1alpha1_TrustRoot(a.(*wasmadmission.TrustRoot), b.(*TrustRoot), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*Verification)(nil), (*wasmadmission.Verification)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_v1alpha1_Verification_To_wasmadmission_Verification(a.(*Verification), b.(*wasmadmission.Verification), scope)
+	}); err != nil {
+		return err
+	}
+	if err := s.AddGeneratedConversionFunc((*wasmadmission.Verification)(nil), (*Verification)(nil), func(a, b interface{}, scope conversion.Scope) error {
+		return Convert_wasmadmission_Verification_To_v1alpha1_Verification(a.(*wasmadmission.Verification), b.(*Verification), scope)
 	}); err != nil {
 		return err
 	}
@@ -684,6 +714,7 @@ func autoConvert_v1alpha1_Policy_To_wasmadmission_Policy(in *Policy, out *wasmad
 	out.Name = in.Name
 	out.Module = in.Module
 	out.Digest = in.Digest
+	out.Verification = (*wasmadmission.PolicyVerification)(unsafe.Pointer(in.Verification))
 	out.Settings = in.Settings
 	out.Rules = *(*[]admissionregistrationv1.RuleWithOperations)(unsafe.Pointer(&in.Rules))
 	out.FailurePolicy = admissionregistrationv1.FailurePolicyType(in.FailurePolicy)
@@ -716,6 +747,7 @@ func autoConvert_wasmadmission_Policy_To_v1alpha1_Policy(in *wasmadmission.Polic
 	// WARNING: in.Namespace requires manual conversion: does not exist in peer-type
 	out.Module = in.Module
 	out.Digest = in.Digest
+	out.Verification = (*PolicyVerification)(unsafe.Pointer(in.Verification))
 	out.Settings = in.Settings
 	out.Rules = *(*[]admissionregistrationv1.RuleWithOperations)(unsafe.Pointer(&in.Rules))
 	out.FailurePolicy = admissionregistrationv1.FailurePolicyType(in.FailurePolicy)
@@ -782,6 +814,7 @@ func autoConvert_wasmadmission_PolicyGroup_To_v1alpha1_PolicyGroup(in *wasmadmis
 func autoConvert_v1alpha1_PolicyGroupMember_To_wasmadmission_PolicyGroupMember(in *PolicyGroupMember, out *wasmadmission.PolicyGroupMember, s conversion.Scope) error {
 	out.Module = in.Module
 	out.Digest = in.Digest
+	out.Verification = (*wasmadmission.PolicyVerification)(unsafe.Pointer(in.Verification))
 	out.Settings = in.Settings
 	out.TimeoutEvalSeconds = (*int32)(unsafe.Pointer(in.TimeoutEvalSeconds))
 	out.ContextAwareResources = *(*[]wasmadmission.ContextAwareResource)(unsafe.Pointer(&in.ContextAwareResources))
@@ -798,11 +831,32 @@ func autoConvert_wasmadmission_PolicyGroupMember_To_v1alpha1_PolicyGroupMember(i
 	// WARNING: in.Name requires manual conversion: does not exist in peer-type
 	out.Module = in.Module
 	out.Digest = in.Digest
+	out.Verification = (*PolicyVerification)(unsafe.Pointer(in.Verification))
 	out.Settings = in.Settings
 	out.TimeoutEvalSeconds = (*int32)(unsafe.Pointer(in.TimeoutEvalSeconds))
 	out.ContextAwareResources = *(*[]ContextAwareResource)(unsafe.Pointer(&in.ContextAwareResources))
 	out.HostCapabilities = *(*[]string)(unsafe.Pointer(&in.HostCapabilities))
 	return nil
+}
+
+func autoConvert_v1alpha1_PolicyVerification_To_wasmadmission_PolicyVerification(in *PolicyVerification, out *wasmadmission.PolicyVerification, s conversion.Scope) error {
+	*out = *(*wasmadmission.PolicyVerification)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_PolicyVerification_To_wasmadmission_PolicyVerification is an autogenerated conversion function.
+func Convert_v1alpha1_PolicyVerification_To_wasmadmission_PolicyVerification(in *PolicyVerification, out *wasmadmission.PolicyVerification, s conversion.Scope) error {
+	return autoConvert_v1alpha1_PolicyVerification_To_wasmadmission_PolicyVerification(in, out, s)
+}
+
+func autoConvert_wasmadmission_PolicyVerification_To_v1alpha1_PolicyVerification(in *wasmadmission.PolicyVerification, out *PolicyVerification, s conversion.Scope) error {
+	*out = *(*PolicyVerification)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_wasmadmission_PolicyVerification_To_v1alpha1_PolicyVerification is an autogenerated conversion function.
+func Convert_wasmadmission_PolicyVerification_To_v1alpha1_PolicyVerification(in *wasmadmission.PolicyVerification, out *PolicyVerification, s conversion.Scope) error {
+	return autoConvert_wasmadmission_PolicyVerification_To_v1alpha1_PolicyVerification(in, out, s)
 }
 
 func autoConvert_v1alpha1_Reload_To_wasmadmission_Reload(in *Reload, out *wasmadmission.Reload, s conversion.Scope) error {
@@ -889,6 +943,60 @@ func Convert_wasmadmission_Sources_To_v1alpha1_Sources(in *wasmadmission.Sources
 	return autoConvert_wasmadmission_Sources_To_v1alpha1_Sources(in, out, s)
 }
 
+func autoConvert_v1alpha1_TrustRoot_To_wasmadmission_TrustRoot(in *TrustRoot, out *wasmadmission.TrustRoot, s conversion.Scope) error {
+	*out = *(*wasmadmission.TrustRoot)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_v1alpha1_TrustRoot_To_wasmadmission_TrustRoot is an autogenerated conversion function.
+func Convert_v1alpha1_TrustRoot_To_wasmadmission_TrustRoot(in *TrustRoot, out *wasmadmission.TrustRoot, s conversion.Scope) error {
+	return autoConvert_v1alpha1_TrustRoot_To_wasmadmission_TrustRoot(in, out, s)
+}
+
+func autoConvert_wasmadmission_TrustRoot_To_v1alpha1_TrustRoot(in *wasmadmission.TrustRoot, out *TrustRoot, s conversion.Scope) error {
+	*out = *(*TrustRoot)(unsafe.Pointer(in))
+	return nil
+}
+
+// Convert_wasmadmission_TrustRoot_To_v1alpha1_TrustRoot is an autogenerated conversion function.
+func Convert_wasmadmission_TrustRoot_To_v1alpha1_TrustRoot(in *wasmadmission.TrustRoot, out *TrustRoot, s conversion.Scope) error {
+	return autoConvert_wasmadmission_TrustRoot_To_v1alpha1_TrustRoot(in, out, s)
+}
+
+func autoConvert_v1alpha1_Verification_To_wasmadmission_Verification(in *Verification, out *wasmadmission.Verification, s conversion.Scope) error {
+	if err := v1.Convert_Pointer_bool_To_bool(&in.Required, &out.Required, s); err != nil {
+		return err
+	}
+	out.Config = in.Config
+	out.File = in.File
+	if err := Convert_v1alpha1_TrustRoot_To_wasmadmission_TrustRoot(&in.TrustRoot, &out.TrustRoot, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_v1alpha1_Verification_To_wasmadmission_Verification is an autogenerated conversion function.
+func Convert_v1alpha1_Verification_To_wasmadmission_Verification(in *Verification, out *wasmadmission.Verification, s conversion.Scope) error {
+	return autoConvert_v1alpha1_Verification_To_wasmadmission_Verification(in, out, s)
+}
+
+func autoConvert_wasmadmission_Verification_To_v1alpha1_Verification(in *wasmadmission.Verification, out *Verification, s conversion.Scope) error {
+	if err := v1.Convert_bool_To_Pointer_bool(&in.Required, &out.Required, s); err != nil {
+		return err
+	}
+	out.Config = in.Config
+	out.File = in.File
+	if err := Convert_wasmadmission_TrustRoot_To_v1alpha1_TrustRoot(&in.TrustRoot, &out.TrustRoot, s); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Convert_wasmadmission_Verification_To_v1alpha1_Verification is an autogenerated conversion function.
+func Convert_wasmadmission_Verification_To_v1alpha1_Verification(in *wasmadmission.Verification, out *Verification, s conversion.Scope) error {
+	return autoConvert_wasmadmission_Verification_To_v1alpha1_Verification(in, out, s)
+}
+
 func autoConvert_v1alpha1_WasmAdmissionConfiguration_To_wasmadmission_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration, out *wasmadmission.WasmAdmissionConfiguration, s conversion.Scope) error {
 	if in.Policies != nil {
 		in, out := &in.Policies, &out.Policies
@@ -922,6 +1030,15 @@ func autoConvert_v1alpha1_WasmAdmissionConfiguration_To_wasmadmission_WasmAdmiss
 	}
 	if err := Convert_v1alpha1_Sources_To_wasmadmission_Sources(&in.Sources, &out.Sources, s); err != nil {
 		return err
+	}
+	if in.Verification != nil {
+		in, out := &in.Verification, &out.Verification
+		*out = new(wasmadmission.Verification)
+		if err := Convert_v1alpha1_Verification_To_wasmadmission_Verification(*in, *out, s); err != nil {
+			return err
+		}
+	} else {
+		out.Verification = nil
 	}
 	if err := Convert_v1alpha1_Reload_To_wasmadmission_Reload(&in.Reload, &out.Reload, s); err != nil {
 		return err
@@ -982,6 +1099,15 @@ func autoConvert_wasmadmission_WasmAdmissionConfiguration_To_v1alpha1_WasmAdmiss
 	}
 	if err := Convert_wasmadmission_Sources_To_v1alpha1_Sources(&in.Sources, &out.Sources, s); err != nil {
 		return err
+	}
+	if in.Verification != nil {
+		in, out := &in.Verification, &out.Verification
+		*out = new(Verification)
+		if err := Convert_wasmadmission_Verification_To_v1alpha1_Verification(*in, *out, s); err != nil {
+			return err
+		}
+	} else {
+		out.Verification = nil
 	}
 	if err := Convert_wasmadmission_Reload_To_v1alpha1_Reload(&in.Reload, &out.Reload, s); err != nil {
 		return err

@@ -44,6 +44,9 @@ func SetObjectDefaults_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration
 	}
 	SetDefaults_Compilation(&in.Compilation)
 	SetDefaults_Sources(&in.Sources)
+	if in.Verification != nil {
+		SetDefaults_Verification(in.Verification)
+	}
 	SetDefaults_Reload(&in.Reload)
 	SetDefaults_CircuitBreaker(&in.CircuitBreaker)
 	SetDefaults_Mutation(&in.Mutation)

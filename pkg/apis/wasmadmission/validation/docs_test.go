@@ -38,8 +38,8 @@ func TestDocumentedExamples(t *testing.T) {
 	for _, example := range examples(t, "config.md") {
 		configs = append(configs, requireUsable(t, example))
 	}
-	require.Len(t, configs, 3)
-	require.Equal(t, parse(t, head), configs[1], "the example of limits states the defaults")
+	require.Len(t, configs, 4)
+	require.Equal(t, parse(t, head), configs[2], "the example of limits states the defaults")
 }
 
 // So can the configurations in the other documents. Their other examples are YAML at
@@ -94,7 +94,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	text := read(t, "config.md")
 	for _, object := range []any{
 		v1alpha1.WasmAdmissionConfiguration{}, v1alpha1.Policy{}, v1alpha1.PolicyGroup{}, v1alpha1.PolicyGroupMember{},
-		v1alpha1.Sources{}, v1alpha1.SourceAuthority{}, v1alpha1.Mirror{}, v1alpha1.Reload{}, v1alpha1.CircuitBreaker{},
+		v1alpha1.Sources{}, v1alpha1.SourceAuthority{}, v1alpha1.Mirror{}, v1alpha1.Verification{}, v1alpha1.TrustRoot{}, v1alpha1.PolicyVerification{}, v1alpha1.Reload{}, v1alpha1.CircuitBreaker{},
 		v1alpha1.Compilation{}, v1alpha1.Mutation{},
 		v1alpha1.Limits{}, v1alpha1.Exemptions{},
 		v1alpha1.Capabilities{}, v1alpha1.KubernetesCapability{}, v1alpha1.AnswerCache{}, v1alpha1.DNSCapability{},

@@ -31,6 +31,7 @@ import (
 type evaluated struct {
 	module                string
 	digest                string
+	verification          *wasmadmission.PolicyVerification
 	settings              runtime.RawExtension
 	timeoutEvalSeconds    *int32
 	contextAwareResources []wasmadmission.ContextAwareResource
@@ -43,6 +44,7 @@ func validateEvaluated(e *evaluated, config *wasmadmission.WasmAdmissionConfigur
 		errs = append(errs, field.Invalid(fldPath.Child("digest"), e.digest,
 			`must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`))
 	}
+	errs = append(errs, validatePolicyVerification(e.verification, config.Verification, fldPath.Child("verification"))...)
 	errs = append(errs, validateSettings(e.settings, fldPath.Child("settings"))...)
 	errs = append(errs, validateTimeout(e.timeoutEvalSeconds, fldPath.Child("timeoutEvalSeconds"))...)
 	errs = append(errs, validateContextAwareResources(e.contextAwareResources, fldPath.Child("contextAwareResources"))...)

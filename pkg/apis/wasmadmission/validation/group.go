@@ -77,6 +77,7 @@ func validateMembers(members []wasmadmission.PolicyGroupMember, config *wasmadmi
 		errs = append(errs, validateEvaluated(&evaluated{
 			module:                member.Module,
 			digest:                member.Digest,
+			verification:          member.Verification,
 			settings:              member.Settings,
 			timeoutEvalSeconds:    member.TimeoutEvalSeconds,
 			contextAwareResources: member.ContextAwareResources,

@@ -51,6 +51,7 @@ func ValidatePolicy(policy *wasmadmission.Policy, config *wasmadmission.WasmAdmi
 	errs := validateEvaluated(&evaluated{
 		module:                policy.Module,
 		digest:                policy.Digest,
+		verification:          policy.Verification,
 		settings:              policy.Settings,
 		timeoutEvalSeconds:    policy.TimeoutEvalSeconds,
 		contextAwareResources: policy.ContextAwareResources,

@@ -50,6 +50,7 @@ func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) fie
 	errs = append(errs, validateBetween(config.MinimumPolicies, 0, maxMinimumPolicies, field.NewPath("minimumPolicies"))...)
 	errs = append(errs, validatePaths(config)...)
 	errs = append(errs, validateSources(&config.Sources, field.NewPath("sources"))...)
+	errs = append(errs, validateVerification(config.Verification, field.NewPath("verification"))...)
 	errs = append(errs, validateCompilation(&config.Compilation, field.NewPath("compilation"))...)
 	errs = append(errs, validateReload(config, field.NewPath("reload"))...)
 	errs = append(errs, validateCircuitBreaker(&config.CircuitBreaker, field.NewPath("circuitBreaker"))...)

@@ -38,6 +38,9 @@ policies:
 - name: no-privileged-pods
   module: file:///etc/kubernetes/wasm-admission/pod-privileged.wasm
   digest: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+  verification:
+    required: true
+    config: {apiVersion: v1, anyOf: {signatures: [{kind: githubAction, owner: kubewarden, repo: policy}]}}
   settings:
     allowed: [{image: "registry.example/*"}, {image: "b"}]
     nested: {image: {image: 1}}
@@ -102,6 +105,7 @@ policyGroups:
     signed:
       module: file:///signed.wasm
       digest: sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+      verification: {required: false}
       settings: {keys: [a]}
       timeoutEvalSeconds: 30
       contextAwareResources: [{apiVersion: v1, kind: Namespace}]
@@ -138,6 +142,10 @@ sources:
   - {prefix: https://example.com, replacement: https://mirror.example.com/example}
   dockerConfig: /etc/kubernetes/wasm-admission/docker.json
   timeout: 10m
+verification:
+  required: false
+  file: /etc/kubernetes/wasm-admission/verification.yml
+  trustRoot: {file: /etc/kubernetes/wasm-admission/trusted_root.json}
 reload: {interval: 24h, loadTimeout: 1h, keepLastGood: true}
 circuitBreaker: {failures: 1000000, probeInterval: 1h}
 compilation: {mode: InProcess, memory: 64Gi, workers: 1024, timeout: 1h}
@@ -239,6 +247,12 @@ func rule(name, value string) string {
 
 func module(uri string) string {
 	return head + fmt.Sprintf("policies: [{name: a, module: %q}]", uri)
+}
+
+// verified is a configuration that demands a signature of an identity, and has another field
+// of verification.
+func verified(field string) string {
+	return head + "verification:\n  config: {apiVersion: v1, allOf: [{kind: githubAction, owner: kubewarden}]}\n  " + field + "\n"
 }
 
 // remote is a configuration of one policy that modules can be fetched for.

@@ -39,6 +39,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/featuregate"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/assembly/serving"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
@@ -56,27 +57,31 @@ const PluginName = "WasmAdmission"
 // command has the server mark its own requests, by Authenticator of
 // pkg/loopback.
 func Register(plugins *admission.Plugins, options ...Option) []healthz.HealthChecker {
-	guests := guests{}
+	o := serving.Options{Guests: map[abi.ExecutionMode]policyset.GuestLoader{}}
 	for _, option := range options {
-		option(guests)
+		option(&o)
 	}
-	server := serving.NewServer(guests)
+	server := serving.NewServer(o)
 	plugins.Register(PluginName, func(config io.Reader) (admission.Interface, error) {
 		return newPlugin(config, server)
 	})
 	return server.HealthChecks()
 }
 
-// guests are how policies of further execution modes are loaded.
-type guests map[abi.ExecutionMode]policyset.GuestLoader
-
 // Option adds to what a registration's plugins can do.
-type Option func(guests)
+type Option func(*serving.Options)
 
 // WithGuests has policies of an execution mode loaded by load. It is for modes whose
 // policies need a library that the plugin does not link.
 func WithGuests(mode abi.ExecutionMode, load policyset.GuestLoader) Option {
-	return func(g guests) { g[mode] = load }
+	return func(o *serving.Options) { o.Guests[mode] = load }
+}
+
+// WithChecker has signatures of modules checked by what a factory makes, such as
+// ForConfiguration of pkg/sigstore, whose libraries the plugin does not link. Without it a
+// configuration that demands signatures is refused.
+func WithChecker(newChecker assembly.CheckerFactory) Option {
+	return func(o *serving.Options) { o.NewChecker = newChecker }
 }
 
 // plugin is the admission plugin.

@@ -1,0 +1,59 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package sigstore
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
+)
+
+// ForConfiguration returns the checker with the trust root that a validated configuration names, or with none. That of
+// the public Sigstore is kept below the state directory, and up to date until the context ends. The error says why a
+// trust root cannot be used.
+func ForConfiguration(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error) {
+	switch v := config.Verification; {
+	case v != nil && v.TrustRoot.File != "":
+		content, err := safefile.Read(v.TrustRoot.File, MaxRootBytes)
+		if err != nil {
+			return nil, err
+		}
+		root, err := ParseRoot(content, time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.TrustRoot.File, err)
+		}
+		return New(func() *Root { return root }), nil
+	case v != nil && v.TrustRoot.PublicGood:
+		options := PublicGoodOptions{}
+		if config.StateDirectory != "" {
+			options.Directory = filepath.Join(config.StateDirectory, "trust-root")
+		}
+		public, err := OpenPublicGood(options)
+		if err != nil {
+			return nil, err
+		}
+		// Modules are verified again when they are looked at next.
+		go public.Run(ctx, func() {})
+		return New(public.Current), nil
+	}
+	return New(nil), nil
+}
