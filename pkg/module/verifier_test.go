@@ -189,6 +189,25 @@ func TestVerificationIsRemembered(t *testing.T) {
 	}
 }
 
+// What is too large to be kept is asked for again.
+func TestEvidenceIsBounded(t *testing.T) {
+	r := registry.Start(t, registry.Options{})
+	bytes, _ := wasm("one")
+	r.Push(t, "one", "v1", bytes)
+	store, directory := newStore(t)
+	v := &verifier{identity: "one", evidence: strings.Repeat("1", 12<<20), accepts: strings.Repeat("1", 12<<20)}
+	ctx, log := logged(t)
+	for n := range 2 {
+		_, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(ctx, module.Request{URI: "registry://" + r.Host + "/one:v1"})
+		require.NoError(t, err)
+		require.Len(t, v.asked, n+1)
+	}
+	files, err := filepath.Glob(filepath.Join(directory, "evidence", "*"))
+	require.NoError(t, err)
+	require.Empty(t, files)
+	require.Contains(t, log(), "at most 16777216 are kept")
+}
+
 // Whoever can write to the store has no module accepted that was not signed.
 func TestTamperedStores(t *testing.T) {
 	r := registry.Start(t, registry.Options{})

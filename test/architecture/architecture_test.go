@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 
 	"pkg/unmatched": {"pkg/policyset", "pkg/apis/wasmadmission"},
 	"pkg/policyset/reload": {
-		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/module", "internal/filewatch", "internal/safefile",
+		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/module", "pkg/verification/modules", "internal/filewatch", "internal/safefile",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset": {

@@ -31,6 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/stray"
+	"github.com/wasm-admission/wasm-admission/pkg/verification/modules"
 )
 
 // unknown stands for the hash of what could not be read.
@@ -199,11 +200,14 @@ func (m *Manager) checkVerified(kept *record) error {
 // paths are the files and directories to watch.
 func (m *Manager) paths() []string { return m.pathsOf(m.resolved.addresses) }
 
-func (m *Manager) pathsOf(modules []address) []string {
+func (m *Manager) pathsOf(addresses []address) []string {
 	paths := m.options.Source.Paths()
-	for _, a := range modules {
+	for _, a := range addresses {
 		if path, isFile := strings.CutPrefix(a.URI, "file://"); isFile {
 			paths = append(paths, path)
+			if m.options.Verifier != nil {
+				paths = append(paths, path+modules.BundleSuffix)
+			}
 		}
 	}
 	return paths

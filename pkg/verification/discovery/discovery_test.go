@@ -212,10 +212,10 @@ func TestWhatIsNoCandidateIsSkipped(t *testing.T) {
 }
 
 // index names manifests that are not there, which real registries do not take.
-func index(count int) http.HandlerFunc {
+func index(count int, size int64) http.HandlerFunc {
 	i := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
 	for n := range count {
-		i.Manifests = append(i.Manifests, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(fmt.Sprint(n)), Size: 10})
+		i.Manifests = append(i.Manifests, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.FromString(fmt.Sprint(n)), Size: size})
 	}
 	content, err := json.Marshal(i)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -234,10 +234,19 @@ func TestReferrersThatAreNotThere(t *testing.T) {
 		1:                           "not found",
 		discovery.MaxCandidates + 1: "are more than 100, of which no more are looked at",
 	} {
-		_, skipped, failed := find(t, serve(t, index(count)), manifest)
+		_, skipped, failed := find(t, serve(t, index(count, 10)), manifest)
 		require.Empty(t, failed)
 		require.Contains(t, skipped[len(skipped)-1], want)
 	}
+}
+
+func TestTheSizeOfEverythingTogetherIsBounded(t *testing.T) {
+	_, skipped, failed := find(t, serve(t, index(9, 4<<20)), manifest)
+	require.Len(t, skipped, 7)
+	require.ErrorContains(t, failed[0], "is not read: what was found is larger than 33554432 bytes together")
+	_, skipped, failed = find(t, serve(t, index(1, 4<<20+1)), manifest)
+	require.Empty(t, failed)
+	require.Contains(t, skipped[0], "has 4194305 bytes, at most 4194304 are allowed")
 }
 
 // serve returns a client for a registry that a handler is.

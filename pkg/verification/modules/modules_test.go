@@ -18,6 +18,7 @@ package modules_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -378,4 +379,71 @@ func TestDemandsOfPolicies(t *testing.T) {
 	require.NoError(t, err)
 	_, err = modules.New(modules.Options{Checker: sigstore.New(nil), Config: identities, Required: true})
 	require.ErrorIs(t, err, verification.ErrNoTrustRoot)
+}
+
+// rooted has a trust root that changes.
+type rooted struct {
+	verification.Checker
+	root string
+}
+
+func (r *rooted) TrustRoot() string { return r.root }
+
+func TestIdentityChangesWithWhatIsDemanded(t *testing.T) {
+	key, other := signing.NewKey(t), signing.NewKey(t)
+	checker := &rooted{Checker: sigstore.New(nil), root: "one"}
+	config, err := verification.ParseConfig([]byte(key.Config()))
+	require.NoError(t, err)
+	v, err := modules.New(modules.Options{Checker: checker, Config: config, Required: true})
+	require.NoError(t, err)
+	keys, more := v.Identity(""), v.Identity(modules.Demands{Config: []byte(other.Config())}.Text())
+	keyless := modules.Demands{Config: []byte(`{"apiVersion": "v1", "allOf": [{"kind": "githubAction", "owner": "kubewarden"}]}`)}.Text()
+	identities := v.Identity(keyless)
+	require.NotEqual(t, keys, more)
+	require.NotEqual(t, keys, identities)
+	require.Equal(t, keys, v.Identity(modules.Demands{}.Text()))
+	checker.root = "two"
+	require.Equal(t, keys, v.Identity(""), "keys need no trust root")
+	require.NotEqual(t, identities, v.Identity(keyless))
+	checker.root = ""
+	_, err = v.Verify(silent(t), module.Artifact{Digest: engine.Digest(wasm), Demands: keyless})
+	require.ErrorIs(t, err, verification.ErrNoTrustRoot, "a trust root that is gone is not one that accepts")
+
+	require.NotEqual(t, keys, newVerifier(t, other.Config()).Identity(""))
+	require.Equal(t, keys, newVerifier(t, key.Config()).Identity(""))
+}
+
+// BenchmarkWarmStart is what verifying adds to a start for which everything is in the store.
+func BenchmarkWarmStart(b *testing.B) {
+	const policies = 22
+	key := signing.NewKey(b)
+	r := registry.Start(b, registry.Options{})
+	store, err := module.OpenStore(filepath.Join(b.TempDir(), "modules"))
+	require.NoError(b, err)
+	ctx := klog.NewContext(b.Context(), logr.Discard())
+	config, err := verification.ParseConfig([]byte(key.Config()))
+	require.NoError(b, err)
+	start := func(v module.Verifier) {
+		f, err := module.NewFetcher(module.Options{MaxBytes: 1 << 20, Store: store, Sources: module.Sources{Insecure: []string{r.Host}}, Verifier: v})
+		require.NoError(b, err)
+		for n := range policies {
+			_, err := f.Get(ctx, module.Request{URI: fmt.Sprintf("registry://%s/policy-%d:v1", r.Host, n)})
+			require.NoError(b, err)
+		}
+	}
+	for n := range policies {
+		name := fmt.Sprintf("policy-%d", n)
+		manifest := r.Push(b, name, "v1", append(wasm, name...))
+		r.PushReferrer(b, name, manifest, registry.BundleMediaType, key.Bundle(b, manifest, nil))
+	}
+	v, err := modules.New(modules.Options{Checker: sigstore.New(nil), Config: config, Required: true})
+	require.NoError(b, err)
+	start(v)
+	for name, v := range map[string]module.Verifier{"verified": v, "unverified": nil} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				start(v)
+			}
+		})
+	}
 }
