@@ -141,6 +141,22 @@ test-unit: policies checklist-guests registry bats-tool
 test-e2e: build kubectl policies registry
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=30m ./test/e2e/...
 
+# What verifies signatures is held against the tool that everybody signs with.
+COSIGN_VERSION := v3.1.3
+
+## cosign: make .cache/cosign/cosign, which tests sign with (the first time some minutes)
+cosign:
+	@$(GO) version -m .cache/cosign/cosign 2>/dev/null | grep -q "cosign/v3.$(COSIGN_VERSION)" || \
+		GOBIN=$(CURDIR)/.cache/cosign $(GO) install -trimpath github.com/sigstore/cosign/v3/cmd/cosign@$(COSIGN_VERSION)
+
+## cosign-parity: hold verdicts on what cosign has signed against its own (about two minutes)
+cosign-parity: cosign registry
+	$(GO) test -count=1 -v -timeout=20m -run TestParity ./test/sigstore/parity -parity
+
+## cosign-sample: have cosign sign the sample that make test verifies
+cosign-sample: cosign registry
+	$(GO) test -count=1 -run TestWriteSample ./test/sigstore/parity -write-sample
+
 ## run: run the server with sample policies until Ctrl-C (with your own: POLICIES=DIRECTORY; also AUDIT_LOG=FILE, BREAK_GLASS=FILE)
 run: kubectl
 	@KUBECTL="$(KUBECTL)" MAKE="$(MAKE)" POLICIES="$(POLICIES)" AUDIT_LOG="$(AUDIT_LOG)" BREAK_GLASS="$(BREAK_GLASS)" hack/run.sh
@@ -187,6 +203,10 @@ bench-fuel: policies
 ## bench-load: measure loading 100 modules, compiled in child processes and in the process itself, and from disk
 bench-load:
 	$(GO) run ./test/bench/load
+
+## bench-linking: measure what linking the verification of signatures adds to a process
+bench-linking:
+	CGO_ENABLED=0 $(GO) run ./test/bench/linking
 
 ## bench-modes: measure the same rule in every execution mode
 bench-modes:

@@ -28,9 +28,13 @@ import (
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	protocommon "github.com/sigstore/protobuf-specs/gen/pb-go/common/v1"
+	protodsse "github.com/sigstore/protobuf-specs/gen/pb-go/dsse"
+	protorekor "github.com/sigstore/protobuf-specs/gen/pb-go/rekor/v1"
+	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/options"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
@@ -162,5 +166,85 @@ func TestKeyless(t *testing.T) {
 			_, err = New(nil).Keyless(t.Context(), c.candidate, c.artifact)
 			require.ErrorIs(t, err, verification.ErrNoTrustRoot)
 		})
+	}
+}
+
+// Entries of Rekor 2 have no time, and come with a timestamp. The library's instance makes them, with certificates that no
+// log of certificates has seen.
+func TestRekor2(t *testing.T) {
+	f := newForge(t)
+	made, err := f.virtual.AttestHashedRekordV2(testEmail, testIssuer, statement(t, image.Digest, signaturePredicate, nil))
+	require.NoError(t, err)
+	good := bundleOf(t, made)
+	parts := f.parts()
+	parts.authorities, parts.ctLogs = f.virtual.FulcioCertificateAuthorities(), nil
+	trusted := parts.root(t)
+	checker := New(func() *Root { return trusted })
+	signed, err := checker.Keyless(t.Context(), candidate(t, good), image)
+	require.NoError(t, err)
+	require.Equal(t, &verification.CertificateIdentity{Issuer: testIssuer, Subjects: []string{testEmail}}, signed.Identity)
+
+	for _, c := range []struct {
+		name   string
+		change func(*protobundle.Bundle)
+	}{
+		{"no timestamp", func(b *protobundle.Bundle) { b.VerificationMaterial.TimestampVerificationData = nil }},
+		{"no entry", func(b *protobundle.Bundle) { b.VerificationMaterial.TlogEntries = nil }},
+		{"no proof", func(b *protobundle.Bundle) { b.VerificationMaterial.TlogEntries[0].InclusionProof = nil }},
+		{"checkpoint changed", func(b *protobundle.Bundle) {
+			checkpoint := b.VerificationMaterial.TlogEntries[0].InclusionProof.Checkpoint
+			checkpoint.Envelope = string(flip([]byte(checkpoint.GetEnvelope())))
+		}},
+		{"index changed", func(b *protobundle.Bundle) { b.VerificationMaterial.TlogEntries[0].LogIndex++ }},
+		{"another log", func(b *protobundle.Bundle) {
+			id := b.VerificationMaterial.TlogEntries[0].LogId
+			id.KeyId = flip(id.GetKeyId())
+		}},
+		{"statement changed", func(b *protobundle.Bundle) {
+			b.GetDsseEnvelope().Payload = statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod"})
+		}},
+		{"signature changed", func(b *protobundle.Bundle) {
+			s := b.GetDsseEnvelope().GetSignatures()[0]
+			s.Sig = flip(s.GetSig())
+		}},
+		{"entry of another", func(b *protobundle.Bundle) {
+			other, err := f.virtual.AttestHashedRekordV2(testEmail, testIssuer, statement(t, image.Digest, signaturePredicate, nil))
+			require.NoError(t, err)
+			b.VerificationMaterial.TlogEntries = bundleOf(t, other).VerificationMaterial.TlogEntries
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := proto.Clone(good).(*protobundle.Bundle)
+			c.change(b)
+			_, err := checker.Keyless(t.Context(), candidate(t, b), image)
+			require.Error(t, err)
+		})
+	}
+}
+
+// bundleOf writes down what the library's instance made.
+func bundleOf(t testing.TB, made verify.SignedEntity) *protobundle.Bundle {
+	t.Helper()
+	content, err := made.VerificationContent()
+	require.NoError(t, err)
+	signature, err := made.SignatureContent()
+	require.NoError(t, err)
+	entries, err := made.TlogEntries()
+	require.NoError(t, err)
+	timestamps, err := made.Timestamps()
+	require.NoError(t, err)
+	raw := signature.EnvelopeContent().RawEnvelope()
+	payload, err := raw.DecodeB64Payload()
+	require.NoError(t, err)
+	return &protobundle.Bundle{
+		MediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
+		Content: &protobundle.Bundle_DsseEnvelope{DsseEnvelope: &protodsse.Envelope{
+			Payload: payload, PayloadType: raw.PayloadType, Signatures: []*protodsse.Signature{{Sig: signature.Signature()}},
+		}},
+		VerificationMaterial: &protobundle.VerificationMaterial{
+			Content:                   &protobundle.VerificationMaterial_Certificate{Certificate: &protocommon.X509Certificate{RawBytes: content.Certificate().Raw}},
+			TlogEntries:               []*protorekor.TransparencyLogEntry{entries[0].TransparencyLogEntry()},
+			TimestampVerificationData: &protobundle.TimestampVerificationData{Rfc3161Timestamps: []*protocommon.RFC3161SignedTimestamp{{SignedTimestamp: timestamps[0]}}},
+		},
 	}
 }

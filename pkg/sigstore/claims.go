@@ -63,11 +63,11 @@ func payloadClaims(content []byte, digest string) (map[string]string, error) {
 // statementClaims reads a statement. It has one subject: annotations belong to a subject, and which of several they are
 // taken from would be for whoever made the statement to choose.
 func statementClaims(statement *intoto.Statement, digest string) (map[string]string, error) {
-	if statement.GetType() != intoto.StatementTypeUri {
-		return nil, fmt.Errorf("the statement has type %q, not %q", statement.GetType(), intoto.StatementTypeUri)
-	}
 	if statement.GetPredicateType() != signaturePredicate {
 		return nil, fmt.Errorf("the statement is an attestation, not a signature: its predicate type is %q, not %q", statement.GetPredicateType(), signaturePredicate)
+	}
+	if statement.GetType() != intoto.StatementTypeUri {
+		return nil, fmt.Errorf("the statement has type %q, not %q", statement.GetType(), intoto.StatementTypeUri)
 	}
 	if len(statement.GetSubject()) != 1 {
 		return nil, fmt.Errorf("the statement has %d subjects, not one", len(statement.GetSubject()))

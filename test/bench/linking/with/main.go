@@ -1,0 +1,39 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command with links the plugin and what verifies signatures, ready to do so.
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
+	_ "github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm" // it is what is measured
+	"github.com/wasm-admission/wasm-admission/test/bench/linking/idle"
+)
+
+func main() {
+	root, err := sigstore.OpenPublicGood(sigstore.PublicGoodOptions{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	checker := sigstore.New(root.Current)
+	idle.Print()
+	runtime.KeepAlive(checker)
+}

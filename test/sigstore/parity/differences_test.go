@@ -1,0 +1,47 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package parity
+
+import "regexp"
+
+// difference is one that there is on purpose.
+type difference struct {
+	cases *regexp.Regexp
+	// oursAccepts is our verdict, cosign's is the other.
+	oursAccepts bool
+	reason      string
+}
+
+// differences are all that there may be.
+var differences = []difference{
+	{
+		regexp.MustCompile(`^(image|file)/.*(p384|p521|ed25519)/right`), true,
+		"cosign signs SHA-384, SHA-512 or the content itself by such keys, and looks for a signature of SHA-256 when it verifies: it refuses what it has signed; we try the ways in which such a key may sign",
+	},
+	{
+		regexp.MustCompile(`^signers/both formats/older key$`), true,
+		"cosign stops at the first format in which it finds a signature, and does not see one in the older format beside it; we look at both",
+	},
+	{
+		regexp.MustCompile(`^moved/attestation( by one key beside a signature by another)?$`), false,
+		"cosign takes any statement in a bundle for a signature, and so accepts attestations, whatever they say; we demand the predicate type that cosign sign writes",
+	},
+	{
+		regexp.MustCompile(`^key/two in a file$`), false,
+		"cosign takes the first key of a file without a word; we refuse the file, since whoever wrote it means both",
+	},
+}
