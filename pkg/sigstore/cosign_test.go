@@ -23,6 +23,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sigstore/sigstore-go/pkg/testing/data"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
@@ -84,4 +85,19 @@ func TestWhatCosignSigned(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What npm published of sigstore-js was signed on the public Sigstore. Its statement is an attestation about a SHA-512, so
+// that it is no signature; but all before that is in order, with the embedded trust root.
+func TestWhatThePublicSigstoreSigned(t *testing.T) {
+	root, err := OpenPublicGood(PublicGoodOptions{})
+	require.NoError(t, err)
+	checker := New(root.Current)
+	whole, err := data.Bundle(t, "sigstore.js@2.0.0-provenance.sigstore.json").MarshalJSON()
+	require.NoError(t, err)
+	_, err = checker.Keyless(t.Context(), &verification.Candidate{Bundle: whole}, image)
+	require.ErrorContains(t, err, "digests does not match digests in statement")
+	p := newForge(t).parts().root(t)
+	_, err = New(func() *Root { return p }).Keyless(t.Context(), &verification.Candidate{Bundle: whole}, image)
+	require.ErrorContains(t, err, "failed to verify log inclusion")
 }

@@ -92,6 +92,9 @@ func readBundle(content []byte, artifact verification.Artifact) (*entity, error)
 	if err := bounded("the bundle", len(content), MaxBundleBytes); err != nil {
 		return nil, err
 	}
+	if err := boundParts(content); err != nil {
+		return nil, err
+	}
 	message := &protobundle.Bundle{}
 	if err := protojson.Unmarshal(content, message); err != nil {
 		return nil, wrap("the bundle cannot be read", err)

@@ -17,10 +17,13 @@ limitations under the License.
 package sigstore
 
 import (
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/json"
+	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +122,24 @@ func (x *table) logs() {
 	entry("body of a proposal, in letters that fold", "canonical form", func(e *protorekor.TransparencyLogEntry) {
 		e.CanonicalizedBody = []byte(`{"kind":"dsse","apiVersion":"0.0.1","spec":{"propoſedContent":{}}}`)
 	})
+	entry("body with a name twice", "twice", func(e *protorekor.TransparencyLogEntry) {
+		e.CanonicalizedBody = []byte(`{"kind":"hashedrekord","apiVersion":"0.0.1","spec":{"signature":{},"Signature":{}}}`)
+	})
+	entry("body with something behind", "canonical form", func(e *protorekor.TransparencyLogEntry) { e.CanonicalizedBody = append(e.CanonicalizedBody, "{}"...) })
+	entry("body nested too deep", "nested", func(e *protorekor.TransparencyLogEntry) {
+		e.CanonicalizedBody = []byte(strings.Repeat("[", maxLogBodyDepth+1) + strings.Repeat("]", maxLogBodyDepth+1))
+	})
+	entry("body with an RSA key too large", "8193 bits", func(e *protorekor.TransparencyLogEntry) {
+		modulus := new(big.Int).Lsh(big.NewInt(1), maxRSABits)
+		der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: modulus.SetBit(modulus, 0, 1), E: 65537})
+		require.NoError(x.t, err)
+		e.CanonicalizedBody = mustJSON(x.t, map[string]any{"kind": "hashedrekord", "apiVersion": "0.0.1", "spec": map[string]any{
+			"signature": map[string]any{"publicKey": map[string]any{"content": pemOf("PUBLIC KEY", der)}},
+		}})
+	})
+	entry("body with a key in other base64", "canonical form", func(e *protorekor.TransparencyLogEntry) {
+		e.CanonicalizedBody = []byte(`{"kind":"hashedrekord","apiVersion":"0.0.1","spec":{"signature":{"publicKey":{"content":"_-_"}}}}`)
+	})
 	entry("body too large", "at most 16384", func(e *protorekor.TransparencyLogEntry) { e.CanonicalizedBody = make([]byte, MaxLogBodyBytes+1) })
 	entry("proof too long", "at most 64", func(e *protorekor.TransparencyLogEntry) {
 		e.InclusionProof.Hashes = make([][]byte, MaxLogProofHashes+1)
@@ -166,6 +187,14 @@ func (x *table) timestamps() {
 	add("changed", "threshold not met", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = flip(token(b).GetSignedTimestamp()) }))
 	add("of another authority", "threshold not met", candidate(x.t, newForge(x.t).timestamped(x.t, proto.Clone(b).(*protobundle.Bundle))))
 	add("too large", "at most 8192", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = make([]byte, MaxTimestampBytes+1) }))
+	add("nested too deep", "24 deep", x.changed(good, func(b *protobundle.Bundle) {
+		nested := []byte{5, 0}
+		for range maxTimestampDepth + 1 {
+			nested = append([]byte{0x30, byte(len(nested))}, nested...)
+		}
+		token(b).SignedTimestamp = nested
+	}))
+	add("of indefinite length", "no DER", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = []byte{0x30, 0x80, 0, 0} }))
 	add("too many", "at most 4", x.changed(good, func(b *protobundle.Bundle) {
 		data := b.VerificationMaterial.TimestampVerificationData
 		for len(data.Rfc3161Timestamps) <= MaxTimestamps {

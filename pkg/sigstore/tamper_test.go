@@ -25,6 +25,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"strings"
 	"testing"
 	"time"
 
@@ -183,7 +184,7 @@ func (x *table) statements() {
 	x.byKey("subject without SHA-256", "", raw([]any{object{"digest": object{"sha512": image.Digest[7:]}}}, v1, signaturePredicate), image, nil)
 	x.byKey("subject's key in capitals", "", raw([]any{object{"DIGEST": object{"sha256": image.Digest[7:]}}}, v1, signaturePredicate), image, nil)
 	x.byKey("statement that is no JSON", "", candidate(x.t, envelope(x.t, x.key, []byte("statement"))), image, nil)
-	large := statement(x.t, image.Digest, signaturePredicate, object{"a": string(make([]byte, MaxPayloadBytes))})
+	large := statement(x.t, image.Digest, signaturePredicate, object{"a": strings.Repeat("a", MaxPayloadBytes)})
 	x.byKey("statement too large", "at most 65536", candidate(x.t, envelope(x.t, x.key, large)), image, nil)
 }
 
@@ -216,7 +217,8 @@ func (x *table) bundles() {
 	x.byKey("unknown field", "cannot be read", &verification.Candidate{Bundle: append([]byte(`{"a":1,`), whole[1:]...)}, image, nil)
 	x.byKey("bundle cut", "cannot be read", &verification.Candidate{Bundle: whole[:len(whole)-1]}, image, nil)
 	x.byKey("bundle twice", "cannot be read", &verification.Candidate{Bundle: append(whole, whole...)}, image, nil)
-	x.byKey("bundle too large", "at most 1048576", &verification.Candidate{Bundle: make([]byte, MaxBundleBytes+1)}, image, nil)
+	x.byKey("bundle too large", "at most 262144", &verification.Candidate{Bundle: make([]byte, MaxBundleBytes+1)}, image, nil)
+	x.byKey("bundle of many parts", "at most 1024", &verification.Candidate{Bundle: []byte("[" + strings.Repeat("{},", maxBundleParts/2) + "{}]")}, image, nil)
 	x.byKey("bundle of a file", "signs a file", candidate(x.t, fileBundle(x.t, x.key, []byte("an image"))), image, nil)
 	x.keyless("signed by a key", "by a key, not by a certificate", candidate(x.t, b))
 }

@@ -55,7 +55,9 @@ func measure() error {
 		return err
 	}
 	const mib = 1 << 20
+	figure.Print("plugin_rss_mib", float64(withMemory)/mib, "MiB")
 	figure.Print("plugin_rss_added_mib", float64(withMemory-withoutMemory)/mib, "MiB")
+	figure.Print("plugin_binary_mib", float64(withSize)/mib, "MiB")
 	figure.Print("plugin_binary_added_mib", float64(withSize-withoutSize)/mib, "MiB")
 	return nil
 }

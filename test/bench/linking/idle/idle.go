@@ -18,6 +18,7 @@ limitations under the License.
 package idle
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -28,15 +29,25 @@ import (
 // Print prints the resident set of this process in bytes, after everything was given back that can be.
 func Print() {
 	debug.FreeOSMemory()
-	content, err := os.ReadFile("/proc/self/statm")
+	size, err := resident()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	pages, err := strconv.Atoi(strings.Fields(string(content))[1])
+	fmt.Println(size)
+}
+
+// resident reads the exact size: what /proc/self/statm says may be some hundred pages behind.
+func resident() (int, error) {
+	content, err := os.ReadFile("/proc/self/smaps_rollup")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 0, err
 	}
-	fmt.Println(pages * os.Getpagesize())
+	for line := range strings.SplitSeq(string(content), "\n") {
+		if size, found := strings.CutPrefix(line, "Rss:"); found {
+			kib, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(size, "kB")))
+			return kib << 10, err
+		}
+	}
+	return 0, errors.New("/proc/self/smaps_rollup has no Rss")
 }
