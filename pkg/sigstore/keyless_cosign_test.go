@@ -1,0 +1,95 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package sigstore
+
+import (
+	"encoding/asn1"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
+	"github.com/wasm-admission/wasm-admission/pkg/verification/discovery"
+	"github.com/wasm-admission/wasm-admission/test/registry"
+	"github.com/wasm-admission/wasm-admission/test/sigstore/cosign"
+)
+
+// The real cosign signs keyless, with an instance on loopback, and verifies too.
+func TestKeylessByCosign(t *testing.T) {
+	c := cosign.New(t)
+	i := newInstance(t)
+	r := registry.Start(t, registry.Options{})
+	c.Write("trusted_root.json", i.trustedRoot().json(t))
+	c.Write("token", []byte(i.token()))
+	c.Must("signing-config", "create", "--out", "keyless.json",
+		"--fulcio", "url="+i.server.URL+",api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge",
+		"--oidc-provider", "url="+i.server.URL+",api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge",
+		"--rekor", "url="+i.server.URL+",api-version=2,start-time=2024-01-01T00:00:00Z,operator=forge", "--rekor-config", "ANY",
+		"--tsa", "url="+i.server.URL+"/api/v1/timestamp,api-version=1,start-time=2024-01-01T00:00:00Z,operator=forge", "--tsa-config", "ANY")
+	trusted, err := ParseRoot(c.Read("trusted_root.json"), time.Now())
+	require.NoError(t, err)
+	checker := New(func() *Root { return trusted })
+	foreign := newForge(t).checker(t)
+
+	const workflow = "https://github.com/owner/name/.github/workflows/release.yml@refs/tags/v1"
+	for _, wanted := range []struct {
+		name, subject string
+		request       request
+	}{
+		{"email", testEmail, request{}},
+		{"workflow", workflow, request{issuerV1: testIssuer, names: []asn1.RawValue{name(6, workflow)}}},
+	} {
+		t.Run(wanted.name, func(t *testing.T) {
+			i.request = wanted.request
+			digest := r.Push(t, wanted.name, "v1", []byte("\x00asm "+wanted.name))
+			reference := r.Host + "/" + wanted.name + "@" + digest
+			keyless := []string{"--yes", "--identity-token", "token", "--signing-config", "keyless.json", "--trusted-root", "trusted_root.json"}
+			c.Must(append(append([]string{"sign", "--allow-http-registry", "--annotations", "env=prod"}, keyless...), reference)...)
+			identity := []string{"--certificate-identity", wanted.subject, "--certificate-oidc-issuer", testIssuer, "--trusted-root", "trusted_root.json"}
+			require.NoError(t, c.Run(append(append([]string{"verify", "--allow-http-registry", "--use-signed-timestamps"}, identity...), reference)...))
+
+			repository := r.Repository(t, wanted.name)
+			manifest, err := repository.Resolve(t.Context(), "v1")
+			require.NoError(t, err)
+			found := 0
+			for candidate, err := range discovery.Find(t.Context(), repository, manifest) {
+				require.NoError(t, err)
+				found++
+				signed, err := checker.Keyless(t.Context(), candidate, verification.Artifact{Digest: digest})
+				require.NoError(t, err)
+				require.Equal(t, map[string]string{"env": "prod"}, signed.Annotations)
+				require.Equal(t, &verification.CertificateIdentity{Issuer: testIssuer, Subjects: []string{wanted.subject}}, signed.Identity)
+				_, err = foreign.Keyless(t.Context(), candidate, verification.Artifact{Digest: digest})
+				require.Error(t, err)
+			}
+			require.Equal(t, 1, found)
+
+			content := []byte("\x00asm file")
+			c.Write("file", content)
+			c.Must(append(append([]string{"sign-blob", "--bundle", "file.json"}, keyless...), "file")...)
+			require.NoError(t, c.Run(append(append([]string{"verify-blob", "--bundle", "file.json", "--use-signed-timestamps"}, identity...), "file")...))
+			for _, file := range []verification.Artifact{{Digest: digestOf(string(content)), IsFile: true}, {Digest: digestOf(string(content)), IsFile: true, Content: content}} {
+				signed, err := checker.Keyless(t.Context(), &verification.Candidate{Bundle: c.Read("file.json")}, file)
+				require.NoError(t, err)
+				require.Equal(t, []string{wanted.subject}, signed.Identity.Subjects)
+			}
+			_, err = checker.Keyless(t.Context(), &verification.Candidate{Bundle: c.Read("file.json")}, verification.Artifact{Digest: digestOf("another"), IsFile: true})
+			require.Error(t, err)
+		})
+	}
+}
