@@ -151,6 +151,7 @@ cosign:
 
 ## cosign-parity: hold verdicts on what cosign has signed against its own (about two minutes)
 cosign-parity: cosign registry
+	$(GO) test -count=1 -v -run Cosign ./pkg/sigstore
 	$(GO) test -count=1 -v -timeout=20m -run TestParity ./test/sigstore/parity -parity
 
 ## cosign-sample: have cosign sign the sample that make test verifies

@@ -113,3 +113,20 @@ func TestWhatNobodySigns(t *testing.T) {
 	_, err = New(nil).Key(t.Context(), candidate(t, b), image, publicPEM(t, key))
 	require.NoError(t, err)
 }
+
+// What is not asked for need not be readable.
+func TestWhatIsNotAskedFor(t *testing.T) {
+	f := newForge(t)
+	leaf, key := f.leaf(t, request{})
+	c := f.annotated(t, leaf, key, simpleSigning(t, image.Digest, nil), time.Now())
+	c.Certificate, c.Chain = []byte("none"), []byte("none")
+	_, err := f.checker(t).Certificate(t.Context(), c, image, leaf.Raw, nil, true)
+	require.NoError(t, err)
+	c.RekorBundle = []byte("none")
+	_, err = f.checker(t).Certificate(t.Context(), c, image, leaf.Raw, nil, false)
+	require.NoError(t, err)
+	_, err = New(nil).Key(t.Context(), c, image, publicPEM(t, key))
+	require.NoError(t, err)
+	_, err = f.checker(t).Keyless(t.Context(), c, image)
+	require.Error(t, err)
+}

@@ -63,7 +63,7 @@ func (c *Checker) Key(ctx context.Context, candidate *verification.Candidate, ar
 	if err != nil {
 		return nil, wrap("the key cannot be read", err)
 	}
-	e, digest, err := begin(ctx, candidate, artifact)
+	e, digest, err := begin(ctx, bare(candidate, false), artifact)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func (c *Checker) Certificate(
 	if err != nil {
 		return nil, err
 	}
-	e, digest, err := begin(ctx, candidate, artifact)
+	e, digest, err := begin(ctx, bare(candidate, rekor), artifact)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +143,19 @@ func (c *Checker) Certificate(
 	}
 	material.logs, material.timestamps = trusted.material.RekorLogs(), trusted.material.TimestampingAuthorities()
 	return e.verify(artifact, digest, material, observers(material)...)
+}
+
+// bare leaves out what stands beside a payload and is not asked for: what it says, or that it cannot be read, must not
+// matter then. Old entries of logs are of kinds that the library has given up.
+func bare(candidate *verification.Candidate, withLog bool) *verification.Candidate {
+	if len(candidate.Payload) == 0 {
+		return candidate
+	}
+	c := &verification.Candidate{Place: candidate.Place, Bundle: candidate.Bundle, Payload: candidate.Payload, Signature: candidate.Signature}
+	if withLog {
+		c.RekorBundle = candidate.RekorBundle
+	}
+	return c
 }
 
 // begin reads what every check begins with.

@@ -23,6 +23,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/sigstore/sigstore/pkg/signature/options"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
@@ -167,6 +169,46 @@ func TestKeyless(t *testing.T) {
 			require.ErrorIs(t, err, verification.ErrNoTrustRoot)
 		})
 	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	f := newForge(t)
+	leaf, key := f.leaf(t, request{})
+	checker := f.checker(t)
+	bundle := candidate(t, f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil)), leaf, time.Now()))
+	old := f.annotated(t, leaf, key, simpleSigning(t, image.Digest, nil), time.Now())
+	byKey, public := candidate(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, nil))), publicPEM(t, key)
+	var group errgroup.Group
+	for range 8 {
+		group.Go(func() error {
+			_, first := checker.Keyless(t.Context(), bundle, image)
+			_, second := checker.Keyless(t.Context(), old, image)
+			_, third := checker.Key(t.Context(), byKey, image, public)
+			_, fourth := checker.Certificate(t.Context(), old, image, leaf.Raw, nil, true)
+			return errors.Join(first, second, third, fourth)
+		})
+	}
+	require.NoError(t, group.Wait())
+}
+
+func BenchmarkChecker(b *testing.B) {
+	f := newForge(b)
+	leaf, key := f.leaf(b, request{})
+	checker, public := f.checker(b), publicPEM(b, key)
+	bundle := candidate(b, f.certified(b, envelope(b, key, statement(b, image.Digest, signaturePredicate, nil)), leaf, time.Now()))
+	byKey := candidate(b, envelope(b, key, statement(b, image.Digest, signaturePredicate, nil)))
+	b.Run("keyless", func(b *testing.B) {
+		for b.Loop() {
+			_, err := checker.Keyless(b.Context(), bundle, image)
+			require.NoError(b, err)
+		}
+	})
+	b.Run("key", func(b *testing.B) {
+		for b.Loop() {
+			_, err := checker.Key(b.Context(), byKey, image, public)
+			require.NoError(b, err)
+		}
+	})
 }
 
 // Entries of Rekor 2 have no time, and come with a timestamp. The library's instance makes them, with certificates that no

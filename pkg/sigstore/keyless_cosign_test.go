@@ -18,9 +18,12 @@ package sigstore
 
 import (
 	"encoding/asn1"
+	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
@@ -92,4 +95,38 @@ func TestKeylessByCosign(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
+}
+
+// What tests hold to be signed in the old format is so for cosign too.
+func TestCosignAcceptsTheForge(t *testing.T) {
+	c := cosign.New(t)
+	f, r := newForge(t), registry.Start(t, registry.Options{})
+	c.Write("trusted_root.json", f.parts().json(t))
+	digest := r.Push(t, "annotated", "v1", []byte("\x00asm annotated"))
+	leaf, key := f.leaf(t, request{})
+	made := f.annotated(t, leaf, key, simpleSigning(t, digest, map[string]any{"env": "prod"}), time.Now())
+	layer := r.PushBlob(t, "annotated", "application/vnd.dev.cosign.simplesigning.v1+json", made.Payload)
+	layer.Annotations = map[string]string{
+		"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(made.Signature),
+		"dev.sigstore.cosign/certificate":    string(made.Certificate),
+		"dev.sigstore.cosign/chain":          string(made.Chain),
+		"dev.sigstore.cosign/bundle":         string(made.RekorBundle),
+	}
+	signatures := registry.Manifest(layer)
+	signatures.MediaType = ocispec.MediaTypeImageManifest
+	r.PushManifest(t, "annotated", strings.Replace(digest, ":", "-", 1)+".sig", signatures)
+	require.NoError(t, c.Run("verify", "--allow-http-registry", "--trusted-root", "trusted_root.json", "--annotations", "env=prod",
+		"--certificate-identity", testEmail, "--certificate-oidc-issuer", testIssuer, r.Host+"/annotated@"+digest))
+
+	repository := r.Repository(t, "annotated")
+	manifest, err := repository.Resolve(t.Context(), "v1")
+	require.NoError(t, err)
+	found := 0
+	for candidate, err := range discovery.Find(t.Context(), repository, manifest) {
+		require.NoError(t, err)
+		found++
+		_, err = f.checker(t).Keyless(t.Context(), candidate, verification.Artifact{Digest: digest})
+		require.NoError(t, err)
+	}
+	require.Equal(t, 1, found)
 }
