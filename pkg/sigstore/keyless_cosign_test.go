@@ -63,9 +63,6 @@ func TestKeylessByCosign(t *testing.T) {
 			reference := r.Host + "/" + wanted.name + "@" + digest
 			keyless := []string{"--yes", "--identity-token", "token", "--signing-config", "keyless.json", "--trusted-root", "trusted_root.json"}
 			c.Must(append(append([]string{"sign", "--allow-http-registry", "--annotations", "env=prod"}, keyless...), reference)...)
-			identity := []string{"--certificate-identity", wanted.subject, "--certificate-oidc-issuer", testIssuer, "--trusted-root", "trusted_root.json"}
-			require.NoError(t, c.Run(append(append([]string{"verify", "--allow-http-registry", "--use-signed-timestamps"}, identity...), reference)...))
-
 			repository := r.Repository(t, wanted.name)
 			manifest, err := repository.Resolve(t.Context(), "v1")
 			require.NoError(t, err)
@@ -81,7 +78,32 @@ func TestKeylessByCosign(t *testing.T) {
 				require.Error(t, err)
 			}
 			require.Equal(t, 1, found)
+			for _, q := range []struct {
+				subject, issuer, environment string
+				accepted                     bool
+			}{
+				{wanted.subject, testIssuer, "prod", true},
+				{wanted.subject, testIssuer, "test", false},
+				{wanted.subject, testIssuer + "/", "prod", false},
+				{wanted.subject, "https://login.example.com", "prod", false},
+				{"boss@example.com", testIssuer, "prod", false},
+				{wanted.subject[1:], testIssuer, "prod", false},
+				{wanted.subject + "x", testIssuer, "prod", false},
+				{strings.ToUpper(wanted.subject), testIssuer, "prod", false},
+			} {
+				theirs := c.Run("verify", "--allow-http-registry", "--use-signed-timestamps", "--trusted-root", "trusted_root.json", "--annotations", "env="+q.environment,
+					"--certificate-identity", q.subject, "--certificate-oidc-issuer", q.issuer, reference)
+				config, err := verification.ParseConfig(mustJSON(t, map[string]any{"apiVersion": "v1", "allOf": []any{map[string]any{
+					"kind": "genericIssuer", "issuer": q.issuer, "subject": map[string]string{"equal": q.subject}, "annotations": map[string]string{"env": q.environment},
+				}}}))
+				require.NoError(t, err)
+				ours := verification.Judge(t.Context(), checker, verification.Artifact{Digest: digest}, discovery.Find(t.Context(), repository, manifest),
+					verification.Demand{Name: "demand", Config: config})
+				require.Equal(t, q.accepted, theirs == nil, "%v: cosign: %v", q, theirs)
+				require.Equal(t, q.accepted, ours == nil, "%v: ours: %v", q, ours)
+			}
 
+			identity := []string{"--certificate-identity", wanted.subject, "--certificate-oidc-issuer", testIssuer, "--trusted-root", "trusted_root.json"}
 			content := []byte("\x00asm file")
 			c.Write("file", content)
 			c.Must(append(append([]string{"sign-blob", "--bundle", "file.json"}, keyless...), "file")...)
