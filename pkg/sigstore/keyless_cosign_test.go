@@ -17,6 +17,7 @@ limitations under the License.
 package sigstore
 
 import (
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/base64"
 	"strings"
@@ -149,6 +150,50 @@ func TestCosignAcceptsTheForge(t *testing.T) {
 		found++
 		_, err = f.checker(t).Keyless(t.Context(), candidate, verification.Artifact{Digest: digest})
 		require.NoError(t, err)
+	}
+	require.Equal(t, 1, found)
+}
+
+// A certificate of an authority of one's own, which cosign attaches to what a key signs.
+func TestCertificateByCosign(t *testing.T) {
+	c := cosign.New(t)
+	f, foreign, r := newForge(t), newForge(t), registry.Start(t, registry.Options{})
+	leaf, key := f.leaf(t, request{})
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	c.Write("own.pem", pemOf("PRIVATE KEY", private))
+	c.Must("import-key-pair", "--key", "own.pem", "--output-key-prefix", "own")
+	c.Write("own.crt", pemOf("CERTIFICATE", leaf.Raw))
+	chain, foreignChain := [][]byte{f.authority.Raw, f.top.Raw}, [][]byte{foreign.authority.Raw, foreign.top.Raw}
+	for name, chain := range map[string][][]byte{"chain.crt": chain, "foreign.crt": foreignChain} {
+		c.Write(name, append(pemOf("CERTIFICATE", chain[0]), pemOf("CERTIFICATE", chain[1])...))
+	}
+	digest := r.Push(t, "certified", "v1", []byte("\x00asm certified"))
+	reference := r.Host + "/certified@" + digest
+	c.Sign("own", reference, true, "--certificate", "own.crt", "--certificate-chain", "chain.crt")
+	theirs := func(chain string) error {
+		return c.Run("verify", "--allow-http-registry", "--insecure-ignore-tlog", "--insecure-ignore-sct", "--certificate", "own.crt", "--certificate-chain", chain,
+			"--certificate-identity", testEmail, "--certificate-oidc-issuer", testIssuer, reference)
+	}
+	require.NoError(t, theirs("chain.crt"))
+	require.Error(t, theirs("foreign.crt"))
+
+	repository := r.Repository(t, "certified")
+	manifest, err := repository.Resolve(t.Context(), "v1")
+	require.NoError(t, err)
+	found := 0
+	for candidate, err := range discovery.Find(t.Context(), repository, manifest) {
+		require.NoError(t, err)
+		found++
+		artifact := verification.Artifact{Digest: digest}
+		_, err := New(nil).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"), chain, false)
+		require.NoError(t, err)
+		_, err = New(nil).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"), foreignChain, false)
+		require.Error(t, err)
+		_, err = f.checker(t).Certificate(t.Context(), candidate, artifact, c.Read("own.crt"), chain, true)
+		require.ErrorContains(t, err, "not enough verified log entries")
+		_, err = f.checker(t).Keyless(t.Context(), candidate, artifact)
+		require.Error(t, err, "no log has seen it")
 	}
 	require.Equal(t, 1, found)
 }
