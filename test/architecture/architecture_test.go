@@ -219,8 +219,8 @@ func TestOnlyOnePackageKnowsSigstore(t *testing.T) {
 			require.Equal(t, root+"pkg/sigstore", p.ImportPath)
 		}
 	}
-	for _, p := range list(t, "-deps", "./plugin/...") {
-		require.False(t, p.ImportPath == root+"pkg/sigstore" || strings.HasPrefix(p.ImportPath, "github.com/sigstore/"), "the plugin depends on %s", p.ImportPath)
+	for _, p := range list(t, "-deps", "./plugin/...", "./pkg/assembly/...") {
+		require.False(t, p.ImportPath == root+"pkg/sigstore" || strings.HasPrefix(p.ImportPath, "github.com/sigstore/"), "the plugin or the assembly depends on %s", p.ImportPath)
 	}
 }
 
