@@ -25,6 +25,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
+	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
@@ -37,7 +38,8 @@ import (
 func addPlugin(opts *genericoptions.AdmissionOptions) []healthz.HealthChecker {
 	readyz := wasm.Register(opts.Plugins,
 		wasm.WithGuests(abi.ExecutionModeOPA, topdown.Loader(abi.ExecutionModeOPA)),
-		wasm.WithGuests(abi.ExecutionModeGatekeeper, topdown.Loader(abi.ExecutionModeGatekeeper)))
+		wasm.WithGuests(abi.ExecutionModeGatekeeper, topdown.Loader(abi.ExecutionModeGatekeeper)),
+		wasm.WithChecker(sigstore.ForConfiguration))
 	// The slice is a package variable of k8s.io/kubernetes: insert into a copy.
 	order := slices.Clone(opts.RecommendedPluginOrder)
 	at := slices.Index(order, mutating.PluginName)

@@ -35,6 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
+	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
 )
 
 // Options say what is looked at.
@@ -219,7 +220,7 @@ func (l *linter) loadValid(ctx context.Context, badManifests bool) {
 
 // with makes what loads policies, as a server does.
 func (l *linter) with(ctx context.Context, use func(*assembly.Assembly)) {
-	options := assembly.Options{Guests: host.Guests(), KeepModules: true, Warn: l.warn}
+	options := assembly.Options{Guests: host.Guests(), NewChecker: sigstore.ForConfiguration, KeepModules: true, Warn: l.warn}
 	a, err := assembly.New(ctx, l.config, options)
 	if err != nil {
 		// Another command may have the directory, which is not the server's.
