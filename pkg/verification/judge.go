@@ -204,9 +204,12 @@ func (a *asked) who(ctx context.Context, s *Signature) (*Signed, error) {
 		got.signed, got.err = a.checker.Key(ctx, a.candidate, a.artifact, []byte(s.Key))
 	} else {
 		got.signed, got.err = a.checker.Keyless(ctx, a.candidate, a.artifact)
-		if got.err == nil && (got.signed.Identity == nil || len(got.signed.Identity.Subjects) == 0) {
+		if got.err == nil && (got.signed == nil || got.signed.Identity == nil || len(got.signed.Identity.Subjects) == 0) {
 			got.err = errors.New("the certificate names nobody")
 		}
+	}
+	if got.err == nil && got.signed == nil {
+		got.err = errors.New("it is not known what was signed")
 	}
 	a.answers[s.fingerprint] = got
 	return got.signed, got.err

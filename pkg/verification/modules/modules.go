@@ -87,11 +87,14 @@ type Demands struct {
 
 // Text returns the demands as a [module.Request] has them.
 func (d Demands) Text() string {
-	if !d.Required && d.Config == nil {
-		return ""
+	if len(d.Config) == 0 {
+		if !d.Required {
+			return ""
+		}
+		d.Config = nil
 	}
 	text, err := json.Marshal(d)
-	if err != nil { // the config is no JSON, which parse is going to say
+	if err != nil { // the config is no JSON, and neither is this: it is refused
 		return string(d.Config)
 	}
 	return string(text)
@@ -128,7 +131,7 @@ func (v *Verifier) parse(text string) *demands {
 		}
 		d.all = append(d.all, verification.Demand{Name: "verification.config", Config: v.options.Config})
 	}
-	if own.Config != nil {
+	if len(own.Config) > 0 {
 		config, err := verification.ParseConfig(own.Config)
 		if err != nil {
 			return &demands{err: fmt.Errorf("the policy's verification.config: %w", err)}

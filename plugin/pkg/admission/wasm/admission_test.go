@@ -38,6 +38,8 @@ import (
 	basefeaturegate "k8s.io/component-base/featuregate"
 
 	"github.com/wasm-admission/wasm-admission/featuregate"
+	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
+	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
 // apiserver initializes plugins as an apiserver does.
@@ -186,6 +188,30 @@ func TestEveryProblemIsALine(t *testing.T) {
 	_, err = newApiserver(t, true).start(newPlugins(), `{"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"polices": [], "limits": {"hostCalls": 0}}`)
 	require.ErrorContains(t, err, "unknown field \"polices\": correct its name or remove it\nlimits.hostCalls: Invalid value: 0: ")
+}
+
+// Signatures are checked by what is handed in. Without it nothing runs that was to be
+// verified.
+func TestSignaturesAreVerified(t *testing.T) {
+	key, other := signing.NewKey(t), signing.NewKey(t)
+	config := configuration(t, "deny")
+	path, _, _ := strings.Cut(config[strings.Index(config, "file://")+len("file://"):], `"`)
+	wasm, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path+".sigstore.json", key.FileBundle(t, wasm), 0o600))
+	start := func(key *signing.Key, options ...Option) (*plugin, error) {
+		plugins := admission.NewPlugins()
+		Register(plugins, options...)
+		return newApiserver(t, true).start(plugins, strings.Replace(config, "{", `{"verification": {"config": `+key.Config()+`},`, 1))
+	}
+	_, err = start(other, WithChecker(sigstore.ForConfiguration))
+	require.ErrorContains(t, err, `policies[p].module: Invalid value: "file://`)
+	require.ErrorContains(t, err, "no signature meets allOf[0] of verification.config")
+	_, err = start(key)
+	require.ErrorContains(t, err, "verification: signatures are to be verified, and this program was built without what checks them")
+	p, err := start(key, WithChecker(sigstore.ForConfiguration))
+	require.NoError(t, err)
+	require.ErrorContains(t, createConfigMap(t, p), "denied the request")
 }
 
 func TestEverythingThatIsWantedIsNeeded(t *testing.T) {
