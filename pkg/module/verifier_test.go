@@ -19,12 +19,13 @@ package module_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 	orascontent "oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
@@ -189,88 +190,28 @@ func TestVerificationIsRemembered(t *testing.T) {
 	}
 }
 
-// What is too large to be kept is asked for again.
-func TestEvidenceIsBounded(t *testing.T) {
-	r := registry.Start(t, registry.Options{})
-	bytes, _ := wasm("one")
-	r.Push(t, "one", "v1", bytes)
-	store, directory := newStore(t)
-	v := &verifier{identity: "one", evidence: strings.Repeat("1", 12<<20), accepts: strings.Repeat("1", 12<<20)}
-	ctx, log := logged(t)
-	for n := range 2 {
-		_, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(ctx, module.Request{URI: "registry://" + r.Host + "/one:v1"})
-		require.NoError(t, err)
-		require.Len(t, v.asked, n+1)
-	}
-	files, err := filepath.Glob(filepath.Join(directory, "evidence", "*"))
-	require.NoError(t, err)
-	require.Empty(t, files)
-	require.Contains(t, log(), "at most 16777216 are kept")
+// referring asks what refers to the manifest.
+type referring struct{ err error }
+
+func (r *referring) Identity(string) string { return "referring" }
+
+func (r *referring) Verify(ctx context.Context, artifact module.Artifact) ([]byte, error) {
+	_, r.err = artifact.Source.Predecessors(ctx, artifact.Manifest)
+	return nil, r.err
 }
 
-// Whoever can write to the store has no module accepted that was not signed.
-func TestTamperedStores(t *testing.T) {
-	r := registry.Start(t, registry.Options{})
-	good, _ := wasm("good")
-	evil, evilDigest := wasm("evil")
-	r.Push(t, "one", "good", good)
-	r.Push(t, "one", "evil", evil)
-	v := &verifier{identity: "one", evidence: "1", accepts: "1"}
-	for name, tamper := range map[string]func(t *testing.T, directory string){
-		"an entry names another module": func(t *testing.T, directory string) {
-			t.Helper()
-			replaceIn(t, filepath.Join(directory, "index", "*.json"), `"digest": "sha256:[0-9a-f]{64}"`, `"digest": "`+evilDigest+`"`)
-		},
-		"the manifest is another": func(t *testing.T, directory string) {
-			t.Helper()
-			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"manifest":"[^"]+"`, `"manifest":"e30="`)
-		},
-		"the evidence is another": func(t *testing.T, directory string) {
-			t.Helper()
-			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"evidence":"[^"]+"`, `"evidence":"e30="`)
-		},
-		"the evidence is gone": func(t *testing.T, directory string) {
-			t.Helper()
-			require.NoError(t, os.RemoveAll(filepath.Join(directory, "evidence")))
-		},
-		"the evidence is of another URI": func(t *testing.T, directory string) {
-			t.Helper()
-			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `"uri":"[^"]+"`, `"uri":"registry://a/b:c"`)
-		},
-		"the evidence is no JSON": func(t *testing.T, directory string) {
-			t.Helper()
-			replaceIn(t, filepath.Join(directory, "evidence", "*.json"), `(?s).*`, `{`)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			store, directory := newStore(t)
-			_, err := module.NewFetcher(module.Options{MaxBytes: 1 << 20, Store: store})
-			require.NoError(t, err)
-			require.NoError(t, store.Put(&module.Module{Bytes: evil, Digest: evilDigest}))
-			request := module.Request{URI: "registry://" + r.Host + "/one:good"}
-			first, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(t.Context(), request)
-			require.NoError(t, err)
-			tamper(t, directory)
-			asked := len(v.asked)
-			got, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(t.Context(), request)
-			require.NoError(t, err, "it is asked for again")
-			require.Len(t, v.asked, asked+1)
-			require.Equal(t, first.Digest, got.Digest)
-		})
+func TestPagesOfReferrersAreBounded(t *testing.T) {
+	h := newHostile(t, nil)
+	h.onBlob = func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+		w.Header().Set("Link", "<http://"+h.host+r.URL.Path+">; rel=next")
+		_, _ = w.Write([]byte(`{"schemaVersion": 2, "manifests": []}`))
 	}
-}
-
-// replaceIn replaces what a pattern matches in files.
-func replaceIn(t *testing.T, files, pattern, with string) {
-	t.Helper()
-	paths, err := filepath.Glob(files)
-	require.NoError(t, err)
-	require.NotEmpty(t, paths)
-	for _, path := range paths {
-		content, err := os.ReadFile(path)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(path, regexp.MustCompile(pattern).ReplaceAll(content, []byte(with)), 0o600))
-	}
+	v := &referring{}
+	_, err := newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{h.host}}, Verifier: v}).Get(t.Context(), module.Request{URI: h.uri + ":v1"})
+	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
+	require.ErrorIs(t, v.err, errdef.ErrTooManyPages)
+	require.Equal(t, 16, h.count("GET referrers/"))
 }
 
 // Files are shown to the verifier as well, which has only their digest to go by.
