@@ -16,7 +16,7 @@ limitations under the License.
 
 // Package explain says what a strict decoder found wrong with a file in the terms of
 // whoever wrote the file: one line for each problem, with the field and what to write
-// instead.
+// instead. [InOneLine] makes one line of them for logs.
 package explain
 
 import (

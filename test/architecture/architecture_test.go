@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 
 	"pkg/assembly/serving": {
 		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics", "pkg/policyset", "pkg/policyset/reload", "pkg/unmatched",
-		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "internal/explain",
 	},
 	"pkg/assembly": {
 		"pkg/abi", "pkg/engine", "pkg/module", "pkg/policyset", "pkg/policyset/reload", "internal/safefile", "pkg/verification", "pkg/verification/modules",
@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 
 	"pkg/unmatched": {"pkg/policyset", "pkg/apis/wasmadmission"},
 	"pkg/policyset/reload": {
-		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/module", "pkg/verification/modules", "internal/filewatch", "internal/safefile",
+		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/module", "pkg/verification/modules", "internal/filewatch", "internal/safefile", "internal/explain",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset": {

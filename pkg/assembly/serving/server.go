@@ -24,13 +24,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 
 	"k8s.io/apiserver/pkg/server/healthz"
 
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
@@ -186,20 +186,5 @@ func (s *Server) checkCurrent(r *http.Request) error {
 	if l == nil || r == nil || !strings.HasSuffix(r.URL.Path, "/"+currentCheckName) {
 		return nil
 	}
-	return inOneLine(l.manager.Check())
-}
-
-// inOneLine numbers the problems that an error tells of a line each, and puts them into one
-// line: kubectl quotes what a check says, so that the ends of lines become "\n".
-func inOneLine(err error) error {
-	reason := errors.Unwrap(err)
-	if reason == nil || !strings.Contains(reason.Error(), "\n") {
-		return err
-	}
-	problems := strings.Split(reason.Error(), "\n")
-	for n := range problems {
-		problems[n] = fmt.Sprintf("(%d) %s", n+1, problems[n])
-	}
-	head := strings.TrimSuffix(err.Error(), reason.Error())
-	return fmt.Errorf("%s%d problems: %s", head, len(problems), strings.Join(problems, "; "))
+	return explain.InOneLine(l.manager.Check())
 }

@@ -24,6 +24,7 @@ import (
 
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
@@ -89,7 +90,7 @@ func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, bega
 	}
 	if err := m.keep(ctx, g); err != nil {
 		m.options.Recorder.CountLastGoodSave(resultFailed)
-		klog.FromContext(ctx).Error(err, "The policies that are served are not kept: a restart cannot fall back on them")
+		klog.FromContext(ctx).Error(explain.InOneLine(err), "The policies that are served are not kept: a restart cannot fall back on them")
 		return
 	}
 	m.options.Recorder.CountLastGoodSave(resultSucceeded)
@@ -103,7 +104,7 @@ func (m *Manager) collect(ctx context.Context, before map[string]bool) {
 	}
 	keep := slices.AppendSeq(slices.Collect(maps.Keys(m.known)), maps.Keys(before))
 	if err := m.options.Store.Collect(keep); err != nil {
-		klog.FromContext(ctx).Error(err, "Modules that are not served any more could not be removed")
+		klog.FromContext(ctx).Error(explain.InOneLine(err), "Modules that are not served any more could not be removed")
 	}
 }
 
@@ -149,7 +150,7 @@ func (m *Manager) remind(ctx context.Context) {
 	if status.Kept {
 		message = "The configured policies cannot be loaded: a set that an earlier process kept is served until this is mended"
 	}
-	klog.FromContext(ctx).Error(status.Reason, message, "since", status.FailedSince.UTC().Format(time.RFC3339), "desiredHash", status.Desired, "runningHash", status.Running)
+	klog.FromContext(ctx).Error(explain.InOneLine(status.Reason), message, "since", status.FailedSince.UTC().Format(time.RFC3339), "desiredHash", status.Desired, "runningHash", status.Running)
 }
 
 // mend notes that what is wanted is what is served.

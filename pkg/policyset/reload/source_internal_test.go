@@ -100,6 +100,21 @@ func TestWhatIsPassedOverIsNamedOnce(t *testing.T) {
 	require.Equal(t, 1, said())
 }
 
+// An entry of the log is one line, whatever is wrong.
+func TestTheLogHasProblemsInOneLine(t *testing.T) {
+	w := newWorkspace(t)
+	logger := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true)))
+	ctx := klog.NewContext(t.Context(), logger)
+	require.NoError(t, w.manager.Start(ctx))
+	w.file("a.yaml", "kind: A\n---\nkind: B\n")
+	w.manager.takeOver(ctx)
+	w.requireBad("a.yaml[1]")
+	entries := logger.GetSink().(ktesting.Underlier).GetBuffer().Data()
+	err := entries[len(entries)-1].Err
+	require.NotContains(t, err.Error(), "\n")
+	require.Contains(t, err.Error(), "2 problems: (1) "+w.path("policies.d", "a.yaml")+"[1] A: ")
+}
+
 // Fewer policies than there have to be are no set to serve.
 func TestMinimumPolicies(t *testing.T) {
 	two := func(config *wasmadmission.WasmAdmissionConfiguration) { config.MinimumPolicies = 2 }
