@@ -205,7 +205,8 @@ func TestInvalidManifests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			manifests, err := decode(t, "a.yaml", test.content)
 			require.EqualError(t, err, test.want)
-			require.Nil(t, manifests)
+			require.Empty(t, manifests.Policies)
+			require.Empty(t, manifests.PolicyGroups)
 		})
 	}
 }

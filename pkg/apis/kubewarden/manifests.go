@@ -51,13 +51,17 @@ type Manifests struct {
 	// Warnings are what the manifests probably do not mean, one line each. There is an
 	// end to them.
 	Warnings []string
+	// WithoutEffect are those of the warnings that tell of files and objects of which
+	// nothing becomes a policy or group.
+	WithoutEffect []string
 	// Hash tells these manifests from others, see [Files.Hash].
 	Hash string
 }
 
 // Decode converts the objects in the files and validates them like the policies of the
 // configuration, of which it looks at their names, at what modules need to be fetched,
-// and at limits. The error has a line for each problem; there are no manifests then.
+// and at limits. The error has a line for each problem; there are warnings then, and no
+// policies.
 func (f Files) Decode(config *wasmadmission.WasmAdmissionConfiguration) (*Manifests, error) {
 	d := decoder{
 		config:    config,
@@ -74,7 +78,7 @@ func (f Files) Decode(config *wasmadmission.WasmAdmissionConfiguration) (*Manife
 		d.file(file)
 	}
 	if err := d.problems.err(); err != nil {
-		return nil, err
+		return &Manifests{Warnings: d.manifests.Warnings, WithoutEffect: d.manifests.WithoutEffect, Hash: d.manifests.Hash}, err
 	}
 	return d.manifests, nil
 }
@@ -95,7 +99,7 @@ func (d *decoder) file(file File) {
 		return
 	}
 	if len(documents) == 0 {
-		d.manifests.Warnings = append(d.manifests.Warnings, file.Path+": holds no object: write one or remove the file")
+		d.withoutEffect(file.Path + ": holds no object: write one or remove the file")
 	}
 	for i := range documents {
 		origin := Origin{File: file.Path, Document: i + 1}
@@ -137,7 +141,7 @@ func (d *decoder) document(content []byte, origin Origin) {
 
 func (d *decoder) object(content []byte, origin Origin) {
 	if origin.Kind == kindServer {
-		d.warn(origin, []string{"has no effect in process: there is no policy server"})
+		d.withoutEffect(origin.String() + ": has no effect in process: there is no policy server")
 		return
 	}
 	if len(d.manifests.Origins) == maxPolicies {
@@ -220,5 +224,12 @@ func (d *decoder) warn(origin Origin, warnings []string) {
 		if len(d.manifests.Warnings) < maxWarnings {
 			d.manifests.Warnings = append(d.manifests.Warnings, fmt.Sprintf("%s: %s", origin, warning))
 		}
+	}
+}
+
+func (d *decoder) withoutEffect(warning string) {
+	if len(d.manifests.Warnings) < maxWarnings {
+		d.manifests.Warnings = append(d.manifests.Warnings, warning)
+		d.manifests.WithoutEffect = append(d.manifests.WithoutEffect, warning)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
@@ -99,6 +100,8 @@ type configured struct {
 	// find the same files.
 	last    *Desired
 	lastErr error
+	// lastWithoutEffect are the warnings of what is in the files and no policy.
+	lastWithoutEffect []string
 }
 
 // NewSource returns the source of a validated configuration: its own policies, and those
@@ -134,10 +137,7 @@ func (c *configured) Policies(context.Context) (*Desired, error) {
 	}
 	if c.config.PolicyDirectory == "" {
 		desired.Warnings = c.warnings(desired)
-		if err := requireMinimum(c.config, desired.Policies, desired.PolicyGroups); err != nil {
-			return &Desired{Hash: desired.Hash}, err
-		}
-		return desired, nil
+		return c.enough(desired, nil)
 	}
 	files, passedOver, err := kubewarden.ReadFiles(c.config.PolicyDirectory)
 	if err != nil {
@@ -150,7 +150,27 @@ func (c *configured) Policies(context.Context) (*Desired, error) {
 	// What is passed over is in no hash: it comes and goes while the set stays the same.
 	answer := *c.last
 	answer.Warnings = slices.Concat(passedOver, answer.Warnings)
-	return &answer, c.lastErr
+	if c.lastErr != nil {
+		return &answer, c.lastErr
+	}
+	return c.enough(&answer, slices.Concat(passedOver, c.lastWithoutEffect))
+}
+
+// enough returns what is wanted if that is as many policies as there have to be. Otherwise
+// the error names what lies in the policy directory and is no policy: it may be one that
+// somebody misses.
+func (c *configured) enough(desired *Desired, withoutEffect []string) (*Desired, error) {
+	err := requireMinimum(c.config, desired.Policies, desired.PolicyGroups)
+	if err == nil {
+		return desired, nil
+	}
+	if most := 5; len(withoutEffect) > most {
+		withoutEffect = append(withoutEffect[:most:most], fmt.Sprintf("… and %d more", len(withoutEffect)-most))
+	}
+	if len(withoutEffect) > 0 {
+		err = fmt.Errorf("%w; without effect are: %s", err, strings.Join(withoutEffect, "; "))
+	}
+	return &Desired{Hash: desired.Hash, Warnings: desired.Warnings}, err
 }
 
 // requireMinimum returns an error if there are fewer policies than there have to be.
@@ -170,13 +190,11 @@ func requireMinimum(config *wasmadmission.WasmAdmissionConfiguration, policies [
 func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, error) {
 	manifests, err := files.Decode(c.config)
 	if err != nil {
-		return &Desired{Hash: desired.Hash}, err
+		return &Desired{Hash: desired.Hash, Warnings: manifests.Warnings}, err
 	}
 	desired.Policies = append(desired.Policies, manifests.Policies...)
 	desired.PolicyGroups = append(desired.PolicyGroups, manifests.PolicyGroups...)
-	if err := requireMinimum(c.config, desired.Policies, desired.PolicyGroups); err != nil {
-		return &Desired{Hash: desired.Hash}, err
-	}
+	c.lastWithoutEffect = manifests.WithoutEffect
 	desired.Origins = make(map[string]string, len(manifests.Origins))
 	for name, origin := range manifests.Origins {
 		desired.Origins[name] = origin.String()

@@ -144,3 +144,43 @@ func TestMinimumPolicies(t *testing.T) {
 	_, err := NewSource(config).Policies(t.Context())
 	require.EqualError(t, err, "minimumPolicies: Invalid value: 1: the configuration has 0 policies and groups: add those that are missing, or lower the number")
 }
+
+// Who has fewer policies than there have to be is told what may be meant to be one.
+func TestTooFewPoliciesNameWhatIsNone(t *testing.T) {
+	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) { config.MinimumPolicies = 1 })
+	require.NoError(t, os.Mkdir(w.path("policies.d", "more"), 0o700))
+	w.file("a.YAML", "{}")
+	w.file("empty.yaml", "# nothing\n")
+	w.file("server.yaml", "{apiVersion: policies.kubewarden.io/v1, kind: PolicyServer, metadata: {name: default}}")
+	want := []string{
+		`"` + w.path("policies.d", "a.YAML") + `" is not read, and nothing in it is enforced: write its extension as .yaml`,
+		`"` + w.path("policies.d", "more") + `" is not read, and nothing in it is enforced: it is a directory, and manifests have to be in the policy directory itself`,
+		w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file",
+		w.path("policies.d", "server.yaml") + `[1] PolicyServer "default": has no effect in process: there is no policy server`,
+	}
+	desired, err := w.manager.options.Source.Policies(t.Context())
+	require.ErrorContains(t, err, "lower the number; without effect are: "+strings.Join(want, "; "))
+	require.Equal(t, want, desired.Warnings)
+	require.EqualError(t, w.manager.Start(t.Context()), err.Error())
+
+	// What is passed over is in no hash.
+	require.NoError(t, os.Remove(w.path("policies.d", "a.YAML")))
+	_, err = w.manager.options.Source.Policies(t.Context())
+	require.ErrorContains(t, err, "without effect are: "+want[1])
+
+	for n := range 20 {
+		w.file(fmt.Sprint(n), "")
+	}
+	_, err = w.manager.options.Source.Policies(t.Context())
+	require.ErrorContains(t, err, "; … and 18 more")
+}
+
+// What is wrong with one manifest does not hide what another one has no effect for.
+func TestWarningsOfManifestsBesideProblems(t *testing.T) {
+	w := newWorkspace(t)
+	w.file("a.yaml", "kind: A\n")
+	w.file("empty.yaml", "")
+	desired, err := w.manager.options.Source.Policies(t.Context())
+	require.ErrorContains(t, err, "a.yaml[1] A: apiVersion: is missing")
+	require.Equal(t, []string{w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file"}, desired.Warnings)
+}
