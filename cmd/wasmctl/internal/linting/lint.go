@@ -22,6 +22,7 @@ package linting
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -106,9 +107,13 @@ func (l *linter) fail(err error) {
 	}
 }
 
+// unseen notes what was not looked at, and why.
+func (l *linter) unseen(what string) { l.report.Unseen = append(l.report.Unseen, what) }
+
 func (l *linter) lint(ctx context.Context, options Options) {
 	if err := l.read(options); err != nil {
 		l.fail(err)
+		l.unseen("no manifest was read and no module was fetched: mend the problems first")
 		return
 	}
 	errs := validation.ValidateConfiguration(l.config)
@@ -118,19 +123,50 @@ func (l *linter) lint(ctx context.Context, options Options) {
 	// The state belongs to the server, and what it kept is no answer to the question.
 	l.config.StateDirectory, l.config.Reload.KeepLastGood = options.StateDirectory, false
 	source := reload.NewSource(l.config)
+	desired, complete := l.desired(ctx, source)
+	if concernsAll(errs) {
+		l.unseen("no module was fetched: mend the problems first")
+		return
+	}
+	a, filesOnly := l.assemble(ctx)
+	if a == nil {
+		l.unseen("no module was fetched: mend the problems first")
+		return
+	}
+	defer func() {
+		if err := a.Close(); err != nil {
+			klog.FromContext(ctx).Error(err, "Closing the engine failed")
+		}
+	}()
+	if len(l.report.Problems) == 0 {
+		l.start(ctx, a, source)
+		return
+	}
+	if !complete {
+		l.unseen("no module of a manifest was fetched: mend the problems of the policy directory and its manifests first")
+	}
+	l.loadValid(ctx, a, desired, filesOnly)
+}
+
+// desired returns what the configuration wants to be served, and whether that is known of the
+// manifests, too.
+func (l *linter) desired(ctx context.Context, source reload.Source) (_ *reload.Desired, complete bool) {
 	desired, err := source.Policies(ctx)
+	if err == nil {
+		return desired, true
+	}
 	l.fail(err)
-	if err != nil && desired != nil {
-		l.report.Warnings = append(l.report.Warnings, desired.Warnings...)
+	// Those can be loaded that are too few.
+	few := *l.config
+	few.MinimumPolicies = 0
+	if desired, err := reload.NewSource(&few).Policies(ctx); err == nil {
+		return desired, true
 	}
-	switch {
-	case len(errs) == 0 && err == nil:
-		l.start(ctx, source)
-	case concernsAll(errs):
-		l.report.Unseen = append(l.report.Unseen, "no module was fetched: mend the problems first")
-	default:
-		l.loadValid(ctx, err != nil)
+	own := &reload.Desired{Policies: l.config.Policies, PolicyGroups: l.config.PolicyGroups}
+	if desired != nil {
+		own.Warnings = desired.Warnings
 	}
+	return own, false
 }
 
 // read reads the configuration.
@@ -171,55 +207,64 @@ func concernsAll(errs field.ErrorList) bool {
 }
 
 // start does what a server does at its start.
-func (l *linter) start(ctx context.Context, source reload.Source) {
-	l.with(ctx, func(a *assembly.Assembly) {
-		manager := a.Manager(source)
-		if err := manager.Start(ctx); err != nil {
-			l.fail(err)
-			return
+func (l *linter) start(ctx context.Context, a *assembly.Assembly, source reload.Source) {
+	manager := a.Manager(source)
+	if err := manager.Start(ctx); err != nil {
+		l.fail(err)
+		return
+	}
+	l.report.Hash = manager.Status().Running
+	manager.Subscribe(func(set *policyset.Set) {
+		for _, p := range set.Policies() {
+			l.report.Policies = append(l.report.Policies, Policy{
+				Name: p.Name(), Mode: string(p.Spec().Mode), Mutating: p.Spec().Mutating, Digest: p.Digest(), SettingsHash: p.SettingsHash(),
+			})
 		}
-		l.report.Hash = manager.Status().Running
-		manager.Subscribe(func(set *policyset.Set) {
-			for _, p := range set.Policies() {
-				l.report.Policies = append(l.report.Policies, Policy{
-					Name: p.Name(), Mode: string(p.Spec().Mode), Mutating: p.Spec().Mutating, Digest: p.Digest(), SettingsHash: p.SettingsHash(),
-				})
-			}
-		})
 	})
 }
 
-// loadValid loads the policies of the configuration that nothing is known to be wrong
-// with: whoever mends the others should not meet a new problem then.
-func (l *linter) loadValid(ctx context.Context, badManifests bool) {
-	if badManifests {
-		l.report.Unseen = append(l.report.Unseen, "no module of a manifest was fetched: mend the problems of the manifests first")
-	}
+// loadValid loads the policies that nothing is known to be wrong with: whoever mends the
+// others should not meet a new problem then.
+func (l *linter) loadValid(ctx context.Context, a *assembly.Assembly, desired *reload.Desired, filesOnly bool) {
+	l.report.Warnings = append(l.report.Warnings, desired.Warnings...)
 	valid := *l.config
 	valid.Policies, valid.PolicyGroups = nil, nil
-	for n := range l.config.Policies {
-		policy := &l.config.Policies[n]
-		if len(validation.ValidatePolicy(policy, l.config, validation.PolicyPath(n, policy.Name))) == 0 {
-			valid.Policies = append(valid.Policies, *policy)
+	// What is behind those of the configuration comes from manifests, and is valid.
+	for n, policy := range desired.Policies {
+		if n >= len(l.config.Policies) || len(validation.ValidatePolicy(&policy, l.config, validation.PolicyPath(n, policy.Name))) == 0 {
+			valid.Policies = append(valid.Policies, policy)
 		}
 	}
-	for n := range l.config.PolicyGroups {
-		group := &l.config.PolicyGroups[n]
-		if len(validation.ValidatePolicyGroup(group, l.config, validation.PolicyGroupPath(n, group.Name))) == 0 {
-			valid.PolicyGroups = append(valid.PolicyGroups, *group)
+	for n, group := range desired.PolicyGroups {
+		if n >= len(l.config.PolicyGroups) || len(validation.ValidatePolicyGroup(&group, l.config, validation.PolicyGroupPath(n, group.Name))) == 0 {
+			valid.PolicyGroups = append(valid.PolicyGroups, group)
 		}
 	}
-	l.with(ctx, func(a *assembly.Assembly) {
-		set, errs := a.Loader.Load(ctx, &valid)
-		l.fail(policyset.JoinProblems(errs, nil))
-		if set != nil {
-			set.Close()
-		}
-	})
+	if filesOnly && keepFiles(&valid) {
+		l.unseen("no module of a registry or a web server was fetched, nor those of groups with such a member: mend the problems of sources first")
+	}
+	set, errs := a.Loader.Load(ctx, &valid)
+	l.fail(policyset.JoinProblems(errs, desired.Origins))
+	if set != nil {
+		set.Close()
+	}
 }
 
-// with makes what loads policies, as a server does.
-func (l *linter) with(ctx context.Context, use func(*assembly.Assembly)) {
+// keepFiles takes out policies and groups whose modules are not all in files. It says
+// whether there were any.
+func keepFiles(config *wasmadmission.WasmAdmissionConfiguration) bool {
+	isRemote := func(uri string) bool { return !strings.HasPrefix(uri, "file://") }
+	before := len(config.Policies) + len(config.PolicyGroups)
+	config.Policies = slices.DeleteFunc(config.Policies, func(policy wasmadmission.Policy) bool { return isRemote(policy.Module) })
+	config.PolicyGroups = slices.DeleteFunc(config.PolicyGroups, func(group wasmadmission.PolicyGroup) bool {
+		return slices.ContainsFunc(group.Policies, func(member wasmadmission.PolicyGroupMember) bool { return isRemote(member.Module) })
+	})
+	return len(config.Policies)+len(config.PolicyGroups) < before
+}
+
+// assemble makes what loads policies, as a server does; nil if it cannot be made. Where
+// nothing but sources is wrong, which does not concern files, it fetches from files only.
+func (l *linter) assemble(ctx context.Context) (a *assembly.Assembly, filesOnly bool) {
 	options := assembly.Options{Guests: host.Guests(), NewChecker: sigstore.ForConfiguration, KeepModules: true, Warn: l.warn}
 	a, err := assembly.New(ctx, l.config, options)
 	if err != nil {
@@ -227,14 +272,14 @@ func (l *linter) with(ctx context.Context, use func(*assembly.Assembly)) {
 		options.AdjustEngine = func(o *engine.Options) { o.CacheDirectory = "" }
 		a, err = assembly.New(ctx, l.config, options)
 	}
-	if err != nil {
-		l.fail(err)
-		return
+	if err == nil {
+		return a, false
 	}
-	defer func() {
-		if err := a.Close(); err != nil {
-			klog.FromContext(ctx).Error(err, "Closing the engine failed")
-		}
-	}()
-	use(a)
+	l.fail(err)
+	anonymous := *l.config
+	anonymous.Sources.Authorities, anonymous.Sources.DockerConfig = nil, ""
+	if a, err = assembly.New(ctx, &anonymous, options); err != nil {
+		return nil, false
+	}
+	return a, true
 }

@@ -21,7 +21,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -110,55 +109,6 @@ func TestWarningsOfLoading(t *testing.T) {
 		"the feature is enabled and NO POLICY is configured: every request is admitted. " +
 			"Name policies in the file given by --admission-control-config-file, or switch the feature gate off",
 	}, report.Warnings)
-}
-
-// Everything that is wrong is said at once, as far as it can be known.
-func TestAllProblems(t *testing.T) {
-	w := newWorkspace(t)
-	w.manifest("bad", "file://relative.wasm")
-	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+`
-policies:
-- {name: fetch, module: "`+w.module("none")+`"}
-- {name: settings, module: "`+w.module("settings-refused")+`"}
-- {name: "Not A Name", module: "`+w.module("accept")+`"}
-- {name: fields, module: "`+w.module("accept")+`", timeoutEvalSeconds: 99}
-`))
-	require.NotEmpty(t, report.Problems)
-	for n, part := range []string{
-		`policies[Not A Name].name`, `policies[fields].timeoutEvalSeconds`, `bad.yaml[1] ClusterAdmissionPolicy "bad": spec.module`,
-		`policies[fetch].module`, `policies[settings].settings`,
-	} {
-		require.Contains(t, report.Problems[n], part)
-	}
-	require.Len(t, report.Problems, 5)
-	require.Equal(t, []string{"no module of a manifest was fetched: mend the problems of the manifests first"}, report.Unseen)
-	require.Empty(t, report.Hash)
-}
-
-func TestProblems(t *testing.T) {
-	w := newWorkspace(t)
-	for name, test := range map[string]struct{ config, problem string }{
-		"no file":         {"", "no such file or directory"},
-		"not decoded":     {head + "polices: []", `unknown field "polices"`},
-		"limits":          {head + "limits: {memory: 1}\npolicies: [{name: a, module: " + w.module("none") + "}]", "limits.memory"},
-		"directory":       {head + "policyDirectory: " + w.path("none"), "reading the policy directory"},
-		"docker config":   {head + "sources: {dockerConfig: " + w.path("none") + "}", "sources.dockerConfig"},
-		"two entries":     {admission + "- name: WasmAdmission\n- name: WasmAdmission\n", "several entries under plugins"},
-		"both":            {admission + "- {name: WasmAdmission, path: a, configuration: {}}\n", "has both path and configuration"},
-		"no path":         {admission + "- {name: WasmAdmission, path: none.yaml}\n", "none.yaml: no such file"},
-		"aliases":         {admission + "- {name: &a " + strings.Repeat("x", 16<<10) + ", path: a}\nrest: [" + strings.Repeat("*a, ", 300) + "]\n", "aliases make it larger than 4194304 bytes"},
-		"admission field": {admission + "- {name: WasmAdmission, paths: a}\n", `unknown field "plugins[0].paths"`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			path := w.path("none.yaml")
-			if test.config != "" {
-				path = w.write("config.yaml", test.config)
-			}
-			report := w.lint(path)
-			require.Len(t, report.Problems, 1)
-			require.Contains(t, report.Problems[0], test.problem)
-		})
-	}
 }
 
 const admission = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n"

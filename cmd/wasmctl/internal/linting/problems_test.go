@@ -1,0 +1,119 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package linting_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Everything that is wrong is said at once, as far as it can be known.
+func TestAllProblems(t *testing.T) {
+	w := newWorkspace(t)
+	w.manifest("bad", "file://relative.wasm")
+	report := w.lint(w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d")+`
+policies:
+- {name: fetch, module: "`+w.module("none")+`"}
+- {name: settings, module: "`+w.module("settings-refused")+`"}
+- {name: "Not A Name", module: "`+w.module("accept")+`"}
+- {name: fields, module: "`+w.module("accept")+`", timeoutEvalSeconds: 99}
+`))
+	require.NotEmpty(t, report.Problems)
+	for n, part := range []string{
+		`policies[Not A Name].name`, `policies[fields].timeoutEvalSeconds`, `bad.yaml[1] ClusterAdmissionPolicy "bad": spec.module`,
+		`policies[fetch].module`, `policies[settings].settings`,
+	} {
+		require.Contains(t, report.Problems[n], part)
+	}
+	require.Len(t, report.Problems, 5)
+	require.Equal(t, []string{manifestsUnseen}, report.Unseen)
+	require.Empty(t, report.Hash)
+}
+
+func TestProblems(t *testing.T) {
+	w := newWorkspace(t)
+	for name, test := range map[string]struct{ config, problem string }{
+		"no file":         {"", "no such file or directory"},
+		"not decoded":     {head + "polices: []", `unknown field "polices"`},
+		"limits":          {head + "limits: {memory: 1}\npolicies: [{name: a, module: " + w.module("none") + "}]", "limits.memory"},
+		"directory":       {head + "policyDirectory: " + w.path("none"), "reading the policy directory"},
+		"docker config":   {head + "sources: {dockerConfig: " + w.path("none") + "}", "sources.dockerConfig"},
+		"two entries":     {admission + "- name: WasmAdmission\n- name: WasmAdmission\n", "several entries under plugins"},
+		"both":            {admission + "- {name: WasmAdmission, path: a, configuration: {}}\n", "has both path and configuration"},
+		"no path":         {admission + "- {name: WasmAdmission, path: none.yaml}\n", "none.yaml: no such file"},
+		"aliases":         {admission + "- {name: &a " + strings.Repeat("x", 16<<10) + ", path: a}\nrest: [" + strings.Repeat("*a, ", 300) + "]\n", "aliases make it larger than 4194304 bytes"},
+		"admission field": {admission + "- {name: WasmAdmission, paths: a}\n", `unknown field "plugins[0].paths"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := w.path("none.yaml")
+			if test.config != "" {
+				path = w.write("config.yaml", test.config)
+			}
+			report := w.lint(path)
+			require.Len(t, report.Problems, 1)
+			require.Contains(t, report.Problems[0], test.problem)
+		})
+	}
+}
+
+const (
+	manifestsUnseen = "no module of a manifest was fetched: mend the problems of the policy directory and its manifests first"
+	remoteUnseen    = "no module of a registry or a web server was fetched, nor those of groups with such a member: mend the problems of sources first"
+)
+
+// What is wrong in one place does not hide what is wrong with modules, or it is said that
+// they were not looked at.
+func TestProblemsOfModulesBesideOthers(t *testing.T) {
+	w := newWorkspace(t)
+	w.manifest("fetch", w.module("none"))
+	w.write("policies.d/empty.yaml", "# nothing\n")
+	directory := "policyDirectory: " + w.path("policies.d") + "\n"
+	own := "policies: [{name: own, module: " + w.module("gone") + "}]\n"
+	remote := "stateDirectory: " + w.path("state") + "\npolicies: [{name: a, module: 'registry://localhost:1/a:v1'}]\npolicyGroups: [{name: g, expression: 'x()', message: denied, rules: [{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}], policies: {x: {module: 'https://localhost:1/a'}}}]\n"
+	fetch, gone, empty := "fetch.yaml[1]", "policies[own].module", w.path("policies.d/empty.yaml")+": holds no object: write one or remove the file"
+	warnings := []string{empty, w.path("policies.d/fetch.yaml") + `[1] ClusterAdmissionPolicy "fetch": spec: has no effect in process: policyServer`}
+	for name, test := range map[string]struct {
+		config                     string
+		problems, warnings, unseen []string
+	}{
+		"certificates":        {directory + own + "sources: {authorities: [{host: a, files: [" + w.path("none") + "]}]}", []string{"sources.authorities", gone, fetch}, warnings, nil},
+		"credentials":         {directory + own + "sources: {dockerConfig: " + w.path("none") + "}", []string{"sources.dockerConfig", gone, fetch}, warnings, nil},
+		"remote modules":      {remote + "sources: {dockerConfig: " + w.path("none") + "}", []string{"sources.dockerConfig"}, nil, []string{remoteUnseen}},
+		"own policy":          {directory + "policies: [{name: Bad, module: " + w.module("accept") + "}]", []string{"policies[Bad].name", fetch}, warnings, nil},
+		"too few":             {directory + own + "minimumPolicies: 3", []string{"minimumPolicies: ", gone, fetch}, warnings, nil},
+		"no directory":        {"policyDirectory: " + w.path("none") + "\n" + own, []string{"none: no such file", gone}, nil, []string{manifestsUnseen}},
+		"both":                {"policyDirectory: " + w.path("none") + "\n" + remote + "sources: {dockerConfig: " + w.path("none") + "}", []string{"none: no such file", "sources.dockerConfig"}, nil, []string{manifestsUnseen, remoteUnseen}},
+		"manifest beside all": {"policyDirectory: " + w.path("none") + "\n" + own + "limits: {memory: 1}", []string{"limits.memory", "none: no such file"}, nil, []string{"no module was fetched: mend the problems first"}},
+		"signatures":          {own + "verification: {file: " + w.path("none") + "}", []string{"verification.file: "}, nil, []string{"no module was fetched: mend the problems first"}},
+		"all are concerned":   {own + "limits: {memory: 1}", []string{"limits.memory"}, nil, []string{"no module was fetched: mend the problems first"}},
+		"not decoded":         {own + "a: 1", []string{`unknown field "a"`}, nil, []string{"no manifest was read and no module was fetched: mend the problems first"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := w.lint(w.write("config.yaml", head+test.config))
+			require.Len(t, report.Problems, len(test.problems), report.Problems)
+			for n, part := range test.problems {
+				require.Contains(t, report.Problems[n], part)
+			}
+			require.ElementsMatch(t, test.warnings, report.Warnings)
+			require.Equal(t, test.unseen, report.Unseen)
+			require.Empty(t, report.Policies)
+			require.Empty(t, report.Hash)
+		})
+	}
+}
