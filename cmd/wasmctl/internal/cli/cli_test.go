@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -321,6 +322,15 @@ func TestLint(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(got.out), &report))
 	require.Len(t, report.Problems, 1)
 	require.Contains(t, report.Problems[0], "policies[tags].module")
+
+	got = call(t, "lint", file(t, "break-glass.yaml", "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: 2026-01-02T03:04:05Z\n"))
+	require.Equal(t, cli.ExitProblem, got.code)
+	require.Contains(t, got.out, "is over: write a later time")
+	require.Contains(t, got.out, "A server would not obey the file: 1 problems")
+	got = call(t, "lint", file(t, "break-glass.yaml", "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: "+
+		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+"\n"))
+	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
+	require.Contains(t, got.out, "A server would obey the file")
 
 	got = call(t, "lint", "--against", "/none", good)
 	require.Equal(t, cli.ExitProblem, got.code)

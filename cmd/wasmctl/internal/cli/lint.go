@@ -49,11 +49,16 @@ a server that holds or names one. The state directory that it names is the
 server's and is left alone. Files are as safe as a server wants them: they must
 not be writable by others.
 
+CONFIGURATION may be a break-glass file instead. It is looked at alone, and the
+exit code is 1 if a server would not obey it now. One that a configuration names
+is looked at too: what is wrong with it is a warning, as a server would start.
+
 With --against, a running server is asked whether it serves this already. It
 tells hashes: the same files under the same paths have the same hash. What
 differs, if anything does, it does not tell.`,
 		Example: `  wasmctl lint /etc/kubernetes/admission.yaml
   wasmctl lint --policy-directory policies.d
+  wasmctl lint break-glass.yaml
   wasmctl lint --against ~/.kube/config /etc/kubernetes/admission.yaml`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
@@ -115,9 +120,14 @@ func (c *command) writeLint(w io.Writer, r *linting.Report) error {
 	for _, unseen := range r.Unseen {
 		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "not looked at:"), unseen)
 	}
-	if len(r.Problems) > 0 {
+	switch bad := len(r.Problems) > 0; {
+	case r.BreakGlass && bad:
+		fmt.Fprintf(w, "A server would %s the file: %d problems\n", c.Paint(terminal.Red, "not obey"), len(r.Problems))
+	case r.BreakGlass:
+		fmt.Fprintf(w, "A server would %s the file, if it serves policies of these names\n", c.Paint(terminal.Green, "obey"))
+	case bad:
 		fmt.Fprintf(w, "A server would %s: %d problems, %d warnings\n", c.Paint(terminal.Red, "not start"), len(r.Problems), len(r.Warnings))
-	} else {
+	default:
 		fmt.Fprintf(w, "A server would %s: %d policies, %d warnings\n", c.Paint(terminal.Green, "start"), len(r.Policies), len(r.Warnings))
 	}
 	if len(r.Policies) > 0 {

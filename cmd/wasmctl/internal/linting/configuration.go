@@ -42,14 +42,7 @@ func ReadConfiguration(path string) (data []byte, warning string, err error) {
 	if data, err = readBounded(path); err != nil {
 		return nil, "", err
 	}
-	var head struct {
-		Kind string `json:"kind"`
-	}
-	// What cannot be read here is for the decoder of the plugin to refuse.
-	if strictyaml.CheckExpansion(data) == nil {
-		_ = yaml.Unmarshal(data, &head)
-	}
-	if head.Kind != "AdmissionConfiguration" {
+	if headOf(data).Kind != "AdmissionConfiguration" {
 		return data, "", nil
 	}
 	entry, err := pluginEntry(data)
@@ -71,6 +64,30 @@ func ReadConfiguration(path string) (data []byte, warning string, err error) {
 	}
 	data, err = readBounded(at)
 	return data, "", err
+}
+
+// head is what an object says of itself.
+type head struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+}
+
+// headOf reads the head of a file's first document. What cannot be read is for the decoder of
+// the plugin to refuse.
+func headOf(data []byte) (h head) {
+	if strictyaml.CheckExpansion(data) == nil {
+		_ = yaml.Unmarshal(data, &h)
+	}
+	return h
+}
+
+// kindOf returns the kind of what is in a file, "" if that is not known.
+func kindOf(path string) string {
+	data, err := readBounded(path)
+	if err != nil {
+		return ""
+	}
+	return headOf(data).Kind
 }
 
 // pluginEntry returns the plugin's entry in an AdmissionConfiguration, nil if there is none.

@@ -16,7 +16,8 @@ limitations under the License.
 
 // Package linting says whether an apiserver would start with a configuration, by doing
 // what it would do: with the code of the plugin, down to asking every policy whether it
-// can work with its settings. Nothing is evaluated.
+// can work with its settings. Nothing is evaluated. It also says whether a break-glass file
+// would be obeyed.
 package linting
 
 import (
@@ -42,7 +43,8 @@ import (
 // Options say what is looked at.
 type Options struct {
 	// Path is that of a WasmAdmissionConfiguration, or of the AdmissionConfiguration that
-	// holds or names one; "" stands for one that says nothing.
+	// holds or names one; "" stands for one that says nothing. It may be that of a
+	// break-glass file instead, which is looked at alone.
 	Path string
 	// PolicyDirectory takes the place of the configuration's; "" leaves it.
 	PolicyDirectory string
@@ -53,7 +55,10 @@ type Options struct {
 
 // Report is what is known of a configuration.
 type Report struct {
-	// Problems are why a server would not start, a line each; none means that it would.
+	// BreakGlass is whether a break-glass file was looked at, and no configuration.
+	BreakGlass bool `json:"breakGlass,omitempty"`
+	// Problems are why a server would not start, or not obey the break-glass file, a line
+	// each; none means that it would.
 	Problems []string `json:"problems"`
 	// Warnings are what the configuration probably does not mean.
 	Warnings []string `json:"warnings"`
@@ -99,23 +104,35 @@ func (l *linter) warn(warning policyset.Warning) {
 
 // fail takes the problems that an error has, a line each.
 func (l *linter) fail(err error) {
+	l.report.Problems = append(l.report.Problems, linesOf(err)...)
+}
+
+func linesOf(err error) []string {
 	if err == nil {
-		return
+		return nil
 	}
-	for line := range strings.Lines(err.Error()) {
-		l.report.Problems = append(l.report.Problems, strings.TrimSuffix(line, "\n"))
-	}
+	return strings.Split(strings.TrimSuffix(err.Error(), "\n"), "\n")
 }
 
 // unseen notes what was not looked at, and why.
 func (l *linter) unseen(what string) { l.report.Unseen = append(l.report.Unseen, what) }
 
 func (l *linter) lint(ctx context.Context, options Options) {
+	if options.Path != "" && kindOf(options.Path) == breakGlassKind {
+		l.breakGlassAlone(options)
+		return
+	}
 	if err := l.read(options); err != nil {
 		l.fail(err)
 		l.unseen("no manifest was read and no module was fetched: mend the problems first")
 		return
 	}
+	l.policies(ctx, options)
+	l.breakGlass()
+}
+
+// policies looks at the configuration and at all that it has served.
+func (l *linter) policies(ctx context.Context, options Options) {
 	errs := validation.ValidateConfiguration(l.config)
 	l.fail(policyset.JoinProblems(errs, nil))
 	l.report.Warnings = append(l.report.Warnings, validation.Warnings(l.config)...)

@@ -1,0 +1,112 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package linting
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+)
+
+const (
+	breakGlassKind = "BreakGlass"
+	// maxBreakGlassBytes bounds a break-glass file, as it does in a server.
+	maxBreakGlassBytes = 64 << 10
+	// maxUnknownNames bounds the names that are told because no policy has them.
+	maxUnknownNames = 20
+)
+
+// readBreakGlass reads the break-glass file at an absolute path as a server would. The error
+// has a line for each reason not to obey it now.
+func readBreakGlass(path string) (*wasmadmission.BreakGlass, error) {
+	content, err := safefile.Read(path, maxBreakGlassBytes)
+	if err != nil {
+		return nil, err
+	}
+	order, err := load.BreakGlassFromData(content)
+	if order == nil {
+		return nil, err
+	}
+	return order, errors.Join(err, policyset.JoinProblems(validation.ValidateBreakGlass(order, time.Now()), nil))
+}
+
+// breakGlassAlone looks at a break-glass file that was named instead of a configuration.
+func (l *linter) breakGlassAlone(options Options) {
+	l.report.BreakGlass = true
+	if options.PolicyDirectory != "" {
+		l.fail(fmt.Errorf("%s: is a break-glass file, which is looked at alone: leave out the policy directory", options.Path))
+		return
+	}
+	path, err := filepath.Abs(options.Path)
+	if err == nil {
+		_, err = readBreakGlass(path)
+	}
+	l.fail(err)
+}
+
+// breakGlass looks at the break-glass file that the configuration names. A server starts
+// whatever is in it.
+func (l *linter) breakGlass() {
+	path := l.config.BreakGlassFile
+	if path == "" {
+		return
+	}
+	order, err := readBreakGlass(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // as most of the time
+	case err != nil:
+		for _, line := range linesOf(err) {
+			l.warnOfBreakGlass("would not be obeyed: " + line)
+		}
+	case l.report.Hash != "":
+		l.checkNames(order.Policies)
+	}
+}
+
+// checkNames warns of names that no policy has.
+func (l *linter) checkNames(names []string) {
+	if names[0] == wasmadmission.EveryPolicy {
+		return
+	}
+	const remedy = "write names as refusals and metrics have them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
+	unknown := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return slices.ContainsFunc(l.report.Policies, func(p Policy) bool { return p.Name == name })
+	})
+	more := max(len(unknown)-maxUnknownNames, 0)
+	for _, name := range unknown[:len(unknown)-more] {
+		l.warnOfBreakGlass(fmt.Sprintf("policies[%d]: no policy is called %q: %s", slices.Index(names, name), name, remedy))
+	}
+	if more > 0 {
+		l.warnOfBreakGlass(fmt.Sprintf("policies: %d more names are those of no policy", more))
+	}
+	if len(unknown) == len(names) {
+		l.warnOfBreakGlass("would not be obeyed: policies: none of the names is that of a policy")
+	}
+}
+
+func (l *linter) warnOfBreakGlass(text string) {
+	l.report.Warnings = append(l.report.Warnings, fmt.Sprintf("breakGlassFile: %s: %s", l.config.BreakGlassFile, text))
+}
