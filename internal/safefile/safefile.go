@@ -129,6 +129,10 @@ func resolve(path string) (string, error) {
 		return "", fmt.Errorf("%q is not an absolute path", path)
 	}
 	target, err := filepath.EvalSymlinks(path)
+	if at := (*fs.PathError)(nil); errors.As(err, &at) && at.Path != path {
+		// It names what is missing, a directory on the way perhaps, and not what is wanted.
+		return "", &fs.PathError{Op: "open", Path: path, Err: err}
+	}
 	if err != nil {
 		return "", err
 	}

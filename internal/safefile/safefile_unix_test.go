@@ -97,7 +97,12 @@ func TestReadRefuses(t *testing.T) {
 			require.ErrorContains(t, err, test.err)
 		})
 	}
-	_, err := safefile.Read("relative", 10)
+	// It is the file that is wanted, whatever is missing on the way to it.
+	path := filepath.Join(directory, "none", "at", "all")
+	_, err := safefile.Read(path, 10)
+	require.EqualError(t, err, "open "+path+": lstat "+filepath.Join(directory, "none")+": no such file or directory")
+	require.ErrorIs(t, err, os.ErrNotExist)
+	_, err = safefile.Read("relative", 10)
 	require.EqualError(t, err, `"relative" is not an absolute path`)
 }
 

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 
 	yamlv3 "go.yaml.in/yaml/v3"
 	"sigs.k8s.io/yaml"
@@ -66,9 +67,21 @@ func read(document []byte, strictly, leniently func() error) error {
 		err = leniently()
 	}
 	if err != nil {
-		return err
+		return WithLine(err)
 	}
 	return checkEnd(document)
+}
+
+// syntax is what the parser's errors begin with if they are about one place of the text.
+var syntax = regexp.MustCompile(`^(error converting YAML to JSON: )?yaml: (found |did not find |could not find |mapping values |block )`)
+
+// WithLine adds the line to an error of the parser that has none: of the first line it names
+// everything but the number.
+func WithLine(err error) error {
+	if err == nil || !syntax.MatchString(err.Error()) {
+		return err
+	}
+	return errors.New(syntax.ReplaceAllString(err.Error(), "${1}yaml: line 1: ${2}"))
 }
 
 // checkEnd refuses text that holds something behind its first document.

@@ -130,3 +130,18 @@ func TestAliasesAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// The parser names no line when it means the first.
+func TestSyntaxErrorsNameTheirLine(t *testing.T) {
+	for text, want := range map[string]string{
+		"\ta: 1\n":        "yaml: line 1: found character that cannot start any token",
+		"a: b: c\n":       "yaml: line 1: mapping values are not allowed in this context",
+		"a:\n\tb: 1\n":    "yaml: line 2: found character that cannot start any token",
+		"<<: &a x\n\tb\n": "yaml: line 2: ",
+	} {
+		_, err := ToJSON([]byte(text))
+		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, Unmarshal([]byte(text), &struct{}{}), want[len("yaml: "):])
+	}
+	require.NoError(t, WithLine(nil))
+}

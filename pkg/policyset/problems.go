@@ -31,19 +31,22 @@ import (
 
 // JoinProblems makes an error of everything that is wrong with a configuration, a line
 // each. Origins, if there are any, say where a policy or group comes from, by its name: each
-// line begins with that.
+// line begins with that, and names the field as a manifest has it, such as spec.module.
 func JoinProblems(errs field.ErrorList, origins map[string]string) error {
 	if len(errs) == 0 {
 		return nil
 	}
 	lines := make([]string, len(errs))
 	for n, err := range errs {
-		lines[n] = strings.ReplaceAll(err.Error(), "\n", " ")
-		_, name, _ := strings.Cut(err.Field, "[") // as in policies[name]
-		name, _, _ = strings.Cut(name, "]")
+		text := err.Error()
+		_, name, _ := strings.Cut(err.Field, "[") // as in policies[name].module
+		name, rest, _ := strings.Cut(name, "]")
 		if origin := origins[name]; origin != "" {
-			lines[n] = origin + ": " + lines[n]
+			inManifest := *err
+			inManifest.Field = "spec" + rest
+			text = origin + ": " + inManifest.Error()
 		}
+		lines[n] = strings.ReplaceAll(text, "\n", " ")
 	}
 	return errors.New(strings.Join(lines, "\n"))
 }

@@ -101,7 +101,7 @@ func items(content []byte, version schema.GroupVersion, kind string) ([]json.Raw
 func checkKind(version schema.GroupVersion, kind string) error {
 	switch {
 	case version.Group != group:
-		return fmt.Errorf("apiVersion: %q is not of %s: move the object out of the policy directory", version, group)
+		return fmt.Errorf("apiVersion: %q is not of %s: remove the object, or move it to where no policies are read from", version, group)
 	case !slices.Contains(versions, version.Version):
 		return fmt.Errorf("apiVersion: %q is not supported: write %s/v1", version, group)
 	case !slices.Contains(kinds, kind):

@@ -66,7 +66,7 @@ type Files []File
 func ReadFiles(directory string) (files Files, warnings []string, err error) {
 	names, err := safefile.ReadNames(directory, maxEntries)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the policy directory: %w", err)
+		return nil, nil, fmt.Errorf("policyDirectory: cannot be read: %w", err)
 	}
 	warnings = passedOver(directory, names)
 	var errs []error

@@ -105,14 +105,14 @@ func TestReadFilesRefuses(t *testing.T) {
 	files, _, err := kubewarden.ReadFiles(directory)
 	require.EqualError(t, err, "reading a manifest: "+directory+"/a.yaml has mode 0666: group and others must not be able to write it (chmod go-w "+directory+"/a.yaml)\n"+
 		"reading a manifest: "+directory+"/c.yaml is not a regular file\n"+
-		"reading a manifest: lstat "+directory+"/nowhere: no such file or directory")
+		"reading a manifest: open "+directory+"/d.yaml: lstat "+directory+"/nowhere: no such file or directory")
 	require.Equal(t, []string{"b.yaml"}, paths(files))
 
 	require.NoError(t, os.Chmod(directory, 0o777))
 	_, _, err = kubewarden.ReadFiles(directory)
-	require.ErrorContains(t, err, "reading the policy directory: "+directory+" has mode 0777: group and others must not be able to write it")
+	require.ErrorContains(t, err, "policyDirectory: cannot be read: "+directory+" has mode 0777: group and others must not be able to write it")
 	_, _, err = kubewarden.ReadFiles("policies.d")
-	require.EqualError(t, err, `reading the policy directory: "policies.d" is not an absolute path`)
+	require.EqualError(t, err, `policyDirectory: cannot be read: "policies.d" is not an absolute path`)
 	_, err = readDirectory(filepath.Join(directory, "none"), configuration(t, ""))
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
@@ -143,7 +143,7 @@ func TestReadFilesLimits(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(directory, strconv.Itoa(i)), nil, 0o600))
 	}
 	_, _, err = kubewarden.ReadFiles(directory)
-	require.EqualError(t, err, "reading the policy directory: "+directory+" holds more than 1000 entries")
+	require.EqualError(t, err, "policyDirectory: cannot be read: "+directory+" holds more than 1000 entries")
 }
 
 func TestHash(t *testing.T) {

@@ -58,6 +58,15 @@ type Manifests struct {
 	Hash string
 }
 
+// OriginTexts are the origins as messages name them, by the name of the policy or group.
+func (m *Manifests) OriginTexts() map[string]string {
+	texts := make(map[string]string, len(m.Origins))
+	for name, origin := range m.Origins {
+		texts[name] = origin.String()
+	}
+	return texts
+}
+
 // Decode converts the objects in the files and validates them like the policies of the
 // configuration, of which it looks at their names, at what modules need to be fetched,
 // and at limits. The error has a line for each problem; there are warnings then, and no

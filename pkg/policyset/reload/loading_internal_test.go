@@ -99,7 +99,7 @@ func TestLoadingHasADeadline(t *testing.T) {
 			<-ended
 			require.Same(t, served, w.served)
 			w.requireServed(`a {}`)
-			w.requireBad("policies[clusterwide-b].module: ")
+			w.requireBad(`ClusterAdmissionPolicy "b": spec.module: `)
 			w.requireBad(outOfTime)
 
 			w.manifest("b", "deny", `{}`)

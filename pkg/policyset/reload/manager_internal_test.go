@@ -261,7 +261,7 @@ func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
 		{
 			"settings that the policy refuses",
 			func(w *workspace) { w.manifest("b", "settings-refused", `{}`) }, func(w *workspace) { w.manifest("b", "accept", `{}`) },
-			`b.json[1] ClusterAdmissionPolicy "b": policies[clusterwide-b].settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings`,
+			`b.json[1] ClusterAdmissionPolicy "b": spec.settings: Invalid value: the policy refuses these settings: settings-refused.wat takes no settings`,
 		},
 		{
 			"a value that validation refuses",
@@ -280,18 +280,18 @@ func TestABadChangeKeepsTheLastGoodSet(t *testing.T) {
 		{
 			"a module that is missing",
 			func(w *workspace) { w.manifest("b", "missing", `{}`) }, func(w *workspace) { w.manifest("b", "deny", `{}`) },
-			"policies[clusterwide-b].module: Invalid value",
+			`ClusterAdmissionPolicy "b": spec.module: Invalid value`,
 		},
 		{
 			"a module that is cut off",
 			func(w *workspace) { require.NoError(w, os.Truncate(w.path("accept.wasm"), 100)) }, func(w *workspace) { w.module("accept", "accept") },
-			"policies[clusterwide-a].module: Invalid value",
+			`ClusterAdmissionPolicy "a": spec.module: Invalid value`,
 		},
 		{
 			"a directory that is gone",
 			func(w *workspace) { require.NoError(w, os.Rename(w.path("policies.d"), w.path("away"))) },
 			func(w *workspace) { require.NoError(w, os.Rename(w.path("away"), w.path("policies.d"))) },
-			"reading the policy directory: lstat ",
+			"policyDirectory: cannot be read: lstat ",
 		},
 		{
 			"a file that others may write",
@@ -347,8 +347,8 @@ func TestABadChangeNamesAllProblems(t *testing.T) {
 	w.manifest("a", "missing", `{}`)
 	w.manifest("b", "settings-refused", `{}`)
 	w.takeOver()
-	w.requireBad("policies[clusterwide-a].module: ")
-	w.requireBad("policies[clusterwide-b].settings: ")
+	w.requireBad(`ClusterAdmissionPolicy "a": spec.module: `)
+	w.requireBad(`ClusterAdmissionPolicy "b": spec.settings: `)
 
 	w.file("a.json", `{`)
 	w.file("b.json", `}`)

@@ -195,10 +195,7 @@ func (c *configured) add(desired *Desired, files kubewarden.Files) (*Desired, er
 	desired.Policies = append(desired.Policies, manifests.Policies...)
 	desired.PolicyGroups = append(desired.PolicyGroups, manifests.PolicyGroups...)
 	c.lastWithoutEffect = manifests.WithoutEffect
-	desired.Origins = make(map[string]string, len(manifests.Origins))
-	for name, origin := range manifests.Origins {
-		desired.Origins[name] = origin.String()
-	}
+	desired.Origins = manifests.OriginTexts()
 	desired.Warnings = manifests.Warnings
 	if len(files) == 0 {
 		desired.Warnings = append(desired.Warnings, "policyDirectory: "+c.config.PolicyDirectory+" holds no manifest")

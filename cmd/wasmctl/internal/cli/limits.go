@@ -82,16 +82,16 @@ func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
 // readLimits reads the limits of a server's configuration. What else is in it is not
 // looked at but for its form.
 func readLimits(path string) (wasmadmission.Limits, error) {
-	data, warning, err := linting.ReadConfiguration(path)
-	if err == nil && warning != "" {
-		err = errors.New(warning)
+	file, err := linting.ReadConfiguration(path)
+	if err == nil && file.Warning != "" {
+		err = errors.New(file.Warning)
 	}
 	if err != nil {
 		return wasmadmission.Limits{}, err
 	}
-	config, err := load.LoadFromData(data)
+	config, err := load.LoadFromData(file.Data)
 	if err != nil {
-		return wasmadmission.Limits{}, fmt.Errorf("%s: %w", path, err)
+		return wasmadmission.Limits{}, fmt.Errorf("%s: %w", file.Path, err)
 	}
 	return config.Limits, nil
 }

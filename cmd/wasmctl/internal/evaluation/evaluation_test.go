@@ -174,9 +174,9 @@ spec:
 	}
 	_, err := e.LoadManifests(t.Context(), manifest(uri(t, "test/wat/settings-refused.wasm"), "{}"), &host.Answers{})
 	require.ErrorAs(t, err, new(*evaluation.SettingsError))
-	require.ErrorContains(t, err, "Provided settings are not valid: policies[clusterwide-a].settings")
+	require.ErrorContains(t, err, "Provided settings are not valid: p.yaml[1] ClusterAdmissionPolicy \"a\": spec.settings")
 	_, err = e.LoadManifests(t.Context(), manifest("file:///none.wasm", "{}"), &host.Answers{})
-	require.ErrorContains(t, err, "policies[clusterwide-a].module")
+	require.ErrorContains(t, err, `p.yaml[1] ClusterAdmissionPolicy "a": spec.module`)
 	_, err = e.LoadManifests(t.Context(), kubewarden.File{Path: "p.yaml", Content: []byte("# nothing\n")}, &host.Answers{})
 	require.ErrorContains(t, err, "p.yaml: holds no policy")
 }

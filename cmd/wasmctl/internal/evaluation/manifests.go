@@ -23,6 +23,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
@@ -56,13 +58,12 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 		adjust(spec, env, answers, grants)
 	}
 	set, errs := loader.Load(ctx, &config)
-	for _, err := range errs {
-		if strings.HasSuffix(err.Field, ".settings") {
-			return nil, &SettingsError{policyset.JoinProblems(errs, nil).Error()}
-		}
-	}
 	if len(errs) > 0 {
-		return nil, policyset.JoinProblems(errs, nil)
+		err := policyset.JoinProblems(errs, manifests.OriginTexts())
+		if slices.ContainsFunc(errs, func(err *field.Error) bool { return strings.HasSuffix(err.Field, ".settings") }) {
+			return nil, &SettingsError{err.Error()}
+		}
+		return nil, err
 	}
 	policies := newPolicies(set)
 	slices.SortFunc(policies, func(a, b *Policy) int {

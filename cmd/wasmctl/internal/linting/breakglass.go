@@ -55,9 +55,9 @@ func readBreakGlass(path string) (*wasmadmission.BreakGlass, error) {
 
 // breakGlassAlone looks at a break-glass file that was named instead of a configuration.
 func (l *linter) breakGlassAlone(options Options) {
-	l.report.BreakGlass = true
+	l.report.BreakGlass, l.file = true, options.Path
 	if options.PolicyDirectory != "" {
-		l.fail(fmt.Errorf("%s: is a break-glass file, which is looked at alone: leave out the policy directory", options.Path))
+		l.fail(errors.New("is a break-glass file, which is looked at alone: leave out the policy directory"))
 		return
 	}
 	path, err := filepath.Abs(options.Path)

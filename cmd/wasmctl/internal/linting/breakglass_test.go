@@ -91,8 +91,8 @@ func TestBreakGlassFileAlone(t *testing.T) {
 
 	report = w.lint(w.write("break-glass.yaml", order(-time.Hour, "any")+"reson: a\n"))
 	require.Len(t, report.Problems, 2)
-	require.Contains(t, report.Problems[0], `unknown field "reson"`)
-	require.Contains(t, report.Problems[1], "until: ")
+	require.Contains(t, report.Problems[0], w.path("break-glass.yaml")+`: unknown field "reson"`)
+	require.Contains(t, report.Problems[1], w.path("break-glass.yaml")+": until: ")
 
 	require.NoError(t, os.Chmod(w.path("break-glass.yaml"), 0o666))
 	report = w.lint(w.path("break-glass.yaml"))

@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
@@ -36,34 +37,47 @@ import (
 // pluginName is what the plugin is called in an AdmissionConfiguration.
 const pluginName = "WasmAdmission"
 
+// File is what a server would hand to the plugin as its configuration.
+type File struct {
+	// Path is that of the file that holds it.
+	Path string
+	// Data is the configuration.
+	Data []byte
+	// Warning is what is to be known of how it was found, "" if nothing is.
+	Warning string
+}
+
 // ReadConfiguration returns the plugin's configuration in a file: all of it, or what is in
 // a server's AdmissionConfiguration, as the server would hand it to the plugin.
-func ReadConfiguration(path string) (data []byte, warning string, err error) {
-	if data, err = readBounded(path); err != nil {
-		return nil, "", err
+func ReadConfiguration(path string) (*File, error) {
+	data, err := readBounded(path)
+	if err != nil {
+		return nil, err
 	}
 	if headOf(data).Kind != "AdmissionConfiguration" {
-		return data, "", nil
+		return &File{Path: path, Data: data}, nil
 	}
 	entry, err := pluginEntry(data)
 	switch {
 	case err != nil:
-		return nil, "", fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	case entry == nil:
-		return load.Empty(), fmt.Sprintf("%s: no entry under plugins is called %q: no policy is configured", path, pluginName), nil
+		return &File{Path: path, Data: load.Empty(), Warning: fmt.Sprintf("%s: no entry under plugins is called %q: no policy is configured", path, pluginName)}, nil
 	case entry.Path != "" && entry.Configuration != nil:
-		return nil, "", fmt.Errorf("%s: the entry %q has both path and configuration: remove one", path, pluginName)
+		return nil, fmt.Errorf("%s: the entry %q has both path and configuration: remove one", path, pluginName)
 	case entry.Path == "" && entry.Configuration == nil:
-		return nil, "", fmt.Errorf("%s: the entry %q has neither path nor configuration, so that no policy would be enforced: give it one of them, or remove the entry", path, pluginName)
+		return nil, fmt.Errorf("%s: the entry %q has neither path nor configuration, so that no policy would be enforced: give it one of them, or remove the entry", path, pluginName)
 	case entry.Path == "":
-		return entry.Configuration.Raw, "", nil
+		return &File{Path: path, Data: entry.Configuration.Raw}, nil
 	}
 	at := entry.Path
 	if !filepath.IsAbs(at) {
 		at = filepath.Join(filepath.Dir(path), at)
 	}
-	data, err = readBounded(at)
-	return data, "", err
+	if data, err = readBounded(at); err != nil {
+		return nil, err
+	}
+	return &File{Path: at, Data: data}, nil
 }
 
 // head is what an object says of itself.
@@ -81,13 +95,21 @@ func headOf(data []byte) (h head) {
 	return h
 }
 
-// kindOf returns the kind of what is in a file, "" if that is not known.
-func kindOf(path string) string {
+// kindOf returns the kind of what is in a file, "" if that is not known. It refuses what
+// belongs into a policy directory.
+func kindOf(path string) (string, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return "", fmt.Errorf("%s: is a directory: if it holds manifests, name it with --policy-directory", path)
+	}
 	data, err := readBounded(path)
 	if err != nil {
-		return ""
+		return "", err
 	}
-	return headOf(data).Kind
+	h := headOf(data)
+	if strings.HasPrefix(h.APIVersion, "policies.kubewarden.io/") || h.APIVersion == "v1" && h.Kind == "List" {
+		return "", fmt.Errorf("%s: is a manifest and no configuration: name the directory that it is in with --policy-directory", path)
+	}
+	return h.Kind, nil
 }
 
 // pluginEntry returns the plugin's entry in an AdmissionConfiguration, nil if there is none.

@@ -91,6 +91,12 @@ func Lint(ctx context.Context, options Options) *Report {
 
 type linter struct {
 	config *wasmadmission.WasmAdmissionConfiguration
+	// file is the one that holds the configuration or is a break-glass file, "" before it is
+	// found.
+	file string
+	// otherDirectory is whether the policy directory is not the one of the configuration.
+	otherDirectory bool
+
 	report *Report
 	mu     sync.Mutex // held while warnings of loading are added
 }
@@ -104,7 +110,22 @@ func (l *linter) warn(warning policyset.Warning) {
 
 // fail takes the problems that an error has, a line each.
 func (l *linter) fail(err error) {
-	l.report.Problems = append(l.report.Problems, linesOf(err)...)
+	for _, problem := range linesOf(err) {
+		l.report.Problems = append(l.report.Problems, l.named(problem))
+	}
+}
+
+// named puts the file before a problem of the configuration. Those of manifests name theirs.
+func (l *linter) named(problem string) string {
+	switch {
+	case l.file == "", strings.HasPrefix(problem, "reading a manifest: "):
+		return problem
+	case l.config != nil && l.config.PolicyDirectory != "" && strings.HasPrefix(problem, l.config.PolicyDirectory+"/"):
+		return problem
+	case l.otherDirectory && strings.HasPrefix(problem, "policyDirectory: "):
+		return problem
+	}
+	return l.file + ": " + problem
 }
 
 func linesOf(err error) []string {
@@ -118,11 +139,18 @@ func linesOf(err error) []string {
 func (l *linter) unseen(what string) { l.report.Unseen = append(l.report.Unseen, what) }
 
 func (l *linter) lint(ctx context.Context, options Options) {
-	if options.Path != "" && kindOf(options.Path) == breakGlassKind {
+	kind, err := "", error(nil)
+	if options.Path != "" {
+		kind, err = kindOf(options.Path)
+	}
+	if kind == breakGlassKind {
 		l.breakGlassAlone(options)
 		return
 	}
-	if err := l.read(options); err != nil {
+	if err == nil {
+		err = l.read(options)
+	}
+	if err != nil {
 		l.fail(err)
 		l.unseen("no manifest was read and no module was fetched: mend the problems first")
 		return
@@ -190,14 +218,14 @@ func (l *linter) desired(ctx context.Context, source reload.Source) (_ *reload.D
 func (l *linter) read(options Options) error {
 	var data []byte
 	if options.Path != "" {
-		var warning string
-		var err error
-		if data, warning, err = ReadConfiguration(options.Path); err != nil {
+		file, err := ReadConfiguration(options.Path)
+		if err != nil {
 			return err
 		}
-		if warning != "" {
-			l.report.Warnings = append(l.report.Warnings, warning)
+		if file.Warning != "" {
+			l.report.Warnings = append(l.report.Warnings, file.Warning)
 		}
+		l.file, data = file.Path, file.Data
 	}
 	config, err := assembly.Decode(data)
 	if err != nil {
@@ -205,6 +233,7 @@ func (l *linter) read(options Options) error {
 	}
 	l.config = config
 	if options.PolicyDirectory != "" {
+		l.otherDirectory = true
 		if l.config.PolicyDirectory, err = filepath.Abs(options.PolicyDirectory); err != nil {
 			return err
 		}

@@ -17,10 +17,13 @@ limitations under the License.
 package linting_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
 )
 
 // Everything that is wrong is said at once, as far as it can be known.
@@ -52,7 +55,7 @@ func TestProblems(t *testing.T) {
 		"no file":         {"", "no such file or directory"},
 		"not decoded":     {head + "polices: []", `unknown field "polices"`},
 		"limits":          {head + "limits: {memory: 1}\npolicies: [{name: a, module: " + w.module("none") + "}]", "limits.memory"},
-		"directory":       {head + "policyDirectory: " + w.path("none"), "reading the policy directory"},
+		"directory":       {head + "policyDirectory: " + w.path("none"), "policyDirectory: cannot be read: "},
 		"docker config":   {head + "sources: {dockerConfig: " + w.path("none") + "}", "sources.dockerConfig"},
 		"two entries":     {admission + "- name: WasmAdmission\n- name: WasmAdmission\n", "several entries under plugins"},
 		"both":            {admission + "- {name: WasmAdmission, path: a, configuration: {}}\n", "has both path and configuration"},
@@ -115,5 +118,59 @@ func TestProblemsOfModulesBesideOthers(t *testing.T) {
 			require.Empty(t, report.Policies)
 			require.Empty(t, report.Hash)
 		})
+	}
+}
+
+// A problem says in which file it is, but for those of manifests, which say it themselves.
+func TestProblemsNameTheirFile(t *testing.T) {
+	w := newWorkspace(t)
+	for name, test := range map[string]struct{ config, problem string }{
+		"value":     {"reload: {interval: -1s}", "reload.interval: "},
+		"field":     {"polices: []", `unknown field "polices"`},
+		"tab":       {"reload:\n\tinterval: 1s", "the configuration is not valid YAML: line 4: found character that cannot start any token"},
+		"module":    {"policies: [{name: own, module: " + w.module("none") + "}]", "policies[own].module: "},
+		"source":    {"sources: {dockerConfig: " + w.path("none/of/it") + "}", "sources.dockerConfig: read credentials: open " + w.path("none/of/it") + ": "},
+		"directory": {"policyDirectory: " + w.path("none/of/it"), "policyDirectory: cannot be read: open " + w.path("none/of/it") + ": "},
+		"number":    {"minimumPolicies: 1", "minimumPolicies: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			report := w.lint(w.write("config.yaml", head+test.config))
+			require.Len(t, report.Problems, 1, report.Problems)
+			require.Contains(t, report.Problems[0], w.path("config.yaml")+": "+test.problem)
+
+			// The server's file names the other one.
+			w.write("plugin.yaml", head+test.config)
+			report = w.lint(w.write("admission.yaml", admission+"- {name: WasmAdmission, path: plugin.yaml}\n"))
+			require.Contains(t, report.Problems[0], w.path("plugin.yaml")+": "+test.problem)
+		})
+	}
+	report := w.lint(w.write("config.yaml", "\t"+head))
+	require.Contains(t, report.Problems[0], "the configuration is not valid YAML: line 1: found character")
+
+	w.manifest("a", w.module("none"))
+	config := w.write("config.yaml", head+"policyDirectory: "+w.path("policies.d"))
+	for _, report := range []*linting.Report{
+		w.lint(config), linting.Lint(t.Context(), linting.Options{PolicyDirectory: w.path("policies.d")}),
+	} {
+		require.Len(t, report.Problems, 1)
+		require.True(t, strings.HasPrefix(report.Problems[0], w.path("policies.d/a.yaml")+`[1] ClusterAdmissionPolicy "a": spec.module: `), report.Problems)
+	}
+	require.NoError(t, os.Chmod(w.path("policies.d/a.yaml"), 0o666))
+	require.True(t, strings.HasPrefix(w.lint(config).Problems[0], "reading a manifest: "+w.path("policies.d/a.yaml")+" has mode 0666"))
+	report = linting.Lint(t.Context(), linting.Options{Path: config, PolicyDirectory: w.path("none")})
+	require.Len(t, report.Problems, 1)
+	require.True(t, strings.HasPrefix(report.Problems[0], "policyDirectory: cannot be read: "), report.Problems)
+}
+
+// Who names manifests where a configuration belongs is told how to name them.
+func TestManifestsInPlaceOfAConfiguration(t *testing.T) {
+	w := newWorkspace(t)
+	w.manifest("a", w.module("accept"))
+	for path, want := range map[string]string{
+		w.path("policies.d"):        w.path("policies.d") + ": is a directory: if it holds manifests, name it with --policy-directory",
+		w.path("policies.d/a.yaml"): w.path("policies.d/a.yaml") + ": is a manifest and no configuration: name the directory that it is in with --policy-directory",
+		w.write("list.yaml", "apiVersion: v1\nkind: List\nitems: []\n"): w.path("list.yaml") + ": is a manifest and no configuration: name the directory that it is in with --policy-directory",
+	} {
+		require.Equal(t, []string{want}, w.lint(path).Problems)
 	}
 }

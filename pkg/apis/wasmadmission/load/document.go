@@ -45,7 +45,7 @@ func (k *kind) toJSON(data []byte) ([]byte, error) {
 		err = yaml.Unmarshal(data, &document)
 	}
 	if err != nil {
-		problem := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "error converting YAML to JSON: "), "yaml: ")
+		problem := strings.TrimPrefix(strings.TrimPrefix(strictyaml.WithLine(err).Error(), "error converting YAML to JSON: "), "yaml: ")
 		return nil, fmt.Errorf("%s is not valid YAML: %s", k.file, problem)
 	}
 	return document, nil
