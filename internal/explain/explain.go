@@ -76,7 +76,7 @@ func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject fu
 			strict, err = kjson.UnmarshalStrict(sole, newObject())
 		}
 		if err != nil {
-			errs = append(errs, wrongField(fldPath, name, err))
+			errs = append(errs, wrongField(fldPath, name, fields[name], err))
 		}
 		for _, err := range strict {
 			errs = append(errs, Strict(within(fldPath, err))...)
@@ -93,7 +93,7 @@ func within(fldPath *field.Path, err error) error {
 	return err
 }
 
-func wrongField(fldPath *field.Path, name string, err error) error {
+func wrongField(fldPath *field.Path, name string, value json.RawMessage, err error) error {
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &mismatch):
@@ -101,7 +101,7 @@ func wrongField(fldPath *field.Path, name string, err error) error {
 		// structs, which the file does not: those around the field, and that of a rule.
 		inside := mismatch.Field[max(0, strings.Index(mismatch.Field, name)):]
 		inside = strings.Replace(inside, "rules.Rule.", "rules.", 1)
-		return fmt.Errorf("%s: %s does not fit: write %s", fldPath.Child(inside), mismatch.Value, Expected(mismatch.Type))
+		return fmt.Errorf("%s: %s does not fit: write %s%s", fldPath.Child(inside), mismatch.Value, Expected(mismatch.Type), example(mismatch, inside, value))
 	case errors.Is(err, resource.ErrFormatWrong):
 		return fmt.Errorf("%s: is not a quantity: write a number of bytes, such as 128Mi", fldPath.Child(name))
 	}
@@ -109,6 +109,46 @@ func wrongField(fldPath *field.Path, name string, err error) error {
 		return fmt.Errorf("%s: is %.100s: write a time as RFC 3339 has it, such as 2006-01-02T15:04:05Z", fldPath.Child(name), malformed.Value)
 	}
 	return fmt.Errorf("%s: %w: correct the value", fldPath.Child(name), err)
+}
+
+// example shows the list that was probably meant by a string in its place, "" for other
+// mistakes. The path leads to the string, from the field whose value is given.
+func example(mismatch *json.UnmarshalTypeError, path string, value json.RawMessage) string {
+	const most = 100
+	if mismatch.Value != "string" || mismatch.Type.Kind() != reflect.Slice || mismatch.Type.Elem().Kind() != reflect.String {
+		return ""
+	}
+	var decoded any
+	if json.Unmarshal(value, &decoded) != nil {
+		return ""
+	}
+	text := stringAt(decoded, strings.Split(path, ".")[1:])
+	if text == "" || len(text) > most {
+		return ""
+	}
+	return fmt.Sprintf(": [%q]", text)
+}
+
+// stringAt returns the first string at a path, which does not tell the elements of a list
+// apart; "" if there is none.
+func stringAt(value any, path []string) string {
+	switch value := value.(type) {
+	case string:
+		if len(path) == 0 {
+			return value
+		}
+	case map[string]any:
+		if len(path) > 0 {
+			return stringAt(value[path[0]], path[1:])
+		}
+	case []any:
+		for _, element := range value {
+			if text := stringAt(element, path); len(path) > 0 && text != "" {
+				return text
+			}
+		}
+	}
+	return ""
 }
 
 // Expected says in the terms of YAML what decodes into a Go type.

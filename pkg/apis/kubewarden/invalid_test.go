@@ -154,7 +154,7 @@ func TestInvalidManifests(t *testing.T) {
 		"capabilities in spec":            {clusterPolicy("hostCapabilities", "['*']"), cp + `unknown field "spec.hostCapabilities"` + remove},
 		"no spec":                         {"apiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\nmetadata: {name: a}\nspec: []\n", cp + `spec: is not an object: write fields with values`},
 		"wrong type":                      {clusterPolicy("mutating", "'no'"), cp + `spec.mutating: string does not fit: write true or false`},
-		"wrong type in a rule":            {clusterPolicy("rules", rule("resources", "pods")), cp + `spec.rules.resources: string does not fit: write a list`},
+		"wrong type in a rule":            {clusterPolicy("rules", rule("resources", "pods")), cp + `spec.rules.resources: string does not fit: write a list: ["pods"]`},
 		"wrong type in a map":             {group("policies", "{one: {module: 1}}"), apg + `spec.policies.module: number does not fit: write a string`},
 		"wrong member":                    {clusterGroup("policies", "{one: {module: 1}}"), cpg + `spec.policies.module: number does not fit: write a string`},
 

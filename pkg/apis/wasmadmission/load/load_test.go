@@ -216,7 +216,7 @@ func TestLoadErrors(t *testing.T) {
 				"limits.hostCalls: string does not fit: write a whole number below 2147483648\n" +
 				"limits.memory: is not a quantity: write a number of bytes, such as 128Mi\n" +
 				"limits.moduleSize: is not a quantity: write a number of bytes, such as 128Mi\n" +
-				"sources.insecure: string does not fit: write a list\n" +
+				`sources.insecure: string does not fit: write a list: ["a"]` + "\n" +
 				"sources.timeout: number does not fit: write a string\n" +
 				`reload.interval: time: invalid duration "soon": correct the value` + "\n" +
 				"circuitBreaker.failures: string does not fit: write a whole number below 2147483648\n" +
