@@ -36,6 +36,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/internal/filewatch"
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
@@ -237,7 +238,7 @@ func (f *File) refuse(ctx context.Context, reason error) {
 		f.options.Recorder.CountBreakGlass(eventRefused)
 	}
 	f.refused, f.reminded = reason, now
-	klog.FromContext(ctx).Error(reason, "Break-glass file is not obeyed: all policies stay enforced", "file", f.options.Path)
+	klog.FromContext(ctx).Error(explain.InOneLine(reason), "Break-glass file is not obeyed: all policies stay enforced", "file", f.options.Path)
 }
 
 // end ends the grant in force, if there is one.

@@ -77,7 +77,7 @@ var mayImport = map[string][]string{
 	},
 	"pkg/policyset/internal/stray":    {},
 	"pkg/policyset/internal/breaker":  {},
-	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/filewatch", "internal/safefile"},
+	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/explain", "internal/filewatch", "internal/safefile"},
 	"internal/moduleuri":              {},
 	"pkg/module":                      {"pkg/engine", "internal/moduleuri", "internal/safefile"},
 	"internal/safefile":               {},
