@@ -135,16 +135,16 @@ func TestUnverifiedStartsAreRefused(t *testing.T) {
 		"foreign key": {func(_ *testing.T, v *verified) { v.demand(other.Config()) }, []string{
 			`policies[pulled].module: Invalid value: "registry://`,
 			`policies[local].module: Invalid value: "file://`,
-			`a.yaml[1] ClusterAdmissionPolicy "a": policies[clusterwide-a].module: Invalid value: "file://`,
+			`a.yaml[1] ClusterAdmissionPolicy "a": spec.module: Invalid value: "file://`,
 		}},
 		"no bundle beside the file": {func(t *testing.T, v *verified) {
 			t.Helper()
 			require.NoError(t, os.Remove(v.path+".sigstore.json"))
-		}, []string{`policies[local].module: `, `policies[clusterwide-a].module: `}},
+		}, []string{`policies[local].module: `, `ClusterAdmissionPolicy "a": spec.module: `}},
 		"the file changed": {func(t *testing.T, v *verified) {
 			t.Helper()
 			require.NoError(t, os.WriteFile(v.path, []byte("\x00asm\x01\x00\x00\x00"), 0o600))
-		}, []string{`policies[local].module: `, `policies[clusterwide-a].module: `}},
+		}, []string{`policies[local].module: `, `ClusterAdmissionPolicy "a": spec.module: `}},
 		"the tag moved": {func(t *testing.T, v *verified) {
 			t.Helper()
 			v.registry.Push(t, "accept", "v1", []byte("\x00asm\x01\x00\x00\x00"))
@@ -192,10 +192,10 @@ func TestVerificationThatCannotBeDone(t *testing.T) {
 		want string
 	}{
 		"no trust root":       {identities(wasmadmission.TrustRoot{}), "verification: verification.config demands signatures by identities: there is no trust root to verify certificates by: set verification.trustRoot"},
-		"no such trust root":  {identities(wasmadmission.TrustRoot{File: "/nowhere/root.json"}), "verification.trustRoot: lstat /nowhere"},
+		"no such trust root":  {identities(wasmadmission.TrustRoot{File: "/nowhere/root.json"}), "verification.trustRoot: open /nowhere/root.json: lstat /nowhere"},
 		"empty trust root":    {identities(wasmadmission.TrustRoot{File: file("")}), "the trust root is empty"},
 		"another file":        {identities(wasmadmission.TrustRoot{File: file("{}")}), "the trust root has media type"},
-		"no such config":      {&wasmadmission.Verification{File: "/nowhere/config.yml"}, "verification.file: lstat /nowhere"},
+		"no such config":      {&wasmadmission.Verification{File: "/nowhere/config.yml"}, "verification.file: open /nowhere/config.yml: lstat /nowhere"},
 		"broken config":       {&wasmadmission.Verification{File: file("apiVersion: v1\nallOf: []\nanyOf: {}\n")}, ": allOf: is empty, which would demand nothing: write which signatures are demanded\nverification.file: "},
 		"identities in files": {&wasmadmission.Verification{Required: true, File: file(keyless)}, "there is no trust root to verify certificates by"},
 		"a large config":      {&wasmadmission.Verification{File: file(strings.Repeat("#", verification.MaxConfigBytes+1))}, "at most 262144 are allowed"},
