@@ -67,7 +67,7 @@ var remedies = map[Cause]string{
 	CauseUnverified:   "sign it, or say in the configuration whose signatures are accepted",
 }
 
-// Error tells why a module could not be fetched.
+// Error tells why a module could not be fetched, or pushed.
 type Error struct {
 	// URI is where it should have been, without credentials.
 	URI string
@@ -75,12 +75,18 @@ type Error struct {
 	Cause Cause
 	// Err is the error underneath, never nil.
 	Err error
+
+	// pushing is whether the module was to go there.
+	pushing bool
 }
 
 // Error implements the error interface. It says what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
-	if e.URI != "" {
+	switch {
+	case e.URI != "" && e.pushing:
+		b.WriteString("push " + e.URI + ": ")
+	case e.URI != "":
 		b.WriteString("fetch " + e.URI + ": ")
 	}
 	b.WriteString(e.Err.Error())

@@ -15,7 +15,7 @@ limitations under the License.
 */
 
 // Package module brings policy modules from where people keep them: files, OCI
-// registries and web servers. What was checked is what is compiled: a module is
+// registries and web servers. Command lines push them to registries with it, too. What was checked is what is compiled: a module is
 // read once, hashed, and from then on is its bytes.
 //
 // A registry or server is asked no more than is needed. What is named by a digest

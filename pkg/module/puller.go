@@ -114,25 +114,38 @@ func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
 		return nil, fail(CauseInvalid, "it begins with none of file://, registry:// and https://")
 	}
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("uri", Redact(request.URI)))
-	deadline, cancel := context.WithTimeout(ctx, r.sources.Timeout)
-	defer cancel()
-	release, err := r.acquire(deadline, request.URI)
-	if err == nil {
+	var m *Module
+	err := r.within(ctx, func(deadline context.Context) error {
+		release, err := r.acquire(deadline, request.URI)
+		if err != nil {
+			return err
+		}
 		defer release()
 		progress := watch(ctx, r.progressEvery)
 		defer progress.stop()
-		var m *Module
-		if m, err = fetch(deadline, request, progress); err == nil {
-			return m, nil
-		}
+		m, err = fetch(deadline, request, progress)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
+	return m, nil
+}
+
+// within calls a function inside the deadline.
+func (r *puller) within(ctx context.Context, f func(deadline context.Context) error) error {
+	deadline, cancel := context.WithTimeout(ctx, r.sources.Timeout)
+	defer cancel()
+	err := f(deadline)
 	switch {
+	case err == nil:
+		return nil
 	case ctx.Err() != nil: // the caller gave up, or has a deadline of its own
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	case deadline.Err() != nil && unanswered(classify(err)): // and no answer that only came late
-		return nil, fail(CauseUnreachable, "not done within %s (sources.timeout): %w", r.sources.Timeout, err)
+		return fail(CauseUnreachable, "not done within %s (sources.timeout): %w", r.sources.Timeout, err)
 	}
-	return nil, err
+	return err
 }
 
 // acquire makes the caller the only one who asks for a URI.

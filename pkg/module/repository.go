@@ -51,14 +51,20 @@ func (r *puller) eachRepository(ctx context.Context, uri string, f func(*reposit
 		if err != nil {
 			return &Error{Cause: CauseInvalid, Err: err}
 		}
-		from := r.repository(ref)
-		if err = f(from); err == nil || !speaksNoTLS(err) || !r.hosts.isInsecure("http", from.Reference.Host()) {
-			return err
-		}
-		from = r.repository(ref)
-		from.PlainHTTP = true
-		return f(from)
+		return r.atRepository(ref, f)
 	})
+}
+
+// atRepository calls a function for one repository.
+func (r *puller) atRepository(ref reference, f func(*repository) error) error {
+	at := r.repository(ref)
+	err := f(at)
+	if err == nil || !speaksNoTLS(err) || !r.hosts.isInsecure("http", at.Reference.Host()) {
+		return err
+	}
+	at = r.repository(ref)
+	at.PlainHTTP = true
+	return f(at)
 }
 
 func speaksNoTLS(err error) bool {
