@@ -1,0 +1,290 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package policystore is the store of policies that kwctl keeps in the user's cache
+// directory, in the same place and with the same layout, so that each of both commands
+// finds what the other has pulled:
+//
+//	<cache>/kubewarden/store/registry/ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
+//	<cache>/kubewarden/store/https/example.com/policies/policy.wasm
+//
+// Files are found by their places alone. Nothing says that one is what its place names, so
+// none counts for a reference with a digest.
+package policystore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/rand"
+
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+)
+
+const (
+	// maxEntries bounds the files and directories of a store, and the entries of an archive.
+	maxEntries = 10_000
+	// maxModuleBytes bounds a module of the store: more than limits.moduleSize may be.
+	maxModuleBytes = 1 << 30
+	// maxArchiveBytes bounds the modules of an archive together.
+	maxArchiveBytes = 4 << 30
+	// wasmMagic begins every module.
+	wasmMagic = "\x00asm"
+	// temporary begins the names of files that are being written.
+	temporary = ".tmp-"
+)
+
+// Store is a store of policies. It need not be there. Any number of processes may use it
+// at a time. It is safe for concurrent use.
+type Store struct {
+	root                            string
+	maxEntries                      int
+	maxModuleBytes, maxArchiveBytes int64
+}
+
+// Default returns the user's store. It fails if the system does not say where the user's
+// cache directory is.
+func Default() (*Store, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("finding the store of policies: %w", err)
+	}
+	return New(filepath.Join(cache, application(), "store")), nil
+}
+
+// New returns the store in a directory, which is made when something is put into it.
+func New(root string) *Store {
+	return &Store{root: root, maxEntries: maxEntries, maxModuleBytes: maxModuleBytes, maxArchiveBytes: maxArchiveBytes}
+}
+
+// ConfigDirectory returns the directory in which kwctl looks for its configuration, which
+// need not be there.
+func ConfigDirectory() (string, error) {
+	config, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("finding the configuration of kwctl: %w", err)
+	}
+	return filepath.Join(config, application()), nil
+}
+
+// application is what kwctl calls its directories.
+func application() string {
+	if runtime.GOOS == "darwin" {
+		return "io.kubewarden.kubewarden"
+	}
+	return "kubewarden"
+}
+
+// Root returns the store's directory.
+func (s *Store) Root() string { return s.root }
+
+// NotFoundError says that the store does not have a policy.
+type NotFoundError struct {
+	// Policy is what was asked for: a URI, or the beginning of a digest.
+	Policy string
+}
+
+// Error says what to do.
+func (e *NotFoundError) Error() string {
+	return fmt.Sprintf("Cannot find policy '%s' inside of the local store: pull it first, and see what there is with the command policies", e.Policy)
+}
+
+// Get returns the module that was put there under a URI. If there is none the error is a
+// [*NotFoundError].
+func (s *Store) Get(uri string) ([]byte, error) {
+	place, err := Place(uri)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(s.root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NotFoundError{uri}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }() // it was only read
+	content, err := s.read(root, place)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NotFoundError{uri}
+	}
+	if err == nil && s.check(uri, content) != nil {
+		err = fmt.Errorf("%s is damaged, it is no WebAssembly module: remove it with the command rm, and pull it again", filepath.Join(s.root, filepath.FromSlash(place)))
+	}
+	return content, err
+}
+
+// read reads a module. A link leads nowhere but into the store.
+func (s *Store) read(root *os.Root, place string) ([]byte, error) {
+	info, err := root.Stat(place)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file: remove it", filepath.Join(s.root, place))
+	}
+	file, err := root.Open(place)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // it was only read
+	content, err := io.ReadAll(io.LimitReader(file, s.maxModuleBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if size := int64(len(content)); size > s.maxModuleBytes {
+		return nil, fmt.Errorf("%s has more than %d bytes, which no module may have: remove it", filepath.Join(s.root, place), s.maxModuleBytes)
+	}
+	return content, nil
+}
+
+// Put keeps a module under a URI, whole or not at all.
+func (s *Store) Put(uri string, content []byte) (err error) {
+	place, err := Place(uri)
+	if err != nil {
+		return err
+	}
+	if err := s.check(uri, content); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.root, 0o700); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(s.root)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	if err := root.MkdirAll(path.Dir(place), 0o700); err != nil {
+		return err
+	}
+	unfinished := path.Join(path.Dir(place), temporary+rand.String(10))
+	if err = root.WriteFile(unfinished, content, 0o600); err == nil {
+		err = root.Rename(unfinished, place)
+	}
+	if err != nil {
+		_ = root.Remove(unfinished) // if it is there
+	}
+	return err
+}
+
+// check refuses what is no module, or one that the store would not return.
+func (s *Store) check(uri string, content []byte) error {
+	switch {
+	case !strings.HasPrefix(string(content[:min(len(content), len(wasmMagic))]), wasmMagic):
+		return fmt.Errorf("%s is no WebAssembly module", uri)
+	case int64(len(content)) > s.maxModuleBytes:
+		return fmt.Errorf("%s has %d bytes, at most %d are kept", uri, len(content), s.maxModuleBytes)
+	}
+	return nil
+}
+
+// Remove removes the module that was put there under a URI, and the directories that are
+// empty then. If there is none the error is a [*NotFoundError].
+func (s *Store) Remove(uri string) (err error) {
+	place, err := Place(uri)
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(s.root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &NotFoundError{uri}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	// A directory is one of the way to other modules.
+	info, err := root.Lstat(place)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
+		return &NotFoundError{uri}
+	}
+	if err != nil {
+		return err
+	}
+	if err := root.Remove(place); err != nil {
+		return err
+	}
+	for directory := path.Dir(place); directory != "."; directory = path.Dir(directory) {
+		if root.Remove(directory) != nil { // it is not empty
+			break
+		}
+	}
+	return nil
+}
+
+// Each calls a function for the modules of the store, in the order of their places, until
+// it returns an error.
+func (s *Store) Each(f func(uri string, content []byte) error) (err error) {
+	root, err := os.OpenRoot(s.root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	entries := 0
+	return fs.WalkDir(root.FS(), ".", func(place string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entries++; entries > s.maxEntries {
+			return fmt.Errorf("%s has more than %d entries: remove some policies", s.root, s.maxEntries)
+		}
+		uri, ok := uriOf(place)
+		if !ok || !entry.Type().IsRegular() {
+			return nil
+		}
+		content, err := s.read(root, place)
+		if errors.Is(err, fs.ErrNotExist) { // somebody has just removed it
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return f(uri, content)
+	})
+}
+
+// Find returns the URI and the module whose digest begins with a text, which is
+// hexadecimal. If there is none the error is a [*NotFoundError]; if there are several, it
+// names two of them.
+func (s *Store) Find(beginning string) (uri string, content []byte, err error) {
+	digest := ""
+	err = s.Each(func(other string, bytes []byte) error {
+		got := strings.TrimPrefix(engine.Digest(bytes), "sha256:")
+		switch {
+		case !strings.HasPrefix(got, beginning):
+		case digest == "":
+			uri, content, digest = other, bytes, got
+		default:
+			return fmt.Errorf("%s begins the digests of %s and of %s: write more of the digest, or a URI", beginning, uri, other)
+		}
+		return nil
+	})
+	if err == nil && digest == "" {
+		err = &NotFoundError{beginning}
+	}
+	return uri, content, err
+}
