@@ -32,6 +32,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
@@ -80,6 +81,7 @@ func newSurroundings(t *testing.T) *surroundings {
 	w.names = []string{
 		"$ROOT", absolute, "$MODULES", "file://" + modules, "$REGISTRY", open.Host, "$SECURE", secure.Host, "$CA", secure.CA, "$DOCKER", filepath.Dir(credentials),
 		"$WEBHOST", strings.TrimPrefix(web.URL, "http://"), "$WEB", web.URL, "$PROXY", w.proxy.url,
+		"$DIGEST", strings.TrimPrefix(engine.Digest(policy), "sha256:")[:12],
 		"$LARGE", strings.Repeat("x", 3<<20),
 	}
 	return w

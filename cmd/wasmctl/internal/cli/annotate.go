@@ -83,7 +83,7 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 		}
 		metadata.SetUsage(string(usage))
 	}
-	fetched, err := c.fetch(ctx, &sourceFlags{limitFlags: f.limitFlags}, argument)
+	fetched, err := c.fetch(ctx, &sourceFlags{registryFlags: registryFlags{limitFlags: f.limitFlags}}, argument)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,7 @@ func TestRun(t *testing.T) {
 		"mode":         {[]string{"-r", deleted, "-e", "x", policies + "no-latest-tag/policy.wasm"}, 2, "", `Unknown policy execution mode "x"`},
 		"pattern":      {[]string{"-r", deleted, "--allowed-host-capabilities", "oci", policies + "no-latest-tag/policy.wasm"}, 2, "", `host capability pattern "oci"`},
 		"no module":    {[]string{"-r", deleted, "/none.wasm"}, 1, "", "Error: there is no file /none.wasm: give a path or a URI"},
-		"a digest":     {[]string{"-r", deleted, "0123abcd"}, 1, "", "modules are not looked up by their digests"},
+		"a digest":     {[]string{"-r", deleted, "0123abcd"}, 1, "", "Cannot find policy '0123abcd'"},
 		"not a module": {[]string{"-r", deleted, deleted}, 1, "", "not a WebAssembly module: magic number"},
 		"no request":   {[]string{"-r", "/none.json", policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: reading the request: open /none.json"},
 		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "the request is no AdmissionRequest: missing field `uid`"},

@@ -39,10 +39,15 @@ type limitFlags struct {
 
 func (f *limitFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.path, "limits", "", "`file` with the configuration of a server, whose limits are taken (default those of a server that was told nothing)")
-	flags.StringVar(&f.moduleSize, "module-size", "", "`quantity` instead of limits.moduleSize, such as 256Mi")
+	f.addModuleSize(flags)
 	flags.StringVar(&f.memory, "memory", "", "`quantity` instead of limits.memory, such as 512Mi")
 	flags.StringVar(&f.stack, "stack", "", "`quantity` instead of limits.stack, such as 8Mi")
 	flags.StringVar(&f.fuel, "fuel", "", "`quantity` instead of limits.fuel, such as 50G")
+}
+
+// addModuleSize adds the one flag that those commands need which run no guest.
+func (f *limitFlags) addModuleSize(flags *pflag.FlagSet) {
+	flags.StringVar(&f.moduleSize, "module-size", "", "`quantity` instead of limits.moduleSize, such as 256Mi")
 }
 
 // limits returns the limits that were asked for.

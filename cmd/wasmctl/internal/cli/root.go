@@ -80,7 +80,7 @@ of kube-apiserver's WasmAdmission plugin.
 
 It exits with 0 if all is well, with 1 if something is wrong, and with 2 if the
 command line is. Linked or renamed to kwctl, it takes the place of Kubewarden's
-kwctl for running and annotating policies.`,
+kwctl for running, annotating and distributing policies.`,
 		Version:       buildinfo.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -94,7 +94,7 @@ kwctl for running and annotating policies.`,
 	if name == kwctl {
 		root.AddCommand(completions(root))
 	}
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate())
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull())
 	for _, sub := range root.Commands() {
 		if check := sub.Args; check != nil {
 			sub.Args = func(cmd *cobra.Command, arguments []string) error {

@@ -17,6 +17,8 @@ limitations under the License.
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -24,20 +26,40 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
+// registryFlags say how registries are asked, and how large modules may be.
+type registryFlags struct {
+	limitFlags
+	sourcesPath, dockerConfig string
+}
+
+func (f *registryFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&f.sourcesPath, "sources-path", "", "`file` that says how registries are asked: a sources.yml of Kubewarden (default sources.yaml in kwctl's directory, if there is one)")
+	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a config.json of Docker, for registries that want credentials (default that of DOCKER_CONFIG, or ~/.docker)")
+}
+
+// options returns how modules are fetched: into no store, and from none.
+func (f *registryFlags) options() (sources.Options, error) {
+	limits, err := f.limits()
+	if err != nil {
+		return sources.Options{}, err
+	}
+	return sources.Options{MaxBytes: limits.ModuleSize, SourcesPath: f.sourcesPath, DockerConfigDirectory: f.dockerConfig}, nil
+}
+
 // sourceFlags say where modules come from.
 type sourceFlags struct {
-	limitFlags
-	sourcesPath, dockerConfig, cache string
-	disableCache                     bool
+	registryFlags
+	cache        string
+	disableCache bool
 }
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.sourcesPath, "sources-path", "", "`file` that says how registries are asked: a sources.yml of Kubewarden")
-	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a config.json of Docker, for registries that want credentials (default that of DOCKER_CONFIG, or ~/.docker)")
+	f.registryFlags.add(flags)
 	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
 	flags.BoolVar(&f.disableCache, "disable-wasmtime-cache", false, "do not keep compiled code")
 	f.limitFlags.add(flags)
@@ -61,16 +83,15 @@ func (f *sourceFlags) directory(name string) string {
 }
 
 func (f *sourceFlags) fetcher() (*sources.Fetcher, error) {
-	limits, err := f.limits()
+	options, err := f.options()
 	if err != nil {
 		return nil, err
 	}
-	return sources.NewFetcher(sources.Options{
-		MaxBytes:              limits.ModuleSize,
-		SourcesPath:           f.sourcesPath,
-		DockerConfigDirectory: f.dockerConfig,
-		StoreDirectory:        f.directory("modules"),
-	}), nil
+	options.StoreDirectory = f.directory("modules")
+	if store, err := policystore.Default(); err == nil { // else nothing was pulled
+		options.Policies = store
+	}
+	return sources.NewFetcher(options), nil
 }
 
 // evaluator returns an evaluator that takes modules from a fetcher, and gives an evaluation
@@ -106,10 +127,18 @@ func addVerification(flags *pflag.FlagSet) {
 	}
 }
 
+// refuseVerification refuses what asks for signatures: the flags, and the file that kwctl
+// takes if there are none.
 func refuseVerification(flags *pflag.FlagSet) error {
 	for _, name := range verificationFlags {
 		if flags.Changed(name) {
 			return usagef("--%s: signatures are not verified by this version: remove the flag, or verify the module with cosign or kwctl before", name)
+		}
+	}
+	if directory, err := policystore.ConfigDirectory(); err == nil {
+		path := filepath.Join(directory, "verification-config.yml")
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%s: signatures are not verified by this version: move the file away, or verify the module with cosign or kwctl before", path)
 		}
 	}
 	return nil

@@ -25,12 +25,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
@@ -39,13 +39,17 @@ import (
 type Options struct {
 	// MaxBytes is the largest module that is read, in bytes. Required.
 	MaxBytes int64
-	// SourcesPath is the path of a sources.yml of Kubewarden; "" means none.
+	// SourcesPath is the path of a sources.yml of Kubewarden; "" stands for sources.yaml in
+	// kwctl's directory, if there is one.
 	SourcesPath string
 	// DockerConfigDirectory holds a config.json of Docker. "" stands for the directory
 	// that the variable DOCKER_CONFIG names, and then for ~/.docker, if they have one.
 	DockerConfigDirectory string
 	// StoreDirectory is where modules from registries are kept; "" means nowhere.
 	StoreDirectory string
+	// Policies is where what was pulled is taken from, without asking anybody; nil means
+	// nowhere. What a digest or the tag "latest" names is not taken from there.
+	Policies *policystore.Store
 }
 
 // Fetcher fetches modules. It is safe for concurrent use. Close it after use.
@@ -70,19 +74,15 @@ func (f *Fetcher) Close() error {
 	return os.RemoveAll(f.temporary)
 }
 
-// digest is what the beginning of a digest looks like, by which kwctl finds modules in its
-// store.
-var digest = regexp.MustCompile("^[0-9a-f]{4,64}$")
-
 // URI returns the URI of a module that is named on a command line: a path stands for the
-// file.
+// file, and the beginning of a digest for the file in the store of policies.
 func URI(argument string) (string, error) {
 	if strings.Contains(argument, "://") {
 		return argument, nil
 	}
 	if _, err := os.Stat(argument); errors.Is(err, os.ErrNotExist) {
-		if digest.MatchString(argument) {
-			return "", fmt.Errorf("there is no file %s, and modules are not looked up by their digests: give a path or a URI such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3", argument)
+		if policystore.IsDigestBeginning(argument) {
+			return storedURI(argument)
 		}
 		return "", fmt.Errorf("there is no file %s: give a path or a URI such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3", argument)
 	}
@@ -93,17 +93,62 @@ func URI(argument string) (string, error) {
 	return "file://" + path, nil
 }
 
+// storedURI returns the URI of the file in the store that a digest begins with.
+func storedURI(beginning string) (string, error) {
+	store, err := policystore.Default()
+	if err != nil {
+		return "", err
+	}
+	uri, _, err := store.Find(beginning)
+	if err != nil {
+		return "", err
+	}
+	place, err := policystore.Place(uri)
+	if err != nil {
+		return "", err
+	}
+	return "file://" + filepath.Join(store.Root(), filepath.FromSlash(place)), nil
+}
+
 // Get fetches a module. Unlike a server it reads files whoever may have written them.
 func (f *Fetcher) Get(ctx context.Context, request module.Request) (*module.Module, error) {
 	path, isFile := strings.CutPrefix(request.URI, "file://")
 	if isFile {
 		return readFile(path, f.options.MaxBytes, request.Digest)
 	}
-	f.once.Do(func() { f.remote, f.err = f.newRemote(ctx) })
-	if f.err != nil {
-		return nil, f.err
+	if m, err := f.pulled(request); m != nil || err != nil {
+		return m, err
 	}
-	return f.remote.Get(ctx, request)
+	remote, err := f.Remote(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return remote.Get(ctx, request)
+}
+
+// Remote returns the fetcher of what is not in files, which the first call makes.
+func (f *Fetcher) Remote(ctx context.Context) (*module.Fetcher, error) {
+	f.once.Do(func() { f.remote, f.err = f.newRemote(ctx) })
+	return f.remote, f.err
+}
+
+// pulled returns what the store of policies has for a request, nil if that is nothing.
+func (f *Fetcher) pulled(request module.Request) (*module.Module, error) {
+	if f.options.Policies == nil || !policystore.IsFixed(request.URI) {
+		return nil, nil
+	}
+	bytes, err := f.options.Policies.Get(request.URI)
+	if errors.As(err, new(*policystore.NotFoundError)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := newModule(bytes, f.options.MaxBytes, request.Digest)
+	if errors.As(err, new(*module.DigestError)) { // the source may have another one by now
+		return nil, nil
+	}
+	return m, err
 }
 
 func readFile(path string, maxBytes int64, digest string) (*module.Module, error) {
@@ -116,6 +161,11 @@ func readFile(path string, maxBytes int64, digest string) (*module.Module, error
 	if err != nil {
 		return nil, err
 	}
+	return newModule(bytes, maxBytes, digest)
+}
+
+// newModule refuses what is too large, and what does not have the digest that is asked for.
+func newModule(bytes []byte, maxBytes int64, digest string) (*module.Module, error) {
 	if size := int64(len(bytes)); size > maxBytes {
 		return nil, &engine.LimitError{Limit: "bytes of module", Value: size, Max: maxBytes, Setting: "limits.moduleSize"}
 	}
@@ -132,9 +182,9 @@ func (f *Fetcher) newRemote(ctx context.Context) (*module.Fetcher, error) {
 	if f.temporary, err = os.MkdirTemp("", "wasmctl-"); err != nil {
 		return nil, err
 	}
-	if f.options.SourcesPath != "" {
-		if options.Sources, err = readSources(f.options.SourcesPath, f.temporary); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.options.SourcesPath, err)
+	if path := f.sourcesPath(); path != "" {
+		if options.Sources, err = readSources(path, f.temporary); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	if options.Store, err = f.openStore(); err != nil {
@@ -150,6 +200,22 @@ func (f *Fetcher) newRemote(ctx context.Context) (*module.Fetcher, error) {
 	klog.FromContext(ctx).Error(err, "Registries are asked without credentials")
 	options.Sources.DockerConfig = ""
 	return module.NewFetcher(options)
+}
+
+// sourcesPath returns the path of the sources.yml that counts, "" if there is none.
+func (f *Fetcher) sourcesPath() string {
+	if f.options.SourcesPath != "" {
+		return f.options.SourcesPath
+	}
+	directory, err := policystore.ConfigDirectory()
+	if err != nil {
+		return ""
+	}
+	path := filepath.Join(directory, "sources.yaml")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	return path
 }
 
 func (f *Fetcher) openStore() (*module.Store, error) {

@@ -45,7 +45,7 @@ func TestURI(t *testing.T) {
 	_, err = URI("none.wasm")
 	require.ErrorContains(t, err, "there is no file none.wasm: give a path or a URI")
 	_, err = URI("deadbeef")
-	require.ErrorContains(t, err, "modules are not looked up by their digests")
+	require.ErrorContains(t, err, "Cannot find policy 'deadbeef'")
 }
 
 // Files of the user need not be safe from others, as those of a server.

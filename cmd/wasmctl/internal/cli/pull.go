@@ -1,0 +1,151 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+)
+
+// pullFlags are those of pull.
+type pullFlags struct {
+	registryFlags
+	output string
+}
+
+func (c *command) pull() *cobra.Command {
+	f := &pullFlags{}
+	cmd := &cobra.Command{
+		Use:   "pull URI",
+		Short: "Fetch a policy into the store of policies",
+		Long: `Fetches a policy from a registry or a web server and puts it into the store of
+policies, where run and the other commands find it without asking anybody. The
+store is kwctl's. A policy that is there is not fetched again: remove it before,
+with rm. The tag latest is fetched always.
+
+A URI without a scheme is one of a registry. Without a tag it means latest.`,
+		Example: `  wasmctl pull registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
+  wasmctl pull -o policy.wasm https://example.com/policies/policy.wasm`,
+		Args: oneArgument("URI", "where a policy is, such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3"),
+		RunE: func(cmd *cobra.Command, arguments []string) error {
+			if err := refuseVerification(cmd.Flags()); err != nil {
+				return err
+			}
+			return c.pullPolicy(cmd.Context(), f, arguments[0])
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write instead, or a directory for it")
+	f.add(flags)
+	f.addModuleSize(flags)
+	addVerification(flags)
+	return cmd
+}
+
+// registryURI returns the URI of an argument, which is one of a registry if it has no
+// scheme.
+func registryURI(argument string) string {
+	if strings.Contains(argument, "://") {
+		return argument
+	}
+	return "registry://" + argument
+}
+
+func (c *command) pullPolicy(ctx context.Context, f *pullFlags, argument string) error {
+	uri := registryURI(argument)
+	if strings.HasPrefix(uri, "file://") {
+		return usagef("pull fetches from registries and web servers: %s is a file already", uri)
+	}
+	if f.output != "" {
+		output, err := outputFile(f.output, uri)
+		if err != nil {
+			return err
+		}
+		m, err := c.fetchURI(ctx, &f.registryFlags, uri)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(output, m.Bytes, 0o644)
+	}
+	store, err := policystore.Default()
+	if err != nil {
+		return err
+	}
+	if _, err := policystore.Place(uri); err != nil {
+		return usagef("%s: %w: correct it, or name a file with --output-path", module.Redact(uri), err)
+	}
+	if policystore.IsFixed(uri) {
+		if _, err := store.Get(uri); !errors.As(err, new(*policystore.NotFoundError)) {
+			return err
+		}
+	}
+	m, err := c.fetchURI(ctx, &f.registryFlags, uri)
+	if err != nil {
+		return err
+	}
+	return store.Put(uri, m.Bytes)
+}
+
+// fetchURI fetches a module as it is at its source now. What is named by a digest is kept
+// beside the store of policies, which does not vouch for digests.
+func (c *command) fetchURI(ctx context.Context, f *registryFlags, uri string) (m *module.Module, err error) {
+	options, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(uri, "registry://") && strings.Contains(uri, "@") {
+		options.StoreDirectory = (&sourceFlags{}).directory("modules")
+	}
+	fetcher := sources.NewFetcher(options)
+	defer func() { err = errors.Join(err, fetcher.Close()) }()
+	defer c.Progress("Pulling " + module.Redact(uri))()
+	return fetcher.Get(c.quietly(ctx), module.Request{URI: uri})
+}
+
+// outputFile returns the file that --output-path means for a URI: in a directory the one
+// with the last part of the URI as its name.
+func outputFile(output, uri string) (string, error) {
+	info, err := os.Stat(output)
+	if isDirectory := err == nil && info.IsDir(); !isDirectory {
+		return output, nil
+	}
+	place := uri
+	if strings.HasPrefix(uri, "registry://") {
+		if place, err = policystore.Place(uri); err != nil {
+			return "", fmt.Errorf("%s: %w", module.Redact(uri), err)
+		}
+	} else if u, err := url.Parse(uri); err == nil {
+		place = u.Path
+	}
+	name := path.Base(place)
+	if strings.HasSuffix(place, "/") || !filepath.IsLocal(name) || name == "." {
+		return "", usagef("--output-path: %s does not end with the name of a file: name one in %s", module.Redact(uri), output)
+	}
+	return filepath.Join(output, name), nil
+}
