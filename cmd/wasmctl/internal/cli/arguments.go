@@ -46,6 +46,22 @@ func someArguments(name, what string) cobra.PositionalArgs {
 	}
 }
 
+// twoArguments demands two arguments, and names what is missing.
+func twoArguments(first, firstWhat, second, secondWhat string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, arguments []string) error {
+		if err := someArguments(first, firstWhat)(cmd, arguments); err != nil {
+			return err
+		}
+		if err := someArguments(second, secondWhat)(cmd, arguments[1:]); err != nil {
+			return err
+		}
+		if len(arguments) > 2 {
+			return usagef("there is one %s and one %s at a time: %q is one more", first, second, arguments[2])
+		}
+		return nil
+	}
+}
+
 // checkTimeout refuses a time in which nothing can be evaluated. Zero stands for the
 // default only if nobody wrote it.
 func checkTimeout(flags *pflag.FlagSet, timeout time.Duration) error {
