@@ -24,6 +24,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
 // batsFiles are written as those that come with Kubewarden's policies.
@@ -43,7 +45,7 @@ func findBats(t *testing.T) string {
 	return path
 }
 
-// TestBats runs the Bats files with kwctl being wasmctl.
+// TestBats runs the Bats files with kwctl being wasmctl. There is a registry without TLS.
 func TestBats(t *testing.T) {
 	tool := findBats(t)
 	// What is read here is what the result of this test depends on, for `go test`.
@@ -59,7 +61,8 @@ func TestBats(t *testing.T) {
 	require.NoError(t, os.Symlink("wasmctl", filepath.Join(bin, "kwctl")))
 
 	run := exec.CommandContext(t.Context(), tool, batsFiles)
-	run.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir())
+	run.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir(),
+		"REGISTRY="+registry.Start(t, registry.Options{}).Host)
 	output, err = run.CombinedOutput()
 	t.Logf("%s", output)
 	require.NoError(t, err)

@@ -94,7 +94,7 @@ kwctl for running, annotating and distributing policies.`,
 	if name == kwctl {
 		root.AddCommand(completions(root))
 	}
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push())
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info())
 	for _, sub := range root.Commands() {
 		if check := sub.Args; check != nil {
 			sub.Args = func(cmd *cobra.Command, arguments []string) error {
