@@ -18,6 +18,9 @@ package cli_test
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -67,4 +70,29 @@ func TestProgress(t *testing.T) {
 	require.Regexp(t, "\rEvaluating file:///.*/spin.wasm … 1s\r\x1b\\[K", terminalErr.Shown())
 	require.Contains(t, out.String(), "exceeded the allowed execution time")
 	require.NotContains(t, out.String(), "\x1b")
+}
+
+// A transfer that takes long is said, without what may be secret in its URI.
+func TestTransferProgress(t *testing.T) {
+	u := newUser(t)
+	shown := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-shown
+		_, _ = w.Write(u.policy)
+	}))
+	t.Cleanup(server.Close)
+	u.configure("sources.yaml", "insecure_sources: ['"+strings.TrimPrefix(server.URL, "http://")+"']")
+	t.Setenv("XDG_CONFIG_HOME", u.config)
+	terminalErr := terminaltest.Open(t)
+	code := make(chan int)
+	go func() {
+		code <- cli.Main(t.Context(), "wasmctl", []string{"pull", "-o", filepath.Join(u.cache, "policy.wasm"), server.URL + "/policy.wasm?token=secret"},
+			&terminal.Streams{In: strings.NewReader(""), Out: &bytes.Buffer{}, Err: terminalErr.File})
+	}()
+	terminalErr.Await("Pulling " + server.URL + "/policy.wasm")
+	close(shown)
+	require.Equal(t, cli.ExitOK, <-code)
+	text := terminalErr.Shown()
+	require.NotContains(t, text, "secret")
+	require.True(t, strings.HasSuffix(text, "\r\x1b[K"), text)
 }
