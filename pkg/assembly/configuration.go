@@ -49,32 +49,37 @@ func Decode(data []byte) (*wasmadmission.WasmAdmissionConfiguration, error) {
 // compiled code below the state directory.
 func engineOptions(config *wasmadmission.WasmAdmissionConfiguration) engine.Options {
 	options := engine.Options{
-		Limits: engine.Limits{
-			ModuleBytes:  config.Limits.ModuleSize,
-			MemoryBytes:  config.Limits.Memory,
-			TableEntries: uint32(config.Limits.TableEntries),
-			Fuel:         config.Limits.Fuel,
-			StackBytes:   config.Limits.Stack,
-			Timeout:      config.Limits.EvaluationTimeout.Duration,
-			Instances:    int(config.Limits.ModuleEvaluations),
-			Waiters:      int(config.Limits.ModuleWaiters),
-			PoolBytes:    config.Limits.TotalMemory,
-
-			LoadTimeout:   config.Compilation.Timeout.Duration,
-			CompilerBytes: config.Compilation.Memory,
-			Compilers:     int(config.Compilation.Workers),
-			Compilation: engine.CompilationLimits{
-				Time:   config.Limits.CompilationTime.Duration,
-				Memory: config.Limits.CompilationMemory,
-			},
-		},
+		Limits:          EngineLimits(&config.Limits),
 		Compilation:     engine.Compilation(config.Compilation.Mode),
 		RequireCompiler: config.RequireCompiler,
 	}
+	options.Limits.LoadTimeout = config.Compilation.Timeout.Duration
+	options.Limits.CompilerBytes = config.Compilation.Memory
+	options.Limits.Compilers = int(config.Compilation.Workers)
 	if config.StateDirectory != "" {
 		options.CacheDirectory = filepath.Join(config.StateDirectory, "compiled")
 	}
 	return options
+}
+
+// EngineLimits returns the limits of the engine that a configuration with some limits asks
+// for. Those on the compiler are not among them.
+func EngineLimits(limits *wasmadmission.Limits) engine.Limits {
+	return engine.Limits{
+		ModuleBytes:  limits.ModuleSize,
+		MemoryBytes:  limits.Memory,
+		TableEntries: uint32(limits.TableEntries),
+		Fuel:         limits.Fuel,
+		StackBytes:   limits.Stack,
+		Timeout:      limits.EvaluationTimeout.Duration,
+		Instances:    int(limits.ModuleEvaluations),
+		Waiters:      int(limits.ModuleWaiters),
+		PoolBytes:    limits.TotalMemory,
+		Compilation: engine.CompilationLimits{
+			Time:   limits.CompilationTime.Duration,
+			Memory: limits.CompilationMemory,
+		},
+	}
 }
 
 // newFetcher returns the fetcher that a configuration asks for, and the store that it

@@ -105,10 +105,11 @@ type Description struct {
 	Compilation []weight.Count
 }
 
-// Describe says what an engine with [DefaultLimits] makes of a module before it compiles it, on
-// this processor. An ABI of nil leaves out what depends on it.
-func Describe(binary []byte, abi *ABI) *Description {
-	limits := DefaultLimits
+// Describe says what an engine with some limits makes of a module before it compiles it, on
+// this processor. An ABI of nil leaves out what depends on it. A zero field of the limits
+// takes the value of [DefaultLimits].
+func Describe(binary []byte, abi *ABI, limits Limits) *Description {
+	limits = limits.withDefaults()
 	if err := limits.checkModule(binary); err != nil {
 		return &Description{Refused: err}
 	}

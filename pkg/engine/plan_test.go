@@ -18,6 +18,7 @@ package engine_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -25,6 +26,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -39,7 +41,7 @@ func TestDescribe(t *testing.T) {
 		for _, path := range paths {
 			binary, err := os.ReadFile(path)
 			require.NoError(t, err)
-			described := engine.Describe(binary, testABI)
+			described := engine.Describe(binary, testABI, engine.Limits{})
 			m, err := e.Load(t.Context(), binary, testABI)
 			if err == nil {
 				m.Close()
@@ -59,7 +61,17 @@ func TestDescribe(t *testing.T) {
 
 // Without an ABI nothing is said of what only one would tell.
 func TestDescribeWithoutABI(t *testing.T) {
-	require.ErrorContains(t, engine.Describe(binary(t, "unknown-import"), testABI).Refused, "which the host does not provide to test guests")
-	require.NoError(t, engine.Describe(binary(t, "unknown-import"), nil).Refused)
-	require.Error(t, engine.Describe([]byte("no module"), nil).Refused)
+	require.ErrorContains(t, engine.Describe(binary(t, "unknown-import"), testABI, engine.Limits{}).Refused, "which the host does not provide to test guests")
+	require.NoError(t, engine.Describe(binary(t, "unknown-import"), nil, engine.Limits{}).Refused)
+	require.Error(t, engine.Describe([]byte("no module"), nil, engine.Limits{}).Refused)
+}
+
+// The limits that an engine is given are those that the verdict is of.
+func TestDescribeWithLimits(t *testing.T) {
+	large := (&wasm.Module{Memories: []wasm.Limits{{Min: 4096}}}).Encode()
+	require.EqualError(t, engine.Describe(large, nil, engine.Limits{}).Refused,
+		"limit exceeded: 268435456 bytes of linear memory at the start, at most 134217728 are allowed: raise limits.memory")
+	require.NoError(t, engine.Describe(large, nil, engine.Limits{MemoryBytes: 256 << 20}).Refused)
+	require.EqualError(t, engine.Describe(large, nil, engine.Limits{MemoryBytes: 256 << 20, ModuleBytes: 8}).Refused,
+		fmt.Sprintf("limit exceeded: %d bytes of module, at most 8 are allowed: raise limits.moduleSize", len(large)))
 }

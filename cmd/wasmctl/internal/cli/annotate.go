@@ -31,6 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 // annotateFlags are those of annotate.
@@ -141,7 +142,7 @@ func (c *command) protocolVersion(ctx context.Context, f *annotateFlags, binary 
 }
 
 func (c *command) warnOfCapabilities(metadata *annotate.Metadata, name string, binary []byte) error {
-	report, err := inspection.Inspect(name, binary)
+	report, err := inspection.Inspect(name, binary, engine.Limits{})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

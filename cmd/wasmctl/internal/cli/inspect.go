@@ -31,6 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
@@ -48,8 +49,9 @@ func (c *command) inspect() *cobra.Command {
 		Short: "Show what a module is, without having it decide anything",
 		Long: `Shows a module's metadata, its digest, what it imports and exports, the features
 of WebAssembly that it uses, the host capabilities whose names are in its data,
-whether instances of it can be used again, and how near it is to each bound on
-what compiling a module may cost by default, with the function that has most.
+whether a server with the limits given would refuse it, whether instances of it
+can be used again, and how near it is to each bound on what compiling a module
+may cost, with the function that has most.
 
 It also shows what the module is made for, whatever its metadata says: waPC, WASI,
 where it is a command, or the ABI of the Open Policy Agent. A policy in Rego is
@@ -80,7 +82,11 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 	if err != nil {
 		return err
 	}
-	report, err := inspection.Inspect(argument, fetched.Bytes)
+	limits, err := f.limits()
+	if err != nil {
+		return err
+	}
+	report, err := inspection.Inspect(argument, fetched.Bytes, assembly.EngineLimits(limits))
 	if err != nil {
 		return fmt.Errorf("%s: %w", argument, err)
 	}
@@ -262,7 +268,7 @@ func memory(m *inspection.Memory) string {
 	if m.Declared > 0 {
 		text += fmt.Sprintf(", at most %d KiB by its own word", m.Declared>>10)
 	}
-	return text + fmt.Sprintf(", at most %d KiB by default", m.Limit>>10)
+	return text + fmt.Sprintf(", at most %d KiB by limits.memory", m.Limit>>10)
 }
 
 func hostCapabilities(r *inspection.Report) string {

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
 const limitsHead = "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\nlimits: "
@@ -79,4 +80,38 @@ func TestLimitsOfOtherCommands(t *testing.T) {
 		require.Equal(t, cli.ExitProblem, got.code, name)
 		require.Contains(t, got.out+got.err, "at most 1024 are allowed: raise limits.moduleSize", name)
 	}
+}
+
+// inspect says what becomes of a module with the limits that it is given, however they are given.
+func TestInspectWithLimits(t *testing.T) {
+	large := file(t, "large.wasm", string((&wasm.Module{Memories: []wasm.Limits{{Min: 4096}}}).Encode()))
+	config := func(memory string) string { return file(t, "config.yaml", limitsHead+"{memory: "+memory+"}") }
+	const refused = "at most 134217728 are allowed"
+	for name, test := range map[string]struct {
+		flags         []string
+		memory, lacks string
+		refused       string
+	}{
+		"default":       {nil, "at most 131072 KiB by limits.memory", "", refused},
+		"flag":          {[]string{"--memory", "512Mi"}, "at most 524288 KiB by limits.memory", "refused", ""},
+		"file":          {[]string{"--limits", config("256Mi")}, "at most 262144 KiB by limits.memory", "refused", ""},
+		"lower":         {[]string{"--limits", config("1Mi")}, "at most 1024 KiB by limits.memory", "", "at most 1048576 are allowed"},
+		"flag and file": {[]string{"--limits", config("1Mi"), "--memory", "256Mi"}, "at most 262144 KiB by limits.memory", "refused", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := call(t, append([]string{"inspect", large}, test.flags...)...)
+			require.Equal(t, cli.ExitOK, got.code, got.err)
+			require.Contains(t, got.out, test.memory)
+			require.Contains(t, got.out, test.refused)
+			if test.lacks != "" {
+				require.NotContains(t, got.out, test.lacks)
+			}
+		})
+	}
+	// The others of a file, too.
+	tables := file(t, "tables.wasm", string((&wasm.Module{Tables: []wasm.Table{
+		{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 2 << 20}}},
+	}}).Encode()))
+	require.Contains(t, call(t, "inspect", tables).out, "raise limits.tableEntries")
+	require.NotContains(t, call(t, "inspect", tables, "--limits", file(t, "config.yaml", limitsHead+"{tableEntries: 4194304}")).out, "refused")
 }

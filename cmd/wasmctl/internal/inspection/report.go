@@ -18,7 +18,7 @@ limitations under the License.
 package inspection
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -75,12 +75,13 @@ type Memory struct {
 	Initial int64 `json:"initial"`
 	// Declared is the most that the module would ever have, 0 if it does not say.
 	Declared int64 `json:"declared,omitempty"`
-	// Limit is the most that a server would give it by default.
+	// Limit is the most that a server with the limits would give it.
 	Limit int64 `json:"limit"`
 }
 
-// Inspect reads a module. An error means that it is none.
-func Inspect(uri string, binary []byte) (*Report, error) {
+// Inspect reads a module, and says what a server with some limits makes of it. A zero field
+// of the limits takes the value of [engine.DefaultLimits]. An error means that it is none.
+func Inspect(uri string, binary []byte, limits engine.Limits) (*Report, error) {
 	module, err := wasm.Decode(binary)
 	if err != nil {
 		return nil, err
@@ -99,18 +100,16 @@ func Inspect(uri string, binary []byte) (*Report, error) {
 	if r.Features, err = features(module); err != nil {
 		return nil, err
 	}
-	r.memory(module)
-	r.describe(binary)
+	r.memory(module, cmp.Or(limits.MemoryBytes, engine.DefaultLimits.MemoryBytes))
+	r.describe(binary, limits)
 	return r, nil
 }
 
 // describe says what a server would make of the module.
-func (r *Report) describe(binary []byte) {
-	d := engine.Describe(binary, r.abi())
+func (r *Report) describe(binary []byte, limits engine.Limits) {
+	d := engine.Describe(binary, r.abi(), limits)
 	r.Compilation = d.Compilation
 	switch {
-	case r.Memory != nil && r.Memory.Initial > r.Memory.Limit:
-		r.Refused = fmt.Sprintf("its memory of %d bytes is larger than limits.memory, which is %d by default", r.Memory.Initial, r.Memory.Limit)
 	case d.Refused != nil:
 		r.Refused = d.Refused.Error()
 	case len(d.FreshInstances) > 0:
@@ -120,7 +119,7 @@ func (r *Report) describe(binary []byte) {
 	}
 }
 
-func (r *Report) memory(m *wasm.Module) {
+func (r *Report) memory(m *wasm.Module, most int64) {
 	limits, imported := m.Memories, false
 	for n := range m.Imports {
 		if m.Imports[n].Kind == wasm.ExternMemory {
@@ -130,7 +129,7 @@ func (r *Report) memory(m *wasm.Module) {
 	if len(limits) == 0 {
 		return
 	}
-	r.Memory = &Memory{Imported: imported, Initial: int64(limits[0].Min) * engine.PageSize, Limit: engine.DefaultLimits.MemoryBytes}
+	r.Memory = &Memory{Imported: imported, Initial: int64(limits[0].Min) * engine.PageSize, Limit: most}
 	if limits[0].HasMax {
 		r.Memory.Declared = int64(limits[0].Max) * engine.PageSize
 	}

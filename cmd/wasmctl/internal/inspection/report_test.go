@@ -30,7 +30,7 @@ func inspect(t *testing.T, path string) *Report {
 	t.Helper()
 	binary, err := os.ReadFile("../../../../" + path)
 	require.NoError(t, err)
-	report, err := Inspect(path, binary)
+	report, err := Inspect(path, binary, engine.Limits{})
 	require.NoError(t, err)
 	return report
 }
@@ -68,13 +68,13 @@ func TestInstances(t *testing.T) {
 	require.Contains(t, r.Features, featureReferenceTypes)
 
 	large := &wasm.Module{Memories: []wasm.Limits{{Min: 4096}}}
-	r, err := Inspect("memory", large.Encode())
+	r, err := Inspect("memory", large.Encode(), engine.Limits{})
 	require.NoError(t, err)
 	require.False(t, r.Resettable)
-	require.Equal(t, "its memory of 268435456 bytes is larger than limits.memory, which is 134217728 by default", r.Refused)
+	require.Equal(t, "limit exceeded: 268435456 bytes of linear memory at the start, at most 134217728 are allowed: raise limits.memory", r.Refused)
 
 	large = &wasm.Module{Tables: []wasm.Table{{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 2 << 20}}}}}
-	r, err = Inspect("table", large.Encode())
+	r, err = Inspect("table", large.Encode(), engine.Limits{})
 	require.NoError(t, err)
 	require.False(t, r.Resettable)
 	require.NotEmpty(t, r.Refused)
@@ -95,14 +95,14 @@ func TestFeatures(t *testing.T) {
 // Features that are gone from a module once it is decoded, and those of constants.
 func TestFeaturesOutsideOfCode(t *testing.T) {
 	compact := "\x00asm\x01\x00\x00\x00" + "\x01\x04\x01\x60\x00\x00" + "\x02\x0a\x01\x01m\x00\x7f\x01\x01f\x00\x00"
-	r, err := Inspect("compact", []byte(compact))
+	r, err := Inspect("compact", []byte(compact), engine.Limits{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"m.f()"}, r.Imports)
 	require.Equal(t, []string{featureCompactImports}, r.Features)
 
 	sum := wasm.ConstExpr{byte(wasm.OpI32Const), 1, byte(wasm.OpI32Const), 2, byte(wasm.OpI32Add), byte(wasm.OpEnd)}
 	i32 := wasm.ValueType{Code: wasm.I32}
-	r, err = Inspect("extended", (&wasm.Module{Globals: []wasm.Global{{Type: wasm.GlobalType{Type: i32}, Init: sum}}}).Encode())
+	r, err = Inspect("extended", (&wasm.Module{Globals: []wasm.Global{{Type: wasm.GlobalType{Type: i32}, Init: sum}}}).Encode(), engine.Limits{})
 	require.NoError(t, err)
 	require.Equal(t, []string{featureExtendedConst}, r.Features)
 }
@@ -114,7 +114,7 @@ func TestRefusedAsByAServer(t *testing.T) {
 
 func TestNotAModule(t *testing.T) {
 	for name, binary := range map[string]string{"text": "hello, world", "component": "\x00asm\x0d\x00\x01\x00", "broken": "\x00asm\x01\x00\x00\x00\x01\x7f"} {
-		_, err := Inspect(name, []byte(binary))
+		_, err := Inspect(name, []byte(binary), engine.Limits{})
 		require.Error(t, err, name)
 	}
 }
@@ -127,7 +127,7 @@ func FuzzInspect(f *testing.F) {
 		f.Add(binary)
 	}
 	f.Fuzz(func(t *testing.T, binary []byte) {
-		report, err := Inspect("fuzz", binary)
+		report, err := Inspect("fuzz", binary, engine.Limits{})
 		if err != nil {
 			return
 		}
@@ -150,7 +150,7 @@ func TestCompilation(t *testing.T) {
 	require.NotNil(t, r.Compilation[0].Function)
 
 	many := &wasm.Module{Custom: make([]wasm.CustomSection, engine.DefaultLimits.Compilation.CustomSections+1)}
-	r, err := Inspect("sections", many.Encode())
+	r, err := Inspect("sections", many.Encode(), engine.Limits{})
 	require.NoError(t, err)
 	require.Contains(t, r.Refused, "module is too costly to compile: it has 1025 custom sections, at most 1024 are allowed")
 }
