@@ -107,18 +107,22 @@ func TestReadMergeKeys(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, err string }{
-		"unknown field":    {"cases: [{requests: a}]", `unknown field "requests"`},
-		"second document":  {"cases: []\n---\ncases: []", "a second document begins"},
-		"no cases":         {"policy: a", "cases: write at least one"},
-		"no request there": {"cases: [{request: none.json, expect: {allowed: true}}]", "cases[0]: request: open "},
-		"no verdict":       {"cases: [{request: x.json}]", "cases[0]: expect.allowed: write true or false"},
-		"no request":       {"cases: [{settings: {}, expect: {allowed: true}}]", "cases[0]: expect: what becomes of a request is not known without one"},
-		"two objects":      {"cases: [{request: x.json, expect: {allowed: true, mutated: x.json, unchanged: true}}]", "mutated and unchanged exclude each other"},
-		"two messages":     {"cases: [{request: x.json, expect: {allowed: false, message: a, messageContains: b}}]", "message and messageContains exclude each other"},
-		"no object there":  {"cases: [{request: x.json, expect: {allowed: true, mutated: none.json}}]", "cases[0]: open "},
-		"all of them":      {"cases: [{request: x.json}, {request: x.json}]", "cases[1]: expect.allowed"},
-		"too many":         {"cases:\n" + strings.Repeat("- {}\n", 10_001), "holds more than 10000 cases"},
-		"too large":        {strings.Repeat("#", 16<<20+1), "is larger than 16777216 bytes"},
+		"unknown field":        {"cases: [{requests: a}]", `unknown field "requests"`},
+		"second document":      {"cases: []\n---\ncases: []", "a second document begins"},
+		"no cases":             {"policy: a", "cases: write at least one"},
+		"no request there":     {"cases: [{request: none.json, expect: {allowed: true}}]", "cases[0]: request: open "},
+		"no verdict":           {"cases: [{request: x.json}]", "cases[0]: expect.allowed: write true or false"},
+		"no request":           {"cases: [{settings: {}, expect: {allowed: true}}]", "cases[0]: expect: what becomes of a request is not known without one"},
+		"message, no request":  {"cases: [{settings: {}, expect: {message: a}}]", "what becomes of a request is not known without one"},
+		"code, no request":     {"cases: [{settings: {}, expect: {code: 0}}]", "what becomes of a request is not known without one"},
+		"warnings, no request": {"cases: [{settings: {}, expect: {warnings: []}}]", "what becomes of a request is not known without one"},
+		"settings and verdict": {"cases: [{request: x.json, expect: {settingsError: a, allowed: false}}]", "a policy that refuses its settings answers no request"},
+		"two objects":          {"cases: [{request: x.json, expect: {allowed: true, mutated: x.json, unchanged: true}}]", "mutated and unchanged exclude each other"},
+		"two messages":         {"cases: [{request: x.json, expect: {allowed: false, message: a, messageContains: b}}]", "message and messageContains exclude each other"},
+		"no object there":      {"cases: [{request: x.json, expect: {allowed: true, mutated: none.json}}]", "cases[0]: open "},
+		"all of them":          {"cases: [{request: x.json}, {request: x.json}]", "cases[1]: expect.allowed"},
+		"too many":             {"cases:\n" + strings.Repeat("- {}\n", 10_001), "holds more than 10000 cases"},
+		"too large":            {strings.Repeat("#", 16<<20+1), "is larger than 16777216 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := directory(t, "cases.yaml", test.text, "x.json", request)

@@ -254,13 +254,21 @@ func (r *caseReader) unique(name string) string {
 	return is
 }
 
+// ofResponse is whether something is expected of the response to a request.
+func (e *expectEntry) ofResponse() bool {
+	return e.Allowed != nil || e.Message != nil || e.MessageContains != nil || e.Code != nil ||
+		e.Warnings != nil || e.AuditAnnotations != nil || e.Mutated != "" || e.Unchanged
+}
+
 // expect reads what is expected of a case.
 func (r *caseReader) expect(c *Case, entry *caseEntry) error {
 	e := &entry.Expect
 	settingsOnly := c.Request == nil
 	switch {
-	case settingsOnly && (e.Allowed != nil || e.Mutated != "" || e.Unchanged):
+	case settingsOnly && e.ofResponse():
 		return errors.New("expect: what becomes of a request is not known without one: add request")
+	case e.SettingsError != nil && e.ofResponse():
+		return errors.New("expect: a policy that refuses its settings answers no request: remove settingsError, or all else")
 	case !settingsOnly && e.Allowed == nil && e.SettingsError == nil:
 		return errors.New("expect.allowed: write true or false")
 	case e.Mutated != "" && e.Unchanged:

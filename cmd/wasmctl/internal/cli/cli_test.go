@@ -66,9 +66,20 @@ func call(t *testing.T, arguments ...string) result {
 
 func callWith(t *testing.T, stdin string, arguments ...string) result {
 	t.Helper()
+	return callNamed(t, "wasmctl", stdin, arguments...)
+}
+
+// callAs calls the command by another name.
+func callAs(t *testing.T, name string, arguments ...string) result {
+	t.Helper()
+	return callNamed(t, name, "", arguments...)
+}
+
+func callNamed(t *testing.T, name, stdin string, arguments ...string) result {
+	t.Helper()
 	t.Setenv("XDG_CACHE_HOME", cache)
 	var out, stderr bytes.Buffer
-	code := cli.Main(t.Context(), "wasmctl", arguments, &terminal.Streams{In: strings.NewReader(stdin), Out: &out, Err: &stderr})
+	code := cli.Main(t.Context(), name, arguments, &terminal.Streams{In: strings.NewReader(stdin), Out: &out, Err: &stderr})
 	return result{code, out.String(), stderr.String()}
 }
 
@@ -97,6 +108,7 @@ func TestUsage(t *testing.T) {
 		"module to write":  {[]string{"annotate"}, "MODULE is missing"},
 		"bad format":       {[]string{"run", "-r", "x", "-o", "xml", "p"}, `there is no format "xml": write one of json, yaml, table`},
 		"record, replay":   {[]string{"run", "-r", "x", "--record-host-capabilities-interactions", "a", "--replay-host-capabilities-interactions", "b", "p"}, "either recorded or replayed"},
+		"replay, cluster":  {[]string{"run", "-r", "x", "--kubeconfig", "a", "--replay-host-capabilities-interactions", "b", "p"}, "--kubeconfig: a replay answers from its file and asks no cluster"},
 		"no cases":         {[]string{"test"}, "PATH is missing"},
 		"nothing to lint":  {[]string{"lint"}, "name a configuration"},
 		"no metadata":      {[]string{"annotate", "-o", "q", "p"}, "--metadata-path is required"},

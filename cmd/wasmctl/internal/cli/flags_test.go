@@ -149,8 +149,9 @@ func TestSourcesOfModules(t *testing.T) {
 	require.Contains(t, got.err, "names credential helpers")
 }
 
-// A file of manifests says all that there is to say of its policies.
-func TestManifestsIgnoreSettings(t *testing.T) {
+// A file of manifests says all that there is to say of its policies: flags that say it too are
+// refused, but in the place of kwctl, which ignores them.
+func TestManifestsRefuseSettings(t *testing.T) {
 	root, err := filepath.Abs("../../../..")
 	require.NoError(t, err)
 	text, err := os.ReadFile(bats + "policies.yaml")
@@ -160,10 +161,28 @@ func TestManifestsIgnoreSettings(t *testing.T) {
 	plain := call(t, arguments...)
 	require.Equal(t, cli.ExitOK, plain.code, plain.err)
 	require.Equal(t, 4, strings.Count(plain.out, "\n"))
-	for _, flags := range [][]string{{"--settings-json", `{"nonsense":1}`}, {"-s", "/none"}, {"-e", "gatekeeper"}, {"--allowed-host-capabilities", "oci/*"}} {
-		got := call(t, append(arguments, flags...)...)
+	for _, test := range []struct {
+		flags []string
+		want  string
+	}{
+		{[]string{"--settings-json", `{"nonsense":1}`}, "--settings-json: the settings come from the file of manifests (spec.settings): remove the flag, or name the module"},
+		{[]string{"--settings-json", ""}, "--settings-json: the settings come from the file"},
+		{[]string{"-s", "/none"}, "--settings-path: the settings come from the file"},
+		{[]string{"-e", "gatekeeper"}, "--execution-mode: the execution mode of a policy in a file of manifests comes from its module"},
+		{[]string{"--allow-context-aware"}, "--allow-context-aware: the kinds that a policy may read come from the file"},
+		{[]string{"--allowed-host-capabilities", "oci/*"}, "--allowed-host-capabilities: the host capabilities of a policy"},
+	} {
+		got := call(t, append(arguments, test.flags...)...)
+		require.Equal(t, cli.ExitUsage, got.code, got.err)
+		require.Contains(t, got.err, "Error: "+test.want)
+		require.Empty(t, got.out)
+
+		got = callAs(t, "kwctl", append(arguments, test.flags...)...)
 		require.Equal(t, cli.ExitOK, got.code, got.err)
 		require.Equal(t, plain.out, got.out)
+		name, why, _ := strings.Cut(test.want, ": ")
+		why, _, _ = strings.Cut(why, ":")
+		require.Contains(t, got.err, "Warning: "+name+" is ignored: "+why)
 	}
 }
 

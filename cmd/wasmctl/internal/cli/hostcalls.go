@@ -46,6 +46,8 @@ func (f *hostCallFlags) answers() (*hostAnswers, func(stderr io.Writer) error, e
 	switch {
 	case f.record != "" && f.replay != "":
 		return nil, nil, usagef("a session is either recorded or replayed: remove --record-host-capabilities-interactions or --replay-host-capabilities-interactions")
+	case f.replay != "" && f.kubeconfig != "":
+		return nil, nil, usagef("--kubeconfig: a replay answers from its file and asks no cluster: remove --kubeconfig or --replay-host-capabilities-interactions")
 	case f.replay != "":
 		replay, err := readSession(f.replay)
 		if err != nil {

@@ -187,14 +187,38 @@ func isManifest(argument string) bool {
 }
 
 func (c *command) loadManifests(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, path string, answers *hostAnswers) ([]*evaluation.Policy, error) {
-	if f.raw {
-		return nil, usagef("--raw cannot be used with a file of manifests: name the module")
+	if err := c.checkManifestFlags(f); err != nil {
+		return nil, err
 	}
 	content, err := c.read(path)
 	if err != nil {
 		return nil, err
 	}
 	return evaluator.LoadManifests(c.quietly(ctx), kubewarden.File{Path: path, Content: content}, answers)
+}
+
+// checkManifestFlags refuses what a file of manifests says itself. kwctl ignores the flags; in
+// its place they earn a warning.
+func (c *command) checkManifestFlags(f *runFlags) error {
+	if f.raw {
+		return usagef("--raw cannot be used with a file of manifests: name the module")
+	}
+	for _, flag := range []struct{ name, from string }{
+		{"settings-path", "the settings come from the file of manifests (spec.settings)"},
+		{"settings-json", "the settings come from the file of manifests (spec.settings)"},
+		{"execution-mode", "the execution mode of a policy in a file of manifests comes from its module"},
+		{"allow-context-aware", "the kinds that a policy may read come from the file of manifests (spec.contextAwareResources)"},
+		{"allowed-host-capabilities", "the host capabilities of a policy in a file of manifests go by its kind"},
+	} {
+		if !f.object.flags.Changed(flag.name) {
+			continue
+		}
+		if c.name != kwctl {
+			return usagef("--%s: %s: remove the flag, or name the module instead of the file", flag.name, flag.from)
+		}
+		fmt.Fprintf(c.Err, "Warning: --%s is ignored: %s\n", flag.name, flag.from)
+	}
+	return nil
 }
 
 func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, argument string, answers *hostAnswers) ([]*evaluation.Policy, error) {
