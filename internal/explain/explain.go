@@ -63,6 +63,19 @@ func Strict(err error) []error {
 	return lines
 }
 
+// YAML puts on one line what a strict YAML parser found wrong, with the remedy if that is
+// fields that occur twice.
+func YAML(err error) error {
+	if !strings.Contains(err.Error(), "unmarshal errors:") {
+		return err
+	}
+	var lines []string
+	for _, line := range Strict(err) {
+		lines = append(lines, line.Error())
+	}
+	return errors.New(strings.Join(lines, "; "))
+}
+
 // Fields decodes the fields of an object one by one, each as that of a new object, and
 // returns an error for each that cannot be decoded, is unknown or occurs twice. The decoder
 // itself stops at the first value of a wrong type, and does not name the field of a wrong

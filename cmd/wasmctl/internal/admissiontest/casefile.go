@@ -30,6 +30,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
@@ -58,10 +59,12 @@ type Case struct {
 	ExecutionMode string
 	// Settings are a JSON object.
 	Settings json.RawMessage
-	// Request is an AdmissionReview or AdmissionRequest in JSON, or anything if Raw is
-	// set. nil means that the policy is asked about its settings only.
-	Request []byte
-	Raw     bool
+	// Request is what the file at RequestPath holds: an AdmissionReview, an AdmissionRequest
+	// or an object to create, in JSON or YAML, or anything if Raw is set. nil means that the
+	// policy is asked about its settings only.
+	Request     []byte
+	RequestPath string
+	Raw         bool
 	// AllowContextAware grants the kinds that the module asks for.
 	AllowContextAware bool
 	// Session is the path of a recorded session that answers host calls; "" means that
@@ -230,7 +233,8 @@ func (r *caseReader) read(entry *caseEntry) (*Case, error) {
 	c.Name = r.unique(c.Name)
 	if entry.Request != "" {
 		var err error
-		if c.Request, err = readBounded(r.path(entry.Request)); err != nil {
+		c.RequestPath = r.path(entry.Request)
+		if c.Request, err = readBounded(c.RequestPath); err != nil {
 			return nil, fmt.Errorf("request: %w", err)
 		}
 	}
@@ -292,6 +296,11 @@ func (r *caseReader) expect(c *Case, entry *caseEntry) error {
 	object, err := readBounded(mutated)
 	if implied && errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if err == nil && !json.Valid(object) {
+		if object, err = strictyaml.ToJSON(object); err != nil {
+			err = fmt.Errorf("%s: %w", mutated, explain.YAML(err))
+		}
 	}
 	c.Expect.Object = object
 	return err

@@ -162,7 +162,7 @@ func TestRun(t *testing.T) {
 		"a digest":     {[]string{"-r", deleted, "0123abcd"}, 1, "", "Cannot find policy '0123abcd'"},
 		"not a module": {[]string{"-r", deleted, deleted}, 1, "", "not a WebAssembly module: magic number"},
 		"no request":   {[]string{"-r", "/none.json", policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: reading the request: open /none.json"},
-		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "the request is no AdmissionRequest: missing field `uid`"},
+		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "settings.yaml: the request is no AdmissionRequest, and no object: it has no apiVersion and no kind: write apiVersion and kind"},
 		"no session":   {[]string{"-r", deleted, "--replay-host-capabilities-interactions", "/none", guests + "host-call.wasm"}, 1, "", "open /none"},
 		"no manifests": {[]string{"-r", deleted, bats + "settings.yml"}, 1, "", "apiVersion: is missing"},
 	} {
@@ -254,7 +254,7 @@ cases:
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.out, "verdict\n    expected: rejected\n    got:      allowed\n")
 	require.Contains(t, got.out, `/spec/containers/0/imagePullPolicy: expected nothing, got "Always"`)
-	require.Contains(t, got.out, "the request is not a JSON object")
+	require.Contains(t, got.out, "always-pull/metadata.yml: the request is no AdmissionRequest, and no object: it has no apiVersion and no kind")
 	require.Contains(t, got.out, "3 cases, 3 failed")
 	report, err := os.ReadFile(junit)
 	require.NoError(t, err)

@@ -17,11 +17,14 @@ limitations under the License.
 package cli
 
 import (
+	"cmp"
 	"encoding/json"
 	"testing"
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
 // A request has the object where the apiserver puts it.
@@ -36,12 +39,16 @@ func TestRequestOfAnObject(t *testing.T) {
 		flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
 		f.add(flags)
 		require.NoError(t, flags.Parse([]string{"--operation", operation, "--user", "ann", "--group", "devs"}))
-		data, err := f.requestOf([]byte(object), false)
+		of, err := f.object()
 		require.NoError(t, err)
+		parsed, err := review.ParseFile([]byte(object), of)
+		require.NoError(t, err)
+		require.Equal(t, string(of.UID), parsed.UID)
+		data := parsed.JSON
 		var request map[string]json.RawMessage
 		require.NoError(t, json.Unmarshal(data, &request))
-		require.JSONEq(t, want[0], string(request["object"]), operation)
-		require.JSONEq(t, want[1], string(request["oldObject"]), operation)
+		require.JSONEq(t, want[0], cmp.Or(string(request["object"]), "null"), operation)
+		require.JSONEq(t, want[1], cmp.Or(string(request["oldObject"]), "null"), operation)
 		require.JSONEq(t, `{"username":"ann","groups":["devs"]}`, string(request["userInfo"]))
 		require.JSONEq(t, `{"group":"","version":"v1","resource":"pods"}`, string(request["resource"]))
 	}

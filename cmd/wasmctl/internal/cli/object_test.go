@@ -19,6 +19,7 @@ package cli_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,16 +58,31 @@ func TestRunWithWhatIsNoObject(t *testing.T) {
 		"nothing, then one":   {"---\n# none\n---\n" + podYAML, "a second document begins"},
 		"list":                {"apiVersion: v1\nkind: List\nitems: [{}, {}]\n", "a List of 2 objects: a request has one, give one of them"},
 		"list of a kind":      {`{"apiVersion": "v1", "kind": "PodList", "items": []}`, "a PodList of 0 objects: a request has one"},
-		"a key twice":         {"apiVersion: v1\nkind: Pod\nkind: Pod\n", "not a JSON object, nor one document of YAML: yaml: unmarshal errors:\n  line 3: key \"kind\" already set in map"},
+		"a key twice":         {"apiVersion: v1\nkind: Pod\nkind: Pod\n", "not a JSON object, nor one document of YAML: line 3: key \"kind\" already set in map: remove one of the two"},
 		"neither of the two":  {"{", "not a JSON object, nor one document of YAML"},
-		"text":                {"hello", "the request is not a JSON object"},
+		"text":                {"hello", "the request is not a JSON object, nor one of YAML, but a string: write apiVersion and kind"},
 		"review in YAML":      {"apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {uid: a}\n", "missing field `kind`"},
-		"object without kind": {"apiVersion: v1\nmetadata: {name: web}\n", "missing field `uid`"},
+		"object without kind": {"apiVersion: v1\nmetadata: {name: web}\n", "no object: it has no kind: write apiVersion and kind as for kubectl"},
+		"no apiVersion":       {"kind: Pod\nmetadata: {name: web}\n", "no object: it has no apiVersion: write apiVersion and kind as for kubectl"},
+		"neither":             {"metadata: {name: web}\n", "no object: it has no apiVersion and no kind: write apiVersion and kind"},
+		"nothing":             {"", "there is nothing in it: write apiVersion and kind"},
+		"a comment":           {"# nothing\n", "there is nothing in it: write apiVersion and kind"},
+		"a list":              {"- a\n", "not a JSON object, nor one of YAML, but a list: write apiVersion and kind"},
+		"lower-case kind":     {"apiVersion: v1\nkind: pod\n", `kind: "pod" begins with a lower-case letter: write it as kubectl api-resources does, such as Pod`},
+		"upper-case field":    {"apiVersion: v1\nKind: Pod\n", `"Kind" is there in place of kind: correct its name`},
+		"no version":          {"apiVersion: a/b/c\nkind: Pod\n", `apiVersion: "a/b/c" is none: write a version, such as v1`},
+		"version of a number": {"apiVersion: 1\nkind: Pod\n", "the object cannot be read: apiVersion: number does not fit: write a string"},
+		"metadata of a text":  {"apiVersion: v1\nkind: Pod\nmetadata: web\n", "metadata: string does not fit: write an object"},
+		"request's field":     {`{"uid": "a", "kind": {}, "resource": []}`, "the request is no AdmissionRequest: resource: array does not fit: write an object"},
+		"review of nothing":   {"apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\n", "an AdmissionReview without a request: write request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := callWith(t, test.text, "run", "-r", "-", policies+"no-latest-tag/policy.wasm")
 			require.Equal(t, cli.ExitProblem, got.code, got.out)
 			require.Contains(t, got.err, test.want)
+			require.Contains(t, got.err, "Error: the standard input: ")
+			require.Equal(t, 1, strings.Count(got.err, "\n"), got.err)
+			require.NotRegexp(t, `json:|Go |\bmap\[|\.v1\.|unmarshal`, got.err)
 		})
 	}
 	// As kubectl takes it: a merge key may be overridden.
@@ -124,4 +140,25 @@ func TestRunNamesSeveralPolicies(t *testing.T) {
 	require.Contains(t, lines[1], `{"policy":"clusterwide-second","uid":`)
 	got = call(t, "run", "-r", file(t, "pod.yaml", podYAML), file(t, "one.yaml", manifests[0]))
 	require.NotContains(t, got.out, `"policy"`, "a single answer is kwctl's")
+}
+
+// Cases read requests as run does, and what becomes of them as well.
+func TestTestWithAnObject(t *testing.T) {
+	policy, err := filepath.Abs(policies + "always-pull/policy.wasm")
+	require.NoError(t, err)
+	directory := t.TempDir()
+	for name, text := range map[string]string{
+		"pod.yaml": podYAML, "mutated/pod.yaml": strings.Replace(podYAML, "image:", "imagePullPolicy: Always, image:", 1), "text.yaml": "hello\n",
+		"good.cases.yaml": "policy: " + policy + "\ncases: [{request: pod.yaml, expect: {allowed: true}}]\n",
+		"bad.cases.yaml":  "policy: " + policy + "\ncases: [{request: text.yaml, expect: {allowed: true}}]\n",
+	} {
+		path := filepath.Join(directory, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	got := call(t, "test", filepath.Join(directory, "good.cases.yaml"))
+	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
+	got = call(t, "test", filepath.Join(directory, "bad.cases.yaml"))
+	require.Equal(t, cli.ExitProblem, got.code)
+	require.Contains(t, got.out, "text.yaml: the request is not a JSON object, nor one of YAML, but a string: write apiVersion and kind")
 }

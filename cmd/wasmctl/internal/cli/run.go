@@ -120,6 +120,10 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 	if err := f.check(); err != nil {
 		return err
 	}
+	object, err := f.object.object()
+	if err != nil {
+		return err
+	}
 	answers, finish, err := f.answers()
 	if err != nil {
 		return err
@@ -127,9 +131,6 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 	data, err := c.read(f.requestPath)
 	if err != nil {
 		return fmt.Errorf("reading the request: %w", err)
-	}
-	if data, err = f.object.requestOf(data, f.raw); err != nil {
-		return fmt.Errorf("%s: %w", f.requestPath, err)
 	}
 	fetcher, err := f.fetcher()
 	if err != nil {
@@ -158,9 +159,12 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 		}
 	}()
 	for _, policy := range policies {
-		request, err := policy.ParseRequest(data, f.raw)
+		request, err := policy.ParseRequest(data, f.raw, object)
+		if err == nil {
+			err = f.object.checkUnused(request)
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.requestPath, err)
+			return fmt.Errorf("%s: %w", inputName(f.requestPath), err)
 		}
 		if err := c.printResponse(&f.outputFlag, policy.Name(), len(policies) > 1, c.review(ctx, policy, request)); err != nil {
 			return err
@@ -299,6 +303,14 @@ func kwctlSettings(f *runFlags, name string, text []byte) (_ []byte, err error) 
 		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, err)
 	}
 	return text, nil
+}
+
+// inputName is what an input is called where something is said of it.
+func inputName(path string) string {
+	if path == "-" {
+		return "the standard input"
+	}
+	return path
 }
 
 // read reads a file, or the standard input if the path is -.

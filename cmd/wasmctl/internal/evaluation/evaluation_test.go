@@ -31,6 +31,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
@@ -81,7 +82,7 @@ func (b *safeBuffer) Write(p []byte) (int, error) {
 // What a policy logs goes to the logger of the evaluation.
 func TestPolicyLog(t *testing.T) {
 	policy := load(t, newEvaluator(t, evaluation.Options{}), evaluation.Module{URI: uri(t, "cmd/wasmctl/internal/evaluation/testdata/talks.wasm")})
-	parsed, err := policy.ParseRequest([]byte(request), false)
+	parsed, err := policy.ParseRequest([]byte(request), false, review.Object{})
 	require.NoError(t, err)
 	var log safeBuffer
 	ctx := klog.NewContext(t.Context(), logr.FromSlogHandler(slog.NewTextHandler(&log, nil)))
@@ -100,7 +101,7 @@ func TestPolicyLog(t *testing.T) {
 // The time that a server gives a policy is what it has here, unless another is set.
 func TestTimeout(t *testing.T) {
 	policy := load(t, newEvaluator(t, evaluation.Options{Timeout: 50 * time.Millisecond}), evaluation.Module{URI: uri(t, "test/wat/spin.wasm")})
-	parsed, err := policy.ParseRequest([]byte(request), false)
+	parsed, err := policy.ParseRequest([]byte(request), false, review.Object{})
 	require.NoError(t, err)
 	response := policy.Review(t.Context(), parsed)
 	require.False(t, response.Allowed)
@@ -134,7 +135,7 @@ func TestMetadata(t *testing.T) {
 
 	raw := load(t, e, evaluation.Module{URI: write(`{"protocolVersion":"v1","rules":[],"mutating":false,"policyType":"raw"}`), Settings: settings})
 	require.True(t, raw.Raw)
-	parsed, err := raw.ParseRequest([]byte(`{"user":"tonio"}`), false)
+	parsed, err := raw.ParseRequest([]byte(`{"user":"tonio"}`), false, review.Object{})
 	require.NoError(t, err)
 	require.True(t, raw.Review(t.Context(), parsed).Allowed)
 
@@ -202,7 +203,7 @@ spec:
 	require.Len(t, policies, 2)
 	policies[0].Close()
 	policies[0].Close() // once is enough
-	parsed, err := policies[1].ParseRequest([]byte(request), false)
+	parsed, err := policies[1].ParseRequest([]byte(request), false, review.Object{})
 	require.NoError(t, err)
 	require.True(t, policies[1].Review(t.Context(), parsed).Allowed)
 	policies[1].Close()

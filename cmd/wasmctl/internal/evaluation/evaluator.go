@@ -125,13 +125,20 @@ func (p *Policy) Name() string { return p.terms.Name }
 // nothing.
 func (p *Policy) Close() { p.free() }
 
-// ParseRequest reads a request for the policy, a raw one if raw is set or the policy is for
-// such.
-func (p *Policy) ParseRequest(data []byte, raw bool) (*review.Request, error) {
-	if raw || p.Raw {
+// ParseRequest reads a request for the policy as it is in a file, a raw one if raw is set or
+// the policy is for such. Of an object a request is made.
+func (p *Policy) ParseRequest(data []byte, raw bool, object review.Object) (*review.Request, error) {
+	switch {
+	case raw:
+		return review.ParseRawRequest(data)
+	case p.Raw:
+		data, err := review.ToJSON(data)
+		if err != nil {
+			return nil, err
+		}
 		return review.ParseRawRequest(data)
 	}
-	return review.ParseRequest(data)
+	return review.ParseFile(data, object)
 }
 
 // Review has the policy answer a request. The policy's log goes to the logger of the

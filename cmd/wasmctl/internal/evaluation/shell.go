@@ -78,9 +78,9 @@ func (s *Shell) Review(ctx context.Context, c *admissiontest.Case) (*review.Requ
 	if err != nil || c.Request == nil {
 		return nil, nil, err
 	}
-	request, err := policy.ParseRequest(c.Request, c.Raw)
+	request, err := policy.ParseRequest(c.Request, c.Raw, review.Object{})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("request: %s: %w", c.RequestPath, err)
 	}
 	response := policy.Review(ctx, request)
 	return request, response, done()

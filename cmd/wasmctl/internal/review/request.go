@@ -22,6 +22,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	evanphx "gopkg.in/evanphx/json-patch.v4"
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -37,6 +38,8 @@ type Request struct {
 	UID string
 	// Raw is whether it is any JSON, and no AdmissionRequest.
 	Raw bool
+	// Made is whether it was made of an object, by [ParseFile].
+	Made bool
 	// JSON is the request as policies get it.
 	JSON []byte
 	// object is what a policy may change, nil if there is nothing, and before is its text.
@@ -73,7 +76,7 @@ func ParseRequest(data []byte) (*Request, error) {
 	}
 	var wire admissionRequest
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(content, &wire); err != nil {
-		return nil, fmt.Errorf("the request is no AdmissionRequest: %w", err)
+		return nil, fmt.Errorf("the request is no AdmissionRequest: %w", wrongType(err))
 	}
 	if err := wire.check(); err != nil {
 		return nil, err
@@ -111,31 +114,38 @@ func ParseRawRequest(data []byte) (*Request, error) {
 // unwrap returns the request in an AdmissionReview, and anything else as it is. The kind
 // of a review is a string, that of a request is an object.
 func unwrap(data []byte) ([]byte, error) {
-	var fields map[string]json.RawMessage
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &fields); err != nil {
-		return nil, fmt.Errorf("the request is not a JSON object: %w", err)
+	fields, err := fieldsOf(data)
+	if err != nil {
+		return nil, err
 	}
 	kind := fields["kind"]
-	isReview := fields["request"] != nil && fields["uid"] == nil && (kind == nil || kind[0] == '"')
-	if isReview {
+	isReview := fields["request"] != nil && string(fields["request"]) != "null" && fields["uid"] == nil && (kind == nil || kind[0] == '"')
+	switch {
+	case isReview:
 		return fields["request"], nil
+	case string(kind) == `"AdmissionReview"`:
+		return nil, errors.New("the request is an AdmissionReview without a request: write request")
 	}
 	return data, nil
 }
 
 func (r *admissionRequest) check() error {
-	var errs []error
-	require := func(field string, there bool) {
-		if !there {
-			errs = append(errs, fmt.Errorf("the request is no AdmissionRequest: missing field `%s`", field))
+	var missing []string
+	for _, field := range []struct {
+		name  string
+		there bool
+	}{
+		{"uid", r.UID != nil}, {"kind", r.Kind != nil}, {"resource", r.Resource != nil},
+		{"operation", r.Operation != ""}, {"userInfo", r.UserInfo != nil},
+	} {
+		if !field.there {
+			missing = append(missing, "`"+field.name+"`")
 		}
 	}
-	require("uid", r.UID != nil)
-	require("kind", r.Kind != nil)
-	require("resource", r.Resource != nil)
-	require("operation", r.Operation != "")
-	require("userInfo", r.UserInfo != nil)
-	return errors.Join(errs...)
+	if len(missing) > 0 {
+		return fmt.Errorf("the request is no AdmissionRequest: missing field %s", strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // Object returns what a policy may change, as [jsonpatch.Decode] reads values: the object,

@@ -70,7 +70,7 @@ func (r *Request) Respond(terms verdict.Terms, answer *abi.ValidationResponse, e
 			response.PatchType, response.Patch = "JSONPatch", patch
 		}
 	} else {
-		response.Status = &Status{Message: explain(err), Code: http.StatusInternalServerError}
+		response.Status = &Status{Message: explanation(err), Code: http.StatusInternalServerError}
 	}
 	if terms.Monitor {
 		response.Status = nil
@@ -118,8 +118,8 @@ func (r *Request) patch(answer *abi.ValidationResponse) ([]byte, error) {
 	return json.Marshal(operations)
 }
 
-// explain says why there is no answer.
-func explain(err error) string {
+// explanation says why there is no answer.
+func explanation(err error) string {
 	var g *abi.GuestError
 	var e *engine.Error
 	switch {

@@ -49,12 +49,13 @@ func TestParseRequest(t *testing.T) {
 			want: `{` + head + `,"subResource":"status","requestKind":{"group":"g","version":"v","kind":"K"},"requestResource":{"group":"g","version":"v","resource":"r"},"requestSubResource":"s",
 				"name":"n","namespace":"m","oldObject":{"a":[1]},"dryRun":false,"options":{"kind":"CreateOptions"}}`,
 		},
-		"nothing":     {data: ``, err: "the request is not a JSON object"},
-		"list":        {data: `[]`, err: "the request is not a JSON object"},
-		"empty":       {data: `{}`, err: "missing field `uid`\nthe request is no AdmissionRequest: missing field `kind`"},
-		"an object":   {data: `{"apiVersion":"v1","kind":"Pod","metadata":{}}`, err: "the request is no AdmissionRequest"},
-		"wrong type":  {data: `{` + head + `,"namespace":1}`, err: "the request is no AdmissionRequest: json: cannot unmarshal number"},
-		"more values": {data: create + `{}`, err: "the request is not a JSON object"},
+		"nothing":      {data: ``, err: "the request is not a JSON object"},
+		"list":         {data: `[]`, err: "the request is not a JSON object"},
+		"empty":        {data: `{}`, err: "the request is no AdmissionRequest: missing field `uid`, `kind`, `resource`, `operation`, `userInfo`"},
+		"an object":    {data: `{"apiVersion":"v1","kind":"Pod","metadata":{}}`, err: "the request is no AdmissionRequest"},
+		"wrong type":   {data: `{` + head + `,"namespace":1}`, err: "the request is no AdmissionRequest: namespace: number does not fit: write a string"},
+		"empty review": {data: `{"kind":"AdmissionReview","request":null}`, err: "the request is an AdmissionReview without a request: write request"},
+		"more values":  {data: create + `{}`, err: "the request is not a JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			request, err := review.ParseRequest([]byte(test.data))
