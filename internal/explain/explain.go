@@ -34,15 +34,17 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
+// The remedies.
+const (
+	unknown = "correct its name or remove it"
+	twice   = "remove one of the two"
+)
+
 // Strict adds the remedy to an error about a field that is unknown or occurs twice, and
 // splits the one error that the YAML parser makes of all repeated fields. Of these, it
 // returns a hundred: a document may have millions.
 func Strict(err error) []error {
-	const (
-		unknown = "correct its name or remove it"
-		twice   = "remove one of the two"
-		most    = 100
-	)
+	const most = 100
 	if strings.HasPrefix(err.Error(), "unknown field") {
 		return []error{fmt.Errorf("%w: %s", err, unknown)}
 	}
@@ -61,19 +63,6 @@ func Strict(err error) []error {
 		lines = append(lines, fmt.Errorf("%s: %s", line, twice))
 	}
 	return lines
-}
-
-// YAML puts on one line what a strict YAML parser found wrong, with the remedy if that is
-// fields that occur twice.
-func YAML(err error) error {
-	if !strings.Contains(err.Error(), "unmarshal errors:") {
-		return err
-	}
-	var lines []string
-	for _, line := range Strict(err) {
-		lines = append(lines, line.Error())
-	}
-	return errors.New(strings.Join(lines, "; "))
 }
 
 // Fields decodes the fields of an object one by one, each as that of a new object, and

@@ -107,7 +107,12 @@ func TestReadMergeKeys(t *testing.T) {
 
 func TestReadRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, err string }{
-		"unknown field":        {"cases: [{requests: a}]", `unknown field "requests"`},
+		"unknown field":        {"cases: [{requests: a}]", `cases.yaml: unknown field "cases[0].requests": correct its name or remove it`},
+		"field of expect":      {"cases: [{}, {expect: {allow: true}}]", `unknown field "cases[1].expect.allow": correct its name or remove it`},
+		"upper case":           {"cases: [{Expect: {}}]", `unknown field "cases[0].Expect"`},
+		"wrong type":           {"cases: [{expect: {allowed: maybe}}]", "cases.expect.allowed: string does not fit: write true or false"},
+		"a text":               {"hello", "cases.yaml: string does not fit: write an object"},
+		"a key twice":          {"policy: a\npolicy: b\n", `cases.yaml: line 2: key "policy" already set in map: remove one of the two`},
 		"second document":      {"cases: []\n---\ncases: []", "a second document begins"},
 		"no cases":             {"policy: a", "cases: write at least one"},
 		"no request there":     {"cases: [{request: none.json, expect: {allowed: true}}]", "cases[0]: request: open "},

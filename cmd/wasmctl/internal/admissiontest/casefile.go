@@ -30,6 +30,8 @@ import (
 	"slices"
 	"strings"
 
+	kjson "sigs.k8s.io/json"
+
 	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
@@ -164,8 +166,8 @@ func Read(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	var wire casesFile
-	if err := strictyaml.Unmarshal(content, &wire); err != nil {
+	wire, err := decode(content)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(wire.Cases) > maxCases {
@@ -178,7 +180,7 @@ func Read(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &caseReader{file: &wire, directory: directory, names: map[string]bool{}}
+	r := &caseReader{file: wire, directory: directory, names: map[string]bool{}}
 	file := &File{Path: path}
 	var errs []error
 	for n := range wire.Cases {
@@ -193,6 +195,29 @@ func Read(path string) (*File, error) {
 		return nil, err
 	}
 	return file, nil
+}
+
+// decode reads a file of cases. The error names the case of what is wrong, on one line.
+func decode(content []byte) (*casesFile, error) {
+	object, err := strictyaml.ToJSON(content)
+	if err != nil {
+		return nil, explain.YAML(err)
+	}
+	wire := &casesFile{}
+	strict, err := kjson.UnmarshalStrict(object, wire)
+	if err != nil {
+		return nil, explain.Value(err)
+	}
+	var texts []string
+	for _, err := range strict {
+		for _, err := range explain.Strict(err) {
+			texts = append(texts, err.Error())
+		}
+	}
+	if len(texts) > 0 {
+		return nil, errors.New(strings.Join(texts, "; "))
+	}
+	return wire, nil
 }
 
 // caseReader makes cases of what a file says.
@@ -264,10 +289,8 @@ func (e *expectEntry) ofResponse() bool {
 		e.Warnings != nil || e.AuditAnnotations != nil || e.Mutated != "" || e.Unchanged
 }
 
-// expect reads what is expected of a case.
-func (r *caseReader) expect(c *Case, entry *caseEntry) error {
-	e := &entry.Expect
-	settingsOnly := c.Request == nil
+// check says whether what is expected can be.
+func (e *expectEntry) check(settingsOnly bool) error {
 	switch {
 	case settingsOnly && e.ofResponse():
 		return errors.New("expect: what becomes of a request is not known without one: add request")
@@ -279,6 +302,16 @@ func (r *caseReader) expect(c *Case, entry *caseEntry) error {
 		return errors.New("expect: mutated and unchanged exclude each other: remove one")
 	case e.Message != nil && e.MessageContains != nil:
 		return errors.New("expect: message and messageContains exclude each other: remove one")
+	}
+	return nil
+}
+
+// expect reads what is expected of a case.
+func (r *caseReader) expect(c *Case, entry *caseEntry) error {
+	e := &entry.Expect
+	settingsOnly := c.Request == nil
+	if err := e.check(settingsOnly); err != nil {
+		return err
 	}
 	c.Expect = Expectation{
 		SettingsError: e.SettingsError, Allowed: e.Allowed != nil && *e.Allowed,

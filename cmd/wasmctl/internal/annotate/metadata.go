@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
@@ -44,7 +45,7 @@ type Metadata struct {
 func ParseMetadata(text []byte) (*Metadata, error) {
 	object, err := strictyaml.ToJSON(text)
 	if err != nil {
-		return nil, err
+		return nil, explain.YAML(err)
 	}
 	m := &Metadata{}
 	if err := json.Unmarshal(object, &m.fields); err != nil || m.fields == nil {
@@ -58,7 +59,7 @@ func ParseMetadata(text []byte) (*Metadata, error) {
 		return nil, err
 	}
 	if err := json.Unmarshal(object, &m.Metadata); err != nil {
-		return nil, err
+		return nil, explain.Value(err)
 	}
 	if m.ExecutionMode == "" {
 		m.ExecutionMode = abi.ExecutionModeWaPC

@@ -75,7 +75,7 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 	}
 	metadata, err := annotate.ParseMetadata(text)
 	if err != nil {
-		return fmt.Errorf("%s:\n%w", f.metadata, err)
+		return inFile(f.metadata, err)
 	}
 	if f.usage != "" {
 		usage, err := c.read(f.usage)

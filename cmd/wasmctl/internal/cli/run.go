@@ -25,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/yaml12"
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
@@ -268,14 +270,16 @@ func (c *command) settings(f *runFlags) ([]byte, error) {
 	}
 	object, err := text, error(nil)
 	if !json.Valid(text) { // YAML does not know all of JSON's escapes
-		object, err = strictyaml.ToJSON(text)
+		if object, err = strictyaml.ToJSON(text); err != nil {
+			err = explain.YAML(err)
+		}
 	}
 	var fields map[string]any
 	if err == nil {
 		err = json.Unmarshal(object, &fields)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, err)
+		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, explain.Value(err))
 	}
 	if fields == nil { // nothing, or null
 		return nil, nil
@@ -300,9 +304,14 @@ func kwctlSettings(f *runFlags, name string, text []byte) (_ []byte, err error) 
 		err = errors.New("they are null")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, err)
+		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, explain.Value(err))
 	}
 	return text, nil
+}
+
+// inFile puts the name of a file before each line of what is wrong with it.
+func inFile(name string, err error) error {
+	return errors.New(name + ": " + strings.ReplaceAll(err.Error(), "\n", "\n"+name+": "))
 }
 
 // inputName is what an input is called where something is said of it.

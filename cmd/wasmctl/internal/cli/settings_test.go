@@ -19,6 +19,7 @@ package cli_test
 import (
 	"bytes"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,4 +57,44 @@ func TestSettingsOfKwctl(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What cannot be decoded is told in one line that names the file, without words of Go.
+func TestProblemsOfFiles(t *testing.T) {
+	const policy = policies + "no-latest-tag/policy.wasm"
+	run := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", policy}
+	annotate := []string{"annotate", "-o", filepath.Join(t.TempDir(), "policy.wasm"), policy}
+	const replay = "--replay-host-capabilities-interactions"
+	for name, test := range map[string]struct {
+		command    []string
+		flag, text string
+		want       string
+	}{
+		"settings with a key twice": {run, "-s", "a: 1\na: 2\nb: 1\nb: 2\n", `the settings are not an object: line 2: key "a" already set in map: remove one of the two; line 4: key "b" already set`},
+		"settings of a text":        {run, "-s", "hello", "the settings are not an object: string does not fit: write an object"},
+		"session of a map":          {run, replay, "a: b", "the session is not a YAML list of exchanges: line 1: object does not fit: write a list"},
+		"session of a text":         {run, replay, "hello", "line 1: string does not fit: write a list"},
+		"exchange of a text":        {run, replay, "- a", "line 1: string does not fit: write an object"},
+		"field of an exchange":      {run, replay, "- {typ: x}", `line 1: unknown field "typ": correct its name or remove it`},
+		"no boolean":                {annotate, "-m", "rules: []\nmutating: maybe\n", "mutating: string does not fit: write true or false"},
+		"rules of a number":         {annotate, "-m", "rules: 5\nmutating: true\n", "rules: number does not fit: write a list"},
+		"groups of a text":          {annotate, "-m", "rules: [{apiGroups: x}]\nmutating: true\n", "rules.apiGroups: string does not fit: write a list"},
+		"no rules":                  {annotate, "-m", "mutating: true\n", "rules: required field is missing"},
+		"metadata with a key twice": {annotate, "-m", "rules: []\nrules: []\n", `line 2: key "rules" already set in map: remove one of the two`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := file(t, "file.yaml", test.text)
+			got := call(t, append(slices.Clone(test.command), test.flag, path)...)
+			require.Equal(t, cli.ExitProblem, got.code)
+			require.Contains(t, got.err, "Error: "+path+": ")
+			require.Contains(t, got.err, test.want)
+			require.Equal(t, 1, strings.Count(got.err, "\n"), got.err)
+		})
+	}
+	got := call(t, append(run, "--settings-json", "[1]")...)
+	require.Equal(t, "Error: --settings-json: the settings are not an object: array does not fit: write an object\n", got.err)
+	// Of several problems each names the file.
+	path := file(t, "metadata.yml", "executionMode: x\n")
+	got = call(t, append(annotate, "-m", path)...)
+	require.Contains(t, got.err, "Error: "+path+": rules: required field is missing\n"+path+": mutating: required field is missing\n"+path+": ")
 }

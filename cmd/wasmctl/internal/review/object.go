@@ -147,7 +147,7 @@ type objectHead struct {
 func (o Object) request(object []byte, fields map[string]json.RawMessage) ([]byte, error) {
 	var head objectHead
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(object, &head); err != nil {
-		return nil, fmt.Errorf("the object cannot be read: %w", wrongType(err))
+		return nil, fmt.Errorf("the object cannot be read: %w", explain.Value(err))
 	}
 	if err := head.check(fields); err != nil {
 		return nil, err
@@ -204,13 +204,4 @@ func (h *objectHead) check(fields map[string]json.RawMessage) error {
 		return fmt.Errorf("a %s of %d objects: a request has one, give one of them", h.Kind, len(items))
 	}
 	return nil
-}
-
-// wrongType words an error about a value of the wrong type without those of Go.
-func wrongType(err error) error {
-	var mismatch *json.UnmarshalTypeError
-	if !errors.As(err, &mismatch) {
-		return err
-	}
-	return fmt.Errorf("%s: %s does not fit: write %s", mismatch.Field, mismatch.Value, explain.Expected(mismatch.Type))
 }

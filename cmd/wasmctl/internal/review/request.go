@@ -29,6 +29,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 )
 
@@ -76,7 +77,7 @@ func ParseRequest(data []byte) (*Request, error) {
 	}
 	var wire admissionRequest
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(content, &wire); err != nil {
-		return nil, fmt.Errorf("the request is no AdmissionRequest: %w", wrongType(err))
+		return nil, fmt.Errorf("the request is no AdmissionRequest: %w", explain.Value(err))
 	}
 	if err := wire.check(); err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ import (
 	"io"
 
 	yamlv3 "go.yaml.in/yaml/v3"
+
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 )
 
 const (
@@ -82,7 +84,7 @@ func Parse(data []byte) (Session, error) {
 	decoder := yamlv3.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&file); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("the session is not a YAML list of exchanges: %w", err)
+		return nil, fmt.Errorf("the session is not a YAML list of exchanges: %w", explain.YAML(err))
 	}
 	if err := decoder.Decode(new(yamlv3.Node)); !errors.Is(err, io.EOF) {
 		return nil, errors.New("the session is more than one YAML document: keep one")

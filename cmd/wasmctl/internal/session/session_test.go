@@ -145,7 +145,7 @@ func TestParseRefuses(t *testing.T) {
 		"no list":         {"a: b", "the session is not a YAML list of exchanges"},
 		"no YAML":         {"\t", "the session is not a YAML list of exchanges"},
 		"two documents":   {exchange("!DNSLookupHost\nhost: a") + "---\n[]", "more than one YAML document"},
-		"unknown field":   {"- {type: Exchange, requests: ''}", "field requests not found"},
+		"unknown field":   {"- {type: Exchange, requests: ''}", "unknown field \"requests\": correct its name or remove it"},
 		"another type":    {"- {type: Interchange}", `exchange 1: type is "Interchange": write Exchange`},
 		"no request":      {"- {type: Exchange}", "exchange 1: request: is empty"},
 		"no tag":          {exchange("a: b"), "exchange 1: request: is not tagged"},
