@@ -77,7 +77,10 @@ func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject fu
 		if err == nil {
 			strict, err = kjson.UnmarshalStrict(sole, newObject())
 		}
-		if err != nil {
+		if err != nil && isTime(name, err, newObject) {
+			err = fmt.Errorf("%s: number does not fit: write a time with its unit, such as 5s", fldPath.Child(name))
+			errs = append(errs, err)
+		} else if err != nil {
 			errs = append(errs, wrongField(fldPath, name, fields[name], err))
 		}
 		for _, err := range strict {
@@ -85,6 +88,19 @@ func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject fu
 		}
 	}
 	return errs
+}
+
+// isTime is whether a field in which a number stands is for a duration. The decoder's error
+// says no more than that it is for a text: of these, only a duration refuses another.
+func isTime(name string, err error, newObject func() any) bool {
+	if mismatch := (*json.UnmarshalTypeError)(nil); !errors.As(err, &mismatch) || !strings.HasPrefix(mismatch.Value, "number") {
+		return false
+	}
+	reads := func(value string) bool {
+		sole, err := json.Marshal(map[string]string{name: value})
+		return err == nil && kjson.UnmarshalCaseSensitivePreserveInts(sole, newObject()) == nil
+	}
+	return reads("1s") && !reads("no time")
 }
 
 // within makes the path of a strict error one from the root.

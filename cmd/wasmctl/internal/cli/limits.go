@@ -60,6 +60,9 @@ func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
 		if config.Limits, err = readLimits(f.path); err != nil {
 			return nil, fmt.Errorf("--limits: %w", err)
 		}
+		if err := checkLimits(config); err != nil {
+			return nil, inFile("--limits: "+f.path, err)
+		}
 	}
 	for _, flag := range []struct {
 		name, text string
@@ -81,7 +84,10 @@ func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
 	}
 	// One instance has to fit into what all have.
 	config.Limits.TotalMemory = max(config.Limits.TotalMemory, config.Limits.Memory)
-	return &config.Limits, checkLimits(config)
+	if err := checkLimits(config); err != nil {
+		return nil, usageError{f.named(err)}
+	}
+	return &config.Limits, nil
 }
 
 // readLimits reads the limits of a server's configuration. What else is in it is not
@@ -108,8 +114,23 @@ func checkLimits(config *wasmadmission.WasmAdmissionConfiguration) error {
 			problems = append(problems, err)
 		}
 	}
-	if len(problems) > 0 {
-		return usageError{errors.Join(problems...)}
+	return errors.Join(problems...)
+}
+
+// named puts the flag before each line of what is wrong with the limits. A file's limits are
+// right by themselves: only flags make them wrong.
+func (f *limitFlags) named(err error) error {
+	var lines []string
+	for line := range strings.Lines(err.Error()) {
+		for _, flag := range []struct{ setting, name string }{
+			{"limits.moduleSize: ", "--module-size: "}, {"limits.memory: ", "--memory: "},
+			{"limits.stack: ", "--stack: "}, {"limits.fuel: ", "--fuel: "},
+		} {
+			if strings.HasPrefix(line, flag.setting) {
+				line = flag.name + line
+			}
+		}
+		lines = append(lines, line)
 	}
-	return nil
+	return errors.New(strings.Join(lines, ""))
 }

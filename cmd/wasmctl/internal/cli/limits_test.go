@@ -17,6 +17,8 @@ limitations under the License.
 package cli_test
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -66,6 +68,33 @@ func TestLimits(t *testing.T) {
 			require.Contains(t, got.out+got.err, test.want)
 		})
 	}
+}
+
+// Every line of what is wrong with limits names the file or the flag that they come from.
+func TestProblemsOfLimits(t *testing.T) {
+	run := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", policies + "no-latest-tag/policy.wasm"}
+	path := file(t, "limits.yaml", limitsHead+"{stack: 1, fuel: 1}")
+	got := call(t, append(run, "--limits", path)...)
+	require.Equal(t, cli.ExitProblem, got.code, "as of other files")
+	require.Contains(t, got.err, "Error: --limits: "+path+": limits.stack: Invalid value: 1")
+	require.Contains(t, got.err, "\n--limits: "+path+": limits.fuel: Invalid value: 1")
+	got = call(t, append(run, "--stack", "1", "--fuel", "1", "--memory", "1", "--module-size", "2Gi")...)
+	require.Equal(t, cli.ExitUsage, got.code)
+	for _, flag := range []string{"--stack: limits.stack: ", "--fuel: limits.fuel: ", "--memory: limits.memory: ", "--module-size: limits.moduleSize: "} {
+		require.Regexp(t, "(?m)^(Error: )?"+flag+"Invalid value", got.err)
+	}
+	got = call(t, append(run, "--limits", file(t, "limits.yaml", limitsHead+"{evaluationTimeout: 5, requestTimeout: -1}"))...)
+	require.Contains(t, got.err, "limits.evaluationTimeout: number does not fit: write a time with its unit, such as 5s\n")
+	require.Contains(t, got.err, "limits.requestTimeout: number does not fit: write a time with its unit, such as 5s\n")
+}
+
+// A module that is too large is said to be as large as it is.
+func TestModuleSizeIsTheTrueOne(t *testing.T) {
+	info, err := os.Stat(waPCPolicy)
+	require.NoError(t, err)
+	got := call(t, "inspect", waPCPolicy, "--module-size", "1Ki")
+	require.Equal(t, cli.ExitProblem, got.code)
+	require.Contains(t, got.err, fmt.Sprintf("limit exceeded: %d bytes of module, at most 1024 are allowed", info.Size()))
 }
 
 // The other commands that load modules have the same limits.

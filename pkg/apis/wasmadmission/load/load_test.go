@@ -217,7 +217,7 @@ func TestLoadErrors(t *testing.T) {
 				"limits.memory: is not a quantity: write a number of bytes, such as 128Mi\n" +
 				"limits.moduleSize: is not a quantity: write a number of bytes, such as 128Mi\n" +
 				`sources.insecure: string does not fit: write a list: ["a"]` + "\n" +
-				"sources.timeout: number does not fit: write a string\n" +
+				"sources.timeout: number does not fit: write a time with its unit, such as 5s\n" +
 				`reload.interval: time: invalid duration "soon": correct the value` + "\n" +
 				"circuitBreaker.failures: string does not fit: write a whole number below 2147483648\n" +
 				"exemptions.groups: number does not fit: write a list",
