@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,11 @@ to call and the metadata does not name, or the other way round, earn a warning.`
 			if f.output == "" {
 				return usagef("--output-path is required: name a file to write, which may be the module")
 			}
+			for _, input := range []struct{ flag, path string }{{"metadata-path", f.metadata}, {"usage-path", f.usage}} {
+				if sameFile(f.output, input.path) {
+					return usagef("--output-path would overwrite the file of --%s: name another", input.flag)
+				}
+			}
 			return c.annotateModule(cmd.Context(), f, arguments[0])
 		},
 	}
@@ -66,6 +72,19 @@ to call and the metadata does not name, or the other way round, earn a warning.`
 	flags.StringVarP(&f.usage, "usage-path", "u", "", "`file` with the policy's manual, in Markdown")
 	f.add(flags)
 	return cmd
+}
+
+// sameFile is whether two paths name one file.
+func sameFile(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
 }
 
 func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument string) error {

@@ -97,17 +97,41 @@ func TestRecordWithoutACluster(t *testing.T) {
 	policy, session := filepath.Join(directory, "policy.wasm"), filepath.Join(directory, "session.yml")
 	got := call(t, "annotate", "-m", bats+"metadata.yml", "-o", policy, guests+"host-call.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
+	t.Setenv("KUBECONFIG", filepath.Join(directory, "none"))
 	arguments := []string{"run", "--allow-context-aware", "-r", policies + "pod-privileged/testdata/pod-delete.json", policy}
-	live := call(t, append(arguments, "--kubeconfig", filepath.Join(directory, "none"), "--record-host-capabilities-interactions", session)...)
+	live := call(t, append(arguments, "--record-host-capabilities-interactions", session)...)
 	require.Equal(t, cli.ExitOK, live.code, live.err)
 	require.Contains(t, live.out, "there is no usable kubeconfig")
 	replayed := call(t, append(arguments, "--replay-host-capabilities-interactions", session)...)
 	require.Equal(t, cli.ExitOK, replayed.code, replayed.err)
 	require.Equal(t, live.out, replayed.out)
 
-	got = call(t, append(arguments, "--kubeconfig", filepath.Join(directory, "none"), "--record-host-capabilities-interactions", directory)...)
+	got = call(t, append(arguments, "--record-host-capabilities-interactions", directory)...)
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.err, "is a directory")
+}
+
+// A file that is named has to be there, whether or not a policy looks at the cluster.
+func TestKubeconfigIsThere(t *testing.T) {
+	got := call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--kubeconfig", "/none", policies+"no-latest-tag/policy.wasm")
+	require.Equal(t, cli.ExitProblem, got.code)
+	require.Contains(t, got.err, "Error: --kubeconfig: stat /none: no such file or directory")
+	require.Empty(t, got.out)
+}
+
+// What annotate reads beside the module is not what it writes.
+func TestAnnotateOverwritesNoInput(t *testing.T) {
+	metadata, usage := file(t, "metadata.yml", "mutating: false\nrules: []\n"), file(t, "usage.md", "# Usage\n")
+	linked := filepath.Join(t.TempDir(), "linked")
+	require.NoError(t, os.Symlink(metadata, linked))
+	for output, flag := range map[string]string{metadata: "metadata-path", linked: "metadata-path", usage: "usage-path"} {
+		got := call(t, "annotate", "-m", metadata, "-u", usage, "-o", output, waPCPolicy)
+		require.Equal(t, cli.ExitUsage, got.code, got.err)
+		require.Contains(t, got.err, "--output-path would overwrite the file of --"+flag)
+	}
+	text, err := os.ReadFile(metadata)
+	require.NoError(t, err)
+	require.Equal(t, "mutating: false\nrules: []\n", string(text))
 }
 
 func TestDisableWasmtimeCache(t *testing.T) {

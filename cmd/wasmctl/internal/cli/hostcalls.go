@@ -60,6 +60,12 @@ func (f *hostCallFlags) answers() (*hostAnswers, func(stderr io.Writer) error, e
 			return nil
 		}, nil
 	}
+	// A default that is not there is no error before a policy looks at the cluster.
+	if f.kubeconfig != "" {
+		if _, err := os.Stat(f.kubeconfig); err != nil {
+			return nil, nil, fmt.Errorf("--kubeconfig: %w", err)
+		}
+	}
 	live, err := host.Live(f.kubeconfig)
 	if err != nil || f.record == "" {
 		return live, nothing, err
