@@ -72,7 +72,7 @@ setup() {
 }
 
 @test "what was recorded is replayed" {
-  run kwctl run --allow-context-aware -r "$request" --kubeconfig /none --record-host-capabilities-interactions "$BATS_TEST_TMPDIR/session.yml" "$policy"
+  KUBECONFIG=/none run kwctl run --allow-context-aware -r "$request" --record-host-capabilities-interactions "$BATS_TEST_TMPDIR/session.yml" "$policy"
   echo "output = ${output}"
   [ "$status" -eq 0 ]
   [ $(expr "$output" : '.*"allowed":false.*there is no usable kubeconfig.*') -ne 0 ]
