@@ -161,17 +161,23 @@ func readFile(path string, maxBytes int64, digest string) (*module.Module, error
 	if err != nil {
 		return nil, err
 	}
+	if int64(len(bytes)) > maxBytes {
+		// One more than the limit was read; how large the file is, it says itself.
+		if info, err := file.Stat(); err == nil {
+			return nil, tooLarge(info.Size(), maxBytes)
+		}
+	}
 	return newModule(bytes, maxBytes, digest)
+}
+
+func tooLarge(size, maxBytes int64) error {
+	return &engine.LimitError{Limit: "bytes of module", Value: size, Max: maxBytes, Setting: "limits.moduleSize"}
 }
 
 // newModule refuses what is too large, and what does not have the digest that is asked for.
 func newModule(bytes []byte, maxBytes int64, digest string) (*module.Module, error) {
 	if size := int64(len(bytes)); size > maxBytes {
-		// One more than the limit was read; how large the file is, it says itself.
-		if info, err := file.Stat(); err == nil {
-			size = max(size, info.Size())
-		}
-		return nil, &engine.LimitError{Limit: "bytes of module", Value: size, Max: maxBytes, Setting: "limits.moduleSize"}
+		return nil, tooLarge(size, maxBytes)
 	}
 	m := &module.Module{Bytes: bytes, Digest: engine.Digest(bytes)}
 	if digest != "" && digest != m.Digest {
