@@ -195,7 +195,7 @@ func checkCredentials(path string) error {
 
 // credential returns what the registry of a repository is to be asked with, and no other
 // host. The file is read each time, so that a change of it counts from the next request on.
-func (r *puller) credential(ref reference) auth.CredentialFunc {
+func (r *Registries) credential(ref reference) auth.CredentialFunc {
 	return func(_ context.Context, host string) (auth.Credential, error) {
 		if r.sources.DockerConfig == "" || host != ref.remote().Host() {
 			return auth.EmptyCredential, nil

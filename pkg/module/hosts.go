@@ -45,6 +45,7 @@ const (
 // hosts sends each request in the way that its host is to be asked. It implements
 // http.RoundTripper.
 type hosts struct {
+	dial        Dial
 	insecure    []string
 	authorities map[string][]string // files, by host:port
 
@@ -60,13 +61,14 @@ type transport struct {
 	pem string // the files that it was made of
 }
 
-func newHosts(sources *Sources) *hosts {
+func newHosts(sources *Sources, dial Dial) *hosts {
 	h := &hosts{
+		dial:        dial,
 		insecure:    sources.Insecure,
 		authorities: map[string][]string{},
 		transports:  map[string]*transport{},
-		public:      newTransport(&tls.Config{MinVersion: tls.VersionTLS12}),
-		unverified:  newTransport(&tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}),
+		public:      newTransport(&tls.Config{MinVersion: tls.VersionTLS12}, dial),
+		unverified:  newTransport(&tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}, dial),
 	}
 	for _, a := range sources.Authorities {
 		host := moduleuri.WithPort("https", a.Host)
@@ -75,10 +77,16 @@ func newHosts(sources *Sources) *hosts {
 	return h
 }
 
-func newTransport(config *tls.Config) *http.Transport {
-	return utilnet.SetTransportDefaults(&http.Transport{
+// newTransport returns a transport that connects by dial, and asks no proxy then; nil has it
+// connect as it likes.
+func newTransport(config *tls.Config, dial Dial) *http.Transport {
+	own := dial != nil
+	if !own {
+		dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
+	t := utilnet.SetTransportDefaults(&http.Transport{
 		TLSClientConfig:        config,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:            dial,
 		ResponseHeaderTimeout:  headerTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		IdleConnTimeout:        30 * time.Second,
@@ -86,6 +94,10 @@ func newTransport(config *tls.Config) *http.Transport {
 		// What has a digest has it as it is stored, and a bound is one on what is sent.
 		DisableCompression: true,
 	})
+	if own {
+		t.Proxy = nil
+	}
+	return t
 }
 
 func (h *hosts) isInsecure(scheme, host string) bool {
@@ -136,7 +148,7 @@ func (h *hosts) withAuthorities(host string) (http.RoundTripper, error) {
 	if old != nil {
 		old.CloseIdleConnections()
 	}
-	t := &transport{Transport: newTransport(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}), pem: string(pem)}
+	t := &transport{Transport: newTransport(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, h.dial), pem: string(pem)}
 	h.transports[host] = t
 	return t, nil
 }

@@ -17,10 +17,8 @@ limitations under the License.
 package module
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -54,10 +52,8 @@ const (
 type puller struct {
 	maxBytes int64
 	store    *Store
-	sources  Sources
 	verifier Verifier
-	hosts    *hosts
-	client   *http.Client
+	*Registries
 
 	patient, hasty wait.Backoff
 	progressEvery  time.Duration
@@ -70,29 +66,22 @@ type puller struct {
 }
 
 func newPuller(options Options) (*puller, error) {
-	sources := options.Sources
-	sources.Timeout = cmp.Or(sources.Timeout, defaultTimeout)
-	if err := sources.validate(); err != nil {
+	registries, err := NewRegistries(RegistriesOptions{Sources: options.Sources})
+	if err != nil {
 		return nil, err
 	}
-	r := &puller{
+	return &puller{
 		maxBytes:      options.MaxBytes,
 		store:         options.Store,
-		sources:       sources,
 		verifier:      options.Verifier,
-		hosts:         newHosts(&sources),
+		Registries:    registries,
 		patient:       patient,
 		hasty:         hasty,
 		progressEvery: progressEvery,
 		busy:          map[string]chan struct{}{},
 		silent:        map[string]time.Time{},
 		accepted:      map[accepted]bool{},
-	}
-	r.client = &http.Client{Transport: r.hosts, CheckRedirect: r.hosts.checkRedirect}
-	if err := errors.Join(r.hosts.load(), checkCredentials(sources.DockerConfig)); err != nil {
-		return nil, err
-	}
-	return r, nil
+	}, nil
 }
 
 // get fetches a module inside the deadline.
@@ -224,7 +213,7 @@ func (r *puller) isSilent(host string) bool {
 
 // eachLocation calls a function for the places to look for a module at, in order,
 // until one has it.
-func (r *puller) eachLocation(ctx context.Context, uri string, f func(location) error) error {
+func (r *Registries) eachLocation(ctx context.Context, uri string, f func(location) error) error {
 	locations := r.sources.locations(uri)
 	var before error
 	for n, l := range locations {

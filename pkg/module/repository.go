@@ -45,7 +45,7 @@ type repository struct{ *remote.Repository }
 // eachRepository calls a function for the repositories that a URI may mean: that of
 // the mirror, if there is one, and its own. Hosts that are insecure are asked with
 // TLS first, and without it if nobody there speaks it.
-func (r *puller) eachRepository(ctx context.Context, uri string, f func(*repository) error) error {
+func (r *Registries) eachRepository(ctx context.Context, uri string, f func(*repository) error) error {
 	return r.eachLocation(ctx, uri, func(l location) error {
 		ref, err := parseReference(l.uri)
 		if err != nil {
@@ -56,7 +56,7 @@ func (r *puller) eachRepository(ctx context.Context, uri string, f func(*reposit
 }
 
 // atRepository calls a function for one repository.
-func (r *puller) atRepository(ref reference, f func(*repository) error) error {
+func (r *Registries) atRepository(ref reference, f func(*repository) error) error {
 	at := r.repository(ref)
 	err := f(at)
 	if err == nil || !speaksNoTLS(err) || !r.hosts.isInsecure("http", at.Reference.Host()) {
@@ -75,7 +75,7 @@ func speaksNoTLS(err error) bool {
 
 // repository returns a client with credentials and tokens of its own: they are used
 // for one module, so that nothing that has expired or changed is.
-func (r *puller) repository(ref reference) *repository {
+func (r *Registries) repository(ref reference) *repository {
 	client := &auth.Client{Client: r.client, Cache: auth.NewCache(), Credential: r.credential(ref), ClientID: userAgent}
 	client.SetUserAgent(userAgent)
 	return &repository{&remote.Repository{Reference: ref.remote(), Client: client, MaxMetadataBytes: maxManifestBytes, ReferrerListMaxPages: maxReferrerPages}}
