@@ -175,6 +175,10 @@ clean:
 bench-dispatch:
 	$(GO) run ./test/bench/dispatch
 
+## bench-verify: measure what verifying an image adds to an evaluation, from memory and from a registry on loopback
+bench-verify: registry
+	$(GO) test -count=1 -run '^$$' -bench '^BenchmarkVerify$$' ./pkg/capabilities/oci/images | grep '^figure '
+
 ## mutation-parity: compare what a mutating policy makes of objects in process and behind a webhook
 mutation-parity: build policies
 	$(GO) run ./test/webhookparity/command

@@ -46,12 +46,12 @@ var mayImport = map[string][]string{
 
 	"pkg/assembly/serving": {
 		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics", "pkg/policyset", "pkg/policyset/reload", "pkg/unmatched",
-		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "internal/explain",
+		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "internal/explain", "pkg/verification",
 	},
 	"pkg/assembly": {
 		"pkg/abi", "pkg/engine", "pkg/module", "pkg/policyset", "pkg/policyset/reload", "internal/safefile", "pkg/verification", "pkg/verification/modules",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation",
-		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci",
+		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci", "pkg/capabilities/oci/images", "pkg/verification",
 	},
 
 	"pkg/dispatch":       {"pkg/policyset", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
@@ -94,6 +94,7 @@ var mayImport = map[string][]string{
 	"pkg/capabilities/crypto":         {"pkg/capabilities"},
 	"pkg/capabilities/net":            {"pkg/capabilities", "pkg/capabilities/internal/cache"},
 	"pkg/capabilities/oci":            {"pkg/capabilities"},
+	"pkg/capabilities/oci/images":     {"internal/moduleuri", "pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/verification", "pkg/verification/discovery"},
 	"pkg/capabilities/tracing":        {"pkg/abi", "pkg/capabilities"},
 	"pkg/capabilities/kubernetes": {
 		"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache",

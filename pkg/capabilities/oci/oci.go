@@ -45,12 +45,12 @@ const maxImageBytes = 4096
 type Images interface {
 	// Ask answers one of the operations for an image, in JSON. The request is the
 	// payload: the image as a JSON string, or for the two that verify an object that
-	// names it.
-	Ask(ctx context.Context, operation, image string, request []byte) ([]byte, error)
+	// names it. The caller is the policy that asks.
+	Ask(ctx context.Context, caller *capabilities.Caller, operation, image string, request []byte) ([]byte, error)
 }
 
 // errNotAvailable is what guests are told while there is nothing that looks at images.
-var errNotAvailable = errors.New("this version does not look at images in registries: host capability oci is not available")
+var errNotAvailable = errors.New("nothing here looks at images in registries: host capability oci is not available")
 
 // OCI answers the host calls of namespace oci. It is safe for concurrent use.
 type OCI struct{ images Images }
@@ -61,7 +61,7 @@ var _ capabilities.Capability = &OCI{}
 func New(images Images) *OCI { return &OCI{images} }
 
 // Call implements [capabilities.Capability].
-func (o *OCI) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
+func (o *OCI) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	imageOf := map[string]func([]byte) (string, error){
 		VerifyV1: verifyV1Image, VerifyV2: verifyV2Image,
 		ManifestDigest: plainImage, Manifest: plainImage, ManifestAndConfig: plainImage,
@@ -82,7 +82,7 @@ func (o *OCI) Call(ctx context.Context, _ *capabilities.Caller, operation string
 	if o.images == nil {
 		return nil, &capabilities.FailedError{Err: errNotAvailable}
 	}
-	answer, err := o.images.Ask(ctx, operation, image, bytes.Clone(payload))
+	answer, err := o.images.Ask(ctx, caller, operation, image, bytes.Clone(payload))
 	if err != nil {
 		return nil, &capabilities.FailedError{Err: err}
 	}

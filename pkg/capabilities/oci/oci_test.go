@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 )
 
-const notAvailable = "Callback evaluation failure: this version does not look at images in registries: host capability oci is not available"
+const notAvailable = "Callback evaluation failure: nothing here looks at images in registries: host capability oci is not available"
 
 func TestEveryOperationSaysThatItIsNotAvailable(t *testing.T) {
 	for _, test := range []struct{ operation, payload, err string }{
@@ -62,7 +62,7 @@ func TestEveryOperationSaysThatItIsNotAvailable(t *testing.T) {
 // images answers with what it is asked, or fails.
 type images struct{ err error }
 
-func (i images) Ask(_ context.Context, operation, image string, _ []byte) ([]byte, error) {
+func (i images) Ask(_ context.Context, _ *capabilities.Caller, operation, image string, _ []byte) ([]byte, error) {
 	return []byte(operation + " " + image), i.err
 }
 

@@ -1,0 +1,56 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package images
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// hub is the registry of images that name none.
+const hub = "docker.io"
+
+// validHost is what the host of an image looks like: a name or an address, perhaps with a port.
+var validHost = regexp.MustCompile(`^([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
+
+// expand gives an image the name that it has in full, as Docker does: busybox is
+// docker.io/library/busybox. It returns the registry and the URI.
+func expand(image string) (host, uri string, err error) {
+	name := strings.TrimPrefix(image, "registry://")
+	host, rest, found := strings.Cut(name, "/")
+	if !found || !namesHost(host) {
+		host, rest = hub, name
+	}
+	host = strings.ToLower(host)
+	if host == "index.docker.io" {
+		host = hub
+	}
+	if host == hub && !strings.Contains(rest, "/") {
+		rest = "library/" + rest
+	}
+	if !validHost.MatchString(host) {
+		return "", "", fmt.Errorf("image %.200q: %.100q is no host: write [host[:port]/]repository[:tag][@digest]", image, host)
+	}
+	return host, "registry://" + host + "/" + rest, nil
+}
+
+// namesHost is whether the first part of an image's name is a host, rather than a part of a
+// repository's name.
+func namesHost(part string) bool {
+	return strings.ContainsAny(part, ".:") || part == "localhost" || strings.ToLower(part) != part
+}
