@@ -431,6 +431,33 @@ type Capabilities struct {
 	Kubernetes KubernetesCapability
 	// DNS is how policies look up hosts.
 	DNS DNSCapability
+	// OCI is how policies look at images in registries.
+	OCI OCICapability
+}
+
+// OCICapability says which registries policies may ask about images, and what that may take.
+type OCICapability struct {
+	// Registries are host, host:port, "*.domain" or "*". Default: none, which allows nothing.
+	Registries []string
+	// Redirects are further hosts, in the same form, that registries may lead to. Default: none.
+	Redirects []string
+	// CacheEntries is how many answers are kept. Default: 4096.
+	CacheEntries int32
+	// CacheSize is how large they may be together, in bytes. Default: 16 MiB.
+	CacheSize int64
+	// CacheTTL is how long an answer is given again. Default: 1m.
+	CacheTTL metav1.Duration
+	// FailureTTL is how long a failure is told again. Default: 5s.
+	FailureTTL metav1.Duration
+	// StaleTTL is how much longer the last good answer is given if the registry does not
+	// answer. Default: 0, not at all.
+	StaleTTL metav1.Duration
+	// LookTimeout bounds one look at a registry. Default: 10s.
+	LookTimeout metav1.Duration
+	// PolicyLooks is how many looks of one policy are under way at the same time. Default: 16.
+	PolicyLooks int32
+	// RegistryLooks is how many looks at one registry are. Default: 8.
+	RegistryLooks int32
 }
 
 // KubernetesCapability says as whom, and with what, policies look at the cluster.

@@ -82,6 +82,10 @@ func Funcs(_ runtimeserializer.CodecFactory) []any {
 			kubernetes.GetResource.CacheSize = c.Int63()
 			kubernetes.CanI.CacheSize = c.Int63()
 		},
+		func(oci *wasmadmission.OCICapability, c randfill.Continue) {
+			c.FillNoCustom(oci)
+			oci.CacheSize = c.Int63()
+		},
 		// Compact JSON is what the encoder leaves as it is.
 		func(settings *runtime.RawExtension, c randfill.Continue) {
 			settings.Raw = fmt.Appendf(nil, `{"flag":%t,"list":[%d],"text":"%x"}`, c.Bool(), c.Int63(), c.String(0))

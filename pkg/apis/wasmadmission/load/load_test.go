@@ -73,6 +73,10 @@ func defaults() *wasmadmission.WasmAdmissionConfiguration {
 				GetResource: answers, CanI: answers,
 			},
 			DNS: wasmadmission.DNSCapability{CacheEntries: 1000, CacheTTL: metav1.Duration{Duration: 30 * time.Second}},
+			OCI: wasmadmission.OCICapability{
+				CacheEntries: 4096, CacheSize: 16 << 20, CacheTTL: metav1.Duration{Duration: time.Minute}, FailureTTL: metav1.Duration{Duration: 5 * time.Second},
+				LookTimeout: metav1.Duration{Duration: 10 * time.Second}, PolicyLooks: 16, RegistryLooks: 8,
+			},
 		},
 	}
 }

@@ -60,6 +60,15 @@ func Convert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability
 	return autoConvert_v1alpha1_KubernetesCapability_To_wasmadmission_KubernetesCapability(in, out, s)
 }
 
+// Convert_v1alpha1_OCICapability_To_wasmadmission_OCICapability turns quantities into bytes, as
+// is done for limits.
+func Convert_v1alpha1_OCICapability_To_wasmadmission_OCICapability(in *OCICapability, out *wasmadmission.OCICapability, s conversion.Scope) error {
+	if err := wholeBytes("capabilities.oci.cacheSize", in.CacheSize); err != nil {
+		return err
+	}
+	return autoConvert_v1alpha1_OCICapability_To_wasmadmission_OCICapability(in, out, s)
+}
+
 func wholeBytes(name string, size *resource.Quantity) error {
 	if size == nil {
 		return nil

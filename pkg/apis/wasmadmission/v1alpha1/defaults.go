@@ -146,6 +146,18 @@ func SetDefaults_DNSCapability(dns *DNSCapability) {
 	defaultPointer(&dns.CacheTTL, metav1.Duration{Duration: 30 * time.Second})
 }
 
+// SetDefaults_OCICapability fills in what looks at registries may take.
+func SetDefaults_OCICapability(oci *OCICapability) {
+	defaultPointer(&oci.CacheEntries, 4096)
+	defaultPointer(&oci.CacheSize, resource.MustParse("16Mi"))
+	defaultPointer(&oci.CacheTTL, metav1.Duration{Duration: time.Minute})
+	defaultPointer(&oci.FailureTTL, metav1.Duration{Duration: min(5*time.Second, oci.CacheTTL.Duration)})
+	defaultPointer(&oci.StaleTTL, metav1.Duration{})
+	defaultPointer(&oci.LookTimeout, metav1.Duration{Duration: 10 * time.Second})
+	defaultPointer(&oci.PolicyLooks, 16)
+	defaultPointer(&oci.RegistryLooks, 8)
+}
+
 // defaultTo sets a value that is left out.
 func defaultTo[T ~string](field *T, value T) {
 	if *field == "" {

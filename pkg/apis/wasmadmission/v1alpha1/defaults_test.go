@@ -97,6 +97,11 @@ func TestDefaults(t *testing.T) {
 				CanI:        answers,
 			},
 			DNS: v1alpha1.DNSCapability{CacheEntries: new(int32(1000)), CacheTTL: &metav1.Duration{Duration: 30 * time.Second}},
+			OCI: v1alpha1.OCICapability{
+				CacheEntries: new(int32(4096)), CacheSize: new(resource.MustParse("16Mi")),
+				CacheTTL: minute, FailureTTL: &metav1.Duration{Duration: 5 * time.Second}, StaleTTL: &metav1.Duration{}, LookTimeout: &metav1.Duration{Duration: 10 * time.Second},
+				PolicyLooks: new(int32(16)), RegistryLooks: new(int32(8)),
+			},
 		},
 	}
 	// with returns the defaults with a change.
@@ -119,6 +124,11 @@ func TestDefaults(t *testing.T) {
 				User: "u", MemorySize: new(resource.MustParse("0")), IdleTimeout: &metav1.Duration{}, GetResource: noAnswers, CanI: noAnswers,
 			},
 			DNS: v1alpha1.DNSCapability{CacheEntries: new(int32(0)), CacheTTL: &metav1.Duration{}},
+			OCI: v1alpha1.OCICapability{
+				CacheEntries: new(int32(0)), CacheSize: new(resource.MustParse("0")),
+				CacheTTL: &metav1.Duration{}, FailureTTL: &metav1.Duration{}, StaleTTL: &metav1.Duration{}, LookTimeout: &metav1.Duration{},
+				PolicyLooks: new(int32(0)), RegistryLooks: new(int32(0)),
+			},
 		},
 	}
 	everythingSet := v1alpha1.Policy{

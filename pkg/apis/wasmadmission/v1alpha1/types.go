@@ -738,6 +738,70 @@ type Capabilities struct {
 	// dns says how policies look up hosts. Default: every field at its own default.
 	// +optional
 	DNS DNSCapability `json:"dns,omitzero"`
+
+	// oci says which registries policies may ask about images, and what that may take.
+	// Default: every field at its own default.
+	// +optional
+	OCI OCICapability `json:"oci,omitzero"`
+}
+
+// OCICapability says which registries policies may ask about images, and what that may
+// take. Credentials, certificate authorities, mirrors and insecure hosts are those of
+// sources. No proxy is asked.
+type OCICapability struct {
+	// registries are those that policies may ask: host, host:port, *.example.com for the
+	// names below a domain, or * for every name. Without a port the default one is meant.
+	// A registry that is named with its port, and is no pattern, may have any address;
+	// others must have one on the internet. Docker Hub is docker.io. At most 100, none twice.
+	// Default: none, and every question fails.
+	// +optional
+	Registries []string `json:"registries,omitempty"`
+
+	// redirects are further hosts, in the same form, that registries may lead to for what
+	// they store and for tokens, such as auth.docker.io. At most 100, none twice.
+	// Default: none.
+	// +optional
+	Redirects []string `json:"redirects,omitempty"`
+
+	// cacheEntries is how many answers are kept, from 1 to 100000. Default: 4096.
+	// +optional
+	CacheEntries *int32 `json:"cacheEntries,omitempty"`
+
+	// cacheSize is how large they may be together, from 64Ki to 1Gi. A larger answer is
+	// given and not kept. Default: 16Mi.
+	// +optional
+	CacheSize *resource.Quantity `json:"cacheSize,omitempty"`
+
+	// cacheTTL is how long an answer is given again, from 1s to 1h: how long a policy may
+	// not see that a tag has moved. One that is in use is asked for again before. Default: 1m.
+	// +optional
+	CacheTTL *metav1.Duration `json:"cacheTTL,omitempty"`
+
+	// failureTTL is how long a failure is told again before the registry is asked anew,
+	// from 100ms to cacheTTL. Default: 5s, or cacheTTL if that is less.
+	// +optional
+	FailureTTL *metav1.Duration `json:"failureTTL,omitempty"`
+
+	// staleTTL is how much longer than cacheTTL the last good answer is given if the
+	// registry does not answer, from 0s to 24h. An image that is not verified any more is
+	// refused in any case. Default: 0s, not at all.
+	// +optional
+	StaleTTL *metav1.Duration `json:"staleTTL,omitempty"`
+
+	// lookTimeout bounds one look at a registry, from 100ms to 1m. A look goes on when the
+	// evaluation that needs it has ended, and serves the next. Default: 10s.
+	// +optional
+	LookTimeout *metav1.Duration `json:"lookTimeout,omitempty"`
+
+	// policyLooks is how many looks of one policy are under way at the same time, from 1 to
+	// 1000; eight times as many may wait. Default: 16.
+	// +optional
+	PolicyLooks *int32 `json:"policyLooks,omitempty"`
+
+	// registryLooks is how many looks at one registry are under way at the same time, from
+	// 1 to 1000. Default: 8.
+	// +optional
+	RegistryLooks *int32 `json:"registryLooks,omitempty"`
 }
 
 // KubernetesCapability says as whom, and with what, policies look at the cluster.

@@ -55,4 +55,5 @@ func SetObjectDefaults_WasmAdmissionConfiguration(in *WasmAdmissionConfiguration
 	SetDefaults_AnswerCache(&in.Capabilities.Kubernetes.GetResource)
 	SetDefaults_AnswerCache(&in.Capabilities.Kubernetes.CanI)
 	SetDefaults_DNSCapability(&in.Capabilities.DNS)
+	SetDefaults_OCICapability(&in.Capabilities.OCI)
 }

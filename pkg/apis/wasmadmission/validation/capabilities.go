@@ -18,6 +18,7 @@ package validation
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/sets"
@@ -31,7 +32,43 @@ func validateCapabilities(capabilities *wasmadmission.Capabilities, fldPath *fie
 	errs := validateKubernetes(&capabilities.Kubernetes, fldPath.Child("kubernetes"))
 	dns, at := &capabilities.DNS, fldPath.Child("dns")
 	errs = append(errs, validateBetween(dns.CacheEntries, 1, 100_000, at.Child("cacheEntries"))...)
-	return append(errs, validateDuration(dns.CacheTTL, time.Second, time.Minute, at.Child("cacheTTL"))...)
+	errs = append(errs, validateDuration(dns.CacheTTL, time.Second, time.Minute, at.Child("cacheTTL"))...)
+	return append(errs, validateOCI(&capabilities.OCI, fldPath.Child("oci"))...)
+}
+
+// maxRegistries bounds each list of hosts, which is walked for every look.
+const maxRegistries = 100
+
+func validateOCI(oci *wasmadmission.OCICapability, fldPath *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for _, list := range []struct {
+		hosts []string
+		at    *field.Path
+	}{{oci.Registries, fldPath.Child("registries")}, {oci.Redirects, fldPath.Child("redirects")}} {
+		if len(list.hosts) > maxRegistries {
+			errs = append(errs, field.TooMany(list.at, len(list.hosts), maxRegistries))
+			continue
+		}
+		errs = append(errs, validateNames(list.hosts, list.at, validateHostPattern)...)
+	}
+	errs = append(errs, validateBetween(oci.CacheEntries, 1, 100_000, fldPath.Child("cacheEntries"))...)
+	errs = append(errs, validateSize(oci.CacheSize, 64*kibi, gibi, fldPath.Child("cacheSize"))...)
+	errs = append(errs, validateDuration(oci.CacheTTL, time.Second, time.Hour, fldPath.Child("cacheTTL"))...)
+	errs = append(errs, validateDuration(oci.FailureTTL, 100*time.Millisecond, max(oci.CacheTTL.Duration, time.Second), fldPath.Child("failureTTL"))...)
+	errs = append(errs, validateDuration(oci.StaleTTL, 0, 24*time.Hour, fldPath.Child("staleTTL"))...)
+	errs = append(errs, validateDuration(oci.LookTimeout, 100*time.Millisecond, time.Minute, fldPath.Child("lookTimeout"))...)
+	errs = append(errs, validateBetween(oci.PolicyLooks, 1, 1000, fldPath.Child("policyLooks"))...)
+	return append(errs, validateBetween(oci.RegistryLooks, 1, 1000, fldPath.Child("registryLooks"))...)
+}
+
+// validateHostPattern allows a host, all names below a domain, and all names.
+func validateHostPattern(pattern string, fldPath *field.Path) *field.Error {
+	rest, _ := strings.CutPrefix(pattern, "*.")
+	if pattern == "*" || hostProblem(rest) == "" {
+		return nil
+	}
+	return field.Invalid(fldPath, pattern, "is no pattern of hosts: write host or host:port in lower case, such as registry.example.com:5000, "+
+		"*.example.com for the names below a domain, or * for every name")
 }
 
 func validateKubernetes(kubernetes *wasmadmission.KubernetesCapability, fldPath *field.Path) field.ErrorList {

@@ -38,7 +38,7 @@ func TestDocumentedExamples(t *testing.T) {
 	for _, example := range examples(t, "config.md") {
 		configs = append(configs, requireUsable(t, example))
 	}
-	require.Len(t, configs, 4)
+	require.Len(t, configs, 5)
 	require.Equal(t, parse(t, head), configs[2], "the example of limits states the defaults")
 }
 
@@ -97,7 +97,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 		v1alpha1.Sources{}, v1alpha1.SourceAuthority{}, v1alpha1.Mirror{}, v1alpha1.Verification{}, v1alpha1.TrustRoot{}, v1alpha1.PolicyVerification{}, v1alpha1.Reload{}, v1alpha1.CircuitBreaker{},
 		v1alpha1.Compilation{}, v1alpha1.Mutation{},
 		v1alpha1.Limits{}, v1alpha1.Exemptions{},
-		v1alpha1.Capabilities{}, v1alpha1.KubernetesCapability{}, v1alpha1.AnswerCache{}, v1alpha1.DNSCapability{},
+		v1alpha1.Capabilities{}, v1alpha1.KubernetesCapability{}, v1alpha1.AnswerCache{}, v1alpha1.DNSCapability{}, v1alpha1.OCICapability{},
 	} {
 		goType := reflect.TypeOf(object)
 		for i := range goType.NumField() {

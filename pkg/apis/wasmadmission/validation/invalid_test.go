@@ -26,6 +26,8 @@ import (
 // Each of these configurations has one thing wrong with it and gives one line.
 func TestInvalidConfigurations(t *testing.T) {
 	const (
+		hostPattern = "is no pattern of hosts: write host or host:port in lower case, such as registry.example.com:5000, *.example.com for the names below a domain, or * for every name"
+
 		subdomain = `is not a DNS subdomain: write at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends and around each '.'`
 		digest    = `must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`
 		object    = `must be an object: write fields with values below settings, or {} for none`
@@ -167,6 +169,19 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"no reviews kept", head + "capabilities: {kubernetes: {canI: {cacheEntries: -1}}}", `capabilities.kubernetes.canI.cacheEntries: Invalid value: -1: must be between 1 and 100000`},
 		{"large reviews kept", head + "capabilities: {kubernetes: {canI: {cacheSize: 2Gi}}}", `capabilities.kubernetes.canI.cacheSize: Invalid value: 2147483648: must be between 64Ki and 1Gi, in bytes`},
 		{"reviews not kept", head + "capabilities: {kubernetes: {canI: {cacheTTL: 0s}}}", `capabilities.kubernetes.canI.cacheTTL: Invalid value: "0s": must be between 1s and 1m`},
+		{"pattern in a name", head + `capabilities: {oci: {registries: ["reg*.example.com"]}}`, `capabilities.oci.registries[0]: Invalid value: "reg*.example.com": ` + hostPattern},
+		{"pattern of a path", head + `capabilities: {oci: {registries: ["ghcr.io/kubewarden"]}}`, `capabilities.oci.registries[0]: Invalid value: "ghcr.io/kubewarden": ` + hostPattern},
+		{"pattern with nothing below", head + `capabilities: {oci: {redirects: ["*."]}}`, `capabilities.oci.redirects[0]: Invalid value: "*.": ` + hostPattern},
+		{"registry twice", head + `capabilities: {oci: {registries: [a, a]}}`, `capabilities.oci.registries[1]: Duplicate value: "a": is already in the list: remove one of the two`},
+		{"many registries", head + `capabilities: {oci: {registries: [` + strings.Repeat("a,", 101) + `]}}`, `capabilities.oci.registries: Too many: 101: must have at most 100 items`},
+		{"answers about images", head + "capabilities: {oci: {cacheEntries: 0}}", `capabilities.oci.cacheEntries: Invalid value: 0: must be between 1 and 100000`},
+		{"images that are large", head + "capabilities: {oci: {cacheSize: 2Gi}}", `capabilities.oci.cacheSize: Invalid value: 2147483648: must be between 64Ki and 1Gi, in bytes`},
+		{"images kept for long", head + "capabilities: {oci: {cacheTTL: 2h}}", `capabilities.oci.cacheTTL: Invalid value: "2h0m0s": must be between 1s and 1h`},
+		{"failures kept for longer", head + "capabilities: {oci: {failureTTL: 61s}}", `capabilities.oci.failureTTL: Invalid value: "1m1s": must be between 100ms and 1m`},
+		{"stale images", head + "capabilities: {oci: {staleTTL: 25h}}", `capabilities.oci.staleTTL: Invalid value: "25h0m0s": must be between 0s and 24h`},
+		{"long looks", head + "capabilities: {oci: {lookTimeout: 2m}}", `capabilities.oci.lookTimeout: Invalid value: "2m0s": must be between 100ms and 1m`},
+		{"looks of a policy", head + "capabilities: {oci: {policyLooks: 0}}", `capabilities.oci.policyLooks: Invalid value: 0: must be between 1 and 1000`},
+		{"looks at a registry", head + "capabilities: {oci: {registryLooks: 1001}}", `capabilities.oci.registryLooks: Invalid value: 1001: must be between 1 and 1000`},
 		{"dns entries", head + "capabilities: {dns: {cacheEntries: 0}}", `capabilities.dns.cacheEntries: Invalid value: 0: must be between 1 and 100000`},
 		{"dns ttl", head + "capabilities: {dns: {cacheTTL: 61s}}", `capabilities.dns.cacheTTL: Invalid value: "1m1s": must be between 1s and 1m`},
 		{"capability twice", policy("hostCapabilities: ['oci/*', 'oci/*']"), `policies[a].hostCapabilities[1]: Duplicate value: "oci/*": ` + twice},

@@ -184,6 +184,17 @@ capabilities:
     getResource: {cacheEntries: 100000, cacheSize: 1Gi, cacheTTL: 1m}
     canI: {cacheEntries: 1, cacheSize: 64Ki, cacheTTL: 1s}
   dns: {cacheEntries: 100000, cacheTTL: 1m}
+  oci:
+    registries: ["*", "*.example.com:5000", ghcr.io, "127.0.0.1:5000", "[::1]:5000"]
+    redirects: [auth.docker.io, "*.cloudfront.net"]
+    cacheEntries: 1
+    cacheSize: 64Ki
+    cacheTTL: 1s
+    failureTTL: 1s
+    staleTTL: 24h
+    lookTimeout: 1m
+    policyLooks: 1000
+    registryLooks: 1
 `
 
 func parse(t *testing.T, config string) *wasmadmission.WasmAdmissionConfiguration {
