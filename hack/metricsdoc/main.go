@@ -68,7 +68,7 @@ func main() {
 
 // write writes the reference.
 func write(w io.Writer) error {
-	found, err := collect(metrics.NewPolicies(), metrics.NewEngine(), metrics.NewCluster())
+	found, err := collect(metrics.NewPolicies(), metrics.NewEngine(), metrics.NewCluster(), metrics.NewImages())
 	if err != nil {
 		return err
 	}

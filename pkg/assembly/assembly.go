@@ -39,13 +39,13 @@ import (
 )
 
 // HostCapabilities returns the host capabilities that there are, by namespace. The cluster
-// answers for that of Kubernetes.
-func HostCapabilities(cluster capabilities.Capability, names net.Options) map[string]capabilities.Capability {
+// answers for that of Kubernetes, and images for that of OCI; nil images answer nothing.
+func HostCapabilities(cluster capabilities.Capability, names net.Options, images oci.Images) map[string]capabilities.Capability {
 	return map[string]capabilities.Capability{
 		"kubernetes": cluster,
 		"net":        net.New(names),
 		"crypto":     crypto.New(nil),
-		"oci":        oci.New(nil),
+		"oci":        oci.New(images),
 	}
 }
 

@@ -35,6 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/unmatched"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // Cluster is what the requests that are served are for: the apiserver's client of itself,
@@ -51,8 +52,9 @@ type Cluster struct {
 
 // capabilities returns what all policies share, until ctx ends. It is called before the
 // apiserver serves, starts its informers or knows its authorizer well: what it makes asks
-// nothing of them until a policy asks.
-func (c *Cluster) capabilities(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (policyset.Capabilities, error) {
+// nothing of them until a policy asks. Signatures of images are checked by the checker, which
+// may be nil.
+func (c *Cluster) capabilities(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, checker verification.Checker) (policyset.Capabilities, error) {
 	dns, eyes := &config.Capabilities.DNS, &config.Capabilities.Kubernetes
 	cluster, err := capability.New(ctx, capability.Options{
 		Client:      c.Dynamic,
@@ -68,8 +70,12 @@ func (c *Cluster) capabilities(ctx context.Context, config *wasmadmission.WasmAd
 	if err != nil {
 		return policyset.Capabilities{}, err
 	}
+	images, err := assembly.NewImages(config, checker, imageMetrics())
+	if err != nil {
+		return policyset.Capabilities{}, err
+	}
 	return policyset.Capabilities{
-		ByNamespace: assembly.HostCapabilities(cluster, net.Options{CacheEntries: int(dns.CacheEntries), CacheTTL: dns.CacheTTL.Duration}),
+		ByNamespace: assembly.HostCapabilities(cluster, net.Options{CacheEntries: int(dns.CacheEntries), CacheTTL: dns.CacheTTL.Duration}, images),
 		Inventories: cluster,
 	}, nil
 }

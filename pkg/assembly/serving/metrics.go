@@ -45,6 +45,13 @@ var clusterMetrics = sync.OnceValue(func() *metrics.Cluster {
 	return m
 })
 
+// imageMetrics serves the capability of the process to look at images.
+var imageMetrics = sync.OnceValue(func() *metrics.Images {
+	m := metrics.NewImages()
+	m.MustRegister(legacyregistry.MustRegister)
+	return m
+})
+
 // engineMetrics serves all engines of the process; its gauges show the one that was
 // made last.
 var engineMetrics = sync.OnceValue(func() *engineRecorder {

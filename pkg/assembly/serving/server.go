@@ -24,6 +24,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/breakglass"
@@ -40,6 +42,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 	"github.com/wasm-admission/wasm-admission/pkg/unmatched"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // Names of the health checks.
@@ -64,9 +67,25 @@ type Server struct {
 type Options struct {
 	// Guests are how policies of further execution modes are loaded.
 	Guests map[abi.ExecutionMode]policyset.GuestLoader
-	// NewChecker makes what checks signatures. Without it a configuration that demands
-	// signatures is refused.
+	// NewChecker makes what checks signatures. Without it policies are not told who signed
+	// images, and a configuration that demands signatures is refused.
 	NewChecker assembly.CheckerFactory
+}
+
+// checker makes what checks signatures of images, and of modules then too: both know one trust
+// root. It is nil if policies may not ask about images.
+func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error) {
+	if o.NewChecker == nil || len(config.Capabilities.OCI.Registries) == 0 {
+		return nil, nil
+	}
+	checker, err := o.NewChecker(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("verification.trustRoot: %w", err)
+	}
+	o.NewChecker = func(context.Context, *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error) {
+		return checker, nil
+	}
+	return checker, nil
 }
 
 // NewServer returns a server that has nothing loaded.
@@ -123,7 +142,11 @@ func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded
 	for _, warning := range validation.Warnings(config) {
 		policyset.Warning{Text: warning}.Tell(ctx, nil)
 	}
-	shared, err := cluster.capabilities(ctx, config)
+	signatures, err := o.checker(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := cluster.capabilities(ctx, config, signatures)
 	if err != nil {
 		return nil, err
 	}

@@ -43,7 +43,7 @@ type Answers struct {
 func Live(kubeconfig string) (*Answers, error) {
 	c := newCluster(kubeconfig)
 	return &Answers{
-		Capabilities: assembly.HostCapabilities(c, net.Options{}),
+		Capabilities: assembly.HostCapabilities(c, net.Options{}, nil),
 		Inventory:    c.inventory,
 		cluster:      c,
 	}, nil

@@ -1,0 +1,62 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package serving
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
+)
+
+// What checks signatures of images checks those of modules too: it is made once.
+func TestOneCheckerForImagesAndModules(t *testing.T) {
+	made := 0
+	checker := sigstoreless{}
+	o := Options{NewChecker: func(context.Context, *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error) {
+		if made++; made > 1 {
+			return nil, errors.New("no root")
+		}
+		return checker, nil
+	}}
+	config := &wasmadmission.WasmAdmissionConfiguration{}
+	none, err := o.checker(t.Context(), config)
+	require.NoError(t, err)
+	require.Nil(t, none, "no policy may ask about images")
+
+	config.Capabilities.OCI.Registries = []string{"ghcr.io"}
+	again := o
+	for range 2 {
+		got, err := o.checker(t.Context(), config)
+		require.NoError(t, err)
+		require.Equal(t, checker, got)
+	}
+	require.Equal(t, 1, made)
+	_, err = again.checker(t.Context(), config)
+	require.EqualError(t, err, "verification.trustRoot: no root")
+
+	none, err = (&Options{}).checker(t.Context(), config)
+	require.NoError(t, err)
+	require.Nil(t, none)
+}
+
+// sigstoreless stands for a checker, which is not asked anything.
+type sigstoreless struct{ verification.Checker }
