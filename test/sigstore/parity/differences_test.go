@@ -37,10 +37,6 @@ var differences = []difference{
 		"cosign stops at the first format in which it finds a signature, and does not see one in the older format beside it; we look at both",
 	},
 	{
-		regexp.MustCompile(`^moved/attestation( by one key beside a signature by another)?$`), false,
-		"cosign takes any statement in a bundle for a signature, and so accepts attestations, whatever they say; we demand the predicate type that cosign sign writes",
-	},
-	{
 		regexp.MustCompile(`^key/two in a file$`), false,
 		"cosign takes the first key of a file without a word; we refuse the file, since whoever wrote it means both",
 	},
