@@ -173,7 +173,7 @@ func hostCalls(t *testing.T) map[string][2]string {
 	crypto, err := json.Marshal(map[string]any{"cert": map[string]any{"encoding": "Der", "data": numbers}})
 	require.NoError(t, err)
 
-	const noImages = "host capability oci is not available"
+	const noImages = "which policies may not ask about"
 	return map[string][2]string{
 		"kubernetes/get_resource":                {`{"api_version": "v1", "kind": "Namespace", "name": "default"}`, `answered: {"apiVersion":"v1","kind":"Namespace"`},
 		"kubernetes/list_resources_all":          {`{"api_version": "v1", "kind": "Namespace"}`, `"kind":"NamespaceList"`},
