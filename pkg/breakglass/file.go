@@ -181,7 +181,7 @@ func (f *File) obey(ctx context.Context, content []byte, now time.Time) {
 	}
 	unknown := f.unknown(g)
 	if f.waits = len(unknown) == len(g.names); f.waits {
-		f.refuse(ctx, fmt.Errorf("policies: none is served that is called %s: %s", quoted(unknown), nameRemedy))
+		f.refuse(ctx, fmt.Errorf("policies: none is served that is called %s: %s", quoted(unknown), NameRemedy))
 		return
 	}
 	for _, name := range o.Policies {
@@ -203,7 +203,8 @@ func (f *File) unknown(g *grant) []string {
 	return slices.DeleteFunc(slices.Clone(g.names), f.options.Serves)
 }
 
-const nameRemedy = "write names as refusals and metrics have them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
+// NameRemedy says what to write in place of a name that no policy has.
+const NameRemedy = "write names as refusals and metrics have them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
 
 // quoted names some of many.
 func quoted(names []string) string {
@@ -212,6 +213,16 @@ func quoted(names []string) string {
 		return fmt.Sprintf("%q and %d more", names[:most], len(names)-most)
 	}
 	return fmt.Sprintf("%q", names)
+}
+
+// Read reads the break-glass file at an absolute path as a server does. The error has a line for
+// each reason not to obey it if it is read now; whether its names are served is not looked at.
+func Read(path string, now time.Time) (*wasmadmission.BreakGlass, error) {
+	content, err := safefile.Read(path, maxBytes)
+	if err != nil {
+		return nil, err
+	}
+	return read(content, now)
 }
 
 // read decodes and checks an order. It says all that is wrong, a line each.
@@ -273,6 +284,6 @@ func (f *File) tell(ctx context.Context, g *grant, now time.Time, message string
 	logger := klog.FromContext(ctx)
 	logger.Error(nil, message, "file", f.options.Path, "policies", g.names, "until", g.until.Format(time.RFC3339), "reason", g.reason)
 	if unknown := f.unknown(g); len(unknown) > 0 {
-		logger.Error(nil, "The break-glass file names policies that are not served: "+nameRemedy, "file", f.options.Path, "notServed", quoted(unknown))
+		logger.Error(nil, "The break-glass file names policies that are not served: "+NameRemedy, "file", f.options.Path, "notServed", quoted(unknown))
 	}
 }

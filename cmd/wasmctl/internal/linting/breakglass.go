@@ -24,34 +24,15 @@ import (
 	"slices"
 	"time"
 
-	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/breakglass"
 )
 
 const (
 	breakGlassKind = "BreakGlass"
-	// maxBreakGlassBytes bounds a break-glass file, as it does in a server.
-	maxBreakGlassBytes = 64 << 10
 	// maxUnknownNames bounds the names that are told because no policy has them.
 	maxUnknownNames = 20
 )
-
-// readBreakGlass reads the break-glass file at an absolute path as a server would. The error
-// has a line for each reason not to obey it now.
-func readBreakGlass(path string) (*wasmadmission.BreakGlass, error) {
-	content, err := safefile.Read(path, maxBreakGlassBytes)
-	if err != nil {
-		return nil, err
-	}
-	order, err := load.BreakGlassFromData(content)
-	if order == nil {
-		return nil, err
-	}
-	return order, errors.Join(err, policyset.JoinProblems(validation.ValidateBreakGlass(order, time.Now()), nil))
-}
 
 // breakGlassAlone looks at a break-glass file that was named instead of a configuration.
 func (l *linter) breakGlassAlone(options Options) {
@@ -62,7 +43,7 @@ func (l *linter) breakGlassAlone(options Options) {
 	}
 	path, err := filepath.Abs(options.Path)
 	if err == nil {
-		_, err = readBreakGlass(path)
+		_, err = breakglass.Read(path, time.Now())
 	}
 	l.fail(err)
 }
@@ -74,7 +55,7 @@ func (l *linter) breakGlass() {
 	if path == "" {
 		return
 	}
-	order, err := readBreakGlass(path)
+	order, err := breakglass.Read(path, time.Now())
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // as most of the time
 	case err != nil:
@@ -91,13 +72,12 @@ func (l *linter) checkNames(names []string) {
 	if names[0] == wasmadmission.EveryPolicy {
 		return
 	}
-	const remedy = "write names as refusals and metrics have them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
 	unknown := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		return slices.ContainsFunc(l.report.Policies, func(p Policy) bool { return p.Name == name })
 	})
 	more := max(len(unknown)-maxUnknownNames, 0)
 	for _, name := range unknown[:len(unknown)-more] {
-		l.warnOfBreakGlass(fmt.Sprintf("policies[%d]: no policy is called %q: %s", slices.Index(names, name), name, remedy))
+		l.warnOfBreakGlass(fmt.Sprintf("policies[%d]: no policy is called %q: %s", slices.Index(names, name), name, breakglass.NameRemedy))
 	}
 	if more > 0 {
 		l.warnOfBreakGlass(fmt.Sprintf("policies: %d more names are those of no policy", more))
