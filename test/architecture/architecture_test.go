@@ -59,7 +59,7 @@ var mayImport = map[string][]string{
 	"internal/jsonpatch": {},
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
-	"pkg/verification/discovery": {"pkg/verification"},
+	"pkg/verification/discovery": {"internal/moduleuri", "pkg/verification"},
 	"pkg/verification/modules":   {"pkg/module", "pkg/verification", "pkg/verification/discovery"},
 	"pkg/sigstore":               {"internal/safefile", "pkg/apis/wasmadmission", "pkg/verification"},
 

@@ -34,6 +34,7 @@ import (
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
@@ -54,15 +55,12 @@ const (
 // dockerManifest is the media type of manifests that are not OCI's, and have the same fields.
 const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 
-// digestPattern is what a digest looks like. Others than SHA-256 are not in use.
-var digestPattern = regexp.MustCompile("^sha256:[0-9a-f]{64}$")
-
 // Find returns what may be signatures of the artifact with a manifest. Each is read when it is asked for. In place of what
 // cannot be one comes a [*verification.SkippedError]. Any other error is a place that could not be read: what is there is
 // not known. What is not found is no error.
 func Find(ctx context.Context, source oras.ReadOnlyGraphTarget, manifest ocispec.Descriptor) iter.Seq2[*verification.Candidate, error] {
 	return func(yield func(*verification.Candidate, error) bool) {
-		if !digestPattern.MatchString(manifest.Digest.String()) {
+		if !moduleuri.IsDigest(manifest.Digest.String()) {
 			yield(nil, fmt.Errorf("an artifact with digest %.100q cannot have signatures: only SHA-256 is supported", manifest.Digest))
 			return
 		}
@@ -119,7 +117,7 @@ func (f *finder) tagged(ctx context.Context, tag string) (mediaType string, body
 // named reads what has a digest.
 func (f *finder) named(ctx context.Context, descriptor ocispec.Descriptor, most int64) ([]byte, error) {
 	switch {
-	case !digestPattern.MatchString(descriptor.Digest.String()):
+	case !moduleuri.IsDigest(descriptor.Digest.String()):
 		return nil, notACandidate("has digest %.100q: only SHA-256 is supported", descriptor.Digest)
 	case descriptor.Size <= 0 || descriptor.Size > most:
 		return nil, notACandidate("has %d bytes, at most %d are allowed", descriptor.Size, most)
