@@ -94,18 +94,26 @@ kwctl for running, annotating and distributing policies.`,
 	if name == kwctl {
 		root.AddCommand(completions(root))
 	}
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info())
-	for _, sub := range root.Commands() {
-		if check := sub.Args; check != nil {
-			sub.Args = func(cmd *cobra.Command, arguments []string) error {
-				if err := check(cmd, arguments); err != nil {
-					return usageError{err}
-				}
-				return nil
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info(), c.scaffold())
+	markUsage(root)
+	return root
+}
+
+// markUsage has wrong arguments of the commands below one be known as such.
+func markUsage(parent *cobra.Command) {
+	for _, sub := range parent.Commands() {
+		markUsage(sub)
+		check := sub.Args
+		if check == nil {
+			continue
+		}
+		sub.Args = func(cmd *cobra.Command, arguments []string) error {
+			if err := check(cmd, arguments); err != nil {
+				return usageError{err}
 			}
+			return nil
 		}
 	}
-	return root
 }
 
 // completions is what kwctl calls completion.

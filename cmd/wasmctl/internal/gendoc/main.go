@@ -51,9 +51,7 @@ func write(w io.Writer) error {
 	root := cli.New("wasmctl", &terminal.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard})
 	var b strings.Builder
 	b.WriteString(head)
-	for _, command := range root.Commands() {
-		section(&b, command)
-	}
+	sections(&b, root)
 	b.WriteString("\n## Flags of all commands\n\n")
 	flags(&b, root.PersistentFlags())
 	b.WriteString(tail)
@@ -61,9 +59,21 @@ func write(w io.Writer) error {
 	return err
 }
 
+// sections writes what the commands below one say of themselves. Of a command that only has
+// others below it there is nothing to say.
+func sections(b *strings.Builder, parent *cobra.Command) {
+	for _, command := range parent.Commands() {
+		if command.HasSubCommands() {
+			sections(b, command)
+			continue
+		}
+		section(b, command)
+	}
+}
+
 // section writes what a command says of itself.
 func section(b *strings.Builder, command *cobra.Command) {
-	fmt.Fprintf(b, "\n## wasmctl %s\n\n%s.\n\n```text\n%s\n```\n\n%s\n", command.Name(), command.Short, command.UseLine(), prose(command.Long))
+	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n```text\n%s\n```\n\n%s\n", command.CommandPath(), command.Short, command.UseLine(), prose(command.Long))
 	if command.Example != "" {
 		fmt.Fprintf(b, "\n```console\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(command.Example, "  "), "\n  ", "\n"))
 	}
