@@ -18,7 +18,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -33,9 +32,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
-	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/yaml12"
-	"github.com/wasm-admission/wasm-admission/internal/explain"
-	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -51,12 +47,13 @@ type runFlags struct {
 	sourceFlags
 	hostCallFlags
 	outputFlag
-	requestPath, settingsPath, settingsJSON string
-	executionMode                           string
-	raw, allowContextAware                  bool
-	hostCapabilities                        []string
-	timeout                                 time.Duration
-	object                                  objectFlags
+	settings               settingsFlags
+	object                 objectFlags
+	requestPath            string
+	executionMode          string
+	raw, allowContextAware bool
+	hostCapabilities       []string
+	timeout                time.Duration
 }
 
 func (c *command) run() *cobra.Command {
@@ -96,31 +93,53 @@ the kubeconfig, or from a recorded session.`,
 			return c.runPolicy(cmd.Context(), f, arguments[0])
 		},
 	}
+	f.add(cmd)
+	f.outputFlag.add(cmd.Flags(), "json", "yaml", "table")
+	f.completeFormats(cmd)
+	return cmd
+}
+
+func (f *runFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview, an AdmissionRequest or an object, in JSON or YAML, or - for the standard input (required)")
 	f.object.add(flags)
-	flags.StringVarP(&f.settingsPath, "settings-path", "s", "", "`file` with the policy's settings, in JSON or YAML: 1.1 as kubectl reads it, or 1.2 if the command is called kwctl")
-	flags.StringVar(&f.settingsJSON, "settings-json", "", "the policy's settings, as `JSON`")
+	f.settings.add(flags)
 	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy whose module does not say: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
 	flags.BoolVar(&f.raw, "raw", false, "hand the request to the policy as it is")
 	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its module asks for")
 	flags.StringArrayVar(&f.hostCapabilities, "allowed-host-capabilities", []string{"*"}, "host capabilities that the policy may call, as `patterns` such as oci/*")
 	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that the evaluation may take (default limits.evaluationTimeout, 2s)")
 	f.hostCallFlags.add(flags)
-	f.outputFlag.add(flags, "json", "yaml", "table")
 	f.sourceFlags.add(flags)
 	addVerification(flags)
 	complete(cmd, "execution-mode", evaluation.ExecutionModes()...)
-	f.completeFormats(cmd)
-	return cmd
 }
 
-func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (err error) {
-	if f.requestPath == "" {
-		return usagef("--request-path is required: name a file with a request, or - for the standard input")
-	}
+func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) error {
 	if err := f.check(); err != nil {
 		return err
+	}
+	return c.withPolicies(ctx, f, argument, func(policies []asked) error {
+		for _, p := range policies {
+			if err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, c.review(ctx, p.Policy, p.request)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// asked is a policy with what it is asked.
+type asked struct {
+	*evaluation.Policy
+	request *review.Request
+}
+
+// withPolicies loads the policies that the arguments name, and has each of them asked what the
+// flags say. When that is done, it ends the session with the host.
+func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string, ask func([]asked) error) (err error) {
+	if f.requestPath == "" {
+		return usagef("--request-path is required: name a file with a request, or - for the standard input")
 	}
 	object, err := f.object.object()
 	if err != nil {
@@ -160,6 +179,7 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 			policy.Close()
 		}
 	}()
+	var all []asked
 	for _, policy := range policies {
 		request, err := policy.ParseRequest(data, f.raw, object)
 		if err == nil {
@@ -168,9 +188,10 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) (
 		if err != nil {
 			return fmt.Errorf("%s: %w", inputName(f.requestPath), err)
 		}
-		if err := c.printResponse(&f.outputFlag, policy.Name(), len(policies) > 1, c.review(ctx, policy, request)); err != nil {
-			return err
-		}
+		all = append(all, asked{policy, request})
+	}
+	if err := ask(all); err != nil {
+		return err
 	}
 	return finish(c.Err)
 }
@@ -239,7 +260,7 @@ func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evalua
 	if m.Capabilities, err = capabilities.ParsePatterns(f.hostCapabilities); err != nil {
 		return nil, usageError{fmt.Errorf("--allowed-host-capabilities: %w", err)}
 	}
-	if m.Settings, err = c.settings(f); err != nil {
+	if m.Settings, err = c.settings(&f.settings); err != nil {
 		return nil, err
 	}
 	policy, err := evaluator.Load(c.quietly(ctx), m)
@@ -250,63 +271,6 @@ func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evalua
 		fmt.Fprintf(c.Err, "Warning: the policy would read %s and may not: if it should, add --allow-context-aware\n", listed(kindNames(policy.Denied)))
 	}
 	return []*evaluation.Policy{policy}, nil
-}
-
-// settings returns the policy's settings as JSON, nil if none are given.
-func (c *command) settings(f *runFlags) ([]byte, error) {
-	text, name := []byte(f.settingsJSON), "--settings-json"
-	switch {
-	case f.settingsPath != "" && f.settingsJSON != "":
-		return nil, usagef("--settings-path and --settings-json are two answers to one question: give one")
-	case f.settingsPath != "":
-		var err error
-		if text, err = c.read(f.settingsPath); err != nil {
-			return nil, fmt.Errorf("reading the settings: %w", err)
-		}
-		name = f.settingsPath
-	}
-	if c.name == kwctl {
-		return kwctlSettings(f, name, text)
-	}
-	object, err := text, error(nil)
-	if !json.Valid(text) { // YAML does not know all of JSON's escapes
-		if object, err = strictyaml.ToJSON(text); err != nil {
-			err = explain.YAML(err)
-		}
-	}
-	var fields map[string]any
-	if err == nil {
-		err = json.Unmarshal(object, &fields)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, explain.Value(err))
-	}
-	if fields == nil { // nothing, or null
-		return nil, nil
-	}
-	return object, nil
-}
-
-// kwctlSettings reads settings as kwctl does: those of a file as YAML 1.2, others as JSON.
-// Settings that are given are not empty.
-func kwctlSettings(f *runFlags, name string, text []byte) (_ []byte, err error) {
-	switch {
-	case f.settingsPath != "":
-		text, err = yaml12.ToJSON(text)
-	case !f.object.flags.Changed("settings-json"):
-		return nil, nil
-	}
-	var fields map[string]any
-	if err == nil {
-		err = json.Unmarshal(text, &fields)
-	}
-	if err == nil && fields == nil {
-		err = errors.New("they are null")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: the settings are not an object: %w", name, explain.Value(err))
-	}
-	return text, nil
 }
 
 // inFile puts the name of a file before each line of what is wrong with it.

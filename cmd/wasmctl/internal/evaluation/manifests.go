@@ -36,11 +36,13 @@ import (
 // LoadManifests loads the policies and groups in a file of Kubewarden's manifests, in the
 // order of the file. They are what they would be in a cluster, but answer any request.
 func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, answers *host.Answers) ([]*Policy, error) {
-	manifests, err := kubewarden.Files{file}.Decode(e.assembly.Config)
+	config := *e.assembly.Config
+	// Modules come from the fetcher, which has its own mind on where it keeps them.
+	config.StateDirectory = "/"
+	manifests, err := kubewarden.Files{file}.Decode(&config)
 	if err != nil {
 		return nil, err
 	}
-	config := *e.assembly.Config
 	config.Policies, config.PolicyGroups = manifests.Policies, manifests.PolicyGroups
 	if len(config.Policies)+len(config.PolicyGroups) == 0 {
 		return nil, errors.New(file.Path + ": holds no policy")
