@@ -36,7 +36,11 @@ type hostPattern struct {
 	// below is whether it is the names below that, rather than itself.
 	below bool
 	port  string // "" is the default of the scheme
+	// everything is every name and every address, with any port.
+	everything bool
 }
+
+var anyHost = hostPatterns{{everything: true}}
 
 // parseHosts reads what a configuration names: host or host:port, with "*." in front for the
 // names below a domain, and "*" for every name.
@@ -70,7 +74,7 @@ func (h hostPatterns) match(scheme, host string) bool {
 		if p.port == defaultPort(scheme) {
 			p.port = ""
 		}
-		if p.port == port && p.matchName(name) {
+		if p.everything || p.port == port && p.matchName(name) {
 			return true
 		}
 	}

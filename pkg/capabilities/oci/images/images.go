@@ -50,6 +50,10 @@ type Options struct {
 	// below a domain, or "*" for every name. One that is named with its port, and is no pattern,
 	// may have any address; others must have one on the internet. None by default.
 	Registries []string
+	// Anywhere has any registry be asked, at any address and by the proxies of the environment,
+	// and be followed to any host; Registries and Redirects do not count then. It is for people
+	// who run a policy themselves. What others choose the images for must not set it.
+	Anywhere bool
 	// Redirects are further hosts, in the same form, that registries may lead to for what they
 	// store and for tokens. None by default.
 	Redirects []string
@@ -97,32 +101,11 @@ var _ oci.Images = &Images{}
 
 // New returns what asks registries. It asks nothing yet.
 func New(o Options) (*Images, error) {
-	named, err := parseHosts("capabilities.oci.registries", o.Registries)
+	named, asked, err := o.hosts()
 	if err != nil {
 		return nil, err
 	}
-	redirects, err := parseHosts("capabilities.oci.redirects", o.Redirects)
-	if err != nil {
-		return nil, err
-	}
-	mirrors, err := parseHosts("sources.mirrors", o.Sources.MirrorHosts())
-	if err != nil {
-		return nil, err
-	}
-	followed := append(append(redirects, mirrors...), named...)
-	if named.match("https", hub) {
-		followed = append(followed, hostPattern{name: hubServer})
-	}
-	d := &dialer{resolver: o.Resolver, named: map[string]bool{}}
-	for _, address := range followed.addresses() {
-		d.named[address] = true
-	}
-	for _, mirror := range o.Sources.MirrorHosts() {
-		d.named[moduleuri.WithPort("https", mirror)], d.named[moduleuri.WithPort("http", mirror)] = true, true
-	}
-	registries, err := module.NewRegistries(module.RegistriesOptions{
-		Sources: o.Sources, Dial: d.dial, Wrap: func(next http.RoundTripper) http.RoundTripper { return &fence{named: followed, next: next} },
-	})
+	registries, err := module.NewRegistries(asked)
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +118,45 @@ func New(o Options) (*Images, error) {
 			clock: cmp.Or[clock.Clock](o.Clock, clock.RealClock{}),
 		}),
 	}, nil
+}
+
+// hosts returns the registries that may be asked, and how they and what they lead to are.
+func (o *Options) hosts() (hostPatterns, module.RegistriesOptions, error) {
+	none := module.RegistriesOptions{}
+	if o.Anywhere {
+		return anyHost, fenced(o.Sources, nil, anyHost), nil
+	}
+	named, err := parseHosts("capabilities.oci.registries", o.Registries)
+	if err != nil {
+		return nil, none, err
+	}
+	redirects, err := parseHosts("capabilities.oci.redirects", o.Redirects)
+	if err != nil {
+		return nil, none, err
+	}
+	mirrors, err := parseHosts("sources.mirrors", o.Sources.MirrorHosts())
+	if err != nil {
+		return nil, none, err
+	}
+	followed := append(append(redirects, mirrors...), named...)
+	if named.match("https", hub) {
+		followed = append(followed, hostPattern{name: hubServer})
+	}
+	d := &dialer{resolver: o.Resolver, named: map[string]bool{}}
+	for _, address := range followed.addresses() {
+		d.named[address] = true
+	}
+	for _, mirror := range o.Sources.MirrorHosts() {
+		d.named[moduleuri.WithPort("https", mirror)], d.named[moduleuri.WithPort("http", mirror)] = true, true
+	}
+	return named, fenced(o.Sources, d.dial, followed), nil
+}
+
+// fenced has requests go to some hosts only, and be counted.
+func fenced(sources module.Sources, dial module.Dial, to hostPatterns) module.RegistriesOptions {
+	return module.RegistriesOptions{
+		Sources: sources, Dial: dial, Wrap: func(next http.RoundTripper) http.RoundTripper { return &fence{named: to, next: next} },
+	}
 }
 
 // Ask implements [oci.Images].
@@ -172,7 +194,7 @@ func (i *Images) ask(ctx context.Context, policy, operation, image string, reque
 func (i *Images) key(operation string, request []byte) string {
 	sum := sha256.Sum256(request)
 	key := operation + "\x00" + string(sum[:])
-	if i.checker != nil {
+	if i.checker != nil && (operation == oci.VerifyV1 || operation == oci.VerifyV2) {
 		key += i.checker.TrustRoot()
 	}
 	return key

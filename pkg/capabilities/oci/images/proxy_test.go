@@ -147,6 +147,15 @@ func leading(t *testing.T, elsewhere string) (host string) {
 	return u.Host
 }
 
+// Who runs a policy themselves may let it ask anybody.
+func TestAnybodyIsAskedIfThatIsWished(t *testing.T) {
+	host, requests := victim(t)
+	i := newImages(t, host, func(o *images.Options) { o.Registries, o.Anywhere = nil, true })
+	_, err := call(t, i, oci.ManifestDigest, host+"/a:v1")
+	require.ErrorContains(t, err, "418")
+	require.Positive(t, requests.Load())
+}
+
 func TestRegistriesLeadNowhereElse(t *testing.T) {
 	elsewhere, requests := victim(t)
 	_, port, err := net.SplitHostPort(elsewhere)
