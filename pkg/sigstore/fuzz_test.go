@@ -66,6 +66,7 @@ func FuzzBundle(f *testing.F) {
 			judged(t, signed, err)
 			_, err = checker.Key(t.Context(), c, artifact, foreign)
 			require.Error(t, err, "a key that has signed nothing is believed")
+			require.NotContains(t, Describe(c, artifact).Problem, "panic")
 		}
 	})
 }
