@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
@@ -36,7 +37,14 @@ type Options struct {
 	Sources Sources
 	// Verifier decides whether a module may be used; nil means that all may.
 	Verifier Verifier
+	// ReadFile reads a file:// module, and what stands beside it, by an absolute path. nil
+	// refuses what others could have written, as a server must.
+	ReadFile ReadFile
 }
+
+// ReadFile returns the content of a file, which may have maxBytes. If there is no file the
+// error wraps [fs.ErrNotExist].
+type ReadFile func(path string, maxBytes int64) ([]byte, error)
 
 // Fetcher reads modules. Make one with [NewFetcher]; one that is made as a literal
 // with MaxBytes reads files only. It is safe for concurrent use. It logs with the
@@ -47,6 +55,7 @@ type Fetcher struct {
 
 	verifier Verifier
 	puller   *puller
+	read     ReadFile // nil is the safe one
 }
 
 // NewFetcher returns a fetcher for files, registries and web servers. It reads the
@@ -60,7 +69,7 @@ func NewFetcher(options Options) (*Fetcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Fetcher{MaxBytes: options.MaxBytes, verifier: options.Verifier, puller: puller}, nil
+	return &Fetcher{MaxBytes: options.MaxBytes, verifier: options.Verifier, puller: puller, read: options.ReadFile}, nil
 }
 
 // Request says what to fetch.
@@ -100,7 +109,11 @@ func (f *Fetcher) Get(ctx context.Context, request Request) (*Module, error) {
 }
 
 func (f *Fetcher) fromFile(ctx context.Context, path string, request Request) (*Module, error) {
-	bytes, err := readFile(path, f.MaxBytes)
+	read := f.read
+	if read == nil {
+		read = safefile.Read
+	}
+	bytes, err := readFile(read, path, f.MaxBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +125,7 @@ func (f *Fetcher) fromFile(ctx context.Context, path string, request Request) (*
 		return request.Have, nil
 	}
 	m.VerifiedBy, _, err = verify(ctx, f.verifier, Artifact{
-		URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: bytes, Beside: besideFile(path),
+		URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: bytes, Beside: besideFile(read, path),
 	})
 	if err != nil {
 		return nil, withURI(request.URI, err)

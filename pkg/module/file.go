@@ -28,10 +28,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// readFile reads a file that nobody but root and this process' own user can
-// have written or put there: a policy is code that runs inside the apiserver.
-func readFile(path string, maxBytes int64) ([]byte, error) {
-	bytes, err := safefile.Read(path, maxBytes)
+// readFile reads a module. Unless it is told otherwise that is a file that nobody but root
+// and this process' own user can have written or put there: a policy is code that runs
+// inside the apiserver.
+func readFile(read ReadFile, path string, maxBytes int64) ([]byte, error) {
+	bytes, err := read(path, maxBytes)
 	var tooLarge *safefile.TooLargeError
 	if errors.As(err, &tooLarge) {
 		return nil, &engine.LimitError{Limit: "bytes of module", Value: tooLarge.Size, Max: tooLarge.Max, Setting: "limits.moduleSize"}
@@ -41,9 +42,9 @@ func readFile(path string, maxBytes int64) ([]byte, error) {
 
 // besideFile reads what stands beside a file, which is as much in its administrator's
 // hands as the file.
-func besideFile(path string) func(context.Context, string, int64) ([]byte, error) {
+func besideFile(read ReadFile, path string) func(context.Context, string, int64) ([]byte, error) {
 	return func(_ context.Context, suffix string, most int64) ([]byte, error) {
-		content, err := safefile.Read(path+suffix, most)
+		content, err := read(path+suffix, most)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s%s: %w", path, suffix, errdef.ErrNotFound)
 		}

@@ -49,6 +49,17 @@ func TestFetchReadsAndHashes(t *testing.T) {
 	}, got)
 }
 
+// Programs of people may read files that others could have written.
+func TestFilesAreReadInOtherWays(t *testing.T) {
+	path := write(t, filepath.Join(t.TempDir(), "policy.wasm"))
+	require.NoError(t, os.Chmod(path, 0o666))
+	fetcher, err := module.NewFetcher(module.Options{MaxBytes: 1 << 10, ReadFile: func(path string, _ int64) ([]byte, error) { return os.ReadFile(path) }})
+	require.NoError(t, err)
+	got, err := fetcher.Fetch(t.Context(), "file://"+path)
+	require.NoError(t, err)
+	require.Equal(t, content, string(got.Bytes))
+}
+
 // Kubernetes switches the content of a ConfigMap volume by symbolic links.
 func TestFetchFollowsLinks(t *testing.T) {
 	directory := t.TempDir()

@@ -19,6 +19,7 @@ limitations under the License.
 package modules
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -50,6 +51,8 @@ type Options struct {
 	Config *verification.Config
 	// Required demands Config of all modules, and not only of those whose policies ask for it.
 	Required bool
+	// Name is what Config is called in errors. Default: "verification.config".
+	Name string
 }
 
 // Verifier implements [module.Verifier]. It is safe for concurrent use.
@@ -66,9 +69,10 @@ func New(options Options) (*Verifier, error) {
 	case options.Required && options.Config == nil:
 		return nil, errors.New("signatures are required of all modules, and it is not said whose")
 	}
+	options.Name = cmp.Or(options.Name, "verification.config")
 	v := &Verifier{options: options}
 	if options.Required && options.Config.Keyless() && options.Checker.TrustRoot() == "" {
-		return nil, noTrustRoot("verification.config")
+		return nil, noTrustRoot(options.Name)
 	}
 	return v, nil
 }
@@ -129,7 +133,7 @@ func (v *Verifier) parse(text string) *demands {
 		if v.options.Config == nil {
 			return &demands{err: errors.New("the policy requires verification, and verification.config is not set")}
 		}
-		d.all = append(d.all, verification.Demand{Name: "verification.config", Config: v.options.Config})
+		d.all = append(d.all, verification.Demand{Name: v.options.Name, Config: v.options.Config})
 	}
 	if len(own.Config) > 0 {
 		config, err := verification.ParseConfig(own.Config)
@@ -164,15 +168,12 @@ func (v *Verifier) Verify(ctx context.Context, a module.Artifact) ([]byte, error
 	if d.keyless && v.options.Checker.TrustRoot() == "" {
 		return nil, noTrustRoot(d.all[len(d.all)-1].Name)
 	}
-	candidates, err := candidatesOf(ctx, a)
+	candidates, err := Candidates(ctx, a)
 	if err != nil {
 		return nil, err
 	}
 	var looked evidence
-	artifact := verification.Artifact{Digest: a.Manifest.Digest.String()}
-	if a.Repository == "" {
-		artifact = verification.Artifact{Digest: a.Digest, IsFile: true, Content: a.Bytes}
-	}
+	artifact := Signed(a)
 	if len(d.all) > 0 {
 		if err := verification.Judge(ctx, v.options.Checker, artifact, looked.record(candidates), d.all...); err != nil {
 			return nil, explain(a, artifact.Digest, err)
@@ -181,8 +182,18 @@ func (v *Verifier) Verify(ctx context.Context, a module.Artifact) ([]byte, error
 	return json.Marshal(looked)
 }
 
-// candidatesOf looks for signatures where they are for such an artifact.
-func candidatesOf(ctx context.Context, a module.Artifact) (iter.Seq2[*verification.Candidate, error], error) {
+// Signed returns what it is that signatures of an artifact sign: the manifest of a module from
+// a registry, and else the module itself.
+func Signed(a module.Artifact) verification.Artifact {
+	if a.Repository == "" {
+		return verification.Artifact{Digest: a.Digest, IsFile: true, Content: a.Bytes}
+	}
+	return verification.Artifact{Digest: a.Manifest.Digest.String()}
+}
+
+// Candidates looks for signatures where they are for such an artifact. What comes of it is as
+// that of [discovery.Find].
+func Candidates(ctx context.Context, a module.Artifact) (iter.Seq2[*verification.Candidate, error], error) {
 	switch {
 	case a.Evidence != nil:
 		var kept evidence
