@@ -96,16 +96,22 @@ func (k *Key) Bundle(t testing.TB, manifest string, annotations map[string]strin
 // Statement returns a bundle with a statement about a manifest, which is a signature if it has that [PredicateType].
 func (k *Key) Statement(t testing.TB, manifest, predicateType string, annotations map[string]string) []byte {
 	t.Helper()
+	payload := StatementPayload(t, manifest, predicateType, annotations)
+	encoded := fmt.Sprintf("DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload)
+	return bundle(t, "dsseEnvelope", map[string]any{
+		"payload": payload, "payloadType": payloadType, "signatures": []any{map[string]any{"sig": k.sign(t, []byte(encoded))}},
+	})
+}
+
+// StatementPayload returns a statement about a manifest, without a signature.
+func StatementPayload(t testing.TB, manifest, predicateType string, annotations map[string]string) []byte {
+	t.Helper()
 	subject := map[string]any{"digest": map[string]any{"sha256": strings.TrimPrefix(manifest, "sha256:")}}
 	if annotations != nil {
 		subject["annotations"] = annotations
 	}
-	payload := marshal(t, map[string]any{
+	return marshal(t, map[string]any{
 		"_type": "https://in-toto.io/Statement/v1", "subject": []any{subject}, "predicateType": predicateType, "predicate": map[string]any{},
-	})
-	encoded := fmt.Sprintf("DSSEv1 %d %s %d %s", len(payloadType), payloadType, len(payload), payload)
-	return bundle(t, "dsseEnvelope", map[string]any{
-		"payload": payload, "payloadType": payloadType, "signatures": []any{map[string]any{"sig": k.sign(t, []byte(encoded))}},
 	})
 }
 
