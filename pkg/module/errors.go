@@ -64,7 +64,7 @@ var remedies = map[Cause]string{
 	CauseDigest:       "do not trust it before you know why",
 	CauseTooLarge:     "raise limits.moduleSize if it is the module that you mean",
 	CauseMediaType:    "push the module with kwctl push, and name its manifest",
-	CauseUnverified:   "sign it, or say in the configuration whose signatures are accepted",
+	CauseUnverified:   "sign it, or say whose signatures are accepted",
 }
 
 // Error tells why a module could not be fetched, or pushed.

@@ -185,6 +185,14 @@ func (p *PublicGood) Refresh(ctx context.Context) error {
 	return err
 }
 
+// RefreshOld is Refresh if the root in use is more than a day old, at which [PublicGood.Run] looks for another.
+func (p *PublicGood) RefreshOld(ctx context.Context) error {
+	if time.Since(p.Status().Since) < refreshEvery {
+		return nil
+	}
+	return p.Refresh(ctx)
+}
+
 // fetch asks the TUF repository. What the TUF client keeps in the directory has it notice if the repository goes back.
 func (p *PublicGood) fetch(ctx context.Context) (fetched *Root, err error) {
 	defer func() {

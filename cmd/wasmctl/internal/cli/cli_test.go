@@ -125,17 +125,6 @@ func TestUsage(t *testing.T) {
 	require.Equal(t, cli.ExitOK, call(t, "--help").code)
 }
 
-// A policy that was to be verified does not run unverified.
-func TestVerificationIsRefused(t *testing.T) {
-	for _, flag := range []string{"verification-key", "verification-annotation", "cert-email", "cert-oidc-issuer", "github-owner", "github-repo",
-		"verification-config-path", "sigstore-trust-config"} {
-		got := call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--"+flag, "x", policies+"no-latest-tag/policy.wasm")
-		require.Equal(t, cli.ExitUsage, got.code)
-		require.Contains(t, got.err, "--"+flag+": signatures are not verified by this version")
-		require.Empty(t, got.out)
-	}
-}
-
 func TestRun(t *testing.T) {
 	const (
 		latest  = policies + "no-latest-tag/testdata/pod-create-latest.json"

@@ -26,6 +26,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/session"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 )
 
 // hostAnswers are what answers policies' questions.
@@ -40,15 +41,22 @@ func (f *hostCallFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which cluster answers (default that of KUBECONFIG, or ~/.kube/config)")
 }
 
-// answers returns what answers, and what is to be done when all is evaluated.
-func (f *hostCallFlags) answers() (*hostAnswers, func(stderr io.Writer) error, error) {
-	nothing := func(io.Writer) error { return nil }
+// checkSession refuses flags that do not go together.
+func (f *hostCallFlags) checkSession() error {
 	switch {
 	case f.record != "" && f.replay != "":
-		return nil, nil, usagef("a session is either recorded or replayed: remove --record-host-capabilities-interactions or --replay-host-capabilities-interactions")
+		return usagef("a session is either recorded or replayed: remove --record-host-capabilities-interactions or --replay-host-capabilities-interactions")
 	case f.replay != "" && f.kubeconfig != "":
-		return nil, nil, usagef("--kubeconfig: a replay answers from its file and asks no cluster: remove --kubeconfig or --replay-host-capabilities-interactions")
-	case f.replay != "":
+		return usagef("--kubeconfig: a replay answers from its file and asks no cluster: remove --kubeconfig or --replay-host-capabilities-interactions")
+	}
+	return nil
+}
+
+// answers returns what answers, for images by what is given, and what is to be done when all
+// is evaluated.
+func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io.Writer) error, error) {
+	nothing := func(io.Writer) error { return nil }
+	if f.replay != "" {
 		replay, err := readSession(f.replay)
 		if err != nil {
 			return nil, nil, err
@@ -66,7 +74,7 @@ func (f *hostCallFlags) answers() (*hostAnswers, func(stderr io.Writer) error, e
 			return nil, nil, fmt.Errorf("--kubeconfig: %w", err)
 		}
 	}
-	live, err := host.Live(f.kubeconfig)
+	live, err := host.Live(f.kubeconfig, images)
 	if err != nil || f.record == "" {
 		return live, nothing, err
 	}

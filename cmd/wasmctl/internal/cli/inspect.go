@@ -28,6 +28,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/inspection"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/signatures"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
@@ -40,6 +41,19 @@ import (
 type inspectFlags struct {
 	sourceFlags
 	outputFlag
+	showSignatures bool
+}
+
+// inspected is what there is to say of a module.
+type inspected struct {
+	*inspection.Report
+	Signatures *signatures.Report `json:"signatures,omitempty"`
+}
+
+// metadataAlone is what kwctl says of a module in YAML.
+type metadataAlone struct {
+	*abi.Metadata
+	Signatures *signatures.Report `json:"signatures,omitempty"`
 }
 
 func (c *command) inspect() *cobra.Command {
@@ -56,20 +70,21 @@ may cost, with the function that has most.
 It also shows what the module is made for, whatever its metadata says: waPC, WASI,
 where it is a command, or the ABI of the Open Policy Agent. A policy in Rego is
 asked for its entrypoints and for the built-in functions that it wants of its
-host; those that it would not get are named, with the reason.`,
+host; those that it would not get are named, with the reason.
+
+With --show-signatures the registry, or what is beside a file, is asked for
+signatures, in both formats that cosign has written. What they say of themselves
+is shown and not verified: verify does that.`,
 		Example: `  wasmctl inspect policy.wasm
   wasmctl inspect -o json registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
 		Args: oneArgument("MODULE", "the path or URI of a module"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
-			if cmd.Flags().Changed("show-signatures") {
-				return usagef("--show-signatures: signatures are not read by this version: remove the flag, or look with cosign or kwctl")
-			}
 			return c.inspectModule(cmd.Context(), f, arguments[0])
 		},
 	}
 	f.outputFlag.add(cmd.Flags(), "table", "json", "yaml")
 	f.sourceFlags.add(cmd.Flags())
-	cmd.Flags().Bool("show-signatures", false, "not supported yet: signatures are not read")
+	cmd.Flags().BoolVar(&f.showSignatures, "show-signatures", false, "show which signatures there are, without verifying them")
 	f.completeFormats(cmd)
 	return cmd
 }
@@ -96,10 +111,18 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 			return err
 		}
 	}
-	if c.name == kwctl && f.format == "yaml" && report.Metadata != nil {
-		return f.print(c.Out, report.Metadata, nil)
+	i := inspected{Report: report}
+	if f.showSignatures {
+		if i.Signatures, err = c.signatures(ctx, &f.registryFlags, argument, fetched.Digest); err != nil {
+			return err
+		}
 	}
-	return f.print(c.Out, report, func(w io.Writer) error { return c.writeReport(w, report) })
+	if c.name == kwctl && f.format == "yaml" && report.Metadata != nil {
+		return f.print(c.Out, metadataAlone{report.Metadata, i.Signatures}, nil)
+	}
+	return f.print(c.Out, i, func(w io.Writer) error {
+		return errors.Join(c.writeReport(w, report), c.writeSignatures(w, i.Signatures))
+	})
 }
 
 // describeRego notes what a policy in Rego says of itself.
@@ -122,7 +145,7 @@ func (c *command) fetch(ctx context.Context, f *sourceFlags, argument string) (f
 	if err != nil {
 		return nil, err
 	}
-	fetcher, err := f.fetcher()
+	fetcher, err := f.fetcher(nil)
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,7 @@ import (
 // pullFlags are those of pull.
 type pullFlags struct {
 	registryFlags
+	verificationFlags
 	output string
 }
 
@@ -49,22 +50,24 @@ policies, where run and the other commands find it without asking anybody. The
 store is kwctl's. A policy that is there is not fetched again: remove it before,
 with rm. The tag latest is fetched always.
 
-A URI without a scheme is one of a registry. Without a tag it means latest.`,
+A URI without a scheme is one of a registry. Without a tag it means latest.
+
+If signatures are demanded, by flags or by a verification config, nothing is written
+that does not have them. What is in the store already is verified as well: its
+source has to name it.`,
 		Example: `  wasmctl pull registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
+  wasmctl pull --github-owner kubewarden ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl pull -o policy.wasm https://example.com/policies/policy.wasm`,
 		Args: oneArgument("URI", "where a policy is, such as registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
-			if err := refuseVerification(cmd.Flags()); err != nil {
-				return err
-			}
 			return c.pullPolicy(cmd.Context(), f, arguments[0])
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write instead, or a directory for it")
-	f.add(flags)
+	f.registryFlags.add(flags)
 	f.addModuleSize(flags)
-	addVerification(flags)
+	f.verificationFlags.add(flags)
 	return cmd
 }
 
@@ -82,45 +85,55 @@ func (c *command) pullPolicy(ctx context.Context, f *pullFlags, argument string)
 	if strings.HasPrefix(uri, "file://") {
 		return usagef("pull fetches from registries and web servers: %s is a file already", uri)
 	}
-	if f.output != "" {
-		output, err := outputFile(f.output, uri)
-		if err != nil {
-			return err
-		}
-		m, err := c.fetchURI(ctx, &f.registryFlags, uri)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(output, m.Bytes, 0o644)
-	}
-	store, err := policystore.Default()
+	output, store, err := destination(f, uri)
 	if err != nil {
 		return err
 	}
-	if _, err := policystore.Place(uri); err != nil {
-		return usagef("%s: %w: correct it, or name a file with --output-path", module.Redact(uri), err)
+	verifier, err := c.fetchVerifier(ctx, &f.verificationFlags)
+	if err != nil {
+		return err
 	}
-	if policystore.IsFixed(uri) {
+	if store != nil && verifier == nil && policystore.IsFixed(uri) {
 		if _, err := store.Get(uri); !errors.As(err, new(*policystore.NotFoundError)) {
 			return err
 		}
 	}
-	m, err := c.fetchURI(ctx, &f.registryFlags, uri)
-	if err != nil {
+	m, err := c.fetchURI(ctx, f, store, verifier, uri)
+	switch {
+	case err != nil:
 		return err
+	case store == nil:
+		return os.WriteFile(output, m.Bytes, 0o644)
 	}
 	return store.Put(uri, m.Bytes)
 }
 
+// destination returns where a policy is written: a file, or the store of policies.
+func destination(f *pullFlags, uri string) (output string, store *policystore.Store, err error) {
+	if f.output != "" {
+		output, err = outputFile(f.output, uri)
+		return output, nil, err
+	}
+	if _, err := policystore.Place(uri); err != nil {
+		return "", nil, usagef("%s: %w: correct it, or name a file with --output-path", module.Redact(uri), err)
+	}
+	store, err = policystore.Default()
+	return "", store, err
+}
+
 // fetchURI fetches a module as it is at its source now. What is named by a digest is kept
-// beside the store of policies, which does not vouch for digests.
-func (c *command) fetchURI(ctx context.Context, f *registryFlags, uri string) (m *module.Module, err error) {
+// beside the store of policies, which does not vouch for digests; so is what was verified, with
+// what it was verified by.
+func (c *command) fetchURI(ctx context.Context, f *pullFlags, store *policystore.Store, verifier module.Verifier, uri string) (m *module.Module, err error) {
 	options, err := f.options()
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(uri, "registry://") && strings.Contains(uri, "@") {
+	if strings.HasPrefix(uri, "registry://") && strings.Contains(uri, "@") || verifier != nil {
 		options.StoreDirectory = (&sourceFlags{}).directory("modules")
+	}
+	if options.Verifier = verifier; verifier != nil {
+		options.Policies = store
 	}
 	fetcher := sources.NewFetcher(options)
 	defer func() { err = errors.Join(err, fetcher.Close()) }()

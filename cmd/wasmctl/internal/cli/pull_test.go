@@ -125,6 +125,20 @@ func TestPull(t *testing.T) {
 	u.refuses(cli.ExitProblem, "connection refused", "run", "-r", request, "registry://"+u.host+"/policies/one:latest")
 }
 
+// manifest returns a policy of Kubewarden.
+func manifest(name, uri string) string {
+	return "---\napiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\nmetadata: {name: " + name + "}\nspec:\n  module: " + uri +
+		"\n  rules: [{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}]\n  mutating: false\n"
+}
+
+// Manifests name policies in registries, as they do in clusters.
+func TestManifestsNameRegistries(t *testing.T) {
+	u := newUser(t)
+	u.registry.Push(t, "policies/one", "v1", u.policy)
+	require.Contains(t, u.does("run", "-r", privileged+"testdata/pod-create-privileged.json",
+		file(t, "policies.yaml", manifest("one", "registry://"+u.host+"/policies/one:v1"))), `"allowed":false`)
+}
+
 func TestPullFromServers(t *testing.T) {
 	u := newUser(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -156,13 +170,7 @@ func TestPullRefuses(t *testing.T) {
 	u.refuses(cli.ExitUsage, "URI is missing: name where a policy is", "pull")
 	u.refuses(cli.ExitUsage, "is a file already", "pull", "file:///policy.wasm")
 	u.refuses(cli.ExitUsage, "no place for it", "pull", "registry://")
-	u.refuses(cli.ExitUsage, "--verification-key: signatures are not verified", "pull", "-k", "cosign.pub", u.host+"/policies/one:v1")
 	u.refuses(cli.ExitProblem, "check the host, the name, and the tag", "pull", u.host+"/policies/none:v1")
-	// The file asks for signatures as the flags do.
-	u.configure("verification-config.yml", "apiVersion: v1")
-	u.refuses(cli.ExitProblem, "verification-config.yml: signatures are not verified", "pull", u.host+"/policies/one:v1")
-	u.refuses(cli.ExitProblem, "verification-config.yml: signatures are not verified", "run", "-r", "-", privileged+"policy.wasm")
 	u.configure("sources.yaml", "insecure: []")
-	require.NoError(t, os.Remove(filepath.Join(u.config, "kubewarden", "verification-config.yml")))
 	u.refuses(cli.ExitProblem, `sources.yaml: is no sources.yml of Kubewarden`, "pull", u.host+"/policies/one:v1")
 }

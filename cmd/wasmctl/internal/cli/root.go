@@ -80,7 +80,7 @@ of kube-apiserver's WasmAdmission plugin.
 
 It exits with 0 if all is well, with 1 if something is wrong, and with 2 if the
 command line is. Linked or renamed to kwctl, it takes the place of Kubewarden's
-kwctl for running, annotating and distributing policies.`,
+kwctl for running, annotating, verifying and distributing policies.`,
 		Version:       buildinfo.String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -94,7 +94,7 @@ kwctl for running, annotating and distributing policies.`,
 	if name == kwctl {
 		root.AddCommand(completions(root))
 	}
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info(), c.scaffold())
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info(), c.verify(), c.scaffold())
 	markUsage(root)
 	return root
 }

@@ -20,33 +20,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci/images"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
-
-// maxInputBytes bounds what is read of a request, of settings and of manifests: more than
-// a server takes of any of them.
-const maxInputBytes = 64 << 20
 
 // runFlags are those of run.
 type runFlags struct {
 	sourceFlags
 	hostCallFlags
 	outputFlag
+	verificationFlags
 	settings               settingsFlags
 	object                 objectFlags
 	requestPath            string
@@ -87,9 +84,6 @@ the kubeconfig, or from a recorded session.`,
 			if err := checkTimeout(cmd.Flags(), f.timeout); err != nil {
 				return err
 			}
-			if err := refuseVerification(cmd.Flags()); err != nil {
-				return err
-			}
 			return c.runPolicy(cmd.Context(), f, arguments[0])
 		},
 	}
@@ -111,7 +105,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that the evaluation may take (default limits.evaluationTimeout, 2s)")
 	f.hostCallFlags.add(flags)
 	f.sourceFlags.add(flags)
-	addVerification(flags)
+	f.verificationFlags.add(flags)
 	complete(cmd, "execution-mode", evaluation.ExecutionModes()...)
 }
 
@@ -141,11 +135,10 @@ func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string
 	if f.requestPath == "" {
 		return usagef("--request-path is required: name a file with a request, or - for the standard input")
 	}
-	object, err := f.object.object()
-	if err != nil {
+	if err := f.checkSession(); err != nil {
 		return err
 	}
-	answers, finish, err := f.answers()
+	object, err := f.object.object()
 	if err != nil {
 		return err
 	}
@@ -153,11 +146,19 @@ func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string
 	if err != nil {
 		return fmt.Errorf("reading the request: %w", err)
 	}
-	fetcher, err := f.fetcher()
+	verifier, err := c.verifier(ctx, &f.verificationFlags)
+	if err != nil {
+		return err
+	}
+	fetcher, err := f.fetcher(verifier)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
+	answers, finish, err := f.answers(c.images(ctx, &f.verificationFlags, fetcher))
+	if err != nil {
+		return err
+	}
 	evaluator, err := f.evaluator(fetcher, f.timeout)
 	if err != nil {
 		return err
@@ -211,6 +212,16 @@ func (c *command) review(ctx context.Context, policy *evaluation.Policy, request
 // isManifest is whether an argument names a file of manifests.
 func isManifest(argument string) bool {
 	return slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(argument))
+}
+
+// images returns what asks registries for policies, as modules are fetched from them.
+func (c *command) images(ctx context.Context, f *verificationFlags, fetcher *sources.Fetcher) oci.Images {
+	return host.Images(func() (o images.Options, err error) {
+		if o.Sources, err = fetcher.Sources(c.quietly(ctx)); err == nil {
+			o.Checker, err = imageChecker(f)
+		}
+		return o, err
+	})
 }
 
 func (c *command) loadManifests(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, path string, answers *hostAnswers) ([]*evaluation.Policy, error) {
@@ -271,35 +282,4 @@ func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evalua
 		fmt.Fprintf(c.Err, "Warning: the policy would read %s and may not: if it should, add --allow-context-aware\n", listed(kindNames(policy.Denied)))
 	}
 	return []*evaluation.Policy{policy}, nil
-}
-
-// inFile puts the name of a file before each line of what is wrong with it.
-func inFile(name string, err error) error {
-	return errors.New(name + ": " + strings.ReplaceAll(err.Error(), "\n", "\n"+name+": "))
-}
-
-// inputName is what an input is called where something is said of it.
-func inputName(path string) string {
-	if path == "-" {
-		return "the standard input"
-	}
-	return path
-}
-
-// read reads a file, or the standard input if the path is -.
-func (c *command) read(path string) ([]byte, error) {
-	reader := c.In
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = file.Close() }() // it was only read
-		reader = file
-	}
-	data, err := io.ReadAll(io.LimitReader(reader, maxInputBytes+1))
-	if err == nil && len(data) > maxInputBytes {
-		err = fmt.Errorf("%s is larger than %d bytes", path, maxInputBytes)
-	}
-	return data, err
 }

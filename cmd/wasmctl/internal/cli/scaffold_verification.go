@@ -26,10 +26,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 )
 
-// verificationConfigFile is what kwctl calls the verification config that counts if there are
-// no flags.
-const verificationConfigFile = "verification-config.yml"
-
 // sampleVerificationConfig is the config that kwctl begins with. PATH stands for where it is
 // found, and NAME for what the command is called.
 const sampleVerificationConfig = `# Kubewarden's verification config: which signatures a policy must have.

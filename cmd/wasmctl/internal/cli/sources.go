@@ -17,8 +17,6 @@ limitations under the License.
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,6 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
@@ -82,11 +81,13 @@ func (f *sourceFlags) directory(name string) string {
 	return path
 }
 
-func (f *sourceFlags) fetcher() (*sources.Fetcher, error) {
+// fetcher returns what fetches modules, and has them verified unless the verifier is nil.
+func (f *sourceFlags) fetcher(verifier module.Verifier) (*sources.Fetcher, error) {
 	options, err := f.options()
 	if err != nil {
 		return nil, err
 	}
+	options.Verifier = verifier
 	options.StoreDirectory = f.directory("modules")
 	if store, err := policystore.Default(); err == nil { // else nothing was pulled
 		options.Policies = store
@@ -110,36 +111,4 @@ func (f *sourceFlags) codeDirectory() string {
 		return ""
 	}
 	return f.directory("compiled")
-}
-
-// verificationFlags say whose signatures a module needs.
-var verificationFlags = []string{
-	"verification-key", "verification-annotation", "cert-email", "cert-oidc-issuer", "github-owner", "github-repo",
-	"verification-config-path", "sigstore-trust-config",
-}
-
-// addVerification adds the flags that ask for signatures, which are refused: a policy that
-// was to be verified must not run unverified.
-func addVerification(flags *pflag.FlagSet) {
-	for _, name := range verificationFlags {
-		short := map[string]string{"verification-key": "k", "verification-annotation": "a"}[name]
-		flags.StringArrayP(name, short, nil, "not supported yet: modules are not verified")
-	}
-}
-
-// refuseVerification refuses what asks for signatures: the flags, and the file that kwctl
-// takes if there are none.
-func refuseVerification(flags *pflag.FlagSet) error {
-	for _, name := range verificationFlags {
-		if flags.Changed(name) {
-			return usagef("--%s: signatures are not verified by this version: remove the flag, or verify the module with cosign or kwctl before", name)
-		}
-	}
-	if directory, err := policystore.ConfigDirectory(); err == nil {
-		path := filepath.Join(directory, "verification-config.yml")
-		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s: signatures are not verified by this version: move the file away, or verify the module with cosign or kwctl before", path)
-		}
-	}
-	return nil
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
+	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 )
 
 // Answers are what answers the questions of policies.
@@ -37,13 +38,13 @@ type Answers struct {
 }
 
 // Live returns the answers of the real world: of the cluster of a kubeconfig, of its
-// current context, and of name servers. A path of "" stands for what kubectl would use.
-// Nothing is asked before a policy asks: a kubeconfig that is missing or wrong is an error
-// of the policy's question.
-func Live(kubeconfig string) (*Answers, error) {
+// current context, of name servers, and of registries by images, of which [Images] makes
+// some. A path of "" stands for what kubectl would use. Nothing is asked before a policy
+// asks: a kubeconfig that is missing or wrong is an error of the policy's question.
+func Live(kubeconfig string, images oci.Images) (*Answers, error) {
 	c := newCluster(kubeconfig)
 	return &Answers{
-		Capabilities: assembly.HostCapabilities(c, net.Options{}, nil),
+		Capabilities: assembly.HostCapabilities(c, net.Options{}, images),
 		Inventory:    c.inventory,
 		cluster:      c,
 	}, nil

@@ -93,7 +93,7 @@ func TestRecordAndReplay(t *testing.T) {
 // A kubeconfig is missed when a policy looks at the cluster, and not before: what a server
 // refuses without looking is the same with and without one.
 func TestLiveWithoutKubeconfig(t *testing.T) {
-	answers, err := host.Live(filepath.Join(t.TempDir(), "missing"))
+	answers, err := host.Live(filepath.Join(t.TempDir(), "missing"), nil)
 	require.NoError(t, err)
 	for _, namespace := range session.Namespaces {
 		require.NotNil(t, answers.Capabilities[namespace])

@@ -98,6 +98,15 @@ func application() string {
 // Root returns the store's directory.
 func (s *Store) Root() string { return s.root }
 
+// URIOf returns the URI under which a file of the store was put there, by an absolute path.
+func (s *Store) URIOf(path string) (uri string, ok bool) {
+	place, err := filepath.Rel(s.root, path)
+	if err != nil {
+		return "", false
+	}
+	return uriOf(filepath.ToSlash(place))
+}
+
 // NotFoundError says that the store does not have a policy.
 type NotFoundError struct {
 	// Policy is what was asked for: a URI, or the beginning of a digest.

@@ -31,6 +31,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
+	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
@@ -50,17 +51,27 @@ type Options struct {
 	// Policies is where what was pulled is taken from, without asking anybody; nil means
 	// nowhere. What a digest or the tag "latest" names is not taken from there.
 	Policies *policystore.Store
+	// Verifier decides whether a module may be used; nil means that all may. Then the source
+	// has to vouch for what is in Policies.
+	Verifier module.Verifier
 }
 
 // Fetcher fetches modules. It is safe for concurrent use. Close it after use.
 type Fetcher struct {
 	options Options
 
+	asking sync.Once
+	// sources say how others are asked; they are read when they are needed.
+	sources    module.Sources
+	sourcesErr error
+	temporary  string
+
 	once sync.Once
-	// remote is for what is not in files; it is made when it is needed.
-	remote    *module.Fetcher
-	err       error
-	temporary string
+	// remote is for what is not in files; it is made when it is needed. store is where it
+	// keeps modules.
+	remote *module.Fetcher
+	store  *module.Store
+	err    error
 }
 
 // NewFetcher returns a fetcher.
@@ -112,11 +123,10 @@ func storedURI(beginning string) (string, error) {
 
 // Get fetches a module. Unlike a server it reads files whoever may have written them.
 func (f *Fetcher) Get(ctx context.Context, request module.Request) (*module.Module, error) {
-	path, isFile := strings.CutPrefix(request.URI, "file://")
-	if isFile {
-		return readFile(path, f.options.MaxBytes, request.Digest)
+	if path, isFile := strings.CutPrefix(request.URI, "file://"); isFile {
+		return f.fromFile(ctx, path, request)
 	}
-	if m, err := f.pulled(request); m != nil || err != nil {
+	if m, err := f.pulled(ctx, request); m != nil || err != nil {
 		return m, err
 	}
 	remote, err := f.Remote(ctx)
@@ -132,8 +142,24 @@ func (f *Fetcher) Remote(ctx context.Context) (*module.Fetcher, error) {
 	return f.remote, f.err
 }
 
+func (f *Fetcher) fromFile(ctx context.Context, path string, request module.Request) (*module.Module, error) {
+	if uri, ok := f.pulledFrom(path); ok {
+		bytes, err := readFile(path, f.options.MaxBytes)
+		if err != nil {
+			return nil, sizeError(err)
+		}
+		request.URI = uri
+		return f.vouched(ctx, request, bytes)
+	}
+	local, err := module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Verifier: f.options.Verifier, ReadFile: readFile})
+	if err != nil {
+		return nil, err
+	}
+	return local.Get(ctx, request)
+}
+
 // pulled returns what the store of policies has for a request, nil if that is nothing.
-func (f *Fetcher) pulled(request module.Request) (*module.Module, error) {
+func (f *Fetcher) pulled(ctx context.Context, request module.Request) (*module.Module, error) {
 	if f.options.Policies == nil || !policystore.IsFixed(request.URI) {
 		return nil, nil
 	}
@@ -148,10 +174,14 @@ func (f *Fetcher) pulled(request module.Request) (*module.Module, error) {
 	if errors.As(err, new(*module.DigestError)) { // the source may have another one by now
 		return nil, nil
 	}
-	return m, err
+	if err != nil || f.options.Verifier == nil {
+		return m, err
+	}
+	return f.vouched(ctx, request, bytes)
 }
 
-func readFile(path string, maxBytes int64, digest string) (*module.Module, error) {
+// readFile is a [module.ReadFile] for people, whose files others may have written.
+func readFile(path string, maxBytes int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -164,10 +194,10 @@ func readFile(path string, maxBytes int64, digest string) (*module.Module, error
 	if int64(len(bytes)) > maxBytes {
 		// One more than the limit was read; how large the file is, it says itself.
 		if info, err := file.Stat(); err == nil {
-			return nil, tooLarge(info.Size(), maxBytes)
+			return nil, &safefile.TooLargeError{Path: path, Size: info.Size(), Max: maxBytes}
 		}
 	}
-	return newModule(bytes, maxBytes, digest)
+	return bytes, nil
 }
 
 func tooLarge(size, maxBytes int64) error {
@@ -187,45 +217,14 @@ func newModule(bytes []byte, maxBytes int64, digest string) (*module.Module, err
 }
 
 func (f *Fetcher) newRemote(ctx context.Context) (*module.Fetcher, error) {
-	options := module.Options{MaxBytes: f.options.MaxBytes}
-	var err error
-	if f.temporary, err = os.MkdirTemp("", "wasmctl-"); err != nil {
+	sources, err := f.Sources(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if path := f.sourcesPath(); path != "" {
-		if options.Sources, err = readSources(path, f.temporary); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	if options.Store, err = f.openStore(); err != nil {
+	if f.store, err = f.openStore(); err != nil {
 		klog.FromContext(ctx).Error(err, "Modules are not kept: they have to be fetched every time")
 	}
-	path, implied := f.dockerConfig()
-	options.Sources.DockerConfig = path
-	fetcher, err := module.NewFetcher(options)
-	if err == nil || !implied || path == "" {
-		return fetcher, err
-	}
-	// Nobody asked for this file, which may need helpers: most modules need no credentials.
-	klog.FromContext(ctx).Error(err, "Registries are asked without credentials")
-	options.Sources.DockerConfig = ""
-	return module.NewFetcher(options)
-}
-
-// sourcesPath returns the path of the sources.yml that counts, "" if there is none.
-func (f *Fetcher) sourcesPath() string {
-	if f.options.SourcesPath != "" {
-		return f.options.SourcesPath
-	}
-	directory, err := policystore.ConfigDirectory()
-	if err != nil {
-		return ""
-	}
-	path := filepath.Join(directory, "sources.yaml")
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return ""
-	}
-	return path
+	return module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Sources: sources, Store: f.store, Verifier: f.options.Verifier})
 }
 
 func (f *Fetcher) openStore() (*module.Store, error) {
@@ -233,24 +232,4 @@ func (f *Fetcher) openStore() (*module.Store, error) {
 		return nil, nil
 	}
 	return module.OpenStore(f.options.StoreDirectory)
-}
-
-// dockerConfig returns the path of the config.json of Docker, and whether it was not
-// asked for; "" if there is none then.
-func (f *Fetcher) dockerConfig() (path string, implied bool) {
-	directory := f.options.DockerConfigDirectory
-	if directory == "" {
-		directory, implied = os.Getenv("DOCKER_CONFIG"), true
-	}
-	if home, err := os.UserHomeDir(); directory == "" && err == nil {
-		directory = filepath.Join(home, ".docker")
-	}
-	path, err := filepath.Abs(filepath.Join(directory, "config.json"))
-	if err != nil {
-		return "", implied
-	}
-	if _, err := os.Stat(path); implied && err != nil {
-		return "", true
-	}
-	return path, implied
 }

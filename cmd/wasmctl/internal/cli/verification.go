@@ -1,0 +1,244 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
+	"github.com/wasm-admission/wasm-admission/pkg/verification/modules"
+)
+
+// verificationConfigFile is what kwctl calls the verification config that counts if there are
+// no flags.
+const verificationConfigFile = "verification-config.yml"
+
+// verificationFlags say whose signatures modules must have. All of them may be repeated on a
+// command line, so that those are found that must not be.
+type verificationFlags struct {
+	keys, annotations                       []string
+	email, issuer, owner, repo              []string
+	verificationConfig, sigstoreTrustConfig []string
+}
+
+func (f *verificationFlags) add(flags *pflag.FlagSet) {
+	flags.StringArrayVarP(&f.keys, "verification-key", "k", nil, "`file` with a public key that must have signed the policy; may be repeated, then all must have")
+	flags.StringArrayVarP(&f.annotations, "verification-annotation", "a", nil, "annotation, as `key=value`, that must have been signed along, by each that must have signed; may be repeated")
+	flags.StringArrayVar(&f.email, "cert-email", nil, "`address` of e-mail, or another subject, that a certificate of who must have signed has; goes with --cert-oidc-issuer")
+	flags.StringArrayVar(&f.issuer, "cert-oidc-issuer", nil, "`URL` of the issuer of OIDC tokens that vouches for --cert-email")
+	flags.StringArrayVar(&f.owner, "github-owner", nil, "`account` on GitHub one of whose workflows must have signed")
+	flags.StringArrayVar(&f.repo, "github-repo", nil, "`repository` of --github-owner, without the owner, whose workflow it must be")
+	flags.StringArrayVar(&f.verificationConfig, "verification-config-path", nil, "`file` with a verification config of Kubewarden instead of the flags above (default "+verificationConfigFile+" in kwctl's directory, if there is one)")
+	flags.StringArrayVar(&f.sigstoreTrustConfig, "sigstore-trust-config", nil, "`file` with the trust root of a Sigstore, as trusted_root.json or ClientTrustConfig (default that of the public Sigstore)")
+}
+
+// The texts are those that Kubewarden's users know.
+const (
+	onlyAnnotations = "Intending to verify annotations, but no verification keys, OIDC issuer or GitHub owner were passed"
+	onlyRepository  = "Intending to verify GitHub actions signature, but the repository owner is missing."
+	halfIdentity    = "Intending to verify OIDC issuer, but no email or issuer were provided. You must pass the email and OIDC issuer to be validated together"
+	flagsAndConfig  = "verification-config-path cannot be used in conjunction with other verification flags"
+)
+
+// badFlags says that verification flags are wrong: kwctl exits as if it were anything else.
+func (c *command) badFlags(format string, arguments ...any) error {
+	if c.name == kwctl {
+		return fmt.Errorf(format, arguments...)
+	}
+	return usagef(format, arguments...)
+}
+
+// demanded is what flags demand of modules.
+type demanded struct {
+	*verification.Config
+	// name is what the config is called in errors.
+	name string
+}
+
+// demands returns what is demanded of modules, nil if that is nothing.
+func (c *command) demands(f *verificationFlags) (*demanded, error) {
+	for _, once := range []struct {
+		name   string
+		values []string
+	}{
+		{"cert-email", f.email}, {"cert-oidc-issuer", f.issuer}, {"github-owner", f.owner}, {"github-repo", f.repo},
+		{"verification-config-path", f.verificationConfig}, {"sigstore-trust-config", f.sigstoreTrustConfig},
+	} {
+		if len(once.values) > 1 {
+			return nil, usagef("--%s: is there %d times: write it once", once.name, len(once.values))
+		}
+	}
+	identities := len(f.email) + len(f.issuer) + len(f.owner)
+	switch {
+	case len(f.keys)+len(f.annotations)+identities+len(f.repo) == 0:
+		return c.configured(f)
+	case len(f.annotations) > 0 && len(f.keys)+identities == 0:
+		return nil, c.badFlags(onlyAnnotations)
+	case len(f.repo) > 0 && len(f.owner) == 0:
+		return nil, c.badFlags(onlyRepository)
+	case len(f.email) != len(f.issuer):
+		return nil, c.badFlags(halfIdentity)
+	case len(f.verificationConfig) > 0:
+		return nil, c.badFlags(flagsAndConfig)
+	}
+	return c.flagged(f)
+}
+
+// configured returns what a verification config demands: that of the flag, or that which kwctl
+// takes if it is there.
+func (c *command) configured(f *verificationFlags) (*demanded, error) {
+	path := ""
+	if len(f.verificationConfig) > 0 {
+		path = f.verificationConfig[0]
+	} else {
+		directory, err := policystore.ConfigDirectory()
+		if err != nil {
+			return nil, nil //nolint:nilerr // without a directory there is no file in it
+		}
+		path = filepath.Join(directory, verificationConfigFile)
+		if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+		c.logger(slog.LevelInfo).Info("Default verification config present, using it", "path", path)
+	}
+	text, err := readUpTo(path, verification.MaxConfigBytes)
+	if err != nil {
+		return nil, err
+	}
+	config, err := verification.ParseConfig(text)
+	if err != nil {
+		return nil, inFile(path, err)
+	}
+	return &demanded{config, path}, nil
+}
+
+// flagged returns what the flags demand: all of it.
+func (c *command) flagged(f *verificationFlags) (*demanded, error) {
+	annotations := map[string]string{}
+	for _, text := range f.annotations {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, c.badFlags("--verification-annotation: %q is no annotation: write key=value", text)
+		}
+		annotations[name] = value
+	}
+	var all []verification.Signature
+	add := func(flag string, s verification.Signature) error {
+		s.Annotations = annotations
+		if _, err := verification.NewConfig(s); err != nil {
+			return c.badFlags("--%s: %s", flag, strings.ReplaceAll(err.Error(), "allOf[0].", ""))
+		}
+		all = append(all, s)
+		return nil
+	}
+	for n := range f.email {
+		s := verification.Signature{Kind: verification.KindGenericIssuer, Issuer: f.issuer[n], Subject: &verification.Subject{Equal: f.email[n]}}
+		if err := add("cert-email, --cert-oidc-issuer", s); err != nil {
+			return nil, err
+		}
+	}
+	for n := range f.owner {
+		s := verification.Signature{Kind: verification.KindGitHubAction, Owner: f.owner[n]}
+		if len(f.repo) > 0 {
+			if s.Repo = f.repo[0]; s.Repo == "" {
+				return nil, c.badFlags("--github-repo: is empty: write a name, or leave the flag out if all repositories of the owner are meant")
+			}
+		}
+		if err := add("github-owner", s); err != nil {
+			return nil, err
+		}
+	}
+	for _, path := range f.keys {
+		key, err := readUpTo(path, maxKeyBytes)
+		if err != nil {
+			return nil, fmt.Errorf("--verification-key: could not read file: %w", err)
+		}
+		if err := add("verification-key: "+path, verification.Signature{Kind: verification.KindPublicKey, Key: string(key)}); err != nil {
+			return nil, err
+		}
+	}
+	config, err := verification.NewConfig(all...)
+	if err != nil {
+		return nil, err
+	}
+	return &demanded{config, "the verification flags"}, nil
+}
+
+// maxKeyBytes bounds the file of a key.
+const maxKeyBytes = 64 << 10
+
+// verifier returns what modules are verified by, nil if nothing is demanded of them. It may ask
+// for the public Sigstore's trust root.
+func (c *command) verifier(ctx context.Context, f *verificationFlags) (module.Verifier, error) {
+	d, err := c.demands(f)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		if len(f.sigstoreTrustConfig) > 0 { // policies may ask about images: it is wrong now or never
+			_, err = readTrustRoot(f.sigstoreTrustConfig[0])
+		}
+		return nil, err
+	}
+	checker, err := c.checker(ctx, f, d.Config)
+	if err != nil {
+		return nil, err
+	}
+	v, err := modules.New(modules.Options{Checker: checker, Config: d.Config, Required: true, Name: d.name})
+	if err != nil {
+		return nil, err
+	}
+	return &announced{v, c}, nil
+}
+
+// fetchVerifier is as verifier, for commands that have no policy run: for these a trust root
+// alone has no meaning, and whoever names one wants modules verified.
+func (c *command) fetchVerifier(ctx context.Context, f *verificationFlags) (module.Verifier, error) {
+	v, err := c.verifier(ctx, f)
+	if v == nil && err == nil && len(f.sigstoreTrustConfig) > 0 {
+		return nil, c.badFlags("--sigstore-trust-config: says who vouches for certificates, and nothing says who must have signed: add --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path, or remove the flag")
+	}
+	return v, err
+}
+
+// announced says which modules were verified, as kwctl does.
+type announced struct {
+	module.Verifier
+	command *command
+}
+
+// Verify implements [module.Verifier].
+func (a *announced) Verify(ctx context.Context, artifact module.Artifact) ([]byte, error) {
+	evidence, err := a.Verifier.Verify(ctx, artifact)
+	switch {
+	case err == nil:
+		a.command.logger(slog.LevelInfo).Info("Policy successfully verified", "policy", module.Redact(artifact.URI), "digest", modules.Signed(artifact).Digest)
+	case a.command.name == kwctl && errors.As(err, new(*verification.UnmetError)):
+		err = fmt.Errorf("Image verification failed: missing signatures: %w", err) //nolint:staticcheck // the text that Kubewarden's users know
+	}
+	return evidence, err
+}
