@@ -26,7 +26,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/test/registry"
-	"github.com/wasm-admission/wasm-admission/test/signing"
 	"github.com/wasm-admission/wasm-admission/test/signing/keyless"
 )
 
@@ -62,35 +61,13 @@ func TestBats(t *testing.T) {
 	require.NoError(t, err, "%s", output)
 	require.NoError(t, os.Symlink("wasmctl", filepath.Join(bin, "kwctl")))
 
+	policy, err := os.ReadFile("../../test/policies/pod-privileged/policy.wasm")
+	require.NoError(t, err)
 	r := registry.Start(t, registry.Options{})
 	run := exec.CommandContext(t.Context(), tool, batsFiles)
 	run.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "XDG_CACHE_HOME="+t.TempDir(),
-		"REGISTRY="+r.Host, "SIGNED="+sign(t, r))
+		"REGISTRY="+r.Host, "SIGNED="+keyless.Publish(t, r, "bats", policy))
 	output, err = run.CombinedOutput()
 	t.Logf("%s", output)
 	require.NoError(t, err)
-}
-
-// sign puts signed policies into a registry, as bats/old, bats/bundled and bats/keyless, and returns
-// a directory with who signed, and with a module that has its bundle beside it.
-func sign(t *testing.T, r *registry.Registry) string {
-	t.Helper()
-	policy, err := os.ReadFile("../../test/policies/pod-privileged/policy.wasm")
-	require.NoError(t, err)
-	key, instance, prod := signing.NewKey(t), keyless.New(t), map[string]string{"env": "prod"}
-	manifest := ""
-	for _, name := range []string{"bats/old", "bats/bundled", "bats/keyless"} {
-		manifest = r.Push(t, name, "v1", policy)
-	}
-	r.PushSignatures(t, "bats/old", manifest, key.Layer(t, manifest, prod))
-	r.PushReferrer(t, "bats/bundled", manifest, registry.BundleMediaType, key.Bundle(t, manifest, prod))
-	r.PushReferrer(t, "bats/keyless", manifest, registry.BundleMediaType, instance.Bundle(t, "ann@example.com", "https://issuer.example.com", manifest, nil))
-	directory := t.TempDir()
-	for name, content := range map[string][]byte{
-		"cosign.pub": []byte(key.PEM), "foreign.pub": []byte(signing.NewKey(t).PEM), "trust_config.json": instance.ClientTrustConfig(t),
-		"policy.wasm": policy, "policy.wasm.sigstore.json": key.FileBundle(t, policy),
-	} {
-		require.NoError(t, os.WriteFile(filepath.Join(directory, name), content, 0o600))
-	}
-	return directory
 }

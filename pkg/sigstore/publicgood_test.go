@@ -157,6 +157,19 @@ func TestRefresh(t *testing.T) {
 	require.Equal(t, OriginEmbedded, newer.Status().Origin)
 }
 
+// A command does not ask for what is of today.
+func TestRefreshOld(t *testing.T) {
+	r := newRepository(t)
+	old, renewed := newForge(t).parts().json(t), newForge(t).parts().json(t)
+	r.publish(t, renewed, 2, time.Now().Add(time.Hour))
+	for since, want := range map[time.Duration]Origin{23 * time.Hour: OriginEmbedded, 25 * time.Hour: OriginNetwork} {
+		p, err := open(PublicGoodOptions{}, r.source(t, old, time.Now().Add(-since)))
+		require.NoError(t, err)
+		require.NoError(t, p.RefreshOld(t.Context()))
+		require.Equal(t, want, p.Status().Origin)
+	}
+}
+
 func TestRefreshRefuses(t *testing.T) {
 	old, renewed := newForge(t).parts().json(t), newForge(t).parts().json(t)
 	empty := newForge(t).parts()

@@ -18,6 +18,7 @@ package conformance
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -26,14 +27,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/test/registry"
+	"github.com/wasm-admission/wasm-admission/test/signing/keyless"
 )
 
 const root = "../.."
@@ -64,6 +69,7 @@ func newSurroundings(t *testing.T) *surroundings {
 		r.Push(t, "policies/pod-privileged", "latest", policy)
 		r.Push(t, "policies/text", "v1", []byte("this is no module"))
 	}
+	pushImage(t, open)
 	credentials := filepath.Join(t.TempDir(), "config.json")
 	require.NoError(t, os.WriteFile(credentials, []byte(`{"auths":{"`+secure.Host+`":{"auth":"`+base64.StdEncoding.EncodeToString([]byte("alice:secret"))+`"}}}`), 0o600))
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -82,9 +88,25 @@ func newSurroundings(t *testing.T) *surroundings {
 		"$ROOT", absolute, "$MODULES", "file://" + modules, "$REGISTRY", open.Host, "$SECURE", secure.Host, "$CA", secure.CA, "$DOCKER", filepath.Dir(credentials),
 		"$WEBHOST", strings.TrimPrefix(web.URL, "http://"), "$WEB", web.URL, "$PROXY", w.proxy.url,
 		"$DIGEST", strings.TrimPrefix(engine.Digest(policy), "sha256:")[:12],
-		"$LARGE", strings.Repeat("x", 3<<20),
+		"$SIGNED", keyless.Publish(t, open, "signed", policy), "$LARGE", strings.Repeat("x", 3<<20),
 	}
 	return w
+}
+
+// pushImage puts images/app:v1 into a registry, an index of an image for this platform.
+func pushImage(t *testing.T, r *registry.Registry) {
+	t.Helper()
+	config := r.PushBlob(t, "images/app", ocispec.MediaTypeImageConfig, []byte(`{"config":{"User":"65533:65533"}}`))
+	image := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: config, Layers: []ocispec.Descriptor{}}
+	image.SchemaVersion = 2
+	content, err := json.Marshal(image)
+	require.NoError(t, err)
+	index := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{{
+		MediaType: image.MediaType, Digest: digest.Digest(r.PushManifest(t, "images/app", "child", image)), Size: int64(len(content)),
+		Platform: &ocispec.Platform{OS: runtime.GOOS, Architecture: runtime.GOARCH},
+	}}}
+	index.SchemaVersion = 2
+	r.PushManifest(t, "images/app", "v1", index)
 }
 
 // expand returns what fills in a text of an item that has the directory given.

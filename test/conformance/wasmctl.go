@@ -27,7 +27,8 @@ import (
 // $REGISTRY for the host of a registry without TLS, $SECURE for one with TLS that wants
 // credentials, $CA for the file that vouches for it, $DOCKER for a directory with
 // credentials, $WEB for the URL of a web server and $PROXY for that of a proxy which leads
-// to the registry without TLS, whatever is asked for; $DIGEST is the beginning of the digest
+// to the registry without TLS, whatever is asked for; $SIGNED for a directory with who has signed
+// the policies signed/old, signed/bundled and signed/keyless of that registry; $DIGEST is the beginning of the digest
 // of the module that registries and web server have, and $LARGE is a text of 3 MiB.
 type Wasmctl struct {
 	// Files are written into the item's directory first: their contents by their names.
