@@ -164,14 +164,7 @@ func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string
 		return err
 	}
 	defer func() { err = errors.Join(err, evaluator.Close()) }()
-	load := func() ([]*evaluation.Policy, error) {
-		defer c.Progress("Loading " + argument)()
-		if isManifest(argument) {
-			return c.loadManifests(ctx, f, evaluator, argument, answers)
-		}
-		return c.loadModule(ctx, f, evaluator, argument, answers)
-	}
-	policies, err := load()
+	policies, err := c.loadToRun(ctx, f, evaluator, argument, answers)
 	if err != nil {
 		return err
 	}
@@ -195,6 +188,14 @@ func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string
 		return err
 	}
 	return finish(c.Err)
+}
+
+func (c *command) loadToRun(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, argument string, answers *hostAnswers) ([]*evaluation.Policy, error) {
+	defer c.Progress("Loading " + argument)()
+	if isManifest(argument) {
+		return c.loadManifests(ctx, f, evaluator, argument, answers)
+	}
+	return c.loadModule(ctx, f, evaluator, argument, answers)
 }
 
 // review has a policy answer a request. What the policy logs is heard.

@@ -54,6 +54,16 @@ func TestShowSignatures(t *testing.T) {
 		s.does("inspect", "-o", "yaml", "--show-signatures", s.bare))
 }
 
+// Whoever signs writes nothing but text on a terminal.
+func TestShowSignaturesOfHostileSigners(t *testing.T) {
+	s := newSigned(t)
+	s.registry.PushReferrer(t, "bare", s.manifest, registry.BundleMediaType,
+		s.key.Bundle(t, s.manifest, map[string]string{"env\x1b[2J": "prod\n  layer 9 of trusted"}))
+	out := s.does("inspect", "--show-signatures", s.bare)
+	require.NotContains(t, out, "\x1b")
+	require.Contains(t, out, "env [2J=prod layer 9 of trusted\n")
+}
+
 func TestShowSignaturesAsYAML(t *testing.T) {
 	s := newSigned(t)
 	for _, name := range []string{"wasmctl", "kwctl"} {

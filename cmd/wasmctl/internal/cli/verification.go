@@ -26,6 +26,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -212,7 +213,7 @@ func (c *command) verifier(ctx context.Context, f *verificationFlags) (module.Ve
 	if err != nil {
 		return nil, err
 	}
-	return &announced{v, c}, nil
+	return &announced{v, c.logger(slog.LevelInfo), c.name == kwctl}, nil
 }
 
 // fetchVerifier is as verifier, for commands that have no policy run: for these a trust root
@@ -228,7 +229,9 @@ func (c *command) fetchVerifier(ctx context.Context, f *verificationFlags) (modu
 // announced says which modules were verified, as kwctl does.
 type announced struct {
 	module.Verifier
-	command *command
+	logger klog.Logger
+	// asKwctl has errors be known by kwctl's words.
+	asKwctl bool
 }
 
 // Verify implements [module.Verifier].
@@ -236,8 +239,8 @@ func (a *announced) Verify(ctx context.Context, artifact module.Artifact) ([]byt
 	evidence, err := a.Verifier.Verify(ctx, artifact)
 	switch {
 	case err == nil:
-		a.command.logger(slog.LevelInfo).Info("Policy successfully verified", "policy", module.Redact(artifact.URI), "digest", modules.Signed(artifact).Digest)
-	case a.command.name == kwctl && errors.As(err, new(*verification.UnmetError)):
+		a.logger.Info("Policy successfully verified", "policy", module.Redact(artifact.URI), "digest", modules.Signed(artifact).Digest)
+	case a.asKwctl && errors.As(err, new(*verification.UnmetError)):
 		err = fmt.Errorf("Image verification failed: missing signatures: %w", err) //nolint:staticcheck // the text that Kubewarden's users know
 	}
 	return evidence, err

@@ -29,6 +29,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/sigstore/cosign"
 )
 
 // What is not verified is written nowhere.
@@ -100,6 +101,24 @@ func TestManifestsAreVerified(t *testing.T) {
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.err, "no signature meets")
 	require.Empty(t, got.out)
+}
+
+// What the real cosign signs is verified and shown, in all its ways.
+func TestWhatCosignSigns(t *testing.T) {
+	c := cosign.New(t)
+	s := newSigned(t)
+	for _, kind := range []string{"p256", "ed25519"} {
+		c.Key(kind, kind)
+		reference := s.host + "/bare@" + s.manifest
+		c.Sign(kind, reference, kind == "p256", "-a", "env="+kind)
+		s.does("verify", "-k", c.Path(kind+".pub"), "-a", "env="+kind, s.bare)
+		require.Regexp(t, "Annotation: +env="+kind, s.does("inspect", "--show-signatures", s.bare))
+		c.Write("policy.wasm", s.policy)
+		c.SignFile(kind, "policy.wasm")
+		s.does("verify", "-k", c.Path(kind+".pub"), c.Path("policy.wasm"))
+		s.refuses(cli.ExitProblem, "no signature meets", "verify", "-k", s.keyFile, c.Path("policy.wasm"))
+	}
+	s.does("verify", "-k", c.Path("p256.pub"), "-k", c.Path("ed25519.pub"), s.bare)
 }
 
 // A module on a web server has its bundle beside it.
