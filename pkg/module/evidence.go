@@ -24,11 +24,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
 const (
@@ -37,6 +39,8 @@ const (
 	// maxEvidenceBytes bounds what is kept of one module. What a verifier looked at before
 	// it was content is much less, unless somebody made it more.
 	maxEvidenceBytes = 16 << 20
+	// maxHeldProofBytes bounds a proof in memory. Some ten thousand bytes are usual.
+	maxHeldProofBytes = 1 << 20
 	// maxAccepted bounds what is remembered of entries that were accepted.
 	maxAccepted = 10_000
 )
@@ -48,12 +52,68 @@ type kept struct {
 	// URI and Demands are those of the entry.
 	URI     string `json:"uri"`
 	Demands string `json:"demands,omitempty"`
+	Proof
+}
+
+// Proof is what a verifier accepted a module by, so that it can be judged again with nobody
+// to ask. Nothing in it is believed.
+type Proof struct {
 	// Manifest is what names the module, of one from a registry.
 	Manifest []byte `json:"manifest,omitempty"`
 	// MediaType is that of the manifest.
 	MediaType string `json:"mediaType,omitempty"`
-	// Evidence is the verifier's.
-	Evidence []byte `json:"evidence"`
+	// Evidence is the verifier's. Empty: there is no proof.
+	Evidence []byte `json:"evidence,omitempty"`
+}
+
+// held returns the proof if it is one, and small enough to be held in memory for as long as
+// its module is served.
+func (p Proof) held() Proof {
+	if len(p.Evidence) == 0 || len(p.Manifest)+len(p.Evidence) > maxHeldProofBytes {
+		return Proof{}
+	}
+	return p
+}
+
+// Verify has a verifier judge a module by the proof, for a request. The way from what was
+// signed to the module's bytes, which have to be there, is followed again. The error wraps
+// fs.ErrNotExist if there is no proof.
+func (p *Proof) Verify(ctx context.Context, verifier Verifier, request Request, m *Module) error {
+	if len(p.Evidence) == 0 {
+		return fmt.Errorf("nothing is kept that the module could be verified by: %w", fs.ErrNotExist)
+	}
+	if err := checkDigest(m.Digest, engine.Digest(m.Bytes)); err != nil {
+		return err
+	}
+	artifact := Artifact{URI: request.URI, Digest: m.Digest, Demands: request.Demands, Evidence: p.Evidence}
+	if strings.HasPrefix(request.URI, "registry://") {
+		if err := p.name(&artifact); err != nil {
+			return err
+		}
+	} else {
+		artifact.Bytes = m.Bytes
+	}
+	_, _, err := verify(ctx, verifier, artifact)
+	return err
+}
+
+// name adds to an artifact in a registry the manifest, which has to name it.
+func (p *Proof) name(artifact *Artifact) error {
+	ref, err := parseReference(artifact.URI)
+	if err != nil {
+		return err
+	}
+	manifest := digestOf(p.Manifest)
+	layer, err := wasmLayer(p.MediaType, p.Manifest)
+	switch {
+	case err != nil:
+		return err
+	case ref.Digest != "" && ref.Digest != manifest.String() || layer.Digest.String() != artifact.Digest:
+		return errors.New("the manifest that is kept does not name the module")
+	}
+	artifact.Repository = ref.Registry + "/" + ref.Repository
+	artifact.Manifest = ocispec.Descriptor{MediaType: p.MediaType, Digest: manifest, Size: int64(len(p.Manifest))}
+	return nil
 }
 
 // evidence returns what is kept of an entry.
@@ -106,13 +166,9 @@ func (r *puller) accept(ctx context.Context, e entry, demands string) error {
 	if r.verifier == nil {
 		return nil
 	}
-	at := e
-	if e.Manifest != "" {
-		ref, err := parseReference(e.URI)
-		if err != nil {
-			return err
-		}
-		at.URI = ref.at(e.Manifest).String() // whatever tags stand for it
+	at, err := e.signed()
+	if err != nil {
+		return err
 	}
 	identity := r.verifier.Identity(demands)
 	known := accepted{at.URI, e.Manifest, e.Digest, demands, identity}
@@ -122,7 +178,7 @@ func (r *puller) accept(ctx context.Context, e entry, demands string) error {
 	if done && identity != "" {
 		return nil
 	}
-	err := r.acceptKept(ctx, at, demands)
+	err = r.acceptKept(ctx, at, demands)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return err
@@ -150,25 +206,43 @@ func (r *puller) acceptKept(ctx context.Context, e entry, demands string) error 
 		return err
 	}
 	artifact := Artifact{URI: e.URI, Digest: e.Digest, Demands: demands, Evidence: k.Evidence}
-	if e.Manifest == "" {
-		if artifact.Bytes = r.store.get(ctx, e.Digest, r.maxBytes); artifact.Bytes == nil {
-			return fs.ErrNotExist
-		}
-	} else {
-		ref, err := parseReference(e.URI)
-		if err != nil {
+	if e.Manifest != "" {
+		// The module itself is not read: what is kept names it.
+		if err := k.name(&artifact); err != nil {
 			return err
 		}
-		artifact.Repository = ref.Registry + "/" + ref.Repository
-		artifact.Manifest = ocispec.Descriptor{MediaType: k.MediaType, Digest: digestOf(k.Manifest), Size: int64(len(k.Manifest))}
-		layer, err := wasmLayer(k.MediaType, k.Manifest)
-		switch {
-		case err != nil:
-			return err
-		case artifact.Manifest.Digest.String() != e.Manifest || layer.Digest.String() != e.Digest:
-			return errors.New("the manifest that is kept does not name the module")
-		}
+	} else if artifact.Bytes = r.store.get(ctx, e.Digest, r.maxBytes); artifact.Bytes == nil {
+		return fs.ErrNotExist
 	}
 	_, _, err = verify(ctx, r.verifier, artifact)
 	return err
+}
+
+// proof returns what is kept of an entry that was accepted.
+func (r *puller) proof(e entry) Proof {
+	if r.verifier == nil {
+		return Proof{}
+	}
+	at, err := e.signed()
+	if err != nil {
+		return Proof{}
+	}
+	k, err := r.store.evidence(at)
+	if err != nil {
+		return Proof{}
+	}
+	return k.held()
+}
+
+// signed returns the entry of what was signed: whatever tags stand for it.
+func (e entry) signed() (entry, error) {
+	if e.Manifest == "" {
+		return e, nil
+	}
+	ref, err := parseReference(e.URI)
+	if err != nil {
+		return entry{}, err
+	}
+	e.URI = ref.at(e.Manifest).String()
+	return e, nil
 }

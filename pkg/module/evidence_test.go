@@ -17,6 +17,7 @@ limitations under the License.
 package module_test
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -110,5 +111,49 @@ func replaceIn(t *testing.T, files, pattern, with string) {
 		content, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, regexp.MustCompile(pattern).ReplaceAll(content, []byte(with)), 0o600))
+	}
+}
+
+// What a module was accepted by is enough to judge it again, and nothing else is: the way from what was signed to the
+// bytes is followed, wherever the proof was kept meanwhile.
+func TestProofs(t *testing.T) {
+	r := registry.Start(t, registry.Options{})
+	good, _ := wasm("good")
+	other, otherDigest := wasm("other")
+	manifest := r.Push(t, "one", "v1", good)
+	path := filepath.Join(t.TempDir(), "good.wasm")
+	require.NoError(t, os.WriteFile(path, good, 0o600))
+	store, _ := newStore(t)
+	for _, uri := range []string{"registry://" + r.Host + "/one:v1", "registry://" + r.Host + "/one@" + manifest, "file://" + path} {
+		t.Run(uri, func(t *testing.T) {
+			request := module.Request{URI: uri}
+			v := &verifier{identity: "one", evidence: "1", accepts: "1"}
+			options := module.Options{Sources: trusting(r), Store: store, Verifier: v}
+			first, err := newFetcher(t, options).Get(t.Context(), request)
+			require.NoError(t, err)
+			stored, err := newFetcher(t, options).Get(t.Context(), request)
+			require.NoError(t, err)
+			require.Equal(t, first.Proof, stored.Proof, "it comes from the store as well")
+
+			proof := first.Proof
+			require.NoError(t, proof.Verify(t.Context(), v, request, first))
+			require.NoError(t, proof.Verify(t.Context(), &verifier{identity: "two", accepts: "1"}, request, first), "under another identity")
+			require.ErrorContains(t, proof.Verify(t.Context(), &verifier{identity: "two", accepts: "2"}, request, first), "not verified: ")
+			require.ErrorIs(t, (&module.Proof{}).Verify(t.Context(), v, request, first), fs.ErrNotExist)
+			require.ErrorContains(t, proof.Verify(t.Context(), v, request, &module.Module{Bytes: other, Digest: first.Digest}), otherDigest)
+			if strings.HasPrefix(uri, "registry://") {
+				require.ErrorContains(t, proof.Verify(t.Context(), v, request, &module.Module{Bytes: other, Digest: otherDigest}), "does not name the module")
+				pinned := module.Request{URI: "registry://" + r.Host + "/one@sha256:" + strings.Repeat("0", 64)}
+				require.ErrorContains(t, proof.Verify(t.Context(), v, pinned, first), "does not name the module")
+				proof.Manifest = []byte("{}")
+				require.Error(t, proof.Verify(t.Context(), v, request, first))
+			}
+
+			v.evidence = strings.Repeat("1", 1<<20+1)
+			v.accepts, v.identity = v.evidence, "large"
+			large, err := newFetcher(t, module.Options{Sources: trusting(r), Verifier: v}).Get(t.Context(), request)
+			require.NoError(t, err)
+			require.Empty(t, large.Proof, "it is not held in memory")
+		})
 	}
 }

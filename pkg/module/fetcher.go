@@ -124,12 +124,13 @@ func (f *Fetcher) fromFile(ctx context.Context, path string, request Request) (*
 	if request.Have != nil && request.Have.Digest == m.Digest && acceptedBefore(f.verifier, request.Demands, request.Have.VerifiedBy) {
 		return request.Have, nil
 	}
-	m.VerifiedBy, _, err = verify(ctx, f.verifier, Artifact{
+	m.VerifiedBy, m.Proof.Evidence, err = verify(ctx, f.verifier, Artifact{
 		URI: request.URI, Digest: m.Digest, Demands: request.Demands, Bytes: bytes, Beside: besideFile(read, path),
 	})
 	if err != nil {
 		return nil, withURI(request.URI, err)
 	}
+	m.Proof = m.Proof.held()
 	return m, nil
 }
 

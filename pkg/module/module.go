@@ -37,4 +37,7 @@ type Module struct {
 
 	// VerifiedBy is the identity of the verifier that accepted it; "" means none.
 	VerifiedBy string
+	// Proof is what that verifier accepted it by. It is empty without one, and if it is too
+	// large to be held.
+	Proof Proof
 }

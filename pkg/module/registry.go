@@ -120,7 +120,7 @@ func (r *puller) stored(ctx context.Context, uri, demands string) (*Module, erro
 		return nil, fs.ErrNotExist
 	}
 	klog.FromContext(ctx).V(2).Info("Took module from the store", "digest", e.Digest, "revision", e.revision())
-	return &Module{Bytes: bytes, Digest: e.Digest, Revision: e.revision(), VerifiedBy: identityOf(r.verifier, demands)}, nil
+	return &Module{Bytes: bytes, Digest: e.Digest, Revision: e.revision(), VerifiedBy: identityOf(r.verifier, demands), Proof: r.proof(e)}, nil
 }
 
 // before returns what the store has of an earlier state, or why the source could not
@@ -211,7 +211,7 @@ func (r *puller) pull(ctx context.Context, request Request, ref reference, from 
 		return nil, kept{}, err
 	}
 	p.at("verifying")
-	proof := kept{Manifest: content, MediaType: descriptor.MediaType}
+	proof := kept{Proof: Proof{Manifest: content, MediaType: descriptor.MediaType}}
 	m.VerifiedBy, proof.Evidence, err = verify(ctx, r.verifier, Artifact{
 		URI: request.URI, Digest: m.Digest, Demands: request.Demands,
 		Repository: ref.Registry + "/" + ref.Repository, Manifest: descriptor, Source: from.Repository,
@@ -219,6 +219,7 @@ func (r *puller) pull(ctx context.Context, request Request, ref reference, from 
 	if err != nil {
 		return nil, kept{}, err
 	}
+	m.Proof = proof.held()
 	if m.Bytes = r.store.get(ctx, m.Digest, r.maxBytes); m.Bytes != nil {
 		return m, proof, nil
 	}

@@ -77,6 +77,7 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 	if err != nil {
 		return nil, err
 	}
+	m.Proof = proof.held()
 	r.store.put(ctx, m)
 	r.store.keepEvidence(ctx, entry{URI: request.URI, Demands: demandsID(request.Demands)}, proof)
 	r.remember(ctx, request.URI, request.Demands, m)
