@@ -49,6 +49,8 @@ type Options struct {
 	// report. Reports that do not end are waited out ten times as long. Default:
 	// DefaultQuiet.
 	Quiet time.Duration
+	// Also has look called at once when it gets a value; nil never does.
+	Also <-chan struct{}
 	// Clock is for tests. Default: the system's.
 	Clock clock.WithTicker
 }
@@ -97,6 +99,7 @@ func run(ctx context.Context, o Options, reports reporter, look func(context.Con
 			select {
 			case <-ctx.Done():
 			case <-ticker.C():
+			case <-o.Also:
 			case <-reports.changes():
 				settle(ctx, o, reports)
 			}

@@ -36,6 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // HostCapabilities returns the host capabilities that there are, by namespace. The cluster
@@ -53,6 +54,7 @@ func HostCapabilities(cluster capabilities.Capability, names net.Options, images
 type Recorder interface {
 	policyset.Recorder
 	reload.Recorder
+	verification.RootRecorder
 }
 
 // Options are what programs do in ways of their own. All of it is optional.
@@ -88,9 +90,9 @@ type Assembly struct {
 	// Loader makes sets of policies.
 	Loader *policyset.Loader
 
-	store    *module.Store   // nil if nothing is to be removed from it
-	verifier module.Verifier // nil if no signatures are demanded
-	recorder Recorder
+	store      *module.Store // nil if nothing is to be removed from it
+	signatures *signatures   // nil if none are demanded
+	recorder   Recorder
 }
 
 // New puts together what a validated configuration asks for. Nothing is fetched yet. Its
@@ -122,10 +124,10 @@ func New(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, 
 
 // fetch makes the fetcher that the configuration asks for.
 func (a *Assembly) fetch(ctx context.Context, o *Options) (err error) {
-	if a.verifier, err = newVerifier(ctx, a.Config, o.NewChecker); err != nil {
+	if a.signatures, err = newSignatures(ctx, a.Config, o.NewChecker, o.Recorder); err != nil {
 		return err
 	}
-	fetcher, store, err := newFetcher(ctx, a.Config, a.verifier)
+	fetcher, store, err := newFetcher(ctx, a.Config, a.verifier())
 	if err != nil {
 		return err
 	}
@@ -133,11 +135,25 @@ func (a *Assembly) fetch(ctx context.Context, o *Options) (err error) {
 	return nil
 }
 
-// Manager returns what keeps the policies of a source served. It serves none yet.
+// verifier is nil if no signatures are demanded.
+func (a *Assembly) verifier() module.Verifier {
+	if a.signatures == nil {
+		return nil
+	}
+	return a.signatures
+}
+
+// Manager returns what keeps the policies of a source served. It serves none yet. There must
+// be no other: what modules are verified by is read again when the source is asked.
 func (a *Assembly) Manager(source reload.Source) *reload.Manager {
-	return reload.New(reload.Options{
-		Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Verifier: a.verifier, Recorder: a.recorder,
-	})
+	o := reload.Options{Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Verifier: a.verifier(), Recorder: a.recorder}
+	if a.signatures != nil {
+		o.Changed = a.signatures.changed
+		if len(a.signatures.paths()) > 0 {
+			o.Source = &verifiedSource{source, a.signatures}
+		}
+	}
+	return reload.New(o)
 }
 
 // Close frees the engine. No policy may be in use.

@@ -18,13 +18,17 @@ package assembly
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset/reload"
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 	"github.com/wasm-admission/wasm-admission/pkg/verification/modules"
 )
@@ -32,12 +36,25 @@ import (
 // CheckerFactory makes what checks signatures of the trust root that a validated
 // configuration names, and keeps that root current until the context ends. The error says
 // why the root cannot be used.
-type CheckerFactory func(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error)
+type CheckerFactory func(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error)
 
-// newVerifier returns what a configuration has modules verified by, nil if it demands no
+// signatures are what a configuration has modules verified by. What is demanded, and the
+// trust root, may be in files that change. It is safe for concurrent use, but for refresh.
+type signatures struct {
+	demands *wasmadmission.Verification // nil: policies demand something of their own
+	checker verification.Checker
+	// changed gets a value when the trust root has changed, unless refresh did it.
+	changed chan struct{}
+	current atomic.Pointer[modules.Verifier]
+	hash    string // of what current was made of
+}
+
+var _ module.Verifier = &signatures{}
+
+// newSignatures returns what a configuration has modules verified by, nil if it demands no
 // signatures. Nothing is made in place of what is missing: there is no verification that is
 // left out with a warning.
-func newVerifier(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, newChecker CheckerFactory) (module.Verifier, error) {
+func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, newChecker CheckerFactory, recorder verification.RootRecorder) (*signatures, error) {
 	if !demandsSignatures(config) {
 		return nil, nil
 	}
@@ -45,24 +62,119 @@ func newVerifier(ctx context.Context, config *wasmadmission.WasmAdmissionConfigu
 		return nil, errors.New("verification: signatures are to be verified, and this program was built without what checks them: " +
 			"use one that has it, or remove verification from the configuration and its policies")
 	}
-	options := modules.Options{}
-	if v := config.Verification; v != nil {
-		var err error
-		if options.Config, err = verificationConfig(v); err != nil {
-			return nil, err
-		}
-		options.Required = v.Required
+	s := &signatures{demands: config.Verification, changed: make(chan struct{}, 1)}
+	document, err := s.read()
+	if err != nil {
+		return nil, err
 	}
-	checker, err := newChecker(ctx, config)
+	parsed, err := s.parse(document)
+	if err != nil {
+		return nil, err
+	}
+	s.checker, err = newChecker(ctx, config, verification.RootOptions{Changed: s.rootChanged, Recorder: recorder})
 	if err != nil {
 		return nil, fmt.Errorf("verification.trustRoot: %w", err)
 	}
-	options.Checker = checker
-	verifier, err := modules.New(options)
-	if err != nil {
-		return nil, fmt.Errorf("verification: %w", err)
+	return s, s.use(parsed, digest(document))
+}
+
+func (s *signatures) rootChanged() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // one is as good as many
 	}
-	return verifier, nil
+}
+
+// Identity implements [module.Verifier].
+func (s *signatures) Identity(demands string) string { return s.current.Load().Identity(demands) }
+
+// Verify implements [module.Verifier].
+func (s *signatures) Verify(ctx context.Context, a module.Artifact) ([]byte, error) {
+	return s.current.Load().Verify(ctx, a)
+}
+
+// paths are the files that refresh reads.
+func (s *signatures) paths() (paths []string) {
+	if s.demands == nil {
+		return nil
+	}
+	for _, path := range []string{s.demands.File, s.demands.TrustRoot.File} {
+		if path != "" {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// refresh reads the files again and uses each that is good. The hash is of what is in them,
+// "" if that cannot be read. The error has a line for each problem.
+func (s *signatures) refresh() (hash string, err error) {
+	root, rootErr := "", error(nil)
+	if r, ok := s.checker.(verification.Refresher); ok {
+		if root, rootErr = r.Refresh(); rootErr != nil {
+			rootErr = fmt.Errorf("verification.trustRoot: %w", rootErr)
+		}
+	}
+	document, err := s.read()
+	if err != nil {
+		return "", errors.Join(err, rootErr)
+	}
+	if config := digest(document); config != s.hash {
+		parsed, parseErr := s.parse(document)
+		if err = parseErr; err == nil {
+			err = s.use(parsed, config)
+		}
+	}
+	if rootErr != nil && root == "" {
+		return "", errors.Join(err, rootErr)
+	}
+	return digest([]byte(digest(document) + root)), errors.Join(err, rootErr)
+}
+
+// use has modules verified by a config, nil for none, from now on.
+func (s *signatures) use(config *verification.Config, hash string) error {
+	verifier, err := modules.New(modules.Options{Checker: s.checker, Config: config, Required: s.demands != nil && s.demands.Required})
+	if err != nil {
+		return fmt.Errorf("verification: %w", err)
+	}
+	s.current.Store(verifier)
+	s.hash = hash
+	return nil
+}
+
+// digest is the SHA-256 in hexadecimal digits.
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// verifiedSource is a source of policies whose modules are verified by what files say: these
+// are a part of what is wanted.
+type verifiedSource struct {
+	reload.Source
+	signatures *signatures
+}
+
+// Paths implements [reload.Source].
+func (v *verifiedSource) Paths() []string { return append(v.Source.Paths(), v.signatures.paths()...) }
+
+// Policies implements [reload.Source].
+func (v *verifiedSource) Policies(ctx context.Context) (*reload.Desired, error) {
+	hash, verificationErr := v.signatures.refresh()
+	policies, err := v.Source.Policies(ctx)
+	desired := reload.Desired{}
+	if policies != nil {
+		desired = *policies
+	}
+	if desired.Hash == "" || hash == "" {
+		desired.Hash = ""
+	} else {
+		desired.Hash = digest([]byte(desired.Hash + hash))
+	}
+	if err = errors.Join(err, verificationErr); err != nil {
+		return &reload.Desired{Hash: desired.Hash, Warnings: desired.Warnings}, err
+	}
+	return &desired, nil
 }
 
 // demandsSignatures is whether signatures are demanded of any module.
@@ -79,18 +191,29 @@ func demandsSignatures(config *wasmadmission.WasmAdmissionConfiguration) bool {
 	return demanded
 }
 
-// verificationConfig returns the config that stands in a configuration, or in the file that
-// it names; nil if it has none.
-func verificationConfig(v *wasmadmission.Verification) (*verification.Config, error) {
-	field, document := "verification.config", v.Config.Raw
-	if v.File != "" {
-		var err error
-		if document, err = safefile.Read(v.File, verification.MaxConfigBytes); err != nil {
-			return nil, fmt.Errorf("verification.file: %w", err)
-		}
-		field = "verification.file: " + v.File
+// read returns the config that stands in a configuration, or in the file that it names; empty
+// if there is none.
+func (s *signatures) read() ([]byte, error) {
+	if s.demands == nil {
+		return nil, nil
 	}
-	if len(document) == 0 && v.File == "" {
+	if s.demands.File == "" {
+		return s.demands.Config.Raw, nil
+	}
+	document, err := safefile.Read(s.demands.File, verification.MaxConfigBytes)
+	if err != nil {
+		return nil, fmt.Errorf("verification.file: %w", err)
+	}
+	return document, nil
+}
+
+// parse returns the config that read has found, nil if there is none.
+func (s *signatures) parse(document []byte) (*verification.Config, error) {
+	field := "verification.config"
+	switch {
+	case s.demands != nil && s.demands.File != "":
+		field = "verification.file: " + s.demands.File
+	case len(document) == 0:
 		return nil, nil
 	}
 	config, err := verification.ParseConfig(document)

@@ -21,6 +21,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -208,16 +209,38 @@ func TestVerificationThatCannotBeDone(t *testing.T) {
 	require.ErrorContains(t, start(nil, nil), "this program was built without what checks them", "that a member of a group demands something is enough")
 }
 
-// A set that was kept is no way around verification.
+// A set that was kept is no way around verification: it is verified anew by what was kept with it, which whoever can write
+// there cannot make up.
 func TestTheLastGoodSetIsVerified(t *testing.T) {
+	const refused = "the set that was served last cannot be served instead: policies[pulled].module: "
 	key, other := signing.NewKey(t), signing.NewKey(t)
 	v := newVerified(t, key)
 	v.config.Reload.KeepLastGood = true
 	require.NoError(t, v.start(t))
 	require.NoError(t, os.Remove(v.path))
-	require.NoError(t, v.start(t), "it was verified under the same demands")
+	require.NoError(t, v.start(t))
 
 	v.demand(other.Config())
 	err := v.start(t)
-	require.ErrorContains(t, err, "the set that was served last cannot be served instead: the signatures of module ")
+	require.ErrorContains(t, err, refused)
+	require.ErrorContains(t, err, "no signature meets allOf[0]")
+
+	v.demand(key.Config())
+	path := filepath.Join(v.config.StateDirectory, "last-good", "policies.json")
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	_, record, _ := strings.Cut(string(content), "\n")
+	for name, forged := range map[string]string{
+		"the evidence is another": regexp.MustCompile(`"evidence":"[^"]+"`).ReplaceAllString(record, `"evidence":"e30="`),
+		"the evidence is gone":    regexp.MustCompile(`,"evidence":"[^"]+"`).ReplaceAllString(record, ""),
+		"the manifest is another": regexp.MustCompile(`"manifest":"[^"]+"`).ReplaceAllString(record, `"manifest":"e30="`),
+	} {
+		require.NotEqual(t, record, forged, name)
+		require.NoError(t, os.WriteFile(path, []byte(digest([]byte(forged))+"\n"+forged), 0o600))
+		require.ErrorContains(t, v.start(t), refused, name)
+	}
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	require.NoError(t, os.RemoveAll(filepath.Join(v.config.StateDirectory, "modules")))
+	v.registry.Stop()
+	require.NoError(t, v.start(t), "nothing else is needed")
 }

@@ -38,6 +38,7 @@ type Policies struct {
 	*breakerMetrics
 	*reloadMetrics
 	*breakGlassMetrics
+	*trustRootMetrics
 }
 
 // NewPolicies returns metrics that are not registered yet.
@@ -62,6 +63,7 @@ func NewPolicies() *Policies {
 		breakerMetrics:    newBreakerMetrics(),
 		reloadMetrics:     newReloadMetrics(),
 		breakGlassMetrics: newBreakGlassMetrics(),
+		trustRootMetrics:  newTrustRootMetrics(),
 	}
 }
 
@@ -72,6 +74,7 @@ func (p *Policies) MustRegister(register func(...metrics.Registerable)) {
 	register(p.registerables()...)
 	register(p.reloadMetrics.all()...)
 	register(p.breakGlassMetrics.all()...)
+	register(p.root)
 }
 
 // SetPolicies says how many policies are enforced now.

@@ -40,6 +40,8 @@ func TestReloadMetrics(t *testing.T) {
 	recorder.CountLastGoodSave("succeeded")
 	recorder.SetBreakGlassUntil(time.Unix(1_700_000_001, 0))
 	recorder.CountBreakGlass("begun")
+	recorder.SetTrustRoot("embedded", time.Unix(1_600_000_000, 0))
+	recorder.SetTrustRoot("tuf", time.Unix(1_700_000_002, 0))
 
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP apiserver_wasm_admission_policy_set_info [ALPHA] The set of policies that is desired and the one that is running, by state and by the hash of their configuration and modules. Equal on all replicas that have the same files; the value is always 1.
@@ -61,8 +63,12 @@ apiserver_wasm_admission_break_glass_until_timestamp_seconds 1.700000001e+09
 # HELP apiserver_wasm_admission_break_glass_events_total [ALPHA] Number of events about the break-glass file, by event: begun, ended, or refused for a file that is not obeyed.
 # TYPE apiserver_wasm_admission_break_glass_events_total counter
 apiserver_wasm_admission_break_glass_events_total{event="begun"} 1
+# HELP apiserver_wasm_admission_trust_root_timestamp_seconds [ALPHA] Unix time when the Sigstore trust root in use was known to be the newest, by source: embedded (in the program), cached (in the state directory), tuf (the public Sigstore's repository) or file (of that: when it was written). There is no value if signatures are verified by keys alone.
+# TYPE apiserver_wasm_admission_trust_root_timestamp_seconds gauge
+apiserver_wasm_admission_trust_root_timestamp_seconds{source="tuf"} 1.700000002e+09
 `), "apiserver_wasm_admission_policy_set_info", "apiserver_wasm_admission_reloads_total", "apiserver_wasm_admission_reload_failed_since_timestamp_seconds",
-		"apiserver_wasm_admission_last_good_saves_total", "apiserver_wasm_admission_break_glass_until_timestamp_seconds", "apiserver_wasm_admission_break_glass_events_total"))
+		"apiserver_wasm_admission_last_good_saves_total", "apiserver_wasm_admission_break_glass_until_timestamp_seconds", "apiserver_wasm_admission_break_glass_events_total",
+		"apiserver_wasm_admission_trust_root_timestamp_seconds"))
 
 	recorder.SetReloadFailedSince(time.Time{})
 	value, err := testutil.GetGaugeMetricValue(recorder.failedSince)

@@ -18,30 +18,23 @@ package sigstore
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
-	"time"
 
-	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // ForConfiguration returns the checker with the trust root that a validated configuration names, or with none. That of
-// the public Sigstore is kept below the state directory, and up to date until the context ends. The error says why a
-// trust root cannot be used.
-func ForConfiguration(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error) {
+// the public Sigstore is kept below the state directory, and up to date until the context ends; with one in a file the
+// checker is a [verification.Refresher]. The error says why a trust root cannot be used.
+func ForConfiguration(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error) {
 	switch v := config.Verification; {
 	case v != nil && v.TrustRoot.File != "":
-		content, err := safefile.Read(v.TrustRoot.File, MaxRootBytes)
+		root, err := OpenFileRoot(v.TrustRoot.File, o.Recorder)
 		if err != nil {
 			return nil, err
 		}
-		root, err := ParseRoot(content, time.Now())
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", v.TrustRoot.File, err)
-		}
-		return New(func() *Root { return root }), nil
+		return fileChecker{New(root.Current), root}, nil
 	case v != nil && v.TrustRoot.PublicGood:
 		options := PublicGoodOptions{}
 		if config.StateDirectory != "" {
@@ -51,8 +44,7 @@ func ForConfiguration(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 		if err != nil {
 			return nil, err
 		}
-		// Modules are verified again when they are looked at next.
-		go public.Run(ctx, func() {})
+		go public.Run(ctx, o)
 		return New(public.Current), nil
 	}
 	return New(nil), nil

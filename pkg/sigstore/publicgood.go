@@ -31,6 +31,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // Times of a [PublicGood].
@@ -39,27 +40,16 @@ const (
 	refreshEvery = 24 * time.Hour
 	// refreshTimeout bounds one refresh.
 	refreshTimeout = time.Minute
+	// oldAfter is how old a trust root is that is warned of: when three days' refreshes have failed.
+	oldAfter = 3 * refreshEvery
 	// firstRetry and lastRetry bound the pause after a refresh that failed, which doubles.
 	firstRetry, lastRetry = time.Minute, time.Hour
 )
 
-// Origin says where a trust root is from.
-type Origin string
-
-// All origins.
-const (
-	// OriginEmbedded is the copy that the program was built with.
-	OriginEmbedded Origin = "embedded"
-	// OriginCache is a copy that this program, or an earlier run of it, has kept in a directory.
-	OriginCache Origin = "cache"
-	// OriginNetwork is the TUF repository.
-	OriginNetwork Origin = "network"
-)
-
 // Status is what there is to say about the public trust root.
 type Status struct {
-	// Origin is where the root in use is from.
-	Origin Origin
+	// Source is where the root in use is from.
+	Source verification.RootSource
 	// Since is when it was known to be the newest: the older it is, the more may have been revoked or begun since.
 	Since time.Time
 	// Err is why the last refresh failed, or why the cache was not used; nil if nothing has.
@@ -110,9 +100,9 @@ func open(options PublicGoodOptions, source source) (*PublicGood, error) {
 	cached, since, cacheErr := p.readCache()
 	switch {
 	case cacheErr == nil && cached != nil && (embeddedErr != nil || since.After(source.since)):
-		p.current, p.status = cached, Status{Origin: OriginCache, Since: since}
+		p.current, p.status = cached, Status{Source: verification.RootCached, Since: since}
 	case embeddedErr == nil:
-		p.current, p.status = embedded, Status{Origin: OriginEmbedded, Since: source.since, Err: cacheErr}
+		p.current, p.status = embedded, Status{Source: verification.RootEmbedded, Since: source.since, Err: cacheErr}
 	default:
 		return nil, fmt.Errorf("the trust root of the public Sigstore: the embedded copy: %w", errors.Join(embeddedErr, cacheErr))
 	}
@@ -134,9 +124,11 @@ func (p *PublicGood) Status() Status {
 }
 
 // Run refreshes the trust root every day until the context ends, at once if the root in use is older than that, and sooner
-// after a failure. It calls changed, from its own goroutine, after the root in use was replaced by one that differs.
-func (p *PublicGood) Run(ctx context.Context, changed func()) {
+// after a failure, an hour later at most. It calls changed, from its own goroutine, after the root in use was replaced by
+// one that differs. At the start, and with each refresh that fails, it warns of a root that is old.
+func (p *PublicGood) Run(ctx context.Context, options verification.RootOptions) {
 	logger := klog.FromContext(ctx)
+	p.tell(logger, options.Recorder)
 	pause, retry := time.Until(p.Status().Since.Add(refreshEvery)), firstRetry
 	for {
 		timer := time.NewTimer(pause)
@@ -154,14 +146,31 @@ func (p *PublicGood) Run(ctx context.Context, changed func()) {
 		// One that could not be kept is in use all the same.
 		if digest := p.Current().Digest(); digest != before {
 			logger.Info("The trust root of the public Sigstore has changed", "digest", digest)
-			changed()
+			if options.Changed != nil {
+				options.Changed()
+			}
 		}
+		p.tell(logger, options.Recorder)
 		if err == nil {
 			pause, retry = refreshEvery, firstRetry
 			continue
 		}
 		logger.Error(err, "The trust root of the public Sigstore is not refreshed, or not kept", "since", p.Status().Since, "retryAfter", retry)
 		pause, retry = retry, min(2*retry, lastRetry)
+	}
+}
+
+// tell notes where the root in use is from, and warns if it is old: it still refuses what it never knew, but has not heard
+// of what was revoked or begun since.
+func (p *PublicGood) tell(logger klog.Logger, recorder verification.RootRecorder) {
+	status := p.Status()
+	if recorder != nil {
+		recorder.SetTrustRoot(string(status.Source), status.Since)
+	}
+	age := time.Since(status.Since)
+	if status.Source == verification.RootEmbedded || age > oldAfter {
+		logger.Info("Warning: the trust root of the public Sigstore is not known to be the newest: let this machine reach "+p.source.repository+", or name a file in verification.trustRoot",
+			"source", status.Source, "since", status.Since.UTC().Format(time.RFC3339), "age", age.Round(time.Hour).String(), "err", status.Err)
 	}
 }
 
@@ -179,7 +188,7 @@ func (p *PublicGood) Refresh(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if fetched != nil {
-		p.current, p.status = fetched, Status{Origin: OriginNetwork, Since: now}
+		p.current, p.status = fetched, Status{Source: verification.RootTUF, Since: now}
 	}
 	p.status.Err = err
 	return err

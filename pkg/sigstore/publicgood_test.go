@@ -28,6 +28,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,10 @@ import (
 	"github.com/sigstore/sigstore/pkg/signature"
 	"github.com/stretchr/testify/require"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"k8s.io/klog/v2"
+	"k8s.io/klog/v2/ktesting"
+
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // repository is a TUF repository that is served on loopback.
@@ -119,7 +124,7 @@ func (r *repository) source(t testing.TB, embedded []byte, since time.Time) sour
 func TestEmbeddedRoot(t *testing.T) {
 	p, err := OpenPublicGood(PublicGoodOptions{})
 	require.NoError(t, err, "make it anew: hack/update-trusted-root.sh")
-	require.Equal(t, Status{Origin: OriginEmbedded, Since: embeddedSince}, p.Status())
+	require.Equal(t, Status{Source: verification.RootEmbedded, Since: embeddedSince}, p.Status())
 	require.NotEmpty(t, p.Current().material.RekorLogs())
 	require.NotEmpty(t, p.Current().material.CTLogs())
 	require.NotEmpty(t, p.Current().material.TimestampingAuthorities())
@@ -132,10 +137,10 @@ func TestRefresh(t *testing.T) {
 	r.publish(t, renewed, 2, time.Now().Add(time.Hour))
 	p, err := open(PublicGoodOptions{Directory: directory}, r.source(t, old, since))
 	require.NoError(t, err)
-	require.Equal(t, Status{Origin: OriginEmbedded, Since: since}, p.Status())
+	require.Equal(t, Status{Source: verification.RootEmbedded, Since: since}, p.Status())
 	before := p.Current().Digest()
 	require.NoError(t, p.Refresh(t.Context()))
-	require.Equal(t, OriginNetwork, p.Status().Origin)
+	require.Equal(t, verification.RootTUF, p.Status().Source)
 	require.True(t, p.Status().Since.After(since))
 	require.NotEqual(t, before, p.Current().Digest())
 
@@ -143,18 +148,18 @@ func TestRefresh(t *testing.T) {
 	r.server.Close()
 	again, err := open(PublicGoodOptions{Directory: directory}, r.source(t, old, since))
 	require.NoError(t, err)
-	require.Equal(t, OriginCache, again.Status().Origin)
+	require.Equal(t, verification.RootCached, again.Status().Source)
 	require.True(t, again.Status().Since.Equal(p.Status().Since))
 	require.Equal(t, p.Current().Digest(), again.Current().Digest())
 	require.ErrorContains(t, again.Refresh(t.Context()), "cannot be fetched")
-	require.Equal(t, OriginCache, again.Status().Origin)
+	require.Equal(t, verification.RootCached, again.Status().Source)
 	require.Error(t, again.Status().Err)
 	require.Equal(t, p.Current().Digest(), again.Current().Digest())
 
 	// A newer program has a newer copy.
 	newer, err := open(PublicGoodOptions{Directory: directory}, r.source(t, old, time.Now().Add(time.Second)))
 	require.NoError(t, err)
-	require.Equal(t, OriginEmbedded, newer.Status().Origin)
+	require.Equal(t, verification.RootEmbedded, newer.Status().Source)
 }
 
 // A command does not ask for what is of today.
@@ -162,11 +167,11 @@ func TestRefreshOld(t *testing.T) {
 	r := newRepository(t)
 	old, renewed := newForge(t).parts().json(t), newForge(t).parts().json(t)
 	r.publish(t, renewed, 2, time.Now().Add(time.Hour))
-	for since, want := range map[time.Duration]Origin{23 * time.Hour: OriginEmbedded, 25 * time.Hour: OriginNetwork} {
+	for since, want := range map[time.Duration]verification.RootSource{23 * time.Hour: verification.RootEmbedded, 25 * time.Hour: verification.RootTUF} {
 		p, err := open(PublicGoodOptions{}, r.source(t, old, time.Now().Add(-since)))
 		require.NoError(t, err)
 		require.NoError(t, p.RefreshOld(t.Context()))
-		require.Equal(t, want, p.Status().Origin)
+		require.Equal(t, want, p.Status().Source)
 	}
 }
 
@@ -237,7 +242,7 @@ func TestSpoiledCache(t *testing.T) {
 			require.NoError(t, c.spoil(directory, filepath.Join(directory, "trusted_root.json")))
 			p, err := open(PublicGoodOptions{Directory: directory}, r.source(t, embedded, since))
 			require.NoError(t, err)
-			require.Equal(t, OriginEmbedded, p.Status().Origin)
+			require.Equal(t, verification.RootEmbedded, p.Status().Source)
 			require.ErrorContains(t, p.Status().Err, c.err)
 			_, err = open(PublicGoodOptions{Directory: directory}, r.source(t, []byte("{}"), since))
 			require.ErrorContains(t, err, c.err)
@@ -258,17 +263,47 @@ func TestRun(t *testing.T) {
 			require.NoError(t, os.MkdirAll(filepath.Join(directory, "trusted_root.json", "in the way"), 0o700))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
+		log, notes := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true))), &rootNotes{}
+		ctx = klog.NewContext(ctx, log)
 		changed, done := make(chan struct{}, 1), make(chan struct{})
 		go func() {
 			defer close(done)
-			p.Run(ctx, func() { changed <- struct{}{} })
+			p.Run(ctx, verification.RootOptions{Changed: func() { changed <- struct{}{} }, Recorder: notes})
 		}()
 		<-changed
-		require.Equal(t, OriginNetwork, p.Status().Origin)
+		require.Equal(t, verification.RootTUF, p.Status().Source)
 		cancel()
 		<-done
+		require.Equal(t, &rootNotes{"tuf", p.Status().Since}, notes)
+		said := log.GetSink().(ktesting.Underlier).GetBuffer().String()
+		require.Equal(t, 1, strings.Count(said, "is not known to be the newest"), "the embedded copy was in use at first: %s", said)
+		require.Contains(t, said, `source="embedded"`)
+		require.Contains(t, said, `age="48h0m0s"`)
 		if !kept {
 			require.ErrorContains(t, p.Status().Err, "cannot be kept")
 		}
+	}
+}
+
+// A root that was not refreshed for days is warned of, with each refresh that fails.
+func TestOldRootsAreWarnedOf(t *testing.T) {
+	p, err := open(PublicGoodOptions{}, source{repository: "https://tuf.example.com", embedded: newForge(t).parts().json(t)})
+	require.NoError(t, err)
+	for _, c := range []struct {
+		source verification.RootSource
+		age    time.Duration
+		warned bool
+	}{
+		{verification.RootEmbedded, 0, true},
+		{verification.RootCached, oldAfter - time.Hour, false},
+		{verification.RootCached, oldAfter + time.Hour, true},
+		{verification.RootTUF, time.Hour, false},
+		{verification.RootTUF, oldAfter + time.Hour, true},
+	} {
+		log, notes := ktesting.NewLogger(t, ktesting.NewConfig(ktesting.BufferLogs(true))), &rootNotes{}
+		p.status = Status{Source: c.source, Since: time.Now().Add(-c.age)}
+		p.tell(log, notes)
+		require.Equal(t, c.warned, strings.Contains(log.GetSink().(ktesting.Underlier).GetBuffer().String(), "let this machine reach https://tuf.example.com"), c)
+		require.Equal(t, &rootNotes{string(c.source), p.status.Since}, notes)
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"k8s.io/apiserver/pkg/server/healthz"
 
@@ -74,15 +75,21 @@ type Options struct {
 
 // checker makes what checks signatures of images, and of modules then too: both know one trust
 // root. It is nil if policies may not ask about images.
-func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error) {
+func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, recorder verification.RootRecorder) (verification.Checker, error) {
 	if o.NewChecker == nil || len(config.Capabilities.OCI.Registries) == 0 {
 		return nil, nil
 	}
-	checker, err := o.NewChecker(ctx, config)
+	var changed atomic.Value // of func(): whoever has modules verified by it
+	checker, err := o.NewChecker(ctx, config, verification.RootOptions{Recorder: recorder, Changed: func() {
+		if tell, _ := changed.Load().(func()); tell != nil {
+			tell()
+		}
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("verification.trustRoot: %w", err)
 	}
-	o.NewChecker = func(context.Context, *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error) {
+	o.NewChecker = func(_ context.Context, _ *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error) {
+		changed.Store(o.Changed)
 		return checker, nil
 	}
 	return checker, nil
@@ -142,7 +149,8 @@ func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded
 	for _, warning := range validation.Warnings(config) {
 		policyset.Warning{Text: warning}.Tell(ctx, nil)
 	}
-	signatures, err := o.checker(ctx, config)
+	recorder := policyMetrics()
+	signatures, err := o.checker(ctx, config, recorder)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +158,6 @@ func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded
 	if err != nil {
 		return nil, err
 	}
-	recorder := policyMetrics()
 	a, err := assembly.New(ctx, config, assembly.Options{
 		Guests: o.Guests, NewChecker: o.NewChecker, Capabilities: shared, Recorder: recorder,
 		AdjustEngine: func(options *engine.Options) { observe(ctx, options) },

@@ -29,31 +29,38 @@ import (
 
 // What checks signatures of images checks those of modules too: it is made once.
 func TestOneCheckerForImagesAndModules(t *testing.T) {
-	made := 0
+	made, change := 0, func() {}
 	checker := sigstoreless{}
-	o := Options{NewChecker: func(context.Context, *wasmadmission.WasmAdmissionConfiguration) (verification.Checker, error) {
+	o := Options{NewChecker: func(_ context.Context, _ *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error) {
+		change = o.Changed
 		if made++; made > 1 {
 			return nil, errors.New("no root")
 		}
 		return checker, nil
 	}}
 	config := &wasmadmission.WasmAdmissionConfiguration{}
-	none, err := o.checker(t.Context(), config)
+	none, err := o.checker(t.Context(), config, nil)
 	require.NoError(t, err)
 	require.Nil(t, none, "no policy may ask about images")
 
 	config.Capabilities.OCI.Registries = []string{"ghcr.io"}
 	again := o
 	for range 2 {
-		got, err := o.checker(t.Context(), config)
+		got, err := o.checker(t.Context(), config, nil)
 		require.NoError(t, err)
 		require.Equal(t, checker, got)
 	}
 	require.Equal(t, 1, made)
-	_, err = again.checker(t.Context(), config)
+	change()
+	told := 0
+	_, err = o.NewChecker(t.Context(), config, verification.RootOptions{Changed: func() { told++ }})
+	require.NoError(t, err)
+	change()
+	require.Equal(t, 1, told, "whoever verifies modules is told that the trust root has changed")
+	_, err = again.checker(t.Context(), config, nil)
 	require.EqualError(t, err, "verification.trustRoot: no root")
 
-	none, err = (&Options{}).checker(t.Context(), config)
+	none, err = (&Options{}).checker(t.Context(), config, nil)
 	require.NoError(t, err)
 	require.Nil(t, none)
 }

@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -173,28 +174,10 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, er
 	if err := policyset.JoinProblems(validation.ValidateConfiguration(&config), nil); err != nil {
 		return nil, nil, err
 	}
-	if err := m.checkVerified(kept); err != nil {
-		return nil, nil, err
-	}
 	loader := *m.options.Loader
-	loader.Fetcher, loader.Strays = m.lastGood.fetcher(kept, m.options.Config.Limits.ModuleSize), &m.strays
+	loader.Fetcher, loader.Strays = m.lastGood.fetcher(kept, m.options.Config.Limits.ModuleSize, m.options.Verifier), &m.strays
 	set, errs := loader.Load(ctx, &config)
 	return kept, set, policyset.JoinProblems(errs, nil)
-}
-
-// checkVerified refuses what was kept if its modules were accepted by another verifier, or
-// by the same under another configuration or trust root: what is demanded now was not asked
-// of them.
-func (m *Manager) checkVerified(kept *record) error {
-	if m.options.Verifier == nil {
-		return nil
-	}
-	for _, k := range kept.Modules {
-		if k.VerifiedBy != m.options.Verifier.Identity(k.Address.Demands) {
-			return fmt.Errorf("the signatures of module %s, %s, were not verified under this configuration and trust root", module.Redact(k.Address.URI), k.Digest)
-		}
-	}
-	return nil
 }
 
 // paths are the files and directories to watch.
@@ -214,12 +197,22 @@ func (m *Manager) pathsOf(addresses []address) []string {
 }
 
 // keep keeps the set that is served for a restart. Serving it does not depend on that.
-func (m *Manager) keep(ctx context.Context, g *goal) error {
+func (m *Manager) keep(ctx context.Context, g *goal) {
+	m.keptAs = g.modules.verifiedBy()
+	if err := m.saveLastGood(ctx, g); err != nil {
+		m.options.Recorder.CountLastGoodSave(resultFailed)
+		klog.FromContext(ctx).Error(explain.InOneLine(err), "The policies that are served are not kept: a restart cannot fall back on them")
+		return
+	}
+	m.options.Recorder.CountLastGoodSave(resultSucceeded)
+}
+
+func (m *Manager) saveLastGood(ctx context.Context, g *goal) error {
 	r := &record{Hash: g.hash, Policies: g.desired.Policies, PolicyGroups: g.desired.PolicyGroups}
 	for _, a := range g.modules.addresses {
 		k := keptModule{Address: a, Digest: g.modules.digest(a)}
 		if found := g.modules.module(a); found != nil {
-			k.VerifiedBy = found.VerifiedBy
+			k.Proof = found.Proof
 		}
 		r.Modules = append(r.Modules, k)
 	}

@@ -68,8 +68,8 @@ type record struct {
 type keptModule struct {
 	Address address
 	Digest  string
-	// VerifiedBy is the identity of the verifier that accepted it; "" means none.
-	VerifiedBy string `json:",omitempty"`
+	// Proof is what it was verified by; empty if it was not.
+	Proof module.Proof `json:",omitzero"`
 }
 
 func newLastGood(directory string) *lastGood {
@@ -194,28 +194,37 @@ func (g *lastGood) load() (*record, error) {
 	return r, nil
 }
 
-// fetcher returns what fetches the kept modules of a record.
-func (g *lastGood) fetcher(r *record, maxBytes int64) policyset.Fetcher {
-	k := &keptModules{lastGood: g, digests: map[address]string{}, maxBytes: maxBytes}
-	for _, kept := range r.Modules {
-		k.digests[kept.Address] = kept.Digest
+// fetcher returns what fetches the kept modules of a record. A verifier judges each by what
+// was kept of it: what is demanded, and the trust root, may be others than they were.
+func (g *lastGood) fetcher(r *record, maxBytes int64, verifier module.Verifier) policyset.Fetcher {
+	k := &keptModules{lastGood: g, modules: map[address]*keptModule{}, maxBytes: maxBytes, verifier: verifier}
+	for n := range r.Modules {
+		k.modules[r.Modules[n].Address] = &r.Modules[n]
 	}
 	return k
 }
 
 type keptModules struct {
 	lastGood *lastGood
-	digests  map[address]string
+	modules  map[address]*keptModule
 	maxBytes int64
+	verifier module.Verifier // nil if nothing is verified
 }
 
 // Get implements [policyset.Fetcher].
-func (k *keptModules) Get(_ context.Context, request module.Request) (*module.Module, error) {
-	digest, kept := k.digests[addressOf(request)]
-	if !kept {
+func (k *keptModules) Get(ctx context.Context, request module.Request) (*module.Module, error) {
+	kept := k.modules[addressOf(request)]
+	if kept == nil {
 		return nil, fmt.Errorf("module %s was not kept", module.Redact(request.URI))
 	}
-	return k.lastGood.readModule(digest, k.maxBytes)
+	m, err := k.lastGood.readModule(kept.Digest, k.maxBytes)
+	if err != nil || k.verifier == nil {
+		return m, err
+	}
+	if err := kept.Proof.Verify(ctx, k.verifier, request, m); err != nil {
+		return nil, fmt.Errorf("module %s, %s: %w", module.Redact(request.URI), kept.Digest, err)
+	}
+	return m, nil
 }
 
 func (g *lastGood) readModule(digest string, maxBytes int64) (*module.Module, error) {

@@ -56,6 +56,9 @@ type Options struct {
 	Store *module.Store
 	// Verifier is what the loader's fetcher verifies modules by; nil if it does not.
 	Verifier module.Verifier
+	// Changed gets a value when modules may be verified by something else from now on, in a
+	// way that no file tells. nil is never.
+	Changed <-chan struct{}
 	// Recorder takes notes; nil discards them.
 	Recorder Recorder
 	// Clock is for tests. Default: the system's.
@@ -76,6 +79,7 @@ type Manager struct {
 	// What only Start and Run's looks touch.
 	resolved *resolution     // what was wanted last, if that could be read
 	known    map[string]bool // digests of the modules that are served
+	keptAs   string          // what had verified the modules that were kept last
 	trouble  trouble
 	warned   sets.Set[string] // warnings that the log has
 
@@ -189,7 +193,7 @@ func (m *Manager) Start(ctx context.Context) error {
 
 // Run takes over changes until ctx ends.
 func (m *Manager) Run(ctx context.Context) {
-	filewatch.Run(ctx, filewatch.Options{Paths: m.paths, Interval: m.interval, Clock: m.options.Clock}, m.takeOver)
+	filewatch.Run(ctx, filewatch.Options{Paths: m.paths, Interval: m.interval, Also: m.options.Changed, Clock: m.options.Clock}, m.takeOver)
 }
 
 // takeOver takes over what has changed, if it is good.
@@ -210,7 +214,7 @@ func (m *Manager) takeOver(ctx context.Context) {
 		m.options.Recorder.ObserveReload(resultFailed, m.options.Clock.Since(began))
 		m.fail(ctx, goal.hash, err)
 	case m.isServed(goal):
-		m.mend(ctx)
+		m.mend(ctx, goal)
 	default:
 		m.remind(ctx)
 	}

@@ -85,15 +85,9 @@ func (m *Manager) succeed(ctx context.Context, set *policyset.Set, g *goal, bega
 	m.trouble, m.known = trouble{}, g.modules.digests()
 	m.announce(ctx, set, g)
 	m.collect(ctx, before)
-	if m.lastGood == nil {
-		return
+	if m.lastGood != nil {
+		m.keep(ctx, g)
 	}
-	if err := m.keep(ctx, g); err != nil {
-		m.options.Recorder.CountLastGoodSave(resultFailed)
-		klog.FromContext(ctx).Error(explain.InOneLine(err), "The policies that are served are not kept: a restart cannot fall back on them")
-		return
-	}
-	m.options.Recorder.CountLastGoodSave(resultSucceeded)
 }
 
 // collect removes modules from the store that are not served. Those of the set before
@@ -153,8 +147,9 @@ func (m *Manager) remind(ctx context.Context) {
 	klog.FromContext(ctx).Error(explain.InOneLine(status.Reason), message, "since", status.FailedSince.UTC().Format(time.RFC3339), "desiredHash", status.Desired, "runningHash", status.Running)
 }
 
-// mend notes that what is wanted is what is served.
-func (m *Manager) mend(ctx context.Context) {
+// mend notes that what is wanted is what is served. What its modules are verified by may have
+// changed all the same.
+func (m *Manager) mend(ctx context.Context, g *goal) {
 	m.mu.Lock()
 	bad := m.status.Reason != nil
 	if bad {
@@ -165,6 +160,9 @@ func (m *Manager) mend(ctx context.Context) {
 	if bad {
 		m.trouble = trouble{}
 		klog.FromContext(ctx).Info("The configured policies are those that are served again", "hash", m.Status().Running)
+	}
+	if m.lastGood != nil && m.keptAs != g.modules.verifiedBy() {
+		m.keep(ctx, g)
 	}
 }
 

@@ -121,6 +121,18 @@ func (r *resolution) digest(a address) string {
 	return ""
 }
 
+// verifiedBy identifies what accepted the modules: what was demanded of them, and the trust
+// root. "" means that nothing is verified.
+func (r *resolution) verifiedBy() string {
+	all := ""
+	for _, a := range r.addresses {
+		if m := r.module(a); m != nil {
+			all += m.VerifiedBy
+		}
+	}
+	return all
+}
+
 // digests returns the set of all modules' digests.
 func (r *resolution) digests() map[string]bool {
 	digests := map[string]bool{}
