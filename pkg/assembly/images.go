@@ -28,7 +28,7 @@ import (
 func NewImages(config *wasmadmission.WasmAdmissionConfiguration, checker verification.Checker, recorder images.Recorder) (oci.Images, error) {
 	c := &config.Capabilities.OCI
 	return images.New(images.Options{
-		Sources: sources(&config.Sources), Registries: c.Registries, Redirects: c.Redirects, Checker: checker,
+		Sources: sources(&config.Sources), Registries: c.Registries, Redirects: c.Redirects, DeniedRanges: c.DeniedRanges, Checker: checker,
 		CacheEntries: int(c.CacheEntries), CacheBytes: c.CacheSize,
 		CacheTTL: c.CacheTTL.Duration, FailureTTL: c.FailureTTL.Duration, StaleTTL: c.StaleTTL.Duration,
 		LookTimeout: c.LookTimeout.Duration, PolicyLooks: int(c.PolicyLooks), RegistryLooks: int(c.RegistryLooks),

@@ -441,6 +441,9 @@ type OCICapability struct {
 	Registries []string
 	// Redirects are further hosts, in the same form, that registries may lead to. Default: none.
 	Redirects []string
+	// DeniedRanges are CIDRs of addresses on the internet that are not connected to, unless
+	// the host is named with its port. Default: none.
+	DeniedRanges []string
 	// CacheEntries is how many answers are kept. Default: 4096.
 	CacheEntries int32
 	// CacheSize is how large they may be together, in bytes. Default: 16 MiB.

@@ -285,6 +285,11 @@ func (in *OCICapability) DeepCopyInto(out *OCICapability) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.DeniedRanges != nil {
+		in, out := &in.DeniedRanges, &out.DeniedRanges
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	out.CacheTTL = in.CacheTTL
 	out.FailureTTL = in.FailureTTL
 	out.StaleTTL = in.StaleTTL

@@ -763,6 +763,13 @@ type OCICapability struct {
 	// +optional
 	Redirects []string `json:"redirects,omitempty"`
 
+	// deniedRanges are CIDRs of addresses that are treated as if they were not on the
+	// internet, such as those of Services and Pods where these are public: no host is
+	// connected to there unless it is named with its port. At most 100, none twice.
+	// Default: none.
+	// +optional
+	DeniedRanges []string `json:"deniedRanges,omitempty"`
+
 	// cacheEntries is how many answers are kept, from 1 to 100000. Default: 4096.
 	// +optional
 	CacheEntries *int32 `json:"cacheEntries,omitempty"`

@@ -729,6 +729,7 @@ func Convert_wasmadmission_Mutation_To_v1alpha1_Mutation(in *wasmadmission.Mutat
 func autoConvert_v1alpha1_OCICapability_To_wasmadmission_OCICapability(in *OCICapability, out *wasmadmission.OCICapability, s conversion.Scope) error {
 	out.Registries = *(*[]string)(unsafe.Pointer(&in.Registries))
 	out.Redirects = *(*[]string)(unsafe.Pointer(&in.Redirects))
+	out.DeniedRanges = *(*[]string)(unsafe.Pointer(&in.DeniedRanges))
 	if err := v1.Convert_Pointer_int32_To_int32(&in.CacheEntries, &out.CacheEntries, s); err != nil {
 		return err
 	}
@@ -759,6 +760,7 @@ func autoConvert_v1alpha1_OCICapability_To_wasmadmission_OCICapability(in *OCICa
 func autoConvert_wasmadmission_OCICapability_To_v1alpha1_OCICapability(in *wasmadmission.OCICapability, out *OCICapability, s conversion.Scope) error {
 	out.Registries = *(*[]string)(unsafe.Pointer(&in.Registries))
 	out.Redirects = *(*[]string)(unsafe.Pointer(&in.Redirects))
+	out.DeniedRanges = *(*[]string)(unsafe.Pointer(&in.DeniedRanges))
 	if err := v1.Convert_int32_To_Pointer_int32(&in.CacheEntries, &out.CacheEntries, s); err != nil {
 		return err
 	}

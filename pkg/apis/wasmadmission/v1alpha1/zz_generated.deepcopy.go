@@ -432,6 +432,11 @@ func (in *OCICapability) DeepCopyInto(out *OCICapability) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.DeniedRanges != nil {
+		in, out := &in.DeniedRanges, &out.DeniedRanges
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.CacheEntries != nil {
 		in, out := &in.CacheEntries, &out.CacheEntries
 		*out = new(int32)

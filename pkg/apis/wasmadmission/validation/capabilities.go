@@ -18,6 +18,7 @@ package validation
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ func validateCapabilities(capabilities *wasmadmission.Capabilities, fldPath *fie
 	return append(errs, validateOCI(&capabilities.OCI, fldPath.Child("oci"))...)
 }
 
-// maxRegistries bounds each list of hosts, which is walked for every look.
+// maxRegistries bounds each list of hosts and addresses, which is walked for every look.
 const maxRegistries = 100
 
 func validateOCI(oci *wasmadmission.OCICapability, fldPath *field.Path) field.ErrorList {
@@ -51,6 +52,11 @@ func validateOCI(oci *wasmadmission.OCICapability, fldPath *field.Path) field.Er
 		}
 		errs = append(errs, validateNames(list.hosts, list.at, validateHostPattern)...)
 	}
+	if at := fldPath.Child("deniedRanges"); len(oci.DeniedRanges) > maxRegistries {
+		errs = append(errs, field.TooMany(at, len(oci.DeniedRanges), maxRegistries))
+	} else {
+		errs = append(errs, validateNames(oci.DeniedRanges, at, validateRange)...)
+	}
 	errs = append(errs, validateBetween(oci.CacheEntries, 1, 100_000, fldPath.Child("cacheEntries"))...)
 	errs = append(errs, validateSize(oci.CacheSize, 64*kibi, gibi, fldPath.Child("cacheSize"))...)
 	errs = append(errs, validateDuration(oci.CacheTTL, time.Second, time.Hour, fldPath.Child("cacheTTL"))...)
@@ -59,6 +65,21 @@ func validateOCI(oci *wasmadmission.OCICapability, fldPath *field.Path) field.Er
 	errs = append(errs, validateDuration(oci.LookTimeout, 100*time.Millisecond, time.Minute, fldPath.Child("lookTimeout"))...)
 	errs = append(errs, validateBetween(oci.PolicyLooks, 1, 1000, fldPath.Child("policyLooks"))...)
 	return append(errs, validateBetween(oci.RegistryLooks, 1, 1000, fldPath.Child("registryLooks"))...)
+}
+
+// validateRange allows a CIDR in canonical form: one with other bits set may be a typo.
+func validateRange(cidr string, fldPath *field.Path) *field.Error {
+	prefix, err := netip.ParsePrefix(cidr)
+	if err != nil {
+		return field.Invalid(fldPath, cidr, "is no range of addresses: write a CIDR, such as 203.0.113.0/24 or 2001:db8::/48")
+	}
+	if prefix.Addr().Is4In6() {
+		return field.Invalid(fldPath, cidr, "is a range of IPv4 in terms of IPv6: write the one of IPv4")
+	}
+	if canonical := prefix.Masked().String(); canonical != cidr {
+		return field.Invalid(fldPath, cidr, "is not in canonical form: write "+canonical+" if that is meant")
+	}
+	return nil
 }
 
 // validateHostPattern allows a host, all names below a domain, and all names.

@@ -187,6 +187,7 @@ capabilities:
   oci:
     registries: ["*", "*.example.com:5000", ghcr.io, "127.0.0.1:5000", "[::1]:5000"]
     redirects: [auth.docker.io, "*.cloudfront.net"]
+    deniedRanges: [203.0.113.0/24, "2001:db8::/48", 192.0.2.1/32]
     cacheEntries: 1
     cacheSize: 64Ki
     cacheTTL: 1s

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,10 +51,9 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
 }
 
-// isPublic says whether an address is one on the internet, and not this machine's or one of
+// isPublic says whether an address, which has no zone and no other form, is one on the internet, and not this machine's or one of
 // networks behind it.
 func isPublic(address netip.Addr) bool {
-	address = address.Unmap()
 	if !address.IsGlobalUnicast() || address.IsPrivate() {
 		return false
 	}
@@ -76,6 +76,19 @@ type dialer struct {
 	resolver *net.Resolver
 	// named are hosts, as host:port, that may have any address.
 	named map[string]bool
+	// denied are ranges of addresses that others may not have, though they are public.
+	denied []netip.Prefix
+}
+
+func parseRanges(cidrs []string) (all []netip.Prefix, err error) {
+	for _, cidr := range cidrs {
+		prefix, err := netip.ParsePrefix(cidr)
+		if err != nil {
+			return nil, fmt.Errorf("capabilities.oci.deniedRanges: %w", err)
+		}
+		all = append(all, prefix)
+	}
+	return all, nil
 }
 
 // dial is a [module.Dial]. What is looked at is the address that is connected to, after names
@@ -83,14 +96,19 @@ type dialer struct {
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout, Resolver: d.resolver}
 	if !d.named[strings.ToLower(address)] {
-		dialer.Control = func(_, connected string, _ syscall.RawConn) error { return checkAddress(address, connected) }
+		dialer.Control = func(_, connected string, _ syscall.RawConn) error { return d.check(address, connected) }
 	}
 	return dialer.DialContext(ctx, network, address)
 }
 
-func checkAddress(host, connected string) error {
+func (d *dialer) check(host, connected string) error {
 	to, err := netip.ParseAddrPort(connected)
-	if err == nil && isPublic(to.Addr()) {
+	address := to.Addr().Unmap().WithZone("") // no range has an address with a zone
+	denied := slices.ContainsFunc(d.denied, func(p netip.Prefix) bool { return p.Contains(address) })
+	switch {
+	case denied:
+		return forbid("%s has an address that is in capabilities.oci.deniedRanges: name it with its port, as %s, in capabilities.oci.registries (or in redirects) if the apiserver is to connect to it", host, host)
+	case err == nil && isPublic(address):
 		return nil
 	}
 	return forbid("%s has an address that is not on the internet: name it with its port, as %s, in capabilities.oci.registries (or in redirects) if the apiserver is to connect to it", host, host)

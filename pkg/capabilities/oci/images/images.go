@@ -51,12 +51,15 @@ type Options struct {
 	// may have any address; others must have one on the internet. None by default.
 	Registries []string
 	// Anywhere has any registry be asked, at any address and by the proxies of the environment,
-	// and be followed to any host; Registries and Redirects do not count then. It is for people
+	// and be followed to any host; Registries, Redirects and DeniedRanges do not count then. It is for people
 	// who run a policy themselves. What others choose the images for must not set it.
 	Anywhere bool
 	// Redirects are further hosts, in the same form, that registries may lead to for what they
 	// store and for tokens. None by default.
 	Redirects []string
+	// DeniedRanges are CIDRs of further addresses that only a host that is named with its port
+	// may have. None by default.
+	DeniedRanges []string
 	// Checker checks signatures; nil has every question for them fail.
 	Checker verification.Checker
 
@@ -142,7 +145,11 @@ func (o *Options) hosts() (hostPatterns, module.RegistriesOptions, error) {
 	if named.match("https", hub) {
 		followed = append(followed, hostPattern{name: hubServer})
 	}
-	d := &dialer{resolver: o.Resolver, named: map[string]bool{}}
+	denied, err := parseRanges(o.DeniedRanges)
+	if err != nil {
+		return nil, none, err
+	}
+	d := &dialer{resolver: o.Resolver, named: map[string]bool{}, denied: denied}
 	for _, address := range followed.addresses() {
 		d.named[address] = true
 	}
