@@ -34,7 +34,7 @@ import (
 // committed are the policies kept as .wasm; goGuests, and goPrograms, which are no waPC
 // guests, are built by TestMain.
 var (
-	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "image-pattern", "label-from-namespace-as", "label-from-namespace-c", "label-from-namespace-rust", "no-latest-tag", "pod-privileged"}
+	committed = []string{"allowed-registries", "always-pull", "default-tolerations", "drop-capabilities", "image-pattern", "label-from-namespace-as", "label-from-namespace-c", "label-from-namespace-rust", "no-latest-tag", "pod-privileged", "verify-images-rust"}
 	// regoGuests speak another ABI than the host of these tests: they are run where that is
 	// implemented.
 	regoGuests = []string{"label-from-namespace-rego", "team-label", "unique-ingress-host"}
