@@ -116,10 +116,11 @@ type Usage struct {
 }
 
 // ShortageError says that a host call could not be answered because of what is short for
-// all policies, or had to wait too long for it. An evaluation that fails after it does not
+// all policies, or had to wait too long for it, or because of what a client named and others
+// say of it. An evaluation that fails after it does not
 // make the policy look broken.
 type ShortageError struct {
-	// Err says what is short.
+	// Err says what is short, or what came of the call.
 	Err error
 }
 

@@ -92,9 +92,9 @@ var mayImport = map[string][]string{
 	"pkg/capabilities":                {"pkg/abi"},
 	"pkg/capabilities/internal/cache": {},
 	"pkg/capabilities/crypto":         {"pkg/capabilities"},
-	"pkg/capabilities/net":            {"pkg/capabilities", "pkg/capabilities/internal/cache"},
+	"pkg/capabilities/net":            {"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache"},
 	"pkg/capabilities/oci":            {"pkg/capabilities"},
-	"pkg/capabilities/oci/images":     {"internal/moduleuri", "pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/verification", "pkg/verification/discovery"},
+	"pkg/capabilities/oci/images":     {"internal/moduleuri", "pkg/abi", "pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/verification", "pkg/verification/discovery"},
 	"pkg/capabilities/tracing":        {"pkg/abi", "pkg/capabilities"},
 	"pkg/capabilities/kubernetes": {
 		"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache",

@@ -28,6 +28,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/internal/cache"
 )
@@ -105,7 +106,8 @@ func (n *Net) Call(ctx context.Context, _ *capabilities.Caller, operation string
 	}
 	answer, err := n.answers.Get(ctx, *host, func(ctx context.Context) ([]byte, error) { return n.lookup(ctx, *host) })
 	if err != nil {
-		return nil, &capabilities.FailedError{Err: err}
+		// Clients may have named the host: that it is not found is not the policy's fault.
+		return nil, &capabilities.FailedError{Err: &abi.ShortageError{Err: err}}
 	}
 	// Guests' calls may write to what they are given.
 	return slices.Clone(answer), nil

@@ -32,6 +32,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 	clocktesting "k8s.io/utils/clock/testing"
 
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	capabilitynet "github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
 )
@@ -137,6 +138,17 @@ func TestLookup(t *testing.T) {
 	answer, err := lookup(t.Context(), n, "many.example.")
 	require.NoError(t, err)
 	require.Equal(t, 64, strings.Count(answer, `"10.`), "addresses are bounded")
+}
+
+// Clients name hosts. What is no name at all is for the policy to know.
+func TestHostsThatAreNotFoundAreNoPolicysFault(t *testing.T) {
+	n := capabilitynet.New(capabilitynet.Options{Resolver: (&server{}).start(t)})
+	shortage := new(*abi.ShortageError)
+	_, err := lookup(t.Context(), n, "unknown.example.")
+	require.ErrorAs(t, err, shortage)
+	_, err = lookup(t.Context(), n, "")
+	require.Error(t, err)
+	require.NotErrorAs(t, err, shortage)
 }
 
 func TestPayloads(t *testing.T) {

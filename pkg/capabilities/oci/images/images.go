@@ -35,6 +35,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -176,15 +177,16 @@ func (i *Images) Ask(ctx context.Context, caller *capabilities.Caller, operation
 func (i *Images) ask(ctx context.Context, policy, operation, image string, request []byte) ([]byte, result, error) {
 	host, uri, err := expand(image)
 	if err != nil {
-		return nil, resultFailed, err
+		return nil, resultFailed, unlucky(err)
 	}
 	if !i.named.match("https", host) {
-		return nil, resultDenied, forbid("image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
-			"to capabilities.oci.registries of the configuration", image, host, host)
+		return nil, resultDenied, unlucky(forbid("image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
+			"to capabilities.oci.registries of the configuration", image, host, host))
 	}
 	q := question{policy: policy, registry: host, key: i.key(operation, request)}
 	if known := i.answers.known(q.key); known != nil {
-		return known.result(resultCached)
+		answer, how, err := known.result(resultCached)
+		return answer, how, unlucky(err)
 	}
 	l := &look{registries: i.registries, operation: operation, uri: uri}
 	if operation == oci.VerifyV1 || operation == oci.VerifyV2 {
@@ -193,7 +195,18 @@ func (i *Images) ask(ctx context.Context, policy, operation, image string, reque
 		}
 	}
 	q.ask = l.run
-	return i.answers.get(ctx, q)
+	answer, how, err := i.answers.get(ctx, q)
+	return answer, how, unlucky(err)
+}
+
+// unlucky makes an error one that is no policy's fault. Clients name images, and registries
+// answer or do not: a policy that fails over that must not look broken, or whoever creates
+// Pods could open its breaker, and have other images decided without it.
+func unlucky(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &abi.ShortageError{Err: err}
 }
 
 // key identifies a question, with all that the policy demands and the trust root that it is
