@@ -44,7 +44,7 @@ type serving struct {
 	directory string
 	newRoot   assembly.CheckerFactory
 	manager   *reload.Manager
-	served    *policyset.Set
+	served    atomic.Pointer[policyset.Set]
 	stop      func()
 	// looked gets a value whenever the manager has said how things stand.
 	looked chan struct{}
@@ -120,13 +120,13 @@ policies:
 		return err
 	}
 	s.manager = a.Manager(reload.NewSource(config))
-	s.manager.Subscribe(func(set *policyset.Set) { s.served = set })
+	s.manager.Subscribe(s.served.Store)
 	done := make(chan struct{})
 	err = s.manager.Start(ctx)
 	s.stop = func() {
 		cancel()
 		<-done
-		s.served.Close()
+		s.served.Load().Close()
 		require.NoError(s, a.Close())
 	}
 	if err != nil {
@@ -163,13 +163,13 @@ func (s *serving) holdRoot(content []byte) (refresh func([]byte)) {
 // requireBad waits until a change is found to be bad, while what was served stays.
 func (s *serving) requireBad(why string) {
 	s.Helper()
-	served := s.served
+	served := s.served.Load()
 	for s.manager.Check() == nil {
 		<-s.looked
 	}
 	require.ErrorContains(s, s.manager.Check(), why)
-	require.Same(s, served, s.served)
-	require.Len(s, s.served.Policies(), 1)
+	require.Same(s, served, s.served.Load())
+	require.Len(s, s.served.Load().Policies(), 1)
 }
 
 // requireGood waits until all is well.
@@ -259,7 +259,7 @@ func TestKeptSetsAreVerifiedAnew(t *testing.T) {
 	s.put("root.json", both(t, f, other))
 	require.NoError(t, s.start())
 	require.True(t, s.manager.Status().Kept)
-	require.Len(t, s.served.Policies(), 1)
+	require.Len(t, s.served.Load().Policies(), 1)
 	s.stop()
 
 	const refused = "the set that was served last cannot be served instead: "
