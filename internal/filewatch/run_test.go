@@ -33,6 +33,7 @@ import (
 type fakeReports struct {
 	reports chan struct{}
 	added   chan bool
+	also    chan struct{}
 	// asked counts how often the code under test began to wait for a report.
 	asked atomic.Int64
 }
@@ -60,13 +61,13 @@ func (f *fakeReports) report(t *testing.T) {
 // start runs a watch by a fake clock, and returns what says that it looked.
 func start(t *testing.T) (*fakeReports, *clocktesting.FakeClock, <-chan time.Time) {
 	t.Helper()
-	reports := &fakeReports{reports: make(chan struct{}), added: make(chan bool)}
+	reports := &fakeReports{reports: make(chan struct{}), added: make(chan bool), also: make(chan struct{})}
 	clock := clocktesting.NewFakeClock(time.Now())
 	looks, ended := make(chan time.Time), make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		defer close(ended)
-		run(ctx, Options{Paths: func() []string { return nil }, Interval: time.Minute, Quiet: time.Second, Clock: clock}, reports,
+		run(ctx, Options{Paths: func() []string { return nil }, Interval: time.Minute, Quiet: time.Second, Also: reports.also, Clock: clock}, reports,
 			func(context.Context) { looks <- clock.Now() })
 	}()
 	t.Cleanup(func() {
@@ -99,6 +100,14 @@ func TestAPathThatIsNewIsALook(t *testing.T) {
 	reports, clock, looks := start(t)
 	reports.added <- true
 	require.Equal(t, clock.Now(), <-looks)
+	reports.added <- false
+}
+
+func TestWhoeverAsksForALookGetsIt(t *testing.T) {
+	reports, clock, looks := start(t)
+	reports.added <- false
+	reports.also <- struct{}{}
+	require.Equal(t, clock.Now(), <-looks, "at once")
 	reports.added <- false
 }
 
