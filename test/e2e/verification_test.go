@@ -103,3 +103,34 @@ func TestOnlyVerifiedPoliciesRun(t *testing.T) {
 		require.Contains(t, line, "not verified: ")
 	}
 }
+
+// TestTrustIsTakenOver has who must have signed, and the trust root, change while a server runs.
+func TestTrustIsTakenOver(t *testing.T) {
+	s, key, other := newSite(t), signing.NewKey(t), signing.NewKey(t)
+	wasm, err := os.ReadFile(filepath.Join(s.modules, "deny.wasm"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(s.modules, "deny.wasm.sigstore.json"), key.FileBundle(t, wasm), 0o600))
+	root, err := os.ReadFile("../../pkg/sigstore/embedded/trusted_root.json")
+	require.NoError(t, err)
+	s.write("policies.d/deny.yaml", s.policy("deny", "deny", "{}", "never"))
+	s.write("verification.yaml", key.Config())
+	s.write("root.json", string(root))
+	s.server = harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: admissionConfiguration(s.modules, fmt.Sprintf(`
+policyDirectory: %s
+reload: {interval: 5s}
+verification: {file: %s, trustRoot: {file: %s}}`, s.path("policies.d"), s.path("verification.yaml"), s.path("root.json")))})
+	s.becomesDenied("clusterwide-deny", "never")
+	require.NotZero(t, s.metric(`trust_root_timestamp_seconds{source="file"}`))
+
+	for _, change := range []struct{ file, bad, good, why string }{
+		{"verification.yaml", other.Config(), key.Config(), "no signature meets allOf[0]"},
+		{"verification.yaml", "allOf: []", key.Config(), "verification.file: "},
+		{"root.json", "", string(root), "verification.trustRoot: " + s.path("root.json") + ": the trust root is empty"},
+	} {
+		s.write(change.file, change.bad)
+		s.becomesBad(change.why)
+		s.becomesDenied("clusterwide-deny", "never")
+		s.write(change.file, change.good)
+		s.becomesGood()
+	}
+}
