@@ -103,7 +103,7 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 		}
 		metadata.SetUsage(string(usage))
 	}
-	fetched, err := c.fetch(ctx, &sourceFlags{registryFlags: registryFlags{limitFlags: f.limitFlags}}, argument)
+	fetched, err := c.fetch(ctx, &sourceFlags{registryFlags: registryFlags{limitFlags: f.limitFlags}}, nil, argument)
 	if err != nil {
 		return err
 	}

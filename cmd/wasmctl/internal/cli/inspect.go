@@ -93,7 +93,7 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 	if err := f.check(); err != nil {
 		return err
 	}
-	fetched, err := c.fetch(ctx, &f.sourceFlags, argument)
+	fetched, err := c.fetch(ctx, &f.sourceFlags, nil, argument)
 	if err != nil {
 		return err
 	}
@@ -139,13 +139,14 @@ func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspecti
 	return nil
 }
 
-// fetch fetches a module that is named on the command line.
-func (c *command) fetch(ctx context.Context, f *sourceFlags, argument string) (fetched *module.Module, err error) {
+// fetch fetches a module that is named on the command line, and has it verified unless the
+// verifier is nil.
+func (c *command) fetch(ctx context.Context, f *sourceFlags, verifier module.Verifier, argument string) (fetched *module.Module, err error) {
 	uri, err := sources.URI(argument)
 	if err != nil {
 		return nil, err
 	}
-	fetcher, err := f.fetcher(nil)
+	fetcher, err := f.fetcher(verifier)
 	if err != nil {
 		return nil, err
 	}

@@ -174,3 +174,12 @@ func TestPullRefuses(t *testing.T) {
 	u.configure("sources.yaml", "insecure: []")
 	u.refuses(cli.ExitProblem, `sources.yaml: is no sources.yml of Kubewarden`, "pull", u.host+"/policies/one:v1")
 }
+
+// Manifests may name modules in registries, as they do in clusters.
+func TestRunManifestOfARegistry(t *testing.T) {
+	u := newUser(t)
+	uri := "registry://" + u.host + "/policies/pod-privileged:v1"
+	u.does("push", privileged+"policy.wasm", uri)
+	manifest := file(t, "policy.yaml", u.does("scaffold", "manifest", "-t", "ClusterAdmissionPolicy", uri))
+	require.Contains(t, u.does("run", "-r", privileged+"testdata/pod-create-privileged.json", manifest), `"allowed":false`)
+}

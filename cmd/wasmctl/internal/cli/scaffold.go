@@ -29,7 +29,7 @@ func (c *command) scaffold() *cobra.Command {
 			return usagef("scaffold: say what is to be written: %s", listed(namesOf(cmd.Commands())))
 		},
 	}
-	cmd.AddCommand(c.scaffoldVerificationConfig())
+	cmd.AddCommand(c.scaffoldAdmissionRequest(), c.scaffoldArtifactHub(), c.scaffoldManifest(), c.scaffoldVAP(), c.scaffoldVerificationConfig())
 	return cmd
 }
 

@@ -73,7 +73,22 @@ func ParseFile(data []byte, object Object) (*Request, error) {
 	if looksLikeRequest(fields) {
 		return ParseRequest(data)
 	}
-	if data, err = object.request(data, fields); err != nil {
+	head, err := headOf(data, fields)
+	if err != nil {
+		return nil, err
+	}
+	now, old := data, data
+	switch object.Operation {
+	case "", "CREATE":
+		old = nil
+	case "DELETE":
+		now = nil
+	}
+	made, err := object.request(head, now, old, guessed)
+	if err != nil {
+		return nil, err
+	}
+	if data, err = json.Marshal(made); err != nil {
 		return nil, err
 	}
 	request, err := ParseRequest(data)
@@ -143,40 +158,109 @@ type objectHead struct {
 	Items json.RawMessage `json:"items"`
 }
 
-// request returns the request that is made of an object.
-func (o Object) request(object []byte, fields map[string]json.RawMessage) ([]byte, error) {
-	var head objectHead
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(object, &head); err != nil {
+// Resource is how a kind is served.
+type Resource struct {
+	// Plural is the resource's name.
+	Plural string
+	// Namespaced is whether objects of the kind are in namespaces. One that does not say in
+	// which is taken to be in that called default.
+	Namespaced bool
+}
+
+// guessed returns the resource that is usual for a kind, of which it is not known whether it
+// has namespaces.
+func guessed(kind schema.GroupVersionKind) Resource {
+	resource, _ := meta.UnsafeGuessKindToResource(kind)
+	return Resource{Plural: resource.Resource}
+}
+
+// Request returns the AdmissionRequest that is made of an object, in JSON or YAML, and of what
+// it was before, as the operation wants them: the object alone to create it, both to update it,
+// and what it was before alone to delete it; nil stands for none. How the kind is served is
+// asked of resource.
+func (o Object) Request(object, old []byte, resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
+	var heads []*objectHead
+	for _, data := range []*[]byte{&object, &old} {
+		if *data == nil {
+			continue
+		}
+		var err error
+		if *data, err = ToJSON(*data); err != nil {
+			return nil, err
+		}
+		fields, err := fieldsOf(*data)
+		if err != nil {
+			return nil, err
+		}
+		head, err := headOf(*data, fields)
+		if err != nil {
+			return nil, err
+		}
+		heads = append(heads, head)
+	}
+	if len(heads) == 0 {
+		return nil, errors.New("there is no object to make a request of")
+	}
+	if len(heads) == 2 && *heads[0].identity() != *heads[1].identity() {
+		return nil, fmt.Errorf("the object is %s, and the old one %s: an update changes neither apiVersion, kind, name nor namespace", heads[0].identity(), heads[1].identity())
+	}
+	return o.request(heads[0], object, old, resource)
+}
+
+// headOf reads what a request is made of.
+func headOf(object []byte, fields map[string]json.RawMessage) (*objectHead, error) {
+	head := &objectHead{}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(object, head); err != nil {
 		return nil, fmt.Errorf("the object cannot be read: %w", explain.Value(err))
 	}
 	if err := head.check(fields); err != nil {
 		return nil, err
 	}
+	return head, nil
+}
+
+func (o Object) request(head *objectHead, object, old []byte, resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
 	version, err := schema.ParseGroupVersion(head.APIVersion)
 	if err != nil {
 		return nil, fmt.Errorf("apiVersion: %q is none: write a version, such as v1, or group and version, such as apps/v1", head.APIVersion)
 	}
 	kind := version.WithKind(head.Kind)
-	resource, _ := meta.UnsafeGuessKindToResource(kind)
-	requestKind, requestResource := metav1.GroupVersionKind(kind), metav1.GroupVersionResource(resource)
-	request := admissionv1.AdmissionRequest{
+	served := resource(kind)
+	requestKind, requestResource := metav1.GroupVersionKind(kind), metav1.GroupVersionResource(version.WithResource(served.Plural))
+	request := &admissionv1.AdmissionRequest{
 		UID:  cmp.Or(o.UID, uuid.NewUUID()),
 		Kind: requestKind, RequestKind: &requestKind,
 		Resource: requestResource, RequestResource: &requestResource,
 		Name: head.Metadata.Name, Namespace: head.Metadata.Namespace,
 		Operation: admissionv1.Operation(cmp.Or(o.Operation, "CREATE")),
 		UserInfo:  authenticationv1.UserInfo{Username: cmp.Or(o.User, "kubernetes-admin"), Groups: o.Groups},
+		Object:    runtime.RawExtension{Raw: object}, OldObject: runtime.RawExtension{Raw: old},
+	}
+	if served.Namespaced {
+		request.Namespace = cmp.Or(request.Namespace, metav1.NamespaceDefault)
+	}
+	if kind == namespaceKind { // which a server takes to be in itself
+		request.Namespace = head.Metadata.Name
 	}
 	if o.Groups == nil {
 		request.UserInfo.Groups = []string{"system:authenticated"}
 	}
-	if request.Operation != "DELETE" {
-		request.Object = runtime.RawExtension{Raw: object}
-	}
-	if request.Operation != "CREATE" {
-		request.OldObject = runtime.RawExtension{Raw: object}
-	}
-	return json.Marshal(request)
+	return request, nil
+}
+
+// namespaceKind is that of namespaces.
+var namespaceKind = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
+
+// identity is what an update leaves as it is.
+type identity struct{ apiVersion, kind, namespace, name string }
+
+func (h *objectHead) identity() *identity {
+	return &identity{h.APIVersion, h.Kind, h.Metadata.Namespace, h.Metadata.Name}
+}
+
+// String returns what people call the object.
+func (i *identity) String() string {
+	return fmt.Sprintf("%s %s %q", i.apiVersion, i.kind, strings.TrimPrefix(i.namespace+"/"+i.name, "/"))
 }
 
 // check says whether a request can be made of the object.
