@@ -18,6 +18,7 @@ package policyset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,6 +59,14 @@ func (g *group) evaluate(ctx context.Context, request []byte) (*abi.ValidationRe
 		return &abi.ValidationResponse{Accepted: true}, p.usage, nil
 	}
 	return &abi.ValidationResponse{Message: g.message, Causes: p.causes()}, p.usage, nil
+}
+
+func (g *group) validateSettings(ctx context.Context) error {
+	var errs []error
+	for _, member := range g.members {
+		errs = append(errs, member.ValidateSettings(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // memberSpec is what a member of a group would be as a policy of its own. No policy can

@@ -40,6 +40,8 @@ func (i *idle) evaluate(context.Context, []byte) (*abi.ValidationResponse, abi.U
 	return i.response, abi.Usage{}, nil
 }
 
+func (i *idle) validateSettings(context.Context) error { return nil }
+
 func (i *idle) close() {}
 
 func newIdle() (*guarded, *idle) {

@@ -292,6 +292,13 @@ func (l *Loader) takeRules(ctx context.Context, p *Policy, metadata *abi.Metadat
 	return nil
 }
 
+func (g *guest) validateSettings(ctx context.Context) error {
+	if errs := g.checkSettings(ctx, field.NewPath("settings")); len(errs) > 0 {
+		return errs.ToAggregate()
+	}
+	return nil
+}
+
 // SettingsRefused is what an error says before the words with which a policy refuses its
 // settings.
 const SettingsRefused = "the policy refuses these settings: "

@@ -61,6 +61,8 @@ type evaluator interface {
 	// evaluate answers a request, given as JSON. An error means that there is no verdict.
 	// What was used up is told of errors too.
 	evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error)
+	// validateSettings asks once more whether the settings are valid.
+	validateSettings(ctx context.Context) error
 	// close frees what the evaluator holds. No evaluation may be running.
 	close()
 }
@@ -106,6 +108,16 @@ func (p *Policy) Evaluate(ctx context.Context, request []byte) (*abi.ValidationR
 		return nil, usage, &EvaluationError{Policy: p.Name(), Digest: p.digest, Err: err}
 	}
 	return response, usage, nil
+}
+
+// ValidateSettings asks the policy once more what it was asked when it was loaded: whether it
+// can work with its settings. Of a group, all members are asked. An error means that one cannot,
+// or did not answer.
+func (p *Policy) ValidateSettings(ctx context.Context) error {
+	if err := p.evaluator.validateSettings(ctx); err != nil {
+		return fmt.Errorf("policy %q: %w", p.Name(), err)
+	}
+	return nil
 }
 
 // EvaluationError says why an evaluation ended without a verdict.

@@ -219,3 +219,11 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ "${#lines[@]}" -eq 1 ]
   [ $(expr "$output" : '.*"allowed":false.*first\\nsecond.*') -ne 0 ]
 }
+
+@test "bench" {
+  run kwctl bench --warm-up-time 1 --measurement-time 1 --num-resamples 2 --num-samples 2 \
+    --request-path "$policies/pod-privileged/testdata/pod-create-privileged.json" "$policies/pod-privileged/policy.wasm"
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"validate warming up for"*"time:"* ]]
+}

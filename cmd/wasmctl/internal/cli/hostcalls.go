@@ -33,7 +33,13 @@ import (
 type hostAnswers = host.Answers
 
 // hostCallFlags say who answers policies' questions.
-type hostCallFlags struct{ record, replay, kubeconfig string }
+type hostCallFlags struct {
+	record, replay, kubeconfig string
+
+	// replayed and recorded are the session, if there is one.
+	replayed *session.Replay
+	recorded *session.Recording
+}
 
 func (f *hostCallFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.record, "record-host-capabilities-interactions", "", "write what the policy asks of its host, and what it is answered, into a `file`")
@@ -61,6 +67,7 @@ func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io
 		if err != nil {
 			return nil, nil, err
 		}
+		f.replayed = replay
 		return host.Replay(replay), func(stderr io.Writer) error {
 			if left := replay.Left(); len(left) > 0 {
 				fmt.Fprintf(stderr, "Warning: %s: %d of the recorded exchanges were not asked for, first %s\n", f.replay, len(left), left[0].Request)
@@ -79,6 +86,7 @@ func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io
 		return live, nothing, err
 	}
 	recording := &session.Recording{}
+	f.recorded = recording
 	return live.Record(recording), func(io.Writer) error {
 		text, err := recording.Session().Encode()
 		if err != nil {
@@ -87,6 +95,19 @@ func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io
 		// It holds what the cluster answered.
 		return os.WriteFile(f.record, text, 0o600)
 	}, nil
+}
+
+// again returns what to call before an evaluation that is a repetition: a replay begins where it
+// is now, and nothing is recorded any more.
+func (f *hostCallFlags) again() func() {
+	switch {
+	case f.replayed != nil:
+		left := f.replayed.Left()
+		return func() { f.replayed.Rewind(left) }
+	case f.recorded != nil:
+		return f.recorded.Stop
+	}
+	return func() {}
 }
 
 func readSession(path string) (*session.Replay, error) {

@@ -94,7 +94,7 @@ kwctl for running, annotating, verifying and distributing policies.`,
 	if name == kwctl {
 		root.AddCommand(completions(root))
 	}
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info(), c.verify(), c.scaffold())
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info(), c.verify(), c.scaffold(), c.bench())
 	markUsage(root)
 	return root
 }

@@ -155,6 +155,9 @@ func (p *Policy) Review(ctx context.Context, request *review.Request) *review.Re
 	return request.Respond(p.terms, answer, err)
 }
 
+// ValidateSettings asks the policy once more whether it can work with its settings.
+func (p *Policy) ValidateSettings(ctx context.Context) error { return p.policy.ValidateSettings(ctx) }
+
 // everything is a rule for policies whose rules nobody asks for.
 var everything = []admissionregistrationv1.RuleWithOperations{{
 	Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},

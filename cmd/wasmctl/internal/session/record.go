@@ -32,6 +32,7 @@ import (
 type Recording struct {
 	mu      sync.Mutex
 	session Session
+	stopped bool
 }
 
 // Session returns what was taken down so far.
@@ -39,6 +40,13 @@ func (r *Recording) Session() Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.session)
+}
+
+// Stop has what is asked from now on not be taken down.
+func (r *Recording) Stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
 }
 
 // Capability returns what answers the host calls of one namespace as another capability
@@ -76,7 +84,9 @@ func (r *Recording) add(request Request, answer []byte, err error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.session = append(r.session, e)
+	if !r.stopped {
+		r.session = append(r.session, e)
+	}
 }
 
 // Cluster answers the host calls of namespace kubernetes, and knows what kinds' resources

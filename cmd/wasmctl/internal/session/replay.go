@@ -49,6 +49,13 @@ func (r *Replay) Left() Session {
 	return slices.Clone(r.left)
 }
 
+// Rewind has the replay go on with exchanges that were left before, such as [Replay.Left] returned.
+func (r *Replay) Rewind(left Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.left = slices.Clone(left)
+}
+
 // Capability returns what answers the host calls of one namespace.
 func (r *Replay) Capability(namespace string) capabilities.Capability {
 	return &replayed{replay: r, namespace: namespace}

@@ -186,6 +186,11 @@ func TestReplay(t *testing.T) {
 	require.EqualError(t, err, "Callback evaluation failure: no such host")
 	require.Empty(t, replay.Left())
 
+	replay.Rewind(session)
+	_, err = get("default")
+	require.NoError(t, err)
+	replay.Rewind(nil)
+	require.Len(t, session, 2)
 	_, err = get("default")
 	require.EqualError(t, err, `Callback evaluation failure: Replay error: the list of recorded responses is empty: the policy asks for KubernetesGetResource {api_version:v1,disable_cache:false,kind:Namespace,name:default}`)
 }
@@ -223,6 +228,17 @@ type oracle struct{ err error }
 
 func (o oracle) Call(_ context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	return []byte(operation + " " + string(payload)), o.err
+}
+
+// A recording that was stopped takes nothing more down.
+func TestRecordingStops(t *testing.T) {
+	recording := &Recording{}
+	for range 2 {
+		_, err := recording.Capability("net", oracle{}).Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"a"`))
+		require.NoError(t, err)
+		recording.Stop()
+	}
+	require.Len(t, recording.Session(), 1)
 }
 
 // What was recorded is what is replayed.
