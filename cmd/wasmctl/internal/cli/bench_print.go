@@ -123,14 +123,6 @@ func benchTime(nanoseconds float64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// counted writes how many of something there are.
-func counted[N int | uint64](count N, noun string) string {
-	if count == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", count, noun)
-}
-
 // unusual is what names of files should not have.
 var unusual = regexp.MustCompile(`[^a-zA-Z0-9_-]+`)
 

@@ -221,7 +221,7 @@ func TestTest(t *testing.T) {
 
 	got = call(t, "test", "--only", "pod-create-latest", policies+"no-latest-tag")
 	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
-	require.Contains(t, got.out, "1 cases, 0 failed")
+	require.Contains(t, got.out, "1 case, 0 failed")
 
 	got = call(t, "test", "--only", "nothing", policies+"no-latest-tag")
 	require.Equal(t, cli.ExitProblem, got.code)
@@ -312,7 +312,7 @@ func TestLint(t *testing.T) {
 	good := file(t, "config.yaml", head+"policies: [{name: tags, module: 'file://"+module+"'}]\n")
 	got := call(t, "lint", good)
 	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
-	require.Contains(t, got.out, "A server would start: 1 policies, 0 warnings")
+	require.Contains(t, got.out, "A server would start: 1 policy, 0 warnings")
 	require.Contains(t, got.out, "tags    protect  false")
 
 	bad := file(t, "config.yaml", head+"policies: [{name: tags, module: file:///none.wasm}]\n")
@@ -327,7 +327,7 @@ func TestLint(t *testing.T) {
 	got = call(t, "lint", file(t, "break-glass.yaml", "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: 2026-01-02T03:04:05Z\n"))
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.out, "is over: write a later time")
-	require.Contains(t, got.out, "A server would not obey the file: 1 problems")
+	require.Contains(t, got.out, "A server would not obey the file: 1 problem")
 	got = call(t, "lint", file(t, "break-glass.yaml", "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: a\npolicies: ['*']\nuntil: "+
 		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+"\n"))
 	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)

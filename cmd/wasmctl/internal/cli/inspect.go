@@ -159,7 +159,7 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 	err := columns(w, func(w io.Writer) {
 		fmt.Fprintf(w, "Module:\t%s\n", r.Module)
 		fmt.Fprintf(w, "Digest:\t%s\n", r.Digest)
-		fmt.Fprintf(w, "Size:\t%d bytes, %d functions\n", r.Bytes, r.Functions)
+		fmt.Fprintf(w, "Size:\t%d bytes, %s\n", r.Bytes, counted(r.Functions, "function"))
 		c.writeMetadata(w, r)
 		c.writeConvention(w, r)
 		fmt.Fprintf(w, "Features:\t%s\n", listed(r.Features))
@@ -308,7 +308,7 @@ func hostCapabilities(r *inspection.Report) string {
 func (c *command) instances(r *inspection.Report) string {
 	switch {
 	case r.Refused != "":
-		return c.Paint(terminal.Red, "refused: "+terminal.Plain(r.Refused))
+		return c.Paint(terminal.Red, "refused: "+terminal.Plain(withFlags(c.flags, r.Refused)))
 	case r.Resettable:
 		return c.Paint(terminal.Green, "can be used again")
 	}

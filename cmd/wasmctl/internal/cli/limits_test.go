@@ -48,8 +48,8 @@ func TestLimits(t *testing.T) {
 		"policies that are not there":  {recursive, limitsHead + "{stack: 64Ki}\npolicyDirectory: /none", nil, stack},
 		"fuel":                         {guests + "spin.wasm", "", []string{"--fuel", "1M"}, "at most 1000000 are allowed: raise limits.fuel"},
 		"memory":                       {guests + "memory-hog.wasm", "", []string{"--memory", "2Mi"}, "raise limits.memory"},
-		"size":                         {waPCPolicy, "", []string{"--module-size", "1Ki"}, "raise limits.moduleSize"},
-		"time of the file":             {guests + "spin.wasm", limitsHead + "{evaluationTimeout: 10ms}", nil, "raise limits.evaluationTimeout"},
+		"size":                         {waPCPolicy, "", []string{"--module-size", "1Ki"}, "raise --module-size, or limits.moduleSize in the file of --limits"},
+		"time of the file":             {guests + "spin.wasm", limitsHead + "{evaluationTimeout: 10ms}", nil, "raise --timeout, or limits.evaluationTimeout in the file of --limits"},
 		"more memory than of all":      {waPCPolicy, "", []string{"--memory", "4Gi"}, `"allowed":true`},
 		"unknown field":                {waPCPolicy, limitsHead + "{stak: 64Ki}", nil, `unknown field "limits.stak"`},
 		"value of the file":            {waPCPolicy, limitsHead + "{stack: 1Ki}", nil, "limits.stack: Invalid value: 1024: must be between 64Ki and 512Mi"},
@@ -107,7 +107,7 @@ func TestLimitsOfOtherCommands(t *testing.T) {
 	} {
 		got := call(t, append(arguments, "--limits", limits)...)
 		require.Equal(t, cli.ExitProblem, got.code, name)
-		require.Contains(t, got.out+got.err, "at most 1024 are allowed: raise limits.moduleSize", name)
+		require.Contains(t, got.out+got.err, "at most 1024 are allowed: raise --module-size", name)
 	}
 }
 
@@ -141,6 +141,18 @@ func TestInspectWithLimits(t *testing.T) {
 	tables := file(t, "tables.wasm", string((&wasm.Module{Tables: []wasm.Table{
 		{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 2 << 20}}},
 	}}).Encode()))
-	require.Contains(t, call(t, "inspect", tables).out, "raise limits.tableEntries")
+	require.Contains(t, call(t, "inspect", tables).out, "raise limits.tableEntries in the file of --limits")
 	require.NotContains(t, call(t, "inspect", tables, "--limits", file(t, "config.yaml", limitsHead+"{tableEntries: 4194304}")).out, "refused")
+}
+
+// What an answer says in a server's words is said again with the command's flags.
+func TestRemediesNameFlags(t *testing.T) {
+	for flag, arguments := range map[string][]string{
+		"raise --fuel, or limits.fuel in the file of --limits":        {"--fuel", "1M", guests + "spin.wasm"},
+		"raise --memory, or limits.memory in the file of --limits":    {"--memory", "2Mi", guests + "memory-hog.wasm"},
+		"raise --timeout, or limits.evaluationTimeout in the file of": {"--timeout", "10ms", guests + "spin.wasm"},
+	} {
+		got := call(t, append([]string{"run", "--raw", "-r", file(t, "request.json", "{}")}, arguments...)...)
+		require.Contains(t, got.err, flag)
+	}
 }

@@ -122,13 +122,13 @@ func (c *command) writeLint(w io.Writer, r *linting.Report) error {
 	}
 	switch bad := len(r.Problems) > 0; {
 	case r.BreakGlass && bad:
-		fmt.Fprintf(w, "A server would %s the file: %d problems\n", c.Paint(terminal.Red, "not obey"), len(r.Problems))
+		fmt.Fprintf(w, "A server would %s the file: %s\n", c.Paint(terminal.Red, "not obey"), counted(len(r.Problems), "problem"))
 	case r.BreakGlass:
 		fmt.Fprintf(w, "A server would %s the file, if it serves policies of these names\n", c.Paint(terminal.Green, "obey"))
 	case bad:
-		fmt.Fprintf(w, "A server would %s: %d problems, %d warnings\n", c.Paint(terminal.Red, "not start"), len(r.Problems), len(r.Warnings))
+		fmt.Fprintf(w, "A server would %s: %s, %s\n", c.Paint(terminal.Red, "not start"), counted(len(r.Problems), "problem"), counted(len(r.Warnings), "warning"))
 	default:
-		fmt.Fprintf(w, "A server would %s: %d policies, %d warnings\n", c.Paint(terminal.Green, "start"), len(r.Policies), len(r.Warnings))
+		fmt.Fprintf(w, "A server would %s: %s, %s\n", c.Paint(terminal.Green, "start"), counted(len(r.Policies), "policy"), counted(len(r.Warnings), "warning"))
 	}
 	if len(r.Policies) > 0 {
 		fmt.Fprintln(w)

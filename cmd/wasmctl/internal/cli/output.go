@@ -151,3 +151,14 @@ func (c *command) writeResponse(w io.Writer, policy string, response *review.Res
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// counted writes how many of something there are.
+func counted[N int | uint64](count N, noun string) string {
+	if count == 1 {
+		return "1 " + noun
+	}
+	if stem, is := strings.CutSuffix(noun, "y"); is {
+		return fmt.Sprintf("%d %sies", count, stem)
+	}
+	return fmt.Sprintf("%d %ss", count, noun)
+}

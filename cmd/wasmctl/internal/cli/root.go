@@ -27,6 +27,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
@@ -62,6 +63,8 @@ type command struct {
 	// name is what the command was called as.
 	name    string
 	verbose bool
+	// flags are those of the command that runs.
+	flags *pflag.FlagSet
 }
 
 // kwctl is the name by which Kubewarden's command is called, whose habits differ in places.
@@ -80,10 +83,11 @@ of kube-apiserver's WasmAdmission plugin.
 
 It exits with 0 if all is well, with 1 if something is wrong, and with 2 if the
 command line is. Linked or renamed to kwctl, it takes the place of Kubewarden's
-kwctl for running, annotating, verifying and distributing policies.`,
-		Version:       buildinfo.String(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
+kwctl for running, measuring, annotating, verifying and distributing policies.`,
+		Version:          buildinfo.String(),
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) { c.flags = cmd.Flags() },
+		SilenceErrors:    true,
+		SilenceUsage:     true,
 	}
 	root.SetIn(streams.In)
 	root.SetOut(streams.Out)
@@ -91,10 +95,7 @@ kwctl for running, annotating, verifying and distributing policies.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say what is done, on the standard error")
 	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never write colours; the variable NO_COLOR does the same")
-	if name == kwctl {
-		root.AddCommand(completions(root))
-	}
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info(), c.verify(), c.scaffold(), c.bench())
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.info(), c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions())
 	markUsage(root)
 	return root
 }
@@ -116,36 +117,11 @@ func markUsage(parent *cobra.Command) {
 	}
 }
 
-// completions is what kwctl calls completion.
-func completions(root *cobra.Command) *cobra.Command {
-	var shell string
-	cmd := &cobra.Command{
-		Use:   "completions",
-		Short: "Write the completion of a shell",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch shell {
-			case "bash":
-				return root.GenBashCompletionV2(cmd.OutOrStdout(), true)
-			case "zsh":
-				return root.GenZshCompletion(cmd.OutOrStdout())
-			case "fish":
-				return root.GenFishCompletion(cmd.OutOrStdout(), true)
-			case "powershell":
-				return root.GenPowerShellCompletionWithDesc(cmd.OutOrStdout())
-			}
-			return usagef("--shell: there is no completion for %q: write bash, zsh, fish or powershell", shell)
-		},
-	}
-	cmd.Flags().StringVarP(&shell, "shell", "s", "", "`shell`: bash, zsh, fish, powershell (required)")
-	return cmd
-}
-
 // Main runs a command line and returns what to exit with.
 func Main(ctx context.Context, name string, arguments []string, streams *terminal.Streams) int {
 	root := New(name, streams)
 	root.SetArgs(arguments)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	var usage usageError
 	switch {
 	case err == nil:
@@ -153,10 +129,10 @@ func Main(ctx context.Context, name string, arguments []string, streams *termina
 	case errors.Is(err, errSaid):
 		return ExitProblem
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command "):
-		fmt.Fprintf(streams.Err, "Error: %s\nSee \"%s --help\".\n", terminal.Plain(err.Error()), name)
+		fmt.Fprintf(streams.Err, "Error: %s\nSee \"%s --help\".\n", terminal.Plain(err.Error()), cmd.CommandPath())
 		return ExitUsage
 	}
-	fmt.Fprintf(streams.Err, "Error: %s\n", terminal.Plain(err.Error()))
+	fmt.Fprintf(streams.Err, "Error: %s\n", terminal.Plain(withFlags(cmd.Flags(), err.Error())))
 	return ExitProblem
 }
 

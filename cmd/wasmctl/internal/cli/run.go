@@ -35,7 +35,6 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci/images"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
-	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
 // runFlags are those of run.
@@ -203,9 +202,8 @@ func (c *command) review(ctx context.Context, policy *evaluation.Policy, request
 	done := c.Progress("Evaluating " + module.Redact(policy.Name()))
 	response := policy.Review(c.heard(ctx), request)
 	done()
-	if response.Status != nil && response.Status.Message == verdict.DeadlineExceeded {
-		// The sentence is kwctl's, and names no setting.
-		fmt.Fprintln(c.Err, "Warning: the evaluation's time was up: raise limits.evaluationTimeout in the file of --limits, or --timeout")
+	if response.Status != nil {
+		c.warnOfLimit(response.Status.Message)
 	}
 	return response
 }

@@ -207,11 +207,11 @@ func (c *command) writeResults(w io.Writer, results []caseResult) error {
 		fmt.Fprintf(w, "\n%s: %s\n", r.File, c.Paint(terminal.Bold, r.Case))
 		for _, failure := range append(r.Failures, r.Error) {
 			if failure != "" {
-				fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(terminal.Plain(failure), "\n", "\n  "))
+				fmt.Fprintf(w, "  %s\n", strings.ReplaceAll(terminal.Plain(withFlags(c.flags, failure)), "\n", "\n  "))
 			}
 		}
 	}
-	fmt.Fprintf(w, "\n%d cases, %d failed\n", len(results), failed)
+	fmt.Fprintf(w, "\n%s, %d failed\n", counted(len(results), "case"), failed)
 	return err
 }
 

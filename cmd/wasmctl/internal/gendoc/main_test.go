@@ -31,9 +31,3 @@ func TestDocumentIsCurrent(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(document), b.String(), "run make generate")
 }
-
-// What is indented in a help text is literal in the document.
-func TestProse(t *testing.T) {
-	require.Equal(t, "a\n\n```yaml\nb:\n- c\n\nd\n```\n\ne", prose("a\n\n  b:\n  - c\n\n  d\n\ne"))
-	require.Equal(t, "a\nb", prose("a\nb"))
-}
