@@ -31,6 +31,7 @@ import (
 	kubeoptions "k8s.io/kubernetes/pkg/kubeapiserver/options"
 
 	"github.com/wasm-admission/wasm-admission/featuregate"
+	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
@@ -141,26 +142,5 @@ func disabledBy(opts *kubeoptions.AdmissionOptions) string {
 // most two edits away, whatever its case and separators.
 func resemblesPluginName(name string) bool {
 	name = strings.NewReplacer("-", "", "_", "", ".", "", " ", "").Replace(strings.ToLower(name))
-	return strings.Contains(name, "wasm") || editDistance(name, strings.ToLower(wasm.PluginName)) <= 2
-}
-
-// editDistance is the Levenshtein distance of a and b in bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substitute := diagonal
-			if a[i] != b[j] {
-				substitute++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substitute, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return strings.Contains(name, "wasm") || explain.EditDistance(name, strings.ToLower(wasm.PluginName)) <= 2
 }

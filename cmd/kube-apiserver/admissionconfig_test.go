@@ -112,21 +112,3 @@ func TestNoUpstreamPluginResemblesOurs(t *testing.T) {
 		require.False(t, resemblesPluginName(name), name)
 	}
 }
-
-func TestEditDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0},
-		{"", "abc", 3},
-		{"abc", "", 3},
-		{"abc", "abc", 0},
-		{"abc", "abd", 1},
-		{"abc", "ac", 1},
-		{"ac", "abc", 1},
-		{"kitten", "sitting", 3},
-	} {
-		require.Equal(t, test.want, editDistance(test.a, test.b), "%q to %q", test.a, test.b)
-	}
-}

@@ -67,7 +67,13 @@ func ParseMetadata(text []byte) (*Metadata, error) {
 	var errs []error
 	for _, required := range []string{"rules", "mutating"} {
 		if m.fields[required] == nil {
-			errs = append(errs, fmt.Errorf("%s: required field is missing", required))
+			err := fmt.Errorf("%s: required field is missing", required)
+			for name := range m.fields {
+				if !isField(name) && explain.Nearest(name, []string{required}) != "" {
+					err = fmt.Errorf("%w: is %q meant to be it?", err, name)
+				}
+			}
+			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(append(errs, m.validate())...); err != nil {

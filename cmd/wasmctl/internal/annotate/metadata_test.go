@@ -172,3 +172,19 @@ func FuzzSection(f *testing.F) {
 		require.Equal(t, annotated, again)
 	})
 }
+
+// What is nearly a name is pointed out; what is none of these may be for versions to come.
+func TestNearMisses(t *testing.T) {
+	m, err := ParseMetadata([]byte("mutating: false\nnew: [1]\ncontextAwareResource: []\nhostcapabilities: []\n" +
+		"rules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods], resource: [a], scope: b}]\n" +
+		"annotations: {io.kubewarden.policy.titel: a, io.kubewarden.policy.title: b, org.example: c}\n"))
+	require.NoError(t, err)
+	require.Equal(t, []string{
+		"contextAwareResource: nobody reads a field of this name: did you mean contextAwareResources?",
+		"hostcapabilities: nobody reads a field of this name: did you mean hostCapabilities?",
+		"rules[0].resource: nobody reads a field of this name: did you mean resources?",
+		"annotations.io.kubewarden.policy.titel: nobody reads a field of this name: did you mean io.kubewarden.policy.title?",
+	}, m.NearMisses())
+	_, err = ParseMetadata([]byte("mutatng: false\nrules: []\n"))
+	require.EqualError(t, err, `mutating: required field is missing: is "mutatng" meant to be it?`)
+}

@@ -96,6 +96,9 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 	if err != nil {
 		return inFile(f.metadata, err)
 	}
+	for _, line := range metadata.NearMisses() {
+		c.warn(f.metadata + ": " + line)
+	}
 	if f.usage != "" {
 		usage, err := c.read(f.usage)
 		if err != nil {

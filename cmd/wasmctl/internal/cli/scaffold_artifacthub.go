@@ -72,6 +72,9 @@ func (c *command) describeForHub(f *artifactHubFlags) error {
 	if err != nil {
 		return inFile(path, err)
 	}
+	for _, line := range metadata.NearMisses() {
+		c.warn(path + ": " + line)
+	}
 	described := scaffolding.Package{Metadata: &metadata.Metadata, Version: f.version, CreatedAt: time.Now(), Command: c.name}
 	if questions := firstFile(f.questions, questionsFiles); questions != "" {
 		if described.Questions, err = c.read(questions); err != nil {
