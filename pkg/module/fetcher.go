@@ -40,6 +40,10 @@ type Options struct {
 	// ReadFile reads a file:// module, and what stands beside it, by an absolute path. nil
 	// refuses what others could have written, as a server must.
 	ReadFile ReadFile
+	// Progress is told, as often as there is something new, how many bytes of a module have come
+	// from a registry or server, and of how many, which is zero if nobody knows. It must be quick.
+	// Concurrent requests call it concurrently. nil is not told anything.
+	Progress func(bytes, total int64)
 }
 
 // ReadFile returns the content of a file, which may have maxBytes. If there is no file the

@@ -356,6 +356,21 @@ func TestWhatTakesLongIsLogged(t *testing.T) {
 	require.Contains(t, log(), `"uri"="`+h.uri+`:v1"`)
 }
 
+// Whoever waits may be told how much has come, whatever the source says of how much there is.
+func TestProgressIsTold(t *testing.T) {
+	h := newHostile(t, nil)
+	var told [][2]int64
+	f := newFetcher(t, module.Options{
+		Sources:  module.Sources{Insecure: []string{h.host}},
+		Progress: func(bytes, total int64) { told = append(told, [2]int64{bytes, total}) },
+	})
+	_, err := f.Fetch(t.Context(), h.uri+":v1")
+	require.NoError(t, err)
+	size := int64(len(h.wasm))
+	require.Equal(t, [2]int64{0, size}, told[0])
+	require.Equal(t, [2]int64{size, size}, told[len(told)-1])
+}
+
 func TestRegistryRedirects(t *testing.T) {
 	h, elsewhere := newHostile(t, nil), newHostile(t, nil)
 	credentials := writeFile(t, dockerConfig(h.host, "user:pass"))

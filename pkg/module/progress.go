@@ -31,16 +31,17 @@ const progressEvery = 2 * time.Second
 
 // progress is how far a request has come.
 type progress struct {
-	step         atomic.Value // string
+	observe      func(bytes, total int64) // nil for nobody
+	step         atomic.Value             // string
 	bytes, total atomic.Int64
 	done         chan struct{}
 	stopped      sync.WaitGroup
 	begin        time.Time
 }
 
-// watch begins to log what a request does. It ends with stop.
-func watch(ctx context.Context, every time.Duration) *progress {
-	p := &progress{done: make(chan struct{}), begin: time.Now()}
+// watch begins to log what a request does, and to tell it to an observer. It ends with stop.
+func watch(ctx context.Context, every time.Duration, observe func(bytes, total int64)) *progress {
+	p := &progress{observe: observe, done: make(chan struct{}), begin: time.Now()}
 	p.at("waiting")
 	logger := klog.FromContext(ctx)
 	p.stopped.Go(func() {
@@ -72,10 +73,18 @@ func (p *progress) download(total int64) {
 	p.at("downloading")
 	p.bytes.Store(0)
 	p.total.Store(max(total, 0))
+	p.tell()
 }
 
 // Write counts bytes.
 func (p *progress) Write(b []byte) (int, error) {
 	p.bytes.Add(int64(len(b)))
+	p.tell()
 	return len(b), nil
+}
+
+func (p *progress) tell() {
+	if p.observe != nil {
+		p.observe(p.bytes.Load(), p.total.Load())
+	}
 }

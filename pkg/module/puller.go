@@ -57,6 +57,7 @@ type puller struct {
 
 	patient, hasty wait.Backoff
 	progressEvery  time.Duration
+	observe        func(bytes, total int64)
 
 	mu     sync.Mutex
 	busy   map[string]chan struct{} // by URI; closed when the request is done
@@ -78,6 +79,7 @@ func newPuller(options Options) (*puller, error) {
 		patient:       patient,
 		hasty:         hasty,
 		progressEvery: progressEvery,
+		observe:       options.Progress,
 		busy:          map[string]chan struct{}{},
 		silent:        map[string]time.Time{},
 		accepted:      map[accepted]bool{},
@@ -110,7 +112,7 @@ func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
 			return err
 		}
 		defer release()
-		progress := watch(ctx, r.progressEvery)
+		progress := watch(ctx, r.progressEvery, r.observe)
 		defer progress.stop()
 		m, err = fetch(deadline, request, progress)
 		return err

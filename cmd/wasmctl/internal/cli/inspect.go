@@ -146,12 +146,12 @@ func (c *command) fetch(ctx context.Context, f *sourceFlags, verifier module.Ver
 	if err != nil {
 		return nil, err
 	}
-	fetcher, err := f.fetcher(verifier)
+	fetcher, err := f.fetcher(verifier, c.Transferred)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
-	defer c.Progress("Fetching " + argument)()
+	defer c.Progress("Fetching " + module.Redact(uri))()
 	return fetcher.Get(c.quietly(ctx), module.Request{URI: uri})
 }
 

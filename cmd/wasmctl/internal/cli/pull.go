@@ -135,6 +135,7 @@ func (c *command) fetchURI(ctx context.Context, f *pullFlags, store *policystore
 	if options.Verifier = verifier; verifier != nil {
 		options.Policies = store
 	}
+	options.Progress = c.Transferred
 	fetcher := sources.NewFetcher(options)
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
 	defer c.Progress("Pulling " + module.Redact(uri))()

@@ -149,7 +149,7 @@ func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string
 	if err != nil {
 		return err
 	}
-	fetcher, err := f.fetcher(verifier)
+	fetcher, err := f.fetcher(verifier, c.Transferred)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string
 }
 
 func (c *command) loadToRun(ctx context.Context, f *runFlags, evaluator *evaluation.Evaluator, argument string, answers *hostAnswers) ([]*evaluation.Policy, error) {
-	defer c.Progress("Loading " + argument)()
+	defer c.Progress("Loading " + module.Redact(argument))()
 	if isManifest(argument) {
 		return c.loadManifests(ctx, f, evaluator, argument, answers)
 	}

@@ -81,13 +81,14 @@ func (f *sourceFlags) directory(name string) string {
 	return path
 }
 
-// fetcher returns what fetches modules, and has them verified unless the verifier is nil.
-func (f *sourceFlags) fetcher(verifier module.Verifier) (*sources.Fetcher, error) {
+// fetcher returns what fetches modules, has them verified unless the verifier is nil, and tells
+// how far downloads have come.
+func (f *sourceFlags) fetcher(verifier module.Verifier, progress func(bytes, total int64)) (*sources.Fetcher, error) {
 	options, err := f.options()
 	if err != nil {
 		return nil, err
 	}
-	options.Verifier = verifier
+	options.Verifier, options.Progress = verifier, progress
 	options.StoreDirectory = f.directory("modules")
 	if store, err := policystore.Default(); err == nil { // else nothing was pulled
 		options.Policies = store

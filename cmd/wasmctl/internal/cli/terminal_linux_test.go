@@ -21,6 +21,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -78,6 +79,7 @@ func TestTransferProgress(t *testing.T) {
 	shown := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		<-shown
+		w.Header().Set("Content-Length", strconv.Itoa(len(u.policy)))
 		_, _ = w.Write(u.policy)
 	}))
 	t.Cleanup(server.Close)
@@ -94,5 +96,6 @@ func TestTransferProgress(t *testing.T) {
 	require.Equal(t, cli.ExitOK, <-code)
 	text := terminalErr.Shown()
 	require.NotContains(t, text, "secret")
+	require.Contains(t, text, "/policy.wasm?… 100%")
 	require.True(t, strings.HasSuffix(text, "\r\x1b[K"), text)
 }

@@ -128,7 +128,7 @@ func readCases(paths []string, only string) ([]*admissiontest.File, error) {
 }
 
 func (c *command) runCases(ctx context.Context, f *testFlags, files []*admissiontest.File) (results []admissiontest.Result, err error) {
-	fetcher, err := f.fetcher(nil)
+	fetcher, err := f.fetcher(nil, c.Transferred)
 	if err != nil {
 		return nil, err
 	}

@@ -88,6 +88,7 @@ func (c *command) verifyPolicy(ctx context.Context, f *verifyFlags, argument str
 	if options.Verifier == nil {
 		return c.badFlags("could not retrieve sigstore options: say who must have signed, with --verification-key, --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path")
 	}
+	options.Progress = c.Transferred
 	fetcher := sources.NewFetcher(options)
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
 	defer c.Progress("Verifying " + module.Redact(uri))()

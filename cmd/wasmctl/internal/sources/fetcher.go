@@ -54,6 +54,8 @@ type Options struct {
 	// Verifier decides whether a module may be used; nil means that all may. Then the source
 	// has to vouch for what is in Policies.
 	Verifier module.Verifier
+	// Progress is told how far downloads have come; nil is not.
+	Progress func(bytes, total int64)
 }
 
 // Fetcher fetches modules. It is safe for concurrent use. Close it after use.
@@ -224,7 +226,7 @@ func (f *Fetcher) newRemote(ctx context.Context) (*module.Fetcher, error) {
 	if f.store, err = f.openStore(); err != nil {
 		klog.FromContext(ctx).Error(err, "Modules are not kept: they have to be fetched every time")
 	}
-	return module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Sources: sources, Store: f.store, Verifier: f.options.Verifier})
+	return module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Sources: sources, Store: f.store, Verifier: f.options.Verifier, Progress: f.options.Progress})
 }
 
 func (f *Fetcher) openStore() (*module.Store, error) {

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"k8s.io/utils/clock"
 )
 
@@ -29,30 +30,51 @@ import (
 // is still being done.
 const progressAfter = time.Second
 
+// shown is what a person is told of something that takes long.
+type shown struct {
+	w    io.Writer
+	what string
+
+	mu      sync.Mutex
+	written bool
+	// bar is there as long as something comes in.
+	bar *progressbar.ProgressBar
+}
+
 // Progress tells a person at the terminal what takes long. It returns what to call when
 // that is done, which removes what was written. Without a terminal it does nothing.
 func (s *Streams) Progress(what string) (done func()) {
 	if !isTerminal(s.Err) {
 		return func() {}
 	}
-	return progress(s.Err, clock.RealClock{}, what)
+	p := &shown{w: s.Err, what: what}
+	before := s.current.Swap(p)
+	end := p.begin(clock.RealClock{})
+	return func() {
+		end()
+		s.current.CompareAndSwap(p, before)
+	}
 }
 
-func progress(w io.Writer, c clock.WithTicker, what string) (done func()) {
+// Transferred shows how much has come of what takes long: so many bytes, of a total that is zero
+// if nobody knows it. It is safe for concurrent use.
+func (s *Streams) Transferred(bytes, total int64) {
+	if p := s.current.Load(); p != nil {
+		p.transferred(bytes, total)
+	}
+}
+
+func (p *shown) begin(c clock.WithTicker) (done func()) {
 	ticker, begun, stop := c.NewTicker(progressAfter), c.Now(), make(chan struct{})
 	var writing sync.WaitGroup
 	writing.Go(func() {
 		defer ticker.Stop()
-		written := false
 		for {
 			select {
 			case <-ticker.C():
-				written = true
-				fmt.Fprintf(w, "\r%s … %s", what, c.Since(begun).Round(time.Second))
+				p.tell(c.Since(begun))
 			case <-stop:
-				if written {
-					fmt.Fprint(w, "\r\x1b[K")
-				}
+				p.end()
 				return
 			}
 		}
@@ -61,4 +83,40 @@ func progress(w io.Writer, c clock.WithTicker, what string) (done func()) {
 		close(stop)
 		writing.Wait()
 	}
+}
+
+func (p *shown) tell(elapsed time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar == nil {
+		p.written = true
+		fmt.Fprintf(p.w, "\r%s … %s", p.what, elapsed.Round(time.Second))
+	}
+}
+
+func (p *shown) transferred(bytes, total int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.bar == nil || p.bar.GetMax64() != max(total, -1) && total > 0 {
+		if total <= 0 {
+			total = -1 // a bar that only turns
+		}
+		p.written = true
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(p.what),
+			progressbar.OptionShowBytes(true), progressbar.OptionSetRenderBlankState(true), progressbar.OptionThrottle(100*time.Millisecond))
+	}
+	_ = p.bar.Set64(bytes) // it fails if there is more than was said, and then shows that it is full
+	if total > 0 && bytes >= total {
+		p.bar = nil // what comes now is no transfer
+	}
+}
+
+func (p *shown) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.written {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+	p.bar = nil
 }

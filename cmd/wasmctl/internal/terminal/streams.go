@@ -22,6 +22,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"unicode"
 
 	"golang.org/x/term"
@@ -33,6 +34,9 @@ type Streams struct {
 	Out, Err io.Writer
 	// NoColor switches colours off, wherever is written to.
 	NoColor bool
+
+	// current is what takes long now, the innermost of what does.
+	current atomic.Pointer[shown]
 }
 
 // Standard returns the streams of this process.

@@ -50,3 +50,20 @@ func TestProgressAtATerminal(t *testing.T) {
 	done()
 	require.Regexp(t, "^\rLoading … 1s.*\r\x1b\\[K$", terminal.Shown())
 }
+
+// What comes in has a bar, as long as it does; what nobody waits for has none.
+func TestTransferAtATerminal(t *testing.T) {
+	terminal := terminaltest.Open(t)
+	s := &Streams{Out: &bytes.Buffer{}, Err: terminal.File}
+	s.Transferred(1, 1000)
+	done := s.Progress("Pulling")
+	s.Transferred(0, 1000)
+	terminal.Await("Pulling   0%")
+	s.Transferred(1000, 1000)
+	terminal.Await("Pulling 100%")
+	s.Transferred(0, 0)
+	s.Transferred(10, 0)
+	done()
+	s.Transferred(1, 1000)
+	require.Regexp(t, "\\r\x1b\\[K$", terminal.Shown())
+}

@@ -31,7 +31,9 @@ func TestNoTerminal(t *testing.T) {
 	var out, err bytes.Buffer
 	s := &Streams{Out: &out, Err: &err}
 	require.Equal(t, "text", s.Paint(Red, "text"))
-	s.Progress("loading")()
+	done := s.Progress("loading")
+	s.Transferred(1, 2)
+	done()
 	require.Empty(t, err.String())
 	require.Equal(t, "\x1b[31mtext\x1b[0m", paint(Red, "text"))
 }
@@ -39,7 +41,7 @@ func TestNoTerminal(t *testing.T) {
 func TestProgress(t *testing.T) {
 	reader, writer := io.Pipe()
 	clock := clocktesting.NewFakeClock(time.Now())
-	done := progress(writer, clock, "Loading")
+	done := (&shown{w: writer, what: "Loading"}).begin(clock)
 	read := func() string {
 		buffer := make([]byte, 100)
 		n, err := reader.Read(buffer)
@@ -56,7 +58,7 @@ func TestProgress(t *testing.T) {
 	<-ended
 
 	// What is quick says nothing: nobody reads here.
-	progress(writer, clock, "Loading")()
+	(&shown{w: writer, what: "Loading"}).begin(clock)()
 }
 
 func TestPlain(t *testing.T) {
