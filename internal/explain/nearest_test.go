@@ -25,7 +25,7 @@ import (
 func TestNearest(t *testing.T) {
 	known := []string{"rules", "mutating", "contextAwareResources"}
 	for name, want := range map[string]string{
-		"rule": "rules", "Rules": "rules", "mutatin": "mutating", "mutation": "mutating", "contextawareresources": "contextAwareResources",
+		"rule": "rules", "Rules": "rules", "mutation": "mutating", "contextawareresources": "contextAwareResources",
 		"contextAwareResource": "contextAwareResources", "context": "", "": "", "annotations": "",
 	} {
 		require.Equal(t, want, Nearest(name, known), name)

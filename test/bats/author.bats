@@ -99,3 +99,24 @@ policies="$BATS_TEST_DIRNAME/../policies"
   [ "$status" -eq 0 ]
   [[ "$output" == *"No sigstore signatures found"* ]]
 }
+
+@test "names in metadata that are nearly known" {
+  sed 's/^contextAwareResources:/contextAwareResource:/' "$BATS_TEST_DIRNAME/testdata/metadata.yml" >"$BATS_TEST_TMPDIR/metadata.yml"
+  run kwctl annotate -m "$BATS_TEST_TMPDIR/metadata.yml" -o "$BATS_TEST_TMPDIR/policy.wasm" "$policies/no-latest-tag/policy.wasm"
+  echo "output = ${output}"
+  [ "$status" -eq 0 ]
+  [[ "$output" == *"contextAwareResource: nobody reads a field of this name: did you mean contextAwareResources?"* ]]
+}
+
+@test "docs" {
+  run kwctl docs -o "$BATS_TEST_TMPDIR/kwctl.md"
+  [ "$status" -eq 0 ]
+  grep -q '^## kwctl scaffold vap$' "$BATS_TEST_TMPDIR/kwctl.md"
+}
+
+@test "completions" {
+  run kwctl completions --shell zsh
+  [ "$status" -eq 0 ]
+  run kwctl completions --shell elvish
+  [ "$status" -eq 2 ]
+}
