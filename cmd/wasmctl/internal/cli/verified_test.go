@@ -142,3 +142,15 @@ func TestVerifyFromServers(t *testing.T) {
 	require.Contains(t, s.does("run", "-r", request, "-k", s.keyFile, server.URL+"/signed.wasm"), `"allowed":false`)
 	s.refuses(cli.ExitProblem, "looked for bare.wasm.sigstore.json", "pull", "-k", s.keyFile, server.URL+"/bare.wasm")
 }
+
+// A manifest is made of what was verified, or not at all; so is a measurement.
+func TestManifestsAreMadeOfWhatIsVerified(t *testing.T) {
+	s := newSigned(t)
+	scaffold := []string{"scaffold", "manifest", "-t", "ClusterAdmissionPolicy", "-k", s.keyFile}
+	require.Contains(t, s.does(append(scaffold, s.old)...), "module: "+s.old+"\n")
+	measure := []string{"bench", "--warm-up-time", "1ms", "--measurement-time", "1ms", "--num-samples", "2", "--num-resamples", "2", "-r", request, "-k", s.keyFile}
+	require.Contains(t, s.does(append(measure, s.old)...), "time:")
+	for _, command := range [][]string{scaffold, measure} {
+		s.refuses(cli.ExitProblem, "no signature meets", append(command, s.bare)...)
+	}
+}
