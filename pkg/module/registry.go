@@ -74,7 +74,7 @@ func withRefusal(err, refused error) error {
 		return err
 	}
 	e := classify(err)
-	return fail(e.Cause, "%w; what is kept in the store is %w", e.Err, classify(refused).Err)
+	return fail(e.Cause, "%w; what is kept in the store is refused: %w", e.Err, classify(refused).Err)
 }
 
 // known returns what is known of a URI. The error says why it does not count: there is
