@@ -1,0 +1,186 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package instance starts a private instance of Sigstore on loopback, made of the real parts: Fulcio with an authority in
+// files, TesseraCT as its log of certificates, Rekor 2 with a log in files, and the timestamp authority. `make sigstore-parts` builds them. The issuer of tokens is
+// ours, and believes whoever asks. It is for tests, and for trying things out.
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+)
+
+// Files that an instance writes for its clients.
+const (
+	// TrustedRoot is what to trust.
+	TrustedRoot = "trusted_root.json"
+	// SigningConfig says where to sign, for cosign.
+	SigningConfig = "signing_config.json"
+	// ClientTrustConfig is both in one document.
+	ClientTrustConfig = "client_trust_config.json"
+)
+
+// Options configure an [Instance].
+type Options struct {
+	// Directory is where keys, documents, the log's entries and what the parts write go. It has to exist, and to be private.
+	Directory string
+	// Parts is the directory with the programs fulcio, rekor-server and timestamp-server; "" is where make puts them.
+	Parts string
+	// Cosign is the program that writes the documents; "" is the one that make builds.
+	Cosign string
+}
+
+// Instance is a running instance of Sigstore. Its methods are safe for concurrent use, but for Stop.
+type Instance struct {
+	// Fulcio, Rekor and Timestamps are the URLs of its parts. The last is that of requests itself.
+	Fulcio, Rekor, Timestamps string
+	// Certificates is the URL of the log of certificates.
+	Certificates string
+	// Issuer gives out tokens.
+	Issuer *Issuer
+	// Keys are those of the parts.
+	Keys *Keys
+
+	options Options
+	stop    context.CancelFunc
+	parts   []*part
+}
+
+// cache is where make puts what is built for tests.
+func cache(parts ...string) string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(append([]string{filepath.Dir(file), "..", "..", "..", ".cache"}, parts...)...)
+}
+
+// Built says which of the programs that an instance consists of is missing; nil if none is.
+func Built(options Options) error {
+	options.complete()
+	for _, path := range []string{options.Cosign, options.program("fulcio"), options.program("tesseract"), options.program("rekor-server"), options.program("timestamp-server")} {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("a part of Sigstore is not built, run `make cosign sigstore-parts`: %w", err)
+		}
+	}
+	return nil
+}
+
+func (o *Options) complete() {
+	if o.Parts == "" {
+		o.Parts = cache("sigstore")
+	}
+	if o.Cosign == "" {
+		o.Cosign = cache("cosign", "cosign")
+	}
+}
+
+func (o *Options) program(name string) string { return filepath.Join(o.Parts, name) }
+
+// Start starts an instance, and returns once all of its parts serve. The caller stops it; it also ends with the context.
+func Start(ctx context.Context, options Options) (*Instance, error) {
+	if err := Built(options); err != nil {
+		return nil, err
+	}
+	options.complete()
+	keys, err := NewKeys(options.Directory)
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	issuer, err := newIssuer(options.Directory)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: %w", err)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	i := &Instance{options: options, Keys: keys, Issuer: issuer, stop: stop}
+	if err := i.start(ctx); err != nil {
+		return nil, errors.Join(err, i.Stop())
+	}
+	return i, nil
+}
+
+// Path returns the path of a file of the instance.
+func (i *Instance) Path(name string) string { return filepath.Join(i.options.Directory, name) }
+
+// Stop ends all parts, and returns once they are gone.
+func (i *Instance) Stop() error {
+	i.stop()
+	for _, p := range i.parts {
+		<-p.done
+	}
+	return i.Issuer.close()
+}
+
+func (i *Instance) start(ctx context.Context) error {
+	ports, err := freePorts(8)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(i.Path("fulcio.yaml"), []byte(i.Issuer.fulcioConfig()), 0o600); err != nil {
+		return err
+	}
+	port := func(n int) string { return strconv.Itoa(ports[n]) }
+	i.Fulcio, i.Rekor = "http://127.0.0.1:"+port(0), "http://127.0.0.1:"+port(3)
+	i.Certificates = "http://127.0.0.1:" + port(7)
+	i.Timestamps = "http://127.0.0.1:" + port(6) + "/api/v1/timestamp"
+	for _, p := range []*part{
+		{
+			name: "fulcio", ready: i.Fulcio + "/api/v2/trustBundle", environment: i.Issuer.environment(),
+			arguments: []string{
+				"serve", "--host=127.0.0.1", "--port=" + port(0), "--grpc-host=127.0.0.1", "--grpc-port=" + port(1), "--metrics-port=" + port(2),
+				"--legacy-unix-domain-socket=@fulcio-" + port(0), "--config-path=" + i.Path("fulcio.yaml"), "--ct-log-url=" + i.Certificates,
+				"--ca=fileca", "--fileca-cert=" + i.Path(fulcioChainFile), "--fileca-key=" + i.Path(fulcioKeyFile), "--fileca-key-passwd=none", "--fileca-watch=false",
+			},
+		},
+		{
+			name: "tesseract", ready: i.Certificates + "/ct/v1/get-roots",
+			arguments: []string{
+				"--http_endpoint=127.0.0.1:" + port(7), "--private_key=" + i.Path(certificatesKeyFile), "--origin=" + logOrigin, "--storage_dir=" + i.Path("certificates"),
+				"--roots_pem_file=" + i.Path(fulcioChainFile), "--ext_key_usages=CodeSigning", "--batch_max_age=50ms", "--checkpoint_interval=100ms",
+			},
+		},
+		{
+			name: "rekor-server", ready: i.Rekor + "/healthz",
+			arguments: []string{
+				"serve", "--http-address=127.0.0.1", "--http-port=" + port(3), "--grpc-address=127.0.0.1", "--grpc-port=" + port(4), "--http-metrics-port=" + port(5),
+				"--hostname=" + logOrigin, "--storage-dir=" + i.Path("log"), "--signer-filepath=" + i.Path(rekorKeyFile),
+				"--batch-max-age=50ms", "--checkpoint-interval=100ms",
+			},
+		},
+		{
+			// It serves metrics at port 2112 whatever one says: there can be one instance at a time.
+			name: "timestamp-server", ready: i.Timestamps + "/certchain",
+			arguments: []string{
+				"serve", "--host=127.0.0.1", "--port=" + port(6), "--disable-ntp-monitoring", "--timestamp-signer=file",
+				"--file-signer-key-path=" + i.Path(timestampKeyFile), "--file-signer-passwd=none", "--certificate-chain-path=" + i.Path(timestampChainFile),
+			},
+		},
+	} {
+		if err := p.start(ctx, i.options); err != nil {
+			return err
+		}
+		i.parts = append(i.parts, p)
+	}
+	for _, p := range i.parts {
+		if err := p.serves(ctx); err != nil {
+			return err
+		}
+	}
+	return i.writeDocuments(ctx)
+}

@@ -1,0 +1,192 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package instance
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Files with the keys of the parts, and with the certificates that vouch for them.
+const (
+	fulcioKeyFile          = "fulcio.key"
+	fulcioChainFile        = "fulcio.pem"
+	rekorKeyFile           = "rekor.key"
+	rekorPublicFile        = "rekor.pub"
+	certificatesKeyFile    = "certificates.key"
+	certificatesPublicFile = "certificates.pub"
+	timestampKeyFile       = "timestamps.key"
+	timestampChainFile     = "timestamps.pem"
+)
+
+// Keys are the keys of an instance's parts: whoever has them can say what the parts would never say.
+type Keys struct {
+	// Fulcio certifies identities, as FulcioAuthority.
+	Fulcio          *ecdsa.PrivateKey
+	FulcioAuthority *x509.Certificate
+	// Rekor signs the state of the log.
+	Rekor ed25519.PrivateKey
+	// Certificates is that of the log of certificates.
+	Certificates *ecdsa.PrivateKey
+	// Timestamps signs timestamps, as TimestampAuthority.
+	Timestamps         *ecdsa.PrivateKey
+	TimestampAuthority *x509.Certificate
+}
+
+// NewKeys makes keys, and writes them to a directory.
+func NewKeys(directory string) (*Keys, error) {
+	k := &Keys{}
+	write := func(name, kind string, contents ...[]byte) error {
+		var text []byte
+		for _, content := range contents {
+			text = append(text, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content})...)
+		}
+		return os.WriteFile(filepath.Join(directory, name), text, 0o600)
+	}
+	for _, authority := range []struct {
+		key, chain string
+		make       func() (*ecdsa.PrivateKey, []*x509.Certificate, error)
+		take       func(*ecdsa.PrivateKey, *x509.Certificate)
+	}{
+		{fulcioKeyFile, fulcioChainFile, newCodeAuthority, func(key *ecdsa.PrivateKey, c *x509.Certificate) { k.Fulcio, k.FulcioAuthority = key, c }},
+		{timestampKeyFile, timestampChainFile, newTimestampAuthority, func(key *ecdsa.PrivateKey, c *x509.Certificate) { k.Timestamps, k.TimestampAuthority = key, c }},
+	} {
+		key, chain, err := authority.make()
+		if err != nil {
+			return nil, err
+		}
+		authority.take(key, chain[0])
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return nil, err
+		}
+		if err := write(authority.key, "PRIVATE KEY", der); err != nil {
+			return nil, err
+		}
+		var contents [][]byte
+		for _, c := range chain {
+			contents = append(contents, c.Raw)
+		}
+		if err := write(authority.chain, "CERTIFICATE", contents...); err != nil {
+			return nil, err
+		}
+	}
+	return k, k.newLogs(write)
+}
+
+// newLogs makes the keys of the logs, in the forms that these want.
+func (k *Keys) newLogs(write func(name, kind string, contents ...[]byte) error) (err error) {
+	if _, k.Rekor, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		return err
+	}
+	if k.Certificates, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return err
+	}
+	rekor, err := x509.MarshalPKCS8PrivateKey(k.Rekor)
+	if err != nil {
+		return err
+	}
+	certificates, err := x509.MarshalECPrivateKey(k.Certificates)
+	if err != nil {
+		return err
+	}
+	rekorPublic, err := x509.MarshalPKIXPublicKey(k.Rekor.Public())
+	if err != nil {
+		return err
+	}
+	certificatesPublic, err := x509.MarshalPKIXPublicKey(k.Certificates.Public())
+	return errors.Join(
+		err,
+		write(rekorKeyFile, "PRIVATE KEY", rekor), write(rekorPublicFile, "PUBLIC KEY", rekorPublic),
+		write(certificatesKeyFile, "EC PRIVATE KEY", certificates), write(certificatesPublicFile, "PUBLIC KEY", certificatesPublic),
+	)
+}
+
+// newCodeAuthority makes Fulcio's authority: an intermediate certificate, and the root that is above it.
+func newCodeAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
+	root, rootKey, err := certify(authority("root"), nil, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := authority("fulcio")
+	template.ExtKeyUsage, template.MaxPathLenZero = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning}, true
+	middle, key, err := certify(template, root, rootKey)
+	return key, []*x509.Certificate{middle, root}, err
+}
+
+// newTimestampAuthority makes the timestamp authority: its certificate, and those that are above it.
+func newTimestampAuthority() (*ecdsa.PrivateKey, []*x509.Certificate, error) {
+	root, rootKey, err := certify(authority("timestamps root"), nil, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	template := authority("timestamps intermediate")
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageTimeStamping}
+	middle, middleKey, err := certify(template, root, rootKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	usage, err := asn1.Marshal([]asn1.ObjectIdentifier{{1, 3, 6, 1, 5, 5, 7, 3, 8}})
+	if err != nil {
+		return nil, nil, err
+	}
+	leaf := authority("timestamps")
+	leaf.IsCA, leaf.BasicConstraintsValid, leaf.KeyUsage = false, false, x509.KeyUsageDigitalSignature
+	// It has to be critical.
+	leaf.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 37}, Critical: true, Value: usage}}
+	c, key, err := certify(leaf, middle, middleKey)
+	return key, []*x509.Certificate{c, middle, root}, err
+}
+
+func authority(name string) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:   pkix.Name{CommonName: name, Organization: []string{"a private Sigstore"}},
+		NotBefore: time.Now().Add(-24 * time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+}
+
+// certify has a certificate signed by its parent, or by itself.
+func certify(template, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	if parent == nil {
+		parent, parentKey = template, key
+	}
+	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120)); err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := x509.ParseCertificate(der)
+	return c, key, err
+}
