@@ -204,8 +204,9 @@ clean:
 bench-dispatch:
 	$(GO) run ./test/bench/dispatch
 
-## bench-verify: measure what verifying an image adds to an evaluation, from memory and from a registry on loopback
-bench-verify: registry
+## bench-verify: measure what verifying adds to a start with everything in the store, and to an evaluation, from memory and from a registry on loopback
+bench-verify: registry cosign sigstore-parts
+	$(GO) test -count=1 -v -run '^TestWarmStart$$' ./test/sigstore/e2e -sigstore | grep '^figure '
 	$(GO) test -count=1 -run '^$$' -bench '^BenchmarkVerify$$' ./pkg/capabilities/oci/images | grep '^figure '
 
 ## mutation-parity: compare what a mutating policy makes of objects in process and behind a webhook

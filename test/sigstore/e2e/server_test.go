@@ -59,8 +59,16 @@ func (s *suite) json(v any) string {
 	return string(content)
 }
 
-// configuration is that of the plugin. Its state is in a new directory unless one is given. More are further fields.
+// configuration is what a server starts with. Its state is in a new directory unless one is given. More are further fields
+// of the plugin's configuration.
 func (s *suite) configuration(state string, more map[string]any, policies ...policy) string {
+	return s.json(map[string]any{"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": []any{
+		map[string]any{"name": "WasmAdmission", "configuration": s.plugin(state, more, policies...)},
+	}})
+}
+
+// plugin is the plugin's configuration.
+func (s *suite) plugin(state string, more map[string]any, policies ...policy) map[string]any {
 	c := map[string]any{
 		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
 		"sources":      map[string]any{"insecure": []string{s.plain.Host, s.other.Host}},
@@ -90,9 +98,7 @@ func (s *suite) configuration(state string, more map[string]any, policies ...pol
 	if list != nil {
 		c["policies"] = list
 	}
-	return s.json(map[string]any{"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration", "plugins": []any{
-		map[string]any{"name": "WasmAdmission", "configuration": c},
-	}})
+	return c
 }
 
 // serves has a server start, and serve with the policies. It stops when the test ends.
