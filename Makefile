@@ -100,6 +100,7 @@ lint:
 	cd test/policies && $(TOOL) golangci-lint run ./...
 	cd test/bench/wasmtime && $(TOOL) golangci-lint run ./...
 	cd test/registry/server && $(TOOL) golangci-lint run ./...
+	cd test/sigstore/trillian && $(TOOL) golangci-lint run ./...
 	cd test/opacases && $(TOOL) golangci-lint run ./...
 
 ## test: run all tests (about 12 minutes on two cores, three times that the first time)
@@ -155,10 +156,11 @@ cosign-parity: cosign registry
 	$(GO) test -count=1 -v -timeout=20m -run TestParity ./test/sigstore/parity -parity
 
 # The parts of a private Sigstore, each built by itself: what they depend on does not meet
-# what we do. Later versions of Rekor and of the timestamp authority want Go 1.27.
+# what we do. Later versions of both Rekors and of the timestamp authority want Go 1.27.
 FULCIO_VERSION              := v1.8.8
 TESSERACT_VERSION           := v0.1.1
 REKOR_TILES_VERSION         := v2.3.0
+OLDER_REKOR_VERSION         := v1.5.4
 TIMESTAMP_AUTHORITY_VERSION := v2.1.3
 
 # $(call sigstore_part,NAME,PACKAGE,VERSION) makes .cache/sigstore/NAME.
@@ -171,6 +173,8 @@ sigstore-parts:
 	$(call sigstore_part,fulcio,github.com/sigstore/fulcio,$(FULCIO_VERSION))
 	$(call sigstore_part,tesseract,github.com/transparency-dev/tesseract/cmd/tesseract/posix,$(TESSERACT_VERSION))
 	$(call sigstore_part,rekor-server,github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix,$(REKOR_TILES_VERSION))
+	$(call sigstore_part,older-rekor-server,github.com/sigstore/rekor/cmd/rekor-server,$(OLDER_REKOR_VERSION))
+	cd test/sigstore/trillian && $(GO) build -trimpath -o $(CURDIR)/.cache/sigstore/trillian .
 	$(call sigstore_part,timestamp-server,github.com/sigstore/timestamp-authority/v2/cmd/timestamp-server,$(TIMESTAMP_AUTHORITY_VERSION))
 
 ## sigstore: serve a private Sigstore of the real parts on loopback until Ctrl-C (the first time some minutes)

@@ -134,7 +134,7 @@ func (x *table) materials(b subjects, foreign *instance.Keys) {
 // demands are of signatures that are good, and not what is demanded.
 func (x *table) demands(b subjects) {
 	key, mail, flow, file := x.deploy(b.keyBundle), x.deploy(b.emailBundle), x.deploy(b.workflowBundle), x.deploy(b.workflowFile)
-	layer, mailFile := x.deploy(b.keyLayer), x.deploy(b.emailFile)
+	layer, mailFile, mailLayer, flowLayer := x.deploy(b.keyLayer), x.deploy(b.emailFile), x.deploy(b.emailLayer), x.deploy(b.workflowLayer)
 	issuer, subject := x.instance.Issuer.URL, "https://github.com/example/policies/.github/workflows/release.yml@refs/tags/v1"
 	equal := func(issuer, subject string) map[string]any {
 		return x.fromIssuer(issuer, map[string]string{"equal": subject})
@@ -175,6 +175,13 @@ func (x *table) demands(b subjects) {
 		{"image by address: a URL", mail, "begins with", []map[string]any{prefix(issuer, "https://example.com/")}},
 		{"image by address: another value", mail, `to be "test"`, []map[string]any{with(equal(issuer, email), "env", "test")}},
 		{"image by address: both persons", mail, "wants subject", []map[string]any{equal(issuer, email), equal(issuer, "boss@example.com")}},
+		{"layer by address: another address", mailLayer, "wants subject", []map[string]any{equal(issuer, "boss@example.com")}},
+		{"layer by address: another issuer", mailLayer, "wants issuer", []map[string]any{equal(issuer+"/", email)}},
+		{"layer by address: another value", mailLayer, `to be "test"`, []map[string]any{with(equal(issuer, email), "env", "test")}},
+		{"layer by address: a key", mailLayer, "not by key", []map[string]any{b.keyBundle.demand}},
+		{"layer by workflow: another owner", flowLayer, "wants a workflow of other/*", []map[string]any{x.fromGitHub("other", "")}},
+		{"layer by workflow: another repository", flowLayer, "wants a workflow of example/other", []map[string]any{x.fromGitHub(owner, "other")}},
+		{"layer by workflow: below another repository", flowLayer, "begins with", []map[string]any{prefix(instance.GitHub, "https://github.com/example/other")}},
 		{"image by workflow: another owner", flow, "wants a workflow of other/*", []map[string]any{x.fromGitHub("other", "")}},
 		{"image by workflow: the beginning of its owner", flow, "wants a workflow of exampl/*", []map[string]any{x.fromGitHub("exampl", "")}},
 		{"image by workflow: its owner in capitals", flow, "wants a workflow of Example/*", []map[string]any{x.fromGitHub("Example", "")}},

@@ -18,6 +18,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
+	"github.com/wasm-admission/wasm-admission/test/registry"
 	"github.com/wasm-admission/wasm-admission/test/sigstore/instance"
 )
 
@@ -49,6 +51,7 @@ func TestSigstore(t *testing.T) {
 	x.exchanged(b)
 	x.layers(b)
 	x.materials(b, foreign)
+	x.certified(b, foreign)
 	x.demands(b)
 	for what, m := range map[string]signed{"image by key": b.keyBundle, "file by key": b.keyFile, "image by address": b.emailBundle, "file by workflow": b.workflowFile} {
 		x.everyField(what, m)
@@ -68,7 +71,8 @@ func (x *table) testServed(t *testing.T, b subjects) {
 	var policies []policy
 	for what, m := range map[string]signed{
 		"key-bundle": b.keyBundle, "key-logged": b.keyLogged, "key-layer": b.keyLayer, "key-file": b.keyFile, "key-file-logged": b.keyFileLogged,
-		"email-bundle": b.emailBundle, "email-file": b.emailFile, "workflow-bundle": b.workflowBundle, "workflow-file": b.workflowFile,
+		"email-bundle": b.emailBundle, "email-layer": b.emailLayer, "email-file": b.emailFile,
+		"workflow-bundle": b.workflowBundle, "workflow-layer": b.workflowLayer, "workflow-file": b.workflowFile,
 		"rsa-layer": b.rsaLayer, "edwards-bundle": b.edwardsBundle,
 	} {
 		modules := []string{x.deploy(m)}
@@ -86,12 +90,19 @@ func (x *table) testServed(t *testing.T, b subjects) {
 	flow := x.fromIssuer(instance.GitHub, map[string]string{"urlPrefix": "https://github.com/example/policies"})
 	both := b.emailBundle
 	both.layer = b.keyLayer.layer
+	// What the keys of the instance's parts are used for makes signatures that are good, at the right time.
+	again, stamped := b.emailLayer, b.emailFile
+	again.layer = &registry.Layer{Payload: again.layer.Payload, Annotations: maps.Clone(again.layer.Annotations)}
+	again.layer.Annotations[logAnnotation] = string(x.loggedAt([]byte(again.layer.Annotations[logAnnotation]), time.Now(), x.instance.Keys))
+	stamped.bundle = x.put(stamped.bundle, x.timestampOf(x.signature(stamped.bundle), time.Now(), x.instance.Keys), timestampWay...)
 	policies = append(policies,
 		policy{name: "annotated-bundle", module: x.deploy(b.keyBundle), demands: []map[string]any{annotated}},
 		policy{name: "annotated-layer", module: x.deploy(b.keyLayer), demands: []map[string]any{annotated}},
 		policy{name: "owner", module: x.deploy(b.workflowBundle), demands: []map[string]any{x.fromGitHub(owner, "")}},
 		policy{name: "url-prefix", module: x.deploy(b.workflowBundle), demands: []map[string]any{flow}},
 		policy{name: "both-formats", module: x.deploy(both), demands: []map[string]any{annotated, b.emailBundle.demand}},
+		policy{name: "logged-again", module: x.deploy(again), demands: []map[string]any{again.demand}},
+		policy{name: "stamped-again", module: x.deploy(stamped), demands: []map[string]any{stamped.demand}},
 		policy{name: "any-of", module: x.deploy(b.emailFile), choice: x.demanded()},
 	)
 	server := x.serves(t, harness.Options{AdmissionConfig: x.configuration("", nil, policies...)})

@@ -27,6 +27,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 	"github.com/wasm-admission/wasm-admission/pkg/verification/discovery"
 	"github.com/wasm-admission/wasm-admission/test/registry"
 	"github.com/wasm-admission/wasm-admission/test/sigstore/cosign"
@@ -84,29 +85,33 @@ func newSuite(t *testing.T) *suite {
 	return s
 }
 
-// identity is somebody who signs: arguments of cosign, and what a verification config says of them.
+// identity is somebody who signs: arguments of cosign, and of cosign in its older format, and what a verification config says
+// of them.
 type identity struct {
-	arguments []string
-	demand    map[string]any
+	arguments, older []string
+	demand           map[string]any
 }
 
 // byKey signs with a key, with a log and timestamps if logged is set.
 func (s *suite) byKey(name string, logged bool) identity {
-	arguments := []string{"--key", name + ".key", "--signing-config", "signing-config.json"}
+	key := []string{"--key", name + ".key"}
+	arguments := append(key[:2:2], "--signing-config", "signing-config.json")
 	if logged {
-		arguments = []string{"--key", name + ".key", "--signing-config", s.instance.Path(instance.SigningConfig), "--trusted-root", s.instance.Path(instance.TrustedRoot)}
+		arguments = append(key[:2:2], "--signing-config", s.instance.Path(instance.SigningConfig), "--trusted-root", s.instance.Path(instance.TrustedRoot))
 	}
-	return identity{arguments, map[string]any{"kind": "pubKey", "key": s.keys[name]}}
+	older := append(key[:2:2], "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false")
+	return identity{arguments, older, map[string]any{"kind": "pubKey", "key": s.keys[name]}}
 }
 
 // byToken signs with a certificate that Fulcio gives for a token.
 func (s *suite) byToken(token string, err error, demand map[string]any) identity {
 	require.NoError(s, err)
-	name := fmt.Sprintf("token-%x", sha256.Sum256([]byte(token)))
-	s.cosign.Write(name, []byte(token))
-	return identity{[]string{
-		"--identity-token", name, "--signing-config", s.instance.Path(instance.SigningConfig), "--trusted-root", s.instance.Path(instance.TrustedRoot),
-	}, demand}
+	file := fmt.Sprintf("token-%x", sha256.Sum256([]byte(token)))
+	s.cosign.Write(file, []byte(token))
+	return identity{
+		[]string{"--identity-token", file, "--signing-config", s.instance.Path(instance.SigningConfig), "--trusted-root", s.instance.Path(instance.TrustedRoot)},
+		append([]string{"--identity-token", file}, s.instance.OlderArguments()...), demand,
+	}
 }
 
 func (s *suite) byEmail(address string) identity {
@@ -148,8 +153,7 @@ func (s *suite) image(r *registry.Registry, wasm []byte, who identity, old bool,
 	reference := r.Host + "/" + name + "@" + r.Push(s, name, "v1", wasm)
 	arguments := append([]string{"sign", "--yes", "--allow-http-registry"}, more...)
 	if old {
-		arguments = append(arguments, who.arguments[:2]...)
-		arguments = append(arguments, "--use-signing-config=false", "--tlog-upload=false", "--new-bundle-format=false")
+		arguments = append(arguments, who.older...)
 	} else {
 		arguments = append(arguments, who.arguments...)
 	}
@@ -177,13 +181,34 @@ func (s *suite) fetch(r *registry.Registry, name string, image signed) signed {
 		require.NoError(s, err)
 		found++
 		if image.bundle = candidate.Bundle; image.bundle == nil {
-			image.layer = &registry.Layer{Payload: candidate.Payload, Annotations: map[string]string{
-				"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString(candidate.Signature),
-			}}
+			image.layer = layerOf(candidate)
 		}
 	}
 	require.Equal(s, 1, found)
 	return image
+}
+
+// Annotations of a layer in the format of cosign 2.
+const (
+	signatureAnnotation   = "dev.cosignproject.cosign/signature"
+	certificateAnnotation = "dev.sigstore.cosign/certificate"
+	chainAnnotation       = "dev.sigstore.cosign/chain"
+	logAnnotation         = "dev.sigstore.cosign/bundle"
+)
+
+// layerOf writes a candidate again as it was.
+func layerOf(candidate *verification.Candidate) *registry.Layer {
+	layer := &registry.Layer{Payload: candidate.Payload, Annotations: map[string]string{
+		signatureAnnotation: base64.StdEncoding.EncodeToString(candidate.Signature),
+	}}
+	for name, content := range map[string][]byte{
+		certificateAnnotation: candidate.Certificate, chainAnnotation: candidate.Chain, logAnnotation: candidate.RekorBundle,
+	} {
+		if len(content) > 0 {
+			layer.Annotations[name] = string(content)
+		}
+	}
+	return layer
 }
 
 // file has cosign sign a file.

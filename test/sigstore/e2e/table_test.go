@@ -25,8 +25,8 @@ import (
 // subjects are what cosign signed as demanded, in all ways.
 type subjects struct {
 	keyBundle, keyLogged, keyLayer, keyFile, keyFileLogged signed
-	emailBundle, emailFile                                 signed
-	workflowBundle, workflowFile                           signed
+	emailBundle, emailLayer, emailFile                     signed
+	workflowBundle, workflowLayer, workflowFile            signed
 	rsaLayer, edwardsBundle                                signed
 }
 
@@ -38,6 +38,9 @@ func (x *table) sign() (b subjects) {
 	b.keyFile = x.file(x.wasm, own)
 	b.keyFileLogged = x.file(x.wasm, x.byKey("own", true))
 	b.emailBundle = x.image(x.plain, x.wasm, mail, false, "--annotations", "env=prod")
+	x.image(x.plain, x.another(), mail, true) // takes index 0 of the log, which would be as good as none
+	b.emailLayer = x.image(x.other, x.wasm, mail, true, "--annotations", "env=prod")
+	b.workflowLayer = x.image(x.plain, x.wasm, flow, true)
 	b.emailFile = x.file(x.wasm, mail)
 	b.workflowBundle = x.image(x.other, x.wasm, flow, false)
 	b.workflowFile = x.file(x.wasm, flow)
@@ -82,6 +85,8 @@ func (x *table) foreign() {
 	}
 	x.refuse("layer by a foreign key", "not by key", x.image(x.other, x.wasm, x.byKey("foreign", false), true))
 	x.refuse("layer by a key of another kind", "not by key", x.image(x.plain, x.wasm, x.byKey("rsa", false), true))
+	x.refuse("layer by another address", `by "boss@example.com"`, x.image(x.plain, x.wasm, x.byEmail("boss@example.com"), true))
+	x.refuse("layer by a workflow of another owner", `by "https://github.com/evil/`, x.image(x.other, x.wasm, x.byWorkflow("evil/"+repository, workflow, ref), true))
 	for _, who := range []struct {
 		what     string
 		identity identity
@@ -94,9 +99,11 @@ func (x *table) foreign() {
 		file.wasm = x.wasm
 		x.refuse("signature of another file by "+who.what, "", file)
 	}
-	layer := x.image(x.plain, other, x.byKey("own", false), true)
-	layer.wasm = x.wasm
-	x.refuse("layer of another digest", "about another artifact", layer)
+	for what, who := range map[string]identity{"the key": x.byKey("own", false), "the address": x.byEmail(email)} {
+		layer := x.image(x.plain, other, who, true)
+		layer.wasm = x.wasm
+		x.refuse("layer of another digest by "+what, "about another artifact", layer)
+	}
 }
 
 // exchanged are signatures that stand where they do not belong.
@@ -121,17 +128,16 @@ func (x *table) exchanged(b subjects) {
 
 // layers are signatures in the format of cosign 2 with any of their parts changed.
 func (x *table) layers(b subjects) {
-	const annotation = "dev.cosignproject.cosign/signature"
 	good := b.keyLayer.layer
 	change := func(what, want string, payload []byte, signature string) {
 		m := b.keyLayer
-		m.layer = &registry.Layer{Payload: payload, Annotations: map[string]string{annotation: signature}}
+		m.layer = &registry.Layer{Payload: payload, Annotations: map[string]string{signatureAnnotation: signature}}
 		if signature == "" {
 			m.layer.Annotations = nil
 		}
 		x.refuse("layer: "+what, want, m)
 	}
-	signature := good.Annotations[annotation]
+	signature := good.Annotations[signatureAnnotation]
 	for _, way := range ways(x.document(good.Payload)) {
 		payload := x.edit(good.Payload, way, remove)
 		change("payload without "+text(way), "", payload, signature)
@@ -141,7 +147,7 @@ func (x *table) layers(b subjects) {
 	}
 	change("payload with something behind", "", append(good.Payload[:len(good.Payload):len(good.Payload)], ' '), signature)
 	change("signature changed", "not by key", good.Payload, bend(signature).(string)) //nolint:forcetypeassert // a string is bent into one
-	change("signature of another payload", "not by key", good.Payload, x.image(x.plain, x.another(), x.byKey("own", false), true).layer.Annotations[annotation])
+	change("signature of another payload", "not by key", good.Payload, x.image(x.plain, x.another(), x.byKey("own", false), true).layer.Annotations[signatureAnnotation])
 	change("signature missing", "", good.Payload, "")
 	change("signature that is no base64", "", good.Payload, "?")
 	change("signature in hexadecimal", "", good.Payload, "3045")

@@ -60,6 +60,13 @@ func (i *Instance) writeDocuments(ctx context.Context) error {
 	return os.WriteFile(i.Path(ClientTrustConfig), document, 0o600)
 }
 
+// OlderArguments are those that have cosign sign in its older format with a token.
+func (i *Instance) OlderArguments() []string {
+	return []string{
+		"--use-signing-config=false", "--new-bundle-format=false", "--fulcio-url", i.Fulcio, "--rekor-url", i.OlderRekor, "--trusted-root", i.Path(TrustedRoot),
+	}
+}
+
 // WriteTrustedRoot writes a trusted_root.json for the keys in a directory, of this instance or of another.
 func (i *Instance) WriteTrustedRoot(ctx context.Context, keys, path string) error {
 	of := func(name string) string { return filepath.Join(keys, name) + ",start-time=" + since() }
@@ -68,6 +75,7 @@ func (i *Instance) WriteTrustedRoot(ctx context.Context, keys, path string) erro
 		"--fulcio", "url="+i.Fulcio+",certificate-chain="+of(fulcioChainFile),
 		"--ctfe", "url="+i.Certificates+",public-key="+of(certificatesPublicFile),
 		"--rekor", "url="+i.Rekor+",public-key="+of(rekorPublicFile)+",origin="+logOrigin,
+		"--rekor", "url="+i.OlderRekor+",public-key="+of(olderRekorPublicFile),
 		"--tsa", "url="+i.Timestamps+",certificate-chain="+of(timestampChainFile),
 	)
 }

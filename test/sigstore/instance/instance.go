@@ -15,7 +15,8 @@ limitations under the License.
 */
 
 // Package instance starts a private instance of Sigstore on loopback, made of the real parts: Fulcio with an authority in
-// files, TesseraCT as its log of certificates, Rekor 2 with a log in files, and the timestamp authority. `make sigstore-parts` builds them. The issuer of tokens is
+// files, TesseraCT as its log of certificates, Rekor 2 with a log in files, the timestamp authority, and Rekor 1 for signatures
+// in the format of cosign 2. `make sigstore-parts` builds them. The issuer of tokens is
 // ours, and believes whoever asks. It is for tests, and for trying things out.
 package instance
 
@@ -53,6 +54,8 @@ type Options struct {
 type Instance struct {
 	// Fulcio, Rekor and Timestamps are the URLs of its parts. The last is that of requests itself.
 	Fulcio, Rekor, Timestamps string
+	// OlderRekor is the URL of Rekor 1.
+	OlderRekor string
 	// Certificates is the URL of the log of certificates.
 	Certificates string
 	// Issuer gives out tokens.
@@ -74,7 +77,11 @@ func cache(parts ...string) string {
 // Built says which of the programs that an instance consists of is missing; nil if none is.
 func Built(options Options) error {
 	options.complete()
-	for _, path := range []string{options.Cosign, options.program("fulcio"), options.program("tesseract"), options.program("rekor-server"), options.program("timestamp-server")} {
+	paths := []string{options.Cosign}
+	for _, name := range []string{"fulcio", "tesseract", "rekor-server", "timestamp-server", "trillian", "older-rekor-server"} {
+		paths = append(paths, options.program(name))
+	}
+	for _, path := range paths {
 		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("a part of Sigstore is not built, run `make cosign sigstore-parts`: %w", err)
 		}
@@ -128,24 +135,39 @@ func (i *Instance) Stop() error {
 }
 
 func (i *Instance) start(ctx context.Context) error {
-	ports, err := freePorts(8)
+	ports, err := freePorts(10)
 	if err != nil {
 		return err
 	}
 	if err := os.WriteFile(i.Path("fulcio.yaml"), []byte(i.Issuer.fulcioConfig()), 0o600); err != nil {
 		return err
 	}
+	// One after the other: the timestamp authority serves metrics at port 2112 whatever one says, and ends without it; the
+	// older Rekor would take that, and does without.
+	for _, p := range append(i.current(ports), i.older(ports)...) {
+		if err := p.start(ctx, i.options); err != nil {
+			return err
+		}
+		i.parts = append(i.parts, p)
+		if err := p.serves(ctx); err != nil {
+			return err
+		}
+	}
+	return i.writeDocuments(ctx)
+}
+
+// current are the parts that cosign signs with today.
+func (i *Instance) current(ports []int) []*part {
 	port := func(n int) string { return strconv.Itoa(ports[n]) }
 	i.Fulcio, i.Rekor = "http://127.0.0.1:"+port(0), "http://127.0.0.1:"+port(3)
 	i.Certificates = "http://127.0.0.1:" + port(7)
 	i.Timestamps = "http://127.0.0.1:" + port(6) + "/api/v1/timestamp"
-	for _, p := range []*part{
+	return []*part{
 		{
-			name: "fulcio", ready: i.Fulcio + "/api/v2/trustBundle", environment: i.Issuer.environment(),
+			name: "timestamp-server", ready: i.Timestamps + "/certchain",
 			arguments: []string{
-				"serve", "--host=127.0.0.1", "--port=" + port(0), "--grpc-host=127.0.0.1", "--grpc-port=" + port(1), "--metrics-port=" + port(2),
-				"--legacy-unix-domain-socket=@fulcio-" + port(0), "--config-path=" + i.Path("fulcio.yaml"), "--ct-log-url=" + i.Certificates,
-				"--ca=fileca", "--fileca-cert=" + i.Path(fulcioChainFile), "--fileca-key=" + i.Path(fulcioKeyFile), "--fileca-key-passwd=none", "--fileca-watch=false",
+				"serve", "--host=127.0.0.1", "--port=" + port(6), "--disable-ntp-monitoring", "--timestamp-signer=file",
+				"--file-signer-key-path=" + i.Path(timestampKeyFile), "--file-signer-passwd=none", "--certificate-chain-path=" + i.Path(timestampChainFile),
 			},
 		},
 		{
@@ -156,6 +178,14 @@ func (i *Instance) start(ctx context.Context) error {
 			},
 		},
 		{
+			name: "fulcio", ready: i.Fulcio + "/api/v2/trustBundle", environment: i.Issuer.environment(),
+			arguments: []string{
+				"serve", "--host=127.0.0.1", "--port=" + port(0), "--grpc-host=127.0.0.1", "--grpc-port=" + port(1), "--metrics-port=" + port(2),
+				"--legacy-unix-domain-socket=@fulcio-" + port(0), "--config-path=" + i.Path("fulcio.yaml"), "--ct-log-url=" + i.Certificates,
+				"--ca=fileca", "--fileca-cert=" + i.Path(fulcioChainFile), "--fileca-key=" + i.Path(fulcioKeyFile), "--fileca-key-passwd=none", "--fileca-watch=false",
+			},
+		},
+		{
 			name: "rekor-server", ready: i.Rekor + "/healthz",
 			arguments: []string{
 				"serve", "--http-address=127.0.0.1", "--http-port=" + port(3), "--grpc-address=127.0.0.1", "--grpc-port=" + port(4), "--http-metrics-port=" + port(5),
@@ -163,24 +193,20 @@ func (i *Instance) start(ctx context.Context) error {
 				"--batch-max-age=50ms", "--checkpoint-interval=100ms",
 			},
 		},
+	}
+}
+
+// older is the log that signatures in the format of cosign 2 are in.
+func (i *Instance) older(ports []int) []*part {
+	i.OlderRekor = fmt.Sprintf("http://127.0.0.1:%d", ports[9])
+	return []*part{
+		{name: "trillian", ready: fmt.Sprintf("tcp://127.0.0.1:%d", ports[8]), arguments: []string{fmt.Sprintf("-address=127.0.0.1:%d", ports[8])}},
 		{
-			// It serves metrics at port 2112 whatever one says: there can be one instance at a time.
-			name: "timestamp-server", ready: i.Timestamps + "/certchain",
+			name: "older-rekor-server", ready: i.OlderRekor + "/api/v1/log",
 			arguments: []string{
-				"serve", "--host=127.0.0.1", "--port=" + port(6), "--disable-ntp-monitoring", "--timestamp-signer=file",
-				"--file-signer-key-path=" + i.Path(timestampKeyFile), "--file-signer-passwd=none", "--certificate-chain-path=" + i.Path(timestampChainFile),
+				"serve", "--rekor_server.address=127.0.0.1", fmt.Sprintf("--port=%d", ports[9]), "--rekor_server.hostname=" + logOrigin,
+				fmt.Sprintf("--trillian_log_server.port=%d", ports[8]), "--rekor_server.signer=" + i.Path(olderRekorKeyFile), "--enable_retrieve_api=false",
 			},
 		},
-	} {
-		if err := p.start(ctx, i.options); err != nil {
-			return err
-		}
-		i.parts = append(i.parts, p)
 	}
-	for _, p := range i.parts {
-		if err := p.serves(ctx); err != nil {
-			return err
-		}
-	}
-	return i.writeDocuments(ctx)
 }

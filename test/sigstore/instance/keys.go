@@ -17,6 +17,7 @@ limitations under the License.
 package instance
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -25,7 +26,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -38,6 +38,8 @@ const (
 	fulcioChainFile        = "fulcio.pem"
 	rekorKeyFile           = "rekor.key"
 	rekorPublicFile        = "rekor.pub"
+	olderRekorKeyFile      = "older-rekor.key"
+	olderRekorPublicFile   = "older-rekor.pub"
 	certificatesKeyFile    = "certificates.key"
 	certificatesPublicFile = "certificates.pub"
 	timestampKeyFile       = "timestamps.key"
@@ -51,6 +53,8 @@ type Keys struct {
 	FulcioAuthority *x509.Certificate
 	// Rekor signs the state of the log.
 	Rekor ed25519.PrivateKey
+	// OlderRekor signs what the log says of single entries, too.
+	OlderRekor *ecdsa.PrivateKey
 	// Certificates is that of the log of certificates.
 	Certificates *ecdsa.PrivateKey
 	// Timestamps signs timestamps, as TimestampAuthority.
@@ -107,24 +111,35 @@ func (k *Keys) newLogs(write func(name, kind string, contents ...[]byte) error) 
 	if k.Certificates, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return err
 	}
-	rekor, err := x509.MarshalPKCS8PrivateKey(k.Rekor)
-	if err != nil {
+	if k.OlderRekor, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return err
 	}
 	certificates, err := x509.MarshalECPrivateKey(k.Certificates)
 	if err != nil {
 		return err
 	}
-	rekorPublic, err := x509.MarshalPKIXPublicKey(k.Rekor.Public())
-	if err != nil {
+	if err := write(certificatesKeyFile, "EC PRIVATE KEY", certificates); err != nil {
 		return err
 	}
-	certificatesPublic, err := x509.MarshalPKIXPublicKey(k.Certificates.Public())
-	return errors.Join(
-		err,
-		write(rekorKeyFile, "PRIVATE KEY", rekor), write(rekorPublicFile, "PUBLIC KEY", rekorPublic),
-		write(certificatesKeyFile, "EC PRIVATE KEY", certificates), write(certificatesPublicFile, "PUBLIC KEY", certificatesPublic),
-	)
+	for name, key := range map[string]crypto.Signer{rekorKeyFile: k.Rekor, olderRekorKeyFile: k.OlderRekor} {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			return err
+		}
+		if err := write(name, "PRIVATE KEY", der); err != nil {
+			return err
+		}
+	}
+	for name, key := range map[string]crypto.Signer{rekorPublicFile: k.Rekor, olderRekorPublicFile: k.OlderRekor, certificatesPublicFile: k.Certificates} {
+		der, err := x509.MarshalPKIXPublicKey(key.Public())
+		if err != nil {
+			return err
+		}
+		if err := write(name, "PUBLIC KEY", der); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newCodeAuthority makes Fulcio's authority: an intermediate certificate, and the root that is above it.

@@ -38,7 +38,7 @@ type part struct {
 	name        string
 	arguments   []string
 	environment []string
-	// ready is a URL that answers once it serves.
+	// ready is a URL that answers once it serves, tcp:// that of a port.
 	ready string
 
 	log  string
@@ -75,15 +75,8 @@ func (p *part) serves(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.ready, nil)
-		if err != nil {
-			return err
-		}
-		if response, err := http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close() // the status is all that matters
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
+		if p.answers(ctx) {
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -93,6 +86,20 @@ func (p *part) serves(ctx context.Context) error {
 			return fmt.Errorf("%s does not serve: %w: %s", p.name, context.Cause(ctx), p.lastLines())
 		}
 	}
+}
+
+// answers is whether it serves by now.
+func (p *part) answers(ctx context.Context) bool {
+	if address, isPort := strings.CutPrefix(p.ready, "tcp://"); isPort {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		return err == nil && connection.Close() == nil
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.ready, nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	return err == nil && response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
 
 // lastLines returns what a part wrote last.

@@ -48,7 +48,7 @@ func serve(ctx context.Context) (err error) {
 	}
 	defer func() { err = i.Stop() }()
 	fmt.Printf(usage, i.Fulcio, i.Rekor, i.Timestamps, i.Issuer.URL, instance.GitHub, i.Path(""),
-		i.Path(instance.TrustedRoot), i.Path(instance.SigningConfig), i.Path(instance.ClientTrustConfig))
+		i.Path(instance.TrustedRoot), i.Path(instance.SigningConfig), i.Path(instance.ClientTrustConfig), i.OlderRekor)
 	<-ctx.Done()
 	return nil
 }
@@ -57,6 +57,7 @@ const usage = `A private Sigstore serves on loopback, until Ctrl-C:
 
   Fulcio      %[1]s
   Rekor 2     %[2]s
+  Rekor 1     %[10]s
   timestamps  %[3]s
   tokens      %[4]s (and, to Fulcio, %[5]s)
 
