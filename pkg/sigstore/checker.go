@@ -189,7 +189,7 @@ func (e *entity) verify(artifact verification.Artifact, digest []byte, material 
 	// Who signed is for our caller to judge: the library's expressions of identities are not anchored.
 	result, err := verifier.Verify(e, verify.NewPolicy(e.policy(artifact, digest), verify.WithoutIdentitiesUnsafe()))
 	if err != nil {
-		return nil, wrap("not verified", err)
+		return nil, wrap("not verified", clearer(err))
 	}
 	annotations, err := e.claims(result.Statement, artifact)
 	if err != nil {

@@ -17,8 +17,11 @@ limitations under the License.
 package sigstore
 
 import (
+	"errors"
 	"strings"
 	"unicode"
+
+	"github.com/transparency-dev/merkle/proof"
 )
 
 // maxErrorRunes bounds what is said of a candidate: libraries quote from it.
@@ -36,6 +39,18 @@ func (r *reason) Unwrap() error { return r.err }
 // wrap says where an error happened, in one line.
 func wrap(where string, err error) error {
 	return &reason{text: oneLine(where + ": " + err.Error()), err: err}
+}
+
+// clearer puts into words what the library says of a proof of a log in the bytes of two hashes, and leaves out the error
+// that it formats though there is none.
+func clearer(err error) error {
+	if errors.As(err, new(proof.RootMismatchError)) {
+		return &reason{text: "the log does not prove that it has this signature, by this certificate or key, of this content", err: err}
+	}
+	if text, cut := strings.CutSuffix(err.Error(), "; error: %!w(<nil>)"); cut {
+		return &reason{text: text + ": there is none", err: err}
+	}
+	return err
 }
 
 // oneLine makes what cannot be printed a space, and cuts what is long.

@@ -25,7 +25,9 @@ import (
 	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 	"github.com/wasm-admission/wasm-admission/pkg/verification/discovery"
@@ -77,6 +79,9 @@ func TestKeylessByCosign(t *testing.T) {
 				require.Equal(t, &verification.CertificateIdentity{Issuer: testIssuer, Subjects: []string{wanted.subject}}, signed.Identity)
 				_, err = foreign.Keyless(t.Context(), candidate, verification.Artifact{Digest: digest})
 				require.Error(t, err)
+				// The log has an entry, of another signature.
+				_, err = checker.Keyless(t.Context(), resigned(t, candidate), verification.Artifact{Digest: digest})
+				require.ErrorContains(t, err, "not verified: the log does not prove that it has this signature")
 			}
 			require.Equal(t, 1, found)
 			for _, q := range []struct {
@@ -118,6 +123,18 @@ func TestKeylessByCosign(t *testing.T) {
 			require.Error(t, err)
 		})
 	}
+}
+
+// resigned is a candidate with another signature in its bundle.
+func resigned(t *testing.T, candidate *verification.Candidate) *verification.Candidate {
+	t.Helper()
+	var b protobundle.Bundle
+	require.NoError(t, protojson.Unmarshal(candidate.Bundle, &b))
+	signature := b.GetDsseEnvelope().GetSignatures()[0]
+	signature.Sig = flip(signature.GetSig())
+	content, err := protojson.Marshal(&b)
+	require.NoError(t, err)
+	return &verification.Candidate{Place: candidate.Place, Bundle: content}
 }
 
 // What tests hold to be signed in the old format is so for cosign too.

@@ -182,7 +182,7 @@ func (x *table) timestamps() {
 		return b.VerificationMaterial.TimestampVerificationData.GetRfc3161Timestamps()[0]
 	}
 	other := x.forge.timestamped(x.t, x.signedBy(request{}, time.Now()))
-	add("missing", "threshold not met", candidate(x.t, b))
+	add("missing", "timestamps: 0 < 1: there is none", candidate(x.t, b))
 	add("of another signature", "threshold not met", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = token(other).GetSignedTimestamp() }))
 	add("changed", "threshold not met", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = flip(token(b).GetSignedTimestamp()) }))
 	add("of another authority", "threshold not met", candidate(x.t, newForge(x.t).timestamped(x.t, proto.Clone(b).(*protobundle.Bundle))))
