@@ -211,7 +211,8 @@ func (i *Issuer) sign(issuer string, claims map[string]any) (string, error) {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature), err
 }
 
-// fulcioConfig says whose tokens Fulcio believes. What it says of GitHub is what the public instance says.
+// fulcioConfig says whose tokens Fulcio believes. What it says of GitHub is what the public instance says, but for environments
+// of deployments.
 func (i *Issuer) fulcioConfig() string {
 	return strings.ReplaceAll(fulcioConfig, "ISSUER", i.URL)
 }
