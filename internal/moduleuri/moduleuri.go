@@ -22,6 +22,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -77,6 +78,58 @@ func ParseReference(text string) (Reference, error) {
 	}
 	return ref, nil
 }
+
+// LayoutScheme is that of URIs of modules in OCI image layouts.
+const LayoutScheme = "oci-layout"
+
+// Reasons why a place in a layout is none.
+var (
+	ErrNoReference = errors.New("what is in the layout is not named")
+	ErrLayoutPath  = errors.New("the path of a layout is absolute and clean")
+)
+
+// InLayout names an artifact in an OCI image layout.
+type InLayout struct {
+	// Path is that of the layout, a directory or a tar.
+	Path string
+	// Repository is host/repository; "" has the tags that stand alone.
+	Repository string
+	Tag        string // "" if there is a digest
+	Digest     string // of the manifest; "" if there is none
+}
+
+// ParseInLayout parses what follows oci-layout:// as skopeo and BuildKit have it: the path, a
+// colon, and what the index of the layout calls it, a reference or a tag; or an @ and the digest
+// of the manifest behind either. A tag beside a digest has no effect.
+func ParseInLayout(text string) (InLayout, error) {
+	end := strings.IndexAny(text, ":@")
+	if end < 0 {
+		return InLayout{}, ErrNoReference
+	}
+	in := InLayout{Path: text[:end]}
+	if !path.IsAbs(in.Path) || path.Clean(in.Path) != in.Path || in.Path == "/" {
+		return InLayout{}, ErrLayoutPath
+	}
+	name, digest, hasDigest := strings.Cut(strings.TrimPrefix(text[end:], ":"), "@")
+	if hasDigest && !IsDigest(digest) {
+		return InLayout{}, ErrDigest
+	}
+	if strings.Contains(name, "/") {
+		reference, err := ParseReference(name)
+		if err != nil {
+			return InLayout{}, err
+		}
+		in.Repository, in.Tag = reference.Registry+"/"+reference.Repository, reference.Tag
+	} else if in.Tag = name; !tagPattern.MatchString(name) && (name != "" || !hasDigest) {
+		return InLayout{}, ErrNoReference
+	}
+	if hasDigest {
+		in.Tag, in.Digest = "", digest
+	}
+	return in, nil
+}
+
+var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
 // IsListed is whether a host is in a list, in which one without a port stands for the ports
 // of https and http. Elsewhere it has that of the scheme.

@@ -16,7 +16,7 @@ limitations under the License.
 
 // Package safefile reads and writes files and directories that decide what the apiserver runs.
 //
-// [Read] and [ReadNames] are for what an administrator puts there: policies, manifests,
+// [Read], [Open] and [ReadNames] are for what an administrator puts there: policies, manifests,
 // credentials. They read only what nobody but root and the user of this process can have
 // written or put there. The other functions are for what this process keeps for itself, which
 // becomes code inside the apiserver: they refuse what belongs to another user, and what group
@@ -56,13 +56,17 @@ func (e *TooLargeError) Error() string {
 // symbolic links. It fails if others could have written the file or a directory on the
 // way to it, and with a *TooLargeError if it has more than maxBytes.
 func Read(path string, maxBytes int64) ([]byte, error) {
-	file, err := open(path, "a regular file", fs.FileMode.IsRegular)
+	file, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	return readAtMost(file, path, maxBytes)
 }
+
+// Open opens the regular file at an absolute path as [Read] does, for what is too large to be
+// read at once.
+func Open(path string) (*os.File, error) { return open(path, "a regular file", fs.FileMode.IsRegular) }
 
 // open opens what is at an absolute path, if nobody else can have put or written it there.
 func open(path, what string, is func(fs.FileMode) bool) (*os.File, error) {

@@ -1,0 +1,24 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package layout
+
+import "archive/tar"
+
+// AddTo notes an entry of a tar as if so many bytes were in it.
+func AddTo(header *tar.Header, size int64) error {
+	return (&archive{sections: map[string]section{}}).add(header, 512, size)
+}

@@ -1,0 +1,114 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package layout
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2"
+	"oras.land/oras-go/v2/errdef"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
+)
+
+const (
+	// maxManifestBytes bounds what may refer to something. Signatures hold certificates.
+	maxManifestBytes = 4 << 20
+	// maxReferrerBytes bounds everything that is read to find out what refers to what.
+	maxReferrerBytes = 256 << 20
+)
+
+// Repository is what a layout has of one repository, with the tags and digests of that.
+type Repository struct {
+	*Layout
+	// name is host/repository; "" has the tags that stand alone.
+	name string
+}
+
+var _ oras.ReadOnlyGraphTarget = &Repository{}
+
+// Repository returns one, which may be empty. Its name is host/repository. That of "" has the tags that stand alone in the
+// index.
+func (l *Layout) Repository(name string) *Repository { return &Repository{Layout: l, name: name} }
+
+// Resolve finds a manifest by tag, or by digest, which counts whatever the index calls it. If there is none the error
+// wraps errdef.ErrNotFound.
+func (r *Repository) Resolve(_ context.Context, reference string) (ocispec.Descriptor, error) {
+	if moduleuri.IsDigest(reference) {
+		for _, entry := range r.index {
+			if entry.Digest.String() == reference {
+				return plain(entry), nil
+			}
+		}
+		return ocispec.Descriptor{}, fmt.Errorf("layout %s: %s: %w", r.path, reference, errdef.ErrNotFound)
+	}
+	name := reference
+	if r.name != "" {
+		name = r.name + ":" + reference
+	}
+	entry, ok := r.names[name]
+	if !ok {
+		return ocispec.Descriptor{}, fmt.Errorf("layout %s: %s: %w", r.path, name, errdef.ErrNotFound)
+	}
+	return plain(entry), nil
+}
+
+// Predecessors returns what refers to a manifest, of all that the index lists.
+func (r *Repository) Predecessors(ctx context.Context, manifest ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+	r.once.Do(func() { r.referrers, r.err = r.findReferrers(ctx) })
+	return r.referrers[manifest.Digest.String()], r.err
+}
+
+// findReferrers reads the subjects of all manifests. One that is damaged refers to nothing.
+func (l *Layout) findReferrers(ctx context.Context) (map[string][]ocispec.Descriptor, error) {
+	found, seen, read := map[string][]ocispec.Descriptor{}, map[string]bool{}, int64(0)
+	for _, entry := range l.index {
+		if seen[entry.Digest.String()] || entry.MediaType != ocispec.MediaTypeImageManifest || entry.Size > maxManifestBytes {
+			continue
+		}
+		seen[entry.Digest.String()] = true
+		if read += entry.Size; read > maxReferrerBytes {
+			return nil, fmt.Errorf("layout %s: its manifests are larger than %d bytes together", l.path, maxReferrerBytes)
+		}
+		content, err := l.Read(ctx, entry, maxManifestBytes)
+		if err != nil {
+			continue
+		}
+		var manifest struct {
+			Subject *ocispec.Descriptor `json:"subject"`
+		}
+		if err := json.Unmarshal(content, &manifest); err == nil && manifest.Subject != nil {
+			subject := manifest.Subject.Digest.String()
+			found[subject] = append(found[subject], plain(entry))
+		}
+	}
+	return found, nil
+}
+
+// SplitName splits what an entry of the index is called into the repository and the tag. A tag that stands alone is in no
+// repository.
+func SplitName(name string) (repository, tag string) {
+	colon := strings.LastIndex(name, ":")
+	if colon <= strings.LastIndex(name, "/") {
+		return "", name
+	}
+	return name[:colon], name[colon+1:]
+}
