@@ -107,7 +107,7 @@ func newFetcher(ctx context.Context, config *wasmadmission.WasmAdmissionConfigur
 }
 
 func sources(config *wasmadmission.Sources) module.Sources {
-	s := module.Sources{Insecure: config.Insecure, DockerConfig: config.DockerConfig, Timeout: config.Timeout.Duration}
+	s := module.Sources{Insecure: config.Insecure, DockerConfig: config.DockerConfig, Layout: config.Layout, Timeout: config.Timeout.Duration}
 	for _, a := range config.Authorities {
 		s.Authorities = append(s.Authorities, module.Authority(a))
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	// from a registry or server, and of how many, which is zero if nobody knows. It must be quick.
 	// Concurrent requests call it concurrently. nil is not told anything.
 	Progress func(bytes, total int64)
+	// AnyLayout reads OCI image layouts that others could have written, as a server must not.
+	AnyLayout bool
 }
 
 // ReadFile returns the content of a file, which may have maxBytes. If there is no file the
@@ -79,7 +81,8 @@ func NewFetcher(options Options) (*Fetcher, error) {
 // Request says what to fetch.
 type Request struct {
 	// URI is where the module is: file:// and an absolute path that stands for itself,
-	// without escapes; registry:// and host/repository with :tag (default "latest"),
+	// without escapes; oci-layout:// and the absolute path of an OCI image layout, with :tag
+	// or :host/repository:tag as its index has it, or @digest of the manifest; registry:// and host/repository with :tag (default "latest"),
 	// @digest of the manifest, or both, of which the digest counts; https:// and what a
 	// web server knows it by; http:// likewise, for hosts that [Sources] call insecure.
 	URI string

@@ -53,6 +53,7 @@ type puller struct {
 	maxBytes int64
 	store    *Store
 	verifier Verifier
+	layouts  layouts
 	*Registries
 
 	patient, hasty wait.Backoff
@@ -75,6 +76,7 @@ func newPuller(options Options) (*puller, error) {
 		maxBytes:      options.MaxBytes,
 		store:         options.Store,
 		verifier:      options.Verifier,
+		layouts:       layouts{anyOwner: options.AnyLayout},
 		Registries:    registries,
 		patient:       patient,
 		hasty:         hasty,
@@ -95,14 +97,9 @@ func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
 	if request.Digest != "" && !moduleuri.IsDigest(request.Digest) {
 		return nil, fail(CauseInvalid, "digest %.100q is not sha256: and 64 lower-case hexadecimal digits", request.Digest)
 	}
-	var fetch func(context.Context, Request, *progress) (*Module, error)
-	switch scheme, _, _ := strings.Cut(request.URI, "://"); scheme {
-	case "registry":
-		fetch = r.fromRegistry
-	case "https", "http":
-		fetch = r.fromServer
-	default:
-		return nil, fail(CauseInvalid, "it begins with none of file://, registry:// and https://")
+	fetch := r.fetchOf(request.URI)
+	if fetch == nil {
+		return nil, fail(CauseInvalid, "it begins with none of file://, registry://, https:// and oci-layout://")
 	}
 	ctx = klog.NewContext(ctx, klog.FromContext(ctx).WithValues("uri", Redact(request.URI)))
 	var m *Module
@@ -121,6 +118,23 @@ func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// fetchOf returns how what a URI stands for is fetched, nil if it is not.
+func (r *puller) fetchOf(uri string) func(context.Context, Request, *progress) (*Module, error) {
+	switch scheme, _, _ := strings.Cut(uri, "://"); {
+	case scheme == moduleuri.LayoutScheme:
+		return r.inLayout
+	case scheme == "registry" && r.sources.Layout != "":
+		return r.registryInLayout
+	case (scheme == "https" || scheme == "http") && r.sources.Layout != "":
+		return r.serverInLayout
+	case scheme == "registry":
+		return r.fromRegistry
+	case scheme == "https" || scheme == "http":
+		return r.fromServer
+	}
+	return nil
 }
 
 // within calls a function inside the deadline.

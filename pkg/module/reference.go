@@ -73,7 +73,7 @@ func (r reference) String() string {
 // Redact returns a URI without what may be secret in it: user and password, and the
 // query, in which servers are given signatures.
 func Redact(uri string) string {
-	if strings.HasPrefix(uri, "registry://") || strings.HasPrefix(uri, "file://") {
+	if strings.HasPrefix(uri, "registry://") || strings.HasPrefix(uri, "file://") || strings.HasPrefix(uri, moduleuri.LayoutScheme+"://") {
 		scheme, rest, _ := strings.Cut(uri, "://")
 		authority, path, _ := strings.Cut(rest, "/")
 		if at := strings.LastIndex(authority, "@"); at >= 0 {

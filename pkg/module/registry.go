@@ -22,7 +22,9 @@ import (
 	"io/fs"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"k8s.io/klog/v2"
+	"oras.land/oras-go/v2"
 
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
@@ -50,7 +52,7 @@ func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress)
 			return r.before(ctx, request, ref.at(before.Manifest), err)
 		}
 	}
-	if have := request.Have; have != nil && have.Revision == manifest && acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
+	if have := r.unchanged(request, manifest); have != nil {
 		return have, checkDigest(request.Digest, have.Digest)
 	}
 	m, refused := r.stored(ctx, ref.at(manifest).String(), request.Demands)
@@ -169,7 +171,7 @@ func (r *puller) download(ctx context.Context, request Request, ref reference, m
 	var proof kept
 	err := r.retry(ctx, r.patient, func(ctx context.Context) error {
 		return r.eachRepository(ctx, request.URI, func(from *repository) (err error) {
-			m, proof, err = r.pull(ctx, request, ref, from, manifest, p)
+			m, proof, err = r.pull(ctx, request, ref.Registry+"/"+ref.Repository, from, manifest, r.store, p)
 			return err
 		})
 	})
@@ -188,9 +190,19 @@ func (r *puller) download(ctx context.Context, request Request, ref reference, m
 	return m, nil
 }
 
-// pull fetches a module from one repository: first the manifest, which must have the
+// origin is where a manifest is, and what it names.
+type origin interface {
+	// graph is for whoever reads what stands beside.
+	graph() oras.ReadOnlyGraphTarget
+	// manifest reads one by tag or digest, and returns it with its true digest.
+	manifest(ctx context.Context, name string) (ocispec.Descriptor, []byte, error)
+	// blob reads what a manifest names, and nothing else.
+	blob(ctx context.Context, layer ocispec.Descriptor, most int64, p *progress) ([]byte, error)
+}
+
+// pull fetches a module from one repository, which has a name: first the manifest, which must have the
 // digest it is known by; then the verifier is asked; then the module itself.
-func (r *puller) pull(ctx context.Context, request Request, ref reference, from *repository, digest string, p *progress) (*Module, kept, error) {
+func (r *puller) pull(ctx context.Context, request Request, repository string, from origin, digest string, store *Store, p *progress) (*Module, kept, error) {
 	p.at("reading manifest")
 	descriptor, content, err := from.manifest(ctx, digest)
 	if err != nil {
@@ -214,13 +226,13 @@ func (r *puller) pull(ctx context.Context, request Request, ref reference, from 
 	proof := kept{Proof: Proof{Manifest: content, MediaType: descriptor.MediaType}}
 	m.VerifiedBy, proof.Evidence, err = verify(ctx, r.verifier, Artifact{
 		URI: request.URI, Digest: m.Digest, Demands: request.Demands,
-		Repository: ref.Registry + "/" + ref.Repository, Manifest: descriptor, Source: from.Repository,
+		Repository: repository, Manifest: descriptor, Source: from.graph(),
 	})
 	if err != nil {
 		return nil, kept{}, err
 	}
 	m.Proof = proof.held()
-	if m.Bytes = r.store.get(ctx, m.Digest, r.maxBytes); m.Bytes != nil {
+	if m.Bytes = store.get(ctx, m.Digest, r.maxBytes); m.Bytes != nil {
 		return m, proof, nil
 	}
 	m.Bytes, err = from.blob(ctx, layer, r.maxBytes, p)

@@ -26,6 +26,7 @@ import (
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
@@ -80,6 +81,8 @@ func (r *Registries) repository(ref reference) *repository {
 	client.SetUserAgent(userAgent)
 	return &repository{&remote.Repository{Reference: ref.remote(), Client: client, MaxMetadataBytes: maxManifestBytes, ReferrerListMaxPages: maxReferrerPages}}
 }
+
+func (r *repository) graph() oras.ReadOnlyGraphTarget { return r.Repository }
 
 // resolve returns the digest of the manifest that a tag stands for. It costs a HEAD
 // request; registries that do not say the digest then are asked for the manifest.

@@ -47,6 +47,11 @@ type Sources struct {
 	// means that registries are asked anonymously. It is read whenever a registry wants
 	// credentials. Credential helpers are refused. Web servers get no credentials.
 	DockerConfig string
+	// Layout is the absolute path of an OCI image layout, a directory or a tar, that has
+	// everything: modules of registries and web servers come from there, by the URIs that
+	// they have, and their signatures; nobody is asked. What is not in it is not found. ""
+	// means that there is none.
+	Layout string
 	// Timeout bounds fetching one module, retries included. Default: 1 minute.
 	Timeout time.Duration
 }
@@ -88,6 +93,9 @@ func (s *Sources) validate() error {
 	}
 	if s.DockerConfig != "" && !filepath.IsAbs(s.DockerConfig) {
 		errs = append(errs, fmt.Errorf("sources.dockerConfig: %q is not an absolute path", s.DockerConfig))
+	}
+	if s.Layout != "" && !filepath.IsAbs(s.Layout) {
+		errs = append(errs, fmt.Errorf("sources.layout: %q is not an absolute path", s.Layout))
 	}
 	if s.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("sources.timeout: %s is negative", s.Timeout))

@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 
 	"pkg/unmatched": {"pkg/policyset", "pkg/apis/wasmadmission"},
 	"pkg/policyset/reload": {
-		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/module", "pkg/verification/modules", "internal/filewatch", "internal/safefile", "internal/explain",
+		"pkg/policyset", "pkg/policyset/internal/stray", "pkg/engine", "pkg/module", "pkg/verification/modules", "internal/filewatch", "internal/moduleuri", "internal/safefile", "internal/explain",
 		"pkg/apis/kubewarden", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset": {
@@ -79,7 +79,8 @@ var mayImport = map[string][]string{
 	"pkg/policyset/internal/breaker":  {},
 	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/explain", "internal/filewatch", "internal/safefile"},
 	"internal/moduleuri":              {},
-	"pkg/module":                      {"pkg/engine", "internal/moduleuri", "internal/safefile"},
+	"pkg/module":                      {"pkg/engine", "pkg/layout", "internal/moduleuri", "internal/safefile"},
+	"pkg/layout":                      {"internal/moduleuri", "internal/safefile"},
 	"internal/safefile":               {},
 	"internal/strictyaml":             {},
 	"internal/buildinfo":              {},

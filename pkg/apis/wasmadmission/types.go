@@ -219,6 +219,10 @@ type Sources struct {
 	// DockerConfig is the absolute, clean path of a config.json of Docker with
 	// credentials; "" means that everything is fetched anonymously. It is watched.
 	DockerConfig string
+	// Layout is the absolute, clean path of an OCI image layout, a directory or a tar, that
+	// modules of registries and servers come from instead; "" means that there is none. It is
+	// watched.
+	Layout string
 	// Timeout bounds fetching one module, retries included. Default: 1 minute.
 	Timeout metav1.Duration
 }

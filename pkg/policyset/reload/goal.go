@@ -21,12 +21,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/internal/explain"
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/validation"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -184,8 +187,13 @@ func (m *Manager) loadLastGood(ctx context.Context) (*record, *policyset.Set, er
 func (m *Manager) paths() []string { return m.pathsOf(m.resolved.addresses) }
 
 func (m *Manager) pathsOf(addresses []address) []string {
-	paths := m.options.Source.Paths()
+	paths := append(m.options.Source.Paths(), layoutPaths(m.options.Config.Sources.Layout)...)
 	for _, a := range addresses {
+		if place, isLayout := strings.CutPrefix(a.URI, moduleuri.LayoutScheme+"://"); isLayout {
+			if in, err := moduleuri.ParseInLayout(place); err == nil {
+				paths = append(paths, layoutPaths(in.Path)...)
+			}
+		}
 		if path, isFile := strings.CutPrefix(a.URI, "file://"); isFile {
 			paths = append(paths, path)
 			if m.options.Verifier != nil {
@@ -194,6 +202,14 @@ func (m *Manager) pathsOf(addresses []address) []string {
 		}
 	}
 	return paths
+}
+
+// layoutPaths are what changes if an OCI image layout does, be it a tar or a directory.
+func layoutPaths(layout string) []string {
+	if layout == "" {
+		return nil
+	}
+	return []string{layout, filepath.Join(layout, ocispec.ImageIndexFile)}
 }
 
 // keep keeps the set that is served for a restart. Serving it does not depend on that.

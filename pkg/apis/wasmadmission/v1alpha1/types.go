@@ -418,6 +418,13 @@ type Sources struct {
 	// +optional
 	DockerConfig string `json:"dockerConfig,omitempty"`
 
+	// layout is the absolute, clean path of an OCI image layout, a directory or a tar, as
+	// wasmctl bundle writes it: all modules of registries and web servers come from there, and
+	// their signatures, and nobody is asked. Changes are taken over while the server runs.
+	// Default: "", none.
+	// +optional
+	Layout string `json:"layout,omitempty"`
+
 	// timeout bounds fetching one module, retries included, from 1s to 10m.
 	// Default: 1m.
 	// +optional

@@ -999,6 +999,7 @@ func autoConvert_v1alpha1_Sources_To_wasmadmission_Sources(in *Sources, out *was
 	out.Authorities = *(*[]wasmadmission.SourceAuthority)(unsafe.Pointer(&in.Authorities))
 	out.Mirrors = *(*[]wasmadmission.Mirror)(unsafe.Pointer(&in.Mirrors))
 	out.DockerConfig = in.DockerConfig
+	out.Layout = in.Layout
 	if err := v1.Convert_Pointer_v1_Duration_To_v1_Duration(&in.Timeout, &out.Timeout, s); err != nil {
 		return err
 	}
@@ -1015,6 +1016,7 @@ func autoConvert_wasmadmission_Sources_To_v1alpha1_Sources(in *wasmadmission.Sou
 	out.Authorities = *(*[]SourceAuthority)(unsafe.Pointer(&in.Authorities))
 	out.Mirrors = *(*[]Mirror)(unsafe.Pointer(&in.Mirrors))
 	out.DockerConfig = in.DockerConfig
+	out.Layout = in.Layout
 	if err := v1.Convert_v1_Duration_To_Pointer_v1_Duration(&in.Timeout, &out.Timeout, s); err != nil {
 		return err
 	}

@@ -32,8 +32,9 @@ func TestInvalidConfigurations(t *testing.T) {
 		digest    = `must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`
 		object    = `must be an object: write fields with values below settings, or {} for none`
 		path      = `write file:// and the absolute path of the module`
-		uri       = `write file:// and an absolute path, registry:// and a reference, or https://`
+		uri       = `write file:// and an absolute path, registry:// and a reference, https://, or oci-layout://`
 		reference = `write registry://host/repository:tag or registry://host/repository@sha256:…`
+		inLayout  = `write oci-layout:///path:host/repository:tag, oci-layout:///path:tag or oci-layout:///path@sha256:…`
 		server    = `write https://, a host and a path`
 		host      = `write host or host:port in lower case, such as registry.example.com:5000`
 		mirror    = `write registry:// or https:// and a host, such as registry://ghcr.io/kubewarden/`
@@ -90,6 +91,9 @@ func TestInvalidConfigurations(t *testing.T) {
 
 		{"http", remote("http://example.com/a.wasm"), `policies[a].module: Invalid value: "http://example.com/a.wasm": would be fetched without TLS: write https://, or add example.com to sources.insecure`},
 		{"http, other port", remote("http://insecure.example.com:8080/a.wasm"), `policies[a].module: Invalid value: "http://insecure.example.com:8080/a.wasm": would be fetched without TLS: write https://, or add insecure.example.com:8080 to sources.insecure`},
+		{"layout without name", module("oci-layout:///a.tar"), `policies[a].module: Invalid value: "oci-layout:///a.tar": does not name what is meant of the layout: ` + inLayout},
+		{"relative layout of a module", module("oci-layout://a.tar:v1"), `policies[a].module: Invalid value: "oci-layout://a.tar:v1": is no artifact in a layout, the path of a layout is absolute and clean: ` + inLayout},
+		{"layout with an odd path", module("oci-layout:///a%20b:v1"), `policies[a].module: Invalid value: "oci-layout:///a%20b:v1": holds %, and paths are not percent-encoded: write the path as it is, or rename a file that has % in its name`},
 		{"https with a user", remote("https://me:secret@example.com/a.wasm"), `policies[a].module: Invalid value: "https://…@example.com/a.wasm": holds a user, and would be logged with the password: write credentials into sources.dockerConfig, or serve the module without`},
 		{"https with a query", remote("https://example.com/a.wasm?secret"), `policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path of its own`},
 		{"https with an empty query", remote("https://example.com/a.wasm?"), `policies[a].module: Invalid value: "https://example.com/a.wasm?…": has a query, which may be a secret and would be logged: serve the module at a path of its own`},
@@ -226,6 +230,8 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"root as break-glass file", head + "breakGlassFile: /", `breakGlassFile: Invalid value: "/": names no file: write the absolute path of a file`},
 		{"break-glass file among manifests", head + "policyDirectory: /etc/d\nbreakGlassFile: /etc/d/glass.yaml", `breakGlassFile: Invalid value: "/etc/d/glass.yaml": ` + inPolicy},
 		{"unclean credentials", head + "sources: {dockerConfig: /etc//config.json}", `sources.dockerConfig: Invalid value: "/etc//config.json": is not a clean path: write /etc/config.json`},
+		{"relative layout", head + "sources: {layout: layout.tar}", `sources.layout: Invalid value: "layout.tar": is a relative path: write the absolute path of a file`},
+		{"layout among manifests", head + "policyDirectory: /etc/d\nsources: {layout: /etc/d/layout.tar}", `sources.layout: Invalid value: "/etc/d/layout.tar": ` + inPolicy},
 		{"credentials among manifests", head + "policyDirectory: /etc/d\nsources: {dockerConfig: /etc/d/config.json}", `sources.dockerConfig: Invalid value: "/etc/d/config.json": ` + inPolicy},
 		{"relative directory", head + "stateDirectory: var/lib", `stateDirectory: Invalid value: "var/lib": is a relative path: write the absolute path of a directory`},
 		{"unclean directory", head + "stateDirectory: /var/lib/", `stateDirectory: Invalid value: "/var/lib/": is not a clean path: write /var/lib`},

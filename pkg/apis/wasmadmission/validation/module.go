@@ -70,7 +70,7 @@ func redact(uri string) string {
 
 // moduleProblem says what is wrong with the URI of a module, "" when nothing is.
 func moduleProblem(uri string, config *wasmadmission.WasmAdmissionConfiguration) string {
-	const remedy = "write file:// and an absolute path, registry:// and a reference, or https://"
+	const remedy = "write file:// and an absolute path, registry:// and a reference, https://, or oci-layout://"
 	scheme, rest, found := strings.Cut(uri, "://")
 	switch {
 	case !found && strings.HasPrefix(uri, "file:"):
@@ -83,6 +83,8 @@ func moduleProblem(uri string, config *wasmadmission.WasmAdmissionConfiguration)
 		return registryProblem(rest, config)
 	case scheme == "https" || scheme == "http":
 		return serverProblem(uri, &config.Sources)
+	case scheme == moduleuri.LayoutScheme:
+		return layoutProblem(rest)
 	}
 	return fmt.Sprintf("has the unknown scheme %q: %s", scheme, remedy)
 }
@@ -105,10 +107,24 @@ func registryProblem(text string, config *wasmadmission.WasmAdmissionConfigurati
 	if problem := hostProblem(reference.Registry); problem != "" {
 		return problem
 	}
-	if config.StateDirectory == "" {
+	if config.StateDirectory == "" && config.Sources.Layout == "" {
 		return "is in a registry, and there is no directory to keep modules from registries in: set stateDirectory"
 	}
 	return ""
+}
+
+// layoutProblem checks what follows oci-layout://: the path of a layout, and what is meant
+// of it.
+func layoutProblem(rest string) string {
+	const remedy = "write oci-layout:///path:host/repository:tag, oci-layout:///path:tag or oci-layout:///path@sha256:…"
+	in, err := moduleuri.ParseInLayout(rest)
+	switch {
+	case errors.Is(err, moduleuri.ErrNoReference):
+		return "does not name what is meant of the layout: " + remedy
+	case err != nil:
+		return fmt.Sprintf("is no artifact in a layout, %v: %s", err, remedy)
+	}
+	return modulePathProblem(in.Path)
 }
 
 // serverProblem checks the URI of a module on a web server.

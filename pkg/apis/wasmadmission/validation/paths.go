@@ -44,6 +44,7 @@ func validatePaths(config *wasmadmission.WasmAdmissionConfiguration) field.Error
 	}{
 		{config.BreakGlassFile, field.NewPath("breakGlassFile")},
 		{config.Sources.DockerConfig, field.NewPath("sources", "dockerConfig")},
+		{config.Sources.Layout, field.NewPath("sources", "layout")},
 	} {
 		if file.path == "" {
 			continue

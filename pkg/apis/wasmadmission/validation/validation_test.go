@@ -141,6 +141,7 @@ sources:
   - {prefix: registry://ghcr.io/kubewarden/, replacement: "registry://mirror.example.com:5000/"}
   - {prefix: https://example.com, replacement: https://mirror.example.com/example}
   dockerConfig: /etc/kubernetes/wasm-admission/docker.json
+  layout: /var/lib/kubernetes/policies.tar
   timeout: 10m
 verification:
   required: false
@@ -329,7 +330,7 @@ exemptions: {namespaces: [A], groups: [""]}
 `)
 	require.Equal(t, []string{
 		`policies[Bad].name: Invalid value: "Bad": is not a DNS subdomain: write at most 253 lower-case letters, digits, '-' and '.', with a letter or digit at both ends and around each '.'`,
-		`policies[Bad].module: Invalid value: "policy.wasm": has no scheme: write file:// and an absolute path, registry:// and a reference, or https://`,
+		`policies[Bad].module: Invalid value: "policy.wasm": has no scheme: write file:// and an absolute path, registry:// and a reference, https://, or oci-layout://`,
 		`policies[Bad].digest: Invalid value: "md5:0": must be "sha256:" and 64 lower-case hexadecimal digits: write those that sha256sum prints for the module`,
 		`policies[1].name: Required value: a policy needs a name for messages and metrics: write one, such as no-privileged-pods`,
 		`policies[1].settings: Invalid value: "[]": must be an object: write fields with values below settings, or {} for none`,
