@@ -127,7 +127,7 @@ func (a *Assembly) fetch(ctx context.Context, o *Options) (err error) {
 	if a.signatures, err = newSignatures(ctx, a.Config, o.NewChecker, o.Recorder); err != nil {
 		return err
 	}
-	fetcher, store, err := newFetcher(ctx, a.Config, a.verifier())
+	fetcher, store, err := newFetcher(ctx, a.Config, a.signatures.verifier())
 	if err != nil {
 		return err
 	}
@@ -135,18 +135,10 @@ func (a *Assembly) fetch(ctx context.Context, o *Options) (err error) {
 	return nil
 }
 
-// verifier is nil if no signatures are demanded.
-func (a *Assembly) verifier() module.Verifier {
-	if a.signatures == nil {
-		return nil
-	}
-	return a.signatures
-}
-
 // Manager returns what keeps the policies of a source served. It serves none yet. There must
 // be no other: what modules are verified by is read again when the source is asked.
 func (a *Assembly) Manager(source reload.Source) *reload.Manager {
-	o := reload.Options{Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Verifier: a.verifier(), Recorder: a.recorder}
+	o := reload.Options{Config: a.Config, Source: source, Loader: a.Loader, Store: a.store, Verifier: a.signatures.verifier(), Recorder: a.recorder}
 	if a.signatures != nil {
 		o.Changed = a.signatures.changed
 		if len(a.signatures.paths()) > 0 {

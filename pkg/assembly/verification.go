@@ -78,6 +78,14 @@ func newSignatures(ctx context.Context, config *wasmadmission.WasmAdmissionConfi
 	return s, s.use(parsed, digest(document))
 }
 
+// verifier is nil if no signatures are demanded.
+func (s *signatures) verifier() module.Verifier {
+	if s == nil {
+		return nil
+	}
+	return s
+}
+
 func (s *signatures) rootChanged() {
 	select {
 	case s.changed <- struct{}{}:

@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -127,25 +128,31 @@ func (l *referrerList) open(ctx context.Context) bool {
 
 // bundle returns the bundle that a referrer is, nil if it is something else.
 func (l *referrerList) bundle(ctx context.Context, descriptor ocispec.Descriptor) ([]byte, error) {
-	body, err := l.named(ctx, descriptor, maxMetadataBytes)
-	if err != nil {
-		return nil, err
-	}
-	var manifest ocispec.Manifest
-	if err := json.Unmarshal(body, &manifest); err != nil {
-		return nil, notACandidate("is no manifest: %w", err)
-	}
-	bundles := 0
-	for _, layer := range manifest.Layers {
-		if strings.HasPrefix(layer.MediaType, bundleMediaType) {
-			bundles++
-		}
-	}
+	_, manifest, err := l.manifestOf(ctx, descriptor)
 	switch {
-	case bundles == 0:
+	case err != nil:
+		return nil, err
+	case !hasBundle(manifest):
 		return nil, nil
 	case len(manifest.Layers) != 1:
 		return nil, notACandidate("has %d layers: a bundle has one", len(manifest.Layers))
 	}
 	return l.named(ctx, manifest.Layers[0], maxBundleBytes)
+}
+
+// manifestOf reads the manifest of a referrer.
+func (l *referrerList) manifestOf(ctx context.Context, descriptor ocispec.Descriptor) (body []byte, manifest ocispec.Manifest, err error) {
+	if body, err = l.named(ctx, descriptor, maxMetadataBytes); err != nil {
+		return nil, manifest, err
+	}
+	if err := json.Unmarshal(body, &manifest); err != nil {
+		return nil, manifest, notACandidate("is no manifest: %w", err)
+	}
+	return body, manifest, nil
+}
+
+func hasBundle(manifest ocispec.Manifest) bool {
+	return slices.ContainsFunc(manifest.Layers, func(layer ocispec.Descriptor) bool {
+		return strings.HasPrefix(layer.MediaType, bundleMediaType)
+	})
 }

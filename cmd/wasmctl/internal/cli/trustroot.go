@@ -44,6 +44,16 @@ func (c *command) checker(ctx context.Context, f *verificationFlags, config *ver
 	case !config.Keyless():
 		return sigstore.New(nil), nil
 	}
+	public, err := c.refreshedPublicGood(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return sigstore.New(public.Current), nil
+}
+
+// refreshedPublicGood returns the public Sigstore's trust root as it is now, or as it was last
+// known with a warning.
+func (c *command) refreshedPublicGood(ctx context.Context) (*sigstore.PublicGood, error) {
 	public, err := publicGood()
 	if err != nil {
 		return nil, err
@@ -56,7 +66,7 @@ func (c *command) checker(ctx context.Context, f *verificationFlags, config *ver
 	if err != nil {
 		fmt.Fprintf(c.Err, "Warning: %v; certificates are verified by what is known since %s\n", err, public.Status().Since.UTC().Format(time.DateOnly))
 	}
-	return sigstore.New(public.Current), nil
+	return public, nil
 }
 
 // imageChecker returns what checks the signatures of the images that policies ask about. While a

@@ -226,7 +226,7 @@ func (f *Fetcher) newRemote(ctx context.Context) (*module.Fetcher, error) {
 	if f.store, err = f.openStore(); err != nil {
 		klog.FromContext(ctx).Error(err, "Modules are not kept: they have to be fetched every time")
 	}
-	return module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Sources: sources, Store: f.store, Verifier: f.options.Verifier, Progress: f.options.Progress})
+	return module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Sources: sources, Store: f.store, Verifier: f.options.Verifier, Progress: f.options.Progress, AnyLayout: true})
 }
 
 func (f *Fetcher) openStore() (*module.Store, error) {

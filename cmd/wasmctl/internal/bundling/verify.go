@@ -1,0 +1,226 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package bundling
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly"
+	"github.com/wasm-admission/wasm-admission/pkg/layout"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
+	"github.com/wasm-admission/wasm-admission/pkg/verification/discovery"
+)
+
+// maxMetadataBytes bounds a manifest.
+const maxMetadataBytes = 4 << 20
+
+// Checked says what was found in a bundle.
+type Checked struct {
+	// Manifests and Blobs are how many were read and have their digests.
+	Manifests, Blobs int
+	// Modules are those that were asked for and are there.
+	Modules []Module
+	// Local are the modules in files, which do not belong into it.
+	Local []string
+	// Problems are what is wrong.
+	Problems []error
+}
+
+func (c *Checked) fail(format string, arguments ...any) {
+	c.Problems = append(c.Problems, fmt.Errorf(format, arguments...))
+}
+
+// Verify reads everything in a bundle, compares the digests, and fetches from it all that is wanted, with the signatures
+// that the configuration demands. Nobody else is asked. Wanted without a configuration is nothing.
+func Verify(ctx context.Context, path string, wanted *Wanted) (*Checked, error) {
+	l, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checked{}
+	r := &reader{layout: l, checked: c, seen: map[string]bool{}}
+	for _, entry := range l.Entries() {
+		r.manifest(ctx, entry)
+	}
+	if wanted.Config == nil {
+		return c, nil
+	}
+	return c, c.fetch(ctx, path, l, wanted)
+}
+
+// fetch fetches what is wanted as a server would without a network.
+func (c *Checked) fetch(ctx context.Context, path string, l *layout.Layout, wanted *Wanted) error {
+	requests, local, err := wanted.requests(ctx)
+	if err != nil {
+		return err
+	}
+	c.Local = local
+	fetcher, err := assembly.NewFetcher(ctx, wanted.Config, wanted.newChecker, func(options *module.Options) {
+		options.Sources = module.Sources{Layout: path, Insecure: options.Sources.Insecure}
+		options.AnyLayout = true
+	})
+	if err != nil {
+		return err
+	}
+	for _, request := range requests {
+		m, err := fetcher.Get(ctx, request)
+		if err != nil {
+			c.Problems = append(c.Problems, err)
+			continue
+		}
+		c.Modules = append(c.Modules, Module{URI: request.URI, Digest: m.Revision, Signatures: signaturesOf(ctx, l, request.URI, m)})
+	}
+	return nil
+}
+
+// signaturesOf counts the signatures of a module.
+func signaturesOf(ctx context.Context, l *layout.Layout, uri string, m *module.Module) int {
+	if entry, err := l.File(uri); err == nil {
+		var manifest ocispec.Manifest
+		content, err := l.Read(ctx, entry, maxMetadataBytes)
+		if err == nil && json.Unmarshal(content, &manifest) == nil {
+			return len(manifest.Layers) - 1
+		}
+		return 0
+	}
+	ref, err := moduleuri.ParseReference(strings.TrimPrefix(uri, "registry://"))
+	if err != nil {
+		return 0
+	}
+	repository := l.Repository(ref.Registry + "/" + ref.Repository)
+	manifest, err := repository.Resolve(ctx, m.Revision)
+	if err != nil {
+		return 0
+	}
+	signatures, _ := discovery.Manifests(ctx, repository, manifest) // what is damaged was found before
+	return len(signatures)
+}
+
+// reader reads everything that a layout has.
+type reader struct {
+	layout  *layout.Layout
+	checked *Checked
+	seen    map[string]bool
+}
+
+// manifest reads one, and what it names.
+func (r *reader) manifest(ctx context.Context, entry ocispec.Descriptor) {
+	if r.seen[entry.Digest.String()] {
+		return
+	}
+	r.seen[entry.Digest.String()] = true
+	content, err := r.layout.Read(ctx, entry, maxMetadataBytes)
+	if err != nil {
+		r.checked.fail("%s: %w", nameOf(entry), err)
+		return
+	}
+	r.checked.Manifests++
+	var manifest struct {
+		Config    *ocispec.Descriptor  `json:"config"`
+		Layers    []ocispec.Descriptor `json:"layers"`
+		Manifests []ocispec.Descriptor `json:"manifests"`
+	}
+	if err := json.Unmarshal(content, &manifest); err != nil {
+		r.checked.fail("%s: is no manifest: %w", nameOf(entry), err)
+		return
+	}
+	blobs := manifest.Layers
+	if manifest.Config != nil {
+		blobs = append(blobs, *manifest.Config)
+	}
+	for _, blob := range append(blobs, manifest.Manifests...) {
+		r.blob(ctx, entry, blob)
+	}
+}
+
+func (r *reader) blob(ctx context.Context, of, blob ocispec.Descriptor) {
+	digest := blob.Digest.String()
+	if r.seen[digest] {
+		return
+	}
+	r.seen[digest] = true
+	file, err := r.layout.Fetch(ctx, blob)
+	if err == nil {
+		_, err = io.Copy(io.Discard, file)
+		err = errors.Join(err, file.Close())
+	}
+	if err != nil {
+		r.checked.fail("%s: %w", nameOf(of), err)
+		return
+	}
+	r.checked.Blobs++
+}
+
+// nameOf is what an entry of the index is called for people.
+func nameOf(entry ocispec.Descriptor) string {
+	for _, annotation := range []string{ocispec.AnnotationRefName, layout.AnnotationURI} {
+		if name := entry.Annotations[annotation]; name != "" {
+			return name
+		}
+	}
+	return entry.Digest.String()
+}
+
+// ReadRoot returns the trust root in a bundle, nil if there is none.
+func ReadRoot(ctx context.Context, path string) (*sigstore.Root, error) {
+	l, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := l.Repository("").Resolve(ctx, rootName)
+	if errors.Is(err, errdef.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	content, err := readRoot(ctx, l, entry)
+	if err != nil {
+		return nil, fmt.Errorf("the trust root in the bundle: %w", err)
+	}
+	root, err := sigstore.ParseRoot(content, time.Now())
+	if err != nil {
+		return nil, fmt.Errorf("the trust root in the bundle: %w", err)
+	}
+	return root, nil
+}
+
+func readRoot(ctx context.Context, l *layout.Layout, entry ocispec.Descriptor) ([]byte, error) {
+	content, err := l.Read(ctx, entry, maxMetadataBytes)
+	if err != nil {
+		return nil, err
+	}
+	var manifest ocispec.Manifest
+	if err := json.Unmarshal(content, &manifest); err != nil {
+		return nil, err
+	}
+	if manifest.ArtifactType != rootType || len(manifest.Layers) != 1 || !moduleuri.IsDigest(manifest.Layers[0].Digest.String()) {
+		return nil, fmt.Errorf("its manifest has artifactType %.100q and %d layers, not %s and one", manifest.ArtifactType, len(manifest.Layers), rootType)
+	}
+	return l.Read(ctx, manifest.Layers[0], sigstore.MaxRootBytes)
+}
