@@ -184,3 +184,10 @@ func TestWarningsOfManifestsBesideProblems(t *testing.T) {
 	require.ErrorContains(t, err, "a.yaml[1] A: apiVersion: is missing")
 	require.Equal(t, []string{w.path("policies.d", "empty.yaml") + ": holds no object: write one or remove the file"}, desired.Warnings)
 }
+
+// A layout is watched, be it a tar or a directory, and be it of all modules or of one.
+func TestLayoutsAreWatched(t *testing.T) {
+	w := newWorkspace(t, func(config *wasmadmission.WasmAdmissionConfiguration) { config.Sources.Layout = "/all.tar" })
+	require.Subset(t, w.manager.pathsOf([]address{{URI: "oci-layout:///one:v1"}, {URI: "registry://host/p:v1"}}),
+		[]string{"/all.tar", "/all.tar/index.json", "/one", "/one/index.json"})
+}
