@@ -45,7 +45,7 @@ func TestDocumentedExamples(t *testing.T) {
 // So can the configurations in the other documents. Their other examples are YAML at
 // least.
 func TestExamplesOfGuides(t *testing.T) {
-	for guide, configs := range map[string]int{"operations.md": 2, "migration.md": 1} {
+	for guide, configs := range map[string]int{"operations.md": 2, "migration.md": 1, "supply-chain.md": 2} {
 		for _, example := range examples(t, guide) {
 			var object metav1.TypeMeta
 			require.NoError(t, yaml.Unmarshal([]byte(example), &object), example)
