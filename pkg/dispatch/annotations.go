@@ -63,7 +63,7 @@ func annotateForGuest(ctx context.Context, attr admission.Attributes, policy str
 		return 0
 	}
 	added := 0
-	prefix := guestPrefix(policy)
+	prefix := AnnotationDomain(policy) + "/"
 	annotations, dropped = abi.KeepAnnotations(annotations)
 	// In an order that is the same each time: all replicas drop the same.
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
@@ -84,15 +84,16 @@ func annotateForGuest(ctx context.Context, attr admission.Attributes, policy str
 	return dropped
 }
 
-// guestPrefix is what the keys of a guest's annotations begin with: no policy, however it
-// is called, annotates in the name of another part of the apiserver.
-func guestPrefix(policy string) string {
+// AnnotationDomain is what the keys of audit annotations of a policy's guest begin with,
+// before the slash: no policy, however it is called, annotates in the name of another part
+// of the apiserver. It is a DNS subdomain.
+func AnnotationDomain(policy string) string {
 	const suffix = ".policy.wasm.admission.k8s.io"
 	if room := validation.DNS1123SubdomainMaxLength - len(suffix); len(policy) > room {
 		sum := sha256.Sum256([]byte(policy))
 		policy = hex.EncodeToString(sum[:])
 	}
-	return policy + suffix + "/"
+	return policy + suffix
 }
 
 func annotate(ctx context.Context, attr admission.Attributes, key, value string) {

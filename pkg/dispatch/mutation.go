@@ -81,7 +81,12 @@ func (m *mutation) take(r *request) error {
 	if err := m.bounded(maxAddedParts); err != nil {
 		return err
 	}
-	changed, unknown, err := r.change(m.after)
+	changed, unknown, err := false, "", error(nil)
+	if remote, is := r.attr.(RemoteAttributes); is {
+		changed, err = remote.Change(m.after)
+	} else {
+		changed, unknown, err = r.change(m.after)
+	}
 	if err != nil {
 		return err
 	}

@@ -113,6 +113,9 @@ func (r *request) review(call *generic.WebhookInvocation) (*review, error) {
 	if encoded := r.reviews[key]; encoded != nil {
 		return encoded, nil
 	}
+	if remote, is := r.attr.(RemoteAttributes); is {
+		return remoteReview(remote, call)
+	}
 	versioned, err := r.VersionedAttribute(call.Kind)
 	if err != nil {
 		return nil, fmt.Errorf("converting the object to %s: %w", call.Kind, err)
@@ -149,21 +152,32 @@ func encode(full *admissionv1.AdmissionRequest) (*review, error) {
 	if err != nil {
 		return nil, err
 	}
-	var object []byte
+	object := full.Object.Raw
 	if full.Object.Object != nil {
 		if object, err = json.Marshal(full.Object.Object); err != nil {
 			return nil, err
 		}
 	}
 	after, err := json.Marshal(struct {
-		OldObject runtime.Object `json:"oldObject,omitempty"`
-		DryRun    *bool          `json:"dryRun,omitempty"`
-		Options   runtime.Object `json:"options,omitempty"`
-	}{full.OldObject.Object, full.DryRun, full.Options.Object})
+		OldObject any   `json:"oldObject,omitempty"`
+		DryRun    *bool `json:"dryRun,omitempty"`
+		Options   any   `json:"options,omitempty"`
+	}{content(&full.OldObject), full.DryRun, content(&full.Options)})
 	if err != nil {
 		return nil, err
 	}
 	return join(before, object, after), nil
+}
+
+// content is what an extension has, decoded or as it came; nil if it is empty.
+func content(e *runtime.RawExtension) any {
+	switch {
+	case e.Object != nil:
+		return e.Object
+	case e.Raw != nil:
+		return json.RawMessage(e.Raw)
+	}
+	return nil
 }
 
 // join makes one JSON object of two, with a third as the field object between their fields,

@@ -1,0 +1,124 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
+)
+
+// RemoteAttributes are the attributes of a request that another server admits, which has
+// put it into an admission review. Its kind and resource are those of the request, and the
+// object is in the version that the review has it in. The object is not changed: what a
+// policy makes of it is told, and the server that admits the request takes it over.
+type RemoteAttributes interface {
+	admission.Attributes
+	// Review returns the review's request. It is false if that is not in a version of a
+	// resource.
+	Review(kind schema.GroupVersionKind, resource schema.GroupVersionResource) (request *admissionv1.AdmissionRequest, ok bool)
+	// Change takes the object that a policy wants, and reports whether it is another one. An
+	// error says why it cannot be.
+	Change(wanted json.RawMessage) (changed bool, err error)
+}
+
+// ErrNoSuchPolicy says that no policy of a name is evaluated in a phase.
+var ErrNoSuchPolicy = errors.New("no such policy")
+
+// ReviewValidating has a request evaluated by one validating policy, if it matches it: what
+// [Dispatcher.Validate] does with all of them. It returns [ErrNoSuchPolicy] if there is none
+// of that name.
+func (d *Dispatcher) ReviewValidating(ctx context.Context, policy string, attr RemoteAttributes, o admission.ObjectInterfaces) error {
+	return d.reviewBy(ctx, policy, newRequest(attr, o))
+}
+
+// ReviewMutating has a request evaluated by one mutating policy, if it matches it: what
+// [Dispatcher.Admit] does with all of them. It returns [ErrNoSuchPolicy] if there is none of
+// that name.
+func (d *Dispatcher) ReviewMutating(ctx context.Context, policy string, attr RemoteAttributes, o admission.ObjectInterfaces) error {
+	return d.reviewBy(ctx, policy, newMutatingRequest(attr, o))
+}
+
+// reviewBy takes the policy from the set that is current or, if it is not in that, from the
+// last that it was in and that is still there: who sends reviews learns later than we do
+// that a policy is gone, and is not to be refused for that.
+func (d *Dispatcher) reviewBy(ctx context.Context, policy string, r *request) error {
+	for g := d.current.Load(); g != nil; g = g.before.Load() {
+		if h, n := g.index(r.phase).named(policy); h != nil && g.set.Acquire() {
+			defer g.set.Release()
+			return d.reviewWith(ctx, h, n, r)
+		}
+	}
+	return ErrNoSuchPolicy
+}
+
+func (d *Dispatcher) reviewWith(ctx context.Context, h *hook, n int, r *request) error {
+	if d.excluded.Has(r.attr.GetResource().GroupResource()) || d.exempt(ctx, r.attr, r.phase) {
+		return nil
+	}
+	within, cancel, b := startBudget(ctx, d.timeout)
+	defer cancel()
+	e := d.prepare(within, r, h, n)
+	if e == nil {
+		return nil
+	}
+	e.run(within, b)
+	e.judge()
+	if r.phase == admit {
+		e.apply(r)
+	}
+	report := d.newReport(r)
+	defer report.publish(ctx)
+	report.add(ctx, e)
+	if e.refusal != nil {
+		return reject([]*refusal{e.refusal})
+	}
+	if e.err != nil {
+		return interrupted(ctx)
+	}
+	return nil
+}
+
+// named returns the hook of a policy and its position, nil if there is none.
+func (x *index) named(policy string) (*hook, int) {
+	n, found := slices.BinarySearchFunc(x.hooks, policy, func(h *hook, policy string) int { return strings.Compare(h.policy.Name(), policy) })
+	if !found {
+		return nil, 0
+	}
+	return x.hooks[n], n
+}
+
+// remoteReview is the review of a request that came in one.
+func remoteReview(remote RemoteAttributes, call *generic.WebhookInvocation) (*review, error) {
+	request, ok := remote.Review(call.Kind, call.Resource)
+	if !ok {
+		return nil, fmt.Errorf("the policy wants the object as %s of %s, and the admission review has it in another version", call.Kind, call.Resource)
+	}
+	encoded, err := encode(request)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the admission review: %w", err)
+	}
+	return encoded, nil
+}
