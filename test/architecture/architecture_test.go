@@ -54,6 +54,9 @@ var mayImport = map[string][]string{
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci", "pkg/capabilities/oci/images", "pkg/verification",
 	},
 
+	"pkg/webhook":              {"internal/jsonpatch", "pkg/dispatch"},
+	"pkg/webhook/registration": {"pkg/apis/wasmadmission", "pkg/dispatch", "pkg/policyset", "pkg/webhook"},
+
 	"pkg/dispatch":       {"pkg/policyset", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":       {},
 	"internal/jsonpatch": {},

@@ -1,0 +1,233 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+)
+
+// Defaults of [Options].
+const (
+	// DefaultMaxBodyBytes has room for an object and the one before it as large as the
+	// apiserver takes them, written out.
+	DefaultMaxBodyBytes = 8 << 20
+	// DefaultMaxBytes is what requests under way may have in memory before they are decoded.
+	DefaultMaxBytes = 64 << 20
+	// DefaultMaxRequests is how many may be under way.
+	DefaultMaxRequests = 500
+)
+
+// maxTimeout is the longest time that the apiserver waits for a webhook.
+const maxTimeout = 30 * time.Second
+
+// Options are what a handler works with. Dispatcher is required.
+type Options struct {
+	// Dispatcher has the policies.
+	Dispatcher *dispatch.Dispatcher
+	// MaxBodyBytes bounds the body of a request, and MaxBytes those of all that are under
+	// way. Defaults: [DefaultMaxBodyBytes] and [DefaultMaxBytes].
+	MaxBodyBytes, MaxBytes int64
+	// MaxRequests bounds how many requests are under way. Default: [DefaultMaxRequests].
+	MaxRequests int64
+	// RequireClientCertificate refuses clients without a verified certificate.
+	RequireClientCertificate bool
+}
+
+// Handler serves admission reviews at /validate/POLICY and /mutate/POLICY. It is safe for
+// concurrent use.
+type Handler struct {
+	options  Options
+	mux      *http.ServeMux
+	bytes    *semaphore.Weighted
+	requests *semaphore.Weighted
+}
+
+// NewHandler returns a handler.
+func NewHandler(o Options) *Handler {
+	positive := func(value *int64, otherwise int64) {
+		if *value <= 0 {
+			*value = otherwise
+		}
+	}
+	positive(&o.MaxBodyBytes, DefaultMaxBodyBytes)
+	positive(&o.MaxBytes, DefaultMaxBytes)
+	positive(&o.MaxRequests, DefaultMaxRequests)
+	h := &Handler{options: o, mux: http.NewServeMux(), bytes: semaphore.NewWeighted(max(o.MaxBytes, o.MaxBodyBytes)), requests: semaphore.NewWeighted(o.MaxRequests)}
+	for _, phase := range []string{Validating, Mutating} {
+		h.mux.HandleFunc("POST /"+phase+"/{policy}", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, phase) })
+	}
+	return h
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.options.RequireClientCertificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
+		http.Error(w, "a client certificate is required", http.StatusUnauthorized)
+		return
+	}
+	h.mux.ServeHTTP(w, r)
+}
+
+// failure is an answer without a verdict, which has the apiserver do what the failure policy
+// says.
+type failure struct {
+	code int
+	err  error
+}
+
+// Error implements the error interface.
+func (f *failure) Error() string { return f.err.Error() }
+
+// Unwrap returns the error underneath.
+func (f *failure) Unwrap() error { return f.err }
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
+	policy := r.PathValue("policy")
+	answer, err := h.answer(r, phase, policy)
+	if err == nil {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(answer) // the client is gone
+		return
+	}
+	code := http.StatusInternalServerError
+	if f := (*failure)(nil); errors.As(err, &f) {
+		code = f.code
+	}
+	klog.FromContext(r.Context()).Error(err, "Admission review was not answered", "phase", phase, "policy", cutName(policy), "code", code)
+	http.Error(w, err.Error(), code)
+}
+
+// cutName is as much of a name as any policy's may have: it stands in a path that anybody
+// may have written.
+func cutName(name string) string { return name[:min(len(name), 253)] }
+
+// answer returns the review that answers a request.
+func (h *Handler) answer(r *http.Request, phase, policy string) (answer []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer, err = nil, fmt.Errorf("panic while an admission review was answered: %v", p)
+			klog.FromContext(r.Context()).Error(err, "Panic", "stack", string(debug.Stack()))
+		}
+	}()
+	ctx, cancel, err := withTimeout(r)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	body, done, err := h.read(r)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	request, err := Decode(body)
+	if err != nil {
+		return nil, &failure{http.StatusBadRequest, err}
+	}
+	response, err := review(ctx, h.options.Dispatcher, phase, policy, request)
+	switch {
+	case errors.Is(err, dispatch.ErrNoSuchPolicy):
+		return nil, &failure{http.StatusNotFound, fmt.Errorf("no policy of this name is served here at /%s: %.253q", phase, policy)}
+	case ctx.Err() != nil:
+		return nil, &failure{http.StatusGatewayTimeout, fmt.Errorf("the request was not evaluated in time: %w", context.Cause(ctx))}
+	case err != nil:
+		return nil, err
+	}
+	return json.Marshal(&admissionv1.AdmissionReview{TypeMeta: typeMeta, Response: response})
+}
+
+// read reads the body of a request as far as there is room for it. Done gives the room back.
+func (h *Handler) read(r *http.Request) (body []byte, done func(), err error) {
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, nil, &failure{http.StatusUnsupportedMediaType, errors.New("the content type has to be application/json")}
+	}
+	size := r.ContentLength
+	if size < 0 {
+		size = h.options.MaxBodyBytes
+	}
+	if size > h.options.MaxBodyBytes {
+		return nil, nil, h.tooLarge()
+	}
+	// Those that there is no room for do not wait: waiting takes room too.
+	if !h.requests.TryAcquire(1) {
+		return nil, nil, &failure{http.StatusTooManyRequests, fmt.Errorf("%d admission reviews are under way: run more replicas, or allow more with --max-requests", h.options.MaxRequests)}
+	}
+	if !h.bytes.TryAcquire(size) {
+		h.requests.Release(1)
+		return nil, nil, &failure{http.StatusTooManyRequests, fmt.Errorf("the admission reviews under way have %d bytes: run more replicas, or allow more with --max-bytes", h.options.MaxBytes)}
+	}
+	done = func() {
+		h.bytes.Release(size)
+		h.requests.Release(1)
+	}
+	body, err = readAtMost(r.Body, r.ContentLength, h.options.MaxBodyBytes)
+	switch {
+	case err != nil:
+		err = &failure{http.StatusBadRequest, fmt.Errorf("reading the admission review: %w", err)}
+	case int64(len(body)) > h.options.MaxBodyBytes:
+		err = h.tooLarge()
+	}
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return body, done, nil
+}
+
+func (h *Handler) tooLarge() error {
+	return &failure{http.StatusRequestEntityTooLarge, fmt.Errorf("the admission review has more than %d bytes: allow more with --max-body-bytes", h.options.MaxBodyBytes)}
+}
+
+// readAtMost reads all there is, or one byte more than the limit. A size of -1 is unknown.
+func readAtMost(from io.Reader, size, limit int64) ([]byte, error) {
+	if size < 0 {
+		return io.ReadAll(io.LimitReader(from, limit+1))
+	}
+	body := make([]byte, size)
+	_, err := io.ReadFull(from, body)
+	return body, err
+}
+
+// withTimeout bounds a request by the time that the apiserver says it waits for the answer.
+// That is in whole seconds, rounded up: an answer that is due then may come too late, and one
+// by the failure policy of the policy is better than none. So a tenth of it is kept back.
+func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
+	timeout := maxTimeout
+	if text := r.URL.Query().Get("timeout"); text != "" {
+		asked, err := time.ParseDuration(text)
+		if err != nil || asked <= 0 {
+			return nil, nil, &failure{http.StatusBadRequest, fmt.Errorf("timeout in the URL: %.40q is no positive duration, such as 10s", text)}
+		}
+		timeout = min(asked, maxTimeout)
+	}
+	timeout -= timeout / 10
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	return ctx, cancel, nil
+}

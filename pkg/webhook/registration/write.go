@@ -1,0 +1,156 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registration
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/kubernetes"
+)
+
+// client is what is needed of one for a kind of configuration.
+type client[T metav1.Object] interface {
+	Get(ctx context.Context, name string, o metav1.GetOptions) (T, error)
+	Create(ctx context.Context, object T, o metav1.CreateOptions) (T, error)
+	Update(ctx context.Context, object T, o metav1.UpdateOptions) (T, error)
+}
+
+// kind is a kind of configuration and what there is in one.
+type kind[T metav1.Object, W any] struct {
+	api client[T]
+	// webhooks are those of a configuration, and name and client are parts of one of them.
+	webhooks func(T) *[]W
+	name     func(*W) string
+	client   func(*W) *admissionregistrationv1.WebhookClientConfig
+}
+
+func validatingKind(c kubernetes.Interface) *kind[*admissionregistrationv1.ValidatingWebhookConfiguration, admissionregistrationv1.ValidatingWebhook] {
+	return &kind[*admissionregistrationv1.ValidatingWebhookConfiguration, admissionregistrationv1.ValidatingWebhook]{
+		api: c.AdmissionregistrationV1().ValidatingWebhookConfigurations(),
+		webhooks: func(c *admissionregistrationv1.ValidatingWebhookConfiguration) *[]admissionregistrationv1.ValidatingWebhook {
+			return &c.Webhooks
+		},
+		name: func(w *admissionregistrationv1.ValidatingWebhook) string { return w.Name },
+		client: func(w *admissionregistrationv1.ValidatingWebhook) *admissionregistrationv1.WebhookClientConfig {
+			return &w.ClientConfig
+		},
+	}
+}
+
+func mutatingKind(c kubernetes.Interface) *kind[*admissionregistrationv1.MutatingWebhookConfiguration, admissionregistrationv1.MutatingWebhook] {
+	return &kind[*admissionregistrationv1.MutatingWebhookConfiguration, admissionregistrationv1.MutatingWebhook]{
+		api: c.AdmissionregistrationV1().MutatingWebhookConfigurations(),
+		webhooks: func(c *admissionregistrationv1.MutatingWebhookConfiguration) *[]admissionregistrationv1.MutatingWebhook {
+			return &c.Webhooks
+		},
+		name: func(w *admissionregistrationv1.MutatingWebhook) string { return w.Name },
+		client: func(w *admissionregistrationv1.MutatingWebhook) *admissionregistrationv1.WebhookClientConfig {
+			return &w.ClientConfig
+		},
+	}
+}
+
+// write writes both configurations. A policy that becomes a mutating or a validating one is
+// in both for a moment, rather than in none: first all that is new is written, and then what
+// is old removed.
+func write(ctx context.Context, c kubernetes.Interface, want Configurations, changed news) error {
+	validating, mutating := validatingKind(c), mutatingKind(c)
+	pass := func(stayValidating, stayMutating sets.Set[string]) error {
+		if err := validating.write(ctx, want.Validating.DeepCopy(), changed, stayValidating); err != nil {
+			return fmt.Errorf("writing validatingwebhookconfigurations/%s: %w", want.Validating.Name, err)
+		}
+		if err := mutating.write(ctx, want.Mutating.DeepCopy(), changed, stayMutating); err != nil {
+			return fmt.Errorf("writing mutatingwebhookconfigurations/%s: %w", want.Mutating.Name, err)
+		}
+		return nil
+	}
+	if changed.policies {
+		if err := pass(mutating.names(want.Mutating), validating.names(want.Validating)); err != nil {
+			return err
+		}
+	}
+	return pass(nil, nil)
+}
+
+func (k *kind[T, W]) names(configuration T) sets.Set[string] {
+	names := sets.New[string]()
+	for n := range *k.webhooks(configuration) {
+		names.Insert(k.name(&(*k.webhooks(configuration))[n]))
+	}
+	return names
+}
+
+// write makes a configuration what is wanted. Those of its webhooks stay that are named.
+func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.Set[string]) error {
+	is, err := k.api.Get(ctx, want.GetName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, err = k.api.Create(ctx, want, metav1.CreateOptions{FieldManager: managedBy})
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	if is.GetLabels()[managedByLabel] != managedBy {
+		return fmt.Errorf("it is somebody else's, without label %s=%s: remove it, or choose another name with --configuration-name", managedByLabel, managedBy)
+	}
+	own := is.GetAnnotations()[hashAnnotation] == want.GetAnnotations()[hashAnnotation]
+	if !own && !changed.policies {
+		return nil
+	}
+	k.keep(is, want, changed, stay)
+	if own && equality.Semantic.DeepEqual(k.webhooks(is), k.webhooks(want)) {
+		return nil
+	}
+	*k.webhooks(is) = *k.webhooks(want)
+	annotations := maps.Clone(is.GetAnnotations())
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	maps.Copy(annotations, want.GetAnnotations())
+	is.SetAnnotations(annotations)
+	_, err = k.api.Update(ctx, is, metav1.UpdateOptions{FieldManager: managedBy})
+	return err
+}
+
+// keep takes over into a configuration that is wanted what is to stay of the one there is:
+// webhooks that are named, and certificates that somebody else put there, or another server
+// that knew of new ones first.
+func (k *kind[T, W]) keep(is, want T, changed news, stay sets.Set[string]) {
+	wanted := k.webhooks(want)
+	bundles := map[string][]byte{}
+	names := k.names(want)
+	for n := range *k.webhooks(is) {
+		w := &(*k.webhooks(is))[n]
+		bundles[k.name(w)] = k.client(w).CABundle
+		if stay.Has(k.name(w)) && !names.Has(k.name(w)) {
+			*wanted = append(*wanted, *w)
+		}
+	}
+	for n := range *wanted {
+		client := k.client(&(*wanted)[n])
+		if bundle := bundles[k.name(&(*wanted)[n])]; len(bundle) > 0 && (changed == news{} || len(client.CABundle) == 0) {
+			client.CABundle = bundle
+		}
+	}
+}

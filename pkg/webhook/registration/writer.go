@@ -1,0 +1,144 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package registration
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+)
+
+// How often the configurations are looked at when nothing has changed here, and how soon
+// again if they could not be written.
+const (
+	lookEvery  = 30 * time.Second
+	retryEvery = 2 * time.Second
+)
+
+// Options are what a writer works with. Client and Target are required.
+type Options struct {
+	// Client reads and writes webhook configurations.
+	Client kubernetes.Interface
+	// Target is how the webhooks are reached.
+	Target Target
+	// CABundle has the certificates of the target as they are now; nil means that those of
+	// the target stay.
+	CABundle func() []byte
+	// Clock is for tests. Default: the system's.
+	Clock clock.Clock
+}
+
+// Writer keeps the webhook configurations those of the policies that are served.
+//
+// Several servers may each have one. Who has other policies than before writes: while a
+// change comes to one server after another the last of them has its way. Who has not mends
+// what is its own: configurations that are gone, or that somebody changed without having
+// other policies. So two servers do not take turns.
+//
+// Nothing is removed when a server ends: what no server answers is refused as the policies'
+// failure policies say.
+type Writer struct {
+	options Options
+	changed chan struct{}
+
+	mu       sync.Mutex
+	policies []*wasmadmission.Policy
+	known    bool // whether there was a set
+	pending  news // what has not been written yet
+}
+
+// news are what a server has that the configurations may not have.
+type news struct{ policies, certificates bool }
+
+// NewWriter returns a writer that knows no policies yet, and writes nothing until then.
+func NewWriter(o Options) *Writer {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	return &Writer{options: o, changed: make(chan struct{}, 1)} // one is as good as many
+}
+
+// Use has the policies of another set written. It waits for nothing.
+func (w *Writer) Use(set *policyset.Set) {
+	w.mu.Lock()
+	w.policies, w.known, w.pending.policies = Policies(set), true, true
+	w.mu.Unlock()
+	w.wake()
+}
+
+// Enqueue says that the CA bundle is another one. It waits for nothing.
+func (w *Writer) Enqueue() {
+	w.mu.Lock()
+	w.pending.certificates = true
+	w.mu.Unlock()
+	w.wake()
+}
+
+func (w *Writer) wake() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Run writes until ctx ends.
+func (w *Writer) Run(ctx context.Context) {
+	for {
+		next := lookEvery
+		if err := w.Write(ctx); err != nil && ctx.Err() == nil {
+			next = retryEvery
+			klog.FromContext(ctx).Error(err, "Webhook configurations are not up to date: the apiserver may ask policies that are gone, or not ask those that are new")
+		}
+		timer := w.options.Clock.NewTimer(next)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-w.changed:
+		case <-timer.C():
+		}
+		timer.Stop()
+	}
+}
+
+// Write writes what is to be written now. Calls must not overlap.
+func (w *Writer) Write(ctx context.Context) error {
+	w.mu.Lock()
+	policies, known, changed := w.policies, w.known, w.pending
+	w.pending = news{}
+	w.mu.Unlock()
+	if !known {
+		return nil
+	}
+	if w.options.CABundle != nil {
+		w.options.Target.CABundle = w.options.CABundle()
+	}
+	if err := write(ctx, w.options.Client, w.options.Target.Configurations(policies), changed); err != nil {
+		w.mu.Lock()
+		w.pending.policies, w.pending.certificates = w.pending.policies || changed.policies, w.pending.certificates || changed.certificates
+		w.mu.Unlock()
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Package webhook answers admission reviews by the policies of a dispatcher: what a plugin
+// in the apiserver does with requests, for apiservers that cannot be given one. Each policy
+// is a webhook of its own, so that the apiserver itself holds to its rules, selectors,
+// failure policy, order and reinvocation.
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditinternal "k8s.io/apiserver/pkg/apis/audit"
+	"k8s.io/apiserver/pkg/audit"
+	"k8s.io/apiserver/pkg/warning"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+)
+
+// typeMeta is that of the reviews that are understood.
+var typeMeta = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
+
+// Decode decodes an admission review and returns its request. Nothing in it has been looked
+// at but its form.
+func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
+	var review admissionv1.AdmissionReview
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &review); err != nil {
+		return nil, fmt.Errorf("decoding the admission review: %w", err)
+	}
+	switch r := review.Request; {
+	case review.TypeMeta != typeMeta:
+		return nil, fmt.Errorf("the body is %.100q of %.100q: send an %s of %s", review.Kind, review.APIVersion, typeMeta.Kind, typeMeta.APIVersion)
+	case r == nil:
+		return nil, errors.New("the admission review has no request")
+	case r.UID == "":
+		return nil, errors.New("the admission review has no request.uid")
+	case !isObject(r.Object.Raw), !isObject(r.OldObject.Raw), !isObject(r.Options.Raw):
+		return nil, errors.New("request.object, request.oldObject and request.options of the admission review have to be objects or null")
+	default:
+		return r, nil
+	}
+}
+
+// isObject is whether a value in JSON is an object, or nothing.
+func isObject(raw []byte) bool {
+	raw = bytes.TrimLeft(raw, " \t\r\n")
+	return len(raw) == 0 || raw[0] == '{'
+}
+
+// Mutating and Validating are the phases of admission, as paths have them.
+const (
+	Mutating   = "mutate"
+	Validating = "validate"
+)
+
+// review has a request evaluated by a policy. An error means that there is no answer, so that
+// the apiserver does what the webhook's failure policy says. A request whose context has ended
+// was not evaluated, whatever is returned.
+func review(ctx context.Context, d *dispatch.Dispatcher, phase, policy string, r *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+	attr := newAttributes(policy, r)
+	said := &warnings{}
+	ctx, err := withAudit(warning.WithWarningRecorder(ctx, said))
+	if err != nil {
+		return nil, err
+	}
+	ask := d.ReviewValidating
+	if phase == Mutating {
+		ask = d.ReviewMutating
+	}
+	refused := ask(ctx, policy, attr, interfaces{attr})
+	response := &admissionv1.AdmissionResponse{UID: r.UID, Allowed: refused == nil, Warnings: said.texts, AuditAnnotations: attr.annotations}
+	var status apierrors.APIStatus
+	switch {
+	case attr.err != nil:
+		return nil, attr.err
+	case refused == nil:
+		if len(attr.patch) > 0 {
+			response.Patch, response.PatchType = attr.patch, new(admissionv1.PatchTypeJSONPatch)
+		}
+	case errors.As(refused, &status):
+		result := status.Status()
+		response.Result = &result
+	default:
+		return nil, refused
+	}
+	return response, nil
+}
+
+// warnings are what is to be told to the client.
+type warnings struct{ texts []string }
+
+// AddWarning implements [warning.Recorder].
+func (w *warnings) AddWarning(_, text string) { w.texts = append(w.texts, text) }
+
+// withAudit has a request audited at the level at which responses' annotations are.
+func withAudit(ctx context.Context) (context.Context, error) {
+	ctx = audit.WithAuditContext(ctx)
+	return ctx, audit.AuditContextFrom(ctx).Init(audit.RequestAuditConfig{Level: auditinternal.LevelMetadata}, nil)
+}
