@@ -67,6 +67,10 @@ kubectl:
 wasmctl:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(build_flags)' -o $(CURDIR)/bin/wasmctl ./cmd/wasmctl
 
+## webhook: make bin/wasm-admission-webhook, which serves policies to apiservers without the plugin
+webhook:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w $(build_flags)' -o $(CURDIR)/bin/wasm-admission-webhook ./cmd/wasm-admission-webhook
+
 ## policies: make bin/policies from the Go policies under test/policies
 policies:
 	$(MAKE) -C test/policies go-guests
@@ -83,15 +87,17 @@ registry:
 etcd:
 	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd ./etcd
 
-## generate: write the generated code, docs/metrics.md, docs/wasmctl.md and docs/compatibility.md anew
+## generate: write the generated code and parts of the documentation anew
 generate:
 	hack/update-codegen.sh
+
+GENERATED := '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md
 
 ## verify-generate: fail if generated code is not up to date
 verify-generate:
 	hack/update-codegen.sh
-	git diff --exit-code -- '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md
-	@test -z "$$(git status --porcelain -- '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md)"
+	git diff --exit-code -- $(GENERATED)
+	@test -z "$$(git status --porcelain -- $(GENERATED))"
 
 ## lint: run golangci-lint over every module
 lint:
@@ -138,8 +144,8 @@ test-unit: policies checklist-guests registry bats-tool
 	$(GO) run ./cmd/wasmctl test test/policies
 	$(MAKE) -C test/policies test
 
-## test-e2e: run the tests against bin/kube-apiserver
-test-e2e: build kubectl policies registry
+## test-e2e: run the tests against bin/kube-apiserver and bin/wasm-admission-webhook
+test-e2e: build webhook kubectl policies registry
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=30m ./test/e2e/...
 
 # What verifies signatures is held against the tool that everybody signs with.

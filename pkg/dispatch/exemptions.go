@@ -64,7 +64,7 @@ func (e *exemptions) exempt(ctx context.Context, attr admission.Attributes) (rea
 	}
 	if info.GetName() == user.APIServerUser && !loopback.Installed() {
 		e.warnUnmarked.Do(func() {
-			klog.FromContext(ctx).Info("WARNING: the requests of the apiserver to itself are evaluated as any other, as the command that contains the plugin does not mark them (see loopback.Authenticator): " +
+			klog.FromContext(ctx).Info("WARNING: the requests of the apiserver to itself are evaluated as any other, as nothing marks them (behind a webhook nothing can; a command that contains the plugin does it by loopback.Authenticator): " +
 				"a policy that refuses one of them can keep the apiserver from getting ready")
 		})
 	}

@@ -57,8 +57,6 @@ type Options struct {
 	MaxBodyBytes, MaxBytes int64
 	// MaxRequests bounds how many requests are under way. Default: [DefaultMaxRequests].
 	MaxRequests int64
-	// RequireClientCertificate refuses clients without a verified certificate.
-	RequireClientCertificate bool
 }
 
 // Handler serves admission reviews at /validate/POLICY and /mutate/POLICY. It is safe for
@@ -88,13 +86,7 @@ func NewHandler(o Options) *Handler {
 }
 
 // ServeHTTP implements [http.Handler].
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h.options.RequireClientCertificate && (r.TLS == nil || len(r.TLS.VerifiedChains) == 0) {
-		http.Error(w, "a client certificate is required", http.StatusUnauthorized)
-		return
-	}
-	h.mux.ServeHTTP(w, r)
-}
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
 // failure is an answer without a verdict, which has the apiserver do what the failure policy
 // says.

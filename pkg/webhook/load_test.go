@@ -17,8 +17,6 @@ limitations under the License.
 package webhook_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -73,24 +71,5 @@ func TestWhatIsUnderWayIsBounded(t *testing.T) {
 			w = post(t, h, "/validate/p", large)
 			require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 		})
-	}
-}
-
-func TestClientCertificates(t *testing.T) {
-	h := newHandler(t, webhook.Options{RequireClientCertificate: true}, answering("p", `{"accepted":true}`))
-	for _, test := range []struct {
-		state *tls.ConnectionState
-		code  int
-	}{
-		{nil, http.StatusUnauthorized},
-		{&tls.ConnectionState{}, http.StatusUnauthorized},
-		{&tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{}}}, http.StatusOK},
-	} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/validate/p", strings.NewReader(body(t, request(t, "{}"))))
-		r.Header.Set("Content-Type", "application/json")
-		r.TLS = test.state
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		require.Equal(t, test.code, w.Code, w.Body.String())
 	}
 }

@@ -205,6 +205,14 @@ func TestTheCommandLineLinksNoServer(t *testing.T) {
 	}
 }
 
+// The webhook server is no apiserver: it serves HTTP with the standard library.
+func TestTheWebhookServerLinksNoApiserver(t *testing.T) {
+	for _, p := range list(t, "-deps", "./cmd/wasm-admission-webhook") {
+		require.NotEqual(t, "k8s.io/apiserver/pkg/server", p.ImportPath)
+		require.False(t, strings.HasPrefix(p.ImportPath, "go.etcd.io/") || strings.HasPrefix(p.ImportPath, root+"plugin/"), p.ImportPath)
+	}
+}
+
 // The Open Policy Agent is large: only who hands it in links it.
 func TestOnlyOnePackageKnowsOPA(t *testing.T) {
 	const opa = "github.com/open-policy-agent/opa/"

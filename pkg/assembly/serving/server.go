@@ -125,6 +125,19 @@ func (s *Server) Dispatcher(ctx context.Context, config []byte, cluster Cluster)
 	return d, nil
 }
 
+// Subscribe has use called with the set that is served, at once and whenever there is
+// another, before the one before is closed. Calls do not overlap, and must not wait for
+// anything. Policies have to be loaded, which [Server.Dispatcher] does.
+func (s *Server) Subscribe(use func(*policyset.Set)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.loaded == nil {
+		return errors.New("no policies are loaded")
+	}
+	s.loaded.manager.Subscribe(use)
+	return nil
+}
+
 func (s *Server) load(ctx context.Context, config []byte, cluster Cluster) (*loaded, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,241 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/internal/buildinfo"
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly/serving"
+	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
+	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
+	"github.com/wasm-admission/wasm-admission/pkg/webhook"
+	"github.com/wasm-admission/wasm-admission/pkg/webhook/registration"
+)
+
+// guests are how policies of further execution modes are loaded.
+func guests() map[abi.ExecutionMode]policyset.GuestLoader {
+	return map[abi.ExecutionMode]policyset.GuestLoader{
+		abi.ExecutionModeOPA:        topdown.Loader(abi.ExecutionModeOPA),
+		abi.ExecutionModeGatekeeper: topdown.Loader(abi.ExecutionModeGatekeeper),
+	}
+}
+
+// excluded are the resources that admission never sees in process, as they are questions and
+// nothing that is stored.
+func excluded() []schema.GroupResource {
+	var excluded []schema.GroupResource
+	for group, resources := range map[string][]string{
+		"authentication.k8s.io": {"tokenreviews", "selfsubjectreviews"},
+		"authorization.k8s.io":  {"localsubjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "subjectaccessreviews"},
+	} {
+		for _, resource := range resources {
+			excluded = append(excluded, schema.GroupResource{Group: group, Resource: resource})
+		}
+	}
+	return excluded
+}
+
+// server is what this process serves with.
+type server struct {
+	options      *options
+	status       *status
+	certificates *certificates
+	policies     *serving.Server
+	dispatcher   *dispatch.Dispatcher
+	writer       *registration.Writer // nil: nothing is written
+}
+
+// serve serves until ctx ends, and then until what is under way is answered.
+func serve(ctx context.Context, o *options) (err error) {
+	ctx = klog.NewContext(ctx, klog.Background().WithName("WasmAdmission"))
+	// What requests are served with outlives ctx.
+	working, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	s := &server{options: o, status: newStatus(), policies: serving.NewServer(serving.Options{Guests: guests(), NewChecker: sigstore.ForConfiguration})}
+	if s.certificates, err = readCertificates(o); err != nil {
+		return err
+	}
+	status, err := listen(ctx, "--status-address", o.statusAddress, s.status.handler(s.policies.HealthChecks()))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, status.server.Close()) }()
+	status.serve(nil)
+	if err := s.load(ctx, working, end); err != nil {
+		return err
+	}
+	reviews, err := listen(working, "--bind-address", o.address, webhook.NewHandler(webhook.Options{
+		Dispatcher: s.dispatcher, MaxBodyBytes: o.maxBodyBytes, MaxBytes: o.maxBytes, MaxRequests: o.maxRequests,
+	}))
+	if err != nil {
+		return err
+	}
+	s.certificates.watch(working, s.writer)
+	reviews.serve(s.certificates.config())
+	if s.writer != nil {
+		// Once there is somebody to answer.
+		go s.writer.Run(ctx)
+	}
+	s.status.set("")
+	klog.FromContext(ctx).Info("Serving admission reviews", "version", buildinfo.String(), "address", reviews.listener.Addr().String(), "statusAddress", status.listener.Addr().String())
+	select {
+	case <-ctx.Done():
+		return s.drain(ctx, reviews)
+	case err := <-reviews.failed:
+		return err
+	case err := <-status.failed:
+		return errors.Join(err, reviews.server.Close())
+	}
+}
+
+// load loads the policies, and returns once what they are asked with is known. They are
+// served until working ends.
+func (s *server) load(ctx, working context.Context, end context.CancelFunc) error {
+	defer context.AfterFunc(ctx, end)()
+	config, err := s.options.decode()
+	if err != nil {
+		return err
+	}
+	cluster, err := s.options.cluster()
+	if err != nil {
+		return err
+	}
+	if s.dispatcher, err = s.policies.Dispatcher(working, s.options.readConfig, *cluster); err != nil {
+		return err
+	}
+	cluster.Informers.Start(working.Done())
+	cluster.Informers.WaitForCacheSync(working.Done())
+	if ctx.Err() != nil {
+		return fmt.Errorf("ended before it served: %w", context.Cause(ctx))
+	}
+	if !s.options.write {
+		return nil
+	}
+	w := registration.Options{Client: cluster.Client, Target: s.options.target(config)}
+	if s.certificates.bundle != nil {
+		w.CABundle = s.certificates.bundle.CurrentCABundleContent
+	}
+	s.writer = registration.NewWriter(w)
+	return s.policies.Subscribe(s.writer.Use)
+}
+
+// cluster returns the cluster that the requests are for. What policies may see of it, the
+// apiserver is asked.
+func (o *options) cluster() (*serving.Cluster, error) {
+	config, err := o.restConfig()
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig: %w", err)
+	}
+	dynamicClient, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("--kubeconfig: %w", err)
+	}
+	authorizer, err := authorizerfactory.DelegatingAuthorizerConfig{
+		SubjectAccessReviewClient: client.AuthorizationV1(),
+		AllowCacheTTL:             decisionLifetime, DenyCacheTTL: decisionLifetime,
+		// A request waits for it.
+		WebhookRetryBackoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 3},
+	}.New()
+	if err != nil {
+		return nil, fmt.Errorf("asking the apiserver what users may do: %w", err)
+	}
+	return &serving.Cluster{
+		Client: client, Dynamic: dynamicClient, Authorizer: authorizer, Excluded: excluded(),
+		Informers: informers.NewSharedInformerFactory(client, 0),
+	}, nil
+}
+
+// decisionLifetime is how long what the apiserver said of a user counts.
+const decisionLifetime = 5 * time.Second
+
+// drain ends serving: first those who send reviews are told to send them elsewhere, which
+// takes them a while, and then what is under way is answered. The status is served meanwhile.
+func (s *server) drain(ctx context.Context, reviews *endpoint) error {
+	klog.FromContext(ctx).Info("Draining", "delay", s.options.drainDelay, "timeout", s.options.drainTimeout)
+	s.status.set("draining")
+	select {
+	case <-time.After(s.options.drainDelay):
+	case err := <-reviews.failed:
+		return err
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.drainTimeout)
+	defer cancel()
+	if err := reviews.server.Shutdown(within); err != nil {
+		return errors.Join(fmt.Errorf("admission reviews were still under way after --drain-timeout: %w", err), reviews.server.Close())
+	}
+	return nil
+}
+
+// endpoint is something that is served at an address.
+type endpoint struct {
+	server   *http.Server
+	listener net.Listener
+	failed   chan error
+}
+
+// listen takes an address, which a flag names. Requests have the values of ctx.
+func listen(ctx context.Context, flag, address string, handler http.Handler) (*endpoint, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return &endpoint{
+		listener: listener, failed: make(chan error, 1),
+		server: &http.Server{
+			Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 3 * time.Minute,
+			MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx },
+		},
+	}, nil
+}
+
+// serve serves until the server is closed, over TLS if there is a configuration of that.
+func (e *endpoint) serve(config *tls.Config) {
+	e.server.TLSConfig = config
+	go func() {
+		var err error
+		if config != nil {
+			err = e.server.ServeTLS(e.listener, "", "")
+		} else {
+			err = e.server.Serve(e.listener)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			e.failed <- fmt.Errorf("serving at %s: %w", e.listener.Addr(), err)
+		}
+	}()
+}

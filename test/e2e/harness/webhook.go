@@ -1,0 +1,198 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/util/cert"
+)
+
+// Webhook is a running wasm-admission-webhook on the loopback interface, whose certificate it
+// signs itself. Its methods are safe for concurrent use, except Stop and Kill9.
+type Webhook struct {
+	// Address and StatusAddress are where it serves, as host:port.
+	Address, StatusAddress string
+	dir                    string
+	process                *process
+}
+
+// WebhookBinary returns the path of the webhook server to test: that in the variable
+// WASM_ADMISSION_WEBHOOK, else bin/wasm-admission-webhook of this repository.
+func WebhookBinary() (string, error) {
+	if path := os.Getenv("WASM_ADMISSION_WEBHOOK"); path != "" {
+		return path, nil
+	}
+	path, err := inRepository("bin/wasm-admission-webhook")
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("no webhook server to test: run `make webhook`, or set WASM_ADMISSION_WEBHOOK: %w", err)
+	}
+	return path, nil
+}
+
+// NewWebhook starts a webhook server for the policies of a WasmAdmissionConfiguration, and
+// returns once it is ready. Dir, which exists, is for its files; args are further flags. The
+// caller stops it.
+func (s *Server) NewWebhook(dir, configuration string, args ...string) (*Webhook, error) {
+	binary, err := WebhookBinary()
+	if err != nil {
+		return nil, err
+	}
+	w := &Webhook{dir: dir}
+	if w.Address, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	if w.StatusAddress, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.yaml"), []byte(configuration), 0o600); err != nil {
+		return nil, err
+	}
+	if err := w.NewCertificate(); err != nil {
+		return nil, err
+	}
+	command := []string{
+		"--config=" + filepath.Join(dir, "config.yaml"), "--kubeconfig=" + s.kubeconfig, "--bind-address=" + w.Address, "--status-address=" + w.StatusAddress,
+		"--tls-cert-file=" + w.certificate(), "--tls-private-key-file=" + filepath.Join(dir, "tls.key"), "--ca-bundle-file=" + w.certificate(), "--url=https://" + w.Address,
+		"--drain-delay=0s",
+	}
+	if w.process, err = startProcess(binary, append(command, args...), filepath.Join(dir, "webhook.log")); err != nil {
+		return nil, err
+	}
+	if err := w.becomeReady(); err != nil {
+		w.process.kill()
+		return nil, errors.Join(err, fmt.Errorf("log of the webhook server:\n%s", w.Logs()))
+	}
+	return w, nil
+}
+
+// StartWebhook is NewWebhook for one test, which ends the server and has its log if it fails.
+func (s *Server) StartWebhook(t testing.TB, configuration string, args ...string) *Webhook {
+	t.Helper()
+	w, err := s.NewWebhook(t.TempDir(), configuration, args...)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if err := w.Stop(); err != nil {
+			t.Errorf("stopping the webhook server: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("log of the webhook server:\n%s", w.Logs())
+		}
+	})
+	return w
+}
+
+// freeAddress returns a loopback address that nobody serves at. Somebody else may take it
+// before it is used, which no test has seen.
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+func (w *Webhook) certificate() string { return filepath.Join(w.dir, "tls.crt") }
+
+// NewCertificate replaces the certificate and its key.
+func (w *Webhook) NewCertificate() error {
+	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(replace(filepath.Join(w.dir, "tls.key"), key), replace(w.certificate(), certificate))
+}
+
+// replace puts a new file in the place of another.
+func replace(path string, content []byte) error {
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// Certificate returns the certificate that it is to serve with, in PEM.
+func (w *Webhook) Certificate() ([]byte, error) { return os.ReadFile(w.certificate()) }
+
+// becomeReady waits until the server says that it is.
+func (w *Webhook) becomeReady() error {
+	ctx, cancel := context.WithTimeout(context.Background(), StartTimeout)
+	defer cancel()
+	for {
+		if status, _, err := w.Get(ctx, "/readyz"); err == nil && status == http.StatusOK {
+			return nil
+		}
+		select {
+		case <-w.process.done:
+			return fmt.Errorf("%s ended before it was ready: %s", w.process.cmd.Path, w.process.cmd.ProcessState)
+		case <-ctx.Done():
+			return fmt.Errorf("%s was not ready in time: %w", w.process.cmd.Path, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Get returns the answer of the status address to GET path.
+func (w *Webhook) Get(ctx context.Context, path string) (status int, body string, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+w.StatusAddress+path, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = response.Body.Close() }() // it was only read
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
+}
+
+// PID returns the process id of the server.
+func (w *Webhook) PID() int { return w.process.cmd.Process.Pid }
+
+// Logs returns what the server has written to standard error.
+func (w *Webhook) Logs() string { return w.process.logs() }
+
+// Stop ends the server with SIGTERM and returns once it is gone. It fails as [Server.Stop]
+// does.
+func (w *Webhook) Stop() error { return w.process.terminate() }
+
+// Kill9 ends the server with SIGKILL, and returns once it is gone.
+func (w *Webhook) Kill9() { w.process.kill() }
+
+// ExecuteWebhook runs the webhook server's binary with args to its end.
+func ExecuteWebhook(ctx context.Context, args ...string) (Output, error) {
+	binary, err := WebhookBinary()
+	if err != nil {
+		return Output{}, err
+	}
+	return execute(ctx, binary, slices.Clone(args)...)
+}
