@@ -87,11 +87,11 @@ registry:
 etcd:
 	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd ./etcd
 
-## generate: write the generated code and parts of the documentation anew
+## generate: write the generated code, manifests and parts of the documentation anew
 generate:
 	hack/update-codegen.sh
 
-GENERATED := '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md
+GENERATED := '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md deploy/webhook/manifests.yaml
 
 ## verify-generate: fail if generated code is not up to date
 verify-generate:
@@ -108,6 +108,7 @@ lint:
 	cd test/registry/server && $(TOOL) golangci-lint run ./...
 	cd test/sigstore/trillian && $(TOOL) golangci-lint run ./...
 	cd test/opacases && $(TOOL) golangci-lint run ./...
+	cd test/chart && $(TOOL) golangci-lint run ./...
 
 ## test: run all tests (about 12 minutes on two cores, three times that the first time)
 test:
@@ -141,6 +142,7 @@ test-unit: policies checklist-guests registry bats-tool
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/internal/rewrite
 	$(SERVER) $(GO) test ./...
 	cd test/opacases && $(GO) test ./...
+	cd test/chart && $(GO) test ./...
 	$(GO) run ./cmd/wasmctl test test/policies
 	$(MAKE) -C test/policies test
 

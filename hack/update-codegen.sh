@@ -51,3 +51,5 @@ cp "${bin}/metrics.md" docs/metrics.md
 go run ./cmd/wasmctl/internal/gendoc >"${bin}/wasmctl.md"
 cp "${bin}/wasmctl.md" docs/wasmctl.md
 go test -count=1 -run TestDocumentIsCurrent ./test/conformance -update
+(cd test/chart && go run . ../../deploy/webhook/chart) >"${bin}/manifests.yaml"
+cp "${bin}/manifests.yaml" deploy/webhook/manifests.yaml
