@@ -222,7 +222,7 @@ bench-verify: registry cosign sigstore-parts
 	$(GO) test -count=1 -run '^$$' -bench '^BenchmarkVerify$$' ./pkg/capabilities/oci/images | grep '^figure '
 
 ## mutation-parity: compare what a mutating policy makes of objects in process and behind a webhook
-mutation-parity: build policies
+mutation-parity: build webhook policies
 	$(GO) run ./test/webhookparity/command
 
 ## bench-admission: measure Pod creates on bin/kube-apiserver with policies in process, CEL policies and webhooks

@@ -31,7 +31,7 @@ func TestMutationIsThatOfAWebhook(t *testing.T) {
 	configuration, err := webhookparity.Configuration(directory)
 	require.NoError(t, err)
 	server := harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: configuration})
-	comparison, err := webhookparity.New(t.Context(), server.RESTConfig(), directory)
+	comparison, err := webhookparity.New(t.Context(), server, directory)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, comparison.Close()) }()
 	for n, c := range webhookparity.Cases() {

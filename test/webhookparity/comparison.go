@@ -20,22 +20,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
 
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/assembly"
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-	"github.com/wasm-admission/wasm-admission/test/webhook"
+	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
 // patience is how long the server may take to learn of what was made for the comparison.
@@ -44,103 +39,49 @@ const patience = time.Minute
 // Comparison is a server with the policies in process, and the same policies behind
 // webhooks.
 type Comparison struct {
-	client  kubernetes.Interface
-	dynamic dynamic.Interface
-	engine  *engine.Engine
-	set     *policyset.Set
-	server  *webhook.Server
-	cases   int
+	client    kubernetes.Interface
+	dynamic   dynamic.Interface
+	directory string
+	webhook   *harness.Webhook
+	cases     int
 }
 
 // New puts the policies behind webhooks of a server that was started with Configuration.
-func New(ctx context.Context, config *rest.Config, modules string) (c *Comparison, err error) {
-	c = &Comparison{}
+func New(ctx context.Context, server *harness.Server, modules string) (c *Comparison, err error) {
+	c = &Comparison{client: server.Clientset(), dynamic: server.Dynamic()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	if c.client, err = kubernetes.NewForConfig(config); err != nil {
-		return c, err
-	}
-	if c.dynamic, err = dynamic.NewForConfig(config); err != nil {
-		return c, err
-	}
-	if err := c.load(ctx, modules); err != nil {
-		return c, err
-	}
-	if c.server, err = webhook.Serve(c.set.Policies()...); err != nil {
-		return c, err
-	}
 	if err := c.define(ctx); err != nil {
 		return c, err
 	}
 	if err := c.addLatecomer(ctx); err != nil {
 		return c, err
 	}
-	for variant, policies := range variants {
-		if _, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, c.configuration(variant, policies), metav1.CreateOptions{}); err != nil {
-			return c, err
-		}
+	config, err := yaml.Marshal(configuration(modules, byWebhook))
+	if err != nil {
+		return c, err
+	}
+	if c.directory, err = os.MkdirTemp("", "parity-webhook-"); err != nil {
+		return c, err
+	}
+	if c.webhook, err = server.NewWebhook(c.directory, string(config)); err != nil {
+		return c, err
 	}
 	return c, c.wait(ctx)
 }
 
 // Close stops the webhooks. What was made on the server stays.
-func (c *Comparison) Close() error {
-	if c.server != nil {
-		c.server.Close()
+func (c *Comparison) Close() (err error) {
+	if c.webhook != nil {
+		err = c.webhook.Stop()
 	}
-	if c.set != nil {
-		c.set.Close()
+	if c.directory != "" {
+		err = errors.Join(err, os.RemoveAll(c.directory))
 	}
-	if c.engine != nil {
-		return c.engine.Close()
-	}
-	return nil
-}
-
-// load loads the policies that the webhooks evaluate.
-func (c *Comparison) load(ctx context.Context, modules string) (err error) {
-	if c.engine, err = engine.New(engine.Options{Compilation: engine.InProcess}); err != nil {
-		return err
-	}
-	unset, err := assembly.Decode(nil)
-	if err != nil {
-		return err
-	}
-	config := &wasmadmission.WasmAdmissionConfiguration{Limits: unset.Limits}
-	for _, policies := range variants {
-		for _, p := range policies {
-			config.Policies = append(config.Policies, wasmadmission.Policy{
-				Name:     p.name,
-				Module:   "file://" + modules + "/" + p.module + ".wasm",
-				Settings: runtime.RawExtension{Raw: []byte(p.settings)},
-				Rules:    rules(),
-				Mutating: true,
-			})
-		}
-	}
-	set, errs := (&policyset.Loader{Engine: c.engine}).Load(ctx, config)
-	c.set = set
-	return errs.ToAggregate()
-}
-
-// configuration has the server call the webhooks of a variant's policies.
-func (c *Comparison) configuration(variant string, policies []policy) *admissionregistrationv1.MutatingWebhookConfiguration {
-	configuration := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: variant}}
-	for _, p := range policies {
-		configuration.Webhooks = append(configuration.Webhooks, admissionregistrationv1.MutatingWebhook{
-			Name:                    p.name + ".parity.example.com",
-			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: new(c.server.URL(p.name)), CABundle: c.server.CA},
-			AdmissionReviewVersions: []string{"v1"},
-			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
-			ReinvocationPolicy:      new(p.reinvocation),
-			NamespaceSelector:       selector(variant, byWebhook),
-			Rules:                   rules(),
-		})
-	}
-	return configuration
+	return err
 }
 
 // wait returns once everything takes effect on the server.

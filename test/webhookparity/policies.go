@@ -15,8 +15,8 @@ limitations under the License.
 */
 
 // Package webhookparity compares what a mutating policy makes of objects in process with what it
-// makes of them behind a webhook, on the same apiserver: the same module, settings and
-// engine, and the same reinvocation policy.
+// makes of them behind bin/wasm-admission-webhook, on the same apiserver: the same module,
+// settings and reinvocation policy.
 package webhookparity
 
 import (
@@ -86,6 +86,15 @@ func selector(variant, by string) *metav1.LabelSelector {
 // Configuration returns the AdmissionConfiguration of a server to compare on. The modules
 // of its policies are in a directory.
 func Configuration(modules string) (string, error) {
+	text, err := yaml.Marshal(map[string]any{
+		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
+		"plugins": []any{map[string]any{"name": "WasmAdmission", "configuration": configuration(modules, inProcess)}},
+	})
+	return string(text), err
+}
+
+// configuration has the policies evaluated in namespaces of one way.
+func configuration(modules, by string) v1alpha1.WasmAdmissionConfiguration {
 	config := v1alpha1.WasmAdmissionConfiguration{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"}}
 	for variant, policies := range variants {
 		for _, p := range policies {
@@ -95,14 +104,10 @@ func Configuration(modules string) (string, error) {
 				Settings:           runtime.RawExtension{Raw: json.RawMessage(p.settings)},
 				Mutating:           true,
 				ReinvocationPolicy: p.reinvocation,
-				NamespaceSelector:  selector(variant, inProcess),
+				NamespaceSelector:  selector(variant, by),
 				Rules:              rules(),
 			})
 		}
 	}
-	text, err := yaml.Marshal(map[string]any{
-		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
-		"plugins": []any{map[string]any{"name": "WasmAdmission", "configuration": config}},
-	})
-	return string(text), err
+	return config
 }

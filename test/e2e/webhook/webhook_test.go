@@ -225,6 +225,29 @@ policies:
 	}
 }
 
+func TestBreakGlass(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "break-glass.yaml")
+	start(t, `
+breakGlassFile: `+file+`
+policies:
+- {name: deny, module: MODULES/deny.wasm, NAMESPACES, objectSelector: {matchLabels: {try: deny}}, `+configMaps+`}
+`)
+	ns := namespace(t)
+	_, err := create(t, ns, "try", "deny")
+	require.ErrorContains(t, err, "denied by deny.wat")
+	require.NoError(t, os.WriteFile(file, []byte("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\npolicies: [deny]\nreason: this test\nuntil: "+
+		time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+"\n"), 0o600))
+	eventually(t, func() bool {
+		_, err := create(t, ns, "try", "deny")
+		return err == nil
+	})
+	require.NoError(t, os.Remove(file))
+	eventually(t, func() bool {
+		_, err := create(t, ns, "try", "deny")
+		return err != nil
+	})
+}
+
 // policyDirectory returns a directory of manifests as a projected volume has it, and what
 // exchanges them.
 func policyDirectory(t *testing.T) (directory string, exchange func(manifests string)) {

@@ -61,7 +61,7 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	comparison, err := webhookparity.New(ctx, server.RESTConfig(), modules)
+	comparison, err := webhookparity.New(ctx, server, modules)
 	if err != nil {
 		return err
 	}
