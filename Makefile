@@ -233,6 +233,10 @@ bench-admission: build
 bench-context: build
 	$(GO) run ./test/bench/context
 
+## bench-webhook: measure bin/wasm-admission-webhook; POLICY_SERVER=PATH measures Kubewarden's policy-server beside it
+bench-webhook: build webhook
+	POLICY_SERVER="$(POLICY_SERVER)" $(GO) run ./test/bench/webhookserver
+
 ## spec: run the WebAssembly specification's assertions on rewritten modules
 spec:
 	$(GO) test -count=1 -run TestSpec -v ./test/spec

@@ -1,0 +1,181 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+// How long each part of a measurement takes.
+const (
+	warmUp  = 2 * time.Second
+	measure = 8 * time.Second
+)
+
+// client sends admission reviews over one connection, as an apiserver does.
+type client struct {
+	http *http.Client
+	body []byte
+}
+
+func newClient(body []byte) *client {
+	// The server's certificate is made for this.
+	config := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // loopback, in a benchmark
+	return &client{http: &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 256}}, body: body}
+}
+
+func (c *client) close() { c.http.CloseIdleConnections() }
+
+// send sends a review to a policy, which has to admit it.
+func (c *client) send(ctx context.Context, url string) (err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(c.body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := c.http.Do(request)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, response.Body.Close()) }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %d: %s", url, response.StatusCode, text)
+	}
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(text, &review); err != nil {
+		return err
+	}
+	if review.Response == nil || !review.Response.Allowed {
+		return fmt.Errorf("%s did not admit the Pod: %s", url, text)
+	}
+	return nil
+}
+
+// closed has one sender send as fast as it is answered, and returns how many reviews were
+// answered in a second, and in a second of the server's processor time.
+func closed(ctx context.Context, c *client, t target, duration time.Duration) (rate, perCore float64, err error) {
+	start, n := time.Now(), 0
+	used, err := figure.ProcessorTimeOf(t.pid())
+	if err != nil {
+		return 0, 0, err
+	}
+	for ; time.Since(start) < duration; n++ {
+		if err := c.send(ctx, t.url(n)); err != nil {
+			return 0, 0, err
+		}
+	}
+	now, err := figure.ProcessorTimeOf(t.pid())
+	if err != nil {
+		return 0, 0, err
+	}
+	return float64(n) / time.Since(start).Seconds(), float64(n) / (now - used).Seconds(), nil
+}
+
+// open sends reviews at a rate, whether those before are answered or not, and returns the
+// 99th percentile of the time from when each was due.
+func open(ctx context.Context, c *client, t target, rate float64, duration time.Duration) (time.Duration, error) {
+	var (
+		senders sync.WaitGroup
+		lock    sync.Mutex
+		took    []time.Duration
+		failed  atomic.Pointer[error]
+	)
+	start := time.Now()
+	for n := range int(rate * duration.Seconds()) {
+		due := start.Add(time.Duration(float64(n) / rate * float64(time.Second)))
+		time.Sleep(time.Until(due))
+		senders.Go(func() {
+			if err := c.send(ctx, t.url(n)); err != nil {
+				failed.Store(&err)
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			took = append(took, time.Since(due))
+		})
+	}
+	senders.Wait()
+	if err := failed.Load(); err != nil {
+		return 0, *err
+	}
+	if len(took) == 0 {
+		return 0, errors.New("no review was sent")
+	}
+	slices.Sort(took)
+	return took[len(took)*99/100], nil
+}
+
+// resident returns what of a process is in memory, in MiB, without its children.
+func resident(pid int) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+			kilobytes, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return kilobytes / 1024, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+}
+
+// peak watches what a process has in memory until stop is called, which returns the most.
+func peak(pid int) (stop func() float64) {
+	ended, most := make(chan struct{}), make(chan float64)
+	go func() {
+		highest := 0.0
+		ticker := time.NewTicker(100 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			if now, err := resident(pid); err == nil {
+				highest = max(highest, now)
+			}
+			select {
+			case <-ended:
+				most <- highest
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return func() float64 {
+		close(ended)
+		return <-most
+	}
+}

@@ -1,0 +1,133 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command webhookserver measures bin/wasm-admission-webhook as an apiserver uses it: how many
+// admission reviews of a Pod it answers in a second of processor time, the 99th percentile of
+// the time that takes at 70 % of the load that it bears over one connection, and its memory,
+// with one policy in Rust and with ten of which each review asks one. With POLICY_SERVER set
+// to the path of Kubewarden's policy-server, that is measured beside it, in turns.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/wasm-admission/wasm-admission/test/bench/evaluation"
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+	"github.com/wasm-admission/wasm-admission/test/bench/sample"
+	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
+)
+
+// rounds is how often each server is measured, in turns.
+const rounds = 3
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "webhookserver:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	request, err := evaluation.Request()
+	if err != nil {
+		return err
+	}
+	body := fmt.Appendf(nil, `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":%s}`, bytes.TrimSpace(request))
+	figure.Print("webhook_review_bytes", float64(len(body)), "bytes")
+	directory, err := os.MkdirTemp("", "bench-webhook-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
+	if err := sample.WriteModules(directory, 10); err != nil {
+		return err
+	}
+	cluster, err := harness.New(harness.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, cluster.Stop()) }()
+	for _, policies := range []int{1, 10} {
+		if err := compare(ctx, cluster, directory, policies, body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// results are those of one server.
+type results struct{ perCore, rate, p99, idle, loaded []float64 }
+
+// compare measures the servers with some policies.
+func compare(ctx context.Context, cluster *harness.Server, directory string, policies int, body []byte) (err error) {
+	targets, err := start(ctx, cluster, directory, policies)
+	for _, t := range targets {
+		defer func() { err = errors.Join(err, t.stop()) }()
+	}
+	if err != nil {
+		return err
+	}
+	all := make([]results, len(targets))
+	for range rounds {
+		for n, t := range targets {
+			if err := all[n].add(ctx, t, body); err != nil {
+				return err
+			}
+		}
+	}
+	for n, t := range targets {
+		of := fmt.Sprintf("%s_%d", t.name(), policies)
+		figure.Print(of+"_reviews_per_core", median(all[n].perCore), "1/s")
+		figure.Print(of+"_reviews_one_connection", median(all[n].rate), "1/s")
+		figure.Print(of+"_p99_at_70", median(all[n].p99), "us")
+		figure.Print(of+"_memory_idle", all[n].idle[0], "MiB")
+		figure.Print(of+"_memory_loaded", slices.Max(all[n].loaded), "MiB")
+	}
+	return nil
+}
+
+// add measures a server once more.
+func (r *results) add(ctx context.Context, t target, body []byte) error {
+	c := newClient(body)
+	defer c.close()
+	idle, err := resident(t.pid())
+	if err != nil {
+		return err
+	}
+	r.idle = append(r.idle, idle)
+	if _, _, err := closed(ctx, c, t, warmUp); err != nil {
+		return err
+	}
+	most := peak(t.pid())
+	rate, perCore, err := closed(ctx, c, t, measure)
+	if err == nil {
+		r.rate, r.perCore = append(r.rate, rate), append(r.perCore, perCore)
+		p99, errOpen := open(ctx, c, t, 0.7*rate, measure)
+		r.p99, err = append(r.p99, figure.Microseconds(p99)), errOpen
+	}
+	r.loaded = append(r.loaded, most())
+	return err
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
