@@ -113,6 +113,18 @@ type Usage struct {
 	Fuel int64
 	// MemoryBytes is the size of the guest's linear memory at the end.
 	MemoryBytes int64
+	// Wait is how long it waited for an instance of the guest, zero if it found one.
+	Wait time.Duration
+	// Reset is how long it took to bring the instance back to its pristine state.
+	Reset time.Duration
+}
+
+// Add counts another evaluation in.
+func (u *Usage) Add(other Usage) {
+	u.Fuel += other.Fuel
+	u.MemoryBytes += other.MemoryBytes
+	u.Wait += other.Wait
+	u.Reset += other.Reset
 }
 
 // ShortageError says that a host call could not be answered because of what is short for

@@ -22,15 +22,18 @@ package capabilities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/time/rate"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 // binding is the only one that Kubewarden's SDKs use.
@@ -111,10 +114,41 @@ func NewGate(options GateOptions) *Gate {
 	return &Gate{options: options, limiter: rate.NewLimiter(violationsPerSecond, violationBurst)}
 }
 
-// Call implements [abi.Capabilities]. The checks come in Kubewarden's order: the
+// Call implements [abi.Capabilities].
+func (g *Gate) Call(ctx context.Context, call abi.HostCall) ([]byte, error) {
+	if call.Namespace == tracingNamespace {
+		return g.answer(ctx, call) // nobody waits for what is logged
+	}
+	ctx, span := spans.Start(ctx, spans.HostCall)
+	answer, err := g.answer(ctx, call)
+	if span.Recording() {
+		describe(span, call, answer, err)
+	}
+	span.End()
+	return answer, err
+}
+
+// describe tells a span of a host call. What a guest calls a capability that there is none
+// of is its own word, which may be anything.
+func describe(span spans.Span, call abi.HostCall, answer []byte, err error) {
+	path := "unknown"
+	if tree[call.Namespace].has(call.Operation) {
+		path = call.Namespace + "/" + call.Operation
+	}
+	span.Set(attribute.String(spans.Capability, path), attribute.Int(spans.RequestBytes, len(call.Payload)), attribute.Int(spans.ResponseBytes, len(answer)))
+	switch {
+	case err == nil:
+	case errors.As(err, new(*FailedError)):
+		span.Fail("failed")
+	default:
+		span.Fail("refused")
+	}
+}
+
+// answer asks the capability that is called. The checks come in Kubewarden's order: the
 // binding, the grant, whether there is such a capability, and only then the payload,
 // which is the capability's own business.
-func (g *Gate) Call(ctx context.Context, call abi.HostCall) ([]byte, error) {
+func (g *Gate) answer(ctx context.Context, call abi.HostCall) ([]byte, error) {
 	if call.Binding != binding {
 		return nil, fmt.Errorf("unknown binding: %s", call.Binding)
 	}

@@ -23,12 +23,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"k8s.io/klog/v2"
 	"k8s.io/klog/v2/ktesting"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/tracing"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 // recorder is a capability that answers with what it was called with.
@@ -59,6 +63,47 @@ func every(c capabilities.Capability) map[string]capabilities.Capability {
 }
 
 const denied = "Policy has not been granted access to the '%s' host capability. The violation has been reported."
+
+func TestHostCallsAreTraced(t *testing.T) {
+	for _, test := range []struct {
+		name, namespace, operation string
+		grants                     []string
+		err                        error
+		path, status               string
+	}{
+		{"answered", "kubernetes", "can_i", []string{"*"}, nil, "kubernetes/can_i", ""},
+		{"failed", "kubernetes", "can_i", []string{"*"}, &capabilities.FailedError{Err: errors.New("secret")}, "kubernetes/can_i", "failed"},
+		{"not granted", "oci", "v1/verify", nil, nil, "oci/v1/verify", "refused"},
+		{"guest's own words", "secret", "secret", []string{"*"}, nil, "unknown", "refused"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			gate := capabilities.NewGate(capabilities.GateOptions{Grants: grants(t, test.grants...), Tracing: &recorder{},
+				Shared: every(function(func() ([]byte, error) {
+					if test.err != nil {
+						return nil, test.err
+					}
+					return []byte("secret"), nil
+				}))})
+			spansEnded := tracetest.NewSpanRecorder()
+			ctx, request := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spansEnded)).Tracer("server").Start(t.Context(), "request")
+			_, err := gate.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: test.namespace, Operation: test.operation, Payload: []byte("{}")})
+			require.Equal(t, test.status != "", err != nil)
+			_, _ = gate.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log"}) // which has no span
+
+			require.Len(t, spansEnded.Ended(), 1)
+			span := spansEnded.Ended()[0]
+			require.Equal(t, spans.HostCall, span.Name())
+			require.Equal(t, request.SpanContext().SpanID(), span.Parent().SpanID())
+			answered := 0
+			if err == nil {
+				answered = len("secret")
+			}
+			require.Equal(t, []attribute.KeyValue{attribute.String(spans.Capability, test.path),
+				attribute.Int(spans.RequestBytes, 2), attribute.Int(spans.ResponseBytes, answered)}, span.Attributes()[:3])
+			require.Equal(t, test.status, span.Status().Description)
+		})
+	}
+}
 
 func TestGateChecksInOrder(t *testing.T) {
 	gate := func(texts ...string) *capabilities.Gate {

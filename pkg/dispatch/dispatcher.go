@@ -38,6 +38,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 // Config is what a dispatcher works with. Client, Informers and Authorizer are
@@ -136,7 +137,10 @@ func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o adm
 	}
 	r := newMutatingRequest(attr, o)
 	r.mutable.dropUnknown = d.dropUnknown
-	return d.mutate(ctx, r, g.mutating.hooks, candidates)
+	within, span := startPhase(ctx, attr, spans.Admit)
+	err = d.mutate(within, r, g.mutating.hooks, candidates)
+	endPhase(span, err)
+	return err
 }
 
 // Validate is the validating phase: it has a request evaluated by the other policies
@@ -151,7 +155,10 @@ func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o 
 	if d.exempt(ctx, attr, validate) {
 		return nil
 	}
-	return d.validate(ctx, newRequest(attr, o), g.validating.hooks, candidates)
+	within, span := startPhase(ctx, attr, spans.Validate)
+	err = d.validate(within, newRequest(attr, o), g.validating.hooks, candidates)
+	endPhase(span, err)
+	return err
 }
 
 // begin finds the policies that a request may concern in a phase. If there are some

@@ -28,6 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
@@ -50,6 +51,11 @@ type evaluation struct {
 	undecided bool
 	duration  time.Duration
 	mutation  mutation
+	// span is that of the evaluation, which ended when it did, and inside what bounds those
+	// in it.
+	span   spans.Span
+	inside *spans.Bound
+	ended  time.Time
 
 	// What that comes to.
 	judgement verdict.Judgement
@@ -107,6 +113,7 @@ func evaluate(ctx context.Context, b budget, evaluations []*evaluation) {
 
 // run asks the policy.
 func (e *evaluation) run(ctx context.Context, b budget) {
+	ctx = e.trace(ctx)
 	if e.err != nil {
 		return
 	}
@@ -115,7 +122,8 @@ func (e *evaluation) run(ctx context.Context, b budget) {
 		if r := recover(); r != nil {
 			e.response, e.err = nil, fmt.Errorf("policy %q: panic during evaluation: %v", e.policy().Name(), r)
 		}
-		e.duration = time.Since(start)
+		e.ended = time.Now()
+		e.duration = e.ended.Sub(start)
 	}()
 	e.response, e.usage, e.err = e.policy().Evaluate(ctx, e.review.json)
 	if e.err != nil {

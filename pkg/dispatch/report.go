@@ -21,9 +21,11 @@ import (
 	"fmt"
 	"strings"
 
+	"go.opentelemetry.io/otel/attribute"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
@@ -47,6 +49,7 @@ func (d *Dispatcher) newReport(r *request) *report {
 
 // add reports an evaluation that has been judged.
 func (p *report) add(ctx context.Context, e *evaluation) {
+	e.endTrace()
 	policy, operation := e.policy().Name(), string(p.request.attr.GetOperation())
 	p.recorder.ObserveEvaluation(policy, string(p.request.phase), operation, string(e.judgement.Outcome), e.refusal != nil, e.duration)
 	p.provenance.add(e)
@@ -106,6 +109,7 @@ func (p *report) addOutput(ctx context.Context, e *evaluation) {
 // publish says what can only be said of all evaluations together.
 func (p *report) publish(ctx context.Context) {
 	attr, name := p.request.attr, p.request.annotationName()
+	spans.Tell(ctx, attribute.Int(spans.Policies, len(p.provenance.evaluations)))
 	if len(p.ignored) > 0 {
 		annotate(ctx, attr, failedOpenAnnotation+name, cut(strings.Join(p.ignored, ","), maxAnnotationBytes))
 	}

@@ -45,6 +45,12 @@ type Usage struct {
 	// MemoryBytes is the size of the linear memory at the end: memory never
 	// shrinks while a guest runs.
 	MemoryBytes int64
+	// Wait is how long it waited for an instance, or for one to be made or brought to its
+	// state; zero if it found one.
+	Wait time.Duration
+	// Reset is how long it took to bring the instance back to its snapshot, or to drop it;
+	// zero before [Instance.Release].
+	Reset time.Duration
 }
 
 // Instance is an instance of a module in the hands of one evaluation. It
@@ -95,6 +101,7 @@ type Instance struct {
 	lane     *lane
 	ran      bool
 	acquired time.Time
+	waited   time.Duration
 }
 
 // instanceContext is a context that knows an instance. It is made once for each
@@ -236,15 +243,16 @@ func (i *Instance) Abort(err error) {
 
 // Usage returns what the evaluation has used so far.
 func (i *Instance) Usage() Usage {
-	usage := Usage{Fuel: i.meter.used()}
+	usage := Usage{Fuel: i.meter.used(), Wait: i.waited}
 	if i.memory != nil {
 		usage.MemoryBytes = int64(i.memory.Usage().Size)
 	}
 	return usage
 }
 
-// Release ends the evaluation. The instance must not be used afterwards.
-func (i *Instance) Release() { i.module.put(i) }
+// Release ends the evaluation and returns what it used. The instance must not be used
+// afterwards.
+func (i *Instance) Release() Usage { return i.module.put(i) }
 
 // failure makes an error of what the runtime said.
 func (i *Instance) failure(phase Phase, function string, err error) *Error {

@@ -107,13 +107,13 @@ func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluat
 	}
 	start := time.Now()
 	deadline := start.Add(timeout)
-	i, err := m.get(ctx, from, start, deadline)
+	i, waited, err := m.get(ctx, from, start, deadline)
 	if err != nil {
 		failure := m.fail(PhaseStart, hostCause(err), err)
 		m.engine.recorder.CountFailure(string(failure.Phase), string(failure.Cause))
 		return nil, failure
 	}
-	i.acquired = start
+	i.acquired, i.waited = start, waited
 	i.begin(ctx, evaluation.State, deadline)
 	if m.snapshot == nil {
 		// It was made for this evaluation alone.
@@ -127,14 +127,15 @@ func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluat
 
 // get takes an instance from the pool, and waits for one if there is none. The pool is
 // that of all states that evaluations of the module start from, so that their instances
-// are bounded together: one that was in another state is brought to the one asked for.
-func (m *Module) get(ctx context.Context, from *snapshot, start, deadline time.Time) (*Instance, error) {
+// are bounded together: one that was in another state is brought to the one asked for. It
+// says how long that took, which is nothing if one was there.
+func (m *Module) get(ctx context.Context, from *snapshot, start, deadline time.Time) (*Instance, time.Duration, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	fits := func(i *Instance) bool { return i.home == from || m.parks() }
 	if i, ok := m.pool.TryGet(fits); ok {
-		return i, nil
+		return i, 0, nil
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -144,16 +145,25 @@ func (m *Module) get(ctx context.Context, from *snapshot, start, deadline time.T
 			m.pool.Drop(i)
 		}
 	}
-	m.engine.recorder.ObserveWait(time.Since(start))
-	return i, err
+	waited := time.Since(start)
+	m.engine.recorder.ObserveWait(waited)
+	return i, waited, err
 }
 
-// put takes back an instance after an evaluation.
-func (m *Module) put(i *Instance) {
+// put takes back an instance after an evaluation, and returns what that used.
+func (m *Module) put(i *Instance) Usage {
 	usage := i.Usage()
 	i.end()
 	done := time.Now()
 	m.engine.recorder.ObserveEvaluation(done.Sub(i.acquired), usage.Fuel, usage.MemoryBytes)
+	m.takeBack(i, done)
+	usage.Reset = time.Since(done)
+	return usage
+}
+
+// takeBack resets an instance whose evaluation is done, and puts it into the pool or drops
+// it.
+func (m *Module) takeBack(i *Instance, done time.Time) {
 	if i.spoilt || m.snapshot == nil || i.home.retired.Load() {
 		m.pool.Drop(i)
 		return

@@ -60,6 +60,7 @@ func TestTooManyWaitersAreShed(t *testing.T) {
 	held, err := m.Acquire(t.Context(), engine.Evaluation{})
 	require.NoError(t, err)
 	waiter := make(chan error, 1)
+	var waited engine.Usage
 	go func() {
 		for {
 			i, err := m.Acquire(context.Background(), engine.Evaluation{Timeout: time.Minute})
@@ -67,7 +68,7 @@ func TestTooManyWaitersAreShed(t *testing.T) {
 				continue // the one below was first
 			}
 			if err == nil {
-				i.Release()
+				waited = i.Release()
 			}
 			waiter <- err
 			return
@@ -83,8 +84,10 @@ func TestTooManyWaitersAreShed(t *testing.T) {
 	}
 	require.Equal(t, engine.CauseShed, engine.CauseOf(err))
 	require.ErrorContains(t, err, "all 1 values are in use and 1 callers wait for one already")
-	held.Release()
+	usage := held.Release()
+	require.Positive(t, usage.Reset)
 	require.NoError(t, <-waiter)
+	require.Positive(t, waited.Wait)
 }
 
 func TestWaitingEndsWithTheEvaluation(t *testing.T) {

@@ -22,10 +22,13 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/tracing"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 // Capabilities are the host capabilities that all policies share.
@@ -84,7 +87,7 @@ func (l *Loader) environment(spec *wasmadmission.Policy, config *wasmadmission.W
 	if len(who.Resources) > 0 {
 		env.Inventory = noInventory{}
 		if l.Capabilities.Inventories != nil {
-			env.Inventory = l.Capabilities.Inventories.Inventory(&who)
+			env.Inventory = tracedInventory{l.Capabilities.Inventories.Inventory(&who)}
 		}
 	}
 	return env, nil
@@ -95,6 +98,22 @@ type noInventory struct{}
 
 func (noInventory) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64, error) {
 	return nil, 0, fmt.Errorf("the policy was granted resources of the cluster, which this server cannot look at")
+}
+
+// tracedInventory puts the look at the cluster into the request's trace.
+type tracedInventory struct{ traced abi.Inventory }
+
+func (i tracedInventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
+	ctx, span := spans.Start(ctx, spans.Inventory)
+	document, generation, err := i.traced.Inventory(ctx, mode)
+	if span.Recording() {
+		span.Set(attribute.Int(spans.ResponseBytes, len(document)))
+		if err != nil {
+			span.Fail("failed")
+		}
+	}
+	span.End()
+	return document, generation, err
 }
 
 // warnings tell the admin what a policy would like to have and does not get.

@@ -27,6 +27,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -37,6 +39,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 var podRules = []admissionregistrationv1.RuleWithOperations{{
@@ -88,6 +91,24 @@ func withLog(t *testing.T) (context.Context, func() []string) {
 		}
 		return policies
 	}
+}
+
+func TestMembersAreTraced(t *testing.T) {
+	from := modules(t)
+	p := loadGroup(t, groupConfiguration("x_d() || x_t() || x_a()", told(from, "x_a"), told(from, "x_d"), told(from, "x_t")))
+	recorder := tracetest.NewSpanRecorder()
+	ctx, request := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("server").Start(t.Context(), "request")
+	_, usage, err := p.Evaluate(ctx, []byte(`{"object":{}}`))
+	require.NoError(t, err)
+	require.Positive(t, usage.Reset)
+	var members []string
+	for _, span := range recorder.Ended() {
+		require.Equal(t, spans.Member, span.Name())
+		require.Equal(t, request.SpanContext().SpanID(), span.Parent().SpanID())
+		require.Equal(t, spans.PolicyName, string(span.Attributes()[0].Key))
+		members = append(members, span.Attributes()[0].Value.AsString()+" "+span.Status().Description)
+	}
+	require.Equal(t, []string{"g/x_d ", "g/x_t unreachable", "g/x_a "}, members)
 }
 
 func TestGroupVerdicts(t *testing.T) {

@@ -34,10 +34,13 @@ import (
 	"reflect"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel/attribute"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
@@ -118,6 +121,21 @@ func (p *Policy) ValidateSettings(ctx context.Context) error {
 		return fmt.Errorf("policy %q: %w", p.Name(), err)
 	}
 	return nil
+}
+
+// Describe tells a span what was evaluated, what that used, why it failed if it did, and
+// what more is known of it.
+func (p *Policy) Describe(span spans.Span, usage abi.Usage, err error, more ...attribute.KeyValue) {
+	if !span.Recording() {
+		return
+	}
+	span.Set(append(more,
+		spans.Text(spans.PolicyName, p.Name()), attribute.String(spans.ModuleDigest, p.digest),
+		attribute.Int64(spans.Fuel, usage.Fuel), attribute.Int64(spans.MemoryBytes, usage.MemoryBytes),
+		spans.Seconds(spans.Wait, usage.Wait), spans.Seconds(spans.Reset, usage.Reset))...)
+	if err != nil {
+		span.Fail(string(engine.CauseOf(err)))
+	}
 }
 
 // EvaluationError says why an evaluation ended without a verdict.

@@ -28,6 +28,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset/internal/breaker"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
@@ -70,9 +71,12 @@ func (p *poll) ask(name string) (bool, error) {
 }
 
 func (p *poll) answer(name string) (answer, error) {
-	response, usage, err := p.group.members[name].Evaluate(p.ctx, p.request)
-	p.usage.Fuel += usage.Fuel
-	p.usage.MemoryBytes += usage.MemoryBytes
+	member := p.group.members[name]
+	ctx, span := spans.Start(p.ctx, spans.Member)
+	response, usage, err := member.Evaluate(ctx, p.request)
+	member.Describe(span, usage, err)
+	span.End()
+	p.usage.Add(usage)
 	switch {
 	case err != nil && (p.ctx.Err() != nil || notStarted(err)):
 		return answer{}, err

@@ -57,8 +57,9 @@ var mayImport = map[string][]string{
 	"pkg/webhook":              {"internal/jsonpatch", "pkg/dispatch"},
 	"pkg/webhook/registration": {"pkg/apis/wasmadmission", "pkg/dispatch", "pkg/policyset", "pkg/webhook"},
 
-	"pkg/dispatch":       {"pkg/policyset", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
+	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":       {},
+	"pkg/spans":          {},
 	"internal/jsonpatch": {},
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
@@ -75,7 +76,7 @@ var mayImport = map[string][]string{
 	},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing", "pkg/verification/modules",
-		"pkg/policyset/internal/breaker", "pkg/policyset/internal/stray", "pkg/verdict",
+		"pkg/policyset/internal/breaker", "pkg/policyset/internal/stray", "pkg/spans", "pkg/verdict",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/internal/stray":    {},
@@ -93,12 +94,12 @@ var mayImport = map[string][]string{
 	"pkg/abi/wasi":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
 	"pkg/abi/rego":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
 	"pkg/abi/rego/topdown":            {"pkg/abi", "pkg/abi/rego", "pkg/engine"},
-	"pkg/capabilities":                {"pkg/abi"},
-	"pkg/capabilities/internal/cache": {},
+	"pkg/capabilities":                {"pkg/abi", "pkg/spans"},
+	"pkg/capabilities/internal/cache": {"pkg/spans"},
 	"pkg/capabilities/crypto":         {"pkg/capabilities"},
 	"pkg/capabilities/net":            {"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache"},
 	"pkg/capabilities/oci":            {"pkg/capabilities"},
-	"pkg/capabilities/oci/images":     {"internal/moduleuri", "pkg/abi", "pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/verification", "pkg/verification/discovery"},
+	"pkg/capabilities/oci/images":     {"internal/moduleuri", "pkg/abi", "pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/spans", "pkg/verification", "pkg/verification/discovery"},
 	"pkg/capabilities/tracing":        {"pkg/abi", "pkg/capabilities"},
 	"pkg/capabilities/kubernetes": {
 		"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache",

@@ -178,7 +178,7 @@ func within(ctx context.Context, timeout time.Duration) (context.Context, contex
 }
 
 // run evaluates in the state of the data, or parses it if that is nil.
-func (g *Guest) run(ctx context.Context, env *abi.Environment, d documents, s *state) ([]byte, abi.Usage, error) {
+func (g *Guest) run(ctx context.Context, env *abi.Environment, d documents, s *state) (_ []byte, usage abi.Usage, _ error) {
 	var from source = g.module
 	if s != nil {
 		from = s.derived
@@ -187,9 +187,9 @@ func (g *Guest) run(ctx context.Context, env *abi.Environment, d documents, s *s
 	if err != nil {
 		return nil, abi.Usage{}, err
 	}
-	defer i.Release()
+	defer func() { usage = abi.Usage(i.Release()) }()
 	result, err := g.query(i, d, s, env.Limits.ResponseBytes)
-	return result, abi.Usage(i.Usage()), err
+	return result, usage, err
 }
 
 // source is what has instances: a module, or a state of it.

@@ -92,7 +92,7 @@ func (s *stage) occupy(t *testing.T) (release func()) {
 	t.Helper()
 	i, err := s.guests[0].module.Acquire(t.Context(), engine.Evaluation{Timeout: time.Minute})
 	require.NoError(t, err)
-	return i.Release
+	return func() { i.Release() }
 }
 
 // holders returns how many policies and evaluations hold the state of settings.

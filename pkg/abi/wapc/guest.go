@@ -96,7 +96,7 @@ func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation stri
 	return g.run(ctx, &call{env: env, operation: operation, payload: payload})
 }
 
-func (g *Guest) run(ctx context.Context, c *call) (_ []byte, _ abi.Usage, err error) {
+func (g *Guest) run(ctx context.Context, c *call) (_ []byte, usage abi.Usage, err error) {
 	if c.payloadSize, err = guestio.RequestSize(g.module, c.env, c.operation, c.payload); err != nil {
 		return nil, abi.Usage{}, err
 	}
@@ -104,10 +104,9 @@ func (g *Guest) run(ctx context.Context, c *call) (_ []byte, _ abi.Usage, err er
 	if err != nil {
 		return nil, abi.Usage{}, fmt.Errorf("initialization failed: %w", err)
 	}
-	defer instance.Release()
+	defer func() { usage = abi.Usage(instance.Release()) }()
 	ok, err := instance.Call(guestCall, uint64(len(c.operation)), uint64(c.payloadSize))
 	c.flushOutput(ctx)
-	usage := abi.Usage(instance.Usage())
 	if err != nil {
 		return nil, usage, err
 	}

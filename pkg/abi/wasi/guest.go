@@ -79,7 +79,7 @@ func (g *Guest) run(ctx context.Context, env *abi.Environment, operation string,
 	return g.evaluate(ctx, &run{env: env}, operation, payload...)
 }
 
-func (g *Guest) evaluate(ctx context.Context, r *run, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
+func (g *Guest) evaluate(ctx context.Context, r *run, operation string, payload ...[]byte) (_ []byte, usage abi.Usage, _ error) {
 	if _, err := guestio.RequestSize(g.module, r.env, operation, payload); err != nil {
 		return nil, abi.Usage{}, err
 	}
@@ -88,9 +88,8 @@ func (g *Guest) evaluate(ctx context.Context, r *run, operation string, payload 
 	if err != nil {
 		return nil, abi.Usage{}, fmt.Errorf("initialization failed: %w", err)
 	}
-	defer instance.Release()
+	defer func() { usage = abi.Usage(instance.Release()) }()
 	err = instance.Run(program, operation)
-	usage := abi.Usage(instance.Usage())
 	answer, err := r.outcome(ctx, err)
 	return answer, usage, err
 }

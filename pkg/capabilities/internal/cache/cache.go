@@ -26,6 +26,8 @@ import (
 
 	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
+
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 // Options bounds a cache.
@@ -90,6 +92,7 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K, ask func(context.Context) 
 	}
 	f.waiters++
 	c.mu.Unlock()
+	spans.Link(ctx, f.span)
 
 	select {
 	case <-f.done:
@@ -149,6 +152,7 @@ func (c *Cache[K, V]) add(key K, value V, asked time.Time) {
 // flight is one call of an ask and those who wait for it.
 type flight[V any] struct {
 	cancel  context.CancelFunc
+	span    spans.Span
 	waiters int
 	// done is closed when value and err are there.
 	done  chan struct{}
@@ -160,10 +164,12 @@ type flight[V any] struct {
 // context.
 func (c *Cache[K, V]) takeOff(ctx context.Context, key K, ask func(context.Context) (V, error)) *flight[V] {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	f := &flight[V]{cancel: cancel, done: make(chan struct{})}
+	ctx, span := spans.StartApart(ctx, spans.Look) // others may wait for it when the request has ended
+	f := &flight[V]{cancel: cancel, span: span, done: make(chan struct{})}
 	c.flights[key] = f
 	go func() {
 		defer cancel()
+		defer span.End()
 		asked := c.options.Clock.Now()
 		value, err := recovered(ctx, ask)
 

@@ -26,9 +26,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/internal/cache"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 // source counts how often it is asked, and answers with the key and that number.
@@ -41,6 +45,32 @@ func (s *source) get(t *testing.T, c *cache.Cache[string, string], key string) s
 	})
 	require.NoError(t, err)
 	return value
+}
+
+// What several wait for is in a trace of its own, and linked with those of all of them.
+func TestAQuestionHasATraceOfItsOwn(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("server")
+	ctx, request := tracer.Start(t.Context(), "request")
+	c := cache.New(cache.Options[string, string]{Entries: 10, TTL: time.Minute})
+	var asking trace.SpanContext
+	_, err := c.Get(ctx, "a", func(ctx context.Context) (string, error) {
+		asking = trace.SpanContextFromContext(ctx)
+		return "", nil
+	})
+	require.NoError(t, err)
+	request.End()
+	require.Eventually(t, func() bool { return len(recorder.Ended()) == 2 }, 10*time.Second, time.Millisecond)
+	for _, span := range recorder.Ended() {
+		if span.Name() == "request" {
+			require.Equal(t, asking, span.Links()[0].SpanContext)
+			continue
+		}
+		require.Equal(t, spans.Look, span.Name())
+		require.Equal(t, asking, span.SpanContext())
+		require.NotEqual(t, request.SpanContext().TraceID(), asking.TraceID())
+		require.Equal(t, request.SpanContext(), span.Links()[0].SpanContext)
+	}
 }
 
 func TestAnswersAgeFromWhenTheyWereAskedFor(t *testing.T) {

@@ -25,6 +25,9 @@ import (
 
 	"k8s.io/utils/clock"
 	"k8s.io/utils/lru"
+
+	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 const (
@@ -82,6 +85,7 @@ type entry struct {
 // flight is one look.
 type flight struct {
 	done chan struct{} // closed when entry is there
+	span spans.Span
 	*entry
 }
 
@@ -89,6 +93,17 @@ type flight struct {
 type question struct {
 	key, policy, registry string
 	ask                   func(context.Context) ([]byte, error)
+}
+
+// describe tells a span of the look, and ends it. The registry and the image are the object's.
+func (q *question) describe(span spans.Span, err error) {
+	if span.Recording() {
+		span.Set(spans.Text(spans.PolicyName, q.policy))
+		if err != nil {
+			span.Fail(string(module.CauseOf(err)))
+		}
+		span.End()
+	}
 }
 
 func newAnswers(b bounds) *answers {
@@ -124,6 +139,9 @@ func (a *answers) get(ctx context.Context, q question) ([]byte, result, error) {
 		f, busy = a.takeOff(ctx, q)
 	}
 	a.mu.Unlock()
+	if f != nil {
+		spans.Link(ctx, f.span)
+	}
 	canBeStale := e != nil && e.good != nil && now.Before(e.goodUntil)
 	switch {
 	case e != nil && now.Before(e.until):
@@ -171,10 +189,12 @@ func (a *answers) takeOff(ctx context.Context, q question) (*flight, error) {
 	f := &flight{done: make(chan struct{})}
 	a.flights[q.key] = f
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
+	ctx, f.span = spans.StartApart(ctx, spans.Look)
 	go func() {
 		defer cancel()
 		begin := a.clock.Now()
 		body, err := a.fly(ctx, q)
+		q.describe(f.span, err)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		delete(a.flights, q.key)

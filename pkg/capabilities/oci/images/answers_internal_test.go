@@ -28,7 +28,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
 // source is a registry that answers with how often it was asked, unless it has an error. It
@@ -224,6 +229,39 @@ func TestALookOutlivesItsRequestAndServesTheNext(t *testing.T) {
 	w.settled(t)
 	w.requireAnswer(t, "answer 1", resultCached)
 	require.EqualValues(t, 1, w.asked.Load(), "one look for all of them")
+}
+
+// A look may outlast the requests that wait for it: it is in none of their traces, and linked
+// with all of them.
+func TestALookHasATraceOfItsOwn(t *testing.T) {
+	recorder := tracetest.NewSpanRecorder()
+	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("server")
+	w := newWorld(nil)
+	w.blocked.Lock()
+	ask := func() trace.Span {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		ctx, request := tracer.Start(ctx, "request")
+		_, _, err := w.get(ctx, w.question("k"))
+		require.ErrorIs(t, err, context.Canceled)
+		request.End()
+		return request
+	}
+	first, second := ask(), ask()
+	w.fail(errUnverified)
+	w.blocked.Unlock()
+	w.settled(t)
+	ended := recorder.Ended()
+	require.Len(t, ended, 3)
+	look := ended[2]
+	require.Equal(t, spans.Look, look.Name())
+	require.False(t, look.Parent().IsValid())
+	require.NotEqual(t, first.SpanContext().TraceID(), look.SpanContext().TraceID())
+	require.Equal(t, first.SpanContext(), look.Links()[0].SpanContext)
+	require.Equal(t, look.SpanContext(), ended[0].Links()[0].SpanContext)
+	require.Equal(t, look.SpanContext(), ended[1].Links()[0].SpanContext)
+	require.Equal(t, second.SpanContext(), ended[1].SpanContext())
+	require.Equal(t, "other", look.Status().Description)
 }
 
 func TestLooksAreBoundedInTime(t *testing.T) {

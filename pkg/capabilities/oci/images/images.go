@@ -39,6 +39,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
+	"github.com/wasm-admission/wasm-admission/pkg/spans"
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
@@ -171,6 +172,7 @@ func fenced(sources module.Sources, dial module.Dial, to hostPatterns) module.Re
 func (i *Images) Ask(ctx context.Context, caller *capabilities.Caller, operation, image string, request []byte) ([]byte, error) {
 	answer, how, err := i.ask(ctx, caller.Policy, operation, image, request)
 	i.recorder.CountLook(operation, string(how))
+	spans.Tell(ctx, spans.Text(spans.LookResult, string(how)))
 	return answer, err
 }
 
