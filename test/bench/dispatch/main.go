@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command dispatch measures what a request costs that no policy wants, and what
-// one costs that a policy evaluates, in process and behind a webhook.
+// Command dispatch measures what a request costs that no policy wants, what spans
+// cost one that is sampled, and what one costs that a policy evaluates, in process
+// and behind a webhook.
 package main
 
 import (
@@ -26,6 +27,7 @@ import (
 	"testing"
 
 	"github.com/go-logr/logr"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
@@ -65,11 +67,14 @@ func run(ctx context.Context) (err error) {
 	if err := measureNoMatch(ctx, e, directory); err != nil {
 		return err
 	}
+	if err := measureSpans(ctx, e, directory); err != nil {
+		return err
+	}
 	return measurePod(ctx, e, directory)
 }
 
 // measureNoMatch measures an update of a Lease beside policies that want other
-// things.
+// things, on a server that traces and has not sampled it.
 func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) error {
 	const policies = 22
 	wanted := []string{"pods", "deployments", "services", "ingresses", "configmaps", "secrets", "namespaces"}
@@ -96,13 +101,14 @@ func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) err
 	attr := admission.NewAttributesRecord(lease, lease, lease.GroupVersionKind(), "kube-node-lease", "node-1",
 		coordinationv1.SchemeGroupVersion.WithResource("leases"), "", admission.Update, &metav1.UpdateOptions{}, false, &user.DefaultInfo{Name: "system:node:node-1"})
 	interfaces := sample.ObjectInterfaces()
+	unsampled := request(ctx, sdktrace.NeverSample())
 	for prefix, phase := range map[string]func(context.Context, admission.Attributes, admission.ObjectInterfaces) error{
 		"no_match": dispatcher.Validate, "no_match_admit": dispatcher.Admit,
 	} {
 		result := testing.Benchmark(func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := phase(ctx, attr, interfaces); err != nil {
+				if err := phase(unsampled, attr, interfaces); err != nil {
 					b.Fatal(err)
 				}
 			}
