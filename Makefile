@@ -216,6 +216,16 @@ clean:
 bench-dispatch:
 	$(GO) run ./test/bench/dispatch
 
+## traces: trace a request on bin/kube-apiserver through an OpenTelemetry collector, and draw it into docs/images/trace.svg
+traces: build .cache/otel/collector/collector
+	$(GO) run ./test/e2e/traces/command -collector .cache/otel/collector/collector
+
+# The collector is what its builder makes of the components that are named.
+OTEL_VERSION := v0.165.0
+.cache/otel/collector/collector: test/e2e/traces/collector.yaml
+	GOBIN=$(CURDIR)/.cache/otel $(GO) install -trimpath go.opentelemetry.io/collector/cmd/builder@$(OTEL_VERSION)
+	CGO_ENABLED=0 .cache/otel/builder --config $<
+
 ## bench-verify: measure what verifying adds to a start with everything in the store, and to an evaluation, from memory and from a registry on loopback
 bench-verify: registry cosign sigstore-parts
 	$(GO) test -count=1 -v -run '^TestWarmStart$$' ./test/sigstore/e2e -sigstore | grep '^figure '
