@@ -79,6 +79,53 @@ policies:
 checklist-guests:
 	$(MAKE) -C test/policies checklist
 
+# What is installed, for these platforms; equal commits make equal files.
+IMAGE_REGISTRY ?= ghcr.io/wasm-admission
+PLATFORMS      := linux/amd64 linux/arm64
+PROGRAMS       := kube-apiserver wasmctl
+DIST           := $(CURDIR)/dist
+SYFT_VERSION   := v1.57.1
+# A tag cannot have what versions of git may have.
+IMAGE_TAG       = $(subst +,-,$(GIT_VERSION))
+
+## programs: make bin/release/OS-ARCH/PROGRAM for amd64 and arm64 (the first time about ten minutes)
+programs:
+	@set -e; for platform in $(PLATFORMS); do \
+		directory=$(CURDIR)/bin/release/$$(echo $$platform | tr / -); \
+		export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0; \
+		echo "== programs for $$platform"; \
+		$(GO) build -trimpath -ldflags '-s -w $(build_flags)' -o $$directory/wasmctl ./cmd/wasmctl; \
+		( $(SERVER) GO="$(GO)" $(CURDIR)/hack/build.sh $(SERVER_LINK) -o $$directory/kube-apiserver . ); \
+	done
+
+# It reads from the programs which modules they are made of.
+.PHONY: sboms
+sboms: programs
+	@$(GO) version -m .cache/syft/syft 2>/dev/null | grep -q "syft.$(SYFT_VERSION)" || \
+		{ echo "== building syft $(SYFT_VERSION): some minutes"; GOBIN=$(CURDIR)/.cache/syft $(GO) install -trimpath github.com/anchore/syft/cmd/syft@$(SYFT_VERSION); }
+	@set -e; for platform in $(subst /,-,$(PLATFORMS)); do for program in $(PROGRAMS); do \
+		echo "== what $$program for $$platform is made of"; \
+		cd $(CURDIR)/bin/release/$$platform; \
+		SYFT_CHECK_FOR_APP_UPDATE=false $(CURDIR)/.cache/syft/syft scan -q file:$$program \
+			--source-name $$program --source-version $(GIT_VERSION) -o spdx-json=$$program.json; \
+	done; done
+
+## release: make dist: images, archives, SBOMs, manifests and checksums of amd64 and arm64
+release: image
+
+## image: make dist/images, for each program an OCI layout of amd64 and arm64, with SBOMs, and archives for docker
+image: sboms
+	rm -rf $(DIST)
+	$(GO) -C hack/release run . -programs $(CURDIR)/bin/release -sboms $(CURDIR)/bin/release -output $(DIST) \
+		-registry $(IMAGE_REGISTRY) -version $(GIT_VERSION) -date $(BUILD_DATE) \
+		-documents $(CURDIR)/LICENSE,$(CURDIR)/README.md,$(CURDIR)/CHANGELOG.md \
+		-manifests $(CURDIR)/deploy \
+		kube-apiserver:$(KUBE_VERSION)-wasm-admission-$(IMAGE_TAG) wasmctl:$(IMAGE_TAG)
+
+## kubeadm-manifest: check deploy/kubeadm with kubeadm, and write its static pod (the first time two minutes)
+kubeadm-manifest:
+	GO="$(GO)" KUBE_VERSION=$(KUBE_VERSION) hack/update-kubeadm.sh
+
 ## registry: make bin/registry, which serves modules in tests
 registry:
 	cd test/registry/server && $(GO) build -o $(CURDIR)/bin/registry .
@@ -109,6 +156,7 @@ lint:
 	cd test/sigstore/trillian && $(TOOL) golangci-lint run ./...
 	cd test/opacases && $(TOOL) golangci-lint run ./...
 	cd test/chart && $(TOOL) golangci-lint run ./...
+	cd hack/release && $(TOOL) golangci-lint run ./...
 
 ## test: run all tests (about 12 minutes on two cores, three times that the first time)
 test:
@@ -143,6 +191,7 @@ test-unit: policies checklist-guests registry bats-tool
 	$(SERVER) $(GO) test ./...
 	cd test/opacases && $(GO) test ./...
 	cd test/chart && $(GO) test ./...
+	cd hack/release && $(GO) test ./...
 	$(GO) run ./cmd/wasmctl test test/policies
 	$(MAKE) -C test/policies test
 
@@ -209,7 +258,7 @@ chaos: build etcd policies registry
 
 ## clean: remove what was built
 clean:
-	rm -rf bin
+	rm -rf bin dist
 	$(MAKE) -C test/policies clean
 
 ## bench-dispatch: measure a request that no policy wants, and one that is evaluated in process and behind a webhook

@@ -58,6 +58,31 @@ func TestExamplesOfGuides(t *testing.T) {
 	}
 }
 
+// What deploy/kubeadm has as files is what the guide shows.
+func TestShippedFilesAreThoseOfTheGuide(t *testing.T) {
+	shown := make(map[string]map[string]any)
+	for _, example := range examples(t, "operations.md") {
+		var object map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(example), &object), example)
+		if kind, ok := object["kind"].(string); ok && shown[kind] == nil {
+			shown[kind] = object
+		}
+	}
+	for file, kind := range map[string]string{
+		"cluster.yaml":                  "ClusterConfiguration",
+		"upgrade.yaml":                  "UpgradeConfiguration",
+		"wasm-admission/admission.yaml": "AdmissionConfiguration",
+		"wasm-admission/config.yaml":    "WasmAdmissionConfiguration",
+	} {
+		text := read(t, filepath.Join("..", "deploy", "kubeadm", file))
+		first, _, _ := strings.Cut(text, "\n---\n")
+		var shipped map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(first), &shipped), file)
+		delete(shipped, "kubernetesVersion")
+		require.Equal(t, shown[kind], shipped, file)
+	}
+}
+
 // In dev, where newcomers try the sample, everybody is in system:masters.
 func TestTheSampleExemptsNoAdministrators(t *testing.T) {
 	for _, example := range examples(t, "operations.md") {
