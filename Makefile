@@ -341,8 +341,10 @@ conformance: build kubectl policies checklist-guests registry bats-tool
 
 ARM64_MINUTES ?= 2
 
-## test-arm64: run the tests of the engine for arm64 under qemu-aarch64, and ARM64_MINUTES (2) of compiled against interpreted code
-test-arm64:
+## test-arm64: run the tests of the engine for arm64 under qemu-aarch64, ARM64_MINUTES (2) of compiled against interpreted code, and the server
+test-arm64: policies
+	$(MAKE) programs PLATFORMS=linux/arm64
+	KUBE_APISERVER=$(CURDIR)/bin/release/linux-arm64/kube-apiserver $(GO) test -count=1 -v -run TestServer ./test/arm64 -server
 	$(GO) build -o $(CURDIR)/bin/test-arm64 ./test/arm64
 	@bin/test-arm64 -minutes $(ARM64_MINUTES)
 
