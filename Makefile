@@ -82,7 +82,7 @@ checklist-guests:
 # What is installed, for these platforms; equal commits make equal files.
 IMAGE_REGISTRY ?= ghcr.io/wasm-admission
 PLATFORMS      := linux/amd64 linux/arm64
-PROGRAMS       := kube-apiserver wasmctl
+PROGRAMS       := kube-apiserver wasmctl wasm-admission-webhook
 DIST           := $(CURDIR)/dist
 SYFT_VERSION   := v1.57.1
 # A tag cannot have what versions of git may have.
@@ -94,7 +94,7 @@ programs:
 		directory=$(CURDIR)/bin/release/$$(echo $$platform | tr / -); \
 		export GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0; \
 		echo "== programs for $$platform"; \
-		$(GO) build -trimpath -ldflags '-s -w $(build_flags)' -o $$directory/wasmctl ./cmd/wasmctl; \
+		$(GO) build -trimpath -ldflags '-s -w $(build_flags)' -o $$directory/ ./cmd/wasmctl ./cmd/wasm-admission-webhook; \
 		( $(SERVER) GO="$(GO)" $(CURDIR)/hack/build.sh $(SERVER_LINK) -o $$directory/kube-apiserver . ); \
 	done
 
@@ -120,7 +120,7 @@ image: sboms
 		-registry $(IMAGE_REGISTRY) -version $(GIT_VERSION) -date $(BUILD_DATE) \
 		-documents $(CURDIR)/LICENSE,$(CURDIR)/README.md,$(CURDIR)/CHANGELOG.md \
 		-manifests $(CURDIR)/deploy \
-		kube-apiserver:$(KUBE_VERSION)-wasm-admission-$(IMAGE_TAG) wasmctl:$(IMAGE_TAG)
+		kube-apiserver:$(KUBE_VERSION)-wasm-admission-$(IMAGE_TAG) wasmctl:$(IMAGE_TAG) wasm-admission-webhook:$(IMAGE_TAG)
 
 ## kubeadm-manifest: check deploy/kubeadm with kubeadm, and write its static pod (the first time two minutes)
 kubeadm-manifest:
@@ -349,6 +349,10 @@ test-arm64: policies
 	@bin/test-arm64 -minutes $(ARM64_MINUTES)
 
 FUZZTIME ?= 1h
+
+## test-next: vet and test the library and the plugin against the next Kubernetes (KUBE_NEXT and GO_NEXT name versions)
+test-next:
+	GO="$(GO)" hack/test-next.sh
 
 ## fuzz: fuzz the rewriter for twice FUZZTIME, which is an hour
 fuzz:

@@ -177,7 +177,7 @@ func TestInvalidManifests(t *testing.T) {
 		"rule":                {clusterPolicy("rules", rule("operations", "[]")), cp + `spec.rules[0].operations: Required value: write at least one operation, such as CREATE, or "*" for all`},
 		"mode":                {clusterPolicy("mode", "audit"), cp + `spec.mode: Unsupported value: "audit": supported values: "protect", "monitor"`},
 		"failure policy":      {clusterPolicy("failurePolicy", "fail"), cp + `spec.failurePolicy: Unsupported value: "fail": supported values: "Fail", "Ignore"`},
-		"condition":           {clusterPolicy("matchConditions", "[{name: a, expression: b}]"), cp + `spec.matchConditions[0].expression: Invalid value: "b": compilation failed: ERROR: <input>:1:1: undeclared reference to 'b' (in container ''): match conditions know object, oldObject, request, namespaceObject and authorizer`},
+		"condition":           {clusterPolicy("matchConditions", "[{name: a, expression: b}]"), cp + `spec.matchConditions[0].expression: Invalid value: "b": compilation failed: ERROR: <input>:1:1: undeclared reference to 'b': match conditions know object, oldObject, request, namespaceObject and authorizer`},
 		"side effects":        {clusterPolicy("sideEffects", "Any"), cp + `spec.sideEffects: Unsupported value: "Any": supported values: "None", "NoneOnDryRun", "Some", "Unknown"`},
 		"short timeout":       {clusterPolicy("timeoutSeconds", "1"), cp + `spec.timeoutSeconds: Invalid value: 1: must be between 2 and 30, in seconds`},
 		"long timeout":        {clusterPolicy("timeoutSeconds", "31"), cp + `spec.timeoutSeconds: Invalid value: 31: must be between 2 and 30, in seconds`},

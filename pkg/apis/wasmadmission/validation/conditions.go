@@ -90,11 +90,12 @@ func validateExpression(condition *admissionregistrationv1.MatchCondition, fldPa
 }
 
 // oneLine drops the excerpts of the source that CEL prints below each error: the
-// position is in the error, and the source is in the message already.
+// position is in the error, and the source is in the message already. So it does with the
+// name of the container, which is empty, and which newer versions of CEL do not print.
 func oneLine(detail string) string {
 	var kept []string
 	for line := range strings.Lines(detail) {
-		line = strings.TrimSpace(line)
+		line = strings.TrimSuffix(strings.TrimSpace(line), " (in container '')")
 		if line != "" && !strings.HasPrefix(line, "|") {
 			kept = append(kept, line)
 		}
