@@ -41,6 +41,7 @@ import (
 type notes struct {
 	mu          sync.Mutex
 	evaluations []evaluation
+	fuel        map[string]int64
 	mutations   []string
 	dropped     map[string]int
 	exemptions  []string
@@ -57,6 +58,13 @@ func (n *notes) ObserveEvaluation(policy, phase, operation, outcome string, reje
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.evaluations = append(n.evaluations, evaluation{policy, phase, operation, verdict.Outcome(outcome), rejected})
+}
+
+func (n *notes) AddFuel(policy string, fuel int64) {
+	if n.fuel == nil {
+		n.fuel = map[string]int64{}
+	}
+	n.fuel[policy] += fuel
 }
 
 func (n *notes) CountMutation(policy, operation string) {
@@ -154,6 +162,11 @@ func TestEvaluationsAreNoted(t *testing.T) {
 		{"d", "validate", "CREATE", verdict.Denied, true},
 	}, noted.evaluations)
 	require.Equal(t, []string{"m UPDATE"}, noted.mutations)
+	require.Positive(t, noted.fuel["m"])
+	require.Positive(t, noted.fuel["d"])
+	once := noted.fuel["d"]
+	require.Error(t, f.validate(t.Context(), somebody))
+	require.Equal(t, 2*once, noted.fuel["d"], "the same for the same request")
 }
 
 // A request that is exempt is so in both phases, and counted once in each.

@@ -40,6 +40,8 @@ type Recorder interface {
 	// (CREATE, UPDATE, DELETE or CONNECT), to which outcome, one of package verdict, and
 	// whether the request was rejected for it, which in monitor mode it never is.
 	ObserveEvaluation(policy, phase, operation, outcome string, rejected bool, duration time.Duration)
+	// AddFuel says how much fuel a policy burnt for a request.
+	AddFuel(policy string, fuel int64)
 	// CountMutation counts an object that a policy changed.
 	CountMutation(policy, operation string)
 	// CountDroppedOutput counts what a policy's guest said and nobody was told, because it was
@@ -54,6 +56,7 @@ type Recorder interface {
 type discard struct{}
 
 func (discard) ObserveEvaluation(string, string, string, string, bool, time.Duration) {}
+func (discard) AddFuel(string, int64)                                                 {}
 func (discard) CountMutation(string, string)                                          {}
 func (discard) CountDroppedOutput(string, string, int)                                {}
 func (discard) CountExemption(string, string)                                         {}

@@ -52,6 +52,7 @@ func (p *report) add(ctx context.Context, e *evaluation) {
 	e.endTrace()
 	policy, operation := e.policy().Name(), string(p.request.attr.GetOperation())
 	p.recorder.ObserveEvaluation(policy, string(p.request.phase), operation, string(e.judgement.Outcome), e.refusal != nil, e.duration)
+	p.recorder.AddFuel(policy, e.usage.Fuel)
 	p.provenance.add(e)
 	p.addMode(e)
 	if e.err != nil {
