@@ -184,7 +184,7 @@ SEQUENTIAL := ./test/spec ./test/grants ./test/conformance ./pkg/engine/internal
 MEMORY := ./pkg/engine ./pkg/engine/internal/worker ./pkg/abi/rego/topdown
 
 ## test-unit: run the tests that need no server, those of the policies too
-test-unit: policies checklist-guests registry bats-tool
+test-unit: policies checklist-guests registry bats-tool prometheus
 	$(GO) test -race -skip '^TestCallsTakeLittleMemory$$' $$($(GO) list ./... | grep -v -e /test/e2e $(SEQUENTIAL:.%=-e %$$))
 	$(GO) test $(SEQUENTIAL) $(MEMORY)
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/internal/rewrite
@@ -247,6 +247,23 @@ e2e-sigstore: build cosign sigstore-parts registry
 ## cosign-sample: have cosign sign the sample that make test verifies
 cosign-sample: cosign registry
 	$(GO) test -count=1 -run TestWriteSample ./test/sigstore/parity -write-sample
+
+# Debian's package, unpacked: it needs no root, and nothing is installed. Without apt-get, and
+# without a prometheus on PATH, what needs it is skipped with words.
+## prometheus: unpack Debian's prometheus and promtool into .cache/prometheus
+prometheus:
+	@if [ -x .cache/prometheus/usr/bin/promtool ] || command -v promtool >/dev/null; then exit 0; fi; \
+	mkdir -p .cache/prometheus && cd .cache/prometheus && \
+	{ command -v dpkg >/dev/null && apt-get download -qq prometheus 2>/dev/null && dpkg -x prometheus_*.deb . && rm prometheus_*.deb; } || \
+		echo "prometheus is missing and cannot be fetched: its tests are skipped (apt-get install prometheus)" >&2
+
+## check-dashboard: have a Prometheus scrape bin/kube-apiserver under load, and run every query of deploy/monitoring over it (about three minutes)
+check-dashboard: build policies registry prometheus
+	$(GO) test -count=1 -timeout=20m -v -run TestLive ./test/monitoring -live
+
+## dashboard-images: the same, and draw the panels for docs/monitoring.md
+dashboard-images: build policies registry prometheus
+	$(GO) test -count=1 -timeout=20m -v -run TestLive ./test/monitoring -live -draw
 
 ## run: run the server with sample policies until Ctrl-C (with your own: POLICIES=DIRECTORY; also AUDIT_LOG=FILE, BREAK_GLASS=FILE)
 run: kubectl
