@@ -33,6 +33,7 @@ type Terminal struct {
 	*os.File
 
 	t       testing.TB
+	viewer  *os.File
 	mu      sync.Mutex
 	changed sync.Cond
 	shown   strings.Builder
@@ -49,7 +50,7 @@ func Open(t testing.TB) *Terminal {
 	require.NoError(t, unix.IoctlSetPointerInt(int(viewer.Fd()), unix.TIOCSPTLCK, 0))
 	number, err := unix.IoctlGetInt(int(viewer.Fd()), unix.TIOCGPTN)
 	require.NoError(t, err)
-	terminal := &Terminal{t: t}
+	terminal := &Terminal{t: t, viewer: viewer}
 	terminal.changed.L = &terminal.mu
 	terminal.File, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(t, err)
@@ -57,6 +58,8 @@ func Open(t testing.TB) *Terminal {
 	looking.Go(func() { terminal.look(viewer) })
 	t.Cleanup(func() {
 		require.NoError(t, terminal.Close())
+		// Whoever reads keys still holds the terminal until there is one.
+		_, _ = viewer.WriteString("\n")
 		looking.Wait() // until the terminal hangs up
 		require.NoError(t, viewer.Close())
 	})
@@ -75,6 +78,19 @@ func (t *Terminal) look(viewer *os.File) {
 		t.mu.Unlock()
 		t.changed.Broadcast()
 	}
+}
+
+// Press presses keys, which whoever reads from the file gets.
+func (t *Terminal) Press(keys string) {
+	t.t.Helper()
+	_, err := t.viewer.WriteString(keys)
+	require.NoError(t.t, err)
+}
+
+// Resize changes how many characters there is room for.
+func (t *Terminal) Resize(rows, columns uint16) {
+	t.t.Helper()
+	require.NoError(t.t, unix.IoctlSetWinsize(int(t.viewer.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}))
 }
 
 // Await waits until a text was shown.

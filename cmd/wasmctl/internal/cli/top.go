@@ -1,0 +1,126 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/top"
+)
+
+// leastInterval keeps a slip of the pen from keeping a server busy.
+const leastInterval = 100 * time.Millisecond
+
+// topFlags are those of top.
+type topFlags struct {
+	kubeconfig, order string
+	interval          time.Duration
+	once              bool
+}
+
+func (c *command) top() *cobra.Command {
+	f := &topFlags{}
+	cmd := &cobra.Command{
+		Use:   "top [METRICS]",
+		Short: "Show what policies cost a server and what they decide",
+		Long: `Reads the metrics of a server and shows its policies in the terminal: how much
+they evaluate, deny, fail and change, and what time and fuel that takes. What is
+shown is how much a second, since the last look. The keys t, f, d, x, e and n
+sort by time, fuel, denials, failures, evaluations and name; q quits.
+
+Fuel is the same on every machine for the same requests; time is not. Policies
+that were never asked are not shown. A policy whose breaker is open is answered
+by its failure policy.
+
+METRICS is a URL or a file, such as one that a collector wrote. Without it the
+server of the kubeconfig is asked, whose user has to be allowed to get /metrics.
+Of several servers behind one address another may answer each time, and then
+there is nothing to compare: name one by its own address.
+
+With --once it prints a plain table of all that was counted since the server
+started, for pipes.`,
+		Example: `  wasmctl top --sort fuel
+  wasmctl top --once --sort denials | head -n 5
+  kubectl proxy & wasmctl top http://127.0.0.1:8001/metrics`,
+		Args: atMostOneArgument("METRICS"),
+		RunE: func(cmd *cobra.Command, arguments []string) error {
+			return c.showTop(cmd.Context(), f, strings.Join(arguments, ""))
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which server to ask (default that of KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.order, "sort", string(top.Orders[0]), "`order`: "+strings.Join(orders(), ", "))
+	flags.DurationVar(&f.interval, "interval", 2*time.Second, "how long after one look comes the next")
+	flags.BoolVar(&f.once, "once", false, "print a plain table and end")
+	complete(cmd, "sort", orders()...)
+	return cmd
+}
+
+func orders() (names []string) {
+	for _, order := range top.Orders {
+		names = append(names, string(order))
+	}
+	return names
+}
+
+// atMostOneArgument demands that there is not a second argument.
+func atMostOneArgument(name string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, arguments []string) error {
+		if len(arguments) > 1 {
+			return usagef("there is one %s at a time: %q is one more", name, arguments[1])
+		}
+		return nil
+	}
+}
+
+func (c *command) showTop(ctx context.Context, f *topFlags, where string) (err error) {
+	switch {
+	case !slices.Contains(orders(), f.order):
+		return usagef("--sort: there is no order %q: write one of %s", f.order, strings.Join(orders(), ", "))
+	case f.interval < leastInterval:
+		return usagef("--interval: %s is too short: write %s or more", f.interval, leastInterval)
+	case where != "" && f.kubeconfig != "":
+		return usagef("--kubeconfig: METRICS says already where they come from: remove one of both")
+	}
+	source, err := top.NewSource(where, f.kubeconfig)
+	if err != nil {
+		return err
+	}
+	if f.once {
+		lines, err := top.Once(ctx, source, top.Order(f.order))
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(c.Out, strings.Join(lines, "\n"))
+		return err
+	}
+	screen, err := c.OpenScreen()
+	if err != nil {
+		return fmt.Errorf("%w: add --once for a plain table", err)
+	}
+	defer func() { err = errors.Join(err, screen.Close()) }()
+	live := &top.Live{Source: source, Interval: f.interval, Order: top.Order(f.order), Clock: clock.RealClock{}}
+	return live.Run(ctx, screen)
+}
