@@ -44,6 +44,7 @@ var quiet = map[string]string{
 	"WasmAdmissionMappingsRunOut":       "it takes tens of thousands of instances",
 	"WasmAdmissionInterpreted":          "this machine compiles",
 	"WasmAdmissionCompilerKilled":       "all modules compile",
+	"WasmAdmissionOldTrustRoot":         "the root may have come over the network just now",
 }
 
 // TestLive has a Prometheus scrape a server to which everything happens that there are metrics

@@ -43,7 +43,7 @@ import (
 )
 
 // configuration is of a server on which everything can happen that there are metrics for. HOME is
-// a directory, and HOST is a registry. Policies for ConfigMaps get those with their label.
+// a directory, HOST is a registry, and KEYS is a config that no module is held to. Policies for ConfigMaps get those with their label.
 const configuration = `
 apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -60,6 +60,7 @@ plugins:
     limits: {moduleEvaluations: 2, policyEvaluations: 6}
     exemptions: {namespaces: [kube-system]}
     sources: {insecure: ["HOST"]}
+    verification: {required: false, config: KEYS, trustRoot: {publicGood: true}}
     capabilities:
       kubernetes: {user: eyes, memorySize: 1Mi}
       oci: {registries: ["HOST"], cacheTTL: 1s, failureTTL: 1s, staleTTL: 10m, lookTimeout: 1s}
@@ -155,7 +156,7 @@ func newLoad(t *testing.T) *load {
 		}
 		require.NoError(t, os.WriteFile(filepath.Join(l.home, name), wasm, 0o600))
 	}
-	text := strings.NewReplacer("HOME", l.home, "HOST", l.registry.Host, "WARNINGS", strings.Repeat("mind this, ", 100)+"and that").Replace(configuration)
+	text := strings.NewReplacer("HOME", l.home, "HOST", l.registry.Host, "KEYS", signing.NewKey(t).Config(), "WARNINGS", strings.Repeat("mind this, ", 100)+"and that").Replace(configuration)
 	l.server = harness.Start(t, harness.Options{FeatureGate: true, AdmissionConfig: text})
 	config := l.server.RESTConfig()
 	config.WarningHandler = rest.NoWarnings{}
