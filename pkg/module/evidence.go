@@ -161,30 +161,31 @@ func (s *Store) hasEntry(path string) bool {
 }
 
 // accept says whether the module of an entry may be used: the verifier has to accept it by
-// what is kept of it, once in this process. Nobody is asked.
-func (r *puller) accept(ctx context.Context, e entry, demands string) error {
+// what is kept of it, once in this process. Nobody is asked. It returns the identity that the
+// verifier had before it judged: if that changes meanwhile, the module is shown to it again.
+func (r *puller) accept(ctx context.Context, e entry, demands string) (identity string, err error) {
 	if r.verifier == nil {
-		return nil
+		return "", nil
 	}
 	at, err := e.signed()
 	if err != nil {
-		return err
+		return "", err
 	}
-	identity := r.verifier.Identity(demands)
+	identity = r.verifier.Identity(demands)
 	known := accepted{at.URI, e.Manifest, e.Digest, demands, identity}
 	r.mu.Lock()
 	done := r.accepted[known]
 	r.mu.Unlock()
 	if done && identity != "" {
-		return nil
+		return identity, nil
 	}
 	err = r.acceptKept(ctx, at, demands)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return err
+		return "", err
 	case err != nil:
 		klog.FromContext(ctx).Info("A module in the store is not accepted by what is kept of it: its source is asked", "digest", e.Digest, "err", err)
-		return err
+		return "", err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -192,7 +193,7 @@ func (r *puller) accept(ctx context.Context, e entry, demands string) error {
 		clear(r.accepted)
 	}
 	r.accepted[known] = true
-	return nil
+	return identity, nil
 }
 
 // accepted is an entry that a verifier has accepted, and as which verifier.

@@ -42,7 +42,7 @@ func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress)
 	manifest := ref.Digest
 	if manifest == "" {
 		p.at("resolving tag " + ref.Tag)
-		before, refused := r.known(ctx, ref.String(), request.Demands)
+		before, _, refused := r.known(ctx, ref.String(), request.Demands)
 		if manifest, err = r.resolve(ctx, request.URI, ref, refused == nil); err != nil {
 			if refused != nil || !unanswered(err) {
 				return nil, withRefusal(err, refused)
@@ -79,14 +79,15 @@ func withRefusal(err, refused error) error {
 	return fail(e.Cause, "%w; what is kept in the store is refused: %w", e.Err, classify(refused).Err)
 }
 
-// known returns what is known of a URI. The error says why it does not count: there is
-// nothing, or the verifier does not accept it.
-func (r *puller) known(ctx context.Context, uri, demands string) (entry, error) {
+// known returns what is known of a URI, and the identity of the verifier that accepted it.
+// The error says why it does not count: there is nothing, or the verifier does not accept it.
+func (r *puller) known(ctx context.Context, uri, demands string) (e entry, identity string, err error) {
 	e, ok := r.store.lookup(ctx, uri, demands)
 	if !ok {
-		return entry{}, fs.ErrNotExist
+		return entry{}, "", fs.ErrNotExist
 	}
-	return e, r.accept(ctx, e, demands)
+	identity, err = r.accept(ctx, e, demands)
+	return e, identity, err
 }
 
 // named returns the module that has the digest that is asked for, if it is in the
@@ -113,7 +114,7 @@ func (r *puller) named(ctx context.Context, uri string, request Request) *Module
 // stored returns the module that the store has for a URI, if the verifier accepts it. If
 // it does not the error says why.
 func (r *puller) stored(ctx context.Context, uri, demands string) (*Module, error) {
-	e, err := r.known(ctx, uri, demands)
+	e, identity, err := r.known(ctx, uri, demands)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func (r *puller) stored(ctx context.Context, uri, demands string) (*Module, erro
 		return nil, fs.ErrNotExist
 	}
 	klog.FromContext(ctx).V(2).Info("Took module from the store", "digest", e.Digest, "revision", e.revision())
-	return &Module{Bytes: bytes, Digest: e.Digest, Revision: e.revision(), VerifiedBy: identityOf(r.verifier, demands), Proof: r.proof(e)}, nil
+	return &Module{Bytes: bytes, Digest: e.Digest, Revision: e.revision(), VerifiedBy: identity, Proof: r.proof(e)}, nil
 }
 
 // before returns what the store has of an earlier state, or why the source could not

@@ -78,15 +78,8 @@ type Artifact struct {
 	Beside func(ctx context.Context, suffix string, most int64) ([]byte, error)
 }
 
-// identityOf returns the identity of a verifier, if there is one.
-func identityOf(verifier Verifier, demands string) string {
-	if verifier == nil {
-		return ""
-	}
-	return verifier.Identity(demands)
-}
-
-// verify asks the verifier, if there is one, and returns its identity and the evidence.
+// verify asks the verifier, if there is one, and returns the evidence and the identity that it
+// had before it judged: if that changes meanwhile, the module is shown to it again.
 func verify(ctx context.Context, verifier Verifier, artifact Artifact) (identity string, evidence []byte, err error) {
 	if verifier == nil {
 		return "", nil, nil

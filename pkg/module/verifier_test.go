@@ -190,6 +190,33 @@ func TestVerificationIsRemembered(t *testing.T) {
 	}
 }
 
+// turning is another verifier as soon as it has accepted something.
+type turning struct{ *verifier }
+
+func (v *turning) Verify(ctx context.Context, artifact module.Artifact) ([]byte, error) {
+	evidence, err := v.verifier.Verify(ctx, artifact)
+	v.identity += "+"
+	return evidence, err
+}
+
+// A trust root or a demand that changes while a module is taken from its source or the store must not count as what
+// accepted it.
+func TestWhatAcceptedAModuleIsNotWhatCameAfter(t *testing.T) {
+	r := registry.Start(t, registry.Options{})
+	bytes, _ := wasm("one")
+	r.Push(t, "one", "v1", bytes)
+	v := &turning{&verifier{identity: "one", evidence: "1", accepts: "1"}}
+	store, _ := newStore(t)
+	for _, want := range []string{"one", "one++"} { // from the registry, and from the store, which shows it for the tag and for the digest
+		f := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v})
+		got, err := f.Get(t.Context(), module.Request{URI: "registry://" + r.Host + "/one:v1"})
+		require.NoError(t, err)
+		require.Equal(t, want, got.VerifiedBy)
+		require.Len(t, v.asked, 1)
+	}
+	require.Len(t, v.shown, 2)
+}
+
 // referring asks what refers to the manifest.
 type referring struct{ err error }
 
