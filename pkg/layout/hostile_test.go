@@ -83,21 +83,22 @@ func TestHostileTars(t *testing.T) {
 		content []byte
 		want    string
 	}{
-		"symbolic link":  {with(entry{name: blob, typeflag: tar.TypeSymlink}), `is a tar with "` + blob + `" in it, which is no regular file but of type '2'`},
-		"hard link":      {with(entry{name: "any", typeflag: tar.TypeLink}), `which is no regular file but of type '1'`},
-		"device":         {with(entry{name: "any", typeflag: tar.TypeChar}), `which is no regular file but of type '3'`},
-		"pipe":           {with(entry{name: "any", typeflag: tar.TypeFifo}), `which is no regular file but of type '6'`},
-		"upwards":        {with(entry{name: "../index.json"}), `is a tar with "../index.json" in it, which is outside of the layout`},
-		"up by a detour": {with(entry{name: "blobs/../../x"}), `is a tar with "blobs/../../x" in it, which is outside of the layout`},
-		"absolute":       {with(entry{name: "/etc/passwd"}), `is a tar with "/etc/passwd" in it, which is outside of the layout`},
-		"twice":          {with(entry{name: "blobs/../index.json", content: "{}"}), "is a tar with two files index.json"},
-		"cut":            {with(entry{name: blob, content: strings.Repeat("a", 4096)})[:4096], "ends in " + blob},
-		"compressed":     {zipped.Bytes(), "is compressed: decompress it (gunzip)"},
-		"no tar":         {bytes.Repeat([]byte("no tar"), 1000), "cannot be read as a tar"},
-		"empty":          {nil, "is no OCI image layout: it has no oci-layout"},
-		"no index":       {tarOf(t, good[0]), "is no OCI image layout: it has no index.json"},
-		"large marker":   {tarOf(t, entry{name: "oci-layout", content: marker + strings.Repeat(" ", 4096)}), "its oci-layout has 4126 bytes, at most 4096 are allowed"},
-		"large index":    {tarOf(t, good[0], entry{name: "index.json", content: strings.Repeat(" ", 8<<20+1)}), "its index.json has 8388609 bytes, at most 8388608 are allowed"},
+		"symbolic link":       {with(entry{name: blob, typeflag: tar.TypeSymlink}), `is a tar with "` + blob + `" in it, which is no regular file but of type '2'`},
+		"hard link":           {with(entry{name: "any", typeflag: tar.TypeLink}), `which is no regular file but of type '1'`},
+		"device":              {with(entry{name: "any", typeflag: tar.TypeChar}), `which is no regular file but of type '3'`},
+		"pipe":                {with(entry{name: "any", typeflag: tar.TypeFifo}), `which is no regular file but of type '6'`},
+		"upwards":             {with(entry{name: "../index.json"}), `is a tar with "../index.json" in it, which is outside of the layout`},
+		"up by a detour":      {with(entry{name: "blobs/../../x"}), `is a tar with "blobs/../../x" in it, which is outside of the layout`},
+		"absolute":            {with(entry{name: "/etc/passwd"}), `is a tar with "/etc/passwd" in it, which is outside of the layout`},
+		"twice":               {with(entry{name: "blobs/../index.json", content: "{}"}), "is a tar with two files index.json"},
+		"cut":                 {with(entry{name: blob, content: strings.Repeat("a", 4096)})[:4096], "ends in " + blob},
+		"compressed":          {zipped.Bytes(), "is compressed: decompress it (gunzip)"},
+		"no tar":              {bytes.Repeat([]byte("no tar"), 1000), "cannot be read as a tar"},
+		"empty":               {nil, "is no OCI image layout: it has no oci-layout"},
+		"no index":            {tarOf(t, good[0]), "is no OCI image layout: it has no index.json"},
+		"large marker":        {tarOf(t, entry{name: "oci-layout", content: marker + strings.Repeat(" ", 4096)}), "its oci-layout has 4126 bytes, at most 4096 are allowed"},
+		"index of many parts": {tarOf(t, good[0], entry{name: "index.json", content: `{"manifests":[{}` + strings.Repeat(",{}", 100_000) + `]}`}), "it has more than 200000 parts"},
+		"large index":         {tarOf(t, good[0], entry{name: "index.json", content: strings.Repeat(" ", 8<<20+1)}), "its index.json has 8388609 bytes, at most 8388608 are allowed"},
 	} {
 		require.ErrorContains(t, openBytes(t, test.content), test.want, name)
 	}

@@ -37,6 +37,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/errdef"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
@@ -44,6 +45,8 @@ import (
 const (
 	// maxIndexBytes bounds the index: some twenty thousand entries.
 	maxIndexBytes = 8 << 20
+	// maxIndexParts bounds what it decodes to: ten parts for each.
+	maxIndexParts = 200_000
 	// maxMarkerBytes bounds the file that says that it is a layout.
 	maxMarkerBytes = 4 << 10
 	// AnnotationURI is what an entry of the index is named by that is no artifact of a registry: the URI of a file on a web
@@ -193,6 +196,9 @@ func (l *Layout) readJSON(name string, most int64, into any) error {
 		return fmt.Errorf("its %s has %d bytes, at most %d are allowed", name, size, most)
 	}
 	content, err := io.ReadAll(io.LimitReader(file, most))
+	if err == nil {
+		err = jsonparts.Check(content, maxIndexParts)
+	}
 	if err == nil {
 		err = json.Unmarshal(content, into)
 	}

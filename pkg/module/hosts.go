@@ -20,14 +20,18 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"mime"
 	"net"
 	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
@@ -113,7 +117,23 @@ func (h *hosts) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	return t.RoundTrip(request)
+	response, err := t.RoundTrip(request)
+	if err == nil {
+		boundIndex(response)
+	}
+	return response, err
+}
+
+// boundIndex bounds what an index decodes to: the registry's client decodes those that list
+// referrers by itself.
+func boundIndex(response *http.Response) {
+	mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if err == nil && mediaType == ocispec.MediaTypeImageIndex {
+		response.Body = struct {
+			io.Reader
+			io.Closer
+		}{jsonparts.NewReader(response.Body, jsonparts.MaxManifest), response.Body}
+	}
 }
 
 func (h *hosts) transport(u *url.URL) (http.RoundTripper, error) {

@@ -22,6 +22,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
@@ -44,7 +45,11 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 		return ocispec.Descriptor{}, fail(CauseMediaType, "it has media type %.100q: a policy is a manifest of type %s and no index of several",
 			mediaType, ocispec.MediaTypeImageManifest)
 	}
-	if err := json.Unmarshal(content, &manifest); err != nil {
+	err := jsonparts.Check(content, jsonparts.MaxManifest)
+	if err == nil {
+		err = json.Unmarshal(content, &manifest)
+	}
+	if err != nil {
 		return ocispec.Descriptor{}, fail(CauseAnswer, "manifest: %w", err)
 	}
 	// A document must not be one thing to us and another to who signed it.

@@ -30,6 +30,7 @@ import (
 	orascontent "oras.land/oras-go/v2/content"
 	"oras.land/oras-go/v2/errdef"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
@@ -239,6 +240,19 @@ func TestPagesOfReferrersAreBounded(t *testing.T) {
 	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
 	require.ErrorIs(t, v.err, errdef.ErrTooManyPages)
 	require.Equal(t, 16, h.count("GET referrers/"))
+}
+
+// The registry's client decodes them by itself, and three bytes become some hundred.
+func TestPartsOfPagesOfReferrersAreBounded(t *testing.T) {
+	h := newHostile(t, nil)
+	h.onBlob = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
+		_, _ = w.Write([]byte(`{"manifests": [{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) + `]}`))
+	}
+	v := &referring{}
+	_, err := newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{h.host}}, Verifier: v}).Get(t.Context(), module.Request{URI: h.uri + ":v1"})
+	require.Equal(t, module.CauseUnverified, module.CauseOf(err))
+	require.ErrorContains(t, v.err, "it has more than 50000 parts")
 }
 
 // Files are shown to the verifier as well, which has only their digest to go by.

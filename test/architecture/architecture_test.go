@@ -63,7 +63,7 @@ var mayImport = map[string][]string{
 	"internal/jsonpatch": {},
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
-	"pkg/verification/discovery": {"internal/moduleuri", "pkg/verification"},
+	"pkg/verification/discovery": {"internal/jsonparts", "internal/moduleuri", "pkg/verification"},
 	"pkg/verification/modules":   {"pkg/module", "pkg/verification", "pkg/verification/discovery"},
 	"pkg/sigstore":               {"internal/safefile", "pkg/apis/wasmadmission", "pkg/verification"},
 
@@ -82,9 +82,10 @@ var mayImport = map[string][]string{
 	"pkg/policyset/internal/stray":    {},
 	"pkg/policyset/internal/breaker":  {},
 	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/explain", "internal/filewatch", "internal/safefile"},
+	"internal/jsonparts":              {},
 	"internal/moduleuri":              {},
-	"pkg/module":                      {"pkg/engine", "pkg/layout", "internal/moduleuri", "internal/safefile"},
-	"pkg/layout":                      {"internal/moduleuri", "internal/safefile"},
+	"pkg/module":                      {"pkg/engine", "pkg/layout", "internal/jsonparts", "internal/moduleuri", "internal/safefile"},
+	"pkg/layout":                      {"internal/jsonparts", "internal/moduleuri", "internal/safefile"},
 	"internal/safefile":               {},
 	"internal/strictyaml":             {},
 	"internal/buildinfo":              {},
@@ -99,7 +100,7 @@ var mayImport = map[string][]string{
 	"pkg/capabilities/crypto":         {"pkg/capabilities"},
 	"pkg/capabilities/net":            {"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache"},
 	"pkg/capabilities/oci":            {"pkg/capabilities"},
-	"pkg/capabilities/oci/images":     {"internal/moduleuri", "pkg/abi", "pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/spans", "pkg/verification", "pkg/verification/discovery"},
+	"pkg/capabilities/oci/images":     {"internal/jsonparts", "internal/moduleuri", "pkg/abi", "pkg/capabilities", "pkg/capabilities/oci", "pkg/module", "pkg/spans", "pkg/verification", "pkg/verification/discovery"},
 	"pkg/capabilities/tracing":        {"pkg/abi", "pkg/capabilities"},
 	"pkg/capabilities/kubernetes": {
 		"pkg/abi", "pkg/capabilities", "pkg/capabilities/internal/cache",

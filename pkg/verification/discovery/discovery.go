@@ -21,6 +21,7 @@ package discovery
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ import (
 	"oras.land/oras-go/v2/errdef"
 	"oras.land/oras-go/v2/registry"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
@@ -130,6 +132,14 @@ func (f *finder) named(ctx context.Context, descriptor ocispec.Descriptor, most 
 		return nil, notACandidate("%w", err)
 	}
 	return body, err
+}
+
+// decode reads a manifest or an index.
+func decode(body []byte, into any) error {
+	if err := jsonparts.Check(body, jsonparts.MaxManifest); err != nil {
+		return err
+	}
+	return json.Unmarshal(body, into)
 }
 
 // contentError is what is wrong with what was found, rather than with finding it.

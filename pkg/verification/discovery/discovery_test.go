@@ -21,6 +21,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -36,6 +37,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 	"github.com/wasm-admission/wasm-admission/pkg/verification/discovery"
 	"github.com/wasm-admission/wasm-admission/test/registry"
@@ -247,6 +249,26 @@ func TestTheSizeOfEverythingTogetherIsBounded(t *testing.T) {
 	_, skipped, failed = find(t, serve(t, index(1, 4<<20+1)), manifest)
 	require.Empty(t, failed)
 	require.Contains(t, skipped[0], "has 4194305 bytes, at most 4194304 are allowed")
+}
+
+// What is small as text may be large in memory.
+func TestTheNumberOfPartsIsBounded(t *testing.T) {
+	const most = jsonparts.MaxManifest
+	for tag, mediaType := range map[string]string{".sig": ocispec.MediaTypeImageManifest, "": ocispec.MediaTypeImageIndex} {
+		content := `{"layers":[{}` + strings.Repeat(",{}", most/2) + `]}`
+		_, skipped, failed := find(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/manifests/"+strings.Replace(manifest, ":", "-", 1)+tag) {
+				http.NotFound(w, r)
+				return
+			}
+			w.Header().Set("Content-Type", mediaType)
+			w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+			_, _ = io.WriteString(w, content)
+		}), manifest)
+		require.Empty(t, failed)
+		require.Len(t, skipped, 1)
+		require.Contains(t, skipped[0], "it has more than 50000 parts")
+	}
 }
 
 // serve returns a client for a registry that a handler is.

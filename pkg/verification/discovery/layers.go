@@ -19,7 +19,6 @@ package discovery
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -47,7 +46,7 @@ func (f *finder) layers(ctx context.Context) bool {
 		return f.skip("tag "+tag, fmt.Errorf("has media type %.100q, not %s", mediaType, ocispec.MediaTypeImageManifest))
 	}
 	var image ocispec.Manifest
-	if err := json.Unmarshal(body, &image); err != nil {
+	if err := decode(body, &image); err != nil {
 		return f.skip("tag "+tag, fmt.Errorf("is no manifest: %w", err))
 	}
 	// Several signatures of one payload are layers with one digest: what tells them apart is their position.

@@ -18,7 +18,6 @@ package discovery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -88,7 +87,7 @@ func Manifests(ctx context.Context, source oras.ReadOnlyGraphTarget, artifact oc
 
 func parseManifest(mediaType string, body []byte) (Manifest, error) {
 	var parsed ocispec.Manifest
-	if err := json.Unmarshal(body, &parsed); err != nil {
+	if err := decode(body, &parsed); err != nil {
 		return Manifest{}, notACandidate("is no manifest: %w", err)
 	}
 	m := Manifest{

@@ -18,7 +18,6 @@ package discovery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -100,7 +99,7 @@ func (l *referrerList) fromTag(ctx context.Context) bool {
 		return true // some registries have the tag stand for the artifact itself
 	}
 	var index ocispec.Index
-	if err := json.Unmarshal(body, &index); err != nil {
+	if err := decode(body, &index); err != nil {
 		return l.skip("tag "+tag, fmt.Errorf("is no index: %w", err))
 	}
 	l.add(index.Manifests)
@@ -145,7 +144,7 @@ func (l *referrerList) manifestOf(ctx context.Context, descriptor ocispec.Descri
 	if body, err = l.named(ctx, descriptor, maxMetadataBytes); err != nil {
 		return nil, manifest, err
 	}
-	if err := json.Unmarshal(body, &manifest); err != nil {
+	if err := decode(body, &manifest); err != nil {
 		return nil, manifest, notACandidate("is no manifest: %w", err)
 	}
 	return body, manifest, nil

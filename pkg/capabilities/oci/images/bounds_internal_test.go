@@ -30,6 +30,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -102,6 +103,8 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 	}{
 		{"large manifest", image, withConfig(sum("{}"), 2) + large, nil, "the manifest is larger than 4194304 bytes"},
 		{"large configuration", image, withConfig(sum("{"+large+"}"), len(large)+2), map[string]string{sum("{" + large + "}"): "{" + large + "}"}, "the configuration is larger than 4194304 bytes"},
+		{"manifest of many parts", image, `{"layers":[{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) + `]}`, nil, "it has more than 50000 parts"},
+		{"index of many parts", index, `{"manifests":[{}` + strings.Repeat(",{}", jsonparts.MaxManifest/2) + `]}`, nil, "it has more than 50000 parts"},
 		{"another configuration", image, withConfig(sum("{}"), 3), map[string]string{sum("{}"): `{ }`}, "the configuration does not have digest"},
 		{"configuration that is no JSON", image, withConfig(sum("no"), 2), map[string]string{sum("no"): "no"}, "the configuration is not JSON"},
 		{"configuration without digest", image, withConfig("../../x", 2), nil, "only SHA-256 is supported"},

@@ -30,6 +30,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 	kjson "sigs.k8s.io/json"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
@@ -149,7 +150,10 @@ func readManifest(ctx context.Context, from *remote.Repository, name string) (*m
 	if want, err := digest.Parse(name); err == nil && want.String() != m.digest {
 		return nil, fmt.Errorf("the registry sent a manifest with digest %s for %s", m.digest, want)
 	}
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(m.content, &m.document); err != nil {
+	if err = jsonparts.Check(m.content, jsonparts.MaxManifest); err == nil {
+		err = kjson.UnmarshalCaseSensitivePreserveInts(m.content, &m.document)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the manifest cannot be read: %w", err)
 	}
 	return m, m.check()
