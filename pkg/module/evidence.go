@@ -17,6 +17,7 @@ limitations under the License.
 package module
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
@@ -86,7 +88,7 @@ func (p *Proof) Verify(ctx context.Context, verifier Verifier, request Request, 
 		return err
 	}
 	artifact := Artifact{URI: request.URI, Digest: m.Digest, Demands: request.Demands, Evidence: p.Evidence}
-	if strings.HasPrefix(request.URI, "registry://") {
+	if scheme, _, _ := strings.Cut(request.URI, "://"); scheme == "registry" || scheme == moduleuri.LayoutScheme {
 		if err := p.name(&artifact); err != nil {
 			return err
 		}
@@ -97,9 +99,9 @@ func (p *Proof) Verify(ctx context.Context, verifier Verifier, request Request, 
 	return err
 }
 
-// name adds to an artifact in a registry the manifest, which has to name it.
+// name adds to an artifact in a registry, or in a layout, the manifest, which has to name it.
 func (p *Proof) name(artifact *Artifact) error {
-	ref, err := parseReference(artifact.URI)
+	repository, pinned, err := repositoryOf(artifact.URI)
 	if err != nil {
 		return err
 	}
@@ -108,12 +110,23 @@ func (p *Proof) name(artifact *Artifact) error {
 	switch {
 	case err != nil:
 		return err
-	case ref.Digest != "" && ref.Digest != manifest.String() || layer.Digest.String() != artifact.Digest:
+	case pinned != "" && pinned != manifest.String() || layer.Digest.String() != artifact.Digest:
 		return errors.New("the manifest that is kept does not name the module")
 	}
-	artifact.Repository = ref.Registry + "/" + ref.Repository
+	artifact.Repository = repository
 	artifact.Manifest = ocispec.Descriptor{MediaType: p.MediaType, Digest: manifest, Size: int64(len(p.Manifest))}
 	return nil
+}
+
+// repositoryOf returns what the repository is called that a URI names, and the digest of the
+// manifest if it names that.
+func repositoryOf(uri string) (repository, digest string, err error) {
+	if text, inLayout := strings.CutPrefix(uri, moduleuri.LayoutScheme+"://"); inLayout {
+		in, err := moduleuri.ParseInLayout(text)
+		return cmp.Or(in.Repository, in.Path), in.Digest, err
+	}
+	ref, err := parseReference(uri)
+	return ref.Registry + "/" + ref.Repository, ref.Digest, err
 }
 
 // evidence returns what is kept of an entry.

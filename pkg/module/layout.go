@@ -17,6 +17,7 @@ limitations under the License.
 package module
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -142,11 +143,7 @@ func (r *puller) fromLayout(ctx context.Context, request Request, in moduleuri.I
 	if have := r.unchanged(request, digest); have != nil {
 		return have, checkDigest(request.Digest, have.Digest)
 	}
-	name := in.Repository
-	if name == "" {
-		name = in.Path
-	}
-	m, _, err := r.pull(ctx, request, name, from, digest, nil, p)
+	m, _, err := r.pull(ctx, request, cmp.Or(in.Repository, in.Path), from, digest, nil, p)
 	if err != nil {
 		return nil, err
 	}

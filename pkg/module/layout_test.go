@@ -22,6 +22,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -75,6 +76,42 @@ func writeTar(t *testing.T, directory string) string {
 	var b bytes.Buffer
 	require.NoError(t, layout.WriteTar(&b, directory))
 	return writeFile(t, b.String())
+}
+
+// What a module in a layout was accepted by is judged as it was there: by its manifest, if it has one.
+func TestProofsOfModulesInLayouts(t *testing.T) {
+	content, _ := wasm("one")
+	directory := filepath.Join(t.TempDir(), "layout")
+	manifest := writeLayout(t, directory, content)
+	v := &verifier{identity: "one", evidence: "1", accepts: "1"}
+	for _, test := range []struct {
+		uri        string
+		everything bool
+		repository string // "" is a file
+	}{
+		{"oci-layout://" + directory + ":registry.invalid/policies/one:v1", false, "registry.invalid/policies/one"},
+		{"oci-layout://" + directory + "@" + manifest, false, directory},
+		{inRegistry, true, "registry.invalid/policies/one"},
+		{onServer, true, ""},
+	} {
+		sources, request := module.Sources{}, module.Request{URI: test.uri}
+		if test.everything {
+			sources.Layout = directory
+		}
+		got, err := newFetcher(t, module.Options{Sources: sources, Verifier: v}).Get(t.Context(), request)
+		require.NoError(t, err)
+		asked := v.asked[len(v.asked)-1]
+		require.NoError(t, got.Proof.Verify(t.Context(), v, request, got))
+		shown := v.shown[len(v.shown)-1]
+		require.Equal(t, test.repository, shown.Repository)
+		require.Equal(t, asked.Repository, shown.Repository)
+		require.Equal(t, asked.Manifest, shown.Manifest)
+		require.Equal(t, asked.Bytes, shown.Bytes)
+	}
+	pinned := module.Request{URI: "oci-layout://" + directory + "@sha256:" + strings.Repeat("0", 64)}
+	got, err := newFetcher(t, module.Options{Verifier: v}).Get(t.Context(), module.Request{URI: "oci-layout://" + directory + "@" + manifest})
+	require.NoError(t, err)
+	require.ErrorContains(t, got.Proof.Verify(t.Context(), v, pinned, got), "does not name the module")
 }
 
 // A module in a layout is named by the layout and by what its index calls it.
