@@ -66,6 +66,12 @@ func (c *Config) Keyless() bool {
 // candidate; neither keeps others from being enough. Unless the demands are met, the error is an [*UnmetError], or the
 // context's.
 func Judge(ctx context.Context, checker Checker, artifact Artifact, candidates iter.Seq2[*Candidate, error], demands ...Demand) error {
+	_, err := MetBy(ctx, checker, artifact, candidates, demands...)
+	return err
+}
+
+// MetBy is [Judge], and returns the candidates that the demands are met by, in their order.
+func MetBy(ctx context.Context, checker Checker, artifact Artifact, candidates iter.Seq2[*Candidate, error], demands ...Demand) ([]*Candidate, error) {
 	j := &judge{checker: checker, artifact: artifact}
 	for _, d := range demands {
 		j.open = append(j.open, newRequirements(d)...)
@@ -73,22 +79,22 @@ func Judge(ctx context.Context, checker Checker, artifact Artifact, candidates i
 	for candidate, err := range candidates {
 		switch {
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		case err != nil:
 			j.note(err)
 		default:
 			if err := j.take(ctx, candidate); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if j.isMet() {
-			return nil
+			return j.metBy, nil
 		}
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	return j.unmet()
+	return nil, j.unmet()
 }
 
 // requirement is one that has to be met: an entry of allOf, or a whole anyOf.
@@ -136,6 +142,7 @@ type judge struct {
 	artifact Artifact
 	open     []*requirement
 	checks   int
+	metBy    []*Candidate
 	report
 }
 
@@ -151,6 +158,7 @@ func (j *judge) isMet() bool {
 // take looks which entries a candidate meets that are not met yet.
 func (j *judge) take(ctx context.Context, candidate *Candidate) error {
 	a := &asked{judge: j, candidate: candidate, answers: map[string]*answer{}}
+	meets := false
 	for _, r := range j.open {
 		for _, e := range r.entries {
 			if e.met || r.matches() >= r.least {
@@ -169,8 +177,11 @@ func (j *judge) take(ctx context.Context, candidate *Candidate) error {
 				a.differs = append(a.differs, fmt.Sprintf("%s %v", e.name, err))
 				continue
 			}
-			e.met = true
+			e.met, meets = true, true
 		}
+	}
+	if meets {
+		j.metBy = append(j.metBy, candidate)
 	}
 	j.found(candidate.Place, a.summary())
 	return nil

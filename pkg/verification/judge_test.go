@@ -223,7 +223,11 @@ func TestDemandsAreMet(t *testing.T) {
 			require.NotContains(t, err.Error(), "\n")
 		})
 	}
-	err := verification.Judge(t.Context(), &stated{}, artifact, sequence(of(a, b)...), demand(t, all), demand(t, prod))
+	both := of(a, b)
+	metBy, err := verification.MetBy(t.Context(), &stated{}, artifact, sequence(append(both, both...)...), demand(t, all))
+	require.NoError(t, err)
+	require.Equal(t, both, metBy, "each once")
+	err = verification.Judge(t.Context(), &stated{}, artifact, sequence(of(a, b)...), demand(t, all), demand(t, prod))
 	require.ErrorContains(t, err, "no signature meets allOf[0] of verification.config", "all demands have to be met")
 }
 

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"iter"
 	"path"
+	"slices"
 	"strings"
 
 	"oras.land/oras-go/v2/errdef"
@@ -29,9 +30,29 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
+// maxOtherBytes bounds what is kept of candidates that met no demand. They may meet the demands of another config; but
+// whoever may write to a registry must not crowd out what was accepted, by bounds of those who keep it.
+const maxOtherBytes = 128 << 10
+
 // evidence is what was looked at until all demands were met, so that it can be looked at again.
 type evidence struct {
 	Candidates []*verification.Candidate `json:"candidates,omitempty"`
+}
+
+// bound leaves out candidates that met no demand if they are too large together.
+func (e *evidence) bound(metBy []*verification.Candidate) {
+	others := 0
+	e.Candidates = slices.DeleteFunc(e.Candidates, func(c *verification.Candidate) bool {
+		size := len(c.Bundle) + len(c.Payload) + len(c.Signature) + len(c.Certificate) + len(c.Chain) + len(c.RekorBundle)
+		switch {
+		case slices.Contains(metBy, c):
+			return false
+		case others+size > maxOtherBytes:
+			return true
+		}
+		others += size
+		return false
+	})
 }
 
 // record notes the candidates that are asked for.

@@ -159,7 +159,8 @@ func (v *Verifier) Identity(text string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Verify implements [module.Verifier]. The evidence are the candidates that it looked at.
+// Verify implements [module.Verifier]. The evidence are the candidates that it looked at, those
+// that meet no demand within bounds.
 func (v *Verifier) Verify(ctx context.Context, a module.Artifact) ([]byte, error) {
 	d := v.demandsOf(a.Demands)
 	if d.err != nil {
@@ -175,9 +176,11 @@ func (v *Verifier) Verify(ctx context.Context, a module.Artifact) ([]byte, error
 	var looked evidence
 	artifact := Signed(a)
 	if len(d.all) > 0 {
-		if err := verification.Judge(ctx, v.options.Checker, artifact, looked.record(candidates), d.all...); err != nil {
+		metBy, err := verification.MetBy(ctx, v.options.Checker, artifact, looked.record(candidates), d.all...)
+		if err != nil {
 			return nil, explain(a, artifact.Digest, err)
 		}
+		looked.bound(metBy)
 	}
 	return json.Marshal(looked)
 }

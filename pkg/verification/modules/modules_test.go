@@ -22,6 +22,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -116,6 +117,23 @@ func TestSignedModulesAreAccepted(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Whoever may write to a registry, and sign nothing, must not keep a server from what it has accepted.
+func TestOtherCandidatesDoNotCrowdOutEvidence(t *testing.T) {
+	key := signing.NewKey(t)
+	r := registry.Start(t, registry.Options{})
+	manifest := r.Push(t, "one", "v1", wasm)
+	for n := range 9 {
+		r.PushReferrer(t, "one", manifest, registry.BundleMediaType, []byte(strconv.Itoa(n)+strings.Repeat(" ", 200<<10)))
+	}
+	r.PushReferrer(t, "one", manifest, registry.BundleMediaType, key.Bundle(t, manifest, nil))
+	v, request := newVerifier(t, key.Config("")), module.Request{URI: "registry://" + r.Host + "/one:v1"}
+	got, err := newFetcher(t, v, nil, module.Sources{Insecure: []string{r.Host}}).Get(silent(t), request)
+	require.NoError(t, err)
+	require.NotEmpty(t, got.Proof.Evidence)
+	require.Less(t, len(got.Proof.Evidence), 300<<10)
+	require.NoError(t, got.Proof.Verify(t.Context(), v, request, got))
 }
 
 func TestModulesAreRefused(t *testing.T) {
