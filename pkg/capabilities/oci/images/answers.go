@@ -34,7 +34,8 @@ const (
 	// patience is how long a registry may take while there is an answer that may be given
 	// instead.
 	patience = time.Second
-	// queued is how many looks of one policy may wait for each that may be under way.
+	// queued is how many looks of one policy, and of those how many at one registry, may wait
+	// for each that may be under way.
 	queued = 8
 	// entryBytes is what an entry takes beside what is in it.
 	entryBytes = 512
@@ -60,12 +61,15 @@ type bounds struct {
 type answers struct {
 	bounds
 	policies, registries *turns
+	// shares are turns of a policy at a registry, as many as that has: no registry that hangs
+	// holds all turns of a policy while its looks wait for one another.
+	shares *turns
 
 	mu      sync.Mutex
 	entries *lru.Cache // of *entry, by key
 	held    int64
 	flights map[string]*flight // by key
-	looks   map[string]int     // by policy
+	looks   map[string]int     // by policy, and by share
 }
 
 // entry is what is known. It is not changed.
@@ -106,8 +110,11 @@ func (q *question) describe(span spans.Span, err error) {
 	}
 }
 
+// share is the key of what a policy asks a registry.
+func (q *question) share() string { return q.policy + "\x00" + q.registry }
+
 func newAnswers(b bounds) *answers {
-	a := &answers{bounds: b, policies: newTurns(b.policy), registries: newTurns(b.registry), flights: map[string]*flight{}, looks: map[string]int{}}
+	a := &answers{bounds: b, policies: newTurns(b.policy), registries: newTurns(b.registry), shares: newTurns(b.registry), flights: map[string]*flight{}, looks: map[string]int{}}
 	a.entries = lru.NewWithEvictionFunc(b.entries, func(_ lru.Key, e any) { a.held -= e.(*entry).size })
 	return a
 }
@@ -185,7 +192,11 @@ func (a *answers) takeOff(ctx context.Context, q question) (*flight, error) {
 	if most := a.policy * (1 + queued); a.looks[q.policy] >= most {
 		return nil, fmt.Errorf("the policy has %d looks at images under way or waiting, at most %d are allowed: see capabilities.oci.policyLooks", a.looks[q.policy], most)
 	}
+	if most := a.registry * (1 + queued); a.looks[q.share()] >= most {
+		return nil, fmt.Errorf("the policy has %d looks at images in %s under way or waiting, at most %d are allowed: see capabilities.oci.registryLooks", a.looks[q.share()], q.registry, most)
+	}
 	a.looks[q.policy]++
+	a.looks[q.share()]++
 	f := &flight{done: make(chan struct{})}
 	a.flights[q.key] = f
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
@@ -198,8 +209,10 @@ func (a *answers) takeOff(ctx context.Context, q question) (*flight, error) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		delete(a.flights, q.key)
-		if a.looks[q.policy]--; a.looks[q.policy] == 0 {
-			delete(a.looks, q.policy)
+		for _, key := range []string{q.policy, q.share()} {
+			if a.looks[key]--; a.looks[key] == 0 {
+				delete(a.looks, key)
+			}
 		}
 		f.entry = a.settle(q.key, begin, body, err)
 		close(f.done)
@@ -217,7 +230,7 @@ func (a *answers) fly(ctx context.Context, q question) (body []byte, err error) 
 	for _, t := range []struct {
 		*turns
 		key string
-	}{{a.policies, q.policy}, {a.registries, q.registry}} {
+	}{{a.shares, q.share()}, {a.policies, q.policy}, {a.registries, q.registry}} {
 		end, err := t.take(ctx, t.key)
 		if err != nil {
 			return nil, &unansweredError{fmt.Errorf("waiting for earlier looks at images: %w", err)}

@@ -301,6 +301,34 @@ func TestLooksOfAPolicyAreBounded(t *testing.T) {
 	require.Empty(t, w.registries.lines)
 }
 
+// Whoever names images in a registry that hangs must not keep a policy from others.
+func TestARegistryThatHangsLeavesTurnsForOthers(t *testing.T) {
+	w := newWorld(func(b *bounds) { b.registry = 1 })
+	w.blocked.Lock()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for n := range 9 {
+		_, _, err := w.get(ctx, w.question(fmt.Sprint(n)))
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	require.Eventually(t, func() bool {
+		w.shares.mu.Lock()
+		defer w.shares.mu.Unlock()
+		l := w.shares.lines["p\x00r"]
+		return w.asked.Load() == 1 && l != nil && l.in == 9
+	}, 10*time.Second, time.Millisecond)
+	_, how, err := w.get(t.Context(), w.question("one more"))
+	require.EqualError(t, err, "the policy has 9 looks at images in r under way or waiting, at most 9 are allowed: see capabilities.oci.registryLooks")
+	require.Equal(t, resultDenied, how)
+
+	// The same policy has another turn, for another registry.
+	_, _, err = w.get(t.Context(), question{key: "other", policy: "p", registry: "s", ask: (&source{}).ask})
+	require.NoError(t, err)
+	w.blocked.Unlock()
+	w.settled(t)
+	require.Empty(t, w.shares.lines)
+}
+
 func TestLooksAtARegistryAreBounded(t *testing.T) {
 	w := newWorld(nil)
 	w.blocked.Lock()

@@ -82,7 +82,8 @@ type Options struct {
 	// PolicyLooks is how many looks one policy has under way at the same time; eight times as
 	// many may wait. 0 is 16.
 	PolicyLooks int
-	// RegistryLooks is how many looks at one registry are under way at the same time. 0 is 8.
+	// RegistryLooks is how many looks at one registry are under way at the same time; of each
+	// policy eight times as many may wait. 0 is 8.
 	RegistryLooks int
 
 	// Resolver looks up hosts; nil is that of the process.
