@@ -40,6 +40,9 @@ import (
 const (
 	// maxSignatureBytes bounds a blob of a signature.
 	maxSignatureBytes = 4 << 20
+	// maxBesideBytes bounds everything that stands beside one module: what its manifest names
+	// else, and its signatures. Whoever may push to a registry decides how much that is.
+	maxBesideBytes = 64 << 20
 )
 
 // Collected says what is in a bundle.
@@ -103,6 +106,7 @@ type collector struct {
 	writer   *layout.Writer
 
 	// Of the last module:
+	left       int64 // bytes that may come beside it
 	entries    []ocispec.Descriptor
 	bundle     []byte // of one from a web server; nil if there is none
 	digest     string
@@ -119,7 +123,7 @@ func (c *collector) Verify(ctx context.Context, a module.Artifact) ([]byte, erro
 			return nil, err
 		}
 	}
-	c.entries, c.bundle, c.signatures = nil, nil, 0
+	c.entries, c.bundle, c.signatures, c.left = nil, nil, 0, maxBesideBytes
 	if a.Source != nil {
 		c.digest = a.Manifest.Digest.String()
 		return nil, c.collect(ctx, a)
@@ -211,7 +215,10 @@ func (c *collector) copyBlob(ctx context.Context, a module.Artifact, d ocispec.D
 		return fmt.Errorf("a manifest names something by digest %.100q: only SHA-256 is supported", d.Digest)
 	case d.Size < 0 || d.Size > most:
 		return fmt.Errorf("%s has %d bytes, at most %d are allowed", d.Digest, d.Size, most)
+	case d.Size > c.left:
+		return fmt.Errorf("what stands beside the module has more than %d bytes", maxBesideBytes)
 	}
+	c.left -= d.Size
 	content, err := orascontent.FetchAll(ctx, a.Source, d)
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.Digest, err)

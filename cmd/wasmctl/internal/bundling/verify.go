@@ -28,6 +28,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/errdef"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/layout"
@@ -102,8 +103,7 @@ func (c *Checked) fetch(ctx context.Context, path string, l *layout.Layout, want
 func signaturesOf(ctx context.Context, l *layout.Layout, uri string, m *module.Module) int {
 	if entry, err := l.File(uri); err == nil {
 		var manifest ocispec.Manifest
-		content, err := l.Read(ctx, entry, maxMetadataBytes)
-		if err == nil && json.Unmarshal(content, &manifest) == nil {
+		if readManifest(ctx, l, entry, &manifest) == nil {
 			return len(manifest.Layers) - 1
 		}
 		return 0
@@ -134,21 +134,16 @@ func (r *reader) manifest(ctx context.Context, entry ocispec.Descriptor) {
 		return
 	}
 	r.seen[entry.Digest.String()] = true
-	content, err := r.layout.Read(ctx, entry, maxMetadataBytes)
-	if err != nil {
-		r.checked.fail("%s: %w", nameOf(entry), err)
-		return
-	}
-	r.checked.Manifests++
 	var manifest struct {
 		Config    *ocispec.Descriptor  `json:"config"`
 		Layers    []ocispec.Descriptor `json:"layers"`
 		Manifests []ocispec.Descriptor `json:"manifests"`
 	}
-	if err := json.Unmarshal(content, &manifest); err != nil {
-		r.checked.fail("%s: is no manifest: %w", nameOf(entry), err)
+	if err := readManifest(ctx, r.layout, entry, &manifest); err != nil {
+		r.checked.fail("%s: %w", nameOf(entry), err)
 		return
 	}
+	r.checked.Manifests++
 	blobs := manifest.Layers
 	if manifest.Config != nil {
 		blobs = append(blobs, *manifest.Config)
@@ -174,6 +169,21 @@ func (r *reader) blob(ctx context.Context, of, blob ocispec.Descriptor) {
 		return
 	}
 	r.checked.Blobs++
+}
+
+// readManifest decodes one. What it may become in memory is bounded.
+func readManifest(ctx context.Context, l *layout.Layout, entry ocispec.Descriptor, into any) error {
+	content, err := l.Read(ctx, entry, maxMetadataBytes)
+	if err != nil {
+		return err
+	}
+	if err = jsonparts.Check(content, jsonparts.MaxManifest); err == nil {
+		err = json.Unmarshal(content, into)
+	}
+	if err != nil {
+		return fmt.Errorf("is no manifest: %w", err)
+	}
+	return nil
 }
 
 // nameOf is what an entry of the index is called for people.
@@ -211,12 +221,8 @@ func ReadRoot(ctx context.Context, path string) (*sigstore.Root, error) {
 }
 
 func readRoot(ctx context.Context, l *layout.Layout, entry ocispec.Descriptor) ([]byte, error) {
-	content, err := l.Read(ctx, entry, maxMetadataBytes)
-	if err != nil {
-		return nil, err
-	}
 	var manifest ocispec.Manifest
-	if err := json.Unmarshal(content, &manifest); err != nil {
+	if err := readManifest(ctx, l, entry, &manifest); err != nil {
 		return nil, err
 	}
 	if manifest.ArtifactType != rootType || len(manifest.Layers) != 1 || !moduleuri.IsDigest(manifest.Layers[0].Digest.String()) {
