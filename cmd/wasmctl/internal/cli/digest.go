@@ -62,7 +62,7 @@ func (c *command) printDigest(ctx context.Context, f *digestFlags, argument stri
 	}
 	fetcher := sources.NewFetcher(options)
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
-	if _, err := os.Stat(argument); err == nil || strings.HasPrefix(argument, "file://") {
+	if _, err := os.Stat(argument); err == nil || strings.HasPrefix(argument, "file://") || isPath(argument) {
 		return c.printFileDigest(ctx, fetcher, argument)
 	}
 	remote, err := fetcher.Remote(c.quietly(ctx))

@@ -17,6 +17,7 @@ limitations under the License.
 package cli_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -25,6 +26,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
+
+const examplePublicKey = `-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAECXMvPdapaVBoJWNgegy5r9pQAoSZ
+f+YhgzLdlUmDoSi9mV7kflVutVJA0Ja7EOV9U6RUDI/vX2AfCvuCCYVrZg==
+-----END PUBLIC KEY-----
+`
 
 func TestDigest(t *testing.T) {
 	u := newUser(t)
@@ -48,4 +55,15 @@ func TestDigest(t *testing.T) {
 	require.NotContains(t, u.call("digest", "https://example.com/policy.wasm?token=secret").err, "secret")
 	u.refuses(cli.ExitProblem, "no such file", "digest", "file:///none.wasm")
 	u.refuses(cli.ExitProblem, "digest", "digest", u.host+"/policies/one@sha256:00")
+}
+
+// What can only be a path is not looked up as a host.
+func TestPathsAreNoHosts(t *testing.T) {
+	u := newUser(t)
+	key := filepath.Join(t.TempDir(), "key.pub")
+	require.NoError(t, os.WriteFile(key, []byte(examplePublicKey), 0o600))
+	for _, path := range []string{"none.wasm", "./none.wasm", "../none.wasm", "/none/none.wasm"} {
+		u.refuses(cli.ExitProblem, "there is no file "+path+": give a path or a URI", "digest", path)
+		u.refuses(cli.ExitProblem, "there is no file "+path+": give a path or a URI", "verify", "-k", key, path)
+	}
 }

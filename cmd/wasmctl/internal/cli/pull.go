@@ -80,6 +80,12 @@ func registryURI(argument string) string {
 	return "registry://" + argument
 }
 
+// isPath tells whether an argument can only be a path: no host begins with a dot or a
+// slash, and a reference has a host and a repository.
+func isPath(argument string) bool {
+	return strings.HasPrefix(argument, ".") || strings.HasPrefix(argument, "/") || !strings.Contains(argument, "/")
+}
+
 func (c *command) pullPolicy(ctx context.Context, f *pullFlags, argument string) error {
 	uri := registryURI(argument)
 	if strings.HasPrefix(uri, "file://") {

@@ -79,6 +79,8 @@ func (c *command) verifyPolicy(ctx context.Context, f *verifyFlags, argument str
 		if options.Policies, err = policystore.Default(); err != nil {
 			return err
 		}
+	case err != nil && isPath(argument):
+		return err
 	case err != nil: // no file
 		uri = registryURI(argument)
 	}
