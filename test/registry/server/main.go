@@ -54,6 +54,10 @@ func main() {
 	inMemory := flag.Bool("in-memory", false, "have go-containerregistry serve, which keeps everything in memory and has no users")
 	referrers := flag.Bool("referrers", false, "serve the referrers API; only with -in-memory")
 	user := flag.String("user", "", "name:password of the only user; empty means that everybody may do everything")
+	flag.Usage = func() {
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "Serves a registry for tests until its standard input ends: keep that open, as by sleep 1h | registry -root DIRECTORY.")
+		flag.PrintDefaults()
+	}
 	flag.Parse()
 	if *root == "" {
 		log.Fatal("-root is required")
