@@ -41,7 +41,7 @@ type Options struct {
 	// refuses what others could have written, as a server must.
 	ReadFile ReadFile
 	// Progress is told, as often as there is something new, how many bytes of a module have come
-	// from a registry or server, and of how many, which is zero if nobody knows. It must be quick.
+	// from a registry or server, or gone to a registry, and of how many, which is zero if nobody knows. It must be quick.
 	// Concurrent requests call it concurrently. nil is not told anything.
 	Progress func(bytes, total int64)
 	// AnyLayout reads OCI image layouts that others could have written, as a server must not.

@@ -117,7 +117,7 @@ func (h *hosts) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	response, err := t.RoundTrip(request)
+	response, err := t.RoundTrip(observeUpload(request))
 	if err == nil {
 		boundIndex(response)
 	}

@@ -21,6 +21,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
@@ -148,10 +150,11 @@ func (r *puller) push(ctx context.Context, ref reference, a *artifact) error {
 	return r.within(ctx, func(ctx context.Context) error {
 		return r.retry(ctx, r.patient, func(ctx context.Context) error {
 			return r.atRepository(ref, func(to *repository) error {
-				for _, blob := range []content{a.config, a.layer} {
-					if err := to.pushBlob(ctx, blob); err != nil {
-						return err
-					}
+				if err := to.pushBlob(ctx, a.config); err != nil {
+					return err
+				}
+				if err := to.pushBlob(observed(ctx, r.observe, a.layer), a.layer); err != nil {
+					return err
 				}
 				return answerError(to.PushReference(ctx, a.manifest.descriptor, bytes.NewReader(a.manifest.bytes), ref.Tag))
 			})
@@ -166,4 +169,49 @@ func (r *repository) pushBlob(ctx context.Context, blob content) error {
 		return answerError(err)
 	}
 	return answerError(r.Blobs().Push(ctx, blob.descriptor, bytes.NewReader(blob.bytes)))
+}
+
+// uploadKey is the key of an upload in a context.
+type uploadKey struct{}
+
+// upload tells how far it has come.
+type upload struct {
+	observe func(bytes, total int64)
+	size    int64
+}
+
+// observed has the upload of something told to an observer, nil for nobody. The registry's
+// client makes the requests, and wants bytes that it can send again.
+func observed(ctx context.Context, observe func(bytes, total int64), c content) context.Context {
+	if observe == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, uploadKey{}, &upload{observe, c.descriptor.Size})
+}
+
+// observeUpload returns a request whose body tells how much of it was sent, if that is an
+// upload's.
+func observeUpload(request *http.Request) *http.Request {
+	u, _ := request.Context().Value(uploadKey{}).(*upload)
+	if u == nil || request.Body == nil || request.ContentLength != u.size {
+		return request
+	}
+	observed := *request
+	observed.Body = &uploading{ReadCloser: request.Body, upload: u}
+	return &observed
+}
+
+// uploading is a body that tells how much of it was read.
+type uploading struct {
+	io.ReadCloser
+	*upload
+	sent int64
+}
+
+// Read implements [io.Reader].
+func (u *uploading) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	u.sent += int64(n)
+	u.observe(u.sent, u.size)
+	return n, err
 }

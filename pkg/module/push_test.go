@@ -86,6 +86,27 @@ func TestPush(t *testing.T) {
 	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "no host is asked without TLS that is not named")
 }
 
+func TestUploadsAreTold(t *testing.T) {
+	r := registry.Start(t, registry.Options{TLS: true, Username: "alice", Password: "secret"})
+	credentials := filepath.Join(t.TempDir(), "config.json")
+	require.NoError(t, os.WriteFile(credentials, []byte(`{"auths":{"`+r.Host+`":{"auth":"`+base64.StdEncoding.EncodeToString([]byte("alice:secret"))+`"}}}`), 0o600))
+	sources := trusting(r)
+	sources.DockerConfig = credentials
+	binary, _ := wasm("told")
+	var told [][2]int64
+	f := newFetcher(t, module.Options{Sources: sources, Progress: func(bytes, total int64) { told = append(told, [2]int64{bytes, total}) }})
+	reference, err := f.Push(t.Context(), "registry://"+r.Host+"/policies/told:v1", binary, nil)
+	require.NoError(t, err)
+	size := int64(len(binary))
+	require.Equal(t, [2]int64{size, size}, told[len(told)-1])
+	told = nil
+	_, err = f.Push(t.Context(), "registry://"+r.Host+"/policies/told:v1", binary, nil)
+	require.NoError(t, err)
+	require.Empty(t, told, "what is there is not sent again")
+	_, err = f.Fetch(t.Context(), "registry://"+reference)
+	require.NoError(t, err)
+}
+
 func TestPushRefuses(t *testing.T) {
 	binary, _ := wasm("refused")
 	f := newFetcher(t, module.Options{})

@@ -46,7 +46,7 @@ func TestSigstore(t *testing.T) {
 	t.Run("the store", func(t *testing.T) { x.testStore(t) })
 	t.Run("a tag that moves", func(t *testing.T) { x.testMovedTag(t, b) })
 	t.Run("mirrors", func(t *testing.T) { x.testMirror(t, b) })
-	t.Run("an air gap", func(t *testing.T) { t.Skip("policies cannot be loaded from a layout yet") })
+	t.Run("an air gap", func(t *testing.T) { x.testAirGap(t, b) })
 	x.foreign()
 	x.exchanged(b)
 	x.layers(b)

@@ -83,6 +83,7 @@ func (c *command) pushPolicy(ctx context.Context, f *pushFlags, policy, uri stri
 	if err != nil {
 		return err
 	}
+	options.Progress = c.Transferred
 	fetcher := sources.NewFetcher(options)
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
 	content, err := localPolicy(ctx, fetcher, policy)
