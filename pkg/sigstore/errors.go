@@ -41,14 +41,17 @@ func wrap(where string, err error) error {
 	return &reason{text: oneLine(where + ": " + err.Error()), err: err}
 }
 
-// clearer puts into words what the library says of a proof of a log in the bytes of two hashes, and leaves out the error
-// that it formats though there is none.
+// clearer puts into words what the library says of a proof of a log in the bytes of two hashes, leaves out the error that
+// it formats though there is none, and names what most often makes it count too few logs or timestamps.
 func clearer(err error) error {
 	if errors.As(err, new(proof.RootMismatchError)) {
 		return &reason{text: "the log does not prove that it has this signature, by this certificate or key, of this content", err: err}
 	}
 	if text, cut := strings.CutSuffix(err.Error(), "; error: %!w(<nil>)"); cut {
 		return &reason{text: text + ": there is none", err: err}
+	}
+	if strings.Contains(err.Error(), "not enough verified") {
+		return &reason{text: err.Error() + ": what it has of one is missing, not genuine, or of another Sigstore than the trust root", err: err}
 	}
 	return err
 }

@@ -33,4 +33,5 @@ func TestErrorsAreClear(t *testing.T) {
 	require.EqualError(t, clearer(mismatch), "the log does not prove that it has this signature, by this certificate or key, of this content")
 	var none error
 	require.EqualError(t, clearer(fmt.Errorf("0 < 1; error: %w", none)), "0 < 1: there is none")
+	require.EqualError(t, clearer(errors.New("not enough verified log entries: 0 < 1")), "not enough verified log entries: 0 < 1: what it has of one is missing, not genuine, or of another Sigstore than the trust root")
 }

@@ -19,6 +19,7 @@ package verification
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -163,8 +164,11 @@ func (s *Signature) wants() string {
 			fmt.Fprintf(&b, "issuer %.100q, subject %.100q…", s.Issuer, s.Subject.URLPrefix)
 		}
 	}
-	if len(s.Annotations) > 0 {
-		fmt.Fprintf(&b, " with %d annotations", len(s.Annotations))
+	switch names := slices.Sorted(maps.Keys(s.Annotations)); {
+	case len(names) == 1:
+		fmt.Fprintf(&b, " with annotation %.100q", names[0])
+	case len(names) > 1:
+		fmt.Fprintf(&b, " with %d annotations, %.100q and others", len(names), names[0])
 	}
 	return b.String()
 }

@@ -92,7 +92,8 @@ func TestTheSampleExemptsNoAdministrators(t *testing.T) {
 
 // Alerts that compare a metric say nothing where it is not served.
 func TestTheShippedAlertFiresWithoutTheMetric(t *testing.T) {
-	require.Contains(t, read(t, "operations.md"), "expr: apiserver_wasm_admission_policies == 0 or absent(apiserver_wasm_admission_policies)\n")
+	rules := read(t, filepath.Join("..", "deploy", "monitoring", "rules.yaml"))
+	require.Contains(t, rules, "apiserver_wasm_admission_policies == 0\n      or\n      absent(apiserver_wasm_admission_policies)\n")
 }
 
 // examples returns the blocks of YAML in a document.
