@@ -17,6 +17,7 @@ limitations under the License.
 package e2e
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
@@ -171,6 +172,13 @@ func (x *table) storedFiles(t *testing.T, state string, policies []policy) map[s
 	return files
 }
 
+// decoded is what stands in a document in base64.
+func (s *suite) decoded(v any) []byte {
+	content, err := base64.StdEncoding.DecodeString(v.(string)) //nolint:forcetypeassert // the store wrote it
+	require.NoError(s, err)
+	return content
+}
+
 func readFile(t *testing.T, path string) []byte {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -193,7 +201,11 @@ func (x *table) tamperStore(t *testing.T, state string, files map[string]stored)
 		write(path, []byte(strings.ReplaceAll(string(readFile(t, path)), old, replacement)))
 	}
 	require.NoError(t, os.Remove(files["evidence-gone"].evidence))
-	change("evidence-changed", "evidence", bend)
+	change("evidence-changed", "evidence", func(v any) any {
+		return x.edit(x.decoded(v), []step{"candidates", 0, "Bundle"}, func(v any) any {
+			return x.edit(x.decoded(v), []step{"dsseEnvelope", "signatures", 0, "sig"}, bend)
+		})
+	})
 	change("evidence-of-another", "evidence", func(any) any { return x.at(readFile(t, files["untouched"].evidence), "evidence") })
 	foreign := x.image(x.plain, x.wasm, x.byEmail("boss@example.com"), false)
 	change("evidence-foreign", "evidence", func(any) any {
