@@ -26,8 +26,8 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/kubeconfig"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/session"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
@@ -60,10 +60,8 @@ func connect(kubeconfig string) (*kubernetes.Kubernetes, error) {
 	return kubernetes.New(context.Background(), options)
 }
 
-func clients(kubeconfig string) (kubernetes.Options, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+func clients(path string) (kubernetes.Options, error) {
+	config, err := kubeconfig.Load(path)
 	if err != nil {
 		return kubernetes.Options{}, fmt.Errorf("the policy looks at the cluster, and there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w", err)
 	}

@@ -34,9 +34,9 @@ import (
 	"k8s.io/client-go/discovery/cached/disk"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/restmapper"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/kubeconfig"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
@@ -92,9 +92,7 @@ func (o *Options) Find(ctx context.Context, kind schema.GroupVersionKind) (revie
 }
 
 func (o *Options) ask(ctx context.Context, kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.Kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+	config, err := kubeconfig.Load(o.Kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w", err)
 	}

@@ -27,8 +27,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/kubeconfig"
 )
 
 // What a server tells of its policies, and where.
@@ -57,25 +57,19 @@ type Server struct {
 	Same bool `json:"same"`
 }
 
-// Against asks the server of a kubeconfig, by its current context, how it stands to the
+// Against asks the server of the kubeconfig at a path, by its current context, how it stands to the
 // report, and notes that there.
-func (r *Report) Against(ctx context.Context, kubeconfig string) error {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+func (r *Report) Against(ctx context.Context, path string) error {
+	config, err := kubeconfig.Load(path)
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	client, err := rest.HTTPClientFor(config)
+	client, server, err := kubeconfig.Client(config)
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	base, _, err := rest.DefaultServerUrlFor(config)
-	if err != nil {
-		return fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	s := &Server{URL: base.String()}
-	metrics, status, err := get(ctx, client, strings.TrimSuffix(s.URL, "/")+metricsPath, maxAnswer)
+	s := &Server{URL: server}
+	metrics, status, err := get(ctx, client, kubeconfig.URL(s.URL, metricsPath), maxAnswer)
 	switch {
 	case err != nil:
 		return fmt.Errorf("asking %s: %w", s.URL, err)
@@ -85,7 +79,7 @@ func (r *Report) Against(ctx context.Context, kubeconfig string) error {
 	if err := s.read(metrics); err != nil {
 		return fmt.Errorf("asking %s: %w", s.URL, err)
 	}
-	if s.Problem, err = problem(ctx, client, strings.TrimSuffix(s.URL, "/")+readyzPath); err != nil {
+	if s.Problem, err = problem(ctx, client, kubeconfig.URL(s.URL, readyzPath)); err != nil {
 		return fmt.Errorf("asking %s: %w", s.URL, err)
 	}
 	s.Same = r.Hash != "" && r.Hash == s.Running

@@ -29,8 +29,7 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/kubeconfig"
 )
 
 // What reading metrics may take. An apiserver of a large cluster serves some 10 MiB.
@@ -73,7 +72,7 @@ func (s *Source) Snapshot(ctx context.Context) (*Snapshot, error) {
 
 // NewSource returns where metrics are read: at a URL or from a file, or, if both are not
 // named, from the server of a kubeconfig's current context.
-func NewSource(where, kubeconfig string) (*Source, error) {
+func NewSource(where, configPath string) (*Source, error) {
 	switch {
 	case strings.HasPrefix(where, "http://"), strings.HasPrefix(where, "https://"):
 		address, err := url.Parse(where)
@@ -84,21 +83,15 @@ func NewSource(where, kubeconfig string) (*Source, error) {
 	case where != "":
 		return &Source{Name: where, open: func(context.Context) (io.ReadCloser, error) { return os.Open(where) }}, nil
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	config, err := kubeconfig.Load(configPath)
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w", err)
 	}
-	client, err := rest.HTTPClientFor(config)
+	client, server, err := kubeconfig.Client(config)
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	base, _, err := rest.DefaultServerUrlFor(config)
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
-	}
-	return &Source{Name: base.String(), open: getter(client, strings.TrimSuffix(base.String(), "/")+"/metrics")}, nil
+	return &Source{Name: server, open: getter(client, kubeconfig.URL(server, "/metrics"))}, nil
 }
 
 func getter(client *http.Client, address string) func(context.Context) (io.ReadCloser, error) {
