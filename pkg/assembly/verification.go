@@ -141,7 +141,7 @@ func (s *signatures) refresh() (hash string, err error) {
 
 // use has modules verified by a config, nil for none, from now on.
 func (s *signatures) use(config *verification.Config, hash string) error {
-	verifier, err := modules.New(modules.Options{Checker: s.checker, Config: config, Required: s.demands != nil && s.demands.Required})
+	verifier, err := modules.New(modules.Options{Checker: s.checker, Config: config, Required: s.demands != nil && s.demands.Required, Name: s.field()})
 	if err != nil {
 		return fmt.Errorf("verification: %w", err)
 	}
@@ -210,17 +210,27 @@ func (s *signatures) read() ([]byte, error) {
 	}
 	document, err := safefile.Read(s.demands.File, verification.MaxConfigBytes)
 	if err != nil {
-		return nil, fmt.Errorf("verification.file: %w", err)
+		return nil, fmt.Errorf("%s: %w", fileField, err)
 	}
 	return document, nil
 }
 
+const fileField = "verification.file"
+
+// field is where in a configuration the config of all policies comes from.
+func (s *signatures) field() string {
+	if s.demands != nil && s.demands.File != "" {
+		return fileField
+	}
+	return "verification.config"
+}
+
 // parse returns the config that read has found, nil if there is none.
 func (s *signatures) parse(document []byte) (*verification.Config, error) {
-	field := "verification.config"
+	field := s.field()
 	switch {
-	case s.demands != nil && s.demands.File != "":
-		field = "verification.file: " + s.demands.File
+	case field == fileField:
+		field += ": " + s.demands.File
 	case len(document) == 0:
 		return nil, nil
 	}

@@ -99,9 +99,12 @@ func (l *Loader) loadGuest(ctx context.Context, mode abi.ExecutionMode, wasm []b
 	return nil, fmt.Errorf("the policy's execution mode is %q, which this server was built without", mode)
 }
 
-// Load makes a set of a configuration that was validated before. It fetches and
-// compiles all modules, as many at a time as there are processors, and asks each
-// policy about its settings. It finds all problems before it returns; each names
+// concurrentFetches is how many modules are fetched at a time: each that a registry does not
+// answer for is waited for some seconds, and each that it does answer for is held in memory.
+const concurrentFetches = 8
+
+// Load makes a set of a configuration that was validated before. It fetches all modules,
+// compiles as many at a time as there are processors, and asks each policy about its settings. It finds all problems before it returns; each names
 // its policy and field. With problems, the set is nil and everything is freed.
 //
 // It returns soon after ctx ends, with the context's cause as the problem of each policy
@@ -112,10 +115,11 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	loaded := make([]*Policy, len(wanted))
 	problems := make([]field.ErrorList, len(wanted))
 	var group errgroup.Group
-	group.SetLimit(runtime.GOMAXPROCS(0))
+	group.SetLimit(max(concurrentFetches, runtime.GOMAXPROCS(0)))
+	processors := make(chan struct{}, runtime.GOMAXPROCS(0))
 	for n := range wanted {
 		group.Go(func() error {
-			loaded[n], problems[n] = l.loadWithin(ctx, config, &wanted[n])
+			loaded[n], problems[n] = l.loadWithin(ctx, config, &wanted[n], processors)
 			return nil
 		})
 	}
@@ -164,7 +168,7 @@ func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wan
 }
 
 // loadWithin takes a policy over from the set before or loads it, until ctx ends.
-func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
+func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted, processors chan struct{}) (*Policy, field.ErrorList) {
 	if l.CarryOver != nil {
 		if p := l.CarryOver(w.spec); p != nil {
 			return p.join(), nil
@@ -180,7 +184,7 @@ func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmis
 				r = result{problems: field.ErrorList{field.InternalError(w.path, fmt.Errorf("panic while the policy was loaded: %v", p))}}
 			}
 		}()
-		r.policy, r.problems = l.load(ctx, config, w)
+		r.policy, r.problems = l.load(ctx, config, w, processors)
 		return r, nil
 	}, func(r result) {
 		if r.policy != nil {
@@ -197,14 +201,26 @@ func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmis
 	return r.policy, r.problems
 }
 
-func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted) (*Policy, field.ErrorList) {
-	spec, limits, path := w.spec, &config.Limits, w.path
-	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw)}
-	fetched, err := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: limits.ModuleSize}).Get(ctx, ModuleRequest(spec.Module, spec.Digest, spec.Verification))
+// load fetches a policy's module and, in its turn at one of the processors, makes a policy of it.
+func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted, processors chan struct{}) (*Policy, field.ErrorList) {
+	fetcher := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: config.Limits.ModuleSize})
+	fetched, err := fetcher.Get(ctx, ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification))
 	if err != nil {
-		return nil, field.ErrorList{fetchProblem(path, spec, err)}
+		return nil, field.ErrorList{fetchProblem(w.path, w.spec, err)}
 	}
-	p.digest = fetched.Digest
+	select {
+	case processors <- struct{}{}:
+		defer func() { <-processors }()
+	case <-ctx.Done():
+		return nil, field.ErrorList{field.Invalid(w.path.Child("module"), module.Redact(w.spec.Module), context.Cause(ctx).Error())}
+	}
+	return l.build(ctx, config, w, fetched)
+}
+
+// build compiles the module of a policy, and asks the policy about its settings.
+func (l *Loader) build(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted, fetched *module.Module) (*Policy, field.ErrorList) {
+	spec, path := w.spec, w.path
+	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw), digest: fetched.Digest}
 	metadata, err := l.metadata(fetched.Bytes)
 	if err != nil {
 		return nil, moduleProblems(path, spec, err)

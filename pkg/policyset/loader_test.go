@@ -19,8 +19,11 @@ package policyset_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	stdruntime "runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
@@ -103,6 +107,45 @@ func TestLoad(t *testing.T) {
 	require.False(t, response.Accepted)
 	require.Equal(t, "denied by deny.wat", response.Message)
 	require.EqualValues(t, 451, response.Code)
+}
+
+// gathering answers once so many modules are asked for at the same time.
+type gathering struct {
+	policyset.Fetcher
+	missing atomic.Int32
+	all     chan struct{}
+}
+
+func (g *gathering) Get(ctx context.Context, request module.Request) (*module.Module, error) {
+	if g.missing.Add(-1) == 0 {
+		close(g.all)
+	}
+	select {
+	case <-g.all:
+		return g.Fetcher.Get(ctx, request)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// A registry that does not answer is waited for once, not for one policy after another, however
+// few processors there are.
+func TestModulesAreFetchedTogether(t *testing.T) {
+	defer stdruntime.GOMAXPROCS(stdruntime.GOMAXPROCS(1))
+	from := modules(t)
+	var policies []wasmadmission.Policy
+	for n := range 8 {
+		policies = append(policies, wasmadmission.Policy{Name: fmt.Sprint("p", n), Module: from + "/accept.wasm"})
+	}
+	fetcher := &gathering{Fetcher: &module.Fetcher{MaxBytes: 1 << 20}, all: make(chan struct{})}
+	fetcher.missing.Store(int32(len(policies)))
+	loader := newLoader(t)
+	loader.Fetcher = fetcher
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	set, errs := loader.Load(ctx, configuration(policies...))
+	require.Empty(t, errs)
+	set.Close()
 }
 
 func TestLoadFindsAllProblems(t *testing.T) {

@@ -56,7 +56,7 @@ func TestDemandsOfPolicies(t *testing.T) {
 		"required":               {foreign, true, modules.Demands{}, "allOf[0] of verification.config"},
 		"required by the policy": {foreign, false, modules.Demands{Required: true}, "allOf[0] of verification.config"},
 		"and met":                {config, false, modules.Demands{Required: true}, ""},
-		"but of nobody":          {nil, false, modules.Demands{Required: true}, "the policy requires verification, and verification.config is not set"},
+		"but of nobody":          {nil, false, modules.Demands{Required: true}, "the policy requires verification, and neither verification.config nor verification.file is set"},
 		"its own":                {nil, false, modules.Demands{Config: []byte(key.Config())}, ""},
 		"its own, unmet":         {nil, false, modules.Demands{Config: []byte(other.Config())}, "allOf[0] of the policy's verification.config"},
 		"both":                   {config, true, modules.Demands{Config: []byte(key.Config())}, ""},

@@ -131,7 +131,7 @@ func (v *Verifier) parse(text string) *demands {
 	d := &demands{}
 	if v.options.Required || own.Required {
 		if v.options.Config == nil {
-			return &demands{err: errors.New("the policy requires verification, and verification.config is not set")}
+			return &demands{err: errors.New("the policy requires verification, and neither verification.config nor verification.file is set")}
 		}
 		d.all = append(d.all, verification.Demand{Name: v.options.Name, Config: v.options.Config})
 	}

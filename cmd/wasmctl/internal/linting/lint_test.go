@@ -21,6 +21,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -254,6 +255,8 @@ func TestAgainstFails(t *testing.T) {
 	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "it has no metric apiserver_wasm_admission_policy_set_info")
 	body = "{"
 	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "its metrics cannot be read")
+	body = strings.Repeat("\n", 64<<20+1)
+	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "the answer has more than 67108864 bytes")
 	server.Close()
 	require.ErrorContains(t, report.Against(t.Context(), kubeconfig), "connection refused")
 	require.ErrorContains(t, report.Against(t.Context(), w.path("none")), "reading the kubeconfig")

@@ -39,7 +39,7 @@ const (
 	stateRunning  = "running"
 	stateDesired  = "desired"
 	maxAnswer     = 64 << 20
-	maxReadyzText = 64 << 10
+	maxReadyzText = 1 << 20
 )
 
 // Server is what a running server says of its policies, beside those of a report. It
@@ -111,7 +111,10 @@ func get(ctx context.Context, client *http.Client, url string, most int64) (text
 		return "", 0, err
 	}
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, most))
+	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
+	if err == nil && int64(len(body)) > most {
+		return "", 0, fmt.Errorf("the answer has more than %d bytes, which is more than is read", most)
+	}
 	return string(body), response.StatusCode, err
 }
 

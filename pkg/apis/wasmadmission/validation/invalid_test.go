@@ -274,7 +274,7 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"identities without trust root", verified(""), `verification.trustRoot: Required value: ` + writeTrustRoot},
 		{"a policy's identities without trust root", policy("verification: {config: {apiVersion: v1, allOf: [{kind: githubAction, owner: a}]}}"), `verification.trustRoot: Required value: ` + writeTrustRoot},
 		{"a policy's broken config", policy("verification: {config: {apiVersion: v1}}"), `policies[a].verification.config: Invalid value: allOf: is missing, and so is anyOf: such a config would accept everything: write which signatures are demanded`},
-		{"a policy that requires nothing", policy("verification: {required: true}"), `policies[a].verification.required: Invalid value: true: demands the config of verification, which is not set: set verification.config, or write a config here`},
+		{"a policy that requires nothing", policy("verification: {required: true}"), `policies[a].verification.required: Invalid value: true: demands the config of verification, which is not set: set verification.config or verification.file, or write a config here`},
 		{"a policy that requires less", verified("trustRoot: {publicGood: true}") + "policies: [{name: a, module: file:///a.wasm, verification: {required: false}}]",
 			`policies[a].verification.required: Invalid value: false: would lift what verification.required demands of all: a policy can only add to it: remove it`},
 		{"a member that requires less", verified("trustRoot: {publicGood: true}") + `policyGroups: [{name: g, expression: a(), message: m, rules: [{operations: [CREATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}], policies: {a: {module: file:///a.wasm, verification: {required: false}}}}]`,

@@ -68,7 +68,7 @@ func validatePolicyVerification(p *wasmadmission.PolicyVerification, all *wasmad
 		required := fldPath.Child("required")
 		switch hasConfig := all != nil && (len(all.Config.Raw) > 0 || all.File != ""); {
 		case *p.Required && !hasConfig:
-			errs = append(errs, field.Invalid(required, true, "demands the config of verification, which is not set: set verification.config, or write a config here"))
+			errs = append(errs, field.Invalid(required, true, "demands the config of verification, which is not set: set verification.config or verification.file, or write a config here"))
 		case !*p.Required && all != nil && all.Required:
 			errs = append(errs, field.Invalid(required, false, "would lift what verification.required demands of all: a policy can only add to it: remove it"))
 		}
