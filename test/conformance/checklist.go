@@ -21,12 +21,12 @@ limitations under the License.
 package conformance
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 )
@@ -59,8 +59,10 @@ type Item struct {
 	Holds string `json:"holds"`
 	// Differs says how the answer differs from Kubewarden's on purpose.
 	Differs string `json:"differs,omitempty"`
-	// Rationale is the heading in docs/RATIONALE.md that argues for the difference.
+	// Rationale is the question in docs/rationale that argues for the difference.
 	Rationale string `json:"rationale,omitempty"`
+	// page is the file in docs/rationale that has the question.
+	page string
 	// Refused says what there is not; what shows the item shows that it is refused in
 	// so many words.
 	Refused string `json:"refused,omitempty"`
@@ -89,10 +91,11 @@ func Load(root string) ([]Part, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := checker{root: root, ids: map[string]bool{}}
-	if c.rationale, err = os.ReadFile(filepath.Join(root, "docs/RATIONALE.md")); err != nil {
+	questions, err := readQuestions(filepath.Join(root, "docs/rationale"))
+	if err != nil {
 		return nil, err
 	}
+	c := checker{root: root, ids: map[string]bool{}, questions: questions}
 	var parts []Part
 	for _, file := range files {
 		data, err := os.ReadFile(file)
@@ -108,10 +111,31 @@ func Load(root string) ([]Part, error) {
 	return parts, errors.Join(c.problems...)
 }
 
+// readQuestions returns the file that has each question of docs/rationale.
+func readQuestions(directory string) (map[string]string, error) {
+	pages, err := filepath.Glob(filepath.Join(directory, "*.md"))
+	if err != nil {
+		return nil, err
+	}
+	questions := make(map[string]string)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			return nil, err
+		}
+		for line := range strings.Lines(string(text)) {
+			if question, ok := strings.CutPrefix(line, "### "); ok {
+				questions[strings.TrimSpace(question)] = filepath.Base(page)
+			}
+		}
+	}
+	return questions, nil
+}
+
 // checker finds what is wrong with a checklist.
 type checker struct {
 	root      string
-	rationale []byte
+	questions map[string]string
 	ids       map[string]bool
 	problems  []error
 }
@@ -126,8 +150,9 @@ func (c *checker) part(data []byte) (part Part, err error) {
 		if test.Name == "" || test.Behaviours < 1 || len(test.Items) < test.Behaviours {
 			problems = append(problems, fmt.Errorf("test %q: a name is required, and an item for each of %d behaviours", test.Name, test.Behaviours))
 		}
-		for _, item := range test.Items {
-			if err := c.item(&item); err != nil {
+		for i := range test.Items {
+			item := &test.Items[i]
+			if err := c.item(item); err != nil {
 				problems = append(problems, fmt.Errorf("%s: %w", item.ID, err))
 			}
 		}
@@ -145,9 +170,10 @@ func (c *checker) item(i *Item) error {
 		return errors.New("the id is there twice")
 	case i.Holds == "":
 		return errors.New("holds is required")
-	case i.Rationale != "" && !bytes.Contains(c.rationale, []byte("# "+i.Rationale+"\n")):
-		return fmt.Errorf("docs/RATIONALE.md has no heading %q", i.Rationale)
+	case i.Rationale != "" && c.questions[i.Rationale] == "":
+		return fmt.Errorf("docs/rationale has no question %q", i.Rationale)
 	}
+	i.page = c.questions[i.Rationale]
 	c.ids[i.ID] = true
 	return c.evidence(i)
 }

@@ -51,7 +51,7 @@ func TestChecklistsAreRefused(t *testing.T) {
 		"unknown test":       {item(", tests: [{package: pkg/abi, names: [TestNothing]}]"), "pkg/abi has no test TestNothing"},
 		"unknown package":    {item(", tests: [{package: pkg/none, names: [TestNothing]}]"), "pkg/none has no test TestNothing"},
 		"no tests":           {item(", tests: [{package: pkg/abi, names: []}]"), "names are required"},
-		"unknown rationale":  {item(shown + ", rationale: \"Why not?\""), `docs/RATIONALE.md has no heading "Why not?"`},
+		"unknown rationale":  {item(shown + ", rationale: \"Why not?\""), `docs/rationale has no question "Why not?"`},
 		"no steps":           {item(", wasmctl: {steps: []}"), "wasmctl: steps are required"},
 		"no arguments":       {item(", wasmctl: {steps: [{args: []}]}"), "steps[0]: args are required"},
 		"nothing expected":   {item(", wasmctl: {steps: [{args: [run], exitCode: 1}]}"), "no step expects values"},
@@ -63,7 +63,7 @@ func TestChecklistsAreRefused(t *testing.T) {
 		"refused and served": {item(", server: {policies: [{module: m}], refused: [a], steps: [{create: {}}]}"), "either steps or texts of a refusal are required"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := checker{root: root, ids: map[string]bool{}, rationale: []byte("### Why?\n")}
+			c := checker{root: root, ids: map[string]bool{}, questions: map[string]string{"Why?": "a.md"}}
 			_, err := c.part([]byte(test.text))
 			if test.err == "" {
 				require.NoError(t, err)
@@ -156,7 +156,7 @@ func TestGoTestsAreCompared(t *testing.T) {
 func TestResultsAreTold(t *testing.T) {
 	parts := []Part{{Title: "t", Tests: []Upstream{{Name: "n", Behaviours: 2, Items: []Item{
 		{ID: "good", Holds: "a | b", Wasmctl: &Wasmctl{}, Server: &Server{}}, {ID: "bad", Holds: "c", Wasmctl: &Wasmctl{}},
-		{ID: "other", Holds: "d", Server: &Server{}, Differs: "in colour", Rationale: "Why not?"}, {ID: "refused", Holds: "e", Wasmctl: &Wasmctl{}, Refused: "there is none"},
+		{ID: "other", Holds: "d", Server: &Server{}, Differs: "in colour", Rationale: "Why not?", page: "a.md"}, {ID: "refused", Holds: "e", Wasmctl: &Wasmctl{}, Refused: "there is none"},
 		{ID: "out", Holds: "f", Reason: "because"},
 	}}}}}
 	require.Len(t, notRun(parts), 4, "all that apply")
@@ -165,7 +165,7 @@ func TestResultsAreTold(t *testing.T) {
 	document := Document(parts, results)
 	require.Contains(t, document, "| n | a \\| b | yes | ✓ | ✓ |  |")
 	require.Contains(t, document, "| n | c | fails | ✓ |  |  |")
-	require.Contains(t, document, "* in colour ([Why not?](RATIONALE.md#why-not)).\n  * n: d\n")
+	require.Contains(t, document, "* in colour ([Why not?](rationale/a.md#why-not)).\n  * n: d\n")
 	require.Contains(t, document, "* there is none.\n  * n: e\n")
 	require.Contains(t, document, "* because.\n  * n: f\n")
 	require.NotEqual(t, document, Document(parts, nil))

@@ -28,11 +28,12 @@ type Results map[string]error
 const texts = `
 ## Texts that differ and stay so
 
-Who compares the answers of both, line by line, meets these. None of them changes a verdict, but for the last.
+If you compare the answers of both line by line, you meet these. None of them changes a verdict, except the last.
 
 * A list that Rego's ` + "`sprintf`" + ` prints reads ` + "`[\"a\"]`" + `, as in the Open Policy Agent; Kubewarden prints ` + "`[a]`" + `.
-* The code of an internal error may be another one: compare the text, not the code.
-* ` + "`units.parse`" + ` works, as in the Open Policy Agent; Kubewarden does not have it, so a policy that calls it does not run there.
+* The code of an internal error may differ: compare the text, not the code.
+* ` + "`units.parse`" + ` works, as in the Open Policy Agent. Kubewarden does not have it,
+  so a policy that calls it does not run there.
 `
 
 // Document returns docs/compatibility.md. An item that has no error holds.
@@ -40,9 +41,10 @@ func Document(parts []Part, results Results) string {
 	var b strings.Builder
 	b.WriteString(`# Compatibility with Kubewarden
 
-What Kubewarden's own tests demand of a host, behaviour by behaviour, and what shows it here: ` + "`wasmctl`" + ` in place of ` + "`kwctl`" + `, the plugin
-in a real kube-apiserver in place of policy-server, and tests of packages where neither shows it from outside. Written by
-` + "`make generate`" + ` from test/conformance/testdata, which says what is run and what is expected; ` + "`make conformance`" + ` runs all of it.
+This page lists what Kubewarden's own tests demand of a host, behavior by behavior, and what shows it here: ` + "`wasmctl`" + `
+in place of ` + "`kwctl`" + `, the plugin in a real kube-apiserver in place of policy-server, and tests of packages where neither
+shows it from outside. ` + "`make generate`" + ` writes the page from test/conformance/testdata, which says what is run and what
+is expected. ` + "`make conformance`" + ` runs all of it.
 
 `)
 	b.WriteString(summary(parts, results))
@@ -103,10 +105,11 @@ func (c *count) add(item *Item, failed bool) {
 
 func summary(parts []Part, results Results) string {
 	var b strings.Builder
-	b.WriteString(`The checklist names behaviours, test by test; each is an item here, or several. An item holds as it does in Kubewarden, or differs on purpose, or is
-about what this version does not support and refuses in so many words, which is checked like the others; or it does not apply, for a reason.
+	b.WriteString(`The checklist names behaviors, test by test. Each is one or more items here. An item holds as in Kubewarden, differs on
+purpose, is refused because this version does not support it (the refusal is checked like the others), or does not apply
+for a stated reason.
 
-| Part | Behaviours | Items | Hold | Differ | Are refused | Fail | Do not apply |
+| Part | Behaviors | Items | Hold | Differ | Are refused | Fail | Do not apply |
 |---|---|---|---|---|---|---|---|
 `)
 	for _, part := range parts {
@@ -157,23 +160,44 @@ func (r *remarks) add(text, test, holds string) {
 	if r.about[text] == nil {
 		r.texts = append(r.texts, text)
 	}
-	r.about[text] = append(r.about[text], fmt.Sprintf("  * %s: %s\n", test, holds))
+	r.about[text] = append(r.about[text], wrap("  * ", test+": "+holds))
 }
 
 // String returns a list of them.
 func (r *remarks) String() string {
 	var b strings.Builder
 	for _, text := range r.texts {
-		fmt.Fprintf(&b, "* %s.\n%s", text, strings.Join(r.about[text], ""))
+		b.WriteString(wrap("* ", text+".") + strings.Join(r.about[text], ""))
 	}
 	return b.String()
+}
+
+// width is that of Markdown's lines, where words allow it.
+const width = 120
+
+// wrap returns an entry of a list in lines that are not too wide.
+func wrap(bullet, text string) string {
+	var b strings.Builder
+	line := bullet
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+			line += word
+		case len(line)+1+len(word) > width:
+			b.WriteString(line + "\n")
+			line = strings.Repeat(" ", len(bullet)) + word
+		default:
+			line += " " + word
+		}
+	}
+	return b.String() + line + "\n"
 }
 
 func (i *Item) difference() string {
 	if i.Rationale == "" {
 		return i.Differs
 	}
-	return i.Differs + " ([" + i.Rationale + "](RATIONALE.md#" + anchor(i.Rationale) + "))"
+	return i.Differs + " ([" + i.Rationale + "](rationale/" + i.page + "#" + anchor(i.Rationale) + "))"
 }
 
 // anchor is where a heading is linked to.
