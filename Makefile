@@ -138,7 +138,7 @@ etcd:
 generate:
 	hack/update-codegen.sh
 
-GENERATED := '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md deploy/webhook/manifests.yaml
+GENERATED := '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md docs/images/request.svg docs/images/policy.svg deploy/webhook/manifests.yaml
 
 ## verify-generate: fail if generated code is not up to date
 verify-generate:
@@ -366,6 +366,10 @@ test-arm64: policies
 	@bin/test-arm64 -minutes $(ARM64_MINUTES)
 
 FUZZTIME ?= 1h
+
+## upstream: lay the library and the plugin into a tree of Kubernetes, build its kube-apiserver, and have it refuse a Pod (the first time twenty minutes)
+upstream: kubectl etcd
+	GO="$(GO)" KUBE_VERSION=$(KUBE_VERSION) KUBECTL="$(KUBECTL)" CHECK=1 hack/upstream.sh
 
 ## test-next: vet and test the library and the plugin against the next Kubernetes (KUBE_NEXT and GO_NEXT name versions)
 test-next:

@@ -15,8 +15,8 @@
 # limitations under the License.
 
 # Writes the generated code of the configuration API (deepcopy, defaults,
-# conversion) with the generators that hack/tools/go.mod pins, and the references of
-# the metrics and of the command line.
+# conversion) with the generators that hack/tools/go.mod pins, the references of the
+# metrics and of the command line, and the pictures of the documentation.
 
 set -o errexit
 set -o nounset
@@ -50,6 +50,7 @@ go run ./hack/metricsdoc >"${bin}/metrics.md"
 cp "${bin}/metrics.md" docs/metrics.md
 go run ./cmd/wasmctl/internal/gendoc >"${bin}/wasmctl.md"
 cp "${bin}/wasmctl.md" docs/wasmctl.md
+go run ./hack/drawing hack/drawing docs/images
 go test -count=1 -run TestDocumentIsCurrent ./test/conformance -update
 (cd test/chart && go run . ../../deploy/webhook/chart) >"${bin}/manifests.yaml"
 cp "${bin}/manifests.yaml" deploy/webhook/manifests.yaml

@@ -25,17 +25,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var path = regexp.MustCompile("`((?:cmd|docs|internal|pkg|plugin|test)/[A-Za-z0-9_./-]+)`")
+var path = regexp.MustCompile("`((?:cmd|deploy|docs|examples|hack|internal|pkg|plugin|test)/[A-Za-z0-9_./-]+)`")
 
-// TestTheMapIsOfThisHouse finds each file and directory that docs/architecture.md names.
+// TestTheMapIsOfThisHouse finds each file and directory that the documents for contributors name.
 func TestTheMapIsOfThisHouse(t *testing.T) {
 	root := filepath.Join("..", "..")
-	text, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
-	require.NoError(t, err)
-	named := path.FindAllSubmatch(text, -1)
-	require.Greater(t, len(named), 30)
-	for _, name := range named {
-		_, err := os.Stat(filepath.Join(root, string(name[1])))
+	for _, document := range []string{"docs/architecture.md", "CONTRIBUTING.md"} {
+		text, err := os.ReadFile(filepath.Join(root, document))
 		require.NoError(t, err)
+		named := path.FindAllSubmatch(text, -1)
+		require.Greater(t, len(named), 30)
+		for _, name := range named {
+			_, err := os.Stat(filepath.Join(root, string(name[1])))
+			require.NoError(t, err, document)
+		}
 	}
 }
