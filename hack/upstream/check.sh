@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# Starts the kube-apiserver that hack/upstream.sh has built, with a policy, and shows that it
+# refuses a privileged Pod and admits another. It needs bin/etcd (make etcd), openssl and
+# kubectl. Usage: hack/upstream/check.sh KUBE_APISERVER. Settings: KUBECTL, PORT.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+server=$1
+kubectl=${KUBECTL:-kubectl}
+port=${PORT:-16443}
+pids=()
+state=$(mktemp -d)
+stop() {
+	for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+	wait
+	rm -rf "$state"
+}
+trap stop EXIT
+umask 077
+
+# The etcd ends with its standard input.
+mkfifo "$state/stdin" "$state/stdout"
+"$root/bin/etcd" -dir "$state/etcd" <"$state/stdin" >"$state/stdout" 2>"$state/etcd.log" &
+pids+=($!)
+exec 3>"$state/stdin"
+read -r etcd <"$state/stdout"
+
+openssl genrsa -out "$state/key.pem" 2048 2>/dev/null
+printf 'secret,admin,admin,system:masters\n' >"$state/tokens.csv"
+cp "$root/test/policies/pod-privileged/policy.wasm" "$state/policy.wasm"
+cat >"$state/admission.yaml" <<EOF
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: WasmAdmission
+  configuration:
+    apiVersion: wasm.admission.config.k8s.io/v1alpha1
+    kind: WasmAdmissionConfiguration
+    policies:
+    - name: no-privileged-pods
+      module: file://$state/policy.wasm
+EOF
+# Without ServiceAccount, as no controller makes the account that a Pod has.
+"$server" --etcd-servers="${etcd#ETCD=}" --bind-address=127.0.0.1 --secure-port="$port" --cert-dir="$state/certs" \
+	--authorization-mode=RBAC --token-auth-file="$state/tokens.csv" --disable-admission-plugins=ServiceAccount \
+	--service-account-issuer=https://kubernetes.default.svc --service-account-key-file="$state/key.pem" \
+	--service-account-signing-key-file="$state/key.pem" --service-cluster-ip-range=10.0.0.0/24 \
+	--feature-gates=WasmAdmission=true --admission-control-config-file="$state/admission.yaml" 2>"$state/server.log" &
+pids+=($!)
+
+ask() { "$kubectl" --kubeconfig=/dev/null --server="https://127.0.0.1:$port" --insecure-skip-tls-verify --token=secret "$@"; }
+for ((try = 0; ; try++)); do
+	if ask get --raw /readyz/wasm-admission >/dev/null 2>&1 && ask get namespace default >/dev/null 2>&1; then break; fi
+	if [ "$try" -eq 300 ] || ! kill -0 "${pids[1]}" 2>/dev/null; then
+		tail -n 20 "$state/server.log" >&2
+		echo "the server does not get ready" >&2
+		exit 1
+	fi
+	sleep 1
+done
+ask run allowed --image=registry.example.com/web:1.0
+if refusal=$(ask run denied --image=registry.example.com/web:1.0 --privileged 2>&1); then
+	echo "the privileged Pod was admitted" >&2
+	exit 1
+fi
+printf '%s\n' "$refusal"
+case $refusal in
+*'WasmAdmission policy "no-privileged-pods" denied the request'*) ;;
+*) exit 1 ;;
+esac
