@@ -48,12 +48,12 @@ const head = `# Metrics
 
 <!-- Written by "make generate" from package metrics. Do not edit. -->
 
-What kube-apiserver with WasmAdmission serves at ` + "`/metrics`" + ` beside its own metrics, of which
-` + "`apiserver_admission_controller_admission_duration_seconds{name=\"WasmAdmission\"}`" + ` is the time that requests spend in the plugin.
-What to watch for is in [operations.md](operations.md#what-is-wrong).
+kube-apiserver with WasmAdmission serves these metrics at ` + "`/metrics`" + ` beside its own. Of its own,
+` + "`apiserver_admission_controller_admission_duration_seconds{name=\"WasmAdmission\"}`" + ` is the time that requests spend in
+the plugin. [operations.md](operations.md#what-is-wrong) says what to watch.
 
-Labels have few values: names of policies, which the configuration bounds, members of closed sets, and a hash that replaces the one before. Times
-are in seconds. ALPHA metrics may change or go with any version.
+Labels have few values: names of policies, which the configuration bounds, members of closed sets, and a hash that
+replaces the previous one. Times are in seconds. ALPHA metrics may change or disappear with any version.
 
 | Metric | Type | Labels | Stability | Meaning |
 |---|---|---|---|---|

@@ -32,10 +32,18 @@ var named = regexp.MustCompile("`((?:Test|Fuzz)[A-Za-z0-9_]+)[^`]*`|\\(((?:inter
 // TestThreatsNameTheirTests finds each test that the threat model names, in the package that it
 // names behind it.
 func TestThreatsNameTheirTests(t *testing.T) {
-	text, err := os.ReadFile("../../docs/threat-model.md")
-	require.NoError(t, err)
-	found := 0
-	for paragraph := range strings.SplitSeq(string(text), "\n\n") {
+	require.Greater(t, findTests(t, "docs/threat-model.md"), 150)
+}
+
+// TestTheProposalNamesItsTests does the same for the enhancement proposal.
+func TestTheProposalNamesItsTests(t *testing.T) {
+	require.Greater(t, findTests(t, "docs/kep/README.md"), 5)
+}
+
+// findTests returns how many tests a document names. All of them have to be there.
+func findTests(t *testing.T, document string) (found int) {
+	t.Helper()
+	for paragraph := range strings.SplitSeq(read(t, document), "\n\n") {
 		var waiting []string
 		for _, match := range named.FindAllStringSubmatch(paragraph, -1) {
 			if match[1] != "" {
@@ -49,7 +57,7 @@ func TestThreatsNameTheirTests(t *testing.T) {
 		}
 		require.Empty(t, waiting, "no package behind them in: %s", paragraph)
 	}
-	require.Greater(t, found, 150)
+	return found
 }
 
 // isTestOf looks for a test in the files of a package.
