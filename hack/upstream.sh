@@ -124,7 +124,9 @@ if [ $# -eq 0 ]; then
 	assemble
 fi
 echo "== laying the library and the plugin into $tree"
-cp "$tree/go.mod" "$tree/go.mod.before"
+before=$(mktemp)
+trap 'rm -f "$before"' EXIT
+cp "$tree/go.mod" "$before"
 lay
 require
 cd "$tree"
@@ -132,10 +134,15 @@ patch -p1 --forward --no-backup-if-mismatch <"$root/hack/upstream/wiring.patch"
 
 echo "== building kube-apiserver"
 "$go" build -mod=mod -trimpath -ldflags '-s -w' -o _output/kube-apiserver ./cmd/kube-apiserver
-echo "== what changed in go.mod"
-diff "$tree/go.mod.before" "$tree/go.mod" || true
-echo "== the plugin"
-_output/kube-apiserver --help | grep -o 'WasmAdmission=true|false (ALPHA.*' | head -n 1
-_output/kube-apiserver --help | grep -c 'WasmAdmission, '
+echo "== what changed in go.mod, beside the versions of Kubernetes' own modules"
+diff "$before" go.mod | grep '^[<>]' | grep -v 'k8s.io/[a-z-]* v0\.[0-9.]*$' || true
+echo "== the gate, and the plugin in the order of all"
+help=$(_output/kube-apiserver --help)
+grep -o 'WasmAdmission=true|false (ALPHA.*' <<<"$help" | head -n 1
+grep -o 'PodResizeValidator, WasmAdmission, MutatingAdmissionPolicy' <<<"$help" | head -n 1
+echo "== vetting the library and the plugin in the tree"
 "$go" vet -mod=mod "./$plugin" k8s.io/wasm-admission/...
-if [ -n "${CHECK:-}" ]; then "$root/hack/upstream/check.sh" "$tree/_output/kube-apiserver"; fi
+if [ -n "${CHECK:-}" ]; then
+	echo "== a server with a policy"
+	"$root/hack/upstream/check.sh" "$tree/_output/kube-apiserver"
+fi
