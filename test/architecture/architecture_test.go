@@ -60,6 +60,7 @@ var mayImport = map[string][]string{
 	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":       {},
 	"pkg/spans":          {},
+	"internal/apijson":   {},
 	"internal/jsonpatch": {},
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
