@@ -76,6 +76,14 @@ type Cause struct {
 // DecodeValidationResponse reads a policy's answer. Errors are of type
 // [*ResponseError].
 func DecodeValidationResponse(data []byte) (*ValidationResponse, error) {
+	if usual := decodeUsual(data); usual != nil {
+		return usual, nil
+	}
+	return decodeAny(data)
+}
+
+// decodeAny reads an answer, whatever it is.
+func decodeAny(data []byte) (*ValidationResponse, error) {
 	var wire struct {
 		Accepted         *bool           `json:"accepted"`
 		Message          *string         `json:"message"`

@@ -126,12 +126,62 @@ func TestNullsTakeNoDecoder(t *testing.T) {
 	}))
 }
 
+// What most guests say takes no decoder either, and comes to the same.
+func TestUsualResponses(t *testing.T) {
+	for data, usual := range map[string]bool{
+		`{"accepted":true}`: true,
+		`{"accepted":true,"message":null,"code":null,"mutated_object":null,"audit_annotations":null,"warnings":null}`: true,
+		`{"code":65535,"message":"no, not ~that~","accepted":false}`:                                                  true,
+		`{"accepted":false,"message":"","code":0}`:                                                                    true,
+		`{"accepted":true}{}`:                      false,
+		`{"accepted":true,}`:                       false,
+		`{"accepted":true,"accepted":false}`:       false,
+		`{"accepted":tru}`:                         false,
+		`{"accepted":true`:                         false,
+		`{"accepted":null}`:                        false,
+		`{"message":"m"}`:                          false,
+		`{}`:                                       false,
+		``:                                         false,
+		` {"accepted":true}`:                       false,
+		`{"accepted": true}`:                       false,
+		`{"Accepted":true}`:                        false,
+		`{"accepted":true,"later":1}`:              false,
+		`{"accepted":false,"message":"\u0041"}`:    false,
+		`{"accepted":false,"message":"ä"}`:         false,
+		`{"accepted":false,"message":"m`:           false,
+		`{"accepted":false,"message":1}`:           false,
+		`{"accepted":false,"code":65536}`:          false,
+		`{"accepted":false,"code":99999999999}`:    false,
+		`{"accepted":false,"code":01}`:             false,
+		`{"accepted":false,"code":-1}`:             false,
+		`{"accepted":false,"code":1.5}`:            false,
+		`{"accepted":false,"code":}`:               false,
+		`{"accepted":true,"mutated_object":{}}`:    false,
+		`{"accepted":true,"warnings":["a"]}`:       false,
+		`{"accepted":true,"audit_annotations":{}}`: false,
+	} {
+		response := decodeUsual([]byte(data))
+		require.Equal(t, usual, response != nil, data)
+		if usual {
+			want, err := decodeAny([]byte(data))
+			require.NoError(t, err)
+			require.Equal(t, want, response, data)
+		}
+	}
+	answer := []byte(`{"accepted":true,"message":null,"code":null,"mutated_object":null,"audit_annotations":null,"warnings":null}`)
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { _, _ = DecodeValidationResponse(answer) }), 1.0)
+}
+
 func FuzzDecodeValidationResponse(f *testing.F) {
+	f.Add([]byte(`{"accepted":true,"message":null,"code":007,"mutated_object":null,"audit_annotations":null,"warnings":null}`))
 	f.Add([]byte(`{"accepted":false,"message":"no","code":418,"mutated_object":{"a":1},"audit_annotations":{"k":"v"},"warnings":["w"]}`))
 	f.Add([]byte(`{"accepted":true,"audit_annotations":{"k":null,"k":"v"},"audit_annotations":{},"warnings":[null]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		response, err := DecodeValidationResponse(data)
 		require.Equal(t, err == nil, response != nil)
+		whole, wholeErr := decodeAny(data)
+		require.Equal(t, wholeErr, err)
+		require.Equal(t, whole, response)
 		if response != nil {
 			require.LessOrEqual(t, len(response.AuditAnnotations), maxAuditAnnotations)
 			require.LessOrEqual(t, len(response.Warnings), maxWarnings)

@@ -35,6 +35,7 @@ type call struct {
 	env         *abi.Environment
 	operation   string
 	payload     [][]byte
+	parts       [5][]byte // the payload of an evaluation
 	payloadSize int
 	output      [2]guestio.Lines
 
@@ -54,7 +55,11 @@ func callOf(i *engine.Instance) *call { return i.State().(*call) }
 // guestRequest copies the operation's name and payload into the guest.
 func guestRequest(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
-	guestio.Write(i, "operation", uint32(stack[0]), []byte(c.operation))
+	name := nameOfValidate
+	if c.operation != operationValidate {
+		name = []byte(c.operation)
+	}
+	guestio.Write(i, "operation", uint32(stack[0]), name)
 	guestio.Write(i, "request", uint32(stack[1]), c.payload...)
 }
 

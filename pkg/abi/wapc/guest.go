@@ -40,6 +40,12 @@ const (
 // guestCall is the one export that a waPC guest must have.
 const guestCall = "__guest_call"
 
+// nameOfValidate is what the guest copies of each evaluation.
+var nameOfValidate = []byte(operationValidate)
+
+// What is around a request and settings in the payload of an evaluation.
+var beforeRequest, beforeSettings, afterSettings = []byte(`{"request":`), []byte(`,"settings":`), []byte(`}`)
+
 // Guest is a waPC policy. It implements [abi.Guest].
 type Guest struct{ module *engine.Module }
 
@@ -56,8 +62,8 @@ func Load(ctx context.Context, e *engine.Engine, wasm []byte) (*Guest, error) {
 
 // Validate implements [abi.Guest].
 func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, settings []byte) (*abi.ValidationResponse, abi.Usage, error) {
-	c := &call{env: env, operation: operationValidate, payload: [][]byte{
-		[]byte(`{"request":`), request, []byte(`,"settings":`), settings, []byte(`}`)}}
+	c := &call{env: env, operation: operationValidate, parts: [...][]byte{beforeRequest, request, beforeSettings, settings, afterSettings}}
+	c.payload = c.parts[:]
 	answer, usage, err := g.run(ctx, c)
 	if err != nil {
 		return nil, usage, c.hostCalls.Explain(err)
