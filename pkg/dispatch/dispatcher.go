@@ -139,6 +139,7 @@ func (d *Dispatcher) Admit(ctx context.Context, attr admission.Attributes, o adm
 	r.mutable.dropUnknown = d.dropUnknown
 	within, span := startPhase(ctx, attr, spans.Admit)
 	err = d.mutate(within, r, g.mutating.hooks, candidates)
+	r.done()
 	endPhase(span, err)
 	return err
 }
@@ -156,7 +157,9 @@ func (d *Dispatcher) Validate(ctx context.Context, attr admission.Attributes, o 
 		return nil
 	}
 	within, span := startPhase(ctx, attr, spans.Validate)
-	err = d.validate(within, newRequest(attr, o), g.validating.hooks, candidates)
+	r := newRequest(attr, o)
+	err = d.validate(within, r, g.validating.hooks, candidates)
+	r.done()
 	endPhase(span, err)
 	return err
 }

@@ -103,12 +103,19 @@ func evaluate(ctx context.Context, b budget, evaluations []*evaluation) {
 		return
 	}
 	var others sync.WaitGroup
+	others.Add(len(evaluations) - 1)
 	for _, e := range evaluations[1:] {
-		others.Go(func() { e.run(ctx, b) })
+		go e.runBeside(ctx, b, &others)
 	}
 	// The first runs here: most requests match one policy.
 	evaluations[0].run(ctx, b)
 	others.Wait()
+}
+
+// runBeside runs the evaluation in a goroutine of its own.
+func (e *evaluation) runBeside(ctx context.Context, b budget, running *sync.WaitGroup) {
+	defer running.Done()
+	e.run(ctx, b)
 }
 
 // run asks the policy.

@@ -124,7 +124,7 @@ func (r *request) change(wanted []byte) (changed bool, unknown string, err error
 		return false, "", fmt.Errorf("mutated object: %w", err)
 	}
 	versioned.UpdateObject(object)
-	clear(r.reviews)
+	r.reviews = nil
 	return changed, unknown, nil
 }
 

@@ -18,12 +18,18 @@ package dispatch
 
 import (
 	"encoding/json"
+	runtimego "runtime"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
@@ -102,6 +108,60 @@ func TestReviewsAreEncodedOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.NotSame(t, first, third)
 	require.Equal(t, r.uid, uidOf(t, third))
+}
+
+// Reviews of other servers have the object as it came.
+func TestReviewOfRawObjects(t *testing.T) {
+	for object, want := range map[string]string{
+		``:              `{"uid":"1",.*,"userInfo":{}}`,
+		`{ "a" : "<" }`: `{"uid":"1",.*,"userInfo":{},"object":{ "a" : "<" }}`,
+		`null`:          `{"uid":"1",.*,"userInfo":{},"object":null}`,
+	} {
+		full := &admissionv1.AdmissionRequest{UID: "1"}
+		if object != "" {
+			full.Object.Raw = []byte(object)
+		}
+		v := &review{}
+		require.NoError(t, v.encode(full))
+		require.Regexp(t, "^"+want+"$", string(v.json))
+		require.Equal(t, object, string(v.object))
+		full.OldObject.Raw = []byte(`{ "b" : 1 }`)
+		require.NoError(t, v.encode(full))
+		require.Regexp(t, "^"+want[:len(want)-1]+`,"oldObject":{"b":1}}$`, string(v.json))
+		require.Equal(t, object, string(v.object))
+	}
+	v := &review{}
+	require.Error(t, v.encode(&admissionv1.AdmissionRequest{OldObject: runtime.RawExtension{Raw: []byte("no JSON")}}))
+}
+
+// Requests that are served at the same time and one after another do not get into each
+// other's reviews, whatever their sizes, and what is very large is not kept.
+func TestReviewsAreWrittenOverNoOthers(t *testing.T) {
+	var all sync.WaitGroup
+	for n := range 4 {
+		all.Go(func() {
+			for round := range 50 {
+				name := strings.Repeat(strconv.Itoa(n), 1+round*round)
+				pod := &corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ns"}}
+				attr := admission.NewAttributesRecord(pod, nil, pod.GroupVersionKind(), "ns", name,
+					corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, nil, false, &user.DefaultInfo{Name: "u"})
+				r := newRequest(attr, admission.NewObjectInterfacesFromScheme(scheme.Scheme))
+				written, err := r.review(call(attr))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				runtimego.Gosched()
+				var decoded corev1.Pod
+				assert.True(t, json.Unmarshal(written.object, &decoded) == nil && decoded.Name == name && json.Valid(written.json), name)
+				r.done()
+			}
+		})
+	}
+	all.Wait()
+	v := &review{json: make([]byte, 0, maxSpareBytes+1)}
+	v.letGo()
+	require.Nil(t, v.json)
 }
 
 func uidOf(t *testing.T, r *review) types.UID {

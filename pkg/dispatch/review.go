@@ -68,7 +68,9 @@ func (d *Dispatcher) reviewBy(ctx context.Context, policy string, r *request) er
 	for g := d.current.Load(); g != nil; g = g.before.Load() {
 		if h, n := g.index(r.phase).named(policy); h != nil && g.set.Acquire() {
 			defer g.set.Release()
-			return d.reviewWith(ctx, h, n, r)
+			err := d.reviewWith(ctx, h, n, r)
+			r.done()
+			return err
 		}
 	}
 	return ErrNoSuchPolicy
@@ -111,14 +113,10 @@ func (x *index) named(policy string) (*hook, int) {
 }
 
 // remoteReview is the review of a request that came in one.
-func remoteReview(remote RemoteAttributes, call *generic.WebhookInvocation) (*review, error) {
+func (r *request) remoteReview(remote RemoteAttributes, call *generic.WebhookInvocation) (*review, error) {
 	request, ok := remote.Review(call.Kind, call.Resource)
 	if !ok {
 		return nil, fmt.Errorf("the policy wants the object as %s of %s, and the admission review has it in another version", call.Kind, call.Resource)
 	}
-	encoded, err := encode(request)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the admission review: %w", err)
-	}
-	return encoded, nil
+	return r.write(request)
 }

@@ -27,21 +27,23 @@ import (
 type fixedVersions struct {
 	attr       admission.Attributes
 	interfaces admission.ObjectInterfaces
-	made       map[schema.GroupVersionKind]*admission.VersionedAttributes
+	made       []*admission.VersionedAttributes
 }
 
 var _ generic.VersionedAttributeAccessor = &fixedVersions{}
 
 // VersionedAttribute implements [generic.VersionedAttributeAccessor].
 func (v *fixedVersions) VersionedAttribute(kind schema.GroupVersionKind) (*admission.VersionedAttributes, error) {
-	if versioned := v.made[kind]; versioned != nil {
-		return versioned, nil
+	for _, versioned := range v.made {
+		if versioned.VersionedKind == kind {
+			return versioned, nil
+		}
 	}
 	versioned, err := admission.NewVersionedAttributes(v.attr, kind, v.interfaces)
 	if err != nil {
 		return nil, err
 	}
-	v.made[kind] = versioned
+	v.made = append(v.made, versioned)
 	return versioned, nil
 }
 

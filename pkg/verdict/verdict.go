@@ -100,13 +100,23 @@ func (t Terms) Judge(a Answer) Judgement {
 		j.Rejected, j.Message = !t.Monitor, t.Message
 	}
 	if t.Monitor && j.Response != nil {
-		j.Response.MutatedObject, j.Response.Patch = nil, nil
+		j.Response = withoutChange(j.Response)
 	}
 	j.Mutates = j.Outcome == Accepted && j.Response.MutatedObject != nil
 	return j
 }
 
-// withoutMode is what the answer comes to. The response is a copy.
+// withoutChange returns a response that has all of another but what it wants of the object.
+func withoutChange(r *abi.ValidationResponse) *abi.ValidationResponse {
+	if r.MutatedObject == nil && r.Patch == nil {
+		return r
+	}
+	rest := *r
+	rest.MutatedObject, rest.Patch = nil, nil
+	return &rest
+}
+
+// withoutMode is what the answer comes to.
 func (t Terms) withoutMode(a Answer) Judgement {
 	switch {
 	case a.Err != nil && t.FailOpen && !a.Undecided:
@@ -122,12 +132,12 @@ func (t Terms) withoutMode(a Answer) Judgement {
 			Warnings: a.Response.Warnings, OmittedWarnings: a.Response.OmittedWarnings,
 		}}
 	}
-	response := *a.Response
+	response := a.Response
 	if a.Change == Unchanged {
-		response.MutatedObject, response.Patch = nil, nil
+		response = withoutChange(response)
 	}
 	if response.Accepted {
-		return Judgement{Outcome: Accepted, Response: &response}
+		return Judgement{Outcome: Accepted, Response: response}
 	}
-	return Judgement{Outcome: Denied, Response: &response}
+	return Judgement{Outcome: Denied, Response: response}
 }

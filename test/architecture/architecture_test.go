@@ -57,7 +57,7 @@ var mayImport = map[string][]string{
 	"pkg/webhook":              {"internal/jsonpatch", "pkg/dispatch"},
 	"pkg/webhook/registration": {"pkg/apis/wasmadmission", "pkg/dispatch", "pkg/policyset", "pkg/webhook"},
 
-	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
+	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/apijson", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":       {},
 	"pkg/spans":          {},
 	"internal/apijson":   {},
