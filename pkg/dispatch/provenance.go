@@ -55,6 +55,8 @@ type record struct {
 	// Mutated is whether the policy changed the object.
 	Mutated bool  `json:"mutated,omitempty"`
 	Fuel    int64 `json:"fuel"`
+	// Omits is what of the object the policy was not given.
+	Omits []wasmadmission.OmittedField `json:"omits,omitempty"`
 }
 
 func (p *provenance) add(e *evaluation) { p.evaluations = append(p.evaluations, e) }
@@ -113,6 +115,7 @@ func recordOf(e *evaluation) record {
 		Mode:     e.mode,
 		Mutated:  e.mutation.changed,
 		Fuel:     e.usage.Fuel,
+		Omits:    e.policy().Omits(),
 	}
 	switch e.judgement.Outcome {
 	case verdict.Accepted:

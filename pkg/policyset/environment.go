@@ -165,9 +165,14 @@ type guest struct {
 	module   abi.Guest
 	env      *abi.Environment
 	settings []byte
+	// omits is what is left out of requests.
+	omits []wasmadmission.OmittedField
 }
 
 func (g *guest) evaluate(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	if len(g.omits) > 0 {
+		return g.evaluateWithout(ctx, request)
+	}
 	return g.module.Validate(ctx, g.env, request, g.settings)
 }
 

@@ -82,6 +82,7 @@ func memberSpec(group *wasmadmission.PolicyGroup, member *wasmadmission.PolicyGr
 		TimeoutEvalSeconds:    member.TimeoutEvalSeconds,
 		ContextAwareResources: member.ContextAwareResources,
 		HostCapabilities:      member.HostCapabilities,
+		Review:                group.Review,
 	}
 }
 
@@ -98,6 +99,7 @@ func groupSpec(group *wasmadmission.PolicyGroup) wasmadmission.Policy {
 		ObjectSelector:    group.ObjectSelector,
 		MatchConditions:   group.MatchConditions,
 		Mode:              group.Mode,
+		Review:            group.Review,
 	}
 }
 
@@ -126,6 +128,7 @@ func (l *Loader) loadGroup(ctx context.Context, config *wasmadmission.WasmAdmiss
 		return nil, errs
 	}
 	p := &Policy{spec: groupSpec(spec)}
+	p.omits = omitted(config, &p.spec)
 	p.digest, p.settingsHash = g.digests(spec)
 	p.evaluator = l.guard(config, p, g, false)
 	klog.FromContext(ctx).Info("Loaded policy group", "policy", p.Name(), "members", names, "moduleDigest", p.digest, "settingsHash", p.settingsHash, "rules", len(spec.Rules))

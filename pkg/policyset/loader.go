@@ -237,7 +237,8 @@ func (l *Loader) build(ctx context.Context, config *wasmadmission.WasmAdmissionC
 	if l.Adjust != nil {
 		l.Adjust(spec, env)
 	}
-	g := &guest{env: env, settings: spec.Settings.Raw}
+	p.omits = omitted(config, spec)
+	g := &guest{env: env, settings: spec.Settings.Raw, omits: p.omits}
 	if g.module, err = l.loadGuest(ctx, metadata.ExecutionMode, fetched.Bytes); err != nil {
 		return nil, field.ErrorList{field.Invalid(path.Child("module"), module.Redact(spec.Module), err.Error())}
 	}

@@ -56,6 +56,7 @@ type Policy struct {
 	spec         wasmadmission.Policy
 	digest       string
 	settingsHash string
+	omits        []wasmadmission.OmittedField
 	evaluator    evaluator
 }
 
@@ -101,6 +102,10 @@ func (p *Policy) Digest() string { return p.digest }
 // has, with the hash of the expression, named expression, and those of the members'
 // settings, each named as in spec.policies.<name>.settings.
 func (p *Policy) SettingsHash() string { return p.settingsHash }
+
+// Omits returns what the policy is not given of requests: what is left out for all and what is
+// for this one. It must not be changed.
+func (p *Policy) Omits() []wasmadmission.OmittedField { return p.omits }
 
 // Evaluate asks the policy about an admission request, given as JSON. Errors are
 // of type [*EvaluationError]; they mean that there is no verdict. What was used up

@@ -62,6 +62,8 @@ type WasmAdmissionConfiguration struct {
 	CircuitBreaker CircuitBreaker
 	// Mutation says what is done with what policies make of objects.
 	Mutation Mutation
+	// Review says what all policies are given of a request.
+	Review Review
 	// Limits bound what policies may use.
 	Limits Limits
 	// Exemptions name requests that no policy sees.
@@ -139,6 +141,8 @@ type Policy struct {
 	// ReinvocationPolicy says whether a mutating policy is evaluated again after others
 	// changed the object: IfNeeded (the default) or Never.
 	ReinvocationPolicy admissionregistrationv1.ReinvocationPolicyType
+	// Review says what the policy is given of a request, beside what is said for all.
+	Review Review
 	// ContextAwareResources are the kinds of which the policy may read objects.
 	// None lets it read nothing.
 	ContextAwareResources []ContextAwareResource
@@ -186,6 +190,7 @@ type PolicyGroup struct {
 	ObjectSelector    *metav1.LabelSelector
 	MatchConditions   []admissionregistrationv1.MatchCondition
 	Mode              PolicyMode
+	Review            Review
 
 	PolicyServer                            *string
 	SideEffects                             *admissionregistrationv1.SideEffectClass
@@ -335,6 +340,18 @@ type Mutation struct {
 	// nor policies in monitor mode. Default: Error.
 	UnknownFields UnknownFields
 }
+
+// Review says what policies are given of a request.
+type Review struct {
+	// Omit are fields that are left out of the object and the old object, each once.
+	Omit []OmittedField
+}
+
+// OmittedField is a field of an object's metadata that policies can do without.
+type OmittedField string
+
+// OmitManagedFields is who manages which of the object's fields.
+const OmitManagedFields OmittedField = "managedFields"
 
 // UnknownFields says what becomes of a field that no object of a kind has.
 type UnknownFields string

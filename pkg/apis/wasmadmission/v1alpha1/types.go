@@ -106,6 +106,11 @@ type WasmAdmissionConfiguration struct {
 	// +optional
 	Mutation Mutation `json:"mutation,omitzero"`
 
+	// review says what all policies are given of a request. Default: every field at its
+	// own default.
+	// +optional
+	Review Review `json:"review,omitzero"`
+
 	// limits bound what policies may use. Default: every limit at its own default.
 	// +optional
 	Limits Limits `json:"limits,omitzero"`
@@ -232,6 +237,11 @@ type Policy struct {
 	// +optional
 	ReinvocationPolicy admissionregistrationv1.ReinvocationPolicyType `json:"reinvocationPolicy,omitempty"`
 
+	// review says what the policy is given of a request, beside what is said for all.
+	// Default: every field at its own default.
+	// +optional
+	Review Review `json:"review,omitzero"`
+
 	// contextAwareResources are the kinds of which the policy may read objects in
 	// the cluster, through the host capabilities below kubernetes or as data of a policy in
 	// Rego. Default: none.
@@ -330,6 +340,11 @@ type PolicyGroup struct {
 	// Default: protect.
 	// +optional
 	Mode PolicyMode `json:"mode,omitempty"`
+
+	// review says what the members are given of a request, beside what is said for all.
+	// Default: every field at its own default.
+	// +optional
+	Review Review `json:"review,omitzero"`
 
 	// policyServer has no effect in process: there is no policy server. A warning is
 	// given when it is set.
@@ -586,6 +601,23 @@ type Mutation struct {
 	// +optional
 	UnknownFields UnknownFields `json:"unknownFields,omitempty"`
 }
+
+// Review says what policies are given of a request.
+type Review struct {
+	// omit are fields that are left out of the object and the old object in a request:
+	// "managedFields" is metadata.managedFields. What a policy makes of an object gets
+	// them back before it is compared with that. A policy that sets one of them itself has
+	// failed. No field may occur twice. Default: none, as policies see everything behind
+	// a webhook.
+	// +optional
+	Omit []OmittedField `json:"omit,omitempty"`
+}
+
+// OmittedField is a field of an object's metadata that policies can do without.
+type OmittedField string
+
+// OmitManagedFields is who manages which of the object's fields.
+const OmitManagedFields OmittedField = "managedFields"
 
 // UnknownFields says what becomes of a field that no object of a kind has.
 type UnknownFields string

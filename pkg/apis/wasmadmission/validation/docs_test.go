@@ -121,7 +121,7 @@ func TestEveryFieldIsDocumented(t *testing.T) {
 	for _, object := range []any{
 		v1alpha1.WasmAdmissionConfiguration{}, v1alpha1.Policy{}, v1alpha1.PolicyGroup{}, v1alpha1.PolicyGroupMember{},
 		v1alpha1.Sources{}, v1alpha1.SourceAuthority{}, v1alpha1.Mirror{}, v1alpha1.Verification{}, v1alpha1.TrustRoot{}, v1alpha1.PolicyVerification{}, v1alpha1.Reload{}, v1alpha1.CircuitBreaker{},
-		v1alpha1.Compilation{}, v1alpha1.Mutation{},
+		v1alpha1.Compilation{}, v1alpha1.Mutation{}, v1alpha1.Review{},
 		v1alpha1.Limits{}, v1alpha1.Exemptions{},
 		v1alpha1.Capabilities{}, v1alpha1.KubernetesCapability{}, v1alpha1.AnswerCache{}, v1alpha1.DNSCapability{}, v1alpha1.OCICapability{},
 	} {

@@ -51,6 +51,7 @@ func ValidatePolicyGroup(group *wasmadmission.PolicyGroup, config *wasmadmission
 		matchConditions:   group.MatchConditions,
 	}, fldPath)...)
 	errs = append(errs, validateChoice(group.Mode, modes, fldPath.Child("mode"))...)
+	errs = append(errs, validateReview(&group.Review, fldPath.Child("review"))...)
 	return append(errs, validateInert(group.SideEffects, group.TimeoutSeconds, fldPath)...)
 }
 

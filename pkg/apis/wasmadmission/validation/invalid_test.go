@@ -301,6 +301,10 @@ func TestInvalidConfigurations(t *testing.T) {
 		{"many failures", head + `circuitBreaker: {failures: 1000001}`, `circuitBreaker.failures: Invalid value: 1000001: must be between 0 and 1000000`},
 		{"probe interval", head + `circuitBreaker: {probeInterval: 0s}`, `circuitBreaker.probeInterval: Invalid value: "0s": must be between 100ms and 1h`},
 		{"unknown fields", head + `mutation: {unknownFields: Ignore}`, `mutation.unknownFields: Unsupported value: "Ignore": supported values: "Error", "Warn"`},
+		{"unknown omission", head + `review: {omit: [labels]}`, `review.omit[0]: Unsupported value: "labels": supported values: "managedFields"`},
+		{"many omissions", head + `review: {omit: [a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a, a]}`, `review.omit: Too many: 17: must have at most 16 items`},
+		{"omission twice", head + `review: {omit: [managedFields, managedFields]}`, `review.omit[1]: Duplicate value: "managedFields": is left out already: name each field once`},
+		{"unknown omission of a policy", head + `policies: [{name: a, module: file:///a.wasm, review: {omit: [""]}}]`, `policies[a].review.omit[0]: Unsupported value: "": supported values: "managedFields"`},
 		{"long probe interval", head + `circuitBreaker: {probeInterval: 2h}`, `circuitBreaker.probeInterval: Invalid value: "2h0m0s": must be between 100ms and 1h`},
 
 		{"no module size", head + "limits: {moduleSize: 0}", `limits.moduleSize: Invalid value: 0: must be between 1 and 1Gi, in bytes`},

@@ -72,6 +72,7 @@ func ValidatePolicy(policy *wasmadmission.Policy, config *wasmadmission.WasmAdmi
 	errs = append(errs, validateMessage(policy.Message, fldPath.Child("message"))...)
 	errs = append(errs, validateChoice(policy.Mode, modes, fldPath.Child("mode"))...)
 	errs = append(errs, validateChoice(policy.ReinvocationPolicy, reinvocationPolicies, fldPath.Child("reinvocationPolicy"))...)
+	errs = append(errs, validateReview(&policy.Review, fldPath.Child("review"))...)
 	errs = append(errs, validateInert(policy.SideEffects, policy.TimeoutSeconds, fldPath)...)
 	return errs
 }

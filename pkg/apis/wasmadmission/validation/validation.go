@@ -55,11 +55,36 @@ func ValidateConfiguration(config *wasmadmission.WasmAdmissionConfiguration) fie
 	errs = append(errs, validateReload(config, field.NewPath("reload"))...)
 	errs = append(errs, validateCircuitBreaker(&config.CircuitBreaker, field.NewPath("circuitBreaker"))...)
 	errs = append(errs, validateChoice(config.Mutation.UnknownFields, unknownFields, field.NewPath("mutation", "unknownFields"))...)
+	errs = append(errs, validateReview(&config.Review, field.NewPath("review"))...)
 	errs = append(errs, validateLimits(&config.Limits, field.NewPath("limits"))...)
 	errs = append(errs, validateExemptions(&config.Exemptions, field.NewPath("exemptions"))...)
 	errs = append(errs, validateCapabilities(&config.Capabilities, field.NewPath("capabilities"))...)
 	return errs
 }
+
+// validateReview checks what is left out of a review.
+func validateReview(review *wasmadmission.Review, fldPath *field.Path) field.ErrorList {
+	if len(review.Omit) > maxOmitted {
+		return field.ErrorList{field.TooMany(fldPath.Child("omit"), len(review.Omit), maxOmitted)}
+	}
+	var errs field.ErrorList
+	named := sets.New[wasmadmission.OmittedField]()
+	for n, omitted := range review.Omit {
+		at := fldPath.Child("omit").Index(n)
+		if problems := validateChoice(omitted, omittedFields, at); len(problems) > 0 {
+			errs = append(errs, problems...)
+		} else if named.Has(omitted) {
+			errs = append(errs, duplicate(at, string(omitted), "is left out already: name each field once"))
+		}
+		named.Insert(omitted)
+	}
+	return errs
+}
+
+// maxOmitted is how many fields are looked at: those that there are, and some mistakes.
+const maxOmitted = 16
+
+var omittedFields = []wasmadmission.OmittedField{wasmadmission.OmitManagedFields}
 
 var unknownFields = []wasmadmission.UnknownFields{wasmadmission.UnknownFieldsError, wasmadmission.UnknownFieldsWarn}
 

@@ -151,6 +151,7 @@ reload: {interval: 24h, loadTimeout: 1h, keepLastGood: true}
 circuitBreaker: {failures: 1000000, probeInterval: 1h}
 compilation: {mode: InProcess, memory: 64Gi, workers: 1024, timeout: 1h}
 mutation: {unknownFields: Warn}
+review: {omit: [managedFields]}
 limits:
   moduleSize: 1Gi
   memory: 4Gi

@@ -1,0 +1,113 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package policyset
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/wasm-admission/wasm-admission/internal/jsonmember"
+	"github.com/wasm-admission/wasm-admission/pkg/abi"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
+)
+
+// omitted returns what is left out of requests for a policy: for all, and for it.
+func omitted(config *wasmadmission.WasmAdmissionConfiguration, spec *wasmadmission.Policy) []wasmadmission.OmittedField {
+	all := slices.Concat(config.Review.Omit, spec.Review.Omit)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// shortened are buffers for requests that something is left out of.
+var shortened = sync.Pool{New: func() any { return new([2][]byte) }}
+
+// maxShortened is how large a buffer may be that is kept.
+const maxShortened = 128 << 10
+
+// evaluateWithout is evaluate for a policy that is not given all of the objects. What it makes
+// of the object gets back what it was not given, so that nobody else has to know.
+func (g *guest) evaluateWithout(ctx context.Context, request []byte) (*abi.ValidationResponse, abi.Usage, error) {
+	buffers := shortened.Get().(*[2][]byte) //nolint:forcetypeassert // nothing else is in it
+	short, left := g.shorten(buffers, request)
+	response, usage, err := g.module.Validate(ctx, g.env, short, g.settings)
+	if err == nil && response.MutatedObject != nil {
+		if err = g.giveBack(response, left); err != nil {
+			response = nil
+		}
+	}
+	// Not after a panic, when the guest may have it yet.
+	for n := range buffers {
+		if cap(buffers[n]) > maxShortened {
+			buffers[n] = nil
+		}
+	}
+	shortened.Put(buffers)
+	return response, usage, err
+}
+
+// shorten returns the request without what is left out, in one of the buffers, and what each
+// of the omitted fields was in the object, nil if it was not there.
+func (g *guest) shorten(buffers *[2][]byte, request []byte) (short []byte, left [][]byte) {
+	short = request
+	left = make([][]byte, len(g.omits))
+	next := 0
+	for n, name := range g.omits {
+		for _, object := range []string{"object", "oldObject"} {
+			m, found := jsonmember.Find(short, object, "metadata", string(name))
+			if !found {
+				continue
+			}
+			if object == "object" {
+				left[n] = bytes.Clone(short[m.Value:m.End])
+			}
+			buffers[next] = jsonmember.AppendWithout(buffers[next][:0], short, m)
+			short, next = buffers[next], 1-next
+		}
+	}
+	return short, left
+}
+
+// giveBack puts what was left out of the object into that which the policy wants. The policy
+// cannot know what it would replace, so that it may not set any of it.
+func (g *guest) giveBack(response *abi.ValidationResponse, left [][]byte) error {
+	wanted := response.MutatedObject
+	for n, name := range g.omits {
+		if m, found := jsonmember.Find(wanted, "metadata", string(name)); found {
+			if string(wanted[m.Value:m.End]) != "null" {
+				return fmt.Errorf("mutated object: sets metadata.%s, which review.omit keeps from the policy: remove it there, or have the policy leave the field alone", name)
+			}
+			wanted = jsonmember.AppendWithout(nil, wanted, m)
+		}
+		if left[n] == nil {
+			continue
+		}
+		metadata, found := jsonmember.Find(wanted, "metadata")
+		if found {
+			wanted, found = jsonmember.Insert(wanted, metadata, string(name), left[n])
+		}
+		if !found {
+			return fmt.Errorf("mutated object: has no metadata to put metadata.%s back into, which review.omit keeps from the policy", name)
+		}
+		// It would make another object of the whole.
+		response.Patch = nil
+	}
+	response.MutatedObject = wanted
+	return nil
+}
