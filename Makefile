@@ -305,6 +305,10 @@ mutation-parity: build webhook policies
 bench-admission: build
 	$(GO) run ./test/bench/admission
 
+## bench-parts: measure what one policy adds to a Pod create on bin/kube-apiserver, part by part; BASELINE=PATH measures another server beside it
+bench-parts: build
+	BASELINE="$(BASELINE)" $(GO) run ./test/bench/parts
+
 ## bench-context: measure Pod creates on bin/kube-apiserver while policies list 3,000 namespaces and 10,000 pods
 bench-context: build
 	$(GO) run ./test/bench/context

@@ -1,0 +1,157 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+// Command parts measures on the real kube-apiserver what one policy adds to the creation of
+// a Pod, and where: a CPU profile of requests that a policy evaluates, less one of requests
+// that none does. With BASELINE=PATH another kube-apiserver is measured in turns with the
+// one of this repository, under names that begin with baseline_.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	apiserverv1 "k8s.io/apiserver/pkg/apis/apiserver/v1"
+
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/test/bench/sample"
+	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
+)
+
+// rounds are how often each namespace of each server is measured, each for so many seconds.
+const rounds, seconds = 5, 6
+
+// The namespaces: one in which no policy matches, and one in which one does.
+var namespaces = []string{"none", "wasm1"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "parts:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	binary, err := harness.ServerBinary()
+	if err != nil {
+		return err
+	}
+	servers := []*server{{binary: binary}}
+	if baseline := os.Getenv("BASELINE"); baseline != "" {
+		servers = append(servers, &server{binary: baseline, prefix: "baseline_"})
+	}
+	for _, s := range servers {
+		defer func() { err = errors.Join(err, s.stop()) }()
+		if err := s.start(ctx); err != nil {
+			return err
+		}
+	}
+	for round := range 1 + rounds {
+		for _, s := range servers {
+			for _, namespace := range namespaces {
+				// The first warms everything up.
+				if err := s.measure(ctx, namespace, round > 0); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, s := range servers {
+		s.report()
+	}
+	return nil
+}
+
+// server is one kube-apiserver, and what was measured of it by namespace.
+type server struct {
+	*harness.Server
+	binary, prefix, directory string
+	pod                       *corev1.Pod
+	measured                  map[string]*measurement
+}
+
+func (s *server) start(ctx context.Context) (err error) {
+	s.measured = map[string]*measurement{}
+	for _, namespace := range namespaces {
+		s.measured[namespace] = &measurement{parts: map[string]float64{}}
+	}
+	if s.pod, err = sample.Pod(); err != nil {
+		return err
+	}
+	s.pod.ObjectMeta = metav1.ObjectMeta{Labels: s.pod.Labels, Annotations: s.pod.Annotations, OwnerReferences: s.pod.OwnerReferences}
+	s.pod.Status = corev1.PodStatus{}
+	if s.directory, err = os.MkdirTemp("", "bench-parts-"); err != nil {
+		return err
+	}
+	if err := sample.WriteModules(s.directory, 1); err != nil {
+		return err
+	}
+	config, err := configuration(s.directory)
+	if err != nil {
+		return err
+	}
+	if err := os.Setenv("KUBE_APISERVER", s.binary); err != nil {
+		return err
+	}
+	if s.Server, err = harness.New(harness.Options{FeatureGate: true, AdmissionConfig: config}); err != nil {
+		return err
+	}
+	for _, name := range namespaces {
+		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if _, err := s.Clientset().CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *server) stop() (err error) {
+	if s.Server != nil {
+		err = s.Stop()
+	}
+	return errors.Join(err, os.RemoveAll(s.directory))
+}
+
+// configuration returns the content of an AdmissionConfiguration file with one policy.
+func configuration(directory string) (string, error) {
+	policy := sample.PodPolicies(directory, 1)[0]
+	raw, err := json.Marshal(&v1alpha1.WasmAdmissionConfiguration{
+		TypeMeta:       metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"},
+		StateDirectory: filepath.Clean(directory),
+		Policies: []v1alpha1.Policy{{
+			Name: policy.Name, Module: policy.Module, Rules: policy.Rules,
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespaces[1]}},
+		}},
+	})
+	if err != nil {
+		return "", err
+	}
+	whole, err := json.Marshal(&apiserverv1.AdmissionConfiguration{
+		TypeMeta: metav1.TypeMeta{APIVersion: apiserverv1.SchemeGroupVersion.String(), Kind: "AdmissionConfiguration"},
+		Plugins:  []apiserverv1.AdmissionPluginConfiguration{{Name: "WasmAdmission", Configuration: &runtime.Unknown{Raw: raw}}},
+	})
+	return string(whole), err
+}

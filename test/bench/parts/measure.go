@@ -1,0 +1,218 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+// parts are what a sample of the profile may belong to, by functions: the first counts that
+// has one of a sample's, the innermost of them first. The collector is looked for before all.
+var parts = []struct {
+	name      string
+	functions []string
+}{
+	{"guest", []string{"runtime._ExternalCode"}},
+	{"reset", []string{"pkg/engine.(*Module).takeBack"}},
+	{"decoding", []string{"pkg/abi.Decode", "pkg/abi.decode"}},
+	{"encoding", []string{"internal/apijson.", "pkg/dispatch.encode", "pkg/dispatch.(*review).encode"}},
+	{"conversion", []string{"admission.NewVersionedAttributes"}},
+	{"matching", []string{"pkg/dispatch.(*matcher).match"}},
+	{"handover", []string{"pkg/abi", "pkg/engine", "tetratelabs/wazero"}},
+	{"dispatch", []string{"wasm-admission/pkg/"}},
+}
+
+const (
+	collector = "collector"
+	rest      = "server"
+)
+
+var collecting = []string{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.bgscavenge", "runtime.gcStart"}
+
+// measurement is the sum of what was measured in a namespace.
+type measurement struct {
+	requests int
+	cpu      time.Duration
+	// parts are by their names, in microseconds.
+	parts map[string]float64
+	// counters are the server's own, as far as they grew.
+	waited, bytes, pieces float64
+}
+
+const (
+	waitSeconds = "apiserver_wasm_admission_instance_wait_duration_seconds_sum"
+	allocated   = "go_memstats_alloc_bytes_total"
+	allocations = "go_memstats_mallocs_total"
+)
+
+// measure creates Pods for as long as a profile is taken, and deletes them after it.
+func (s *server) measure(ctx context.Context, namespace string, counts bool) error {
+	pods := s.Clientset().CoreV1().Pods(namespace)
+	before, err := s.counters(ctx)
+	if err != nil {
+		return err
+	}
+	start, err := figure.ProcessorTimeOf(s.PID())
+	if err != nil {
+		return err
+	}
+	type answer struct {
+		profile string
+		err     error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		status, body, err := s.Get(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds))
+		if err == nil && status != 200 {
+			err = fmt.Errorf("profile: status %d: %s", status, body)
+		}
+		done <- answer{body, err}
+	}()
+	m := s.measured[namespace]
+	if !counts {
+		m = &measurement{parts: map[string]float64{}}
+	}
+	for {
+		select {
+		case a := <-done:
+			if a.err != nil {
+				return a.err
+			}
+			end, err := figure.ProcessorTimeOf(s.PID())
+			if err != nil {
+				return err
+			}
+			after, err := s.counters(ctx)
+			if err != nil {
+				return err
+			}
+			m.cpu += end - start
+			m.waited += after[waitSeconds] - before[waitSeconds]
+			m.bytes += after[allocated] - before[allocated]
+			m.pieces += after[allocations] - before[allocations]
+			if err := m.add(ctx, s.directory, a.profile); err != nil {
+				return err
+			}
+			return pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}, metav1.ListOptions{})
+		default:
+			pod := s.pod.DeepCopy()
+			pod.Name = fmt.Sprintf("pod-%d", m.requests)
+			if _, err := pods.Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+				return err
+			}
+			m.requests++
+		}
+	}
+}
+
+// add counts a profile's samples, which Go's own tool takes apart.
+func (m *measurement) add(ctx context.Context, directory, profile string) error {
+	path := filepath.Join(directory, "profile")
+	if err := os.WriteFile(path, []byte(profile), 0o600); err != nil {
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-traces", path).Output() //nolint:gosec // a path of ours
+	if err != nil {
+		return fmt.Errorf("go tool pprof: %w", err)
+	}
+	for sample := range strings.SplitSeq(string(out), "-----------+") {
+		_, stack, _ := strings.Cut(sample, "\n")
+		lines := strings.Split(strings.TrimSpace(stack), "\n")
+		value, function, _ := strings.Cut(lines[0], " ")
+		used, err := time.ParseDuration(value)
+		if err != nil {
+			continue // the head, and what is behind the last
+		}
+		lines[0] = function
+		m.parts[partOf(lines)] += figure.Microseconds(used)
+	}
+	return nil
+}
+
+// partOf returns the part that a stack belongs to, whose innermost function is the first.
+func partOf(stack []string) string {
+	for _, function := range stack {
+		if containsAny(function, collecting) {
+			return collector
+		}
+	}
+	for _, function := range stack {
+		for _, p := range parts {
+			if containsAny(function, p.functions) {
+				return p.name
+			}
+		}
+	}
+	return rest
+}
+
+func containsAny(text string, all []string) bool {
+	for _, s := range all {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// counters reads the server's.
+func (s *server) counters(ctx context.Context) (map[string]float64, error) {
+	metrics, err := s.Metrics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	counters := map[string]float64{}
+	for line := range strings.Lines(metrics) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if name == waitSeconds || name == allocated || name == allocations {
+			if counters[name], err = strconv.ParseFloat(value, 64); err != nil {
+				return nil, fmt.Errorf("metric %s: %w", name, err)
+			}
+		}
+	}
+	return counters, nil
+}
+
+// report prints what a request has that a policy evaluates, and the others have not.
+func (s *server) report() {
+	none, one := s.measured[namespaces[0]], s.measured[namespaces[1]]
+	added := func(of func(*measurement) float64) float64 {
+		return of(one)/float64(one.requests) - of(none)/float64(none.requests)
+	}
+	figure.Print(s.prefix+"part_requests", float64(one.requests), "requests")
+	for _, p := range parts {
+		figure.Print(s.prefix+"part_"+p.name+"_us", added(func(m *measurement) float64 { return m.parts[p.name] }), "us")
+	}
+	for _, name := range []string{collector, rest} {
+		figure.Print(s.prefix+"part_"+name+"_us", added(func(m *measurement) float64 { return m.parts[name] }), "us")
+	}
+	figure.Print(s.prefix+"part_waiting_us", 1e6*added(func(m *measurement) float64 { return m.waited }), "us")
+	figure.Print(s.prefix+"part_all_us", added(func(m *measurement) float64 { return figure.Microseconds(m.cpu) }), "us")
+	figure.Print(s.prefix+"garbage_bytes", added(func(m *measurement) float64 { return m.bytes }), "bytes")
+	figure.Print(s.prefix+"garbage_pieces", added(func(m *measurement) float64 { return m.pieces }), "allocations")
+}
