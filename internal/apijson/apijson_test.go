@@ -306,8 +306,9 @@ func TestAllocations(t *testing.T) {
 	for _, object := range []any{pod, &unstructured.Unstructured{Object: custom}} {
 		out, err := Append(nil, object)
 		require.NoError(t, err)
+		// A collection may take the encoder away, and so does the race detector, at random.
 		allocations := testing.AllocsPerRun(100, func() { out, _ = Append(out[:0], object) })
-		require.Less(t, allocations, 1.0, "%T", object) // a collection may take the encoder away
+		require.Less(t, allocations, 4.0, "%T", object)
 	}
 }
 
