@@ -138,7 +138,7 @@ etcd:
 generate:
 	hack/update-codegen.sh
 
-GENERATED := '*zz_generated*' docs/metrics.md docs/wasmctl.md docs/compatibility.md docs/images/request.svg docs/images/policy.svg deploy/webhook/manifests.yaml
+GENERATED := '*zz_generated*' cmd/wasmctl/internal/scaffolding/policy/sdk docs/metrics.md docs/wasmctl.md docs/compatibility.md docs/images/request.svg docs/images/policy.svg deploy/webhook/manifests.yaml
 
 ## verify-generate: fail if generated code is not up to date
 verify-generate:
@@ -150,6 +150,7 @@ verify-generate:
 lint:
 	$(TOOL) golangci-lint run ./...
 	$(SERVER) $(TOOL) golangci-lint run ./...
+	cd sdk/go && $(TOOL) golangci-lint run ./...
 	cd test/policies && $(TOOL) golangci-lint run ./...
 	cd test/bench/wasmtime && $(TOOL) golangci-lint run ./...
 	cd test/registry/server && $(TOOL) golangci-lint run ./...
@@ -189,6 +190,8 @@ test-unit: policies checklist-guests registry bats-tool prometheus
 	$(GO) test $(SEQUENTIAL) $(MEMORY)
 	$(GO) test -run XXX -fuzz FuzzGenerated -fuzztime 10s ./pkg/engine/internal/rewrite
 	$(SERVER) $(GO) test ./...
+	CGO_ENABLED=0 $(GO) build -o bin/test/wasmctl ./cmd/wasmctl
+	cd sdk/go && WASMCTL=$(CURDIR)/bin/test/wasmctl $(GO) test ./...
 	cd test/opacases && $(GO) test ./...
 	cd test/chart && $(GO) test ./...
 	cd hack/release && $(GO) test ./...
@@ -326,6 +329,10 @@ bench-engine: policies
 	$(GO) run ./test/bench/engine
 	$(GO) -C test/bench/wasmtime build -o $(CURDIR)/bin/bench-wasmtime .
 	bin/bench-wasmtime
+
+## bench-sdk: compare the Go policies in the directories BEFORE and AFTER (default bin/policies): size, load, evaluation
+bench-sdk:
+	$(GO) run ./test/bench/sdk "$(BEFORE)" "$(or $(AFTER),bin/policies)"
 
 ## bench-fuel: compare the fuel that sample policies burn with the instructions that they execute
 bench-fuel: policies

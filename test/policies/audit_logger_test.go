@@ -60,5 +60,5 @@ func TestAuditLoggerWithoutTracing(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, got.Accepted)
 	require.Len(t, got.Warnings, 2)
-	require.Equal(t, "this request could not be traced: host error: "+errNoHostCalls.Error(), got.Warnings[1])
+	require.Equal(t, "this request could not be traced: "+errNoHostCalls.Error(), got.Warnings[1])
 }

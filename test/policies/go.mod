@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/stretchr/testify v1.11.1
 	github.com/tetratelabs/wazero v1.12.0
+	github.com/wasm-admission/wasm-admission/sdk/go v0.0.0
 	sigs.k8s.io/yaml v1.6.0
 )
 
@@ -15,3 +16,5 @@ require (
 	golang.org/x/sys v0.44.0 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
+
+replace github.com/wasm-admission/wasm-admission/sdk/go => ../../sdk/go

@@ -73,7 +73,8 @@ func startGuest(ctx context.Context, t *testing.T, wasm []byte, hostCall hostCal
 	if h.module, err = runtime.InstantiateModule(ctx, code, instance); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"_start", "_initialize", "wapc_init"} {
+	// Those that Kubewarden's host calls: waPC's own calls _initialize as well.
+	for _, name := range []string{"_start", "wapc_init"} {
 		start := h.module.ExportedFunction(name)
 		if start == nil {
 			continue

@@ -20,60 +20,31 @@ limitations under the License.
 // and so on any kind, and keeps what it does not know.
 package main
 
-import (
-	"bytes"
-	"encoding/json"
-	"fmt"
+import "github.com/wasm-admission/wasm-admission/sdk/go/policy"
 
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
-)
-
-// request is what the policy reads of a request.
-type request struct {
-	Operation string           `json:"operation"`
-	Object    *json.RawMessage `json:"object"`
-}
-
-func init() {
-	kubewarden.Register(checkSettings, validate)
-}
+func init() { policy.Register(validate) }
 
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-func validate(r request, s settings) (kubewarden.Response, error) {
-	if r.Operation != "CREATE" && r.Operation != "UPDATE" {
-		return kubewarden.Accept(), nil
+func validate(r *policy.Request, s settings) (policy.Response, error) {
+	if r.Operation != policy.Create && r.Operation != policy.Update {
+		return policy.Accept(), nil
 	}
-	if r.Object == nil {
-		return kubewarden.Response{}, kubewarden.ErrNoObject
-	}
-	object, err := decode(*r.Object)
+	object, err := policy.Object[map[string]any](r)
 	if err != nil {
-		return kubewarden.Response{}, err
+		return policy.Response{}, err
 	}
 	// An object on its way out is left alone.
 	if metadata, _ := object["metadata"].(map[string]any); metadata["deletionTimestamp"] != nil {
-		return kubewarden.Accept(), nil
+		return policy.Accept(), nil
 	}
 	changed, err := change(object, s)
 	if err != nil {
-		return kubewarden.Response{}, err
+		return policy.Response{}, err
 	}
-	response := kubewarden.Accept()
-	if changed {
-		response.MutatedObject, err = json.Marshal(object)
+	if !changed {
+		return policy.Accept(), nil
 	}
-	return response, err
-}
-
-// decode keeps numbers as they are written: a float64 has no room for large integers.
-func decode(raw json.RawMessage) (map[string]any, error) {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	var object map[string]any
-	if err := decoder.Decode(&object); err != nil {
-		return nil, fmt.Errorf("decode the object: %w", err)
-	}
-	return object, nil
+	return policy.Mutate(object), nil
 }

@@ -36,7 +36,8 @@ type settings struct {
 	Maximums map[string]int64 `json:"maximums"`
 }
 
-func checkSettings(s settings) error {
+// Validate is asked when the policy is loaded.
+func (s settings) Validate() error {
 	if len(s.Labels)+len(s.Annotations)+len(s.Sidecar)+len(s.Remove)+len(s.Maximums) == 0 {
 		return errors.New("nothing to add, remove or bring down")
 	}

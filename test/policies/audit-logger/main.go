@@ -26,12 +26,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/wapc"
+	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 )
-
-// settings has no fields, so that any setting is refused as unknown.
-type settings struct{}
 
 // event is the payload of tracing/log: level and message, and whatever other
 // fields the policy wants to see in the host's log.
@@ -47,35 +43,31 @@ type event struct {
 	DryRun    bool   `json:"dry_run"`
 }
 
-func init() {
-	kubewarden.Register(func(settings) error { return nil }, validate)
-}
+func init() { policy.Register(validate) }
 
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-func validate(request kubewarden.Request, _ settings) (kubewarden.Response, error) {
+func validate(request *policy.Request, _ policy.NoSettings) (policy.Response, error) {
 	summary := summarise(request)
-	response := kubewarden.Accept()
-	response.Warnings = []string{"this request is recorded: " + summary}
-	response.AuditAnnotations = map[string]string{"recorded": summary}
+	response := policy.Accept().WithWarnings("this request is recorded: "+summary).WithAuditAnnotation("recorded", summary)
 
 	// A log that fails must not stop the cluster: the user is told instead.
 	if err := trace(request, summary); err != nil {
-		response.Warnings = append(response.Warnings, "this request could not be traced: "+err.Error())
+		response = response.WithWarnings("this request could not be traced: " + err.Error())
 	}
-	wapc.ConsoleLog("console: " + summary)
+	policy.ConsoleLog("console: " + summary)
 	fmt.Fprintln(os.Stdout, "stdout: "+summary)
 	fmt.Fprintln(os.Stderr, "stderr: "+summary)
 	return response, nil
 }
 
-func trace(request kubewarden.Request, summary string) error {
+func trace(request *policy.Request, summary string) error {
 	payload, err := json.Marshal(event{
 		Level:     "info",
 		Message:   summary,
 		UID:       request.UID,
-		Operation: request.Operation,
+		Operation: string(request.Operation),
 		Resource:  resource(request),
 		Namespace: request.Namespace,
 		Name:      request.Name,
@@ -85,13 +77,13 @@ func trace(request kubewarden.Request, summary string) error {
 	if err != nil {
 		return fmt.Errorf("encode the event: %w", err)
 	}
-	_, err = wapc.HostCall("kubewarden", "tracing", "log", payload)
+	_, err = policy.HostCall("kubewarden", "tracing", "log", payload)
 	return err
 }
 
 // summarise renders a request as, for example,
 // "alice: CREATE pods shop/web" or "bob: DELETE namespaces shop".
-func summarise(request kubewarden.Request) string {
+func summarise(request *policy.Request) string {
 	name := request.Name
 	if name == "" {
 		name = "(generated name)"
@@ -103,7 +95,7 @@ func summarise(request kubewarden.Request) string {
 }
 
 // resource renders the resource as kubectl writes it: deployments.apps/scale.
-func resource(request kubewarden.Request) string {
+func resource(request *policy.Request) string {
 	var b strings.Builder
 	b.WriteString(request.Resource.Resource)
 	if request.Resource.Group != "" {

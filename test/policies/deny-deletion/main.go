@@ -25,21 +25,15 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
+	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 )
 
-const (
-	operationDelete  = "DELETE"
-	operationConnect = "CONNECT"
-
-	// statusForbidden is not net/http's: that package alone would add 2 MB to
-	// the module.
-	statusForbidden = 403
-)
+// statusForbidden is not net/http's: that package alone would add 2 MB to the module.
+const statusForbidden = 403
 
 type settings struct {
 	// Operations are those that may be denied: DELETE, CONNECT or both.
-	Operations []string `json:"operations"`
+	Operations []policy.Operation `json:"operations"`
 	// ProtectedLabel is the name of the label, or annotation, that protects
 	// an object from DELETE, whatever its value. It plays no part in CONNECT,
 	// whose object (PodExecOptions and the like) has no metadata: there every
@@ -47,54 +41,48 @@ type settings struct {
 	ProtectedLabel string `json:"protectedLabel"`
 }
 
-// request is what the policy reads of a request.
-type request struct {
-	kubewarden.Request
-	OldObject *kubewarden.Object `json:"oldObject"`
-}
-
-func init() {
-	kubewarden.Register(checkSettings, validate)
-}
+func init() { policy.Register(validate) }
 
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-func checkSettings(s settings) error {
+// Validate is asked when the policy is loaded.
+func (s settings) Validate() error {
 	if len(s.Operations) == 0 {
 		return errors.New("operations: at least one of DELETE and CONNECT is required")
 	}
 	for i, operation := range s.Operations {
-		if operation != operationDelete && operation != operationConnect {
+		if operation != policy.Delete && operation != policy.Connect {
 			return fmt.Errorf("operations[%d]: %q is neither DELETE nor CONNECT", i, operation)
 		}
 	}
-	if slices.Contains(s.Operations, operationDelete) && s.ProtectedLabel == "" {
+	if slices.Contains(s.Operations, policy.Delete) && s.ProtectedLabel == "" {
 		return errors.New("protectedLabel: required when operations contains DELETE")
 	}
 	return nil
 }
 
-func validate(r request, s settings) (kubewarden.Response, error) {
+func validate(r *policy.Request, s settings) (policy.Response, error) {
 	if !slices.Contains(s.Operations, r.Operation) {
-		return kubewarden.Accept(), nil
+		return policy.Accept(), nil
 	}
 	switch r.Operation {
-	case operationDelete:
+	case policy.Delete:
 		return validateDelete(r, s)
-	case operationConnect:
+	case policy.Connect:
 		return forbid("connecting to %s/%s of %q is not allowed",
 			r.Resource.Resource, r.SubResource, r.Name), nil
 	default:
-		return kubewarden.Accept(), nil
+		return policy.Accept(), nil
 	}
 }
 
-func validateDelete(r request, s settings) (kubewarden.Response, error) {
-	if r.OldObject == nil {
-		return kubewarden.Response{}, kubewarden.ErrNoObject
+func validateDelete(r *policy.Request, s settings) (policy.Response, error) {
+	object, err := policy.OldObject[policy.PartialObjectMetadata](r)
+	if err != nil {
+		return policy.Response{}, err
 	}
-	metadata := r.OldObject.Metadata
+	metadata := object.Metadata
 	if _, ok := metadata.Labels[s.ProtectedLabel]; ok {
 		return forbid("%s %q is protected from deletion by its label %q",
 			r.Kind.Kind, r.Name, s.ProtectedLabel), nil
@@ -103,11 +91,9 @@ func validateDelete(r request, s settings) (kubewarden.Response, error) {
 		return forbid("%s %q is protected from deletion by its annotation %q",
 			r.Kind.Kind, r.Name, s.ProtectedLabel), nil
 	}
-	return kubewarden.Accept(), nil
+	return policy.Accept(), nil
 }
 
-func forbid(format string, args ...any) kubewarden.Response {
-	response := kubewarden.Reject(fmt.Sprintf(format, args...))
-	response.Code = statusForbidden
-	return response
+func forbid(format string, args ...any) policy.Response {
+	return policy.Rejectf(format, args...).WithCode(statusForbidden)
 }

@@ -22,11 +22,10 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
+	"github.com/wasm-admission/wasm-admission/sdk/go/kubernetes"
+	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/rawjson"
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/wapc"
 )
 
 // settings are those of the policy.
@@ -35,83 +34,47 @@ type settings struct {
 	Label string `json:"label"`
 }
 
-// request is what the policy reads of a request. The object stays as it is written.
-type request struct {
-	Operation string           `json:"operation"`
-	Namespace string           `json:"namespace"`
-	Object    *json.RawMessage `json:"object"`
-}
-
-func init() { kubewarden.Register(check, validate) }
+func init() { policy.Register(validate) }
 
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-func check(s settings) error {
+// Validate is asked when the policy is loaded.
+func (s settings) Validate() error {
 	if s.Label == "" {
 		return errors.New("label: the name of a label is required")
 	}
 	return nil
 }
 
-func validate(r request, s settings) (kubewarden.Response, error) {
-	if err := check(s); err != nil {
-		return kubewarden.Response{}, err
+func validate(r *policy.Request, s settings) (policy.Response, error) {
+	if r.Namespace == "" || r.Operation != policy.Create && r.Operation != policy.Update {
+		return policy.Accept(), nil
 	}
-	if r.Namespace == "" || r.Operation != "CREATE" && r.Operation != "UPDATE" {
-		return kubewarden.Accept(), nil
-	}
-	labels, err := lookUp(r.Namespace)
+	namespace, err := kubernetes.Get[policy.PartialObjectMetadata](kubernetes.GetOptions{APIVersion: "v1", Kind: "Namespace", Name: r.Namespace})
 	if err != nil {
-		return refuse(500, fmt.Sprintf("looking up namespace %s: %v", r.Namespace, err)), nil
+		return policy.Rejectf("looking up namespace %s: %v", r.Namespace, err).WithCode(500), nil
 	}
-	value, found := labels[s.Label]
+	value, found := namespace.Metadata.Labels[s.Label]
 	if !found {
-		return refuse(403, fmt.Sprintf("namespace %s has no label %s", r.Namespace, s.Label)), nil
+		return policy.Rejectf("namespace %s has no label %s", r.Namespace, s.Label).WithCode(403), nil
 	}
 	if r.Object == nil {
-		return kubewarden.Response{}, kubewarden.ErrNoObject
+		return policy.Response{}, policy.ErrNoObject
 	}
-	return addLabel(string(*r.Object), s.Label, value, r.Namespace)
+	return addLabel(string(r.Object), s.Label, value, r.Namespace)
 }
 
 // addLabel gives an object a label of its namespace, unless it has one of that name.
-func addLabel(object, label, value, namespace string) (kubewarden.Response, error) {
-	response := kubewarden.Accept()
+func addLabel(object, label, value, namespace string) (policy.Response, error) {
 	if _, _, labelled := rawjson.Find(object, "metadata", "labels", label); labelled {
-		return response, nil
+		return policy.Accept(), nil
 	}
 	mutated := rawjson.Add(object, label, rawjson.Quote(value), "metadata", "labels")
 	if mutated == object {
-		return kubewarden.Response{}, errors.New("the object has no metadata that takes a label")
+		return policy.Response{}, errors.New("the object has no metadata that takes a label")
 	}
-	trace("label " + label + " is taken from namespace " + namespace)
-	response.MutatedObject = json.RawMessage(mutated)
-	return response, nil
-}
-
-func refuse(code uint16, message string) kubewarden.Response {
-	response := kubewarden.Reject(message)
-	response.Code = code
-	return response
-}
-
-// lookUp returns the labels of a namespace.
-func lookUp(name string) (map[string]string, error) {
-	answer, err := wapc.HostCall("kubewarden", "kubernetes", "get_resource",
-		[]byte(`{"api_version":"v1","kind":"Namespace","name":`+rawjson.Quote(name)+`,"namespace":null,"disable_cache":false}`))
-	var refused wapc.HostError
-	if errors.As(err, &refused) {
-		return nil, errors.New(string(refused))
-	}
-	var namespace kubewarden.Object
-	if err == nil {
-		err = json.Unmarshal(answer, &namespace)
-	}
-	return namespace.Metadata.Labels, err
-}
-
-// trace logs what is done. A log that fails is no reason to refuse anything.
-func trace(message string) {
-	_, _ = wapc.HostCall("kubewarden", "tracing", "log", []byte(`{"level":"info","message":`+rawjson.Quote(message)+"}"))
+	// A log that fails is no reason to refuse anything.
+	_ = policy.Log(policy.LogInfo, "label "+label+" is taken from namespace "+namespace, nil)
+	return policy.Mutate(json.RawMessage(mutated)), nil
 }

@@ -27,7 +27,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
+	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 )
 
 // settings maps each required label to the regular expression (RE2, not
@@ -36,20 +36,13 @@ type settings struct {
 	Labels map[string]string `json:"labels"`
 }
 
-// request is what the policy reads of a request.
-type request struct {
-	Operation string             `json:"operation"`
-	Object    *kubewarden.Object `json:"object"`
-}
-
-func init() {
-	kubewarden.Register(checkSettings, validate)
-}
+func init() { policy.Register(validate) }
 
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-func checkSettings(s settings) error {
+// Validate is asked when the policy is loaded.
+func (s settings) Validate() error {
 	if len(s.Labels) == 0 {
 		return errors.New("labels: at least one label is required")
 	}
@@ -64,24 +57,25 @@ func checkSettings(s settings) error {
 	return nil
 }
 
-func validate(r request, s settings) (kubewarden.Response, error) {
-	if r.Operation != "CREATE" && r.Operation != "UPDATE" {
-		return kubewarden.Accept(), nil
+func validate(r *policy.Request, s settings) (policy.Response, error) {
+	if r.Operation != policy.Create && r.Operation != policy.Update {
+		return policy.Accept(), nil
 	}
-	if r.Object == nil {
-		return kubewarden.Response{}, kubewarden.ErrNoObject
+	object, err := policy.Object[policy.PartialObjectMetadata](r)
+	if err != nil {
+		return policy.Response{}, err
 	}
-	metadata := r.Object.Metadata
+	metadata := object.Metadata
 	// An object on its way out must be able to shed its finalizers.
 	if metadata.DeletionTimestamp != nil {
-		return kubewarden.Accept(), nil
+		return policy.Accept(), nil
 	}
 
 	var faults []string
 	for _, label := range slices.Sorted(maps.Keys(s.Labels)) {
 		pattern, err := regexp.Compile(s.Labels[label])
 		if err != nil {
-			return kubewarden.Response{}, fmt.Errorf("label %q: %w", label, err)
+			return policy.Response{}, fmt.Errorf("label %q: %w", label, err)
 		}
 		value, ok := metadata.Labels[label]
 		switch {
@@ -92,7 +86,7 @@ func validate(r request, s settings) (kubewarden.Response, error) {
 		}
 	}
 	if len(faults) > 0 {
-		return kubewarden.Reject("required labels: " + strings.Join(faults, "; ")), nil
+		return policy.Reject("required labels: " + strings.Join(faults, "; ")), nil
 	}
-	return kubewarden.Accept(), nil
+	return policy.Accept(), nil
 }

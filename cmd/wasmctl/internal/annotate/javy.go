@@ -27,21 +27,13 @@ const (
 	hostCall   = "call"
 )
 
-// adoptJavy has a module of JavaScript import the host call by the name that hosts know.
-// Any other stays as it is.
-func adoptJavy(binary []byte) ([]byte, error) {
-	module, err := wasm.Decode(binary)
-	if err != nil {
-		return nil, err
-	}
-	found := false
+// adoptJavy has a module of JavaScript import the host call by the name that hosts know. It
+// returns whether it changed the module.
+func adoptJavy(module *wasm.Module) (changed bool) {
 	for n := range module.Imports {
 		if i := &module.Imports[n]; i.Module == javyModule && i.Name == hostCall {
-			i.Module, found = hostModule, true
+			i.Module, changed = hostModule, true
 		}
 	}
-	if !found {
-		return binary, nil
-	}
-	return module.Encode(), nil
+	return changed
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/internal/explain"
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
+	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
@@ -116,14 +117,19 @@ func (m *Metadata) JSON() ([]byte, error) {
 	return json.Marshal(m.fields)
 }
 
-// Module returns a module with the metadata.
+// Module returns a module with the metadata, which imports and exports what hosts expect.
 func (m *Metadata) Module(module []byte) ([]byte, error) {
 	section, err := m.JSON()
 	if err != nil {
 		return nil, err
 	}
-	if module, err = adoptJavy(module); err != nil {
+	decoded, err := wasm.Decode(module)
+	if err != nil {
 		return nil, err
+	}
+	adopted := adoptJavy(decoded)
+	if startOnKubewarden(m.ExecutionMode, decoded) || adopted {
+		module = decoded.Encode()
 	}
 	return Section(module, section)
 }

@@ -20,6 +20,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -156,6 +157,46 @@ func TestJavy(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "host", decoded.Imports[0].Module)
 	require.Equal(t, "kubewarden:javy/host", decoded.Imports[1].Module)
+}
+
+// A guest that only has _initialize gets a start function that Kubewarden's host calls; others stay.
+func TestReactor(t *testing.T) {
+	for name, test := range map[string]struct {
+		mode          string
+		exports, want []string
+	}{
+		"reactor":             {"kubewarden-wapc", []string{"_initialize", "__guest_call"}, []string{"_start", "__guest_call"}},
+		"mode left out":       {"", []string{"_initialize"}, []string{"_start"}},
+		"reactor with others": {"kubewarden-wapc", []string{"wapc_init", "_initialize"}, []string{"wapc_init", "_initialize"}},
+		"command":             {"kubewarden-wapc", []string{"_start", "_initialize"}, []string{"_start", "_initialize"}},
+		"no start function":   {"kubewarden-wapc", []string{"__guest_call"}, []string{"__guest_call"}},
+		"no guest of waPC":    {"wasi", []string{"_initialize"}, []string{"_initialize"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			module := &wasm.Module{Types: []wasm.FuncType{{}}, Functions: []uint32{0}, Bodies: []wasm.Body{{Code: []byte{0x0b}}}}
+			for _, export := range test.exports {
+				module.Exports = append(module.Exports, wasm.Export{Name: export})
+			}
+			yaml := minimal
+			if test.mode != "" {
+				yaml += "executionMode: " + test.mode + "\n"
+			}
+			if test.mode == "wasi" {
+				yaml = strings.Replace(yaml, "v1", "Unknown", 1)
+			}
+			metadata, err := ParseMetadata([]byte(yaml))
+			require.NoError(t, err)
+			annotated, err := metadata.Module(module.Encode())
+			require.NoError(t, err)
+			decoded, err := wasm.Decode(annotated)
+			require.NoError(t, err)
+			var exports []string
+			for _, export := range decoded.Exports {
+				exports = append(exports, export.Name)
+			}
+			require.Equal(t, test.want, exports)
+		})
+	}
 }
 
 // Any module is annotated or refused, and has the metadata then.

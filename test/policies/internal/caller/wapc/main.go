@@ -18,33 +18,21 @@ limitations under the License.
 package main
 
 import (
-	"encoding/json"
-	"errors"
-
+	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/caller/call"
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/wapc"
 )
 
-func init() { kubewarden.Register(func(struct{}) error { return nil }, validate) }
+func init() { policy.Register(validate) }
 
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-type request struct {
-	Object json.RawMessage `json:"object"`
-}
-
-func validate(r request, _ struct{}) (kubewarden.Response, error) {
+func validate(r *policy.Request, _ policy.NoSettings) (policy.Response, error) {
 	outcomes, err := call.Outcomes(r.Object, hostCall)
-	return kubewarden.Reject(outcomes), err
+	return policy.Reject(outcomes), err
 }
 
 func hostCall(c call.Call) (string, error) {
-	answer, err := wapc.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), c.Payload)
-	var failed wapc.HostError
-	if errors.As(err, &failed) {
-		err = errors.New(string(failed))
-	}
+	answer, err := policy.HostCall(string(c.Binding), string(c.Namespace), string(c.Operation), c.Payload)
 	return string(answer), err
 }

@@ -30,8 +30,8 @@ import (
 // HostCall asks a capability of the host. An error is in the host's words.
 type HostCall func(binding, namespace, operation, payload string) (string, error)
 
-// settings are what is to be done. The first that is set is done, from the top.
-type settings struct {
+// Settings are what is to be done. The first that is set is done, from the top.
+type Settings struct {
 	// Invalid is what is wrong with the settings.
 	Invalid string `json:"invalid"`
 	// Fail is the text of an error.
@@ -59,52 +59,43 @@ type call struct {
 	Payload   json.RawMessage `json:"payload"`
 }
 
-// response is a ValidationResponse.
-type response struct {
-	Accepted      bool   `json:"accepted"`
-	Message       string `json:"message,omitempty"`
-	MutatedObject any    `json:"mutated_object,omitempty"`
+// Response is what is answered.
+type Response struct {
+	Accepted bool   `json:"accepted"`
+	Message  string `json:"message,omitempty"`
+	// MutatedObject is nil unless it is to be changed.
+	MutatedObject any `json:"mutated_object,omitempty"`
+	// Answer, if there is one, stands for all of the above.
+	Answer json.RawMessage `json:"-"`
 }
 
-// ValidateSettings answers the operation of that name.
-func ValidateSettings(payload string) (string, error) {
-	var s settings
-	if err := json.Unmarshal([]byte(payload), &s); err != nil {
-		return encode(map[string]any{"valid": false, "message": err.Error()})
-	}
+// Validate returns what is wrong with the settings.
+func (s Settings) Validate() error {
 	if s.Invalid != "" {
-		return encode(map[string]any{"valid": false, "message": s.Invalid})
+		return errors.New(s.Invalid)
 	}
-	return `{"valid":true}`, nil
+	return nil
 }
 
-// Validate answers the operation of that name.
-func Validate(payload string, host HostCall) (string, error) {
-	var review struct {
-		Request  json.RawMessage `json:"request"`
-		Settings settings        `json:"settings"`
-	}
-	if err := json.Unmarshal([]byte(payload), &review); err != nil {
-		return "", err
-	}
-	s := review.Settings
+// Evaluate does what the settings say.
+func (s Settings) Evaluate(request json.RawMessage, host HostCall) (Response, error) {
 	if s.Fail != "" {
-		return "", errors.New(s.Fail)
+		return Response{}, errors.New(s.Fail)
 	}
 	if err := keepBusy(s.Busy); err != nil {
-		return "", err
+		return Response{}, err
 	}
 	switch {
 	case s.Answer != nil:
-		return string(s.Answer), nil
+		return Response{Answer: s.Answer}, nil
 	case s.Echo:
-		return encode(response{Message: string(review.Request)})
+		return Response{Message: string(request)}, nil
 	case s.Calls != nil:
-		return encode(response{Message: converse(s.Calls, host)})
+		return Response{Message: converse(s.Calls, host)}, nil
 	case s.Replace != nil:
-		return replace(review.Request, s.Replace)
+		return replace(request, s.Replace)
 	default:
-		return check(review.Request, s.Allow)
+		return check(request, s.Allow)
 	}
 }
 
@@ -135,10 +126,10 @@ func converse(calls []call, host HostCall) string {
 	return strings.Join(answers, "; ")
 }
 
-func replace(request json.RawMessage, by map[string]map[string]string) (string, error) {
+func replace(request json.RawMessage, by map[string]map[string]string) (Response, error) {
 	var fields map[string]any
 	if err := json.Unmarshal(request, &fields); err != nil {
-		return "", err
+		return Response{}, err
 	}
 	for name, texts := range by {
 		text, _ := fields[name].(string)
@@ -146,24 +137,19 @@ func replace(request json.RawMessage, by map[string]map[string]string) (string, 
 			fields[name] = instead
 		}
 	}
-	return encode(response{Accepted: true, MutatedObject: fields})
+	return Response{Accepted: true, MutatedObject: fields}, nil
 }
 
-func check(request json.RawMessage, allowed map[string][]string) (string, error) {
+func check(request json.RawMessage, allowed map[string][]string) (Response, error) {
 	var fields map[string]any
 	if err := json.Unmarshal(request, &fields); err != nil {
-		return "", err
+		return Response{}, err
 	}
 	for name, texts := range allowed {
 		text, _ := fields[name].(string)
 		if !slices.Contains(texts, text) {
-			return encode(response{Message: fmt.Sprintf("%s %q is not allowed", name, text)})
+			return Response{Message: fmt.Sprintf("%s %q is not allowed", name, text)}, nil
 		}
 	}
-	return encode(response{Accepted: true})
-}
-
-func encode(v any) (string, error) {
-	text, err := json.Marshal(v)
-	return string(text), err
+	return Response{Accepted: true}, nil
 }

@@ -14,30 +14,39 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command wapc is the policy that does what its settings say, as a guest of waPC.
+// Command wapc is the policy that does what its settings say, made with the SDK for Go: what the
+// checklist demands of hosts with this guest, policies of the SDK can do.
 package main
 
 import (
+	"encoding/json"
+
+	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/checklist/script"
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/wapc"
 )
 
-func init() {
-	wapc.Register("protocol_version", func([]byte) ([]byte, error) { return []byte(`"v1"`), nil })
-	wapc.Register("validate_settings", func(payload []byte) ([]byte, error) {
-		answer, err := script.ValidateSettings(string(payload))
-		return []byte(answer), err
-	})
-	wapc.Register("validate", func(payload []byte) ([]byte, error) {
-		answer, err := script.Validate(string(payload), hostCall)
-		return []byte(answer), err
-	})
-}
-
-func hostCall(binding, namespace, operation, payload string) (string, error) {
-	answer, err := wapc.HostCall(binding, namespace, operation, []byte(payload))
-	return string(answer), err
-}
+// Requests of Kubernetes are not told from others: some of the checklist are none.
+func init() { policy.RegisterRaw(validate) }
 
 // main is never called: the module is a reactor.
 func main() {}
+
+func validate(request json.RawMessage, s script.Settings) (policy.Response, error) {
+	response, err := s.Evaluate(request, hostCall)
+	switch {
+	case err != nil:
+		return policy.Response{}, err
+	case response.Answer != nil:
+		return policy.RawResponse(response.Answer), nil
+	case response.MutatedObject != nil:
+		return policy.Mutate(response.MutatedObject), nil
+	case response.Accepted:
+		return policy.Accept(), nil
+	}
+	return policy.Reject(response.Message), nil
+}
+
+func hostCall(binding, namespace, operation, payload string) (string, error) {
+	answer, err := policy.HostCall(binding, namespace, operation, []byte(payload))
+	return string(answer), err
+}

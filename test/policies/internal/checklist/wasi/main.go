@@ -18,12 +18,45 @@ limitations under the License.
 package main
 
 import (
+	"encoding/json"
+
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/checklist/script"
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/wasi"
 )
 
-func main() {
-	wasi.Run(func(payload string) (string, error) {
-		return script.Validate(payload, wasi.HostCall)
-	}, script.ValidateSettings)
+func main() { wasi.Run(validate, validateSettings) }
+
+func validate(payload string) (string, error) {
+	var review struct {
+		Request  json.RawMessage `json:"request"`
+		Settings script.Settings `json:"settings"`
+	}
+	if err := json.Unmarshal([]byte(payload), &review); err != nil {
+		return "", err
+	}
+	response, err := review.Settings.Evaluate(review.Request, wasi.HostCall)
+	switch {
+	case err != nil:
+		return "", err
+	case response.Answer != nil:
+		return string(response.Answer), nil
+	}
+	return encode(response)
+}
+
+func validateSettings(payload string) (string, error) {
+	var s script.Settings
+	err := json.Unmarshal([]byte(payload), &s)
+	if err == nil {
+		err = s.Validate()
+	}
+	if err != nil {
+		return encode(map[string]any{"valid": false, "message": err.Error()})
+	}
+	return `{"valid":true}`, nil
+}
+
+func encode(v any) (string, error) {
+	text, err := json.Marshal(v)
+	return string(text), err
 }

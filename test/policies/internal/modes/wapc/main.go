@@ -18,24 +18,22 @@ limitations under the License.
 package main
 
 import (
-	"github.com/wasm-admission/wasm-admission/test/policies/internal/kubewarden"
+	"github.com/wasm-admission/wasm-admission/sdk/go/policy"
 	"github.com/wasm-admission/wasm-admission/test/policies/internal/modes/rule"
 )
 
-func init() {
-	kubewarden.Register(func(struct{}) error { return nil }, validate)
-}
+func init() { policy.Register(validate) }
 
 // main is never called in a reactor, but the linker wants it.
 func main() {}
 
-type request struct {
-	Object rule.Pod `json:"object"`
-}
-
-func validate(r request, _ struct{}) (kubewarden.Response, error) {
-	if offender := r.Object.Offender(); offender != "" {
-		return kubewarden.Reject("container " + offender + " is privileged"), nil
+func validate(r *policy.Request, _ policy.NoSettings) (policy.Response, error) {
+	pod, err := policy.Object[rule.Pod](r)
+	if err != nil {
+		return policy.Response{}, err
 	}
-	return kubewarden.Accept(), nil
+	if offender := pod.Offender(); offender != "" {
+		return policy.Reject("container " + offender + " is privileged"), nil
+	}
+	return policy.Accept(), nil
 }
