@@ -45,6 +45,16 @@ find "${api}" -name 'zz_generated.*.go' -delete
 "${bin}/conversion-gen" --go-header-file "${header}" \
   --output-file zz_generated.conversion.go "${api}/v1alpha1"
 
+# The SDK for Go, which `wasmctl scaffold policy` writes. A file that is Go, or a module's, cannot
+# be embedded under its own name.
+sdk="cmd/wasmctl/internal/scaffolding/policy/sdk"
+rm -rf "${sdk}"
+(cd sdk/go && find . \( -name '*.go' -o -name go.mod \) -not -name '*_test.go' -not -path './examples/*') |
+  while read -r file; do
+    mkdir -p "${sdk}/$(dirname "${file}")"
+    cp "sdk/go/${file}" "${sdk}/${file}.txt"
+  done
+
 # Not into the file at once: if this fails, what is there stays.
 go run ./hack/metricsdoc >"${bin}/metrics.md"
 cp "${bin}/metrics.md" docs/metrics.md

@@ -23,13 +23,13 @@ func (c *command) scaffold() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scaffold",
 		Short: "Write something to begin with",
-		Long:  `Writes files to begin with to the standard output, each by a command of its own.`,
+		Long:  `Writes files to begin with to the standard output, or the directory of a policy, each by a command of its own.`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("scaffold: say what is to be written: %s", listed(namesOf(cmd.Commands())))
 		},
 	}
-	cmd.AddCommand(c.scaffoldAdmissionRequest(), c.scaffoldArtifactHub(), c.scaffoldManifest(), c.scaffoldVAP(), c.scaffoldVerificationConfig())
+	cmd.AddCommand(c.scaffoldAdmissionRequest(), c.scaffoldArtifactHub(), c.scaffoldManifest(), c.scaffoldPolicy(), c.scaffoldVAP(), c.scaffoldVerificationConfig())
 	return cmd
 }
 
