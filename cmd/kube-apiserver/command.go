@@ -52,7 +52,7 @@ func newServerCommand(ctx context.Context, listener net.Listener) *cobra.Command
 	utilruntime.Must(featuregate.Add(utilfeature.DefaultMutableFeatureGate))
 
 	opts := options.NewServerRunOptions()
-	readyz := addPlugin(opts.Admission.GenericAdmission)
+	readyz, told := addPlugin(opts.Admission.GenericAdmission)
 	globals := opts.GenericServerRunOptions.ComponentGlobalsRegistry
 
 	cmd := &cobra.Command{
@@ -90,7 +90,7 @@ own; see "kube-apiserver dev --help".`,
 			}
 			gate.AddMetrics()
 			globals.AddMetrics()
-			if err := runServer(ctx, completed, readyz); err != nil {
+			if err := runServer(ctx, completed, readyz, told); err != nil {
 				return &startError{err}
 			}
 			return nil

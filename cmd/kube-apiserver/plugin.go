@@ -25,6 +25,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego/topdown"
+	"github.com/wasm-admission/wasm-admission/pkg/assembly/serving"
 	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
@@ -34,12 +35,14 @@ import (
 // before everything else that an administrator configures, and before
 // ResourceQuota, which must count what is admitted in the end. The plugin is on
 // by default and does nothing while its feature gate is off. The checkers
-// report whether it is ready to serve, and whether it serves what is configured.
-func addPlugin(opts *genericoptions.AdmissionOptions) []healthz.HealthChecker {
+// report whether it is ready to serve, and whether it serves what is configured;
+// the status tells it to others.
+func addPlugin(opts *genericoptions.AdmissionOptions) ([]healthz.HealthChecker, *serving.Status) {
+	told := &serving.Status{}
 	readyz := wasm.Register(opts.Plugins,
 		wasm.WithGuests(abi.ExecutionModeOPA, topdown.Loader(abi.ExecutionModeOPA)),
 		wasm.WithGuests(abi.ExecutionModeGatekeeper, topdown.Loader(abi.ExecutionModeGatekeeper)),
-		wasm.WithChecker(sigstore.ForConfiguration))
+		wasm.WithChecker(sigstore.ForConfiguration), wasm.WithStatus(told))
 	// The slice is a package variable of k8s.io/kubernetes: insert into a copy.
 	order := slices.Clone(opts.RecommendedPluginOrder)
 	at := slices.Index(order, mutating.PluginName)
@@ -47,5 +50,5 @@ func addPlugin(opts *genericoptions.AdmissionOptions) []healthz.HealthChecker {
 		at = len(order)
 	}
 	opts.RecommendedPluginOrder = slices.Insert(order, at, wasm.PluginName)
-	return readyz
+	return readyz, told
 }

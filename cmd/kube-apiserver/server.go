@@ -28,13 +28,14 @@ import (
 	"k8s.io/kubernetes/cmd/kube-apiserver/app"
 	"k8s.io/kubernetes/cmd/kube-apiserver/app/options"
 
+	"github.com/wasm-admission/wasm-admission/pkg/assembly/serving"
 	"github.com/wasm-admission/wasm-admission/pkg/loopback"
 )
 
 // runServer builds the chain of API servers and serves until ctx ends. It is
 // app.Run taken apart, so that the front server, which takes all requests and
-// answers /readyz, can mark those of its own and has the plugin's checks.
-func runServer(ctx context.Context, opts options.CompletedOptions, readyz []healthz.HealthChecker) error {
+// answers /readyz, can mark those of its own, has the plugin's checks and tells its status.
+func runServer(ctx context.Context, opts options.CompletedOptions, readyz []healthz.HealthChecker, told *serving.Status) error {
 	klog.InfoS("Starting kube-apiserver", "version", utilversion.Get())
 	klog.InfoS("Golang settings", "GOGC", os.Getenv("GOGC"), "GOMAXPROCS", os.Getenv("GOMAXPROCS"), "GOTRACEBACK", os.Getenv("GOTRACEBACK"))
 
@@ -59,6 +60,9 @@ func runServer(ctx context.Context, opts options.CompletedOptions, readyz []heal
 		return err
 	}
 	if err := server.GenericAPIServer.AddReadyzChecks(readyz...); err != nil {
+		return err
+	}
+	if err := tellStatus(server.GenericAPIServer, completed.Aggregator.GenericConfig, told); err != nil {
 		return err
 	}
 	prepared, err := server.PrepareRun()

@@ -68,7 +68,7 @@ func main() {
 
 // write writes the reference.
 func write(w io.Writer) error {
-	found, err := collect(metrics.NewPolicies(), metrics.NewEngine(), metrics.NewCluster(), metrics.NewImages())
+	found, err := collect(metrics.NewPolicies(), metrics.NewEngine(), metrics.NewCluster(), metrics.NewImages(), metrics.NewServers())
 	if err != nil {
 		return err
 	}

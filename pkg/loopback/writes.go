@@ -23,6 +23,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/apis/flowcontrol/bootstrap"
+
+	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
 // target is what a write is to: a resource or one of its subresources.
@@ -81,7 +83,7 @@ var writes = map[target]write{
 	on(networking, "servicecidrs", ""):             {operations: operations(create, update), named: names("kubernetes")},
 	on(networking, "servicecidrs", "status"):       {operations: operations(update), named: names("kubernetes")},
 	on(networking, "ipaddresses", ""):              {operations: operations(create, remove)},
-	on("coordination.k8s.io", "leases", ""):        {operations: operations(create, update, remove), namespaces: []string{"kube-system"}, named: identityLease},
+	on("coordination.k8s.io", "leases", ""):        {operations: operations(create, update, remove), namespaces: []string{"kube-system"}, named: ownLease},
 	on(rbac, "clusterroles", ""):                   {operations: operations(create, update), named: system("admin", "cluster-admin", "edit", "view")},
 	on(rbac, "clusterrolebindings", ""):            {operations: operations(create, update, remove), named: system("cluster-admin")},
 	on(rbac, "roles", ""):                          {operations: operations(create, update), namespaces: bootstrapRoles, named: system("extension-apiserver-authentication-reader")},
@@ -119,8 +121,11 @@ func Writes(attr admission.Attributes) bool {
 	return w.content == nil || w.content(attr)
 }
 
-// identityLease is for the Leases by which apiservers know each other.
-func identityLease(name string) bool { return strings.HasPrefix(name, "apiserver-") }
+// ownLease is for the Leases by which apiservers know each other, and for those by which
+// package status tells what they serve.
+func ownLease(name string) bool {
+	return strings.HasPrefix(name, "apiserver-") || strings.HasPrefix(name, status.NamePrefix)
+}
 
 func bootstrapFlowSchema(name string) bool {
 	for _, schema := range bootstrap.MandatoryFlowSchemas {

@@ -45,8 +45,8 @@ var mayImport = map[string][]string{
 	},
 
 	"pkg/assembly/serving": {
-		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics", "pkg/policyset", "pkg/policyset/reload", "pkg/unmatched",
-		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "internal/explain", "pkg/verification",
+		"pkg/abi", "pkg/assembly", "pkg/breakglass", "pkg/dispatch", "pkg/engine", "pkg/metrics", "pkg/policyset", "pkg/policyset/reload", "pkg/status", "pkg/unmatched",
+		"internal/buildinfo", "pkg/apis/wasmadmission", "pkg/apis/wasmadmission/validation", "pkg/capabilities/kubernetes", "pkg/capabilities/net", "internal/explain", "pkg/verification",
 	},
 	"pkg/assembly": {
 		"pkg/abi", "pkg/engine", "pkg/module", "pkg/policyset", "pkg/policyset/reload", "internal/safefile", "pkg/verification", "pkg/verification/modules",
@@ -58,7 +58,8 @@ var mayImport = map[string][]string{
 	"pkg/webhook/registration": {"pkg/apis/wasmadmission", "pkg/dispatch", "pkg/policyset", "pkg/webhook"},
 
 	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/apijson", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
-	"pkg/loopback":       {},
+	"pkg/loopback":       {"pkg/status"},
+	"pkg/status":         {},
 	"pkg/spans":          {},
 	"internal/apijson":   {},
 	"internal/jsonpatch": {},

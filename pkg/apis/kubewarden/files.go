@@ -127,8 +127,8 @@ func whyPassedOver(path string) string {
 	return "manifests end with " + strings.Join(extensions, ", ")
 }
 
-// Hash is a SHA-256 in hexadecimal over the paths and contents of the files: it is the
-// same for the same files, and so are their policies.
+// Hash is a SHA-256 in hexadecimal over the names and contents of the files: it is the
+// same for the same files, wherever a server has them, and so are their policies.
 func (f Files) Hash() string {
 	hash := sha256.New()
 	add := func(text []byte) {
@@ -137,7 +137,7 @@ func (f Files) Hash() string {
 		_, _ = hash.Write(text)
 	}
 	for _, file := range f {
-		add([]byte(file.Path))
+		add([]byte(filepath.Base(file.Path)))
 		add(file.Content)
 	}
 	return hex.EncodeToString(hash.Sum(nil))

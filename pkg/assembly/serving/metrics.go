@@ -28,6 +28,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/metrics"
+	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
 // policyMetrics serves all dispatchers of the process from the server's own /metrics,
@@ -51,6 +52,22 @@ var imageMetrics = sync.OnceValue(func() *metrics.Images {
 	m.MustRegister(legacyregistry.MustRegister)
 	return m
 })
+
+// serverMetrics serves what is known of all servers of the cluster.
+var serverMetrics = sync.OnceValue(func() *metrics.Servers {
+	m := metrics.NewServers()
+	m.MustRegister(legacyregistry.MustRegister)
+	return m
+})
+
+// observeServers tells the metrics what is known of all servers.
+func observeServers(table *status.Table) {
+	m := serverMetrics()
+	for _, state := range status.States {
+		m.SetServers(string(state), table.Count(state))
+	}
+	m.SetDifferent(table.RunningSets, table.Configurations)
+}
 
 // engineMetrics serves all engines of the process; its gauges show the one that was
 // made last.

@@ -71,6 +71,8 @@ type Options struct {
 	// NewChecker makes what checks signatures. Without it policies are not told who signed
 	// images, and a configuration that demands signatures is refused.
 	NewChecker assembly.CheckerFactory
+	// Status tells what the server serves, once the command runs it.
+	Status *Status
 }
 
 // checker makes what checks signatures of images, and of modules then too: both know one trust
@@ -96,13 +98,23 @@ func (o *Options) checker(ctx context.Context, config *wasmadmission.WasmAdmissi
 }
 
 // NewServer returns a server that has nothing loaded.
-func NewServer(options Options) *Server { return &Server{options: options} }
+func NewServer(options Options) *Server {
+	s := &Server{options: options}
+	if told := options.Status; told != nil {
+		told.mu.Lock()
+		defer told.mu.Unlock()
+		told.server = s
+	}
+	return s
+}
 
 // loaded is what a configuration comes to.
 type loaded struct {
 	manager *reload.Manager
 	// dispatch is what its dispatchers have in common.
 	dispatch dispatch.Config
+	// configuration is the hash of what is configured beside policies.
+	configuration string
 }
 
 // Dispatcher returns what has requests for a cluster evaluated. The first call loads the
@@ -179,7 +191,7 @@ func load(ctx context.Context, data []byte, cluster Cluster, o Options) (*loaded
 		return nil, err
 	}
 	engineMetrics().engine.Store(a.Loader.Engine)
-	l := &loaded{manager: a.Manager(reload.NewSource(config)), dispatch: dispatch.Config{
+	l := &loaded{manager: a.Manager(reload.NewSource(config)), configuration: hashBesidePolicies(config), dispatch: dispatch.Config{
 		Exemptions: config.Exemptions, Recorder: recorder,
 		RequestTimeout: config.Limits.RequestTimeout.Duration, UnknownFields: config.Mutation.UnknownFields,
 	}}

@@ -87,6 +87,7 @@ type Manager struct {
 	set         *policyset.Set
 	status      Status
 	subscribers []func(*policyset.Set)
+	listeners   []func()
 }
 
 // Status is how what is served stands to what is wanted.
@@ -94,6 +95,8 @@ type Status struct {
 	// Desired and Running are the hashes of the sets. Desired is "unknown" if not even
 	// that could be found out.
 	Desired, Running string
+	// Since is since when the running set is served.
+	Since time.Time
 	// FailedSince is since when the desired set cannot be loaded; zero if it is running.
 	FailedSince time.Time
 	// Reason says why, a line for each problem; nil if it is running.
@@ -132,6 +135,14 @@ func (m *Manager) Subscribe(use func(*policyset.Set)) {
 	defer m.mu.Unlock()
 	m.subscribers = append(m.subscribers, use)
 	use(m.set)
+}
+
+// Listen has changed called whenever [Manager.Status] returns something else. It must not
+// wait for anything.
+func (m *Manager) Listen(changed func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.listeners = append(m.listeners, changed)
 }
 
 // Status returns how things stand.

@@ -112,6 +112,9 @@ func (m *Manager) exchange(set *policyset.Set, status Status) (before *policyset
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	before = m.set
+	if status.Since = m.status.Since; status.Running != m.status.Running || status.Since.IsZero() {
+		status.Since = m.options.Clock.Now()
+	}
 	m.set, m.status = set, status
 	for _, use := range m.subscribers {
 		use(set)
@@ -153,7 +156,7 @@ func (m *Manager) mend(ctx context.Context, g *goal) {
 	m.mu.Lock()
 	bad := m.status.Reason != nil
 	if bad {
-		m.status = Status{Desired: m.status.Running, Running: m.status.Running}
+		m.status = Status{Desired: m.status.Running, Running: m.status.Running, Since: m.status.Since}
 		m.record()
 	}
 	m.mu.Unlock()
@@ -166,8 +169,11 @@ func (m *Manager) mend(ctx context.Context, g *goal) {
 	}
 }
 
-// record tells the metrics how things stand.
+// record tells the metrics, and who listens, how things stand.
 func (m *Manager) record() {
+	for _, changed := range m.listeners {
+		changed()
+	}
 	m.options.Recorder.SetPolicies(len(m.set.Policies()))
 	m.options.Recorder.SetPolicySet("desired", m.status.Desired)
 	m.options.Recorder.SetPolicySet("running", m.status.Running)

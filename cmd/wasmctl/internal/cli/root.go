@@ -43,6 +43,11 @@ const (
 	ExitProblem = 1
 	// ExitUsage says that the command line is wrong.
 	ExitUsage = 2
+	// ExitSkew, ExitRefused and ExitUnknown are what status says of a cluster: servers run
+	// different policies, refuse what is configured, or do not tell.
+	ExitSkew    = 3
+	ExitRefused = 4
+	ExitUnknown = 5
 )
 
 // usageError says that the command line is wrong.
@@ -56,6 +61,11 @@ func usagef(format string, arguments ...any) error {
 
 // errSaid ends a command that has said already what is wrong.
 var errSaid = errors.New("something is wrong")
+
+// saidError ends a command that has said already what is wrong with what it exits with.
+type saidError int
+
+func (e saidError) Error() string { return errSaid.Error() }
 
 // command is what all commands have in common.
 type command struct {
@@ -82,8 +92,9 @@ roll them out. It evaluates them with the engine, the limits and the conventions
 of kube-apiserver's WasmAdmission plugin.
 
 It exits with 0 if all is well, with 1 if something is wrong, and with 2 if the
-command line is. Linked or renamed to kwctl, it takes the place of Kubewarden's
-kwctl for running, measuring, annotating, verifying and distributing policies.`,
+command line is; status has more codes. Linked or renamed to kwctl, it takes the
+place of Kubewarden's kwctl for running, measuring, annotating, verifying and
+distributing policies.`,
 		Version:          buildinfo.String(),
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { c.flags = cmd.Flags() },
 		SilenceErrors:    true,
@@ -95,7 +106,7 @@ kwctl for running, measuring, annotating, verifying and distributing policies.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say what is done, on the standard error")
 	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never write colors; the variable NO_COLOR does the same")
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.bundle(), c.info(), c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions(), c.top())
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.bundle(), c.info(), c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions(), c.top(), c.status())
 	markUsage(root)
 	return root
 }
@@ -123,9 +134,12 @@ func Main(ctx context.Context, name string, arguments []string, streams *termina
 	root.SetArgs(arguments)
 	cmd, err := root.ExecuteContextC(ctx)
 	var usage usageError
+	var said saidError
 	switch {
 	case err == nil:
 		return ExitOK
+	case errors.As(err, &said):
+		return int(said)
 	case errors.Is(err, errSaid):
 		return ExitProblem
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command "):

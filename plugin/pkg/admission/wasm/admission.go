@@ -84,6 +84,12 @@ func WithChecker(newChecker assembly.CheckerFactory) Option {
 	return func(o *serving.Options) { o.NewChecker = newChecker }
 }
 
+// WithStatus has told tell through a Lease what the plugins serve. The command runs it: see
+// [serving.Status].
+func WithStatus(told *serving.Status) Option {
+	return func(o *serving.Options) { o.Status = told }
+}
+
 // plugin is the admission plugin.
 type plugin struct {
 	*admission.Handler

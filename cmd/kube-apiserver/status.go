@@ -1,0 +1,86 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	genericapiserver "k8s.io/apiserver/pkg/server"
+	"k8s.io/client-go/kubernetes"
+	utilversion "k8s.io/component-base/version"
+
+	"github.com/wasm-admission/wasm-admission/pkg/assembly/serving"
+)
+
+// renewVariable is an environment variable that says how often the status of the server is
+// renewed. It is no flag, as the flags are those of upstream, and is for tests.
+const renewVariable = "WASM_ADMISSION_STATUS_INTERVAL"
+
+// leastRenewEvery keeps a slip of the pen from keeping etcd busy.
+const leastRenewEvery = 100 * time.Millisecond
+
+// statusHook is the name of the hooks by which the status is told.
+const statusHook = "wasm-admission-status"
+
+// tellStatus has the front server tell its status from when it serves, and take it back
+// before it stops. Its requests have the private credential that is marked.
+func tellStatus(server *genericapiserver.GenericAPIServer, config genericapiserver.CompletedConfig, told *serving.Status) error {
+	options, err := statusOptions(config)
+	if err != nil {
+		return err
+	}
+	start := func(hook genericapiserver.PostStartHookContext) error {
+		client, err := kubernetes.NewForConfig(hook.LoopbackClientConfig)
+		if err != nil {
+			return err
+		}
+		options.Leases = client.CoordinationV1()
+		go told.Run(hook, options)
+		return nil
+	}
+	if err := server.AddPostStartHook(statusHook, start); err != nil {
+		return err
+	}
+	return server.AddPreShutdownHook(statusHook, told.Stop)
+}
+
+// statusOptions says who the server is: by its host name, as in its identity Lease, and by
+// the address that it advertises, as hosts may share a name.
+func statusOptions(config genericapiserver.CompletedConfig) (serving.StatusOptions, error) {
+	o := serving.StatusOptions{Kubernetes: utilversion.Get().GitVersion}
+	var err error
+	if o.Host, err = os.Hostname(); err != nil {
+		return o, fmt.Errorf("asking for the name of this host: %w", err)
+	}
+	address, port, err := config.SecureServing.HostPort()
+	if err != nil {
+		return o, err
+	}
+	if config.PublicAddress != nil {
+		address = config.PublicAddress.String()
+	}
+	o.Address = net.JoinHostPort(address, strconv.Itoa(port))
+	if text := os.Getenv(renewVariable); text != "" {
+		if o.RenewEvery, err = time.ParseDuration(text); err != nil || o.RenewEvery < leastRenewEvery {
+			return o, fmt.Errorf("environment variable %s: %q is no duration of %s or more, such as 40s", renewVariable, text, leastRenewEvery)
+		}
+	}
+	return o, nil
+}

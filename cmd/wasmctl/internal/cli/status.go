@@ -1,0 +1,121 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/clock"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/kubeconfig"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/servers"
+	"github.com/wasm-admission/wasm-admission/pkg/status"
+)
+
+// statusFlags are those of status.
+type statusFlags struct {
+	output     outputFlag
+	kubeconfig string
+	wait       time.Duration
+}
+
+func (c *command) status() *cobra.Command {
+	f := &statusFlags{}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show which policies the apiservers of a cluster serve",
+		Long: `Reads the Leases by which apiservers tell what they serve, and shows a line for
+each: whether it runs what is configured, the hashes of both, since when, how many
+policies these are, its version, and when it renewed its Lease last. Below it says
+what is wrong:
+
+  skew     servers run different policies, or have different configurations
+  refused  a server cannot load what is configured, and serves the policies before
+  unknown  a server does not renew its Lease, or is known by its identity Lease only
+
+It exits with 3 for skew, 4 if a server refuses and 5 if one is unknown; the first
+of these that is so counts.
+
+When a Lease was renewed is compared with those of the others, and with no clock of
+this machine. If one seems to be late, which clocks that differ can do too, all are
+watched until they are renewed, for --wait at most.
+
+Who asks has to be allowed to list Leases in the namespace kube-system.`,
+		Example: `  wasmctl status
+  wasmctl status -o json | jq '.servers[].report.policies'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.showStatus(cmd.Context(), f) },
+	}
+	flags := cmd.Flags()
+	f.output.add(flags, "table", "json", "yaml")
+	f.output.completeFormats(cmd)
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which server to ask (default that of KUBECONFIG, or ~/.kube/config)")
+	flags.DurationVar(&f.wait, "wait", time.Minute, "how long to watch Leases at most that seem to be late")
+	return cmd
+}
+
+func (c *command) showStatus(ctx context.Context, f *statusFlags) error {
+	if err := f.output.check(); err != nil {
+		return err
+	}
+	if f.wait < 0 {
+		return usagef("--wait: %s is negative: write 0 or more", f.wait)
+	}
+	config, err := kubeconfig.Load(f.kubeconfig)
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): %w", err)
+	}
+	config.Timeout = 30 * time.Second
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	table, err := status.Once(ctx, client.CoordinationV1(), clock.RealClock{}, f.wait)
+	if err != nil {
+		return err
+	}
+	err = f.output.print(c.Out, table, func(w io.Writer) error {
+		if err := columns(w, func(w io.Writer) { servers.Write(w, table) }); err != nil {
+			return err
+		}
+		for _, line := range servers.Problems(table) {
+			fmt.Fprintln(w, line)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return exitOf(table)
+}
+
+// exitOf returns what the command ends with.
+func exitOf(t *status.Table) error {
+	switch {
+	case t.Skew != "":
+		return saidError(ExitSkew)
+	case t.Count(status.StateRefused) > 0:
+		return saidError(ExitRefused)
+	case t.Count(status.StateUnknown) > 0, len(t.Servers) == 0:
+		return saidError(ExitUnknown)
+	}
+	return nil
+}

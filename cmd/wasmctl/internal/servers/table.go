@@ -1,0 +1,69 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+// Package servers shows what the apiservers of a cluster say that they serve.
+package servers
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+	"github.com/wasm-admission/wasm-admission/pkg/status"
+)
+
+// Write writes a table, which needs a tabwriter, and below it what is wrong.
+func Write(w io.Writer, t *status.Table) {
+	fmt.Fprintln(w, "SERVER\tADDRESS\tSTATE\tRUNNING\tDESIRED\tSINCE\tPOLICIES\tVERSION\tRENEWED")
+	for n := range t.Servers {
+		s := &t.Servers[n]
+		renewed := (time.Duration(s.SecondsUnchanged) * time.Second).String() + " ago"
+		if s.Report == nil {
+			fmt.Fprintf(w, "%s\t-\t%s\t-\t-\t-\t-\t-\t%s\n", terminal.Plain(s.Name()), s.State, renewed)
+			continue
+		}
+		r := s.Report
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", terminal.Plain(s.Name()), terminal.Plain(r.Address), s.State,
+			terminal.Plain(status.Short(r.Running)), terminal.Plain(status.Short(r.Desired)), r.Since.UTC().Format(time.RFC3339), r.PolicyCount, terminal.Plain(r.Version), renewed)
+	}
+}
+
+// Problems returns lines that say what is wrong, none if all is well.
+func Problems(t *status.Table) (lines []string) {
+	if len(t.Servers) == 0 {
+		return []string{"unknown: no apiserver tells its status"}
+	}
+	if t.Skew != "" {
+		lines = append(lines, "skew: "+t.Skew)
+	}
+	for n := range t.Servers {
+		s := &t.Servers[n]
+		name := terminal.Plain(s.Name())
+		if s.Reason != "" {
+			lines = append(lines, fmt.Sprintf("%s: %s: %s", s.State, name, terminal.Plain(s.Reason)))
+		}
+		if s.Report == nil {
+			continue
+		}
+		for _, failure := range s.Report.Failures {
+			lines = append(lines, fmt.Sprintf("%s: %s: %s", s.State, name, terminal.Plain(failure)))
+		}
+		if more := s.Report.FailureCount - len(s.Report.Failures); more > 0 {
+			lines = append(lines, fmt.Sprintf("%s: %s: and %d more, which its log has", s.State, name, more))
+		}
+	}
+	return lines
+}

@@ -1,0 +1,166 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package status
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Where the Leases of apiservers are, and what tells them from others.
+const (
+	// Namespace is theirs.
+	Namespace = "kube-system"
+	// NamePrefix begins the names of them all. Package loopback knows it: writes of the
+	// apiserver to such Leases are not evaluated.
+	NamePrefix = "wasm-admission-apiserver-"
+	// Label is on each of them, with the value LabelValue. It is not that of the identity
+	// Leases, by which apiservers count their peers.
+	Label      = "wasm.admission.k8s.io/status"
+	LabelValue = "apiserver"
+	// Selector finds them.
+	Selector = Label + "=" + LabelValue
+
+	// RunningLabel, DesiredLabel and StateLabel are for kubectl get lease -L. Hashes are
+	// cut to eight digits: one in full is too long for a label.
+	RunningLabel = "wasm.admission.k8s.io/running"
+	DesiredLabel = "wasm.admission.k8s.io/desired"
+	StateLabel   = "wasm.admission.k8s.io/state"
+
+	// Annotation holds the report, as JSON.
+	Annotation = "wasm.admission.k8s.io/report"
+)
+
+// What the identity Leases of apiservers have.
+const (
+	identitySelector = "apiserver.kubernetes.io/identity=kube-apiserver"
+	hostLabel        = "kubernetes.io/hostname"
+)
+
+// How often Leases are renewed, and what follows from it.
+const (
+	// DefaultRenewEvery is how often a Lease is renewed that does not change. Identity
+	// Leases are renewed four times as often: this adds a quarter to what they cost etcd.
+	DefaultRenewEvery = 40 * time.Second
+	// renewalsADuration is how many renewals a Lease lasts: one may be lost and one be late
+	// before the server counts as unknown.
+	renewalsADuration = 3
+	// durationsUntilCollected is after how many durations without a renewal a Lease is
+	// removed: long enough for people and alerts to see the server as unknown first.
+	durationsUntilCollected = 10
+	// leastDuration and mostDuration bound what a Lease that is read may say.
+	leastDuration, mostDuration = time.Second, 10 * time.Minute
+)
+
+// Name returns the name of the Lease of an apiserver. The address tells servers apart whose
+// hosts have the same name, as those in network namespaces of one machine have.
+func Name(host, address string) string {
+	sum := sha256.Sum256([]byte(host + "\x00" + address))
+	return NamePrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+}
+
+// Encode returns the Lease that tells a report, which it bounds. The Lease is for one that
+// is renewed so often.
+func Encode(name string, report Report, renewEvery time.Duration) (*coordinationv1.Lease, error) {
+	report.bound()
+	text, err := json.Marshal(report)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the status: %w", err)
+	}
+	holder := holderOf(&report)
+	seconds := int32(max(1, (renewalsADuration*renewEvery+time.Second-1)/time.Second))
+	return &coordinationv1.Lease{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: Namespace,
+			Labels: map[string]string{
+				Label: LabelValue, StateLabel: string(report.State),
+				RunningLabel: labelOf(report.Running), DesiredLabel: labelOf(report.Desired),
+			},
+			Annotations: map[string]string{Annotation: string(text)},
+		},
+		Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds},
+	}, nil
+}
+
+// holderOf is what kubectl get lease shows of a server.
+func holderOf(r *Report) string {
+	refused := ""
+	if r.State == StateRefused {
+		refused = " REFUSED"
+	}
+	return fmt.Sprintf("%s running=%s desired=%s%s %d policies", cmp.Or(line(r.Host, 63), "unknown"), Short(r.Running), Short(r.Desired), refused, r.PolicyCount)
+}
+
+var labelValue = regexp.MustCompile("^[A-Za-z0-9]{1,8}$")
+
+// labelOf returns a hash as the value of a label.
+func labelOf(hash string) string {
+	if hash = Short(hash); labelValue.MatchString(hash) {
+		return hash
+	}
+	return "unknown"
+}
+
+// Decode returns the report that a Lease tells, bounded and without control characters
+// whatever it holds.
+func Decode(lease *coordinationv1.Lease) (*Report, error) {
+	text, found := lease.Annotations[Annotation]
+	switch {
+	case !found:
+		return nil, errors.New("it has no annotation " + Annotation)
+	case len(text) > maxReportBytes:
+		return nil, fmt.Errorf("its annotation %s is longer than %d bytes", Annotation, maxReportBytes)
+	}
+	r := &Report{}
+	if err := json.Unmarshal([]byte(text), r); err != nil {
+		return nil, errors.New("its annotation " + Annotation + " is no report")
+	}
+	r.bound()
+	return r, nil
+}
+
+// instanceOf returns the process that a Lease is of, "" if it does not tell.
+func instanceOf(lease *coordinationv1.Lease) string {
+	r, err := Decode(lease)
+	if err != nil {
+		return ""
+	}
+	return r.Instance
+}
+
+// durationOf returns how long a Lease counts after a renewal, within bounds.
+func durationOf(lease *coordinationv1.Lease) time.Duration {
+	duration := renewalsADuration * DefaultRenewEvery
+	if seconds := lease.Spec.LeaseDurationSeconds; seconds != nil {
+		duration = time.Duration(*seconds) * time.Second
+	}
+	return min(max(duration, leastDuration), mostDuration)
+}
+
+// isStatus is whether a Lease may be that of an apiserver, by its name and label.
+func isStatus(lease *coordinationv1.Lease) bool {
+	return lease.Namespace == Namespace && strings.HasPrefix(lease.Name, NamePrefix) && lease.Labels[Label] == LabelValue
+}

@@ -1,0 +1,96 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+	http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+package status
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	"k8s.io/utils/clock"
+)
+
+// maxLeases bounds how many Leases of each kind are looked at. Nobody has as many apiservers.
+const maxLeases = 200
+
+// Observer looks at the Leases of a cluster again and again, and notes how long each has not
+// been renewed. It is not safe for concurrent use.
+type Observer struct {
+	leases coordinationclient.LeasesGetter
+	clock  clock.PassiveClock
+	seen   map[types.UID]sighting
+	// first and last are when it looked.
+	first, last time.Time
+}
+
+// sighting is when a renewTime was seen first.
+type sighting struct {
+	renewTime string
+	at        time.Time
+}
+
+// NewObserver returns an observer that has seen nothing. Its clock is only asked how much
+// time has passed.
+func NewObserver(leases coordinationclient.LeasesGetter, c clock.PassiveClock) *Observer {
+	return &Observer{leases: leases, clock: c, seen: map[types.UID]sighting{}}
+}
+
+// Look returns the Leases that tell a status, and the identity Leases of apiservers. Those
+// that it sees for the first time have not been unchanged for any time.
+func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err error) {
+	now, before := o.clock.Now(), o.seen
+	if o.last = now; o.first.IsZero() {
+		o.first = now
+	}
+	o.seen = make(map[types.UID]sighting, len(before))
+	look := func(selector string) ([]Seen, error) {
+		list, err := o.leases.Leases(Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: maxLeases})
+		if err != nil {
+			return nil, fmt.Errorf("listing Leases in namespace %s: %w", Namespace, err)
+		}
+		var seen []Seen
+		for n := range list.Items {
+			seen = append(seen, o.see(&list.Items[n], before, now))
+		}
+		return seen, nil
+	}
+	if statuses, err = look(Selector); err == nil {
+		identities, err = look(identitySelector)
+	}
+	if err != nil {
+		o.seen = before
+		return nil, nil, err
+	}
+	return statuses, identities, nil
+}
+
+// see notes a Lease. That its other fields change is no renewal: anybody may label it.
+func (o *Observer) see(lease *coordinationv1.Lease, before map[types.UID]sighting, now time.Time) Seen {
+	renewed := ""
+	if lease.Spec.RenewTime != nil {
+		renewed = lease.Spec.RenewTime.UTC().Format(time.RFC3339Nano)
+	}
+	known, found := before[lease.UID]
+	if !found || known.renewTime != renewed {
+		known = sighting{renewed, now}
+	}
+	o.seen[lease.UID] = known
+	return Seen{Lease: lease, Unchanged: now.Sub(known.at)}
+}
