@@ -19,6 +19,7 @@ package servers
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
@@ -32,13 +33,18 @@ func Write(w io.Writer, t *status.Table) {
 		s := &t.Servers[n]
 		renewed := (time.Duration(s.SecondsUnchanged) * time.Second).String() + " ago"
 		if s.Report == nil {
-			fmt.Fprintf(w, "%s\t-\t%s\t-\t-\t-\t-\t-\t%s\n", terminal.Plain(s.Name()), s.State, renewed)
+			fmt.Fprintf(w, "%s\t-\t%s\t-\t-\t-\t-\t-\t%s\n", oneLine(s.Name()), s.State, renewed)
 			continue
 		}
 		r := s.Report
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", terminal.Plain(s.Name()), terminal.Plain(r.Address), s.State,
-			terminal.Plain(status.Short(r.Running)), terminal.Plain(status.Short(r.Desired)), r.Since.UTC().Format(time.RFC3339), r.PolicyCount, terminal.Plain(r.Version), renewed)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", oneLine(s.Name()), oneLine(r.Address), s.State,
+			oneLine(status.Short(r.Running)), oneLine(status.Short(r.Desired)), r.Since.UTC().Format(time.RFC3339), r.PolicyCount, oneLine(r.Version), renewed)
 	}
+}
+
+// oneLine returns what a server told as a part of a line.
+func oneLine(text string) string {
+	return strings.NewReplacer("\n", "�", "\t", "�").Replace(terminal.Plain(text))
 }
 
 // Problems returns lines that say what is wrong, none if all is well.
@@ -51,15 +57,15 @@ func Problems(t *status.Table) (lines []string) {
 	}
 	for n := range t.Servers {
 		s := &t.Servers[n]
-		name := terminal.Plain(s.Name())
+		name := oneLine(s.Name())
 		if s.Reason != "" {
-			lines = append(lines, fmt.Sprintf("%s: %s: %s", s.State, name, terminal.Plain(s.Reason)))
+			lines = append(lines, fmt.Sprintf("%s: %s: %s", s.State, name, oneLine(s.Reason)))
 		}
 		if s.Report == nil {
 			continue
 		}
 		for _, failure := range s.Report.Failures {
-			lines = append(lines, fmt.Sprintf("%s: %s: %s", s.State, name, terminal.Plain(failure)))
+			lines = append(lines, fmt.Sprintf("%s: %s: %s", s.State, name, oneLine(failure)))
 		}
 		if more := s.Report.FailureCount - len(s.Report.Failures); more > 0 {
 			lines = append(lines, fmt.Sprintf("%s: %s: and %d more, which its log has", s.State, name, more))
