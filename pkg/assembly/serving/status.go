@@ -190,8 +190,9 @@ func (r *reporter) use(set *policyset.Set) {
 }
 
 // report returns what there is to say now.
-func (r *reporter) report() status.Report {
-	stands := r.manager.Status()
+func (r *reporter) report() status.Report { return r.describe(r.manager.Status()) }
+
+func (r *reporter) describe(stands reload.Status) status.Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	report := status.Report{

@@ -520,3 +520,29 @@ func TestRun(t *testing.T) {
 	cancel()
 	<-ended
 }
+
+// Whoever listens is told of each change of the status, and since when a set is served.
+func TestListenersHearOfTheStatus(t *testing.T) {
+	w := newWorkspace(t)
+	w.manifest("p", "accept", "{}")
+	require.NoError(t, w.manager.Start(t.Context()))
+	began, heard := w.clock.Now(), 0
+	w.manager.Listen(func() { heard++ })
+	require.Equal(t, began, w.manager.Status().Since)
+
+	w.clock.Step(time.Hour)
+	w.manifest("p", "missing", "{}")
+	w.takeOver()
+	require.Equal(t, 1, heard, "it cannot be loaded")
+	require.Equal(t, began, w.manager.Status().Since)
+	w.manifest("p", "accept", "{}")
+	w.takeOver()
+	require.Equal(t, 2, heard, "it is as it was")
+	require.Equal(t, began, w.manager.Status().Since)
+	w.manifest("p", "deny", "{}")
+	w.takeOver()
+	require.Equal(t, 3, heard, "it is another")
+	require.Equal(t, began.Add(time.Hour), w.manager.Status().Since)
+	w.takeOver()
+	require.Equal(t, 3, heard, "nothing has changed")
+}
