@@ -45,6 +45,7 @@ type options struct {
 	certificate, key, clientCA  string
 	service, url, caBundle      string
 	configurationName           string
+	statusNamespace             string
 	excludedNamespaces          []string
 	write, print                bool
 	maxBodyBytes, maxBytes      int64
@@ -74,6 +75,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.url, "url", o.url, "https:// URL that the apiserver reaches this server by, instead of a Service")
 	flags.StringVar(&o.caBundle, "ca-bundle-file", o.caBundle, "file with certificates, in PEM, by which the apiserver verifies the serving certificate; it is watched. If empty, the webhook configurations keep those that somebody else puts there")
 	flags.StringVar(&o.configurationName, "configuration-name", o.configurationName, "name of the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration")
+	flags.StringVar(&o.statusNamespace, "status-namespace", o.statusNamespace, "namespace of the Leases by which replicas tell what they serve; that of the Service if empty. Without both nothing is told")
 	flags.StringSliceVar(&o.excludedNamespaces, "exclude-namespaces", o.excludedNamespaces, "namespaces that no policy sees, beside that of the Service")
 	flags.BoolVar(&o.write, "write-webhook-configurations", o.write, "keep the webhook configurations of the cluster up to date with the policies")
 	flags.BoolVar(&o.print, "print-webhook-configurations", o.print, "print the webhook configurations of the policies as YAML, and end; neither a cluster nor certificates are needed")

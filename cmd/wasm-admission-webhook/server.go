@@ -31,6 +31,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/internal/buildinfo"
@@ -74,6 +75,8 @@ type server struct {
 	certificates *certificates
 	policies     *serving.Server
 	dispatcher   *dispatch.Dispatcher
+	told         *serving.Status
+	leases       coordinationclient.LeasesGetter
 	writer       *registration.Writer // nil: nothing is written
 }
 
@@ -83,7 +86,8 @@ func serve(ctx context.Context, o *options) (err error) {
 	// What requests are served with outlives ctx.
 	working, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	s := &server{options: o, status: newStatus(), policies: serving.NewServer(serving.Options{Guests: guests(), NewChecker: sigstore.ForConfiguration})}
+	told := &serving.Status{}
+	s := &server{options: o, status: newStatus(), told: told, policies: serving.NewServer(serving.Options{Guests: guests(), NewChecker: sigstore.ForConfiguration, Status: told})}
 	if s.certificates, err = readCertificates(o); err != nil {
 		return err
 	}
@@ -108,6 +112,7 @@ func serve(ctx context.Context, o *options) (err error) {
 		// Once there is somebody to answer.
 		go s.writer.Run(ctx)
 	}
+	s.tell(working, reviews)
 	s.status.set("")
 	klog.FromContext(ctx).Info("Serving admission reviews", "version", buildinfo.String(), "address", reviews.listener.Addr().String(), "statusAddress", status.listener.Addr().String())
 	select {
@@ -135,6 +140,7 @@ func (s *server) load(ctx, working context.Context, end context.CancelFunc) erro
 	if s.dispatcher, err = s.policies.Dispatcher(working, s.options.readConfig, *cluster); err != nil {
 		return err
 	}
+	s.leases = cluster.Client.CoordinationV1()
 	cluster.Informers.Start(working.Done())
 	cluster.Informers.WaitForCacheSync(working.Done())
 	if ctx.Err() != nil {
@@ -189,6 +195,7 @@ const decisionLifetime = 5 * time.Second
 func (s *server) drain(ctx context.Context, reviews *endpoint) error {
 	klog.FromContext(ctx).Info("Draining", "delay", s.options.drainDelay, "timeout", s.options.drainTimeout)
 	s.status.set("draining")
+	_ = s.told.Stop() // it returns none
 	select {
 	case <-time.After(s.options.drainDelay):
 	case err := <-reviews.failed:

@@ -17,12 +17,19 @@ limitations under the License.
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"net/http"
+	"os"
 	"sync/atomic"
 
 	"k8s.io/apiserver/pkg/server/healthz"
 	"k8s.io/component-base/metrics/legacyregistry"
+	"k8s.io/klog/v2"
+
+	"github.com/wasm-admission/wasm-admission/pkg/assembly/serving"
+	leasestatus "github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
 // status is whether this server is to be sent admission reviews.
@@ -51,4 +58,23 @@ func (s *status) handler(checks []healthz.HealthChecker) http.Handler {
 	healthz.InstallReadyzHandler(mux, append([]healthz.HealthChecker{healthz.PingHealthz, healthz.NamedCheck("serving", s.check)}, checks...)...)
 	mux.Handle("GET /metrics", legacyregistry.Handler())
 	return mux
+}
+
+// tell has a Lease say what this replica serves until ctx ends. A Pod's host name is its own.
+func (s *server) tell(ctx context.Context, reviews *endpoint) {
+	namespace := s.options.statusNamespace
+	if reference := s.options.serviceReference; reference != nil {
+		namespace = cmp.Or(namespace, reference.Namespace)
+	}
+	if namespace == "" {
+		return
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		klog.FromContext(ctx).Error(err, "The status is not told, as the name of this host is not known")
+		return
+	}
+	go s.told.Run(ctx, serving.StatusOptions{
+		Leases: s.leases, Place: leasestatus.Webhooks(namespace), Host: host, Address: reviews.listener.Addr().String(),
+	})
 }

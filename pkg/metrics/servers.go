@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package metrics
 
 import "k8s.io/component-base/metrics"
@@ -29,12 +30,12 @@ type Servers struct {
 func NewServers() *Servers {
 	return &Servers{
 		servers: gauges("servers",
-			"Number of apiservers of the cluster, as this one sees their status, by state: running (what is configured), refused (what is configured cannot be loaded, and the policies before are served) or unknown (there is no status, or it is not renewed).",
+			"Number of apiservers, or of replicas of the webhook server, as this one sees their status, by state: running (what is configured), refused (what is configured cannot be loaded, and the policies before are served) or unknown (there is no status, or it is not renewed).",
 			"state"),
 		runningSets: gauge("servers_running_sets",
-			"Number of different sets of policies that the apiservers of the cluster serve, as this one sees their status. More than 1 is skew."),
+			"Number of different sets of policies that these servers serve, as this one sees their status. More than 1 is skew."),
 		configurations: gauge("servers_configurations",
-			"Number of different configurations, policies apart, that the apiservers of the cluster started with, as this one sees their status. More than 1 is skew."),
+			"Number of different configurations, policies apart, that these servers started with, as this one sees their status. More than 1 is skew."),
 	}
 }
 

@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package status
 
 import (
@@ -43,6 +44,8 @@ const (
 type KeeperOptions struct {
 	// Leases is a client of the server itself.
 	Leases coordinationclient.LeasesGetter
+	// Place is where the Lease is. Default: that of apiservers.
+	Place Place
 	// Host is the host's name, and Address is where the server serves, as host:port: no two
 	// servers of a cluster may have both in common.
 	Host, Address string
@@ -83,7 +86,7 @@ func NewKeeper(o KeeperOptions) *Keeper {
 	_, _ = rand.Read(random[:]) // it never fails
 	return &Keeper{
 		o: o, instance: hex.EncodeToString(random[:]), changed: make(chan struct{}, 1),
-		observer: NewObserver(o.Leases, o.Clock),
+		observer: NewObserver(o.Leases, o.Place, o.Clock),
 	}
 }
 
@@ -160,7 +163,7 @@ func (k *Keeper) round(ctx context.Context) (err error) {
 
 // name is that of the Lease that this process writes now.
 func (k *Keeper) name() string {
-	name := Name(k.o.Host, k.o.Address)
+	name := k.o.Place.Name(k.o.Host, k.o.Address)
 	if k.displaced {
 		name += "-" + k.instance
 	}
@@ -182,8 +185,8 @@ func (k *Keeper) write(ctx context.Context) error {
 
 // tryWrite writes once, and says whether to write again as things are other than thought.
 func (k *Keeper) tryWrite(ctx context.Context) (again bool, err error) {
-	leases := k.o.Leases.Leases(Namespace)
-	lease, err := Encode(k.name(), k.report(), k.o.RenewEvery)
+	leases := k.o.Leases.Leases(k.o.Place.Namespace())
+	lease, err := k.o.Place.encode(k.name(), k.report(), k.o.RenewEvery)
 	if err != nil {
 		return false, err
 	}
@@ -227,7 +230,7 @@ func (k *Keeper) report() Report {
 	r.Instance, r.Host, r.Address = k.instance, k.o.Host, k.o.Address
 	if k.displaced {
 		r.FailureCount = max(r.FailureCount, len(r.Failures)) + 1
-		r.Failures = append([]string{"another server renews Lease " + Name(k.o.Host, k.o.Address) + ", which is this one's: give them host names or addresses that differ"}, r.Failures...)
+		r.Failures = append([]string{"another server renews Lease " + k.o.Place.Name(k.o.Host, k.o.Address) + ", which is this one's: give them host names or addresses that differ"}, r.Failures...)
 	}
 	return r
 }
@@ -247,14 +250,14 @@ func (k *Keeper) comeBack(ctx context.Context, statuses []Seen) error {
 		return nil
 	}
 	for _, seen := range statuses {
-		if seen.Lease.Name == Name(k.o.Host, k.o.Address) && !seen.stale(durationOf(seen.Lease)) {
+		if seen.Lease.Name == k.o.Place.Name(k.o.Host, k.o.Address) && !seen.stale(durationOf(seen.Lease)) {
 			return nil
 		}
 	}
 	if err := k.Remove(ctx); err != nil {
 		return err
 	}
-	klog.FromContext(ctx).Info("Nobody else renews the Lease of this server any more", "lease", Name(k.o.Host, k.o.Address))
+	klog.FromContext(ctx).Info("Nobody else renews the Lease of this server any more", "lease", k.o.Place.Name(k.o.Host, k.o.Address))
 	k.displaced, k.own, k.held = false, false, nil
 	k.Changed()
 	return nil
@@ -279,7 +282,7 @@ func (k *Keeper) collect(ctx context.Context, statuses []Seen) error {
 // Remove removes the Lease that this process holds, unless another process has taken it over.
 // Run must have ended.
 func (k *Keeper) Remove(ctx context.Context) error {
-	found, err := k.o.Leases.Leases(Namespace).Get(ctx, k.name(), metav1.GetOptions{})
+	found, err := k.o.Leases.Leases(k.o.Place.Namespace()).Get(ctx, k.name(), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
@@ -293,7 +296,7 @@ func (k *Keeper) Remove(ctx context.Context) error {
 
 // deleteSeen removes a Lease as it was seen: one that was renewed since stays.
 func deleteSeen(ctx context.Context, leases coordinationclient.LeasesGetter, lease *coordinationv1.Lease) error {
-	err := leases.Leases(Namespace).Delete(ctx, lease.Name, metav1.DeleteOptions{
+	err := leases.Leases(lease.Namespace).Delete(ctx, lease.Name, metav1.DeleteOptions{
 		Preconditions: &metav1.Preconditions{UID: &lease.UID, ResourceVersion: &lease.ResourceVersion},
 	})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {

@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package status
 
 import (
@@ -43,6 +44,9 @@ const (
 	LabelValue = "apiserver"
 	// Selector finds them.
 	Selector = Label + "=" + LabelValue
+
+	// webhookValue is that of Label on the Leases of webhook servers.
+	webhookValue = "webhook"
 
 	// RunningLabel, DesiredLabel and StateLabel are for kubectl get lease -L. Hashes are
 	// cut to eight digits: one in full is too long for a label.
@@ -75,16 +79,49 @@ const (
 	leastDuration, mostDuration = time.Second, 10 * time.Minute
 )
 
-// Name returns the name of the Lease of an apiserver. The address tells servers apart whose
-// hosts have the same name, as those in network namespaces of one machine have.
-func Name(host, address string) string {
-	sum := sha256.Sum256([]byte(host + "\x00" + address))
-	return NamePrefix + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+// Place is where the Leases of servers are that are compared with each other. The zero value is
+// that of apiservers.
+type Place struct {
+	// webhooks is the namespace of webhook servers; "" means apiservers.
+	webhooks string
 }
 
-// Encode returns the Lease that tells a report, which it bounds. The Lease is for one that
-// is renewed so often.
+// Webhooks is the place of the webhook servers in a namespace.
+func Webhooks(namespace string) Place { return Place{webhooks: namespace} }
+
+// Namespace returns that of the Leases.
+func (p Place) Namespace() string { return cmp.Or(p.webhooks, Namespace) }
+
+func (p Place) value() string {
+	if p.webhooks != "" {
+		return webhookValue
+	}
+	return LabelValue
+}
+
+// Selector returns what finds the Leases.
+func (p Place) Selector() string { return Label + "=" + p.value() }
+
+func prefixOf(value string) string { return "wasm-admission-" + value + "-" }
+
+// Name returns the name of the Lease of an apiserver. The address tells servers apart whose
+// hosts have the same name, as those in network namespaces of one machine have.
+func Name(host, address string) string { return Place{}.Name(host, address) }
+
+// Name returns the name of the Lease of a server. The address tells servers apart whose hosts
+// have the same name, as those in network namespaces of one machine have.
+func (p Place) Name(host, address string) string {
+	sum := sha256.Sum256([]byte(host + "\x00" + address))
+	return prefixOf(p.value()) + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16]))
+}
+
+// Encode returns the Lease that tells a report of an apiserver, which it bounds. The Lease is
+// for one that is renewed so often.
 func Encode(name string, report Report, renewEvery time.Duration) (*coordinationv1.Lease, error) {
+	return Place{}.encode(name, report, renewEvery)
+}
+
+func (p Place) encode(name string, report Report, renewEvery time.Duration) (*coordinationv1.Lease, error) {
 	report.bound()
 	text, err := json.Marshal(report)
 	if err != nil {
@@ -94,9 +131,9 @@ func Encode(name string, report Report, renewEvery time.Duration) (*coordination
 	seconds := int32(max(1, (renewalsADuration*renewEvery+time.Second-1)/time.Second))
 	return &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: Namespace,
+			Name: name, Namespace: p.Namespace(),
 			Labels: map[string]string{
-				Label: LabelValue, StateLabel: string(report.State),
+				Label: p.value(), StateLabel: string(report.State),
 				RunningLabel: labelOf(report.Running), DesiredLabel: labelOf(report.Desired),
 			},
 			Annotations: map[string]string{Annotation: string(text)},
@@ -160,7 +197,8 @@ func durationOf(lease *coordinationv1.Lease) time.Duration {
 	return min(max(duration, leastDuration), mostDuration)
 }
 
-// isStatus is whether a Lease may be that of an apiserver, by its name and label.
+// isStatus is whether a Lease may be that of a server, by its name and label.
 func isStatus(lease *coordinationv1.Lease) bool {
-	return lease.Namespace == Namespace && strings.HasPrefix(lease.Name, NamePrefix) && lease.Labels[Label] == LabelValue
+	value := lease.Labels[Label]
+	return (value == LabelValue || value == webhookValue) && strings.HasPrefix(lease.Name, prefixOf(value))
 }

@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package status
 
 import (
@@ -34,6 +35,7 @@ const maxLeases = 200
 // been renewed. It is not safe for concurrent use.
 type Observer struct {
 	leases coordinationclient.LeasesGetter
+	place  Place
 	clock  clock.PassiveClock
 	seen   map[types.UID]sighting
 	// first and last are when it looked.
@@ -48,11 +50,11 @@ type sighting struct {
 
 // NewObserver returns an observer that has seen nothing. Its clock is only asked how much
 // time has passed.
-func NewObserver(leases coordinationclient.LeasesGetter, c clock.PassiveClock) *Observer {
-	return &Observer{leases: leases, clock: c, seen: map[types.UID]sighting{}}
+func NewObserver(leases coordinationclient.LeasesGetter, place Place, c clock.PassiveClock) *Observer {
+	return &Observer{leases: leases, place: place, clock: c, seen: map[types.UID]sighting{}}
 }
 
-// Look returns the Leases that tell a status, and the identity Leases of apiservers. Those
+// Look returns the Leases that tell a status, and of apiservers the identity Leases. Those
 // that it sees for the first time have not been unchanged for any time.
 func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err error) {
 	now, before := o.clock.Now(), o.seen
@@ -61,9 +63,9 @@ func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err e
 	}
 	o.seen = make(map[types.UID]sighting, len(before))
 	look := func(selector string) ([]Seen, error) {
-		list, err := o.leases.Leases(Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: maxLeases})
+		list, err := o.leases.Leases(o.place.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: maxLeases})
 		if err != nil {
-			return nil, fmt.Errorf("listing Leases in namespace %s: %w", Namespace, err)
+			return nil, fmt.Errorf("listing Leases in namespace %s: %w", o.place.Namespace(), err)
 		}
 		var seen []Seen
 		for n := range list.Items {
@@ -71,7 +73,7 @@ func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err e
 		}
 		return seen, nil
 	}
-	if statuses, err = look(Selector); err == nil {
+	if statuses, err = look(o.place.Selector()); err == nil && o.place == (Place{}) {
 		identities, err = look(identitySelector)
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package status_test
 
 import (
@@ -75,7 +76,7 @@ func look(t *testing.T, most time.Duration, step func(look int, leases map[strin
 			}
 		}
 	}()
-	table, err := status.Once(ctx, client.CoordinationV1(), clock, most)
+	table, err := status.Once(ctx, client.CoordinationV1(), status.Place{}, clock, most)
 	require.NoError(t, err)
 	return table, clock.Since(time.Unix(0, 0))
 }

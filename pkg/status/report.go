@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 // Package status tells, through Leases that kubectl lists, which policies each server of a
 // cluster serves, and judges from them whether all serve the same.
 //

@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package serving
 
 import (
@@ -57,15 +58,18 @@ type Status struct {
 	keeper  *status.Keeper
 }
 
-// StatusOptions say where the status of a server is told. All but RenewEvery is required.
+// StatusOptions say where the status of a server is told. Leases, Host and Address are
+// required.
 type StatusOptions struct {
 	// Leases is the server's client of itself, with the credential that is marked by
 	// Authenticator of package loopback: others have the policies evaluate the writes.
 	Leases coordinationclient.LeasesGetter
+	// Place is where the Leases are. Default: that of apiservers.
+	Place status.Place
 	// Host is the host's name, as it is in the server's identity Lease. Address is where the
 	// server serves, as host:port.
 	Host, Address string
-	// Kubernetes is the version of the server.
+	// Kubernetes is the version of the apiserver; "" if the server is none.
 	Kubernetes string
 	// RenewEvery is how often the Lease is renewed. Default: 40 seconds.
 	RenewEvery time.Duration
@@ -95,7 +99,7 @@ func (s *Status) Run(ctx context.Context, o StatusOptions) {
 	}
 	r := &reporter{manager: l.manager, configuration: config, kubernetes: o.Kubernetes}
 	s.keeper = status.NewKeeper(status.KeeperOptions{
-		Leases: o.Leases, Host: o.Host, Address: o.Address, RenewEvery: o.RenewEvery, Report: r.report, Observe: observeServers,
+		Leases: o.Leases, Place: o.Place, Host: o.Host, Address: o.Address, RenewEvery: o.RenewEvery, Report: r.report, Observe: observeServers,
 	})
 	s.mu.Unlock()
 	l.manager.Subscribe(r.use)

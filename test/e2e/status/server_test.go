@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 // Package status has several real servers on one etcd tell what they serve, and tries what
 // may become of that.
 package status
@@ -129,12 +130,13 @@ func (c *cluster) wasmctl(s *harness.Server, arguments ...string) harness.Output
 	return harness.Output{Stdout: stdout.String(), Stderr: stderr.String(), ExitCode: command.ProcessState.ExitCode()}
 }
 
-// becomes waits until wasmctl status exits with a code and prints all of some texts.
-func (c *cluster) becomes(s *harness.Server, code int, texts ...string) string {
+// becomes waits until wasmctl status, with further arguments, exits with a code and prints all
+// of some texts.
+func (c *cluster) becomes(s *harness.Server, code int, arguments []string, texts ...string) string {
 	c.Helper()
 	var last harness.Output
 	ok := func() bool {
-		last = c.wasmctl(s)
+		last = c.wasmctl(s, arguments...)
 		for _, text := range texts {
 			if !strings.Contains(last.Stdout, text) {
 				return false

@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package status
 
 import (
@@ -45,9 +46,9 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 	}
 	a, b := c.start("a"), c.start("b")
 
-	table := c.becomes(a, 0, " running ")
+	c.becomes(a, 0, nil, " running ")
 	require.Eventually(t, func() bool { return len(leases(t, a)) == 2 }, time.Minute, 100*time.Millisecond)
-	table = c.becomes(b, 0, " running ")
+	table := c.becomes(b, 0, nil, " running ")
 	require.Regexp(t, `^SERVER +ADDRESS +STATE +RUNNING +DESIRED +SINCE +POLICIES +VERSION +RENEWED\n(\S+ +[\d.]+:\d+ +running +[0-9a-f]{8} +[0-9a-f]{8} +\S+Z +1 +.*commit.* +\S+ ago\n){2}$`, table)
 
 	t.Run("kubectl", func(t *testing.T) {
@@ -77,15 +78,15 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 	})
 	t.Run("a bad change", func(t *testing.T) {
 		c.policy("b", "bad", "missing.wasm", "", "configmaps")
-		table := c.becomes(a, 4, " refused ", "missing.wasm: no such file")
+		table := c.becomes(a, 4, nil, " refused ", "missing.wasm: no such file")
 		require.NotContains(t, table, "skew")
 	})
 	t.Run("skew", func(t *testing.T) {
 		c.policy("b", "bad", "deny.wasm", "", "configmaps")
-		c.becomes(b, 3, "skew: servers run 2 different sets of policies")
+		c.becomes(b, 3, nil, "skew: servers run 2 different sets of policies")
 		require.Eventually(t, func() bool { return metric(t, a, "servers_running_sets 2") }, time.Minute, 100*time.Millisecond)
 		require.NoError(t, os.Remove(c.path("b.d", "bad.yaml")))
-		c.becomes(a, 0)
+		c.becomes(a, 0, nil)
 	})
 	t.Run("an orderly end", func(t *testing.T) {
 		third := c.start("c")
@@ -95,9 +96,9 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 	})
 	t.Run("a crash", func(t *testing.T) {
 		b.Kill9()
-		c.becomes(a, 5, " unknown ", "is not renewed")
+		c.becomes(a, 5, nil, " unknown ", "is not renewed")
 		require.Eventually(t, func() bool { return metric(t, a, `servers{state="unknown"} 1`) }, time.Minute, 100*time.Millisecond)
 		require.Eventually(t, func() bool { return len(leases(t, a)) == 1 }, 2*time.Minute, 100*time.Millisecond)
-		c.becomes(a, 0)
+		c.becomes(a, 0, nil)
 	})
 }

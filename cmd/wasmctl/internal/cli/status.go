@@ -5,7 +5,7 @@ Licensed under the Apache License, Version 2.0 (the "License");
 you may not use this file except in compliance with the License.
 You may obtain a copy of the License at
 
-	http://www.apache.org/licenses/LICENSE-2.0
+    http://www.apache.org/licenses/LICENSE-2.0
 
 Unless required by applicable law or agreed to in writing, software
 distributed under the License is distributed on an "AS IS" BASIS,
@@ -13,6 +13,7 @@ WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
 See the License for the specific language governing permissions and
 limitations under the License.
 */
+
 package cli
 
 import (
@@ -34,6 +35,7 @@ import (
 type statusFlags struct {
 	output     outputFlag
 	kubeconfig string
+	webhooks   string
 	wait       time.Duration
 }
 
@@ -41,7 +43,7 @@ func (c *command) status() *cobra.Command {
 	f := &statusFlags{}
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show which policies the apiservers of a cluster serve",
+		Short: "Show which policies the servers of a cluster serve",
 		Long: `Reads the Leases by which apiservers tell what they serve, and shows a line for
 each: whether it runs what is configured, the hashes of both, since when, how many
 policies these are, its version, and when it renewed its Lease last. Below it says
@@ -58,8 +60,10 @@ When a Lease was renewed is compared with those of the others, and with no clock
 this machine. If one seems to be late, which clocks that differ can do too, all are
 watched until they are renewed, for --wait at most.
 
-Who asks has to be allowed to list Leases in the namespace kube-system.`,
+Who asks has to be allowed to list Leases in the namespace kube-system, or in that
+of the webhook servers.`,
 		Example: `  wasmctl status
+  wasmctl status --webhooks wasm-admission
   wasmctl status -o json | jq '.servers[].report.policies'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.showStatus(cmd.Context(), f) },
@@ -68,6 +72,7 @@ Who asks has to be allowed to list Leases in the namespace kube-system.`,
 	f.output.add(flags, "table", "json", "yaml")
 	f.output.completeFormats(cmd)
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which server to ask (default that of KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.webhooks, "webhooks", "", "show the webhook servers in a `namespace` in place of the apiservers")
 	flags.DurationVar(&f.wait, "wait", time.Minute, "how long to watch Leases at most that seem to be late")
 	return cmd
 }
@@ -88,7 +93,7 @@ func (c *command) showStatus(ctx context.Context, f *statusFlags) error {
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	table, err := status.Once(ctx, client.CoordinationV1(), clock.RealClock{}, f.wait)
+	table, err := status.Once(ctx, client.CoordinationV1(), status.Webhooks(f.webhooks), clock.RealClock{}, f.wait)
 	if err != nil {
 		return err
 	}
