@@ -30,6 +30,7 @@ import (
 // engine.ServeCompilations. It adds the feature gate before it adds flags, registers the plugin,
 // puts [wasm.PluginName] into the order of plugins (RecommendedPluginOrder of the generic
 // AdmissionOptions), and hands the health checks to AddReadyzChecks of its generic API server.
+// With [wasm.WithStatus] it also tells other servers what it serves.
 func ExampleRegister() {
 	if err := featuregate.Add(utilfeature.DefaultMutableFeatureGate); err != nil {
 		panic(err)
