@@ -167,7 +167,8 @@ func TestKeeper(t *testing.T) {
 		require.Len(t, m.after(30*time.Second).Servers, 2)
 		began, seen := m.clock.Now(), false
 		for len(leases(t, s)) == 2 {
-			seen = seen || m.after(10*time.Second).Count(status.StateUnknown) > 0
+			table := m.after(10 * time.Second)
+			seen = seen || table.Count(status.StateUnknown) > 0
 			require.Less(t, m.clock.Since(began), time.Hour)
 		}
 		require.Greater(t, m.clock.Since(began), 18*time.Minute)
