@@ -49,7 +49,7 @@ var States = []State{StateRunning, StateRefused, StateUnknown}
 const (
 	maxPoliciesBytes = 8 << 10
 	maxFailures      = 8
-	maxLineBytes     = 300
+	maxLineBytes     = 500
 	maxNameBytes     = 253
 	// maxReportBytes bounds what is read. No report that is written comes near it.
 	maxReportBytes = 64 << 10
