@@ -31,7 +31,8 @@ func TestAddPlugin(t *testing.T) {
 	upstream := slices.Clone(kubeoptions.AllOrderedPlugins)
 	opts := options.NewServerRunOptions().Admission
 
-	readyz := addPlugin(opts.GenericAdmission)
+	readyz, told := addPlugin(opts.GenericAdmission)
+	require.NotNil(t, told)
 
 	require.Len(t, readyz, 2)
 	require.Equal(t, "wasm-admission", readyz[0].Name())

@@ -34,8 +34,9 @@ import (
 // renewed. It is no flag, as the flags are those of upstream, and is for tests.
 const renewVariable = "WASM_ADMISSION_STATUS_INTERVAL"
 
-// leastRenewEvery keeps a slip of the pen from keeping etcd busy.
-const leastRenewEvery = 100 * time.Millisecond
+// leastRenewEvery keeps a slip of the pen from keeping etcd busy, and mostRenewEvery from
+// having a server seem to be gone: no Lease counts for longer than ten minutes.
+const leastRenewEvery, mostRenewEvery = 100 * time.Millisecond, 3 * time.Minute
 
 // statusHook is the name of the hooks by which the status is told.
 const statusHook = "wasm-admission-status"
@@ -78,10 +79,18 @@ func statusOptions(config genericapiserver.CompletedConfig) (serving.StatusOptio
 		address = config.PublicAddress.String()
 	}
 	o.Address = net.JoinHostPort(address, strconv.Itoa(port))
-	if text := os.Getenv(renewVariable); text != "" {
-		if o.RenewEvery, err = time.ParseDuration(text); err != nil || o.RenewEvery < leastRenewEvery {
-			return o, fmt.Errorf("environment variable %s: %q is no duration of %s or more, such as 40s", renewVariable, text, leastRenewEvery)
-		}
+	o.RenewEvery, err = renewEvery(os.Getenv(renewVariable))
+	return o, err
+}
+
+// renewEvery reads the variable. Nothing means the default.
+func renewEvery(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
 	}
-	return o, nil
+	every, err := time.ParseDuration(text)
+	if err != nil || every < leastRenewEvery || every > mostRenewEvery {
+		return 0, fmt.Errorf("environment variable %s: %q is no duration from %s to %s, such as 40s", renewVariable, text, leastRenewEvery, mostRenewEvery)
+	}
+	return every, nil
 }
