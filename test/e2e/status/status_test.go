@@ -60,7 +60,7 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 		var table status.Table
 		require.NoError(t, json.Unmarshal([]byte(c.wasmctl(a, "-o", "json").Stdout), &table))
 		require.Len(t, table.Servers, 2)
-		require.Equal(t, "no-leases", table.Servers[0].Report.Policies[0].Name)
+		require.Equal(t, "clusterwide-no-leases", table.Servers[0].Report.Policies[0].Name)
 		require.Equal(t, "protect", table.Servers[0].Report.Policies[0].Mode)
 		require.Regexp(t, "^sha256:[0-9a-f]{64}$", table.Servers[0].Report.Policies[0].Digest)
 	})
@@ -68,9 +68,9 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 		own := leases(t, a)[0]
 		own.Labels["a"] = "b"
 		_, err := a.Clientset().CoordinationV1().Leases(status.Namespace).Update(t.Context(), &own, metav1.UpdateOptions{})
-		require.ErrorContains(t, err, `policy "no-leases" denied`)
+		require.ErrorContains(t, err, `policy "clusterwide-no-leases" denied`)
 		err = a.Clientset().CoordinationV1().Leases(status.Namespace).Delete(t.Context(), own.Name, metav1.DeleteOptions{})
-		require.ErrorContains(t, err, `policy "no-leases" denied`)
+		require.ErrorContains(t, err, `policy "clusterwide-no-leases" denied`)
 	})
 	t.Run("metrics", func(t *testing.T) {
 		require.Eventually(t, func() bool { return metric(t, a, `servers{state="running"} 2`) }, time.Minute, 100*time.Millisecond)
