@@ -67,14 +67,14 @@ assemble() {
 	done
 }
 
-# adopt gives the Go files below $1 the import paths of the tree. Directories with tests that need
-# more of this repository than is laid lose their tests.
+# adopt gives the Go files below $1 the import paths of the tree. Directories with tests that
+# need more of this repository than is laid, code or guests, lose their tests.
 adopt() {
 	find "$1" -name '*.go' -exec sed -i \
 		-e "s#\"$module/\(pkg\|internal\)/#\"k8s.io/wasm-admission/\1/#" \
 		-e "s#\[$module/#[k8s.io/wasm-admission/#" \
 		-e "s#conversion-gen=$module/#conversion-gen=k8s.io/wasm-admission/#" {} +
-	{ grep -rlE --include='*_test.go' "\"$module/" "$1" || true; } | xargs -r dirname | sort -u |
+	{ grep -rlE --include='*_test.go' "\"$module/|\.\./test/|\"test\", \"|spectest" "$1" || true; } | xargs -r dirname | sort -u |
 		while read -r directory; do find "$directory" -maxdepth 1 -name '*_test.go' -delete; done
 }
 
