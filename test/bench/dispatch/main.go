@@ -28,10 +28,7 @@ import (
 
 	"github.com/go-logr/logr"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	coordinationv1 "k8s.io/api/coordination/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
@@ -97,9 +94,7 @@ func measureNoMatch(ctx context.Context, e *engine.Engine, directory string) err
 	}
 	defer dispatcher.Close()
 	dispatcher.Use(set)
-	lease := &coordinationv1.Lease{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"}}
-	attr := admission.NewAttributesRecord(lease, lease, lease.GroupVersionKind(), "kube-node-lease", "node-1",
-		coordinationv1.SchemeGroupVersion.WithResource("leases"), "", admission.Update, &metav1.UpdateOptions{}, false, &user.DefaultInfo{Name: "system:node:node-1"})
+	attr := sample.Renewal()
 	interfaces := sample.ObjectInterfaces()
 	unsampled := request(ctx, sdktrace.NeverSample())
 	for prefix, phase := range map[string]func(context.Context, admission.Attributes, admission.ObjectInterfaces) error{

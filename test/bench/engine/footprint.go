@@ -19,10 +19,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,17 +62,17 @@ func (b *bench) measureFootprint(binary, settings []byte) (err error) {
 	}
 	figure.Print("module_kib", float64(len(binary))/1024, "KiB")
 
-	before, codeBefore, start := residentBytes(), codeBytes(), time.Duration(0)
+	before, codeBefore, start := figure.ResidentBytes(), codeBytes(), time.Duration(0)
 	start = figure.ProcessorTime()
 	return withModules(b.ctx, options, variants, func(guests []*wapc.Guest) error {
 		figure.Print("warm_cache_100_modules_cpu_ms", milliseconds(figure.ProcessorTime()-start), "ms")
-		loaded := residentBytes()
+		loaded := figure.ResidentBytes()
 		figure.Print("rss_per_rust_module_mib", float64(loaded-before)/manyModules/(1<<20), "MiB")
 		figure.Print("rss_of_code_per_rust_module_mib", float64(codeBytes()-codeBefore)/manyModules/(1<<20), "MiB")
 		if err := b.occupy(guests[0], m, settings); err != nil {
 			return err
 		}
-		figure.Print("rss_per_instance_kib", float64(residentBytes()-loaded)/manyInstances/1024, "KiB")
+		figure.Print("rss_per_instance_kib", float64(figure.ResidentBytes()-loaded)/manyInstances/1024, "KiB")
 		return nil
 	})
 }
@@ -154,33 +151,6 @@ func (m *meeting) ObserveDerivation(time.Duration) {}
 func (m *meeting) ObserveReset(time.Duration)      {}
 func (m *meeting) CountFailure(_, _ string)        {}
 func (m *meeting) CountCompilation(string)         {}
-
-// residentBytes is the resident memory of this process, once what is garbage was given
-// back.
-func residentBytes() int64 {
-	collect()
-	content, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		return 0 // not on Linux: the figures are then zero
-	}
-	var size, resident int64
-	if _, err := fmt.Sscan(string(content), &size, &resident); err != nil {
-		return 0
-	}
-	return resident * int64(os.Getpagesize())
-}
-
-// collect gives garbage back, also what finalizers hold: wazero unmaps the code of closed
-// modules in one.
-func collect() {
-	for range 2 {
-		done := make(chan struct{})
-		runtime.SetFinalizer(&struct{ keep *int }{}, func(any) { close(done) }) // without a pointer it might share its memory
-		runtime.GC()
-		<-done // finalizers run one after another
-	}
-	debug.FreeOSMemory()
-}
 
 // codeBytes is the resident memory of this process that holds compiled code: what is
 // executable and of no file.

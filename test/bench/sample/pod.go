@@ -21,6 +21,7 @@ import (
 	"errors"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -68,6 +69,15 @@ func Creation(pod interface {
 			Name:   "system:serviceaccount:kube-system:replicaset-controller",
 			Groups: []string{"system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"},
 		})
+}
+
+// Renewal returns the attributes of a node's renewal of its Lease, the most frequent
+// request of a cluster where nothing happens.
+func Renewal() admission.Attributes {
+	lease := &coordinationv1.Lease{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"}}
+	return admission.NewAttributesRecord(lease, lease, lease.GroupVersionKind(), "kube-node-lease", "node-1",
+		coordinationv1.SchemeGroupVersion.WithResource("leases"), "", admission.Update, &metav1.UpdateOptions{}, false,
+		&user.DefaultInfo{Name: "system:node:node-1"})
 }
 
 // ObjectInterfaces are those of a server that serves events in two groups.

@@ -25,10 +25,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -142,17 +139,8 @@ func open(ctx context.Context, c *client, t target, rate float64, duration time.
 
 // resident returns what of a process is in memory, in MiB, without its children.
 func resident(pid int) (float64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
-			kilobytes, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kilobytes / 1024, err
-		}
-	}
-	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+	bytes, err := figure.Resident(pid)
+	return float64(bytes) / (1 << 20), err
 }
 
 // peak watches what a process has in memory until stop is called, which returns the most.

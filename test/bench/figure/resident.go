@@ -1,0 +1,65 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package figure
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+)
+
+// Resident is what of the process of that id is in memory, in bytes, without its children.
+// Only Linux tells.
+func Resident(pid int) (int64, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(content)) {
+		if rest, found := strings.CutPrefix(line, "VmRSS:"); found {
+			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("process %d has no VmRSS", pid)
+}
+
+// ResidentBytes is what of this process is in memory once what is garbage was given back;
+// 0 where the system does not tell.
+func ResidentBytes() int64 {
+	collect()
+	bytes, err := Resident(os.Getpid())
+	if err != nil {
+		return 0
+	}
+	return bytes
+}
+
+// collect gives garbage back, also what finalizers hold: wazero unmaps the code of closed
+// modules in one.
+func collect() {
+	for range 2 {
+		done := make(chan struct{})
+		runtime.SetFinalizer(&struct{ keep *int }{}, func(any) { close(done) }) // without a pointer it might share its memory
+		runtime.GC()
+		<-done // finalizers run one after another
+	}
+	debug.FreeOSMemory()
+}
