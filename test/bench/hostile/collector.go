@@ -20,12 +20,14 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
 
 	"github.com/wasm-admission/wasm-admission/pkg/abi/wapc"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
@@ -66,25 +68,31 @@ func holdsLongest(ctx context.Context, e *engine.Engine, attackers []attacker) (
 // measureCollector has the collector run all the time: beside nothing, beside Go
 // code, an attacker, or a module that plain wazero runs without metering on every
 // core, by turns.
-func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (*collectorWaits, error) {
+func measureCollector(ctx context.Context, e *engine.Engine, wasm []byte) (waits *collectorWaits, err error) {
 	guest, err := wapc.Load(ctx, e, wasm)
 	if err != nil {
 		return nil, err
 	}
 	defer guest.Close()
-	spin, closeSpin, err := plainSpin(ctx)
+	p, err := newPlain(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer closeSpin()
-	var waits collectorWaits
+	defer func() { err = errors.Join(err, p.runtime.Close(ctx)) }()
+	waits = &collectorWaits{}
 	for range rounds {
 		collect(&waits.idle, period, nil)
 		collect(&waits.native, period, native)
 		collect(&waits.attacked, period, func() { _, _, _ = guest.Validate(ctx, environment, request, []byte(`{}`)) })
-		collect(&waits.plain, period, spin)
+		collect(&waits.plain, period, func() { p.attack(ctx) })
 	}
-	return &waits, nil
+	if failed := p.failed.Load(); failed != nil {
+		return nil, *failed
+	}
+	if most := waits.plain.Quantile(1); most < spinning.Seconds()/4 {
+		return nil, fmt.Errorf("the collector waited for %g s beside plain wazero, which ran for %s at a time: it was not attacked", most, spinning)
+	}
+	return waits, nil
 }
 
 // native is what the collector has to wait for least among all that keep a core
@@ -127,25 +135,52 @@ func collect(into *figure.Waits, period time.Duration, load func()) {
 //go:embed spin.wasm
 var spinModule []byte
 
-// plainSpin returns a run of a loop in a runtime as it comes, of about the length
-// of spinning: nothing could end it earlier.
-func plainSpin(ctx context.Context) (run, closeRuntime func(), err error) {
-	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())
-	closeRuntime = func() { _ = r.Close(ctx) }
-	module, err := r.Instantiate(ctx, spinModule)
-	if err != nil {
-		return nil, nil, errors.Join(err, r.Close(ctx))
-	}
-	spin := func(turns uint64) error {
-		// A function for each call, as they belong to one goroutine each.
-		_, err := module.ExportedFunction("spin").Call(ctx, turns)
-		return err
+// plain is the module that counts down, in a runtime as it comes, which nothing stops before
+// it is done.
+type plain struct {
+	runtime wazero.Runtime
+	module  api.Module
+	// turns take about as long as spinning.
+	turns uint64
+	// failed is why one of its runs was no attack.
+	failed atomic.Pointer[error]
+}
+
+func newPlain(ctx context.Context) (p *plain, err error) {
+	p = &plain{runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigCompiler())}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.runtime.Close(ctx))
+		}
+	}()
+	if p.module, err = p.runtime.Instantiate(ctx, spinModule); err != nil {
+		return nil, err
 	}
 	const sample = 10_000_000
-	start := time.Now()
-	if err := spin(sample); err != nil {
-		return nil, nil, errors.Join(err, r.Close(ctx))
+	took, err := p.spin(ctx, sample)
+	if err != nil {
+		return nil, err
 	}
-	turns := uint64(float64(sample) * float64(spinning) / float64(time.Since(start)))
-	return func() { _ = spin(turns) }, closeRuntime, nil
+	p.turns = uint64(sample * float64(spinning) / float64(took))
+	return p, nil
+}
+
+// spin has the module count down, and returns how long that took.
+func (p *plain) spin(ctx context.Context, turns uint64) (time.Duration, error) {
+	start := time.Now()
+	// A function for each call, as they belong to one goroutine each.
+	_, err := p.module.ExportedFunction("spin").Call(ctx, turns)
+	return time.Since(start), err
+}
+
+// attack is one run. One that ends early was none: what the collector waited beside it
+// would say nothing of a runtime without metering.
+func (p *plain) attack(ctx context.Context) {
+	took, err := p.spin(ctx, p.turns)
+	if err == nil && took < spinning/4 {
+		err = fmt.Errorf("the module in plain wazero ran for %s, expected about %s", took, spinning)
+	}
+	if err != nil {
+		p.failed.Store(&err)
+	}
 }
