@@ -304,9 +304,9 @@ bench-verify: registry cosign sigstore-parts
 mutation-parity: build webhook policies
 	$(GO) run ./test/webhookparity/command
 
-## bench-admission: measure Pod creates on bin/kube-apiserver with policies in process, CEL policies and webhooks
+## bench-admission: measure Pod creates on bin/kube-apiserver with policies in process, CEL policies and webhooks; POLICY_SERVER=PATH adds Kubewarden's policy-server (PLOT=FILE draws what was added)
 bench-admission: build
-	$(GO) run ./test/bench/admission
+	POLICY_SERVER="$(POLICY_SERVER)" $(GO) run ./test/bench/admission $(if $(PLOT),-plot="$(PLOT)")
 
 ## bench-parts: measure what one policy adds to a Pod create on bin/kube-apiserver, part by part; BASELINE=PATH measures another server beside it
 bench-parts: build

@@ -18,17 +18,27 @@ package main
 
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/wasm-admission/wasm-admission/test/bench/policyserver"
 )
 
-// mechanism is a way to have requests checked. It is the prefix of the server's
-// counters of checks.
-type mechanism string
+// mechanism is a way to have requests checked.
+type mechanism struct {
+	// counter is the prefix of the server's counters of its checks, and label is in their
+	// labels.
+	counter, label string
+}
 
-const (
-	inProcess mechanism = "apiserver_wasm_admission_evaluation_duration_seconds_count{"
-	byCEL     mechanism = "apiserver_validating_admission_policy_check_total{"
-	byWebhook mechanism = "apiserver_admission_webhook_request_total{"
+var (
+	inProcess = mechanism{counter: "apiserver_wasm_admission_evaluation_duration_seconds_count{"}
+	byCEL     = mechanism{counter: "apiserver_validating_admission_policy_check_total{"}
+	byWebhook = mechanism{"apiserver_admission_webhook_request_total{", `name="` + ourWebhooks + `-`}
+	// byPolicyServer is Kubewarden's policy-server.
+	byPolicyServer = mechanism{"apiserver_admission_webhook_request_total{", `name="` + policyServerWebhooks + `-`}
 )
+
+// What the names of webhooks begin with.
+const ourWebhooks, policyServerWebhooks = "bench", "policy-server"
 
 // configuration is what is compared: a namespace in which a number of policies of
 // one kind match.
@@ -39,15 +49,25 @@ type configuration struct {
 }
 
 // configurations are those of the figures. The first is what others add to.
-var configurations = []configuration{
-	{name: "none"},
-	{"wasm1", inProcess, 1},
-	{"wasm10", inProcess, 10},
-	{"wasm22", inProcess, 22},
-	{"cel1", byCEL, 1},
-	{"cel10", byCEL, 10},
-	{"hook1", byWebhook, 1},
-	{"hook10", byWebhook, 10},
+var configurations = allConfigurations(policyserver.Given())
+
+func allConfigurations(withPolicyServer bool) []configuration {
+	all := []configuration{
+		{name: "none"},
+		{"wasm1", inProcess, 1},
+		{"wasm10", inProcess, 10},
+		{"wasm22", inProcess, 22},
+		{"cel1", byCEL, 1},
+		{"cel10", byCEL, 10},
+		{"cel22", byCEL, 22},
+		{"hook1", byWebhook, 1},
+		{"hook10", byWebhook, 10},
+		{"hook22", byWebhook, 22},
+	}
+	if withPolicyServer {
+		all = append(all, configuration{"kw1", byPolicyServer, 1}, configuration{"kw10", byPolicyServer, 10}, configuration{"kw22", byPolicyServer, 22})
+	}
+	return all
 }
 
 // most is how many policies of a kind there are in all.

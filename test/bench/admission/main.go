@@ -16,7 +16,8 @@ limitations under the License.
 
 // Command admission measures what admission costs the creation of a Pod on the
 // real kube-apiserver: with policies in process, with the same policies behind
-// webhooks, and with a CEL policy of the same rule.
+// webhooks, and with a CEL policy of the same rule. With POLICY_SERVER set to the
+// path of Kubewarden's policy-server, that has the same policies too.
 //
 // There is one server for all of it. Every configuration has a namespace, whose
 // label policies and webhooks select it by; so whatever else the server and the
@@ -41,10 +42,11 @@ import (
 
 func main() {
 	serve := flag.String("serve", "", "serve the modules in a directory as webhooks until standard input ends; for the command itself")
+	plot := flag.String("plot", "", "draw what policies add to the latency into a file, as SVG")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(klog.NewContext(context.Background(), logr.Discard()), os.Interrupt)
 	defer stop()
-	work := run
+	work := func(ctx context.Context) error { return run(ctx, *plot) }
 	if *serve != "" {
 		work = func(ctx context.Context) error { return serveWebhooks(ctx, *serve) }
 	}
@@ -54,7 +56,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, plot string) (err error) {
 	directory, err := os.MkdirTemp("", "bench-admission-")
 	if err != nil {
 		return err
@@ -78,6 +80,9 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	report(results)
-	return nil
+	added := report(results)
+	if err := b.reportMemory(); err != nil || plot == "" {
+		return err
+	}
+	return os.WriteFile(plot, draw(added), 0o644) //nolint:gosec // a picture for everybody
 }

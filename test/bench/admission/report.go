@@ -17,6 +17,7 @@ limitations under the License.
 package main
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -25,8 +26,9 @@ import (
 
 // report prints the figures. Latencies are quantiles over all requests. Processor
 // time is the mean: a garbage collection falls into one batch of several and has
-// to be paid by all, which a median over batches would hide.
-func report(results []result) {
+// to be paid by all, which a median over batches would hide. It returns what was added
+// at the median, by configuration.
+func report(results []result) map[string]time.Duration {
 	requests := time.Duration(rounds * batch)
 	none := results[0]
 	figure.Print("p50_ms_none", milliseconds(none.quantile(50)), "ms")
@@ -41,14 +43,31 @@ func report(results []result) {
 		figure.Print("added_p99_ms_"+c.name, milliseconds(r.quantile(99)-none.quantile(99)), "ms")
 		figure.Print("cpu_us_"+c.name, microseconds(r.cpu/requests), "us")
 	}
-	// The first two are of the latency that is added at the median, the others of
-	// the processor time that is added.
-	for _, pair := range [][2]string{{"wasm1", "hook1"}, {"wasm10", "hook10"}} {
-		figure.Print("ratio_"+pair[0]+"_to_"+pair[1], float64(added[pair[0]])/float64(added[pair[1]]), "ratio")
+	for _, c := range configurations {
+		if c.mechanism != byWebhook && c.mechanism != byPolicyServer {
+			continue
+		}
+		// One is of the latency that is added at the median, the other of the processor
+		// time that is added.
+		ours := fmt.Sprintf("wasm%d", c.policies)
+		figure.Print("ratio_"+ours+"_to_"+c.name, float64(added[ours])/float64(added[c.name]), "ratio")
+		figure.Print("ratio_cpu_"+ours+"_to_"+c.name, float64(addedCPU[ours])/float64(addedCPU[c.name]), "ratio")
 	}
-	for _, pair := range [][2]string{{"wasm1", "hook1"}, {"wasm10", "hook10"}} {
-		figure.Print("ratio_cpu_"+pair[0]+"_to_"+pair[1], float64(addedCPU[pair[0]])/float64(addedCPU[pair[1]]), "ratio")
+	return added
+}
+
+// reportMemory prints what of the processes is in memory. The server's has its etcd, and
+// everything that is not about admission.
+func (b *bench) reportMemory() error {
+	names := []string{"apiserver", "hook", "kw"}
+	for n, pid := range b.processes() {
+		bytes, err := figure.Resident(pid)
+		if err != nil {
+			return err
+		}
+		figure.Print("memory_mib_"+names[n], float64(bytes)/(1<<20), "MiB")
 	}
+	return nil
 }
 
 // quantile is the latency that so many of a hundred requests did not exceed.

@@ -29,15 +29,18 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/v1alpha1"
+	"github.com/wasm-admission/wasm-admission/test/bench/policyserver"
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// bench is a server with all configurations, and the process of the webhooks.
+// bench is a server with all configurations, and the processes of the webhooks.
 type bench struct {
 	server *harness.Server
 	hooks  *webhooks
-	client kubernetes.Interface
+	// policyServer is Kubewarden's; nil if there is none to compare with.
+	policyServer *policyserver.Server
+	client       kubernetes.Interface
 	// pod is what is created, but for its name.
 	pod *corev1.Pod
 }
@@ -60,6 +63,9 @@ func start(ctx context.Context, directory string) (_ *bench, err error) {
 	if b.hooks, err = startWebhooks(directory); err != nil {
 		return nil, err
 	}
+	if b.policyServer, err = policyserver.Start(ctx, directory, most(byPolicyServer)); err != nil {
+		return nil, err
+	}
 	// It comes without the ServiceAccount plugin, which wants accounts that
 	// nobody makes here.
 	if b.server, err = harness.New(harness.Options{FeatureGate: true, AdmissionConfig: config}); err != nil {
@@ -72,7 +78,12 @@ func start(ctx context.Context, directory string) (_ *bench, err error) {
 			return nil, err
 		}
 	}
-	return b, errors.Join(createWebhooks(ctx, b.client, b.hooks.endpoint), createCELPolicies(ctx, b.client))
+	if b.policyServer != nil {
+		if err := createWebhooks(ctx, b.client, policyServerWebhooks, byPolicyServer, b.policyServer.Endpoint); err != nil {
+			return nil, err
+		}
+	}
+	return b, errors.Join(createWebhooks(ctx, b.client, ourWebhooks, byWebhook, b.hooks.endpoint), createCELPolicies(ctx, b.client))
 }
 
 // stop ends the processes that were started.
@@ -83,13 +94,20 @@ func (b *bench) stop() (err error) {
 	if b.hooks != nil {
 		err = errors.Join(err, b.hooks.stop())
 	}
+	if b.policyServer != nil {
+		err = errors.Join(err, b.policyServer.Stop())
+	}
 	return err
 }
 
 // processes are those that admission keeps busy. The first is the server, whose
 // etcd is in it.
 func (b *bench) processes() []int {
-	return []int{b.server.PID(), b.hooks.command.Process.Pid}
+	all := []int{b.server.PID(), b.hooks.command.Process.Pid}
+	if b.policyServer != nil {
+		all = append(all, b.policyServer.PID())
+	}
+	return all
 }
 
 // pod returns a Pod as a client would create it.

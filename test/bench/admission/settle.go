@@ -76,7 +76,7 @@ func (b *bench) probe(ctx context.Context, c configuration) error {
 			want = c.policies
 		}
 		if got := after[m] - before[m]; got != want {
-			return fmt.Errorf("a Pod raised %s…} by %d, not %d", m, got, want)
+			return fmt.Errorf("a Pod raised %s…%s…} by %d, not %d", m.counter, m.label, got, want)
 		}
 	}
 	return nil
@@ -95,10 +95,10 @@ func (b *bench) checks(ctx context.Context) (map[mechanism]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	counts := map[mechanism]int{inProcess: 0, byCEL: 0, byWebhook: 0}
+	counts := map[mechanism]int{inProcess: 0, byCEL: 0, byWebhook: 0, byPolicyServer: 0}
 	for line := range strings.Lines(metrics) {
 		for m := range counts {
-			if !strings.HasPrefix(line, string(m)) {
+			if !strings.HasPrefix(line, m.counter) || !strings.Contains(line, m.label) {
 				continue
 			}
 			count, err := strconv.Atoi(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]))

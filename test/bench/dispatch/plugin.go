@@ -37,7 +37,7 @@ import (
 func newPlugin(ctx context.Context, endpoint webhook.Endpoint) (plugin *validating.Plugin, stop chan struct{}, err error) {
 	client := fake.NewClientset(&admissionregistrationv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "bench"},
-		Webhooks:   []admissionregistrationv1.ValidatingWebhook{endpoint.Webhook(0, &metav1.LabelSelector{})},
+		Webhooks:   []admissionregistrationv1.ValidatingWebhook{endpoint.Webhook("bench", 0, &metav1.LabelSelector{})},
 	})
 	plugin, err = validating.NewValidatingAdmissionWebhook(nil)
 	if err != nil {

@@ -37,10 +37,10 @@ type Endpoint struct {
 }
 
 // Webhook returns the n-th webhook of the server, asked about the creation of
-// Pods in the namespaces that the selector selects.
-func (e Endpoint) Webhook(n int, namespaces *metav1.LabelSelector) admissionregistrationv1.ValidatingWebhook {
+// Pods in the namespaces that the selector selects. Its name begins with prefix.
+func (e Endpoint) Webhook(prefix string, n int, namespaces *metav1.LabelSelector) admissionregistrationv1.ValidatingWebhook {
 	return admissionregistrationv1.ValidatingWebhook{
-		Name:                    fmt.Sprintf("bench-%d.example.com", n),
+		Name:                    fmt.Sprintf("%s-%d.example.com", prefix, n),
 		ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: &e.URLs[n], CABundle: e.CABundle},
 		AdmissionReviewVersions: []string{"v1"},
 		SideEffects:             new(admissionregistrationv1.SideEffectClassNone),

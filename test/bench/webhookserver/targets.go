@@ -18,19 +18,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"time"
 
-	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/yaml"
 
+	"github.com/wasm-admission/wasm-admission/test/bench/policyserver"
 	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
@@ -51,15 +45,11 @@ func start(ctx context.Context, cluster *harness.Server, directory string, polic
 	if err != nil {
 		return nil, err
 	}
-	binary := os.Getenv("POLICY_SERVER")
-	if binary == "" {
-		return []target{w}, nil
-	}
-	p, err := startPolicyServer(ctx, binary, directory, policies)
-	if err != nil {
+	p, err := policyserver.Start(ctx, directory, policies)
+	if p == nil || err != nil {
 		return []target{w}, err
 	}
-	return []target{w, p}, nil
+	return []target{w, policyServer{p}}, nil
 }
 
 // webhook is ours.
@@ -100,96 +90,12 @@ func (w *webhook) pid() int { return w.PID() }
 func (w *webhook) stop() error { return errors.Join(w.Stop(), os.RemoveAll(w.directory)) }
 
 // policyServer is Kubewarden's.
-type policyServer struct {
-	command   *exec.Cmd
-	directory string
-	address   string
-	policies  int
-}
+type policyServer struct{ *policyserver.Server }
 
-func startPolicyServer(ctx context.Context, binary, modules string, policies int) (p *policyServer, err error) {
-	p = &policyServer{policies: policies}
-	if p.directory, err = os.MkdirTemp("", "bench-policy-server-"); err != nil {
-		return nil, err
-	}
-	entries := map[string]any{}
-	for n := range policies {
-		entries[fmt.Sprintf("policy-%d", n)] = map[string]any{"module": "file://" + sample.ModulePath(modules, n), "settings": map[string]any{}}
-	}
-	// JSON is YAML too.
-	list, err := json.Marshal(entries)
-	if err != nil {
-		return nil, err
-	}
-	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
-	if err != nil {
-		return nil, err
-	}
-	for name, content := range map[string][]byte{"policies.yml": list, "tls.crt": certificate, "tls.key": key} {
-		if err := os.WriteFile(filepath.Join(p.directory, name), content, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	ports := make([]string, 2)
-	for n := range ports {
-		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		_, ports[n], err = net.SplitHostPort(listener.Addr().String())
-		if err = errors.Join(err, listener.Close()); err != nil {
-			return nil, err
-		}
-	}
-	p.address = "127.0.0.1:" + ports[0]
-	p.command = exec.Command(binary, "--addr=127.0.0.1", "--port="+ports[0], "--readiness-probe-port="+ports[1],
-		"--policies="+filepath.Join(p.directory, "policies.yml"), "--policies-download-dir="+p.directory, "--sigstore-cache-dir="+p.directory,
-		"--cert-file="+filepath.Join(p.directory, "tls.crt"), "--key-file="+filepath.Join(p.directory, "tls.key"),
-		"--ignore-kubernetes-connection-failure", "--log-level=error")
-	p.command.Stderr = os.Stderr
-	if err := p.command.Start(); err != nil {
-		return nil, err
-	}
-	if err := p.wait(ctx, "http://127.0.0.1:"+ports[1]+"/readiness"); err != nil {
-		return nil, errors.Join(err, p.stop())
-	}
-	return p, nil
-}
+func (policyServer) name() string { return "policy_server" }
 
-// wait returns once the server is ready.
-func (p *policyServer) wait(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		if response, err := http.DefaultClient.Do(request); err == nil {
-			_ = response.Body.Close() // its status is all that is wanted
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("policy-server is not ready: %w", ctx.Err())
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
-}
+func (p policyServer) url(n int) string { return p.URLs[n%len(p.URLs)] + "?timeout=10s" }
 
-func (p *policyServer) name() string { return "policy_server" }
+func (p policyServer) pid() int { return p.PID() }
 
-func (p *policyServer) url(n int) string {
-	return fmt.Sprintf("https://%s/validate/policy-%d?timeout=10s", p.address, n%p.policies)
-}
-
-func (p *policyServer) pid() int { return p.command.Process.Pid }
-
-// stop kills it: how it ends is nobody's business here.
-func (p *policyServer) stop() error {
-	err := p.command.Process.Kill()
-	_ = p.command.Wait() // it was killed
-	return errors.Join(err, os.RemoveAll(p.directory))
-}
+func (p policyServer) stop() error { return p.Stop() }
