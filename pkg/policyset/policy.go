@@ -134,10 +134,12 @@ func (p *Policy) Describe(span spans.Span, usage abi.Usage, err error, more ...a
 	if !span.Recording() {
 		return
 	}
-	span.Set(append(more,
+	// One slice for all: a span copies what it is given.
+	attributes := append(make([]attribute.KeyValue, 0, 6+len(more)),
 		spans.Text(spans.PolicyName, p.Name()), attribute.String(spans.ModuleDigest, p.digest),
 		attribute.Int64(spans.Fuel, usage.Fuel), attribute.Int64(spans.MemoryBytes, usage.MemoryBytes),
-		spans.Seconds(spans.Wait, usage.Wait), spans.Seconds(spans.Reset, usage.Reset))...)
+		spans.Seconds(spans.Wait, usage.Wait), spans.Seconds(spans.Reset, usage.Reset))
+	span.Set(append(attributes, more...)...)
 	if err != nil {
 		span.Fail(string(engine.CauseOf(err)))
 	}

@@ -28,6 +28,7 @@ package spans
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -74,7 +75,7 @@ func Start(ctx context.Context, name string) (context.Context, Span) {
 		// What is inside it is not recorded either.
 		return trace.ContextWithSpanContext(ctx, parent.SpanContext()), Span{}
 	}
-	ctx, span := parent.TracerProvider().Tracer(scope).Start(ctx, name)
+	ctx, span := tracerOf(parent).Start(ctx, name)
 	return ctx, of(span)
 }
 
@@ -86,8 +87,33 @@ func StartApart(ctx context.Context, name string) (context.Context, Span) {
 	if !parent.IsRecording() {
 		return ctx, Span{}
 	}
-	ctx, span := parent.TracerProvider().Tracer(scope).Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: parent.SpanContext()}))
+	ctx, span := tracerOf(parent).Start(ctx, name, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: parent.SpanContext()}))
 	return ctx, of(span)
+}
+
+// tracer is one with the provider that it is of.
+type tracer struct {
+	trace.Tracer
+	provider trace.TracerProvider
+}
+
+// last is the tracer that was looked up last: that takes longer than to make a span, and all
+// spans of a process are of one provider, or nearly so.
+var last atomic.Pointer[tracer]
+
+// tracerOf returns the tracer of the span's provider.
+func tracerOf(span trace.Span) trace.Tracer {
+	provider := span.TracerProvider()
+	// Others than pointers need not be comparable.
+	if reflect.TypeOf(provider).Kind() != reflect.Pointer {
+		return provider.Tracer(scope)
+	}
+	if known := last.Load(); known != nil && known.provider == provider {
+		return known.Tracer
+	}
+	found := &tracer{provider.Tracer(scope), provider}
+	last.Store(found)
+	return found.Tracer
 }
 
 func of(span trace.Span) Span {
@@ -146,13 +172,21 @@ func (s Span) EndAt(at time.Time) {
 }
 
 // Bound is how many spans there may be inside of one. Guests decide how many host calls
-// they make.
+// they make. It is the context that it is found in, too.
 type Bound struct {
-	most int64
+	context.Context
 	left atomic.Int64
 }
 
 type boundKey struct{}
+
+// Value implements [context.Context].
+func (b *Bound) Value(key any) any {
+	if key == (boundKey{}) {
+		return b
+	}
+	return b.Context.Value(key)
+}
 
 // Within bounds how many spans are started with the context that it returns, and with
 // those made of it.
@@ -160,9 +194,9 @@ func (s Span) Within(ctx context.Context, most int) (context.Context, *Bound) {
 	if !s.Recording() {
 		return ctx, nil
 	}
-	b := &Bound{most: int64(most)}
-	b.left.Store(b.most)
-	return context.WithValue(ctx, boundKey{}, b), b
+	b := &Bound{Context: ctx}
+	b.left.Store(int64(most))
+	return b, b
 }
 
 // Refused returns how many spans were too many. A nil Bound refuses none.

@@ -129,3 +129,36 @@ func TestTextsAreBounded(t *testing.T) {
 	}
 	require.Equal(t, "ab", spans.Text("key", "a\xffb").Value.AsString())
 }
+
+// strange is a provider that cannot be compared, and a span of one.
+type (
+	strange struct {
+		trace.TracerProvider
+		_ []string
+	}
+	strangeSpan struct {
+		trace.Span
+		provider strange
+	}
+)
+
+func (s strangeSpan) TracerProvider() trace.TracerProvider { return s.provider }
+
+// A tracer is remembered, and only for the spans of its provider.
+func TestSpansAreOfTheProviderOfTheRequest(t *testing.T) {
+	first, firstRecorder := request(t, sdktrace.AlwaysSample())
+	second, secondRecorder := request(t, sdktrace.AlwaysSample())
+	third, thirdRecorder := request(t, sdktrace.AlwaysSample())
+	span := trace.SpanFromContext(third)
+	third = trace.ContextWithSpan(third, strangeSpan{Span: span, provider: strange{TracerProvider: span.TracerProvider()}})
+	for n := range 3 {
+		for _, test := range []struct {
+			ctx      context.Context
+			recorder *tracetest.SpanRecorder
+		}{{first, firstRecorder}, {second, secondRecorder}, {third, thirdRecorder}} {
+			_, span := spans.Start(test.ctx, spans.Policy)
+			span.End()
+			require.Len(t, test.recorder.Ended(), n+1)
+		}
+	}
+}
