@@ -25,6 +25,8 @@ import (
 	"mime"
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -155,7 +157,8 @@ func (h *Handler) answer(r *http.Request, phase, policy string) (answer []byte, 
 	return json.Marshal(&admissionv1.AdmissionReview{TypeMeta: typeMeta, Response: response})
 }
 
-// read reads the body of a request as far as there is room for it. Done gives the room back.
+// read reads the body of a request as far as there is room for it. Done gives the room back,
+// and the body's memory with it.
 func (h *Handler) read(r *http.Request) (body []byte, done func(), err error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, nil, &failure{http.StatusUnsupportedMediaType, errors.New("the content type has to be application/json")}
@@ -175,11 +178,16 @@ func (h *Handler) read(r *http.Request) (body []byte, done func(), err error) {
 		h.requests.Release(1)
 		return nil, nil, &failure{http.StatusTooManyRequests, fmt.Errorf("the admission reviews under way have %d bytes: run more replicas, or allow more with --max-bytes", h.options.MaxBytes)}
 	}
+	buffer, _ := buffers.Get().(*[]byte)
 	done = func() {
+		if cap(*buffer) <= maxKeptBytes {
+			buffers.Put(buffer)
+		}
 		h.bytes.Release(size)
 		h.requests.Release(1)
 	}
-	body, err = readAtMost(r.Body, r.ContentLength, h.options.MaxBodyBytes)
+	*buffer, err = readAtMost(r.Body, r.ContentLength, h.options.MaxBodyBytes, *buffer)
+	body = *buffer
 	switch {
 	case err != nil:
 		err = &failure{http.StatusBadRequest, fmt.Errorf("reading the admission review: %w", err)}
@@ -197,12 +205,19 @@ func (h *Handler) tooLarge() error {
 	return &failure{http.StatusRequestEntityTooLarge, fmt.Errorf("the admission review has more than %d bytes: allow more with --max-body-bytes", h.options.MaxBodyBytes)}
 }
 
-// readAtMost reads all there is, or one byte more than the limit. A size of -1 is unknown.
-func readAtMost(from io.Reader, size, limit int64) ([]byte, error) {
+// buffers are what bodies are read into, of requests that are answered. What is larger than
+// most bodies is not kept.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxKeptBytes = 64 << 10
+
+// readAtMost reads all there is, or one byte more than the limit, into a buffer or a larger
+// one. A size of -1 is unknown.
+func readAtMost(from io.Reader, size, limit int64, into []byte) ([]byte, error) {
 	if size < 0 {
 		return io.ReadAll(io.LimitReader(from, limit+1))
 	}
-	body := make([]byte, size)
+	body := slices.Grow(into[:0], int(size))[:size]
 	_, err := io.ReadFull(from, body)
 	return body, err
 }

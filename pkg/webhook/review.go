@@ -41,10 +41,10 @@ import (
 var typeMeta = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
 
 // Decode decodes an admission review and returns its request. Nothing in it has been looked
-// at but its form.
+// at but its form. The request shares the memory of data.
 func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
-	var review admissionv1.AdmissionReview
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(data, &review); err != nil {
+	review, err := unmarshal(data)
+	if err != nil {
 		return nil, fmt.Errorf("decoding the admission review: %w", err)
 	}
 	switch r := review.Request; {
@@ -59,6 +59,24 @@ func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
 	default:
 		return r, nil
 	}
+}
+
+// unmarshal decodes a review. What [open] does not take is decoded as a whole.
+func unmarshal(data []byte) (review admissionv1.AdmissionReview, err error) {
+	e, opened := open(data)
+	if !opened {
+		return review, kjson.UnmarshalCaseSensitivePreserveInts(data, &review)
+	}
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(e.rest, &review); err != nil {
+		return review, err
+	}
+	r := review.Request
+	for to, raw := range map[*[]byte][]byte{&r.Object.Raw: e.object, &r.OldObject.Raw: e.oldObject, &r.Options.Raw: e.options} {
+		if raw != nil {
+			*to = raw
+		}
+	}
+	return review, nil
 }
 
 // isObject is whether a value in JSON is an object, or nothing.
