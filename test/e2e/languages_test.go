@@ -22,16 +22,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-
-	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
-	"github.com/wasm-admission/wasm-admission/pkg/assembly"
-	"github.com/wasm-admission/wasm-admission/pkg/engine"
-	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-	"github.com/wasm-admission/wasm-admission/test/webhook"
 )
 
 // languages are further policies of the enforcing server: mutating ones in each language
@@ -108,44 +101,26 @@ func TestReinvocationForAWebhook(t *testing.T) {
 // a namespace.
 func addSidecarWebhook(t *testing.T, namespace string) {
 	t.Helper()
-	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
-	require.NoError(t, err)
-	config, err := assembly.Decode(nil)
-	require.NoError(t, err)
-	config.Policies = []wasmadmission.Policy{{
-		Name: "sidecar", Module: "file://" + modules(t) + "/add-defaults.wasm", Mutating: true,
-		Settings: runtime.RawExtension{Raw: []byte(`{"sidecar": {"name": "late", "image": "registry.example.com/late:1"}}`)},
-		Rules:    podCreation,
-	}}
-	set, errs := (&policyset.Loader{Engine: e}).Load(t.Context(), config)
-	require.Empty(t, errs)
-	server, err := webhook.Serve(set.Policies()...)
-	require.NoError(t, err)
-	hooks := enforcing.Clientset().AdmissionregistrationV1().MutatingWebhookConfigurations()
-	_, err = hooks.Create(t.Context(), &admissionregistrationv1.MutatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: "sidecar"},
-		Webhooks: []admissionregistrationv1.MutatingWebhook{{
-			Name:                    "sidecar.e2e.example.com",
-			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: new(server.URL("sidecar")), CABundle: server.CA},
-			AdmissionReviewVersions: []string{"v1"},
-			SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
-			NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}},
-			Rules:                   podCreation,
-		}},
-	}, metav1.CreateOptions{})
-	require.NoError(t, err)
+	// What the webhook server leaves behind goes after it.
 	t.Cleanup(func() {
-		require.NoError(t, hooks.Delete(context.Background(), "sidecar", metav1.DeleteOptions{}))
-		server.Close()
-		set.Close()
-		require.NoError(t, e.Close())
+		api := enforcing.Clientset().AdmissionregistrationV1()
+		require.NoError(t, api.MutatingWebhookConfigurations().Delete(context.Background(), "sidecar", metav1.DeleteOptions{}))
+		if err := api.ValidatingWebhookConfigurations().Delete(context.Background(), "sidecar", metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+			require.NoError(t, err)
+		}
 	})
+	enforcing.StartWebhook(t, `
+apiVersion: wasm.admission.config.k8s.io/v1alpha1
+kind: WasmAdmissionConfiguration
+policies:
+- name: sidecar
+  module: file://`+modules(t)+`/add-defaults.wasm
+  mutating: true
+  settings: {sidecar: {name: late, image: "registry.example.com/late:1"}}
+  namespaceSelector: {matchLabels: {`+corev1.LabelMetadataName+`: `+namespace+`}}
+  rules: [{apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE]}]
+`, "--configuration-name=sidecar")
 }
-
-var podCreation = []admissionregistrationv1.RuleWithOperations{{
-	Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
-	Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
-}}
 
 // Policies that may fail one by one may not hold up a request together.
 func TestRequestsEndAtTheirDeadlines(t *testing.T) {

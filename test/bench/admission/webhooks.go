@@ -86,7 +86,7 @@ func serveWebhooks(ctx context.Context, directory string) (err error) {
 		return err
 	}
 	defer set.Close()
-	server, err := webhook.Serve(set.Policies())
+	server, err := webhook.Serve(set)
 	if err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func measurePod(ctx context.Context, e *engine.Engine, directory string) error {
 	}
 	defer dispatcher.Close()
 	dispatcher.Use(set)
-	server, err := webhook.Serve(set.Policies())
+	server, err := webhook.Serve(set)
 	if err != nil {
 		return err
 	}

@@ -14,18 +14,24 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package webhook serves policies as an admission webhook does, for comparison
-// with their evaluation in process.
+// Package webhook serves policies as wasm-admission-webhook does, by its handler, for
+// comparison with their evaluation in process. The server is in the process that measures:
+// the program itself wants a cluster, which some benchmarks do without.
 package webhook
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net"
+	"net/http/httptest"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/cert"
 
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
-	"github.com/wasm-admission/wasm-admission/test/webhook"
+	"github.com/wasm-admission/wasm-admission/pkg/webhook"
+	"github.com/wasm-admission/wasm-admission/test/bench/sample"
 )
 
 // Endpoint says how to reach the webhooks of a server.
@@ -59,19 +65,39 @@ func (e Endpoint) Webhook(prefix string, n int, namespaces *metav1.LabelSelector
 // Server serves policies.
 type Server struct {
 	Endpoint
-	*webhook.Server
+	server *httptest.Server
+	close  func()
 }
 
-// Serve starts a server that has a webhook for each policy. The caller closes it,
-// before the policies.
-func Serve(policies []*policyset.Policy) (*Server, error) {
-	server, err := webhook.Serve(policies...)
+// Serve starts a server that has a webhook for each policy of a set. The caller closes it,
+// before the set.
+func Serve(set *policyset.Set) (*Server, error) {
+	certificate, key, err := cert.GenerateSelfSignedCertKey("localhost", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
 	if err != nil {
 		return nil, err
 	}
-	e := Endpoint{CABundle: server.CA}
-	for _, policy := range policies {
-		e.URLs = append(e.URLs, server.URL(policy.Name()))
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err != nil {
+		return nil, err
 	}
-	return &Server{Endpoint: e, Server: server}, nil
+	dispatcher, err := sample.NewDispatcher()
+	if err != nil {
+		return nil, err
+	}
+	dispatcher.Use(set)
+	s := &Server{Endpoint: Endpoint{CABundle: certificate}, close: dispatcher.Close}
+	s.server = httptest.NewUnstartedServer(webhook.NewHandler(webhook.Options{Dispatcher: dispatcher}))
+	s.server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	s.server.EnableHTTP2 = true
+	s.server.StartTLS()
+	for _, policy := range set.Policies() {
+		s.URLs = append(s.URLs, s.server.URL+"/"+webhook.Validating+"/"+policy.Name())
+	}
+	return s, nil
+}
+
+// Close ends the server.
+func (s *Server) Close() {
+	s.server.Close()
+	s.close()
 }
