@@ -359,6 +359,10 @@ bench-modes:
 hostile:
 	$(GO) run ./test/bench/hostile
 
+## hostile-webhook: send reviews to every module that attacks, on bin/wasm-admission-webhook (about five minutes)
+hostile-webhook: build webhook
+	$(GO) test -count=1 -v -timeout=30m -run TestBehindAWebhook ./test/hostile -shell webhook
+
 ## attack: attack what is accepted within its limits, and print the worst that it comes to (minutes)
 attack:
 	$(GO) run ./test/attack
