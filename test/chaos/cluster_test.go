@@ -24,12 +24,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
-
-// namespace is where everything is written.
-const namespace = "chaos"
 
 // cluster is a server with all that can be taken away from it.
 type cluster struct {
@@ -42,7 +40,7 @@ type cluster struct {
 	// directory is for all of its files; what the server keeps is in "server", "etcd" and
 	// "state", policies in "manifests" and "modules".
 	directory string
-	hammer    hammer
+	hammer    *hammer.Hammer
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -62,7 +60,8 @@ func newCluster(t *testing.T) *cluster {
 		}
 		c.etcd.Kill9()
 	})
-	c.hammer.kubeconfig = filepath.Join(c.path("server"), "kubeconfig")
+	writersClient := &latest{kubeconfig: filepath.Join(c.path("server"), "kubeconfig")}
+	c.hammer = &hammer.Hammer{Client: writersClient.get, Pace: pace}
 	return c
 }
 

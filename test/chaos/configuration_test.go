@@ -25,6 +25,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
@@ -44,7 +45,7 @@ spec:
   module: file://MODULES/required-labels.wasm
   settings: {labels: {team: "^[a-z]+$"}}
   mutating: false
-  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + namespace + `}}
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ` + hammer.Namespace + `}}
   rules: [{apiGroups: [""], apiVersions: [v1], resources: [configmaps], operations: [CREATE, UPDATE]}]
 `
 )

@@ -24,17 +24,18 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
 // requireTried waits until an object that complies, but for a policy that looks at
 // objects labelled for it, is refused for a reason.
 func (c *cluster) requireTried(t *testing.T, label, reason string) {
 	t.Helper()
-	eventually(t, "refused: "+reason, func() error {
-		if err := c.comply(t.Context(), configMap("", "team", "red", "try", label)); err == nil || !strings.Contains(err.Error(), reason) {
+	hammer.Eventually(t, "refused: "+reason, func() error {
+		if err := c.comply(t.Context(), hammer.ConfigMap("", "team", "red", "try", label)); err == nil || !strings.Contains(err.Error(), reason) {
 			return fmt.Errorf("it was answered: %w", err)
 		}
 		return nil
@@ -44,8 +45,8 @@ func (c *cluster) requireTried(t *testing.T, label, reason string) {
 // requireAdmitted waits until such an object is admitted.
 func (c *cluster) requireAdmitted(t *testing.T, label string) {
 	t.Helper()
-	eventually(t, "admitted: try="+label, func() error {
-		return c.comply(t.Context(), configMap("", "team", "red", "try", label))
+	hammer.Eventually(t, "admitted: try="+label, func() error {
+		return c.comply(t.Context(), hammer.ConfigMap("", "team", "red", "try", label))
 	})
 }
 
@@ -76,7 +77,7 @@ func alwaysTrap(t *testing.T, c *cluster) {
 		open, err := c.metric(t, fmt.Sprintf("open_circuit_breakers{policy=%q}", policy))
 		require.True(t, err != nil || open == 0)
 	}
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 	c.requireTried(t, "trap-fail", `WasmAdmission policy "trap-fail"`)
 }
 
@@ -85,9 +86,9 @@ func (c *cluster) warning(t *testing.T) string {
 	t.Helper()
 	config, warnings := c.server.RESTConfig(), &collected{}
 	config.WarningHandler = warnings
-	client, err := kubernetes.NewForConfig(config)
+	client, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
-	require.NoError(t, complyWith(t.Context(), client, configMap("", "team", "red")))
+	require.NoError(t, hammer.Comply(t.Context(), client, hammer.ConfigMap("", "team", "red")))
 	return warnings.String()
 }
 
@@ -179,13 +180,13 @@ func directoryBroken(t *testing.T, c *cluster) {
 		c.requireMetric(t, "reload_failed_since_timestamp_seconds", 1)
 		c.requireLog(t, "The configured policies cannot be loaded: the set before keeps serving until this is mended")
 		c.requireControl(t)
-		c.requireDenials(t)
+		c.hammer.RequireDenials(t)
 
 		require.Contains(t, c.requireNoStart(t, configuration{}), way.reason)
 		c.start(t, configuration{keepLastGood: true})
 		c.requireNotReady(t, policiesCheck, "a set that an earlier process kept is served")
 		c.requireControl(t)
-		c.requireDenials(t)
+		c.hammer.RequireDenials(t)
 
 		require.NoError(t, way.mend(), way.name)
 		c.requireReady(t, policiesCheck)

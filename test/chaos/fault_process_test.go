@@ -29,6 +29,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
 // replaceable is a policy whose module can be replaced, and which concerns only objects
@@ -44,10 +46,10 @@ const replaceable = `
 func killDuringReload(t *testing.T, c *cluster) {
 	c.place(t, "replaceable.wasm", "accept")
 	c.start(t, configuration{policies: replaceable})
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 
 	c.place(t, "replaceable.wasm", "audit-logger") // takes long to compile
-	eventually(t, "the reload compiles", func() error {
+	hammer.Eventually(t, "the reload compiles", func() error {
 		if half := c.halfCompiled(t); half == "" {
 			return errors.New("no compilation is under way")
 		}
@@ -84,12 +86,12 @@ func (c *cluster) halfCompiled(t *testing.T) string {
 // etcdGone kills etcd, and then has it hang.
 func etcdGone(t *testing.T, c *cluster) {
 	c.start(t, configuration{})
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 	c.etcd.Kill9()
 	c.requireNotReady(t, "/readyz?verbose", "[-]etcd failed")
 	// That it cannot store anything is not the policies' failure.
 	c.requireReady(t, policiesCheck)
-	require.Error(t, c.comply(t.Context(), configMap("", "team", "red")))
+	require.Error(t, c.comply(t.Context(), hammer.ConfigMap("", "team", "red")))
 	c.startEtcd(t)
 	c.requireReady(t, "/readyz")
 	c.requireControl(t)
@@ -97,7 +99,7 @@ func etcdGone(t *testing.T, c *cluster) {
 	require.NoError(t, syscall.Kill(c.etcd.PID(), syscall.SIGSTOP))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	require.Error(t, c.comply(ctx, configMap("", "team", "red")))
+	require.Error(t, c.comply(ctx, hammer.ConfigMap("", "team", "red")))
 	require.NoError(t, syscall.Kill(c.etcd.PID(), syscall.SIGCONT))
 	c.requireReady(t, "/readyz")
 }
@@ -111,7 +113,7 @@ func registryGone(t *testing.T, c *cluster) {
 	c.start(t, configuration{})
 	c.requireLog(t, "Registry cannot be asked what a tag stands for: taking what it stood for last")
 	c.requireControl(t)
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 
 	problems := c.requireNoStart(t, configuration{state: c.path("empty-state")})
 	require.Contains(t, problems, "policies[no-privileged-pods].module: ")
@@ -140,19 +142,19 @@ func clockJumps(t *testing.T, c *cluster) {
 	offsets, err := os.ReadFile(fmt.Sprintf("/proc/%d/timens_offsets", c.server.PID()))
 	require.NoError(t, err)
 	require.Contains(t, string(offsets), ahead, "the server has other clocks")
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 
 	for range 3 {
-		before := c.hammer.unanswered.Load()
+		before := c.hammer.Unanswered()
 		require.NoError(t, syscall.Kill(c.server.PID(), syscall.SIGSTOP))
-		eventually(t, "every writer has waited in vain", func() error {
-			if missed := c.hammer.unanswered.Load() - before; missed < writers {
+		hammer.Eventually(t, "every writer has waited in vain", func() error {
+			if missed := c.hammer.Unanswered() - before; missed < writers {
 				return fmt.Errorf("%d writes without an answer", missed)
 			}
 			return nil
 		})
 		require.NoError(t, syscall.Kill(c.server.PID(), syscall.SIGCONT))
-		c.requireDenials(t)
+		c.hammer.RequireDenials(t)
 	}
 	// It still finds changes, and serves them.
 	before := c.runningSet(t)

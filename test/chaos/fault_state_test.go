@@ -57,17 +57,17 @@ func diskFull(t *testing.T, c *cluster) {
 	full := configuration{state: state, policies: replaceable, keepLastGood: true}
 	c.start(t, full)
 	fill(t, filepath.Join(state, "filler"))
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 	c.stop()
 	c.start(t, full)
 	c.requireReady(t, policiesCheck)
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 
 	before := c.runningSet(t)
 	c.place(t, "replaceable.wasm", "deny")
 	c.requireLog(t, "compiling in a child process: ")
 	require.Equal(t, before, c.runningSet(t))
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 
 	require.NoError(t, os.Remove(filepath.Join(state, "filler")))
 	c.placeBytes(t, "replaceable.wasm", append(guest(t, "deny"), 0, 2, 1, 'x')) // a custom section makes it another
@@ -75,7 +75,7 @@ func diskFull(t *testing.T, c *cluster) {
 	c.requireTried(t, "replaceable", `WasmAdmission policy "replaceable" denied the request`)
 	c.requireReady(t, policiesCheck)
 	c.requireControl(t)
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 	c.leave(t)
 }
 
@@ -105,7 +105,7 @@ func stateReadOnly(t *testing.T, c *cluster) {
 	c.requireMetric(t, `last_good_saves_total{result="failed"}`, 1)
 	c.requireReady(t, policiesCheck)
 	c.requireControl(t)
-	c.requireDenials(t)
+	c.hammer.RequireDenials(t)
 	c.leave(t)
 }
 

@@ -24,6 +24,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wasm-admission/wasm-admission/test/chaos/hammer"
 )
 
 // policiesCheck is the check of readyz for changes of the policies that are bad.
@@ -32,7 +34,7 @@ const policiesCheck = "/readyz/wasm-admission-policies"
 // requireLog waits until the server's log has a text.
 func (c *cluster) requireLog(t *testing.T, text string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("the log says %q", text), func() error {
+	hammer.Eventually(t, fmt.Sprintf("the log says %q", text), func() error {
 		if !strings.Contains(c.server.Logs(), text) {
 			return fmt.Errorf("the log does not say %q", text)
 		}
@@ -43,7 +45,7 @@ func (c *cluster) requireLog(t *testing.T, text string) {
 // requireNotReady waits until a check of readyz fails for a reason.
 func (c *cluster) requireNotReady(t *testing.T, check, reason string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%s fails: %s", check, reason), func() error {
+	hammer.Eventually(t, fmt.Sprintf("%s fails: %s", check, reason), func() error {
 		status, body, err := c.server.Get(t.Context(), check)
 		if err == nil && (status == 200 || !strings.Contains(body, reason)) {
 			err = fmt.Errorf("GET %s: status %d: %s", check, status, body)
@@ -55,7 +57,7 @@ func (c *cluster) requireNotReady(t *testing.T, check, reason string) {
 // requireReady waits until a check of readyz passes.
 func (c *cluster) requireReady(t *testing.T, check string) {
 	t.Helper()
-	eventually(t, check+" passes", func() error {
+	hammer.Eventually(t, check+" passes", func() error {
 		status, body, err := c.server.Get(t.Context(), check)
 		if err == nil && status != 200 {
 			err = fmt.Errorf("GET %s: status %d: %s", check, status, body)
@@ -68,7 +70,7 @@ func (c *cluster) requireReady(t *testing.T, check string) {
 // and with all labels, is at least so much.
 func (c *cluster) requireMetric(t *testing.T, name string, least float64) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("metric %s is at least %g", name, least), func() error {
+	hammer.Eventually(t, fmt.Sprintf("metric %s is at least %g", name, least), func() error {
 		value, err := c.metric(t, name)
 		if err == nil && value < least {
 			err = fmt.Errorf("%s is %g", name, value)
@@ -105,7 +107,7 @@ func (c *cluster) runningSet(t *testing.T) string {
 // requireNewSet waits until another set than that is served.
 func (c *cluster) requireNewSet(t *testing.T, before string) {
 	t.Helper()
-	eventually(t, "another set of policies is served", func() error {
+	hammer.Eventually(t, "another set of policies is served", func() error {
 		if now := c.runningSet(t); now == before {
 			return fmt.Errorf("the set is still %s", now)
 		}
