@@ -32,7 +32,7 @@ func (c *cluster) mount(t *testing.T, name string) (directory string) {
 	t.Helper()
 	directory = c.path(name)
 	require.NoError(t, os.Mkdir(directory, 0o700))
-	if err := syscall.Mount("chaos", directory, "tmpfs", 0, "size=16m,mode=0700"); err != nil {
+	if err := syscall.Mount("chaos", directory, "tmpfs", 0, "size=32m,mode=0700"); err != nil {
 		if errors.Is(err, fs.ErrPermission) {
 			t.Skip("may not mount file systems: ", err)
 		}
