@@ -276,6 +276,29 @@ run: kubectl
 chaos: build etcd policies registry
 	$(GO) test -count=1 -timeout=60m -v ./test/chaos -chaos
 
+## chaos-ha: the same with three servers and three etcds in network namespaces: partitions, rolling changes, clocks that are off (about twelve minutes; root)
+chaos-ha: build etcd-member clock-server policies nft
+	$(GO) test -count=1 -timeout=30m -v -run TestHighAvailability ./test/chaos/ha -chaos-ha
+
+# For that test alone: a kube-apiserver whose clock can be off, which compiles all of it
+# with another package time, some minutes the first time; and the etcd of clusters.
+.PHONY: clock-server etcd-member nft
+clock-server:
+	@$(GO) run ./test/chaos/ha/clock "$$($(GO) env GOROOT)" .cache/clock
+	@export GOFLAGS="$$($(GO) env GOFLAGS) -overlay=$(CURDIR)/.cache/clock/overlay.json"; \
+		$(SERVER) GO="$(GO)" $(CURDIR)/hack/build.sh $(SERVER_LINK) -o $(CURDIR)/bin/kube-apiserver-clock .
+
+etcd-member:
+	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd-member go.etcd.io/etcd/server/v3
+
+# Debian's packages, unpacked as those of prometheus are.
+nft:
+	@if [ -x .cache/nft/usr/sbin/nft ] || command -v nft >/dev/null; then exit 0; fi; \
+	mkdir -p .cache/nft && cd .cache/nft && \
+	{ command -v dpkg >/dev/null && apt-get download -qq nftables libnftables1 libnftnl11 libmnl0 libjansson4 libxtables12 libedit2 libbsd0 libmd0 2>/dev/null && \
+		for package in *.deb; do dpkg -x $$package . && rm $$package; done; } || \
+		echo "nft is missing and cannot be fetched: apt-get install nftables" >&2
+
 ## clean: remove what was built
 clean:
 	rm -rf bin dist

@@ -29,12 +29,9 @@ func ServerBinary() (string, error) {
 	if path := os.Getenv("KUBE_APISERVER"); path != "" {
 		return path, nil
 	}
-	path, err := inRepository("bin/kube-apiserver")
+	path, err := Built("kube-apiserver", "build")
 	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("no kube-apiserver to test: run `make build`, or set KUBE_APISERVER: %w", err)
+		return "", fmt.Errorf("%w (or set KUBE_APISERVER)", err)
 	}
 	return path, nil
 }

@@ -36,12 +36,9 @@ type Etcd struct {
 // StartEtcd starts an etcd and returns once it serves. It goes on with the data that
 // it finds in dir. The caller ends it with Kill9.
 func StartEtcd(dir string) (*Etcd, error) {
-	binary, err := inRepository("bin/etcd")
+	binary, err := Built("etcd", "etcd")
 	if err != nil {
 		return nil, err
-	}
-	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("no etcd: run `make etcd`: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
