@@ -94,8 +94,8 @@ func (r *release) writeManifests() error {
 			return err
 		}
 		for _, image := range r.images {
-			tagged := r.registry + "/" + image.program + ":"
-			content = regexp.MustCompile(regexp.QuoteMeta(tagged)+`[\w.-]+`).ReplaceAll(content, []byte(tagged+image.tag))
+			shipped := regexp.MustCompile(regexp.QuoteMeta(defaultRegistry+"/"+image.program) + `:[\w.-]+`)
+			content = shipped.ReplaceAllLiteral(content, []byte(r.registry+"/"+image.program+":"+image.tag))
 		}
 		files = append(files, file{path: relative, mode: 0o644, content: content})
 		return nil

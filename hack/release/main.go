@@ -36,6 +36,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
+// defaultRegistry is what the names of images in the manifests of deploy begin with.
+const defaultRegistry = "ghcr.io/wasm-admission"
+
 // release is what the flags say.
 type release struct {
 	// programs has a directory OS-ARCH of static programs for each platform.
@@ -79,7 +82,7 @@ func parse(arguments []string) (*release, error) {
 	flags.StringVar(&r.sboms, "sboms", "", "directory with OS-ARCH/PROGRAM.json, in SPDX")
 	flags.StringVar(&r.manifests, "manifests", "", "directory of manifests")
 	flags.StringVar(&r.output, "output", "", "directory to write to")
-	flags.StringVar(&r.registry, "registry", "ghcr.io/wasm-admission", "what the images' names begin with")
+	flags.StringVar(&r.registry, "registry", defaultRegistry, "what the images' names begin with")
 	flags.StringVar(&r.version, "version", "", "the version that archives are named by")
 	date := flags.String("date", "", "time of the commit, in RFC 3339")
 	platforms := flags.String("platforms", "linux/amd64,linux/arm64", "platforms, with commas")

@@ -46,7 +46,7 @@ func build(t *testing.T, namespace, created string) string {
 		write(t, filepath.Join(in, platform, "program.json"),
 			`{"spdxVersion":"SPDX-2.3","documentNamespace":"`+namespace+`","creationInfo":{"created":"`+created+`"},"name":"program"}`)
 	}
-	write(t, filepath.Join(in, "deploy", "pod", "pod.yaml"), "image: registry.example.com/team/program:v0.0.0-VERSION\n")
+	write(t, filepath.Join(in, "deploy", "pod", "pod.yaml"), "image: ghcr.io/wasm-admission/program:v0.0.0-VERSION\n")
 	write(t, filepath.Join(in, "LICENSE"), "all is allowed")
 	r, err := parse([]string{
 		"-programs", in, "-sboms", in, "-manifests", filepath.Join(in, "deploy"), "-output", out, "-version", "v1.2.3", "-date", "2026-11-28T12:00:00+02:00",
