@@ -96,6 +96,9 @@ func (r *release) writeImage(ctx context.Context, n imageName) error {
 			return fmt.Errorf("SBOM: %w", err)
 		}
 	}
+	if err := sortIndex(path); err != nil {
+		return err
+	}
 	fmt.Printf("%s@%s\n", tag, digest)
 	return nil
 }

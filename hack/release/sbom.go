@@ -17,6 +17,7 @@ limitations under the License.
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -24,6 +25,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -72,6 +74,31 @@ func attach(ctx context.Context, layout string, image v1.Image, document []byte,
 		ManifestAnnotations: map[string]string{ocispec.AnnotationCreated: date.Format(time.RFC3339)},
 	})
 	return err
+}
+
+// sortIndex writes the index of a layout in the order of digests: oras writes it in that of
+// a map, another one each time.
+func sortIndex(layout string) error {
+	file := filepath.Join(layout, ocispec.ImageIndexFile)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var index ocispec.Index
+	if err := json.Unmarshal(text, &index); err != nil {
+		return err
+	}
+	slices.SortFunc(index.Manifests, func(a, b ocispec.Descriptor) int {
+		// What has a name comes first.
+		return cmp.Or(
+			cmp.Compare(b.Annotations[ocispec.AnnotationRefName], a.Annotations[ocispec.AnnotationRefName]),
+			cmp.Compare(a.Digest, b.Digest),
+		)
+	})
+	if text, err = json.Marshal(index); err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o644)
 }
 
 // normalize takes out of a document what differs between two runs: the name that
