@@ -83,6 +83,8 @@ checklist-guests:
 IMAGE_REGISTRY ?= ghcr.io/wasm-admission
 PLATFORMS      := linux/amd64 linux/arm64
 PROGRAMS       := kube-apiserver wasmctl wasm-admission-webhook
+comma          := ,
+space          := $(subst ,, )
 DIST           := $(CURDIR)/dist
 SYFT_VERSION   := v1.57.1
 # A tag cannot have what versions of git may have.
@@ -119,7 +121,7 @@ image: sboms
 	$(GO) -C hack/release run . -programs $(CURDIR)/bin/release -sboms $(CURDIR)/bin/release -output $(DIST) \
 		-registry $(IMAGE_REGISTRY) -version $(GIT_VERSION) -date $(BUILD_DATE) \
 		-documents $(CURDIR)/LICENSE,$(CURDIR)/README.md,$(CURDIR)/CHANGELOG.md \
-		-manifests $(CURDIR)/deploy \
+		-manifests $(CURDIR)/deploy -platforms $(subst $(space),$(comma),$(PLATFORMS)) \
 		kube-apiserver:$(KUBE_VERSION)-wasm-admission-$(IMAGE_TAG) wasmctl:$(IMAGE_TAG) wasm-admission-webhook:$(IMAGE_TAG)
 
 ## kubeadm-manifest: check deploy/kubeadm with kubeadm, and write its static pod (the first time two minutes)
@@ -298,6 +300,23 @@ nft:
 	{ command -v dpkg >/dev/null && apt-get download -qq nftables libnftables1 libnftnl11 libmnl0 libjansson4 libxtables12 libedit2 libbsd0 libmd0 2>/dev/null && \
 		for package in *.deb; do dpkg -x $$package . && rm $$package; done; } || \
 		echo "nft is missing and cannot be fetched: apt-get install nftables" >&2
+
+# What a cluster consists of, but for the server under test. The first time it takes long:
+# parts.sh compiles Kubernetes, containerd, etcd and CoreDNS, a package at a time.
+KIND      := test/kind/bootstrap
+KIND_DIST := $(CURDIR)/.cache/kind/dist
+
+.PHONY: kind-parts
+kind-parts:
+	$(KIND)/debian.sh
+	GO="$(GO)" KUBE_VERSION=$(KUBE_VERSION) KUBE_LDFLAGS="$(foreach package,k8s.io/component-base/version k8s.io/client-go/pkg/version,\
+		-X $(package).gitVersion=$(KUBE_VERSION) -X $(package).gitMajor=$(KUBE_MAJOR) -X $(package).gitMinor=$(KUBE_MINOR))" $(KIND)/parts.sh
+
+## e2e-kind: put the image of kube-apiserver into clusters that kind makes, one node and three control planes (root, Debian; the first time an hour, then about 20 minutes)
+e2e-kind: kind-parts
+	$(MAKE) image PLATFORMS=linux/$$($(GO) env GOARCH) DIST=$(KIND_DIST)
+	$(GO) test -c -o bin/kind.test ./test/kind
+	cd test/kind && GO="$(GO)" KUBE_VERSION=$(KUBE_VERSION) KIND_DIST=$(KIND_DIST) KIND_COMMIT=$(GIT_COMMIT) $(CURDIR)/bin/kind.test -kind -test.v -test.timeout=0 -test.run '^TestKind$$'
 
 ## clean: remove what was built
 clean:

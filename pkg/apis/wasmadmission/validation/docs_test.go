@@ -83,6 +83,28 @@ func TestShippedFilesAreThoseOfTheGuide(t *testing.T) {
 	}
 }
 
+// So is what the guide to kind has kubeadm told.
+func TestKindIsToldWhatKubeadmIs(t *testing.T) {
+	var cluster struct{ KubeadmConfigPatches []string }
+	require.NoError(t, yaml.Unmarshal([]byte(examples(t, "kind.md")[0]), &cluster))
+	require.Len(t, cluster.KubeadmConfigPatches, 3)
+	shipped := strings.Split(read(t, filepath.Join("..", "deploy", "kubeadm", "cluster.yaml")), "\n---\n")
+	require.Len(t, shipped, 2)
+	parsed := func(text string) (object map[string]any) {
+		require.NoError(t, yaml.Unmarshal([]byte(text), &object), text)
+		delete(object, "apiVersion")
+		delete(object, "kubernetesVersion")
+		return object
+	}
+	for n, text := range shipped {
+		require.Equal(t, parsed(text), parsed(cluster.KubeadmConfigPatches[n]))
+	}
+	// Nodes that join have patches of their own.
+	joining := parsed(cluster.KubeadmConfigPatches[2])
+	require.Equal(t, "JoinConfiguration", joining["kind"])
+	require.Equal(t, parsed(shipped[1])["patches"], joining["patches"])
+}
+
 // In dev, where newcomers try the sample, everybody is in system:masters.
 func TestTheSampleExemptsNoAdministrators(t *testing.T) {
 	for _, example := range examples(t, "operations.md") {

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Copyright The WasmAdmission Authors.
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+# The runc of the Docker below, for machines on which root lacks CAP_SYS_RESOURCE, as in
+# some virtual machines: "docker run --privileged" asks for every capability, and runc
+# does not start what asks for one that it cannot give. Settings: REAL_RUNC.
+
+set -euo pipefail
+
+# without takes the capability from a specification of a container or a process.
+without() {
+	sed -i -e 's/"CAP_SYS_RESOURCE",//g' -e 's/,"CAP_SYS_RESOURCE"//g' "$1"
+}
+
+if ((16#$(sed -n 's/^CapEff:\t//p' /proc/self/status) & (1 << 24))); then
+	exec "${REAL_RUNC:-runc}" "$@"
+fi
+before=
+for argument; do
+	case $before in
+	--bundle | -b) without "$argument/config.json" ;;
+	--process | -p) without "$argument" ;;
+	esac
+	before=$argument
+done
+exec "${REAL_RUNC:-runc}" "$@"
