@@ -129,15 +129,19 @@ func networkNamespaces() (found []string) {
 }
 
 // packetFilters returns the rules of the machine's packet filters, as the programs see
-// them that Docker is given.
+// them that Docker is given: those that were unpacked, or else the machine's own.
 func packetFilters(t *testing.T) (found []string) {
 	t.Helper()
 	debian := filepath.Join(root(t), ".cache/kind/debian/root")
 	libraries, err := filepath.Glob(filepath.Join(debian, "usr/lib/*-linux-gnu"))
 	require.NoError(t, err)
 	for _, save := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save"} {
-		c := exec.Command(filepath.Join(debian, "usr/sbin", save))
-		c.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
+		c := exec.Command(save)
+		unpacked := filepath.Join(debian, "usr/sbin", save)
+		if _, err := os.Stat(unpacked); err == nil {
+			c = exec.Command(unpacked)
+			c.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))
+		}
 		output, err := c.Output()
 		require.NoError(t, err, save)
 		for line := range strings.SplitSeq(string(output), "\n") {
