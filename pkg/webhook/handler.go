@@ -21,11 +21,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
+	"os"
 	"runtime/debug"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,8 +47,12 @@ const (
 	DefaultMaxRequests = 500
 )
 
-// maxTimeout is the longest time that the apiserver waits for a webhook.
-const maxTimeout = 30 * time.Second
+const (
+	// maxTimeout is the longest time that the apiserver waits for a webhook.
+	maxTimeout = 30 * time.Second
+	// maxErrorBytes bounds what is told and logged of an error: some quote what was sent.
+	maxErrorBytes = 1 << 10
+)
 
 // Options are what a handler works with. Dispatcher is required.
 type Options struct {
@@ -105,7 +109,7 @@ func (f *failure) Unwrap() error { return f.err }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 	policy := r.PathValue("policy")
-	answer, err := h.answer(r, phase, policy)
+	answer, err := h.answer(w, r, phase, policy)
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(answer) // the client is gone
@@ -114,6 +118,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 	code := http.StatusInternalServerError
 	if f := (*failure)(nil); errors.As(err, &f) {
 		code = f.code
+	}
+	if text := err.Error(); len(text) > maxErrorBytes {
+		err = errors.New(strings.ToValidUTF8(text[:maxErrorBytes], "") + "…")
 	}
 	klog.FromContext(r.Context()).Error(err, "Admission review was not answered", "phase", phase, "policy", cutName(policy), "code", code)
 	http.Error(w, err.Error(), code)
@@ -124,7 +131,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 func cutName(name string) string { return name[:min(len(name), 253)] }
 
 // answer returns the review that answers a request.
-func (h *Handler) answer(r *http.Request, phase, policy string) (answer []byte, err error) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy string) (answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, fmt.Errorf("panic while an admission review was answered: %v", p)
@@ -136,7 +143,7 @@ func (h *Handler) answer(r *http.Request, phase, policy string) (answer []byte, 
 		return nil, err
 	}
 	defer cancel()
-	body, done, err := h.read(r)
+	body, done, err := h.read(ctx, w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -159,46 +166,43 @@ func (h *Handler) answer(r *http.Request, phase, policy string) (answer []byte, 
 
 // read reads the body of a request as far as there is room for it. Done gives the room back,
 // and the body's memory with it.
-func (h *Handler) read(r *http.Request) (body []byte, done func(), err error) {
+func (h *Handler) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (data []byte, done func(), err error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, nil, &failure{http.StatusUnsupportedMediaType, errors.New("the content type has to be application/json")}
 	}
-	size := r.ContentLength
-	if size < 0 {
-		size = h.options.MaxBodyBytes
-	}
-	if size > h.options.MaxBodyBytes {
+	if r.ContentLength > h.options.MaxBodyBytes {
 		return nil, nil, h.tooLarge()
 	}
 	// Those that there is no room for do not wait: waiting takes room too.
 	if !h.requests.TryAcquire(1) {
 		return nil, nil, &failure{http.StatusTooManyRequests, fmt.Errorf("%d admission reviews are under way: run more replicas, or allow more with --max-requests", h.options.MaxRequests)}
 	}
-	if !h.bytes.TryAcquire(size) {
-		h.requests.Release(1)
-		return nil, nil, &failure{http.StatusTooManyRequests, fmt.Errorf("the admission reviews under way have %d bytes: run more replicas, or allow more with --max-bytes", h.options.MaxBytes)}
-	}
 	buffer, _ := buffers.Get().(*[]byte)
+	b := &body{from: r.Body, into: *buffer, size: r.ContentLength, limit: h.options.MaxBodyBytes, room: h.bytes}
 	done = func() {
-		if cap(*buffer) <= maxKeptBytes {
-			buffers.Put(buffer)
+		if cap(b.into) <= maxKeptBytes {
+			*buffer = b.into
 		}
-		h.bytes.Release(size)
+		buffers.Put(buffer)
+		b.release()
 		h.requests.Release(1)
 	}
-	*buffer, err = readAtMost(r.Body, r.ContentLength, h.options.MaxBodyBytes, *buffer)
-	body = *buffer
+	data, err = b.readBy(ctx, http.NewResponseController(w))
 	switch {
+	case errors.Is(err, errNoRoom):
+		err = &failure{http.StatusTooManyRequests, fmt.Errorf("the admission reviews under way have %d bytes: run more replicas, or allow more with --max-bytes", h.options.MaxBytes)}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = &failure{http.StatusRequestTimeout, fmt.Errorf("the admission review did not come in time: %w", err)}
 	case err != nil:
 		err = &failure{http.StatusBadRequest, fmt.Errorf("reading the admission review: %w", err)}
-	case int64(len(body)) > h.options.MaxBodyBytes:
+	case int64(len(data)) > h.options.MaxBodyBytes:
 		err = h.tooLarge()
 	}
 	if err != nil {
 		done()
 		return nil, nil, err
 	}
-	return body, done, nil
+	return data, done, nil
 }
 
 func (h *Handler) tooLarge() error {
@@ -210,17 +214,6 @@ func (h *Handler) tooLarge() error {
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 const maxKeptBytes = 64 << 10
-
-// readAtMost reads all there is, or one byte more than the limit, into a buffer or a larger
-// one. A size of -1 is unknown.
-func readAtMost(from io.Reader, size, limit int64, into []byte) ([]byte, error) {
-	if size < 0 {
-		return io.ReadAll(io.LimitReader(from, limit+1))
-	}
-	body := slices.Grow(into[:0], int(size))[:size]
-	_, err := io.ReadFull(from, body)
-	return body, err
-}
 
 // withTimeout bounds a request by the time that the apiserver says it waits for the answer.
 // That is in whole seconds, rounded up: an answer that is due then may come too late, and one

@@ -17,6 +17,7 @@ limitations under the License.
 package webhook_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -72,4 +73,77 @@ func TestWhatIsUnderWayIsBounded(t *testing.T) {
 			require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 		})
 	}
+}
+
+// slowClient returns a server of a handler and a client of it, with HTTP/1.1 or HTTP/2.
+func slowClient(t *testing.T, h http.Handler, http2 bool) (url string, client *http.Client) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	server.EnableHTTP2 = http2
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server.URL, server.Client()
+}
+
+// Who sends slowly has no more time than who sends at once, and holds no room for longer.
+func TestSlowBodiesAreGivenUp(t *testing.T) {
+	for _, http2 := range []bool{false, true} {
+		for _, size := range []int64{-1, 1 << 10} {
+			t.Run(fmt.Sprintf("HTTP/2 %t, size %d", http2, size), func(t *testing.T) {
+				url, client := slowClient(t, newHandler(t, webhook.Options{MaxRequests: 1}, answering("p", `{"accepted":true}`)), http2)
+				never, end := io.Pipe()
+				t.Cleanup(func() { require.NoError(t, end.Close()) })
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/validate/p?timeout=50ms", never)
+				require.NoError(t, err)
+				r.ContentLength = size
+				r.Header.Set("Content-Type", "application/json")
+				response, err := client.Do(r)
+				require.NoError(t, err)
+				require.NoError(t, response.Body.Close())
+				require.Equal(t, http.StatusRequestTimeout, response.StatusCode)
+
+				r, err = http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/validate/p", strings.NewReader(body(t, request(t, "{}"))))
+				require.NoError(t, err)
+				r.Header.Set("Content-Type", "application/json")
+				response, err = client.Do(r)
+				require.NoError(t, err)
+				require.NoError(t, response.Body.Close())
+				require.Equal(t, http.StatusOK, response.StatusCode)
+			})
+		}
+	}
+}
+
+// Who only announces a large body leaves room for others.
+func TestRoomIsTakenForWhatHasCome(t *testing.T) {
+	h := newHandler(t, webhook.Options{MaxBodyBytes: 1 << 20, MaxBytes: 1 << 20}, answering("p", `{"accepted":true}`))
+	for _, size := range []int64{-1, 1 << 20} {
+		s := &stalled{begun: make(chan struct{}), end: make(chan struct{})}
+		var first sync.WaitGroup
+		first.Go(func() {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/validate/p", s)
+			r.ContentLength = size
+			r.Header.Set("Content-Type", "application/json")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		})
+		<-s.begun
+		w := post(t, h, "/validate/p", body(t, request(t, "{}")))
+		close(s.end)
+		first.Wait()
+		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	}
+	// All of it is given back.
+	large := body(t, request(t, "{}"))
+	large += strings.Repeat(" ", 1<<20-len(large))
+	require.Equal(t, http.StatusOK, post(t, h, "/validate/p", large).Code)
+	require.Equal(t, http.StatusRequestEntityTooLarge, post(t, h, "/validate/p", large+" ").Code)
+}
+
+// Errors may quote what was sent.
+func TestErrorsAreBounded(t *testing.T) {
+	h := newHandler(t, webhook.Options{}, answering("p", `{"accepted":true}`, objects("b")))
+	w := post(t, h, "/validate/p", strings.Replace(body(t, request(t, "{}")), `"n":"1"`, `"n":`+strings.Repeat("9", 64<<10), 1))
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	require.Contains(t, w.Body.String(), "decoding the admission review")
+	require.Less(t, w.Body.Len(), 2<<10)
 }

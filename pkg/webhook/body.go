@@ -1,0 +1,116 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package webhook
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// maxBodyTime is how long a body may take: an apiserver sends it at once, and who is
+	// slower keeps others from being answered.
+	maxBodyTime = 5 * time.Second
+	// firstBytes is how much room is taken before anything has come.
+	firstBytes = 64 << 10
+)
+
+// errNoRoom says that other bodies have all the room there is.
+var errNoRoom = errors.New("no room for the body")
+
+// body is that of a request. It takes room for what has come and as much again, and not for
+// what is announced: who announces much and sends little holds little.
+type body struct {
+	from io.Reader
+	// into is memory to use, and afterwards what is used.
+	into []byte
+	// size is what is announced, -1 if nothing is.
+	size  int64
+	limit int64
+	room  *semaphore.Weighted
+	// held is how much room it has.
+	held int64
+}
+
+// readBy reads all in the time that a request has, or one byte more than the limit.
+func (b *body) readBy(ctx context.Context, controller *http.ResponseController) ([]byte, error) {
+	deadline := time.Now().Add(maxBodyTime)
+	if ends, bounded := ctx.Deadline(); bounded && ends.Before(deadline) {
+		deadline = ends
+	}
+	// A writer without deadlines is one of a test.
+	_ = controller.SetReadDeadline(deadline)
+	data, err := b.read()
+	if err == nil {
+		// From now on only the end of the connection is waited for. After an error the
+		// deadline stays: the server reads what is left.
+		_ = controller.SetReadDeadline(time.Time{})
+	}
+	return data, err
+}
+
+func (b *body) read() ([]byte, error) {
+	most := b.size
+	if most < 0 {
+		most = b.limit + 1
+	}
+	data := b.into[:0:min(int64(cap(b.into)), most)]
+	if !b.take(min(int64(cap(data)), b.limit)) {
+		return nil, errNoRoom
+	}
+	for int64(len(data)) < most {
+		if len(data) == cap(data) {
+			next := min(most, max(firstBytes, 2*int64(cap(data))))
+			if !b.take(min(next, b.limit)) {
+				return nil, errNoRoom
+			}
+			data = append(make([]byte, 0, next), data...)
+			b.into = data
+		}
+		n, err := b.from.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch {
+		case errors.Is(err, io.EOF) && b.size >= 0 && int64(len(data)) < b.size:
+			return nil, io.ErrUnexpectedEOF
+		case errors.Is(err, io.EOF):
+			return data, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// take takes as much room as makes it so much in all.
+func (b *body) take(all int64) bool {
+	if !b.room.TryAcquire(all - b.held) {
+		return false
+	}
+	b.held = all
+	return true
+}
+
+// release gives the room back.
+func (b *body) release() {
+	b.room.Release(b.held)
+	b.held = 0
+}
