@@ -86,6 +86,7 @@ func (t *Table) Count(state State) int {
 // or cannot write.
 func Judge(statuses, identities []Seen) *Table {
 	t := &Table{Servers: []Server{}}
+	statuses, identities = t.bound(statuses, Label), t.bound(identities, identityLabel)
 	hosts := map[string]bool{}
 	for _, seen := range statuses {
 		if !isStatus(seen.Lease) {
@@ -123,6 +124,23 @@ func Judge(statuses, identities []Seen) *Table {
 	t.compare()
 	return t
 }
+
+// bound returns as many Leases as are looked at. If there are more, then there may be servers
+// among them, which are unknown: whoever may write Leases must not be able to hide a server
+// behind names that come first.
+func (t *Table) bound(seen []Seen, label string) []Seen {
+	if len(seen) <= maxLeases {
+		return seen
+	}
+	t.Servers = append(t.Servers, Server{
+		Lease: moreName, State: StateUnknown,
+		Reason: fmt.Sprintf("more than %d Leases have the label %s, and only those are looked at that come first: remove those of no server", maxLeases, label),
+	})
+	return seen[:maxLeases]
+}
+
+// moreName is shown for servers whose Leases are not looked at. No Lease has such a name.
+const moreName = "(more)"
 
 // compare finds what servers differ in.
 func (t *Table) compare() {

@@ -84,10 +84,10 @@ func NewKeeper(o KeeperOptions) *Keeper {
 	}
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // it never fails
-	return &Keeper{
-		o: o, instance: hex.EncodeToString(random[:]), changed: make(chan struct{}, 1),
-		observer: NewObserver(o.Leases, o.Place, o.Clock),
-	}
+	observer := NewObserver(o.Leases, o.Place, o.Clock)
+	// Less than a Lease lasts: what was alive before nobody could look is so afterwards.
+	observer.longest = 2 * max(o.RenewEvery, leastDuration/renewalsADuration)
+	return &Keeper{o: o, instance: hex.EncodeToString(random[:]), changed: make(chan struct{}, 1), observer: observer}
 }
 
 // Changed says that there is something new to tell. It does not wait, and may be called at

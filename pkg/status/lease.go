@@ -60,7 +60,8 @@ const (
 
 // What the identity Leases of apiservers have.
 const (
-	identitySelector = "apiserver.kubernetes.io/identity=kube-apiserver"
+	identityLabel    = "apiserver.kubernetes.io/identity"
+	identitySelector = identityLabel + "=kube-apiserver"
 	hostLabel        = "kubernetes.io/hostname"
 )
 

@@ -29,6 +29,7 @@ import (
 )
 
 // maxLeases bounds how many Leases of each kind are looked at. Nobody has as many apiservers.
+// One more is asked for, which tells that there are too many.
 const maxLeases = 200
 
 // Observer looks at the Leases of a cluster again and again, and notes how long each has not
@@ -40,6 +41,9 @@ type Observer struct {
 	seen   map[types.UID]sighting
 	// first and last are when it looked.
 	first, last time.Time
+	// longest is the longest time between two looks that counts, 0 if all does. Who could
+	// not look for an hour has not seen that nobody renewed a Lease in that hour.
+	longest time.Duration
 }
 
 // sighting is when a renewTime was seen first.
@@ -55,21 +59,26 @@ func NewObserver(leases coordinationclient.LeasesGetter, place Place, c clock.Pa
 }
 
 // Look returns the Leases that tell a status, and of apiservers the identity Leases. Those
-// that it sees for the first time have not been unchanged for any time.
+// that it sees for the first time have not been unchanged for any time. One Lease of a kind
+// beyond those that are looked at is for Judge, which says so.
 func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err error) {
 	now, before := o.clock.Now(), o.seen
-	if o.last = now; o.first.IsZero() {
-		o.first = now
+	if o.first.IsZero() {
+		o.first, o.last = now, now
+	}
+	var unseen time.Duration
+	if o.longest > 0 {
+		unseen = max(0, now.Sub(o.last)-o.longest)
 	}
 	o.seen = make(map[types.UID]sighting, len(before))
 	look := func(selector string) ([]Seen, error) {
-		list, err := o.leases.Leases(o.place.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: maxLeases})
+		list, err := o.leases.Leases(o.place.Namespace()).List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: maxLeases + 1})
 		if err != nil {
 			return nil, fmt.Errorf("listing Leases in namespace %s: %w", o.place.Namespace(), err)
 		}
 		var seen []Seen
 		for n := range list.Items {
-			seen = append(seen, o.see(&list.Items[n], before, now))
+			seen = append(seen, o.see(&list.Items[n], before, now, unseen))
 		}
 		return seen, nil
 	}
@@ -80,11 +89,12 @@ func (o *Observer) Look(ctx context.Context) (statuses, identities []Seen, err e
 		o.seen = before
 		return nil, nil, err
 	}
+	o.last = now
 	return statuses, identities, nil
 }
 
 // see notes a Lease. That its other fields change is no renewal: anybody may label it.
-func (o *Observer) see(lease *coordinationv1.Lease, before map[types.UID]sighting, now time.Time) Seen {
+func (o *Observer) see(lease *coordinationv1.Lease, before map[types.UID]sighting, now time.Time, unseen time.Duration) Seen {
 	renewed := ""
 	if lease.Spec.RenewTime != nil {
 		renewed = lease.Spec.RenewTime.UTC().Format(time.RFC3339Nano)
@@ -92,6 +102,8 @@ func (o *Observer) see(lease *coordinationv1.Lease, before map[types.UID]sightin
 	known, found := before[lease.UID]
 	if !found || known.renewTime != renewed {
 		known = sighting{renewed, now}
+	} else {
+		known.at = known.at.Add(unseen)
 	}
 	o.seen[lease.UID] = known
 	return Seen{Lease: lease, Unchanged: now.Sub(known.at)}

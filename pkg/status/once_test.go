@@ -18,6 +18,7 @@ package status_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -128,4 +129,22 @@ func TestOnceForgetsIdentitiesThatAreNotRenewed(t *testing.T) {
 		renewed(leases[with.Name], epoch.Add(time.Duration(look)*time.Second))
 	}, with, gone, without)
 	require.Equal(t, map[string]status.State{"with": status.StateRunning, "apiserver-of-without": status.StateUnknown}, states(table))
+}
+
+// Whoever may write Leases could have those of the servers come after theirs.
+func TestMoreLeasesThanAreLookedAtAreUnknown(t *testing.T) {
+	for name, base := range map[string]*coordinationv1.Lease{"of status": encode(t, report("x", hashA)), "of identities": identity("x")} {
+		t.Run(name, func(t *testing.T) {
+			var crowd []*coordinationv1.Lease
+			for n := range 200 {
+				lease := base.DeepCopy()
+				lease.Name = fmt.Sprintf("a-%03d", n)
+				crowd = append(crowd, renewed(lease, epoch.Add(-time.Hour)))
+			}
+			table, _ := look(t, 0, nil, crowd...)
+			require.NotContains(t, states(table), "(more)")
+			table, _ = look(t, 0, nil, append(crowd, renewed(base.DeepCopy(), epoch))...)
+			require.Equal(t, status.StateUnknown, states(table)["(more)"])
+		})
+	}
 }
