@@ -350,6 +350,8 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 		{"another version", "/validate/p", strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), http.StatusBadRequest, "send an AdmissionReview of admission.k8s.io/v1"},
 		{"no request", "/validate/p", body(t, nil), http.StatusBadRequest, "no request"},
 		{"no uid", "/validate/p", body(t, request(t, `{"uid":""}`)), http.StatusBadRequest, "request.uid"},
+		{"no operation", "/validate/p", body(t, request(t, `{"operation":""}`)), http.StatusBadRequest, `request.operation of the admission review is ""`},
+		{"operation that there is none of", "/validate/p", body(t, request(t, `{"operation":"create"}`)), http.StatusBadRequest, `is "create": it has to be one of [CONNECT CREATE DELETE UPDATE]`},
 		{"object that is none", "/validate/p", body(t, request(t, `{"object":[]}`)), http.StatusBadRequest, "have to be objects or null"},
 		{"old object that is none", "/validate/p", body(t, request(t, `{"oldObject":"x"}`)), http.StatusBadRequest, "have to be objects or null"},
 		{"timeout", "/validate/p?timeout=never", good, http.StatusBadRequest, `"never" is no positive duration`},

@@ -29,6 +29,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
 	"k8s.io/apiserver/pkg/audit"
 	"k8s.io/apiserver/pkg/warning"
@@ -39,6 +40,10 @@ import (
 
 // typeMeta is that of the reviews that are understood.
 var typeMeta = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
+
+// operations are all there are. Metrics have one as a label: whoever could make up others could
+// have any number of series kept here.
+var operations = sets.New(admissionv1.Create, admissionv1.Update, admissionv1.Delete, admissionv1.Connect)
 
 // Decode decodes an admission review and returns its request. Nothing in it has been looked
 // at but its form. The request shares the memory of data.
@@ -54,6 +59,8 @@ func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
 		return nil, errors.New("the admission review has no request")
 	case r.UID == "":
 		return nil, errors.New("the admission review has no request.uid")
+	case !operations.Has(r.Operation):
+		return nil, fmt.Errorf("request.operation of the admission review is %.40q: it has to be one of %v", r.Operation, sets.List(operations))
 	case !isObject(r.Object.Raw), !isObject(r.OldObject.Raw), !isObject(r.Options.Raw):
 		return nil, errors.New("request.object, request.oldObject and request.options of the admission review have to be objects or null")
 	default:
