@@ -33,6 +33,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/klog/v2"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 )
 
@@ -52,6 +53,9 @@ const (
 	maxTimeout = 30 * time.Second
 	// maxErrorBytes bounds what is told and logged of an error: some quote what was sent.
 	maxErrorBytes = 1 << 10
+	// maxParts is how many values reviews under way may have together. Decoded, the smallest
+	// takes dozens of bytes, so that a body can grow by twenty times.
+	maxParts = 4 << 20
 )
 
 // Options are what a handler works with. Dispatcher is required.
@@ -72,6 +76,7 @@ type Handler struct {
 	mux      *http.ServeMux
 	bytes    *semaphore.Weighted
 	requests *semaphore.Weighted
+	parts    *semaphore.Weighted
 }
 
 // NewHandler returns a handler.
@@ -84,7 +89,7 @@ func NewHandler(o Options) *Handler {
 	positive(&o.MaxBodyBytes, DefaultMaxBodyBytes)
 	positive(&o.MaxBytes, DefaultMaxBytes)
 	positive(&o.MaxRequests, DefaultMaxRequests)
-	h := &Handler{options: o, mux: http.NewServeMux(), bytes: semaphore.NewWeighted(max(o.MaxBytes, o.MaxBodyBytes)), requests: semaphore.NewWeighted(o.MaxRequests)}
+	h := &Handler{options: o, mux: http.NewServeMux(), bytes: semaphore.NewWeighted(max(o.MaxBytes, o.MaxBodyBytes)), requests: semaphore.NewWeighted(o.MaxRequests), parts: semaphore.NewWeighted(maxParts)}
 	for _, phase := range []string{Validating, Mutating} {
 		h.mux.HandleFunc("POST /"+phase+"/{policy}", func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, phase) })
 	}
@@ -148,6 +153,13 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy s
 		return nil, err
 	}
 	defer done()
+	// They wait, as one that has many is no reason to refuse others, and have their room
+	// already.
+	parts := min(int64(jsonpatch.Parts(body)), maxParts)
+	if err := h.parts.Acquire(ctx, parts); err != nil {
+		return nil, &failure{http.StatusGatewayTimeout, fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w", maxParts, err)}
+	}
+	defer h.parts.Release(parts)
 	request, err := Decode(body)
 	if err != nil {
 		return nil, &failure{http.StatusBadRequest, err}

@@ -147,3 +147,19 @@ func TestErrorsAreBounded(t *testing.T) {
 	require.Contains(t, w.Body.String(), "decoding the admission review")
 	require.Less(t, w.Body.Len(), 2<<10)
 }
+
+// What a review takes when it is decoded depends on how many values it has.
+func TestValuesUnderWayAreBounded(t *testing.T) {
+	h := newHandler(t, webhook.Options{}, answering("p", `{"accepted":true}`))
+	small := body(t, request(t, "{}"))
+	dense := strings.Replace(small, `"n":"1"`, `"n":[`+strings.Repeat("{},", 1000)+`{}]`, 1)
+	release := h.HoldParts(1000)
+	require.Equal(t, http.StatusOK, post(t, h, "/validate/p", small).Code)
+	require.Equal(t, http.StatusGatewayTimeout, post(t, h, "/validate/p?timeout=50ms", dense).Code)
+	release()
+	require.Equal(t, http.StatusOK, post(t, h, "/validate/p", dense).Code)
+	// One that has more than there may be is alone.
+	alone := strings.Replace(small, `"n":"1"`, `"n":"`+strings.Repeat(",", 5<<20)+`"`, 1)
+	require.NotEqual(t, http.StatusGatewayTimeout, post(t, h, "/validate/p", alone).Code)
+	h.HoldParts(0)()
+}

@@ -1,0 +1,25 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package webhook
+
+// HoldParts takes the room for all values but so many, and returns what gives it back.
+func (h *Handler) HoldParts(but int64) (release func()) {
+	if !h.parts.TryAcquire(maxParts - but) {
+		panic("others have values under way")
+	}
+	return func() { h.parts.Release(maxParts - but) }
+}
