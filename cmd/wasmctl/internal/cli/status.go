@@ -101,7 +101,7 @@ func (c *command) showStatus(ctx context.Context, f *statusFlags) error {
 		if err := columns(w, func(w io.Writer) { servers.Write(w, table) }); err != nil {
 			return err
 		}
-		for _, line := range servers.Problems(table) {
+		for _, line := range servers.Problems(table, f.webhooks) {
 			fmt.Fprintln(w, line)
 		}
 		return nil

@@ -48,10 +48,11 @@ func oneLine(text string) string {
 	return strings.NewReplacer("\n", "�", "\t", "�").Replace(terminal.Plain(text))
 }
 
-// Problems returns lines that say what is wrong, none if all is well.
-func Problems(t *status.Table) (lines []string) {
+// Problems returns lines that say what is wrong, none if all is well. The table is that of the
+// webhook servers in a namespace, or that of the apiservers if webhooks is empty.
+func Problems(t *status.Table, webhooks string) (lines []string) {
 	if len(t.Servers) == 0 {
-		return []string{"unknown: no apiserver tells its status"}
+		return []string{"unknown: " + nobody(webhooks)}
 	}
 	if t.Skew != "" {
 		lines = append(lines, "skew: "+t.Skew)
@@ -73,4 +74,12 @@ func Problems(t *status.Table) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// nobody says that no server tells its status, and what to look at.
+func nobody(webhooks string) string {
+	if webhooks == "" {
+		return "no apiserver tells its status: switch the feature gate WasmAdmission on, or see its log for why it cannot write a Lease"
+	}
+	return fmt.Sprintf("no webhook server tells its status in namespace %q: name the namespace of their Service or their --status-namespace, or see their logs for why they cannot write a Lease", webhooks)
 }

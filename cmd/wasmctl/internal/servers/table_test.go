@@ -45,7 +45,7 @@ func TestTheTableIsOneLineForEachServer(t *testing.T) {
 	require.Len(t, lines, 4)
 	require.Regexp(t, `^cp-1 +10.0.0.1:6443 +running +1a2b3c4d +1a2b3c4d +2001-09-09T01:46:40Z +12 +v1 +12s ago$`, lines[1])
 	require.Regexp(t, `^apiserver-z +- +unknown +- .* 0s ago$`, lines[3])
-	problems := servers.Problems(table)
+	problems := servers.Problems(table, "")
 	require.Len(t, problems, 4)
 	require.Equal(t, "skew: servers run 2 different sets of policies", problems[0])
 	require.Contains(t, problems[2], "and 2 more")
@@ -53,6 +53,25 @@ func TestTheTableIsOneLineForEachServer(t *testing.T) {
 	require.NotContains(t, text.String()+strings.Join(problems, ""), "\x1b")
 	require.NotContains(t, strings.Join(problems, ""), "\n")
 
-	require.Empty(t, servers.Problems(&status.Table{Servers: table.Servers[:1]}))
-	require.Equal(t, []string{"unknown: no apiserver tells its status"}, servers.Problems(&status.Table{}))
+	require.Empty(t, servers.Problems(&status.Table{Servers: table.Servers[:1]}, ""))
+}
+
+func TestNobody(t *testing.T) {
+	for name, test := range map[string]struct {
+		webhooks string
+		want     []string
+	}{
+		"apiservers":      {"", []string{"unknown: no apiserver tells its status: ", "feature gate WasmAdmission"}},
+		"webhook servers": {"policies", []string{`unknown: no webhook server tells its status in namespace "policies": `, "--status-namespace"}},
+		"terminal":        {"a\x1b[2J", []string{`namespace "a\x1b[2J"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			problems := servers.Problems(&status.Table{}, test.webhooks)
+			require.Len(t, problems, 1)
+			for _, want := range test.want {
+				require.Contains(t, problems[0], want)
+			}
+			require.NotContains(t, problems[0], "\x1b")
+		})
+	}
 }
