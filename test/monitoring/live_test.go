@@ -41,6 +41,8 @@ var quiet = map[string]string{
 	"WasmAdmissionNotEnforcingOnServer": "there is one server, and it enforces",
 	"WasmAdmissionLastGoodNotSaved":     "the disk is well",
 	"WasmAdmissionSkew":                 "there is one server",
+	"WasmAdmissionServersDiffer":        "there is one server",
+	"WasmAdmissionServerUnknown":        "it renews its Lease",
 	"WasmAdmissionMappingsRunOut":       "it takes tens of thousands of instances",
 	"WasmAdmissionInterpreted":          "this machine compiles",
 	"WasmAdmissionCompilerKilled":       "all modules compile",
