@@ -91,7 +91,7 @@ func TestHostileTars(t *testing.T) {
 		"up by a detour":      {with(entry{name: "blobs/../../x"}), `is a tar with "blobs/../../x" in it, which is outside of the layout`},
 		"absolute":            {with(entry{name: "/etc/passwd"}), `is a tar with "/etc/passwd" in it, which is outside of the layout`},
 		"twice":               {with(entry{name: "blobs/../index.json", content: "{}"}), "is a tar with two files index.json"},
-		"cut":                 {with(entry{name: blob, content: strings.Repeat("a", 4096)})[:4096], "ends in " + blob},
+		"cut":                 {with(entry{name: blob, content: strings.Repeat("a", 4096)})[:4096], "ends in " + blob + ": copy it anew"},
 		"compressed":          {zipped.Bytes(), "is compressed: decompress it (gunzip)"},
 		"no tar":              {bytes.Repeat([]byte("no tar"), 1000), "cannot be read as a tar"},
 		"empty":               {nil, "is no OCI image layout: it has no oci-layout"},

@@ -136,7 +136,7 @@ func (a *archive) add(header *tar.Header, offset, size int64) error {
 		return fmt.Errorf("is a tar with two files %s", name)
 	}
 	if header.Size < 0 || header.Size > size-offset {
-		return fmt.Errorf("is a tar that ends in %s", name)
+		return fmt.Errorf("is a tar that ends in %s: copy it anew under another name, and rename it over this one", name)
 	}
 	a.sections[name] = section{offset: offset, size: header.Size}
 	return nil
