@@ -181,6 +181,10 @@ bats-tool:
 		{ command -v npm >/dev/null && npm install --silent --no-fund --no-audit --no-save --prefix .cache/bats bats@$(BATS_VERSION); } || \
 		echo "bats is missing and cannot be fetched: its tests are skipped (apt-get install bats)" >&2
 
+## test-docs: follow the guides in docs/authors and docs/admins word for word, as far as that needs no cluster (minutes)
+test-docs: build wasmctl kubectl
+	$(GO) test -count=1 -v -timeout=60m ./test/docs -docs
+
 # Without the race detector: what has one goroutine and takes many times as long with it.
 SEQUENTIAL := ./test/spec ./test/grants ./test/conformance ./pkg/engine/internal/rewrite
 # With it and without it: what bounds memory, which the detector's own is too much for.
