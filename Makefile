@@ -421,6 +421,10 @@ opa-cases:
 conformance: build kubectl policies checklist-guests registry bats-tool
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -v -timeout=60m ./test/conformance -conformance
 
+## conformance-webhook: show what a server shows of the checklist by bin/wasm-admission-webhook
+conformance-webhook: build webhook policies checklist-guests registry
+	$(GO) test -count=1 -v -timeout=60m -run TestConformance ./test/conformance -server -shell webhook
+
 ARM64_MINUTES ?= 2
 
 ## test-arm64: run the tests of the engine for arm64 under qemu-aarch64, ARM64_MINUTES (2) of compiled against interpreted code, and the server

@@ -21,6 +21,7 @@ limitations under the License.
 package conformance
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -96,6 +97,9 @@ func Load(root string) ([]Part, error) {
 		return nil, err
 	}
 	c := checker{root: root, ids: map[string]bool{}, questions: questions}
+	if c.webhook, err = os.ReadFile(filepath.Join(root, "docs/webhook.md")); err != nil {
+		return nil, err
+	}
 	var parts []Part
 	for _, file := range files {
 		data, err := os.ReadFile(file)
@@ -136,8 +140,10 @@ func readQuestions(directory string) (map[string]string, error) {
 type checker struct {
 	root      string
 	questions map[string]string
-	ids       map[string]bool
-	problems  []error
+	// webhook is docs/webhook.md.
+	webhook  []byte
+	ids      map[string]bool
+	problems []error
 }
 
 // part reads a part of the checklist.
@@ -192,6 +198,9 @@ func (c *checker) evidence(i *Item) error {
 	if i.Server != nil {
 		if err := i.Server.validate(); err != nil {
 			return fmt.Errorf("server: %w", err)
+		}
+		if row := i.Server.InProcess; row != "" && !bytes.Contains(c.webhook, []byte("\n| "+row+" |")) {
+			return fmt.Errorf("server: docs/webhook.md has no row %q", row)
 		}
 	}
 	for _, test := range i.Tests {

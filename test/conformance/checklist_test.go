@@ -60,10 +60,12 @@ func TestChecklistsAreRefused(t *testing.T) {
 		"no request":         {request("code: 400"), "one of create, update and delete is required"},
 		"two requests":       {request("create: {}, delete: any"), "one of create, update and delete is required"},
 		"nothing of a test":  {request("create: {}, wants: 1"), "unknown field"},
+		"in process":         {item(", server: {inProcess: Cost, policies: [{module: m}], refused: [a]}"), ""},
+		"unknown row":        {item(", server: {inProcess: Price, policies: [{module: m}], refused: [a]}"), `docs/webhook.md has no row "Price"`},
 		"refused and served": {item(", server: {policies: [{module: m}], refused: [a], steps: [{create: {}}]}"), "either steps or texts of a refusal are required"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := checker{root: root, ids: map[string]bool{}, questions: map[string]string{"Why?": "a.md"}}
+			c := checker{root: root, ids: map[string]bool{}, questions: map[string]string{"Why?": "a.md"}, webhook: []byte("| |\n| Cost | one |\n")}
 			_, err := c.part([]byte(test.text))
 			if test.err == "" {
 				require.NoError(t, err)
@@ -126,7 +128,7 @@ func TestVerdictsAreCompared(t *testing.T) {
 		"part of a cause":   {Request{CauseParts: []string{"c"}}, refusal, "the causes are"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := test.request.compareVerdict(test.answer)
+			err := test.request.compareVerdict(&place{}, test.answer)
 			if test.err == "" {
 				require.NoError(t, err)
 			} else {
@@ -137,10 +139,10 @@ func TestVerdictsAreCompared(t *testing.T) {
 	require.ErrorContains(t, (&warnings{[]string{"a"}}).compare([]string{"b"}), "the warnings are")
 	require.ErrorContains(t, (&warnings{}).compare([]string{"b"}), "the warnings are")
 	annotations := map[string]string{"a": "text", "wasm.admission.k8s.io/validate": `{"policies":[{"policy":"p","verdict":"denied"}]}`}
-	require.NoError(t, (&Request{Audit: map[string]string{"a": "ex"}, Verdicts: map[string]string{"p": "denied", "q": ""}}).compareAnnotations(annotations))
-	require.ErrorContains(t, (&Request{Audit: map[string]string{"b": "ex"}}).compareAnnotations(annotations), "the audit annotations are")
-	require.ErrorContains(t, (&Request{Verdicts: map[string]string{"p": "allowed"}}).compareAnnotations(annotations), "the verdicts are")
-	require.ErrorContains(t, (&Request{Verdicts: map[string]string{"p": ""}}).compareAnnotations(annotations), "the verdicts are")
+	require.NoError(t, (&Request{Audit: map[string]string{"a": "ex"}, Verdicts: map[string]string{"p": "denied", "q": ""}}).compareAnnotations(&place{}, annotations))
+	require.ErrorContains(t, (&Request{Audit: map[string]string{"b": "ex"}}).compareAnnotations(&place{}, annotations), "the audit annotations are")
+	require.ErrorContains(t, (&Request{Verdicts: map[string]string{"p": "allowed"}}).compareAnnotations(&place{}, annotations), "the verdicts are")
+	require.ErrorContains(t, (&Request{Verdicts: map[string]string{"p": ""}}).compareAnnotations(&place{}, annotations), "the verdicts are")
 	require.ErrorContains(t, lacks("a log", []string{"log", "no"}), `the log lacks "no"`)
 }
 

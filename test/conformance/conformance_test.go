@@ -31,6 +31,7 @@ import (
 var (
 	whole  = flag.Bool("conformance", false, "run what needs a server and the Go tests too, and count")
 	server = flag.Bool("server", false, "run what needs a server too")
+	shell  = flag.String("shell", "plugin", "who has the policies of servers: plugin or webhook")
 	update = flag.Bool("update", false, "write docs/compatibility.md")
 )
 
@@ -55,11 +56,16 @@ func writeDocument(t *testing.T, parts []Part, results Results) {
 func TestConformance(t *testing.T) {
 	parts, err := Load(root)
 	require.NoError(t, err)
-	r := runner{outside: newSurroundings(t), results: notRun(parts)}
-	if *whole || *server {
-		r.cluster = newCluster(t, parts)
+	require.Contains(t, []string{"plugin", "webhook"}, *shell)
+	byWebhook := *shell == "webhook"
+	r := runner{results: notRun(parts)}
+	if !byWebhook {
+		r.outside = newSurroundings(t)
 	}
-	if *whole {
+	if *whole || *server {
+		r.cluster = newCluster(t, parts, byWebhook)
+	}
+	if *whole && !byWebhook {
 		r.packages = runTests(t.Context(), parts, t.Logf)
 	}
 	t.Run("items", func(t *testing.T) {
@@ -71,7 +77,11 @@ func TestConformance(t *testing.T) {
 			}
 		}
 	})
-	if *whole {
+	if r.cluster != nil {
+		fmt.Printf("figure conformance_%s_shown %d count\nfigure conformance_%s_failed %d count\nfigure conformance_%s_not_applicable %d count\n",
+			*shell, r.cluster.shown.Load(), *shell, r.cluster.failed.Load(), *shell, r.cluster.left.Load())
+	}
+	if *whole && !byWebhook {
 		writeDocument(t, parts, r.results)
 		c := tally(parts, r.results)
 		fmt.Printf("figure conformance_checklist %d count\nfigure conformance_passed %d count\nfigure conformance_failed %d count\nfigure conformance_refused %d count\nfigure conformance_not_applicable %d count\n",
@@ -115,16 +125,17 @@ func (r *runner) run(t *testing.T, item Item) {
 			delete(r.results, item.ID)
 		}
 	})
-	if item.Wasmctl != nil && !item.Wasmctl.proxied() {
+	byWebhook := r.cluster != nil && r.cluster.byWebhook
+	if item.Wasmctl != nil && !item.Wasmctl.proxied() && !byWebhook {
 		t.Parallel()
 	}
-	if item.Wasmctl != nil {
+	if item.Wasmctl != nil && !byWebhook {
 		if err := item.Wasmctl.show(t.Context(), r.outside, t.TempDir()); err != nil {
 			t.Errorf("wasmctl: %v", err)
 		}
 	}
 	if item.Server != nil && r.cluster != nil {
-		if err := r.cluster.show(t, item); err != nil {
+		if err := r.cluster.count(t, item); err != nil {
 			t.Errorf("server: %v", err)
 		}
 	}

@@ -37,21 +37,21 @@ import (
 )
 
 // show sends the request, again if it has time, and returns what is not as expected.
-func (r *Request) show(ctx context.Context, server *harness.Server, namespace string) error {
-	attempt := func() error { return r.attempt(ctx, server, namespace) }
+func (r *Request) show(ctx context.Context, p *place, namespace string) error {
+	attempt := func() error { return r.attempt(ctx, p, namespace) }
 	if r.Eventually {
 		return eventually(ctx, attempt)
 	}
 	return attempt()
 }
 
-func (r *Request) attempt(ctx context.Context, server *harness.Server, namespace string) error {
+func (r *Request) attempt(ctx context.Context, p *place, namespace string) error {
 	sent := time.Now()
-	object, seen, answer := send(ctx, server, namespace, r)
+	object, seen, answer := send(ctx, p.Server, namespace, r)
 	if seen == nil {
 		return answer
 	}
-	if err := r.compareVerdict(answer); err != nil {
+	if err := r.compareVerdict(p, answer); err != nil {
 		return err
 	}
 	if err := seen.compare(r.Warnings); err != nil {
@@ -66,7 +66,7 @@ func (r *Request) attempt(ctx context.Context, server *harness.Server, namespace
 			return fmt.Errorf("%w\n%s", err, text)
 		}
 	}
-	return r.compareAudit(ctx, server, namespace, sent)
+	return r.compareAudit(ctx, p, namespace, sent)
 }
 
 // warnings keeps the warnings that a client gets.
@@ -117,7 +117,7 @@ func send(ctx context.Context, server *harness.Server, namespace string, r *Requ
 }
 
 // compareVerdict compares the server's answer with what is expected.
-func (r *Request) compareVerdict(answer error) error {
+func (r *Request) compareVerdict(p *place, answer error) error {
 	if !r.denied() {
 		return answer
 	}
@@ -126,6 +126,7 @@ func (r *Request) compareVerdict(answer error) error {
 		return fmt.Errorf("the request was not denied: %w", answer)
 	}
 	status := refusal.Status()
+	status.Message = p.said(status.Message)
 	if r.Code != 0 && status.Code != r.Code || r.Message != "" && status.Message != r.Message {
 		return fmt.Errorf("the request was denied with %d: %s", status.Code, status.Message)
 	}
@@ -158,13 +159,13 @@ func (r *Request) compareVerdict(answer error) error {
 }
 
 // compareAudit compares the audit event of the request, which comes a moment later.
-func (r *Request) compareAudit(ctx context.Context, server *harness.Server, namespace string, sent time.Time) error {
+func (r *Request) compareAudit(ctx context.Context, p *place, namespace string, sent time.Time) error {
 	if len(r.Audit)+len(r.Verdicts) == 0 {
 		return nil
 	}
 	var found *auditv1.Event
 	err := eventually(ctx, func() error {
-		events, err := server.AuditEvents()
+		events, err := p.AuditEvents()
 		for _, event := range slices.Backward(events) {
 			if r.isOf(&event, namespace) && !event.RequestReceivedTimestamp.Time.Before(sent) {
 				found = &event
@@ -176,7 +177,7 @@ func (r *Request) compareAudit(ctx context.Context, server *harness.Server, name
 	if err != nil {
 		return err
 	}
-	return r.compareAnnotations(found.Annotations)
+	return r.compareAnnotations(p, found.Annotations)
 }
 
 // isOf is whether an audit event is of such a request.
@@ -196,7 +197,7 @@ func (r *Request) isOf(event *auditv1.Event, namespace string) bool {
 	return event.Verb == verb && ref != nil && ref.Namespace == namespace && ref.Name == name
 }
 
-func (r *Request) compareAnnotations(annotations map[string]string) error {
+func (r *Request) compareAnnotations(p *place, annotations map[string]string) error {
 	for name, part := range r.Audit {
 		if !strings.Contains(annotations[name], part) {
 			return fmt.Errorf("the audit annotations are %q", annotations)
@@ -204,16 +205,19 @@ func (r *Request) compareAnnotations(annotations map[string]string) error {
 	}
 	verdicts := map[string]string{}
 	for _, phase := range []string{"validate", "mutate.round_0"} {
-		var provenance struct {
-			Policies []struct{ Policy, Verdict string }
-		}
-		if text := annotations["wasm.admission.k8s.io/"+phase]; text != "" {
+		for _, text := range p.provenance(annotations, phase) {
+			var provenance struct {
+				Policies []struct{ Policy, Verdict string }
+			}
+			if text == "" {
+				continue
+			}
 			if err := json.Unmarshal([]byte(text), &provenance); err != nil {
 				return err
 			}
-		}
-		for _, policy := range provenance.Policies {
-			verdicts[policy.Policy] = policy.Verdict
+			for _, policy := range provenance.Policies {
+				verdicts[policy.Policy] = policy.Verdict
+			}
 		}
 	}
 	for policy, want := range r.Verdicts {

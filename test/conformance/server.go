@@ -22,11 +22,15 @@ import (
 	"fmt"
 )
 
-// Server shows an item by the plugin in a kube-apiserver. The item has a namespace of its
+// Server shows an item by the plugin in a kube-apiserver, or by the webhook server behind
+// one. The item has a namespace of its
 // own, of its id; policies that do not say otherwise are asked about that namespace alone,
 // and the first one is called as the item if it has no name. In texts $ROOT stands for the
 // repository, and $MODULES for the URI of a directory with all modules.
 type Server struct {
+	// InProcess is the row of the table in docs/webhook.md because of which the item can be
+	// shown by the plugin only.
+	InProcess string `json:"inProcess,omitempty"`
 	// Policies and Groups are policies of the plugin's configuration.
 	Policies []map[string]any `json:"policies,omitempty"`
 	Groups   []map[string]any `json:"groups,omitempty"`

@@ -18,12 +18,12 @@ package conformance
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,35 +50,58 @@ rules:
 - {level: None}
 `
 
-// cluster is where items are shown by the plugin.
+// cluster is where items are shown by the plugin, or by the webhook server.
 type cluster struct {
+	t         *testing.T
 	directory string
-	// shared is the server of all items that do not need one of their own.
-	shared *harness.Server
+	byWebhook bool
+	// apiserver is the one that webhook servers are behind, nil until there is one.
+	apiserver *harness.Server
+	// shared has the policies of all items that do not need a place of their own.
+	shared *place
+	// shown, failed and left are how many items were, and how many cannot be shown here.
+	shown, failed, left atomic.Int32
 }
 
-// newCluster starts the server that items share.
-func newCluster(t *testing.T, parts []Part) *cluster {
+// count shows an item, and counts it.
+func (c *cluster) count(t *testing.T, item Item) error {
+	if c.skips(item) {
+		c.left.Add(1)
+		return nil
+	}
+	c.failed.Add(1)
+	err := c.show(t, item)
+	if err == nil {
+		c.failed.Add(-1)
+		c.shown.Add(1)
+	}
+	return err
+}
+
+// newCluster starts the server that items share. T is that of all items.
+func newCluster(t *testing.T, parts []Part, byWebhook bool) *cluster {
 	t.Helper()
-	c := &cluster{directory: t.TempDir()}
+	c := &cluster{t: t, directory: t.TempDir(), byWebhook: byWebhook}
 	require.NoError(t, os.Chmod(c.directory, 0o700))
 	require.NoError(t, copyModules(c.directory))
 	var items []Item
 	for _, part := range parts {
 		for _, test := range part.Tests {
 			for _, item := range test.Items {
-				if item.Server != nil && !item.Server.alone() {
+				if item.Server != nil && !item.Server.alone() && !c.skips(item) {
 					items = append(items, item)
 				}
 			}
 		}
 	}
-	options, err := c.options(items...)
+	configuration, err := c.configuration(items...)
 	require.NoError(t, err)
-	c.shared = start(t, options)
-	require.NoError(t, grantEyes(t.Context(), c.shared))
+	c.shared = c.settle(t, "shared", configuration)
 	return c
 }
+
+// skips is whether an item cannot be shown here.
+func (c *cluster) skips(item Item) bool { return c.byWebhook && item.Server.InProcess != "" }
 
 // start starts a server that ends with the test. Its log is long: only why it ended is told.
 func start(t *testing.T, options harness.Options) *harness.Server {
@@ -121,11 +144,11 @@ func copyModules(directory string) error {
 	return nil
 }
 
-// options returns those of a server with the policies of items.
-func (c *cluster) options(items ...Item) (harness.Options, error) {
+// configuration returns a WasmAdmissionConfiguration with the policies of items.
+func (c *cluster) configuration(items ...Item) (map[string]any, error) {
 	manifests, err := os.MkdirTemp(c.directory, "manifests-")
 	if err != nil {
-		return harness.Options{}, err
+		return nil, err
 	}
 	configuration := map[string]any{
 		"apiVersion": "wasm.admission.config.k8s.io/v1alpha1", "kind": "WasmAdmissionConfiguration",
@@ -139,17 +162,13 @@ func (c *cluster) options(items ...Item) (harness.Options, error) {
 		if item.Server.Manifest != "" {
 			configuration["policyDirectory"] = manifests
 			if err := os.WriteFile(filepath.Join(manifests, item.ID+".yaml"), []byte(c.expand(item.Server.Manifest)), 0o600); err != nil {
-				return harness.Options{}, err
+				return nil, err
 			}
 		}
 		maps.Copy(configuration, item.Server.Configuration)
 	}
 	configuration["policies"], configuration["policyGroups"] = policies, groups
-	admission, err := json.Marshal(map[string]any{
-		"apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
-		"plugins": []any{map[string]any{"name": "WasmAdmission", "configuration": configuration}},
-	})
-	return harness.Options{FeatureGate: true, AuditPolicy: auditWrites, AdmissionConfig: c.expand(string(admission))}, err
+	return configuration, nil
 }
 
 func (c *cluster) expand(text string) string {
@@ -190,22 +209,22 @@ func grantEyes(ctx context.Context, server *harness.Server) error {
 // show returns what is not as expected. A server that should have been refused and starts
 // fails t.
 func (c *cluster) show(t *testing.T, item Item) error {
-	s, server := item.Server, c.shared
+	s, p := item.Server, c.shared
 	if s.alone() {
-		options, err := c.options(item)
+		configuration, err := c.configuration(item)
 		if err != nil {
 			return err
 		}
 		if s.Refused != nil {
-			_, log := harness.StartExpectingFailure(t, options)
+			log, err := c.refusal(t, configuration)
+			if err != nil {
+				return err
+			}
 			return lacks(log, s.Refused)
 		}
-		server = start(t, options)
-		if err := grantEyes(t.Context(), server); err != nil {
-			return err
-		}
+		p = c.settle(t, item.ID, configuration)
 	}
-	return s.converse(t.Context(), server, item.ID)
+	return s.converse(t.Context(), p, item.ID)
 }
 
 // lacks returns an error if a log does not have all texts.
@@ -219,21 +238,21 @@ func lacks(log string, texts []string) error {
 }
 
 // converse makes the requests.
-func (s *Server) converse(ctx context.Context, server *harness.Server, namespace string) error {
-	if err := ensureNamespace(ctx, server, namespace); err != nil {
+func (s *Server) converse(ctx context.Context, p *place, namespace string) error {
+	if err := ensureNamespace(ctx, p.Server, namespace); err != nil {
 		return err
 	}
 	for _, object := range s.Objects {
-		if _, _, err := send(ctx, server, namespace, &Request{Create: object}); err != nil && !apierrors.IsAlreadyExists(err) {
+		if _, _, err := send(ctx, p.Server, namespace, &Request{Create: object}); err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}
 	}
 	for n, step := range s.Steps {
-		if err := step.show(ctx, server, namespace); err != nil {
+		if err := step.show(ctx, p, namespace); err != nil {
 			return fmt.Errorf("steps[%d]: %w", n, err)
 		}
 	}
-	return eventually(ctx, func() error { return lacks(server.Logs(), s.Log) })
+	return eventually(ctx, func() error { return lacks(p.log(), s.Log) })
 }
 
 // eventually tries until there is no error, or patience is over, and returns the last one.
