@@ -30,20 +30,34 @@ type Member struct{ Start, Value, End int }
 // valid JSON; of anything else it may find anything, and never panics. A name that an object
 // has twice is not found: decoders do not agree on what that means.
 func Find(data []byte, names ...string) (m Member, found bool) {
-	within := Member{Value: 0, End: len(data)}
-	for _, name := range names {
-		if m, found = find(data, within.Value, within.End, name); !found {
-			return Member{}, false
-		}
-		within = m
-	}
-	return m, found
+	m, times := follow(data, names)
+	return m, times == 1
 }
 
-func find(data []byte, start, end int, name string) (m Member, found bool) {
+// Twice is whether an object has a name twice that is on the way that names lead.
+func Twice(data []byte, names ...string) bool {
+	_, times := follow(data, names)
+	return times > 1
+}
+
+// follow goes where names lead, as long as each is there once. It returns the member of the
+// last name looked for, and how many times that is there.
+func follow(data []byte, names []string) (m Member, times int) {
+	m = Member{End: len(data)}
+	for _, name := range names {
+		if m, times = find(data, m.Value, m.End, name); times != 1 {
+			return Member{}, times
+		}
+	}
+	return m, times
+}
+
+// find returns the first member of a name in the object between start and end, and how many
+// there are.
+func find(data []byte, start, end int, name string) (m Member, times int) {
 	at := space(data, start)
 	if at >= end || data[at] != '{' {
-		return Member{}, false
+		return Member{}, 0
 	}
 	at++
 	for {
@@ -51,23 +65,23 @@ func find(data []byte, start, end int, name string) (m Member, found bool) {
 			at = space(data, at+1)
 		}
 		if at >= end || data[at] != '"' {
-			return m, found
+			return m, times
 		}
 		begin := at
 		at = skip(data, at)
 		same := is(data[begin:at], name)
 		if at = space(data, at); at >= end || data[at] != ':' {
-			return Member{}, false
+			return Member{}, 0
 		}
 		value := space(data, at+1)
 		if at = skip(data, value); at == value {
-			return Member{}, false
+			return Member{}, 0
 		}
-		if same && found {
-			return Member{}, false
+		if !same {
+			continue
 		}
-		if same {
-			m, found = Member{begin, value, at}, true
+		if times++; times == 1 {
+			m = Member{begin, value, at}
 		}
 	}
 }

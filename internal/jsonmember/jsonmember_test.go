@@ -19,6 +19,7 @@ package jsonmember
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,7 @@ func TestMembers(t *testing.T) {
 			data := []byte(test.data)
 			m, found := Find(data, "m", "f")
 			require.Equal(t, test.value != "", found)
+			require.Equal(t, strings.Contains(test.name, "twice"), Twice(data, "m", "f"))
 			if !found {
 				return
 			}
@@ -78,6 +80,8 @@ func FuzzMembers(f *testing.F) {
 		}
 		inner, _ := decoded["m"].(map[string]any)
 		if !found {
+			_, there := inner["f"]
+			require.True(t, !there || Twice(data, "m", "f"))
 			return
 		}
 		value, there := inner["f"]

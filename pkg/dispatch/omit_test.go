@@ -106,6 +106,8 @@ func TestOmittedFieldsCannotBeSet(t *testing.T) {
 	for _, test := range []struct{ response, err string }{
 		{wanting(`,"managedFields":[]`, `{"a":"one"}`), "mutated object: sets metadata.managedFields, which review.omit keeps from the policy"},
 		{wanting(`,"managed\u0046ields":[{"manager":"me"}]`, `{"a":"two"}`), "mutated object: sets metadata.managedFields"},
+		{wanting(`,"managedFields":null,"managedFields":[]`, `{"a":"two"}`), "mutated object: has metadata or metadata.managedFields twice"},
+		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":{"managedFields":[]},"metadata":{}}}`, "mutated object: has metadata or metadata.managedFields twice"},
 		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap"}}`, "mutated object: has no metadata to put metadata.managedFields back into"},
 		{`{"accepted":true,"mutated_object":{"apiVersion":"v1","kind":"ConfigMap","metadata":[]}}`, "mutated object: has no metadata"},
 		{`{"accepted":true,"mutated_object":[]}`, "mutated object: has no metadata"},

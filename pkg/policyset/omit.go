@@ -89,6 +89,9 @@ func (g *guest) shorten(buffers *[2][]byte, request []byte) (short []byte, left 
 func (g *guest) giveBack(response *abi.ValidationResponse, left [][]byte) error {
 	wanted := response.MutatedObject
 	for n, name := range g.omits {
+		if jsonmember.Twice(wanted, "metadata", string(name)) {
+			return fmt.Errorf("mutated object: has metadata or metadata.%s twice, and review.omit keeps the latter from the policy: have it leave the field alone", name)
+		}
 		if m, found := jsonmember.Find(wanted, "metadata", string(name)); found {
 			if string(wanted[m.Value:m.End]) != "null" {
 				return fmt.Errorf("mutated object: sets metadata.%s, which review.omit keeps from the policy: remove it there, or have the policy leave the field alone", name)
