@@ -185,8 +185,9 @@ bats-tool:
 test-docs: build wasmctl kubectl
 	$(GO) test -count=1 -v -timeout=60m ./test/docs -docs
 
-# Without the race detector: what has one goroutine and takes many times as long with it.
-SEQUENTIAL := ./test/spec ./test/grants ./test/conformance ./pkg/engine/internal/rewrite
+# Without the race detector: what has one goroutine, or compiles modules by packages that are
+# tested with it, and takes many times as long with it.
+SEQUENTIAL := ./test/spec ./test/grants ./test/conformance ./pkg/engine/internal/rewrite ./cmd/wasmctl/internal/cli
 # With it and without it: what bounds memory, which the detector's own is too much for.
 MEMORY := ./pkg/engine ./pkg/engine/internal/worker ./pkg/abi/rego/topdown
 
