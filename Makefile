@@ -206,7 +206,7 @@ test-unit: policies checklist-guests registry bats-tool prometheus
 	$(MAKE) -C test/policies test
 
 ## test-e2e: run the tests against bin/kube-apiserver and bin/wasm-admission-webhook
-test-e2e: build webhook kubectl policies registry
+test-e2e: build etcd webhook kubectl policies registry
 	KUBECTL="$(KUBECTL)" $(GO) test -count=1 -timeout=30m ./test/e2e/...
 
 # What verifies signatures is held against the tool that everybody signs with.
