@@ -78,9 +78,12 @@ func unmarshal(data []byte) (review admissionv1.AdmissionReview, err error) {
 		return review, err
 	}
 	r := review.Request
-	for to, raw := range map[*[]byte][]byte{&r.Object.Raw: e.object, &r.OldObject.Raw: e.oldObject, &r.Options.Raw: e.options} {
-		if raw != nil {
-			*to = raw
+	for _, taken := range [...]struct {
+		to  *[]byte
+		raw []byte
+	}{{&r.Object.Raw, e.object}, {&r.OldObject.Raw, e.oldObject}, {&r.Options.Raw, e.options}} {
+		if taken.raw != nil {
+			*taken.to = taken.raw
 		}
 	}
 	return review, nil
