@@ -41,7 +41,10 @@ import (
 func main() {
 	// Before anything else: modules are compiled in children of this binary.
 	engine.ServeCompilations()
-	os.Exit(run(newCommand(), os.Stderr))
+	release := holdBallast()
+	code := run(newCommand(), os.Stderr)
+	release()
+	os.Exit(code)
 }
 
 // run runs the command and returns the exit code. Problems get a line each, as a

@@ -30,6 +30,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
@@ -40,6 +41,9 @@ const (
 	warmUp  = 2 * time.Second
 	measure = 8 * time.Second
 )
+
+// several is how many senders share the connection where a server shows the most it can do.
+const several = 8
 
 // client sends admission reviews over one connection, as an apiserver does.
 type client struct {
@@ -84,24 +88,36 @@ func (c *client) send(ctx context.Context, url string) (err error) {
 	return nil
 }
 
-// closed has one sender send as fast as it is answered, and returns how many reviews were
+// closed has senders send as fast as they are answered, and returns how many reviews were
 // answered in a second, and in a second of the server's processor time.
-func closed(ctx context.Context, c *client, t target, duration time.Duration) (rate, perCore float64, err error) {
-	start, n := time.Now(), 0
+func closed(ctx context.Context, c *client, t target, senders int, duration time.Duration) (rate, perCore float64, err error) {
 	used, err := figure.ProcessorTimeOf(t.pid())
 	if err != nil {
 		return 0, 0, err
 	}
-	for ; time.Since(start) < duration; n++ {
-		if err := c.send(ctx, t.url(n)); err != nil {
-			return 0, 0, err
-		}
+	var answered atomic.Int64
+	start := time.Now()
+	group, ctx := errgroup.WithContext(ctx)
+	for range senders {
+		group.Go(func() error {
+			for time.Since(start) < duration {
+				if err := c.send(ctx, t.url(int(answered.Add(1)))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
+	if err := group.Wait(); err != nil {
+		return 0, 0, err
+	}
+	took := time.Since(start)
 	now, err := figure.ProcessorTimeOf(t.pid())
 	if err != nil {
 		return 0, 0, err
 	}
-	return float64(n) / time.Since(start).Seconds(), float64(n) / (now - used).Seconds(), nil
+	n := float64(answered.Load())
+	return n / took.Seconds(), n / (now - used).Seconds(), nil
 }
 
 // open sends reviews at a rate, whether those before are answered or not, and returns the
