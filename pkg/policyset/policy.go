@@ -134,8 +134,8 @@ func (p *Policy) Describe(span spans.Span, usage abi.Usage, err error, more ...a
 	if !span.Recording() {
 		return
 	}
-	// One slice for all: a span copies what it is given.
-	attributes := append(make([]attribute.KeyValue, 0, 6+len(more)),
+	var all [12]attribute.KeyValue // room enough for all callers
+	attributes := append(all[:0],
 		spans.Text(spans.PolicyName, p.Name()), attribute.String(spans.ModuleDigest, p.digest),
 		attribute.Int64(spans.Fuel, usage.Fuel), attribute.Int64(spans.MemoryBytes, usage.MemoryBytes),
 		spans.Seconds(spans.Wait, usage.Wait), spans.Seconds(spans.Reset, usage.Reset))

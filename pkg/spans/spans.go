@@ -30,6 +30,7 @@ import (
 	"context"
 	"reflect"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -143,10 +144,19 @@ func (s Span) Recording() bool { return s.recorded != nil }
 
 // Set adds attributes.
 func (s Span) Set(attributes ...attribute.KeyValue) {
-	if s.Recording() {
-		s.recorded.SetAttributes(attributes...)
+	if !s.Recording() {
+		return
 	}
+	// A span copies what it is given. The slice of the caller would escape to the heap, as
+	// the span is an interface. One that is used again keeps it on the stack.
+	kept, _ := slicesOfAttributes.Get().(*[]attribute.KeyValue)
+	*kept = append((*kept)[:0], attributes...)
+	s.recorded.SetAttributes(*kept...)
+	clear(*kept)
+	slicesOfAttributes.Put(kept)
 }
+
+var slicesOfAttributes = sync.Pool{New: func() any { return new([]attribute.KeyValue) }}
 
 // Fail says that what the span is of has failed, and the cause in a word.
 func (s Span) Fail(cause string) {
