@@ -351,13 +351,13 @@ bench-verify: registry cosign sigstore-parts
 mutation-parity: build webhook policies
 	$(GO) run ./test/webhookparity/command
 
-## bench-admission: measure Pod creates on bin/kube-apiserver with policies in process, CEL policies and webhooks; POLICY_SERVER=PATH adds Kubewarden's policy-server (PLOT=FILE draws what was added)
+## bench-admission: measure Pod creates on bin/kube-apiserver with policies in process, CEL policies and webhooks; POLICY_SERVER=PATH adds Kubewarden's policy-server, BASELINE=REVISION another build (PLOT=FILE draws what was added)
 bench-admission: build
-	POLICY_SERVER="$(POLICY_SERVER)" $(GO) run ./test/bench/admission $(if $(PLOT),-plot="$(PLOT)")
+	BASELINE="$$(GO="$(GO)" hack/baseline.sh $(BASELINE))" POLICY_SERVER="$(POLICY_SERVER)" $(GO) run ./test/bench/admission $(if $(PLOT),-plot="$(PLOT)")
 
-## bench-parts: measure what one policy adds to a Pod create on bin/kube-apiserver, part by part; BASELINE=PATH measures another server beside it
+## bench-parts: measure what one policy adds to a Pod create on bin/kube-apiserver, part by part; BASELINE=REVISION measures another build beside it
 bench-parts: build
-	BASELINE="$(BASELINE)" $(GO) run ./test/bench/parts
+	BASELINE="$$(GO="$(GO)" hack/baseline.sh $(BASELINE))" $(GO) run ./test/bench/parts
 
 ## bench-context: measure Pod creates on bin/kube-apiserver while policies list 3,000 namespaces and 10,000 pods
 bench-context: build

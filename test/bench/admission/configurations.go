@@ -70,6 +70,16 @@ func allConfigurations(withPolicyServer bool) []configuration {
 	return all
 }
 
+// of are the configurations of one kind, and the one that they add to.
+func of(m mechanism) (chosen []configuration) {
+	for _, c := range configurations {
+		if c.policies == 0 || c.mechanism == m {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen
+}
+
 // most is how many policies of a kind there are in all.
 func most(m mechanism) (n int) {
 	for _, c := range configurations {

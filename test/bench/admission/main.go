@@ -17,7 +17,8 @@ limitations under the License.
 // Command admission measures what admission costs the creation of a Pod on the
 // real kube-apiserver: with policies in process, with the same policies behind
 // webhooks, and with a CEL policy of the same rule. With POLICY_SERVER set to the
-// path of Kubewarden's policy-server, that has the same policies too.
+// path of Kubewarden's policy-server, that has the same policies too. With BASELINE
+// set to the path of another build of the server, that is measured in turns.
 //
 // There is one server for all of it. Every configuration has a namespace, whose
 // label policies and webhooks select it by; so whatever else the server and the
@@ -68,21 +69,36 @@ func run(ctx context.Context, plot string) (err error) {
 	if err := countEncodings(ctx, directory); err != nil {
 		return err
 	}
-	b, err := start(ctx, directory)
+	benches, err := startAll(ctx, directory, os.Getenv("BASELINE"))
+	for _, b := range benches {
+		defer func() { err = errors.Join(err, b.stop()) }()
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.stop()) }()
-	if err := b.settle(ctx); err != nil {
-		return err
+	for _, b := range benches {
+		if err := b.settle(ctx); err != nil {
+			return err
+		}
 	}
-	results, err := b.measure(ctx)
+	results, err := measure(ctx, benches)
 	if err != nil {
 		return err
 	}
-	added := report(results)
-	if err := b.reportMemory(); err != nil || plot == "" {
-		return err
+	sums := make([]added, len(benches))
+	for n, b := range benches {
+		sums[n] = b.report(results[n])
+		if err := b.reportMemory(); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(plot, draw(added), 0o644) //nolint:gosec // a picture for everybody
+	var baseline *added
+	if len(sums) > 1 {
+		baseline = &sums[1]
+	}
+	compare(sums[0], baseline)
+	if plot == "" {
+		return nil
+	}
+	return os.WriteFile(plot, draw(sums[0].p50), 0o644) //nolint:gosec // a picture for everybody
 }

@@ -40,23 +40,33 @@ type result struct {
 	cpu time.Duration
 }
 
-// measure runs batches of the configurations in turn. Their order changes, always
-// in the same way: a batch would else always inherit the garbage of the same other
-// one.
-func (b *bench) measure(ctx context.Context) ([]result, error) {
+// measure runs batches of the configurations of all servers in turn, and returns what was
+// measured of those of each server. Their order changes, always in the same way: a batch
+// would else always inherit the garbage of the same other one.
+func measure(ctx context.Context, benches []*bench) ([][]result, error) {
+	type contestant struct{ bench, configuration int }
+	var contestants []contestant
+	results := make([][]result, len(benches))
+	for n, b := range benches {
+		results[n] = make([]result, len(b.configurations))
+		for c := range b.configurations {
+			contestants = append(contestants, contestant{n, c})
+		}
+	}
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // an order is no secret
-	results := make([]result, len(configurations))
 	for round := range 1 + rounds {
-		for _, n := range random.Perm(len(configurations)) {
-			measured, err := b.batch(ctx, configurations[n].name)
+		for _, n := range random.Perm(len(contestants)) {
+			b, into := benches[contestants[n].bench], &results[contestants[n].bench][contestants[n].configuration]
+			name := b.configurations[contestants[n].configuration].name
+			measured, err := b.batch(ctx, name)
 			if err != nil {
-				return nil, fmt.Errorf("configuration %s: %w", configurations[n].name, err)
+				return nil, fmt.Errorf("configuration %s%s: %w", b.prefix, name, err)
 			}
 			if round == 0 {
 				continue
 			}
-			results[n].latencies = append(results[n].latencies, measured.latencies...)
-			results[n].cpu += measured.cpu
+			into.latencies = append(into.latencies, measured.latencies...)
+			into.cpu += measured.cpu
 		}
 	}
 	return results, nil

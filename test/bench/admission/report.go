@@ -24,36 +24,45 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// report prints the figures. Latencies are quantiles over all requests. Processor
+// added is what configurations add to a request, by their names.
+type added struct{ p50, cpu map[string]time.Duration }
+
+// report prints the figures of a server. Latencies are quantiles over all requests. Processor
 // time is the mean: a garbage collection falls into one batch of several and has
-// to be paid by all, which a median over batches would hide. It returns what was added
-// at the median, by configuration.
-func report(results []result) map[string]time.Duration {
+// to be paid by all, which a median over batches would hide.
+func (b *bench) report(results []result) added {
 	requests := time.Duration(rounds * batch)
 	none := results[0]
-	figure.Print("p50_ms_none", milliseconds(none.quantile(50)), "ms")
-	figure.Print("p99_ms_none", milliseconds(none.quantile(99)), "ms")
-	figure.Print("cpu_us_none", microseconds(none.cpu/requests), "us")
-	added, addedCPU := map[string]time.Duration{}, map[string]time.Duration{}
-	for n, c := range configurations[1:] {
+	figure.Print(b.prefix+"p50_ms_none", milliseconds(none.quantile(50)), "ms")
+	figure.Print(b.prefix+"p99_ms_none", milliseconds(none.quantile(99)), "ms")
+	figure.Print(b.prefix+"cpu_us_none", microseconds(none.cpu/requests), "us")
+	sum := added{map[string]time.Duration{}, map[string]time.Duration{}}
+	for n, c := range b.configurations[1:] {
 		r := results[n+1]
-		added[c.name] = r.quantile(50) - none.quantile(50)
-		addedCPU[c.name] = r.cpu - none.cpu
-		figure.Print("added_p50_ms_"+c.name, milliseconds(added[c.name]), "ms")
-		figure.Print("added_p99_ms_"+c.name, milliseconds(r.quantile(99)-none.quantile(99)), "ms")
-		figure.Print("cpu_us_"+c.name, microseconds(r.cpu/requests), "us")
+		sum.p50[c.name], sum.cpu[c.name] = r.quantile(50)-none.quantile(50), (r.cpu-none.cpu)/requests
+		figure.Print(b.prefix+"added_p50_ms_"+c.name, milliseconds(sum.p50[c.name]), "ms")
+		figure.Print(b.prefix+"added_p99_ms_"+c.name, milliseconds(r.quantile(99)-none.quantile(99)), "ms")
+		figure.Print(b.prefix+"added_cpu_us_"+c.name, microseconds(sum.cpu[c.name]), "us")
+	}
+	return sum
+}
+
+// compare prints what policies in process add, in proportion to what other ways to have the
+// same policies add: one figure of the latency at the median, one of processor time.
+func compare(ours added, baseline *added) {
+	ratio := func(name, to string, other added, otherName string) {
+		figure.Print("ratio_"+name+"_to_"+to, float64(ours.p50[name])/float64(other.p50[otherName]), "ratio")
+		figure.Print("ratio_cpu_"+name+"_to_"+to, float64(ours.cpu[name])/float64(other.cpu[otherName]), "ratio")
 	}
 	for _, c := range configurations {
-		if c.mechanism != byWebhook && c.mechanism != byPolicyServer {
-			continue
+		name := fmt.Sprintf("wasm%d", c.policies)
+		switch {
+		case c.mechanism == inProcess && baseline != nil:
+			ratio(name, "baseline", *baseline, name)
+		case c.policies > 0 && c.mechanism != inProcess:
+			ratio(name, c.name, ours, c.name)
 		}
-		// One is of the latency that is added at the median, the other of the processor
-		// time that is added.
-		ours := fmt.Sprintf("wasm%d", c.policies)
-		figure.Print("ratio_"+ours+"_to_"+c.name, float64(added[ours])/float64(added[c.name]), "ratio")
-		figure.Print("ratio_cpu_"+ours+"_to_"+c.name, float64(addedCPU[ours])/float64(addedCPU[c.name]), "ratio")
 	}
-	return added
 }
 
 // reportMemory prints what of the processes is in memory. The server's has its etcd, and
@@ -65,7 +74,7 @@ func (b *bench) reportMemory() error {
 		if err != nil {
 			return err
 		}
-		figure.Print("memory_mib_"+names[n], float64(bytes)/(1<<20), "MiB")
+		figure.Print(b.prefix+"memory_mib_"+names[n], float64(bytes)/(1<<20), "MiB")
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,10 +36,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/e2e/harness"
 )
 
-// bench is a server with all configurations, and the processes of the webhooks.
+// bench is a server with configurations, and the processes of the webhooks.
 type bench struct {
+	// prefix is what its figures begin with.
+	prefix         string
+	configurations []configuration
+
 	server *harness.Server
-	hooks  *webhooks
+	// hooks are nil if no configuration has any.
+	hooks *webhooks
 	// policyServer is Kubewarden's; nil if there is none to compare with.
 	policyServer *policyserver.Server
 	client       kubernetes.Interface
@@ -45,45 +52,66 @@ type bench struct {
 	pod *corev1.Pod
 }
 
-// start starts the processes and makes everything that the configurations need.
-func start(ctx context.Context, directory string) (_ *bench, err error) {
-	b := &bench{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.stop())
-		}
-	}()
-	if b.pod, err = pod(); err != nil {
-		return nil, err
+// startAll starts the server to measure, and the one to compare it with if its binary is
+// given.
+func startAll(ctx context.Context, directory, baseline string) (benches []*bench, err error) {
+	main := &bench{configurations: configurations}
+	if err := main.startWebhooks(ctx, directory); err != nil {
+		return nil, errors.Join(err, main.stop())
 	}
-	config, err := admissionConfiguration(directory)
-	if err != nil {
-		return nil, err
+	benches = append(benches, main)
+	if err := main.start(ctx, directory, ""); err != nil || baseline == "" {
+		return benches, err
 	}
+	other := &bench{prefix: "baseline_", configurations: of(inProcess)}
+	benches = append(benches, other)
+	return benches, other.start(ctx, directory, baseline)
+}
+
+// startWebhooks starts the processes of the webhooks.
+func (b *bench) startWebhooks(ctx context.Context, directory string) (err error) {
 	if b.hooks, err = startWebhooks(directory); err != nil {
-		return nil, err
+		return err
 	}
-	if b.policyServer, err = policyserver.Start(ctx, directory, most(byPolicyServer)); err != nil {
-		return nil, err
+	b.policyServer, err = policyserver.Start(ctx, directory, most(byPolicyServer))
+	return err
+}
+
+// start starts the server, and makes everything in it that the configurations need.
+func (b *bench) start(ctx context.Context, directory, binary string) (err error) {
+	if b.pod, err = pod(); err != nil {
+		return err
+	}
+	// No two servers share a state directory.
+	state := filepath.Join(directory, b.prefix)
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return err
+	}
+	config, err := admissionConfiguration(directory, state)
+	if err != nil {
+		return err
 	}
 	// It comes without the ServiceAccount plugin, which wants accounts that
 	// nobody makes here.
-	if b.server, err = harness.New(harness.Options{FeatureGate: true, AdmissionConfig: config}); err != nil {
-		return nil, err
+	if b.server, err = harness.New(harness.Options{Binary: binary, FeatureGate: true, AdmissionConfig: config}); err != nil {
+		return err
 	}
 	b.client = b.server.Clientset()
-	for _, c := range configurations {
+	for _, c := range b.configurations {
 		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.name, Labels: map[string]string{namespaceLabel: c.name}}}
 		if _, err := b.client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if b.policyServer != nil {
 		if err := createWebhooks(ctx, b.client, policyServerWebhooks, byPolicyServer, b.policyServer.Endpoint); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return b, errors.Join(createWebhooks(ctx, b.client, ourWebhooks, byWebhook, b.hooks.endpoint), createCELPolicies(ctx, b.client))
+	if b.hooks == nil {
+		return nil
+	}
+	return errors.Join(createWebhooks(ctx, b.client, ourWebhooks, byWebhook, b.hooks.endpoint), createCELPolicies(ctx, b.client))
 }
 
 // stop ends the processes that were started.
@@ -103,7 +131,10 @@ func (b *bench) stop() (err error) {
 // processes are those that admission keeps busy. The first is the server, whose
 // etcd is in it.
 func (b *bench) processes() []int {
-	all := []int{b.server.PID(), b.hooks.command.Process.Pid}
+	all := []int{b.server.PID()}
+	if b.hooks != nil {
+		all = append(all, b.hooks.command.Process.Pid)
+	}
 	if b.policyServer != nil {
 		all = append(all, b.policyServer.PID())
 	}
@@ -124,10 +155,10 @@ func pod() (*corev1.Pod, error) {
 // admissionConfiguration returns the content of a server's AdmissionConfiguration
 // file, with the policies in process. All have modules of their own, as policies
 // mostly do.
-func admissionConfiguration(directory string) (string, error) {
+func admissionConfiguration(directory, state string) (string, error) {
 	config := &v1alpha1.WasmAdmissionConfiguration{
 		TypeMeta:       metav1.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "WasmAdmissionConfiguration"},
-		StateDirectory: directory,
+		StateDirectory: state,
 	}
 	for n, p := range sample.PodPolicies(directory, most(inProcess)) {
 		config.Policies = append(config.Policies, v1alpha1.Policy{

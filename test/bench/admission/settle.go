@@ -36,7 +36,7 @@ const settleTimeout = time.Minute
 // is refused for what it is, and by as many policies as there are, by the server's
 // own count. (A CEL policy that admits is not counted.)
 func (b *bench) settle(ctx context.Context) error {
-	for _, c := range configurations {
+	for _, c := range b.configurations {
 		var last error
 		err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, settleTimeout, true, func(context.Context) (bool, error) {
 			last = b.probe(ctx, c)

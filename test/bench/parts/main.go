@@ -55,11 +55,7 @@ func main() {
 }
 
 func run(ctx context.Context) (err error) {
-	binary, err := harness.ServerBinary()
-	if err != nil {
-		return err
-	}
-	servers := []*server{{binary: binary}}
+	servers := []*server{{}}
 	if baseline := os.Getenv("BASELINE"); baseline != "" {
 		servers = append(servers, &server{binary: baseline, prefix: "baseline_"})
 	}
@@ -113,10 +109,7 @@ func (s *server) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Setenv("KUBE_APISERVER", s.binary); err != nil {
-		return err
-	}
-	if s.Server, err = harness.New(harness.Options{FeatureGate: true, AdmissionConfig: config}); err != nil {
+	if s.Server, err = harness.New(harness.Options{Binary: s.binary, FeatureGate: true, AdmissionConfig: config}); err != nil {
 		return err
 	}
 	for _, name := range namespaces {

@@ -41,6 +41,8 @@ const StartTimeout = 5 * time.Minute
 // Options say how to start a server. The zero value is a server without
 // policies, its feature gate off.
 type Options struct {
+	// Binary is the path of the kube-apiserver. Empty is that of [ServerBinary].
+	Binary string
 	// Args are further flags of kube-apiserver, which override those below.
 	Args []string
 	// FeatureGate switches the feature gate WasmAdmission on.
@@ -123,10 +125,12 @@ func StartExpectingFailure(t testing.TB, opts Options) (exitCode int, stderr str
 }
 
 // launch starts the process and returns at once.
-func launch(opts Options) (*Server, error) {
-	binary, err := ServerBinary()
-	if err != nil {
-		return nil, err
+func launch(opts Options) (_ *Server, err error) {
+	binary := opts.Binary
+	if binary == "" {
+		if binary, err = ServerBinary(); err != nil {
+			return nil, err
+		}
 	}
 	s := &Server{dir: opts.Dir}
 	if s.dir == "" {
