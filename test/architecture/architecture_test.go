@@ -54,14 +54,14 @@ var mayImport = map[string][]string{
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci", "pkg/capabilities/oci/images", "pkg/verification",
 	},
 
-	"pkg/webhook":              {"internal/jsonpatch", "pkg/dispatch"},
+	"pkg/webhook":              {"internal/jsonpatch", "internal/jsonscan", "pkg/dispatch"},
 	"pkg/webhook/registration": {"pkg/apis/wasmadmission", "pkg/dispatch", "pkg/policyset", "pkg/webhook"},
 
 	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/apijson", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":       {"pkg/status"},
 	"pkg/status":         {},
 	"pkg/spans":          {},
-	"internal/apijson":   {},
+	"internal/apijson":   {"internal/jsonscan"},
 	"internal/jsonpatch": {},
 	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
 
@@ -78,13 +78,13 @@ var mayImport = map[string][]string{
 	},
 	"pkg/policyset": {
 		"pkg/module", "pkg/abi", "pkg/abi/wapc", "pkg/abi/wasi", "pkg/engine", "pkg/capabilities", "pkg/capabilities/tracing", "pkg/verification/modules",
-		"pkg/policyset/internal/breaker", "pkg/policyset/internal/stray", "pkg/spans", "pkg/verdict", "internal/jsonmember",
+		"pkg/policyset/internal/breaker", "pkg/policyset/internal/stray", "pkg/spans", "pkg/verdict", "internal/jsonscan",
 		"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/groupexpression", "pkg/apis/wasmadmission/validation",
 	},
 	"pkg/policyset/internal/stray":    {},
 	"pkg/policyset/internal/breaker":  {},
 	"pkg/breakglass":                  {"pkg/apis/wasmadmission", "pkg/apis/wasmadmission/load", "pkg/apis/wasmadmission/validation", "pkg/engine", "internal/explain", "internal/filewatch", "internal/safefile"},
-	"internal/jsonmember":             {},
+	"internal/jsonscan":               {},
 	"internal/jsonparts":              {},
 	"internal/moduleuri":              {},
 	"pkg/module":                      {"pkg/engine", "pkg/layout", "internal/jsonparts", "internal/moduleuri", "internal/safefile"},
