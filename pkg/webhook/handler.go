@@ -33,7 +33,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 )
 
@@ -155,7 +155,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy s
 	defer done()
 	// They wait, as one that has many is no reason to refuse others, and have their room
 	// already.
-	parts := min(int64(jsonpatch.Parts(body)), maxParts)
+	parts := min(int64(jsonparts.UpperBound(body)), maxParts)
 	if err := h.parts.Acquire(ctx, parts); err != nil {
 		return nil, &failure{http.StatusGatewayTimeout, fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w", maxParts, err)}
 	}

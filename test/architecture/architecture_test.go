@@ -54,10 +54,10 @@ var mayImport = map[string][]string{
 		"pkg/capabilities", "pkg/capabilities/crypto", "pkg/capabilities/net", "pkg/capabilities/oci", "pkg/capabilities/oci/images", "pkg/verification",
 	},
 
-	"pkg/webhook":              {"internal/jsonpatch", "internal/jsonscan", "pkg/dispatch"},
+	"pkg/webhook":              {"internal/jsonparts", "internal/jsonpatch", "internal/jsonscan", "pkg/dispatch"},
 	"pkg/webhook/registration": {"pkg/apis/wasmadmission", "pkg/dispatch", "pkg/policyset", "pkg/webhook"},
 
-	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/apijson", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
+	"pkg/dispatch":       {"pkg/policyset", "pkg/spans", "pkg/abi", "pkg/engine", "internal/apijson", "internal/jsonparts", "internal/jsonpatch", "pkg/loopback", "pkg/verdict", "pkg/apis/wasmadmission"},
 	"pkg/loopback":       {"pkg/status"},
 	"pkg/status":         {},
 	"pkg/spans":          {},
@@ -96,7 +96,7 @@ var mayImport = map[string][]string{
 	"pkg/abi/internal/guestio":        {"pkg/abi", "pkg/engine"},
 	"pkg/abi/wapc":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
 	"pkg/abi/wasi":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
-	"pkg/abi/rego":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine"},
+	"pkg/abi/rego":                    {"pkg/abi", "pkg/abi/internal/guestio", "pkg/engine", "internal/jsonparts"},
 	"pkg/abi/rego/topdown":            {"pkg/abi", "pkg/abi/rego", "pkg/engine"},
 	"pkg/capabilities":                {"pkg/abi", "pkg/spans"},
 	"pkg/capabilities/internal/cache": {"pkg/spans"},
