@@ -63,7 +63,7 @@ var mayImport = map[string][]string{
 	"pkg/spans":          {},
 	"internal/apijson":   {"internal/jsonscan"},
 	"internal/jsonpatch": {},
-	"pkg/verification":   {"internal/explain", "internal/strictyaml"},
+	"pkg/verification":   {"internal/explain", "internal/moduleuri", "internal/strictyaml"},
 
 	"pkg/verification/discovery": {"internal/jsonparts", "internal/moduleuri", "pkg/verification"},
 	"pkg/verification/modules":   {"pkg/module", "pkg/verification", "pkg/verification/discovery"},
