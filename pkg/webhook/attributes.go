@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apiserver/pkg/admission"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
@@ -115,6 +116,9 @@ func (a *attributes) GetOldObject() runtime.Object { return a.oldObject.get(&a.e
 
 // GetOperationOptions implements [admission.Attributes].
 func (a *attributes) GetOperationOptions() runtime.Object { return a.options.get(&a.err) }
+
+// UID implements [dispatch.RemoteAttributes].
+func (a *attributes) UID() types.UID { return a.request.UID }
 
 // Review implements [dispatch.RemoteAttributes].
 func (a *attributes) Review(kind schema.GroupVersionKind, resource schema.GroupVersionResource) (*admissionv1.AdmissionRequest, bool) {

@@ -31,6 +31,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
@@ -114,7 +115,7 @@ func (f *failure) Unwrap() error { return f.err }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 	policy := r.PathValue("policy")
-	answer, err := h.answer(w, r, phase, policy)
+	answer, uid, err := h.answer(w, r, phase, policy)
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(answer) // the client is gone
@@ -127,7 +128,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 	if text := err.Error(); len(text) > maxErrorBytes {
 		err = errors.New(strings.ToValidUTF8(text[:maxErrorBytes], "") + "…")
 	}
-	klog.FromContext(r.Context()).Error(err, "Admission review was not answered", "phase", phase, "policy", cutName(policy), "code", code)
+	klog.FromContext(r.Context()).Error(err, "Admission review was not answered", "phase", phase, "policy", cutName(policy), "code", code, "requestUID", uid)
 	http.Error(w, err.Error(), code)
 }
 
@@ -135,8 +136,9 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 // may have written.
 func cutName(name string) string { return name[:min(len(name), 253)] }
 
-// answer returns the review that answers a request.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy string) (answer []byte, err error) {
+// answer returns the review that answers a request, and the UID of the request as soon as that is
+// known.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy string) (answer []byte, uid types.UID, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, fmt.Errorf("panic while an admission review was answered: %v", p)
@@ -145,35 +147,37 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy s
 	}()
 	ctx, cancel, err := withTimeout(r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer cancel()
 	body, done, err := h.read(ctx, w, r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer done()
 	// They wait, as one that has many is no reason to refuse others, and have their room
 	// already.
 	parts := min(int64(jsonparts.UpperBound(body)), maxParts)
 	if err := h.parts.Acquire(ctx, parts); err != nil {
-		return nil, &failure{http.StatusGatewayTimeout, fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w", maxParts, err)}
+		return nil, "", &failure{http.StatusGatewayTimeout, fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w", maxParts, err)}
 	}
 	defer h.parts.Release(parts)
 	request, err := Decode(body)
 	if err != nil {
-		return nil, &failure{http.StatusBadRequest, err}
+		return nil, "", &failure{http.StatusBadRequest, err}
 	}
+	uid = request.UID
 	response, err := review(ctx, h.options.Dispatcher, phase, policy, request)
 	switch {
 	case errors.Is(err, dispatch.ErrNoSuchPolicy):
-		return nil, &failure{http.StatusNotFound, fmt.Errorf("no policy of this name is served here at /%s: %.253q", phase, policy)}
+		return nil, uid, &failure{http.StatusNotFound, fmt.Errorf("no policy of this name is served here at /%s: %.253q", phase, policy)}
 	case ctx.Err() != nil:
-		return nil, &failure{http.StatusGatewayTimeout, fmt.Errorf("the request was not evaluated in time: %w", context.Cause(ctx))}
+		return nil, uid, &failure{http.StatusGatewayTimeout, fmt.Errorf("the request was not evaluated in time: %w", context.Cause(ctx))}
 	case err != nil:
-		return nil, err
+		return nil, uid, err
 	}
-	return json.Marshal(&admissionv1.AdmissionReview{TypeMeta: typeMeta, Response: response})
+	answer, err = json.Marshal(&admissionv1.AdmissionReview{TypeMeta: typeMeta, Response: response})
+	return answer, uid, err
 }
 
 // read reads the body of a request as far as there is room for it. Done gives the room back,

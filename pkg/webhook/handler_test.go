@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -38,6 +39,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
@@ -308,6 +310,32 @@ func TestMutations(t *testing.T) {
 	}
 }
 
+// A line of the log names the request as the apiserver does.
+func TestTheLogHasTheUIDOfTheReview(t *testing.T) {
+	for name, test := range map[string]struct {
+		policy policy
+		url    string
+		line   string
+	}{
+		"failed":    {func(p *wasmadmission.Policy) { p.Name, p.Module = "p", "trap" }, "/validate/p", "Policy failed"},
+		"monitored": {answering("p", `{"accepted":false,"message":"no"}`, monitored), "/validate/p", "Policy in monitor mode would have denied a request"},
+		"mutating":  {func(p *wasmadmission.Policy) { p.Name, p.Module, p.Mutating = "p", "trap", true }, "/mutate/p", "Policy failed"},
+		"no policy": {answering("p", `{"accepted":true}`), "/validate/q", "Admission review was not answered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHandler(t, webhook.Options{}, test.policy)
+			var lines []string
+			logger := funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{})
+			r := httptest.NewRequestWithContext(klog.NewContext(t.Context(), logger), http.MethodPost, test.url, strings.NewReader(body(t, request(t, `{"uid":"uid-of-the-review"}`))))
+			r.Header.Set("Content-Type", "application/json")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			require.Len(t, lines, 1)
+			require.Contains(t, lines[0], test.line)
+			require.Contains(t, lines[0], `"requestUID"="uid-of-the-review"`)
+		})
+	}
+}
+
 // What a policy gets is the review's request without what is null, in the version that the
 // apiserver has converted it to, with what was asked for.
 func TestPoliciesGetTheRequestOfTheReview(t *testing.T) {
@@ -350,6 +378,7 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 		{"another version", "/validate/p", strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), http.StatusBadRequest, "send an AdmissionReview of admission.k8s.io/v1"},
 		{"no request", "/validate/p", body(t, nil), http.StatusBadRequest, "no request"},
 		{"no uid", "/validate/p", body(t, request(t, `{"uid":""}`)), http.StatusBadRequest, "request.uid"},
+		{"long uid", "/validate/p", body(t, request(t, `{"uid":"`+strings.Repeat("u", 129)+`"}`)), http.StatusBadRequest, "request.uid of the admission review has 129 bytes: at most 128 are allowed"},
 		{"no operation", "/validate/p", body(t, request(t, `{"operation":""}`)), http.StatusBadRequest, `request.operation of the admission review is ""`},
 		{"operation that there is none of", "/validate/p", body(t, request(t, `{"operation":"create"}`)), http.StatusBadRequest, `is "create": it has to be one of [CONNECT CREATE DELETE UPDATE]`},
 		{"object that is none", "/validate/p", body(t, request(t, `{"object":[]}`)), http.StatusBadRequest, "have to be objects or null"},

@@ -45,6 +45,9 @@ var typeMeta = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String
 // have any number of series kept here.
 var operations = sets.New(admissionv1.Create, admissionv1.Update, admissionv1.Delete, admissionv1.Connect)
 
+// maxUIDBytes bounds what the log says of requests.
+const maxUIDBytes = 128
+
 // Decode decodes an admission review and returns its request. Nothing in it has been looked
 // at but its form. The request shares the memory of data.
 func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
@@ -59,6 +62,8 @@ func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
 		return nil, errors.New("the admission review has no request")
 	case r.UID == "":
 		return nil, errors.New("the admission review has no request.uid")
+	case len(r.UID) > maxUIDBytes:
+		return nil, fmt.Errorf("request.uid of the admission review has %d bytes: at most %d are allowed, and an apiserver sends 36", len(r.UID), maxUIDBytes)
 	case !operations.Has(r.Operation):
 		return nil, fmt.Errorf("request.operation of the admission review is %.40q: it has to be one of %v", r.Operation, sets.List(operations))
 	case !isObject(r.Object.Raw), !isObject(r.OldObject.Raw), !isObject(r.Options.Raw):
