@@ -268,6 +268,7 @@ func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Poli
 	if g.recorder == nil {
 		g.recorder = discard{}
 	}
+	g.recorder.PolicyLoaded(g.policy)
 	if !member {
 		g.limit = int64(config.Limits.PolicyEvaluations)
 	}
