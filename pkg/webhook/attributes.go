@@ -36,14 +36,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 )
 
-// attributes are those of a request in an admission review. What takes time to decode is
-// decoded when somebody looks at it: most policies are asked without. They belong to one
-// goroutine.
+// attributes are the attributes of the request in an admission review. Objects are decoded on first
+// use, because most policies are evaluated without. They belong to one goroutine.
 type attributes struct {
 	admission.Attributes
 	policy  string
 	request *admissionv1.AdmissionRequest
-	// kind and resource are those that the object is in.
+	// kind and resource are what the apiserver has converted the object to.
 	kind     schema.GroupVersionKind
 	resource schema.GroupVersionResource
 
@@ -51,7 +50,7 @@ type attributes struct {
 
 	annotations map[string]string
 	patch       []byte
-	// err is what was wrong with something that somebody looked at.
+	// err says what could not be decoded.
 	err error
 }
 
@@ -64,7 +63,7 @@ func newAttributes(policy string, r *admissionv1.AdmissionRequest) *attributes {
 		resource: schema.GroupVersionResource(r.Resource),
 		object:   lazyObject{raw: r.Object.Raw}, oldObject: lazyObject{raw: r.OldObject.Raw}, options: lazyObject{raw: r.Options.Raw},
 	}
-	// Those of the request that was made, which may be for another version.
+	// What the client asked for, which may be another version.
 	kind, resource, subresource := a.kind, a.resource, r.SubResource
 	if r.RequestKind != nil {
 		kind = schema.GroupVersionKind(*r.RequestKind)
@@ -88,13 +87,13 @@ func userOf(r *admissionv1.AdmissionRequest) user.Info {
 	return info
 }
 
-// lazyObject is an object in JSON that is decoded when it is asked for.
+// lazyObject is an object in JSON that is decoded on first use.
 type lazyObject struct {
 	raw     []byte
 	decoded *unstructured.Unstructured
 }
 
-// get returns the object, nil if there is none.
+// get returns the object, or nil if there is none. It adds an error to failed.
 func (l *lazyObject) get(failed *error) runtime.Object {
 	if len(l.raw) == 0 {
 		return nil
@@ -131,8 +130,8 @@ func (a *attributes) Change(wanted json.RawMessage) (changed bool, err error) {
 	return len(a.patch) > 0, err
 }
 
-// What our own annotations are called. The apiserver puts the webhook's name before them,
-// which is that of the policy, so that those of guests have the keys that they have in process.
+// The names of our own annotations. The apiserver prefixes annotations with the webhook's name, which
+// is the policy's. So the annotations of guests get the same keys as in process.
 const (
 	ownDomain = "wasm.admission.k8s.io"
 	ownPrefix = "wasm-admission."
@@ -154,7 +153,7 @@ func (a *attributes) AddAnnotation(key, value string) error {
 	return nil
 }
 
-// annotationName is what an annotation is called in a response, where names have no domain.
+// annotationName returns the name of an annotation in a response, where names have no domain.
 func (a *attributes) annotationName(key string) (string, error) {
 	if problems := validation.IsQualifiedName(key); len(problems) > 0 {
 		return "", fmt.Errorf("annotation key is no qualified name: %s", strings.Join(problems, ", "))
@@ -175,8 +174,8 @@ func (a *attributes) annotationName(key string) (string, error) {
 	}
 }
 
-// AddAnnotationWithLevel implements [admission.Attributes]. A response cannot say a level:
-// what is not for everybody who sees that there was a request is left out.
+// AddAnnotationWithLevel implements [admission.Attributes]. A response cannot carry a level, and the
+// apiserver audits its annotations at level Metadata. So annotations of other levels are left out.
 func (a *attributes) AddAnnotationWithLevel(key, value string, level auditinternal.Level) error {
 	if level != auditinternal.LevelMetadata {
 		return nil

@@ -29,12 +29,12 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// reviewOf returns a review with so many fields of its request.
+// reviewOf returns a review whose request has more fields.
 func reviewOf(fields string) string {
 	return `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{"uid":"u"` + fields + `}}`
 }
 
-// What is decoded without its objects is what is decoded as a whole.
+// requireSame checks that a review decodes to the same with and without taking its objects out.
 func requireSame(t *testing.T, data []byte) {
 	t.Helper()
 	var whole admissionv1.AdmissionReview
@@ -70,7 +70,7 @@ func TestReviewsAreOpened(t *testing.T) {
 	}
 }
 
-// What is not as the apiserver writes it is left to the decoder of everything.
+// The general decoder decodes what the apiserver would not write.
 func TestReviewsThatAreNotOpened(t *testing.T) {
 	nested := func(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 	for name, review := range map[string]string{
@@ -97,7 +97,7 @@ func TestReviewsThatAreNotOpened(t *testing.T) {
 	}
 }
 
-// Every cut of a review, and every byte of it that is another, is taken as it was.
+// A review that is cut at any byte, or has any byte replaced, decodes as before.
 func TestDamagedReviews(t *testing.T) {
 	review := []byte(reviewOf(`,"object":{"a":[1,-2.5e3,"\u00e9\\",true,null],"b":{}},"oldObject":{},"options":null`))
 	for at := range review {
