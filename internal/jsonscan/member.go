@@ -32,30 +32,40 @@ func Twice(data []byte, path ...string) bool {
 	return times > 1
 }
 
-// follow goes down a path as long as each name is there once. It returns the member of the last
-// name that it looked for, and how many times that name is there.
 func follow(data []byte, path []string) (m Member, times int) {
-	s := Scanner{Data: data, MaxDepth: MaxDepth}
-	m.Value = s.Space(0)
-	for depth, name := range path {
-		object := m.Value
-		times = 0
-		end := s.Object(object, depth, func(candidate Member) int {
-			candidate.End = s.Value(candidate.Value, depth+1)
-			if candidate.is(name) {
-				m = candidate
-				times++
-			}
-			return candidate.End
-		})
-		if end == Invalid {
-			return Member{}, 0
-		}
-		if times != 1 {
-			return Member{}, times
-		}
+	if len(path) == 0 {
+		return Member{}, 0
 	}
+	s := Scanner{Data: data, MaxDepth: MaxDepth}
+	m, times, _ = s.follow(s.Space(0), 0, path)
 	return m, times
+}
+
+// follow goes down a path as long as each name is there once, and past the object. It returns the
+// member of the last name that it looked for, and how many times that name is there.
+func (s *Scanner) follow(object, depth int, path []string) (m Member, times, end int) {
+	here := 0 // how many times the first name is there
+	end = s.Object(object, depth, func(c Member) int {
+		if !c.is(path[0]) {
+			return s.Value(c.Value, depth+1)
+		}
+		if here++; here == 1 && len(path) > 1 && s.Data[c.Value] == '{' {
+			m, times, c.End = s.follow(c.Value, depth+1, path[1:])
+			return c.End
+		}
+		c.End = s.Value(c.Value, depth+1)
+		if here == 1 && len(path) == 1 {
+			m, times = c, 1
+		}
+		return c.End
+	})
+	switch {
+	case end == Invalid:
+		return Member{}, 0, Invalid
+	case here != 1:
+		return Member{}, here, end
+	}
+	return m, times, end
 }
 
 // is reports whether the member has a name.
