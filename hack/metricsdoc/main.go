@@ -53,7 +53,8 @@ kube-apiserver with WasmAdmission serves these metrics at ` + "`/metrics`" + ` b
 the plugin. [operations.md](operations.md#what-is-wrong) says what to watch.
 
 Labels have few values: names of policies, which the configuration bounds, members of closed sets, and a hash that
-replaces the previous one. Times are in seconds. ALPHA metrics may change or disappear with any version.
+replaces the previous one. The series of a policy disappear once no request can be evaluated by it any more, about a
+minute after it was removed. Times are in seconds. ALPHA metrics may change or disappear with any version.
 
 | Metric | Type | Labels | Stability | Meaning |
 |---|---|---|---|---|
@@ -147,12 +148,13 @@ func described(collector basemetrics.StableCollector) (names []string) {
 	return names
 }
 
-// record calls all methods but MustRegister with zero values: the names of labels are
-// wanted, not their values.
+// record calls all methods that record with zero values: the names of labels are wanted, not
+// their values.
 func record(r registrar) {
 	value := reflect.ValueOf(r)
 	for n := range value.NumMethod() {
-		if value.Type().Method(n).Name == "MustRegister" {
+		switch value.Type().Method(n).Name {
+		case "MustRegister", "PolicyFreed": // the latter removes series
 			continue
 		}
 		method := value.Method(n)

@@ -23,6 +23,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	basemetrics "k8s.io/component-base/metrics"
+
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 )
 
 func TestTheReferenceIsUpToDate(t *testing.T) {
@@ -43,4 +45,25 @@ func (silent) MustRegister(register func(...basemetrics.Registerable)) {
 func TestMetricsThatNobodyRecordsAreNoticed(t *testing.T) {
 	_, err := collect(silent{})
 	require.ErrorContains(t, err, "never")
+}
+
+// A policy that is gone leaves no series in any metric.
+func TestNoSeriesOfAPolicyStays(t *testing.T) {
+	registry := basemetrics.NewKubeRegistry()
+	p := metrics.NewPolicies()
+	p.MustRegister(registry.MustRegister)
+	record(p)
+	labels := func() (names []string) {
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		for _, family := range families {
+			for _, label := range family.GetMetric()[0].GetLabel() {
+				names = append(names, label.GetName())
+			}
+		}
+		return names
+	}
+	require.Contains(t, labels(), "policy")
+	p.PolicyFreed("")
+	require.NotContains(t, labels(), "policy")
 }

@@ -42,8 +42,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
-// requireSame compares what is written with what encoding/json writes: it, or the error.
-// Fast is whether encoding/json may not be asked for the whole of it.
+// requireSame compares the output, or the error, with that of encoding/json. Fast says that the
+// encoder must not leave the whole value to encoding/json.
 func requireSame(t require.TestingT, v any, fast bool) {
 	want, wantErr := json.Marshal(v)
 	got, err := Append([]byte("before"), v)
@@ -78,8 +78,8 @@ func samplePod(t testing.TB) *corev1.Pod {
 	return pod
 }
 
-// Objects of all types that the apiserver knows are written as encoding/json writes them,
-// filled at random, and empty.
+// Objects of all types that the apiserver knows come out as from encoding/json, filled at random
+// and empty.
 func TestTypesOfTheAPI(t *testing.T) {
 	types := runtime.NewScheme()
 	require.NoError(t, scheme.AddToScheme(types))
@@ -109,12 +109,12 @@ func TestTypesOfTheAPI(t *testing.T) {
 }
 
 type (
-	// self writes itself by a method of pointers, and valued by one of values.
+	// self has MarshalJSON with a pointer receiver, and valued with a value receiver.
 	self   struct{ json string }
 	valued struct{ json string }
-	// texted does so as text.
+	// texted has MarshalText.
 	texted struct{ text string }
-	// failing cannot be written.
+	// failing cannot be encoded.
 	failing struct{}
 	byted   byte
 	name    string
@@ -158,7 +158,7 @@ func nestedIn(depth int, in func(any) any) (v any) {
 	return v
 }
 
-// What no API type has is written as encoding/json writes it too, and so is what is wrong.
+// Values that no API type has, and values that are wrong, come out as from encoding/json too.
 func TestPeculiarities(t *testing.T) {
 	text, chain := "<text>", &recursive{Name: "end"}
 	for range 2 * maxDepth {
@@ -281,7 +281,7 @@ func TestPeculiarities(t *testing.T) {
 	requireSame(t, &schema.GroupVersionKind{Group: "g"}, false)
 }
 
-// What is asked for its text changes itself, and others may read it meanwhile.
+// A quantity changes itself when its text is read, while others may read it.
 func TestValuesAreNotChanged(t *testing.T) {
 	quantity := resource.NewQuantity(5<<30, resource.BinarySI)
 	before := *quantity
@@ -290,7 +290,7 @@ func TestValuesAreNotChanged(t *testing.T) {
 	require.Equal(t, before, *quantity)
 }
 
-// Where there is room for it nothing is allocated, but by quantities that have no text yet.
+// With enough room in dst, nothing is allocated except by quantities without a cached text.
 func TestAllocations(t *testing.T) {
 	pod := samplePod(t)
 	for n := range pod.Spec.Containers {
@@ -306,13 +306,13 @@ func TestAllocations(t *testing.T) {
 	for _, object := range []any{pod, &unstructured.Unstructured{Object: custom}} {
 		out, err := Append(nil, object)
 		require.NoError(t, err)
-		// A collection may take the encoder away, and so does the race detector, at random.
+		// Garbage collection may drop the kept encoder, and the race detector does so at random.
 		allocations := testing.AllocsPerRun(100, func() { out, _ = Append(out[:0], object) })
 		require.Less(t, allocations, 4.0, "%T", object)
 	}
 }
 
-// Whatever is in a value, it is written as encoding/json writes it.
+// Whatever a value holds, it comes out as from encoding/json.
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte(`{"a":[1,"<\u2028>",{"b":null,"c":1.5e-9,"a":true}]}`), "text", 1e21)
 	f.Add([]byte(" [ ] "), "\xff\xe2\x80\xa8\x00\x7f", math.Copysign(0, -1))

@@ -30,8 +30,8 @@ type plan func(*encoder, reflect.Value) bool
 
 var plans sync.Map // of reflect.Type to plan
 
-// planOf returns the plan of a type, which is made once. A type that has itself in it finds
-// a detour to its own.
+// planOf returns the plan of a type, and makes it the first time. While the plan of a recursive type
+// is being made, the type finds a placeholder that calls the plan later.
 func planOf(t reflect.Type) plan {
 	if p, made := plans.Load(t); made {
 		return p.(plan) //nolint:forcetypeassert // nothing else is in it
@@ -52,7 +52,7 @@ var (
 	zeroer        = reflect.TypeFor[interface{ IsZero() bool }]()
 )
 
-// makePlan tells types apart in the order in which encoding/json does.
+// makePlan distinguishes types in the same order as encoding/json.
 func makePlan(t reflect.Type) plan {
 	pointer := t.Kind() == reflect.Pointer
 	switch {
@@ -99,12 +99,12 @@ func planOfKind(t reflect.Type) plan {
 	}
 }
 
-// field is a field of a struct, or of one that is embedded in it.
+// field is a field of a struct, or of a struct that is embedded in it.
 type field struct {
-	// index is the way to it, and name its name as it is written, with what is around it.
+	// index leads to the field. Name is its name as it is written, with quotes and colon.
 	index []int
 	name  string
-	// omitted is whether a value is left out; nil if none is.
+	// omitted reports whether to leave a value out; nil leaves none out.
 	omitted func(reflect.Value) bool
 	plan    plan
 }
@@ -140,9 +140,9 @@ func planOfStruct(t reflect.Type) plan {
 	}
 }
 
-// fieldsOf returns the fields of a struct as they are written. It reports whether that is
-// usual: no name is there twice, so that none hides another, nothing but structs is embedded,
-// and no scalar is written as a string.
+// fieldsOf returns the fields of a struct in the order in which they are written. It reports whether
+// the struct is usual: each name is unique, so that no field hides another, only structs are embedded,
+// and no field has the option string.
 func fieldsOf(t reflect.Type, way []int, names map[string]bool) (fields []field, usual bool) {
 	for n := range t.NumField() {
 		f := t.Field(n)
@@ -183,8 +183,8 @@ func fieldsOf(t reflect.Type, way []int, names map[string]bool) (fields []field,
 	return fields, true
 }
 
-// omission returns what tells which values of a field are left out, and whether its options
-// are usual.
+// omission returns a function that reports whether to leave a value of a field out, and whether the
+// field's options are usual.
 func omission(t reflect.Type, options []string) (omitted func(reflect.Value) bool, usual bool) {
 	var empty, zero func(reflect.Value) bool
 	for _, option := range options {
@@ -214,7 +214,7 @@ func omission(t reflect.Type, options []string) (omitted func(reflect.Value) boo
 	return zero, true
 }
 
-// emptiness returns what omitempty means for a type; nil if none of its values is empty.
+// emptiness returns what omitempty means for a type, or nil if no value of the type is empty.
 func emptiness(t reflect.Type) func(reflect.Value) bool {
 	switch t.Kind() {
 	case reflect.Array, reflect.Map, reflect.Slice, reflect.String:
@@ -229,10 +229,10 @@ func emptiness(t reflect.Type) func(reflect.Value) bool {
 	return nil
 }
 
-// saysZero asks a value itself whether it is zero.
+// saysZero calls the IsZero method of a value.
 func saysZero(v reflect.Value) bool {
 	if !v.CanAddr() {
-		// Methods of pointers count here in any case.
+		// Here encoding/json uses methods of the pointer even for values without an address.
 		addressable := reflect.New(v.Type()).Elem()
 		addressable.Set(v)
 		v = addressable
@@ -240,7 +240,7 @@ func saysZero(v reflect.Value) bool {
 	return v.Addr().Interface().(interface{ IsZero() bool }).IsZero() //nolint:forcetypeassert // its plan was made for that
 }
 
-// validName is whether a tag may name a field.
+// validName reports whether a tag may name a field so.
 func validName(name string) bool {
 	for _, c := range name {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c) {

@@ -22,7 +22,7 @@ import (
 	"unicode/utf8"
 )
 
-// plain are the bytes that stand for themselves in a string.
+// plain holds the ASCII characters that need no escape in a string.
 var plain = func() (is [256]bool) {
 	for b := byte(' '); b < utf8.RuneSelf; b++ {
 		is[b] = b != '"' && b != '\\' && b != '<' && b != '>' && b != '&'
@@ -40,7 +40,7 @@ func (e *encoder) int(n int64) { e.out = strconv.AppendInt(e.out, n, 10) }
 
 func (e *encoder) uint(n uint64) { e.out = strconv.AppendUint(e.out, n, 10) }
 
-// float writes a number as JavaScript does. What is none, or not finite, cannot be written.
+// float writes a number as JavaScript does. It cannot write NaN and infinities.
 func (e *encoder) float(f float64, bits int) bool {
 	if math.IsInf(f, 0) || math.IsNaN(f) {
 		return false
@@ -51,7 +51,7 @@ func (e *encoder) float(f float64, bits int) bool {
 		return true
 	}
 	e.out = strconv.AppendFloat(e.out, f, 'e', -1, bits)
-	// An exponent has at least two digits in Go, and one in JavaScript.
+	// Go writes at least two digits of an exponent, JavaScript one.
 	if n := len(e.out); n >= 4 && string(e.out[n-4:n-1]) == "e-0" {
 		e.out = append(e.out[:n-2], e.out[n-1])
 	}
@@ -67,8 +67,8 @@ func (e *encoder) key(n int, name string) {
 	e.out = append(e.out, ':')
 }
 
-// text writes a string. It escapes what HTML takes for its own, and writes for what is not
-// UTF-8 that it is not.
+// text writes a string. It escapes the characters that HTML would interpret, and replaces bytes that
+// are not UTF-8 by U+FFFD.
 func (e *encoder) text(s string) {
 	e.out = append(e.out, '"')
 	start := 0
@@ -103,7 +103,7 @@ func (e *encoder) text(s string) {
 	e.out = append(e.out, '"')
 }
 
-// escape writes a byte that does not stand for itself.
+// escape writes an ASCII character that needs an escape.
 func (e *encoder) escape(b byte) {
 	switch b {
 	case '\\', '"':

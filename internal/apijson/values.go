@@ -30,8 +30,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// wellKnown are types that write themselves, and whose values are so frequent that they are
-// better not asked: each would allocate.
+// wellKnown are frequent types with a MarshalJSON method. Their plans write the same without
+// calling it, because each call would allocate.
 var wellKnown = map[reflect.Type]plan{
 	reflect.TypeFor[metav1.Time](): func(e *encoder, v reflect.Value) bool { return e.time(at[metav1.Time](v).Time, time.RFC3339) },
 	reflect.TypeFor[metav1.MicroTime](): func(e *encoder, v reflect.Value) bool {
@@ -53,7 +53,7 @@ var wellKnown = map[reflect.Type]plan{
 	},
 }
 
-// at returns where a value is, or a copy of it.
+// at returns the address of a value, or of a copy if the value has none.
 func at[T any](v reflect.Value) *T {
 	if v.CanAddr() {
 		p, _ := reflect.TypeAssert[*T](v.Addr())
@@ -74,8 +74,8 @@ func (e *encoder) time(t time.Time, layout string) bool {
 	return true
 }
 
-// quantity writes the text that a quantity has of itself, as long as nothing in it would
-// have to be looked at. It is a copy, because one that is asked for its text keeps it.
+// quantity writes the text of a quantity, unless that needs escapes. It takes a copy, because
+// String caches its result in the quantity.
 func (e *encoder) quantity(q resource.Quantity) bool {
 	text := q.String()
 	for n := range len(text) {
@@ -99,8 +99,8 @@ func (e *encoder) intOrString(v *intstr.IntOrString) bool {
 	return true
 }
 
-// marshaled writes a value that does it by itself: its method is that of values, so that it
-// does not matter where it is.
+// marshaled writes a value by its MarshalJSON method. The method has a value receiver, so it makes no
+// difference whether the value has an address.
 func marshaled(e *encoder, v reflect.Value) bool {
 	var m json.Marshaler
 	if v.CanAddr() {
@@ -112,7 +112,7 @@ func marshaled(e *encoder, v reflect.Value) bool {
 	return err == nil && e.compact(written)
 }
 
-// pointerTo is the plan of pointers to what a plan is for.
+// pointerTo returns the plan of pointers to values of a plan.
 func pointerTo(element plan) plan {
 	return func(e *encoder, v reflect.Value) bool {
 		if v.IsNil() {
@@ -128,7 +128,7 @@ func pointerTo(element plan) plan {
 	}
 }
 
-// inside writes what is in an interface.
+// inside writes the value in an interface.
 func inside(e *encoder, v reflect.Value) bool {
 	if v.IsNil() {
 		e.null()
@@ -202,7 +202,7 @@ func planOfMap(t reflect.Type) plan {
 	}
 }
 
-// mapOf writes a map of a type that is known.
+// mapOf writes a map without reflection.
 func mapOf[K ~string, V any](e *encoder, m map[K]V, element func(*encoder, V) bool) bool {
 	if m == nil {
 		e.null()
@@ -213,7 +213,7 @@ func mapOf[K ~string, V any](e *encoder, m map[K]V, element func(*encoder, V) bo
 	for key := range m {
 		e.keys = append(e.keys, string(key))
 	}
-	// Those of an inner map may take another array: this part of it stays what it is.
+	// Inner maps append to e.keys and may move it. This slice stays valid.
 	keys := e.keys[first:]
 	slices.Sort(keys)
 	for n, key := range keys {

@@ -33,6 +33,18 @@ func Check(content []byte, most int) error {
 	return c.count(content)
 }
 
+// UpperBound returns a number that the values and names of a JSON text do not exceed. It is quicker than Check and counts
+// what looks like a part in strings too.
+func UpperBound(content []byte) int {
+	parts := 1
+	for _, b := range content {
+		if b == ',' || b == ':' || b == '[' || b == '{' {
+			parts++
+		}
+	}
+	return parts
+}
+
 // NewReader returns a reader that fails once it has read more parts than most.
 func NewReader(r io.Reader, most int) io.Reader { return &reader{r, counter{most: most}} }
 

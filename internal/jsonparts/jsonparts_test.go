@@ -44,3 +44,9 @@ func TestParts(t *testing.T) {
 		require.ErrorContains(t, err, "parts", content)
 	}
 }
+
+func TestUpperBound(t *testing.T) {
+	for content, parts := range map[string]int{``: 1, `1`: 1, `{}`: 2, `[{},{}]`: 5, `{"a":1,"b":[2,3]}`: 7, `"{[,:"`: 5} {
+		require.Equal(t, parts, jsonparts.UpperBound([]byte(content)), content)
+	}
+}

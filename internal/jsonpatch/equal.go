@@ -137,15 +137,3 @@ func stored(n json.Number) string {
 	}
 	return n.String()
 }
-
-// Parts is an upper bound of how many values and names a text in JSON has, which is what
-// its size in memory depends on when it is decoded.
-func Parts(data []byte) int {
-	parts := 1
-	for _, c := range data {
-		if c == ',' || c == ':' || c == '[' || c == '{' {
-			parts++
-		}
-	}
-	return parts
-}

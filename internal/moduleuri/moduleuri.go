@@ -19,6 +19,7 @@ limitations under the License.
 package moduleuri
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/url"
@@ -143,13 +144,16 @@ func IsListed(list []string, scheme, host string) bool {
 // WithPort returns host:port, with the default port of the scheme if there is none.
 func WithPort(scheme, host string) string {
 	u := url.URL{Host: strings.ToLower(host)}
-	port := u.Port()
-	switch {
-	case port != "":
-	case scheme == "http":
-		port = "80"
-	default:
-		port = "443"
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), DefaultPort(scheme)))
+}
+
+// DefaultPort returns the port of a URL that names none: 80 for http, 443 for https, and "" for other schemes.
+func DefaultPort(scheme string) string {
+	switch scheme {
+	case "http":
+		return "80"
+	case "https":
+		return "443"
 	}
-	return net.JoinHostPort(u.Hostname(), port)
+	return ""
 }

@@ -54,6 +54,14 @@ func TestIsListed(t *testing.T) {
 	}
 }
 
+func TestDefaultPort(t *testing.T) {
+	for scheme, port := range map[string]string{"http": "80", "https": "443", "ftp": "", "": ""} {
+		require.Equal(t, port, moduleuri.DefaultPort(scheme), scheme)
+	}
+	require.Equal(t, "a.example.com:443", moduleuri.WithPort("https", "A.example.com"))
+	require.Equal(t, "[::1]:5000", moduleuri.WithPort("http", "[::1]:5000"))
+}
+
 func TestParseInLayout(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0", 64)
 	for text, want := range map[string]moduleuri.InLayout{

@@ -30,7 +30,7 @@ import (
 	serializer "k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apiserver/pkg/admission"
 
-	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
@@ -70,7 +70,7 @@ const maxAddedParts = 200_000
 // bounded returns an error if the object that is wanted would take far more memory than
 // the one that there is, before it is decoded.
 func (m *mutation) bounded(added int) error {
-	if parts, limit := jsonpatch.Parts(m.after), 2*jsonpatch.Parts(m.before)+added; parts > limit {
+	if parts, limit := jsonparts.UpperBound(m.after), 2*jsonparts.UpperBound(m.before)+added; parts > limit {
 		return fmt.Errorf("mutated object: has up to %d values and names, at most %d are allowed: twice those of the request's object and %d", parts, limit, added)
 	}
 	return nil

@@ -50,6 +50,15 @@ type reviewKey struct {
 	resource schema.GroupVersionResource
 }
 
+// requestUID returns what identifies a request to policies and in the log. The UID of a review that
+// another server has sent is known there too; elsewhere each phase has its own.
+func requestUID(attr admission.Attributes) types.UID {
+	if remote, is := attr.(RemoteAttributes); is {
+		return remote.UID()
+	}
+	return uuid.NewUUID()
+}
+
 // newRequest returns a request in its validating phase.
 func newRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces) *request {
 	return &request{
@@ -57,7 +66,7 @@ func newRequest(attr admission.Attributes, interfaces admission.ObjectInterfaces
 		attr:                       attr,
 		interfaces:                 interfaces,
 		phase:                      validate,
-		uid:                        uuid.NewUUID(),
+		uid:                        requestUID(attr),
 	}
 }
 

@@ -26,6 +26,7 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/admission/plugin/webhook/generic"
 )
@@ -36,6 +37,8 @@ import (
 // policy makes of it is told, and the server that admits the request takes it over.
 type RemoteAttributes interface {
 	admission.Attributes
+	// UID returns that of the review's request.
+	UID() types.UID
 	// Review returns the review's request. It is false if that is not in a version of a
 	// resource.
 	Review(kind schema.GroupVersionKind, resource schema.GroupVersionResource) (request *admissionv1.AdmissionRequest, ok bool)

@@ -36,6 +36,7 @@ type Policies struct {
 	mutations   *metrics.CounterVec
 	dropped     *metrics.CounterVec
 	exemptions  *metrics.CounterVec
+	*policySeries
 	*breakerMetrics
 	*reloadMetrics
 	*breakGlassMetrics
@@ -44,7 +45,7 @@ type Policies struct {
 
 // NewPolicies returns metrics that are not registered yet.
 func NewPolicies() *Policies {
-	return &Policies{
+	p := &Policies{
 		policies: gauge("policies",
 			"Number of policies that are enforced. Zero while the feature is enabled means that nothing is enforced."),
 		unmatched: gauge("unmatched_rules",
@@ -69,6 +70,16 @@ func NewPolicies() *Policies {
 		breakGlassMetrics: newBreakGlassMetrics(),
 		trustRootMetrics:  newTrustRootMetrics(),
 	}
+	p.policySeries = &policySeries{loaded: map[string]int{}, remove: []func(map[string]string){
+		removing(p.evaluations, func(l map[string]string) int { return p.evaluations.DeletePartialMatch(l) }),
+		removing(p.fuel, func(l map[string]string) int { return p.fuel.DeletePartialMatch(l) }),
+		removing(p.mutations, func(l map[string]string) int { return p.mutations.DeletePartialMatch(l) }),
+		removing(p.dropped, func(l map[string]string) int { return p.dropped.DeletePartialMatch(l) }),
+		removing(p.open, func(l map[string]string) int { return p.open.DeletePartialMatch(l) }),
+		removing(p.transitions, func(l map[string]string) int { return p.transitions.DeletePartialMatch(l) }),
+		removing(p.overloads, func(l map[string]string) int { return p.overloads.DeletePartialMatch(l) }),
+	}}
+	return p
 }
 
 // MustRegister registers the metrics. Register is the MustRegister method of a

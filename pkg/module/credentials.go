@@ -30,6 +30,7 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
@@ -148,7 +149,7 @@ func parseRegistryKey(name string) (registryKey, error) {
 
 // canonicalHost returns the one name of a host that has several.
 func canonicalHost(host string) string {
-	host = strings.TrimSuffix(strings.ToLower(host), ":443")
+	host = strings.TrimSuffix(strings.ToLower(host), ":"+moduleuri.DefaultPort("https"))
 	if slices.Contains(dockerHubNames, host) {
 		return dockerHub
 	}

@@ -134,4 +134,5 @@ func (g *guarded) close() {
 		g.recorder.AddOpenBreakers(g.policy, -1)
 	}
 	g.evaluator.close()
+	g.recorder.PolicyFreed(g.policy)
 }

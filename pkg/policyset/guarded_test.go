@@ -56,6 +56,7 @@ type guarded struct {
 	set      *policyset.Set
 	clock    *clocktesting.FakePassiveClock
 	registry componentmetrics.KubeRegistry
+	recorder *metrics.Policies
 	ctx      context.Context
 	log      ktesting.Buffer
 }
@@ -63,10 +64,10 @@ type guarded struct {
 func newGuarded(t *testing.T, config *wasmadmission.WasmAdmissionConfiguration, changes ...func(*policyset.Loader)) *guarded {
 	t.Helper()
 	g := &guarded{clock: clocktesting.NewFakePassiveClock(time.Now()), registry: componentmetrics.NewKubeRegistry()}
-	recorder := metrics.NewPolicies()
-	recorder.MustRegister(g.registry.MustRegister)
+	g.recorder = metrics.NewPolicies()
+	g.recorder.MustRegister(g.registry.MustRegister)
 	loader := newLoader(t)
-	loader.Recorder, loader.Clock = recorder, g.clock
+	loader.Recorder, loader.Clock = g.recorder, g.clock
 	for _, change := range changes {
 		change(loader)
 	}
@@ -323,6 +324,9 @@ func TestBreakerOfGroup(t *testing.T) {
 	require.Equal(t, "failed failed failed open", g.evaluate(accept, accept, accept, accept))
 	require.Equal(t, 1, g.value(t, "open_circuit_breakers", "policy", "g"))
 	require.Equal(t, 1, g.value(t, "open_circuit_breakers", "policy", "g/x_t"))
+	// The set that replaces it has policies of the same names.
+	g.recorder.PolicyLoaded("g")
+	g.recorder.PolicyLoaded("g/x_t")
 	g.set.Close()
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g"), "what is gone is not open")
 	require.Zero(t, g.value(t, "open_circuit_breakers", "policy", "g/x_t"))

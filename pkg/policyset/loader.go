@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -53,7 +54,7 @@ type Loader struct {
 	// Capabilities are the host capabilities that policies may be granted; none by default.
 	Capabilities Capabilities
 	// Metadata reads what a module says of itself; nil is [abi.ReadMetadata], which
-	// insists on it.
+	// insists on it. The policies of a set that have the same module share the result.
 	Metadata func(wasm []byte) (*abi.Metadata, error)
 	// Adjust may change what a policy has around it before anything of it runs, such as
 	// who answers its host calls; nil changes nothing. It is for tools, and must be safe
@@ -116,10 +117,10 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	problems := make([]field.ErrorList, len(wanted))
 	var group errgroup.Group
 	group.SetLimit(max(concurrentFetches, runtime.GOMAXPROCS(0)))
-	processors := make(chan struct{}, runtime.GOMAXPROCS(0))
+	a := &attempt{config: config, processors: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	for n := range wanted {
 		group.Go(func() error {
-			loaded[n], problems[n] = l.loadWithin(ctx, config, &wanted[n], processors)
+			loaded[n], problems[n] = l.loadWithin(ctx, a, &wanted[n])
 			return nil
 		})
 	}
@@ -140,6 +141,15 @@ func (l *Loader) Load(ctx context.Context, config *wasmadmission.WasmAdmissionCo
 	}
 	slices.SortFunc(set.policies, func(a, b *Policy) int { return cmp.Compare(a.Name(), b.Name()) })
 	return set, nil
+}
+
+// attempt is what the policies of one call of [Loader.Load] share.
+type attempt struct {
+	config *wasmadmission.WasmAdmissionConfiguration
+	// processors has an element for each policy that is being made.
+	processors chan struct{}
+	// metadata has a func() (*abi.Metadata, error) for the digest of each module.
+	metadata sync.Map
 }
 
 // wanted is a policy to load, on its own or as the member of a group.
@@ -168,7 +178,7 @@ func wantedPolicies(config *wasmadmission.WasmAdmissionConfiguration) (all []wan
 }
 
 // loadWithin takes a policy over from the set before or loads it, until ctx ends.
-func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted, processors chan struct{}) (*Policy, field.ErrorList) {
+func (l *Loader) loadWithin(ctx context.Context, a *attempt, w *wanted) (*Policy, field.ErrorList) {
 	if l.CarryOver != nil {
 		if p := l.CarryOver(w.spec); p != nil {
 			return p.join(), nil
@@ -184,7 +194,7 @@ func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmis
 				r = result{problems: field.ErrorList{field.InternalError(w.path, fmt.Errorf("panic while the policy was loaded: %v", p))}}
 			}
 		}()
-		r.policy, r.problems = l.load(ctx, config, w, processors)
+		r.policy, r.problems = l.load(ctx, a, w)
 		return r, nil
 	}, func(r result) {
 		if r.policy != nil {
@@ -202,26 +212,26 @@ func (l *Loader) loadWithin(ctx context.Context, config *wasmadmission.WasmAdmis
 }
 
 // load fetches a policy's module and, in its turn at one of the processors, makes a policy of it.
-func (l *Loader) load(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted, processors chan struct{}) (*Policy, field.ErrorList) {
-	fetcher := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: config.Limits.ModuleSize})
+func (l *Loader) load(ctx context.Context, a *attempt, w *wanted) (*Policy, field.ErrorList) {
+	fetcher := cmp.Or[Fetcher](l.Fetcher, &module.Fetcher{MaxBytes: a.config.Limits.ModuleSize})
 	fetched, err := fetcher.Get(ctx, ModuleRequest(w.spec.Module, w.spec.Digest, w.spec.Verification))
 	if err != nil {
 		return nil, field.ErrorList{fetchProblem(w.path, w.spec, err)}
 	}
 	select {
-	case processors <- struct{}{}:
-		defer func() { <-processors }()
+	case a.processors <- struct{}{}:
+		defer func() { <-a.processors }()
 	case <-ctx.Done():
 		return nil, field.ErrorList{field.Invalid(w.path.Child("module"), module.Redact(w.spec.Module), context.Cause(ctx).Error())}
 	}
-	return l.build(ctx, config, w, fetched)
+	return l.build(ctx, a, w, fetched)
 }
 
 // build compiles the module of a policy, and asks the policy about its settings.
-func (l *Loader) build(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, w *wanted, fetched *module.Module) (*Policy, field.ErrorList) {
-	spec, path := w.spec, w.path
+func (l *Loader) build(ctx context.Context, a *attempt, w *wanted, fetched *module.Module) (*Policy, field.ErrorList) {
+	config, spec, path := a.config, w.spec, w.path
 	p := &Policy{configured: spec, spec: *spec, settingsHash: hash(spec.Settings.Raw), digest: fetched.Digest}
-	metadata, err := l.metadata(fetched.Bytes)
+	metadata, err := l.metadata(a, fetched)
 	if err != nil {
 		return nil, moduleProblems(path, spec, err)
 	}
@@ -254,11 +264,20 @@ func (l *Loader) build(ctx context.Context, config *wasmadmission.WasmAdmissionC
 	return p.join(), nil
 }
 
-func (l *Loader) metadata(wasm []byte) (*abi.Metadata, error) {
-	if l.Metadata != nil {
-		return l.Metadata(wasm)
+// metadata returns what a module says of itself. It reads each module once, however many policies
+// use it: that takes as long as the rest of a policy whose module is compiled already. Nobody may
+// change the result.
+func (l *Loader) metadata(a *attempt, fetched *module.Module) (*abi.Metadata, error) {
+	read, known := a.metadata.Load(fetched.Digest)
+	if !known {
+		read, _ = a.metadata.LoadOrStore(fetched.Digest, sync.OnceValues(func() (*abi.Metadata, error) {
+			if l.Metadata != nil {
+				return l.Metadata(fetched.Bytes)
+			}
+			return abi.ReadMetadata(fetched.Bytes)
+		}))
 	}
-	return abi.ReadMetadata(wasm)
+	return read.(func() (*abi.Metadata, error))() //nolint:forcetypeassert // nothing else is in it
 }
 
 // guard puts what is configured for all policies before one's evaluator. The members of
@@ -268,6 +287,7 @@ func (l *Loader) guard(config *wasmadmission.WasmAdmissionConfiguration, p *Poli
 	if g.recorder == nil {
 		g.recorder = discard{}
 	}
+	g.recorder.PolicyLoaded(g.policy)
 	if !member {
 		g.limit = int64(config.Limits.PolicyEvaluations)
 	}
@@ -290,7 +310,7 @@ func (l *Loader) takeRules(ctx context.Context, p *Policy, metadata *abi.Metadat
 	}
 	for _, r := range metadata.Rules {
 		rule := admissionregistrationv1.RuleWithOperations{Rule: admissionregistrationv1.Rule{
-			APIGroups: r.APIGroups, APIVersions: r.APIVersions, Resources: r.Resources,
+			APIGroups: slices.Clone(r.APIGroups), APIVersions: slices.Clone(r.APIVersions), Resources: slices.Clone(r.Resources),
 		}}
 		for _, operation := range r.Operations {
 			rule.Operations = append(rule.Operations, admissionregistrationv1.OperationType(operation))

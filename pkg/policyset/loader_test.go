@@ -278,3 +278,39 @@ func TestLoaderIsAdjusted(t *testing.T) {
 	require.Len(t, errs, 1, "its settings are longer than a byte")
 	require.ErrorContains(t, errs[0], "limit exceeded: 2 bytes of request, at most 1 are allowed")
 }
+
+// A module that many policies have is read once for its metadata, whatever it is called and
+// whatever comes of it.
+func TestMetadataIsReadOncePerModule(t *testing.T) {
+	from := modules(t)
+	accept, err := os.ReadFile(from[len("file://"):] + "/accept.wasm")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(from[len("file://"):]+"/same.wasm", accept, 0o600))
+	var policies []wasmadmission.Policy
+	for n := range 50 {
+		module := []string{"/accept.wasm", "/same.wasm", "/deny.wasm"}[n%3]
+		policies = append(policies, wasmadmission.Policy{Name: fmt.Sprintf("p-%02d", n), Module: from + module})
+	}
+	loader := newLoader(t)
+	var reads atomic.Int32
+	loader.Metadata = func(wasm []byte) (*abi.Metadata, error) {
+		reads.Add(1)
+		return abi.ReadMetadata(wasm)
+	}
+	set, errs := loader.Load(t.Context(), configuration(policies...))
+	require.Empty(t, errs)
+	require.EqualValues(t, 2, reads.Load())
+	require.Len(t, set.Policies(), 50)
+	for _, p := range set.Policies() {
+		require.NotEmpty(t, p.Spec().Rules, "from the metadata")
+	}
+	set.Close()
+
+	loader.Metadata = func([]byte) (*abi.Metadata, error) {
+		reads.Add(1)
+		return nil, errors.New("no metadata")
+	}
+	_, errs = loader.Load(t.Context(), configuration(policies...))
+	require.Len(t, errs, 50, "each policy has the problem")
+	require.EqualValues(t, 4, reads.Load())
+}

@@ -23,7 +23,7 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/wasm-admission/wasm-admission/internal/jsonmember"
+	"github.com/wasm-admission/wasm-admission/internal/jsonscan"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 )
@@ -70,14 +70,14 @@ func (g *guest) shorten(buffers *[2][]byte, request []byte) (short []byte, left 
 	next := 0
 	for n, name := range g.omits {
 		for _, object := range []string{"object", "oldObject"} {
-			m, found := jsonmember.Find(short, object, "metadata", string(name))
+			m, found := jsonscan.Find(short, object, "metadata", string(name))
 			if !found {
 				continue
 			}
 			if object == "object" {
 				left[n] = bytes.Clone(short[m.Value:m.End])
 			}
-			buffers[next] = jsonmember.AppendWithout(buffers[next][:0], short, m)
+			buffers[next] = jsonscan.AppendWithout(buffers[next][:0], short, m)
 			short, next = buffers[next], 1-next
 		}
 	}
@@ -89,21 +89,21 @@ func (g *guest) shorten(buffers *[2][]byte, request []byte) (short []byte, left 
 func (g *guest) giveBack(response *abi.ValidationResponse, left [][]byte) error {
 	wanted := response.MutatedObject
 	for n, name := range g.omits {
-		if jsonmember.Twice(wanted, "metadata", string(name)) {
+		if jsonscan.Twice(wanted, "metadata", string(name)) {
 			return fmt.Errorf("mutated object: has metadata or metadata.%s twice, and review.omit keeps the latter from the policy: have it leave the field alone", name)
 		}
-		if m, found := jsonmember.Find(wanted, "metadata", string(name)); found {
+		if m, found := jsonscan.Find(wanted, "metadata", string(name)); found {
 			if string(wanted[m.Value:m.End]) != "null" {
 				return fmt.Errorf("mutated object: sets metadata.%s, which review.omit keeps from the policy: remove it there, or have the policy leave the field alone", name)
 			}
-			wanted = jsonmember.AppendWithout(nil, wanted, m)
+			wanted = jsonscan.AppendWithout(nil, wanted, m)
 		}
 		if left[n] == nil {
 			continue
 		}
-		metadata, found := jsonmember.Find(wanted, "metadata")
+		metadata, found := jsonscan.Find(wanted, "metadata")
 		if found {
-			wanted, found = jsonmember.Insert(wanted, metadata, string(name), left[n])
+			wanted, found = jsonscan.Insert(wanted, metadata, string(name), left[n])
 		}
 		if !found {
 			return fmt.Errorf("mutated object: has no metadata to put metadata.%s back into, which review.omit keeps from the policy", name)

@@ -19,6 +19,11 @@ package policyset
 // Recorder takes notes of what keeps policies from being evaluated. Implementations are safe
 // for concurrent use and fast: they are called while a request waits.
 type Recorder interface {
+	// PolicyLoaded says that a policy, a group or a member of one was loaded, and PolicyFreed that
+	// one was freed: nothing more is told of it then. While one set of policies replaces another,
+	// there are two with the same name.
+	PolicyLoaded(policy string)
+	PolicyFreed(policy string)
 	// AddOpenBreakers says that so many more circuit breakers of a policy are open, or fewer
 	// if the count is negative. Zero makes the policy known. While one set of policies
 	// replaces another, there are two breakers with the same name.
@@ -34,6 +39,8 @@ type Recorder interface {
 // discard is a [Recorder] that forgets everything.
 type discard struct{}
 
+func (discard) PolicyLoaded(string)                   {}
+func (discard) PolicyFreed(string)                    {}
 func (discard) AddOpenBreakers(string, int)           {}
 func (discard) CountBreakerTransition(string, string) {}
 func (discard) CountOverload(string)                  {}

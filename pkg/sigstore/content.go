@@ -27,6 +27,8 @@ import (
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore-go/pkg/verify"
+
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // withoutCertificate says that whoever signed did so with a key that the candidate does not have.
@@ -66,7 +68,7 @@ func parseCertificates(what string, text []byte, limit int) ([]*x509.Certificate
 		if err != nil {
 			return nil, fmt.Errorf("%s is neither PEM nor DER: %w", what, err)
 		}
-		return []*x509.Certificate{c}, checkKey(c.PublicKey)
+		return []*x509.Certificate{c}, verification.CheckKey(c.PublicKey)
 	}
 	var all []*x509.Certificate
 	for ; block != nil; block, rest = pem.Decode(rest) {
@@ -77,7 +79,7 @@ func parseCertificates(what string, text []byte, limit int) ([]*x509.Certificate
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
-		if err := checkKey(c.PublicKey); err != nil {
+		if err := verification.CheckKey(c.PublicKey); err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
 		if all = append(all, c); len(all) > limit {

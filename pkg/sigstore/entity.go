@@ -117,7 +117,7 @@ func readBundle(content []byte, artifact verification.Artifact) (*entity, error)
 		return nil, wrap("the bundle cannot be read", err)
 	}
 	if leaf := e.content.Certificate(); leaf != nil {
-		if err := checkKey(leaf.PublicKey); err != nil {
+		if err := verification.CheckKey(leaf.PublicKey); err != nil {
 			return nil, wrap("the certificate in the bundle", err)
 		}
 	}

@@ -25,19 +25,14 @@ import (
 	"crypto/rsa"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/sigstore/sigstore-go/pkg/root"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
-)
 
-// Bounds on the size of RSA keys in bits: less is weak, more costs milliseconds.
-const (
-	minRSABits = 2048
-	maxRSABits = 8192
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // parseKey reads a public key in PEM.
@@ -56,25 +51,7 @@ func parseKey(text []byte) (crypto.PublicKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, checkKey(key)
-}
-
-// checkKey refuses kinds and sizes of keys that are not verified with.
-func checkKey(key crypto.PublicKey) error {
-	switch key := key.(type) {
-	case *rsa.PublicKey:
-		if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-			return fmt.Errorf("the RSA key has %d bits, %d to %d are accepted", bits, minRSABits, maxRSABits)
-		}
-	case *ecdsa.PublicKey:
-		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() && key.Curve != elliptic.P521() {
-			return fmt.Errorf("the ECDSA key is on curve %s, P-256, P-384 and P-521 are accepted", key.Params().Name)
-		}
-	case ed25519.PublicKey:
-	default:
-		return fmt.Errorf("the key is a %T: RSA, ECDSA and Ed25519 are accepted", key)
-	}
-	return nil
+	return key, verification.CheckKey(key)
 }
 
 // verifiers returns every way in which a key may have signed. A bundle does not say reliably which it was, and cosign has

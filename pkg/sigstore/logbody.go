@@ -26,6 +26,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
 // maxLogBodyDepth bounds how deep the body of a log entry is nested.
@@ -119,7 +121,7 @@ func checkLoggedKeys(text []byte) error {
 		if err != nil {
 			return wrap("the key in a log entry", err)
 		}
-		if err := checkKey(key); err != nil {
+		if err := verification.CheckKey(key); err != nil {
 			return wrap("the key in a log entry", err)
 		}
 	}

@@ -130,7 +130,7 @@ func (x *table) logs() {
 		e.CanonicalizedBody = []byte(strings.Repeat("[", maxLogBodyDepth+1) + strings.Repeat("]", maxLogBodyDepth+1))
 	})
 	entry("body with an RSA key too large", "8193 bits", func(e *protorekor.TransparencyLogEntry) {
-		modulus := new(big.Int).Lsh(big.NewInt(1), maxRSABits)
+		modulus := new(big.Int).Lsh(big.NewInt(1), verification.MaxRSABits)
 		der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: modulus.SetBit(modulus, 0, 1), E: 65537})
 		require.NoError(x.t, err)
 		e.CanonicalizedBody = mustJSON(x.t, map[string]any{"kind": "hashedrekord", "apiVersion": "0.0.1", "spec": map[string]any{

@@ -145,11 +145,14 @@ func (p Place) encode(name string, report Report, renewEvery time.Duration) (*co
 
 // holderOf is what kubectl get lease shows of a server.
 func holderOf(r *Report) string {
-	refused := ""
+	refused, policies := "", "policies"
 	if r.State == StateRefused {
 		refused = " REFUSED"
 	}
-	return fmt.Sprintf("%s running=%s desired=%s%s %d policies", cmp.Or(line(r.Host, 63), "unknown"), Short(r.Running), Short(r.Desired), refused, r.PolicyCount)
+	if r.PolicyCount == 1 {
+		policies = "policy"
+	}
+	return fmt.Sprintf("%s running=%s desired=%s%s %d %s", cmp.Or(line(r.Host, 63), "unknown"), Short(r.Running), Short(r.Desired), refused, r.PolicyCount, policies)
 }
 
 var labelValue = regexp.MustCompile("^[A-Za-z0-9]{1,8}$")

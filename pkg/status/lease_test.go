@@ -51,12 +51,20 @@ func encode(t *testing.T, r status.Report) *coordinationv1.Lease {
 	return lease
 }
 
+func TestHoldersAreCounted(t *testing.T) {
+	for count, want := range map[int]string{0: "0 policies", 1: "1 policy", 2: "2 policies"} {
+		r := report("cp-1", hashA)
+		r.Policies, r.PolicyCount = nil, count
+		require.Equal(t, "cp-1 running=1a2b3c4d desired=1a2b3c4d "+want, *encode(t, r).Spec.HolderIdentity)
+	}
+}
+
 func TestALeaseTellsItsReport(t *testing.T) {
 	before := report("cp-1", hashA)
 	before.State, before.Desired, before.Failures, before.FailureCount = status.StateRefused, hashB, []string{"policy \"p\": bad"}, 1
 	lease := encode(t, before)
 	require.Equal(t, "kube-system", lease.Namespace)
-	require.Equal(t, "cp-1 running=1a2b3c4d desired=5e6f7a8b REFUSED 1 policies", *lease.Spec.HolderIdentity)
+	require.Equal(t, "cp-1 running=1a2b3c4d desired=5e6f7a8b REFUSED 1 policy", *lease.Spec.HolderIdentity)
 	require.Equal(t, map[string]string{
 		"wasm.admission.k8s.io/status": "apiserver", "wasm.admission.k8s.io/state": "refused",
 		"wasm.admission.k8s.io/running": "1a2b3c4d", "wasm.admission.k8s.io/desired": "5e6f7a8b",

@@ -35,16 +35,20 @@ const (
 // Once makes a table for somebody who has not looked before. The renewTimes of all Leases are
 // compared with the latest of them, never with a clock here. If one seems to be late, clocks
 // may be: then all are watched until each has been renewed or should have been, or for as long
-// as most says.
-func Once(ctx context.Context, leases coordinationclient.LeasesGetter, place Place, c clock.WithTicker, most time.Duration) (*Table, error) {
+// as most says. Before it waits, it calls early with the table that trusts all clocks; nil calls
+// nothing.
+func Once(ctx context.Context, leases coordinationclient.LeasesGetter, place Place, c clock.WithTicker, most time.Duration, early func(*Table)) (*Table, error) {
 	w := &onlooker{observer: NewObserver(leases, place, c), most: most}
-	for {
+	for first := true; ; first = false {
 		statuses, identities, err := w.observer.Look(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if w.settle(statuses, identities) {
 			return Judge(statuses, identities), nil
+		}
+		if first && early != nil {
+			early(Judge(statuses, identities))
 		}
 		timer := c.NewTimer(lookEvery)
 		select {

@@ -45,7 +45,7 @@ func renewed(lease *coordinationv1.Lease, at time.Time) *coordinationv1.Lease {
 
 // look has Once look at Leases. The time until the next look passes at once, and step may
 // change the Leases before it.
-func look(t *testing.T, most time.Duration, step func(look int, leases map[string]*coordinationv1.Lease), leases ...*coordinationv1.Lease) (*status.Table, time.Duration) {
+func look(t *testing.T, most time.Duration, step func(look int, leases map[string]*coordinationv1.Lease), leases ...*coordinationv1.Lease) (table, early *status.Table, took time.Duration) {
 	t.Helper()
 	all := map[string]*coordinationv1.Lease{}
 	var objects []runtime.Object
@@ -77,9 +77,15 @@ func look(t *testing.T, most time.Duration, step func(look int, leases map[strin
 			}
 		}
 	}()
-	table, err := status.Once(ctx, client.CoordinationV1(), status.Place{}, clock, most)
+	table, err := status.Once(ctx, client.CoordinationV1(), status.Place{}, clock, most, func(known *status.Table) {
+		require.Nil(t, early, "once")
+		require.Zero(t, clock.Since(time.Unix(0, 0)), "at once")
+		early = known
+	})
 	require.NoError(t, err)
-	return table, clock.Since(time.Unix(0, 0))
+	took = clock.Since(time.Unix(0, 0))
+	require.Equal(t, took > 0, early != nil, "who waits is told what is known")
+	return table, early, took
 }
 
 func states(t *status.Table) map[string]status.State {
@@ -91,7 +97,7 @@ func states(t *status.Table) map[string]status.State {
 }
 
 func TestOnceAnswersAtOnceIfNobodySeemsLate(t *testing.T) {
-	table, took := look(t, time.Minute, nil,
+	table, _, took := look(t, time.Minute, nil,
 		renewed(encode(t, report("a", hashA)), epoch), renewed(encode(t, report("b", hashA)), epoch.Add(-30*time.Second)),
 		renewed(identity("a"), epoch), renewed(identity("b"), epoch.Add(-time.Second)))
 	require.Equal(t, map[string]status.State{"a": status.StateRunning, "b": status.StateRunning}, states(table))
@@ -111,20 +117,22 @@ func TestOnceWatchesWhoSeemsLate(t *testing.T) {
 		}
 	}
 	want := map[string]status.State{"late": status.StateRunning, "dead": status.StateUnknown, "ahead": status.StateUnknown}
-	table, took := look(t, time.Minute, step, late, dead, ahead)
+	table, early, took := look(t, time.Minute, step, late, dead, ahead)
 	require.Equal(t, want, states(table))
+	trusting := map[string]status.State{"late": status.StateUnknown, "dead": status.StateUnknown, "ahead": status.StateRunning}
+	require.Equal(t, trusting, states(early))
 	require.LessOrEqual(t, took, 52*time.Second)
 
 	late.Spec.RenewTime = &metav1.MicroTime{Time: epoch.Add(-time.Hour)}
-	table, took = look(t, 0, nil, late, dead, ahead)
-	require.Equal(t, map[string]status.State{"late": status.StateUnknown, "dead": status.StateUnknown, "ahead": status.StateRunning}, states(table), "clocks are trusted")
+	table, _, took = look(t, 0, nil, late, dead, ahead)
+	require.Equal(t, trusting, states(table), "clocks are trusted")
 	require.Zero(t, took)
 }
 
 // A server that has ended leaves its identity Lease for hours.
 func TestOnceForgetsIdentitiesThatAreNotRenewed(t *testing.T) {
 	with, gone, without := renewed(encode(t, report("with", hashA)), epoch), renewed(identity("gone"), epoch.Add(-time.Hour)), renewed(identity("without"), epoch)
-	table, _ := look(t, time.Minute, func(look int, leases map[string]*coordinationv1.Lease) {
+	table, _, _ := look(t, time.Minute, func(look int, leases map[string]*coordinationv1.Lease) {
 		renewed(leases[without.Name], epoch.Add(time.Duration(look)*time.Second))
 		renewed(leases[with.Name], epoch.Add(time.Duration(look)*time.Second))
 	}, with, gone, without)
@@ -141,9 +149,9 @@ func TestMoreLeasesThanAreLookedAtAreUnknown(t *testing.T) {
 				lease.Name = fmt.Sprintf("a-%03d", n)
 				crowd = append(crowd, renewed(lease, epoch.Add(-time.Hour)))
 			}
-			table, _ := look(t, 0, nil, crowd...)
+			table, _, _ := look(t, 0, nil, crowd...)
 			require.NotContains(t, states(table), "(more)")
-			table, _ = look(t, 0, nil, append(crowd, renewed(base.DeepCopy(), epoch))...)
+			table, _, _ = look(t, 0, nil, append(crowd, renewed(base.DeepCopy(), epoch))...)
 			require.Equal(t, status.StateUnknown, states(table)["(more)"])
 		})
 	}

@@ -129,7 +129,7 @@ func TestParseConfigRefuses(t *testing.T) {
 		"a certificate's PEM": {allOf(`{kind: pubKey, key: "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"}`), `allOf[0].key: is a "CERTIFICATE"`},
 		"no key in it":        {allOf(`{kind: pubKey, key: "-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n"}`), "allOf[0].key: is no public key (PKIX)"},
 		"two keys":            {allOf(`{kind: pubKey, key: ` + indented(key+key) + `}`), "allOf[0].key: has something behind the key"},
-		"a short key":         {allOf(`{kind: pubKey, key: ` + indented(rsa1024) + `}`), "allOf[0].key: is a key of RSA of 1024 bits"},
+		"a short key":         {allOf(`{kind: pubKey, key: ` + indented(rsa1024) + `}`), "allOf[0].key: the RSA key has 1024 bits: use one of 2048 to 8192"},
 		"no issuer":           {allOf(`{kind: genericIssuer, subject: {equal: a}}`), "allOf[0].issuer: is missing"},
 		"no subject":          {allOf(`{kind: genericIssuer, issuer: a}`), "allOf[0].subject: has not exactly one of equal and urlPrefix"},
 		"an empty subject":    {subject(`{}`), "allOf[0].subject: has not exactly one of equal and urlPrefix"},

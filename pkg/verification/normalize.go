@@ -18,9 +18,6 @@ package verification
 
 import (
 	"cmp"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -34,10 +31,9 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
-)
 
-// minRSABits and maxRSABits bound keys of RSA: shorter ones can be broken, longer ones take long to check.
-const minRSABits, maxRSABits = 2048, 8192
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
+)
 
 // gitHubName is what names of accounts and repositories on GitHub look like.
 var gitHubName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
@@ -136,31 +132,13 @@ func (s *Signature) checkKey(path *field.Path) error {
 	if err != nil {
 		return fmt.Errorf("%s: is no public key (PKIX): %w: write what cosign public-key prints", path, err)
 	}
-	if err := checkStrength(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	sum := sha256.Sum256(block.Bytes)
 	s.fingerprint = hex.EncodeToString(sum[:])
 	s.Key = string(pem.EncodeToMemory(&pem.Block{Type: block.Type, Bytes: block.Bytes}))
 	return nil
-}
-
-func checkStrength(key any) error {
-	switch k := key.(type) {
-	case *rsa.PublicKey:
-		if bits := k.N.BitLen(); bits < minRSABits || bits > maxRSABits {
-			return fmt.Errorf("is a key of RSA of %d bits: write one of %d to %d", bits, minRSABits, maxRSABits)
-		}
-		return nil
-	case *ecdsa.PublicKey:
-		if bits := k.Curve.Params().BitSize; bits < 256 {
-			return fmt.Errorf("is a key of ECDSA of %d bits: write one of P-256, P-384 or P-521", bits)
-		}
-		return nil
-	case ed25519.PublicKey:
-		return nil
-	}
-	return fmt.Errorf("is a %T: write a key of RSA, ECDSA or Ed25519", key)
 }
 
 func (s *Subject) normalize(path *field.Path) error {
@@ -178,9 +156,6 @@ func (s *Subject) normalize(path *field.Path) error {
 	return nil
 }
 
-// defaultPorts are those that a URL in normal form does not have.
-var defaultPorts = map[string]string{"http": "80", "https": "443"}
-
 // normalizePrefix does what Kubewarden does with the prefix of a subject, and refuses what is written in two ways.
 func normalizePrefix(prefix string) (string, error) {
 	u, err := url.Parse(prefix)
@@ -194,7 +169,7 @@ func normalizePrefix(prefix string) (string, error) {
 	}
 	u = (&url.URL{}).ResolveReference(u) // what .. stands for
 	u.Host = strings.ToLower(u.Host)
-	if u.Port() == "" || u.Port() == defaultPorts[u.Scheme] {
+	if u.Port() == "" || u.Port() == moduleuri.DefaultPort(u.Scheme) {
 		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
 	}
 	normal := u.Scheme + "://" + u.Host + cmp.Or(u.EscapedPath(), "/")

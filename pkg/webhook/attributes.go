@@ -26,6 +26,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apiserver/pkg/admission"
 	auditinternal "k8s.io/apiserver/pkg/apis/audit"
@@ -35,14 +36,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 )
 
-// attributes are those of a request in an admission review. What takes time to decode is
-// decoded when somebody looks at it: most policies are asked without. They belong to one
-// goroutine.
+// attributes are the attributes of the request in an admission review. Objects are decoded on first
+// use, because most policies are evaluated without. They belong to one goroutine.
 type attributes struct {
 	admission.Attributes
 	policy  string
 	request *admissionv1.AdmissionRequest
-	// kind and resource are those that the object is in.
+	// kind and resource are what the apiserver has converted the object to.
 	kind     schema.GroupVersionKind
 	resource schema.GroupVersionResource
 
@@ -50,7 +50,7 @@ type attributes struct {
 
 	annotations map[string]string
 	patch       []byte
-	// err is what was wrong with something that somebody looked at.
+	// err says what could not be decoded.
 	err error
 }
 
@@ -63,7 +63,7 @@ func newAttributes(policy string, r *admissionv1.AdmissionRequest) *attributes {
 		resource: schema.GroupVersionResource(r.Resource),
 		object:   lazyObject{raw: r.Object.Raw}, oldObject: lazyObject{raw: r.OldObject.Raw}, options: lazyObject{raw: r.Options.Raw},
 	}
-	// Those of the request that was made, which may be for another version.
+	// What the client asked for, which may be another version.
 	kind, resource, subresource := a.kind, a.resource, r.SubResource
 	if r.RequestKind != nil {
 		kind = schema.GroupVersionKind(*r.RequestKind)
@@ -87,13 +87,13 @@ func userOf(r *admissionv1.AdmissionRequest) user.Info {
 	return info
 }
 
-// lazyObject is an object in JSON that is decoded when it is asked for.
+// lazyObject is an object in JSON that is decoded on first use.
 type lazyObject struct {
 	raw     []byte
 	decoded *unstructured.Unstructured
 }
 
-// get returns the object, nil if there is none.
+// get returns the object, or nil if there is none. It adds an error to failed.
 func (l *lazyObject) get(failed *error) runtime.Object {
 	if len(l.raw) == 0 {
 		return nil
@@ -116,6 +116,9 @@ func (a *attributes) GetOldObject() runtime.Object { return a.oldObject.get(&a.e
 // GetOperationOptions implements [admission.Attributes].
 func (a *attributes) GetOperationOptions() runtime.Object { return a.options.get(&a.err) }
 
+// UID implements [dispatch.RemoteAttributes].
+func (a *attributes) UID() types.UID { return a.request.UID }
+
 // Review implements [dispatch.RemoteAttributes].
 func (a *attributes) Review(kind schema.GroupVersionKind, resource schema.GroupVersionResource) (*admissionv1.AdmissionRequest, bool) {
 	return a.request, kind == a.kind && resource == a.resource
@@ -127,8 +130,8 @@ func (a *attributes) Change(wanted json.RawMessage) (changed bool, err error) {
 	return len(a.patch) > 0, err
 }
 
-// What our own annotations are called. The apiserver puts the webhook's name before them,
-// which is that of the policy, so that those of guests have the keys that they have in process.
+// The names of our own annotations. The apiserver prefixes annotations with the webhook's name, which
+// is the policy's. So the annotations of guests get the same keys as in process.
 const (
 	ownDomain = "wasm.admission.k8s.io"
 	ownPrefix = "wasm-admission."
@@ -150,7 +153,7 @@ func (a *attributes) AddAnnotation(key, value string) error {
 	return nil
 }
 
-// annotationName is what an annotation is called in a response, where names have no domain.
+// annotationName returns the name of an annotation in a response, where names have no domain.
 func (a *attributes) annotationName(key string) (string, error) {
 	if problems := validation.IsQualifiedName(key); len(problems) > 0 {
 		return "", fmt.Errorf("annotation key is no qualified name: %s", strings.Join(problems, ", "))
@@ -171,8 +174,8 @@ func (a *attributes) annotationName(key string) (string, error) {
 	}
 }
 
-// AddAnnotationWithLevel implements [admission.Attributes]. A response cannot say a level:
-// what is not for everybody who sees that there was a request is left out.
+// AddAnnotationWithLevel implements [admission.Attributes]. A response cannot carry a level, and the
+// apiserver audits its annotations at level Metadata. So annotations of other levels are left out.
 func (a *attributes) AddAnnotationWithLevel(key, value string, level auditinternal.Level) error {
 	if level != auditinternal.LevelMetadata {
 		return nil

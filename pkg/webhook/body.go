@@ -27,42 +27,43 @@ import (
 )
 
 const (
-	// maxBodyTime is how long a body may take: an apiserver sends it at once, and who is
-	// slower keeps others from being answered.
+	// maxBodyTime is how long a body may take. An apiserver sends it at once; a slower client
+	// keeps others from being answered.
 	maxBodyTime = 5 * time.Second
-	// firstBytes is how much room is taken before anything has come.
+	// firstBytes is how much room a body takes before any of it has arrived.
 	firstBytes = 64 << 10
 )
 
-// errNoRoom says that other bodies have all the room there is.
+// errNoRoom says that other bodies take up all the room.
 var errNoRoom = errors.New("no room for the body")
 
-// body is that of a request. It takes room for what has come and as much again, and not for
-// what is announced: who announces much and sends little holds little.
+// body is the body of a request. It takes room for twice what has arrived, whatever size the
+// request announces: a client that announces much and sends little holds little.
 type body struct {
 	from io.Reader
-	// into is memory to use, and afterwards what is used.
+	// into is a buffer to use, and afterwards the one that was used.
 	into []byte
-	// size is what is announced, -1 if nothing is.
+	// size is the announced size, -1 if there is none.
 	size  int64
 	limit int64
 	room  *semaphore.Weighted
-	// held is how much room it has.
+	// held is how much room it holds.
 	held int64
 }
 
-// readBy reads all in the time that a request has, or one byte more than the limit.
+// readBy reads the body in the time that the request has. It reads at most one byte more than the
+// limit.
 func (b *body) readBy(ctx context.Context, controller *http.ResponseController) ([]byte, error) {
 	deadline := time.Now().Add(maxBodyTime)
 	if ends, bounded := ctx.Deadline(); bounded && ends.Before(deadline) {
 		deadline = ends
 	}
-	// A writer without deadlines is one of a test.
+	// Only writers in tests have no deadlines.
 	_ = controller.SetReadDeadline(deadline)
 	data, err := b.read()
 	if err == nil {
-		// From now on only the end of the connection is waited for. After an error the
-		// deadline stays: the server reads what is left.
+		// From now on the server only waits for the connection to end. After an error the
+		// deadline stays, because the server reads the rest of the body.
 		_ = controller.SetReadDeadline(time.Time{})
 	}
 	return data, err
@@ -100,7 +101,7 @@ func (b *body) read() ([]byte, error) {
 	return data, nil
 }
 
-// take takes as much room as makes it so much in all.
+// take takes more room until the body holds this much. It returns false if there is none.
 func (b *body) take(all int64) bool {
 	if !b.room.TryAcquire(all - b.held) {
 		return false
@@ -109,7 +110,7 @@ func (b *body) take(all int64) bool {
 	return true
 }
 
-// release gives the room back.
+// release frees the room.
 func (b *body) release() {
 	b.room.Release(b.held)
 	b.held = 0

@@ -38,7 +38,7 @@ import (
 )
 
 // A webhook server of your own serves the policies of a configuration at /validate/POLICY and
-// /mutate/POLICY. Here the cluster is an empty one; a server has the clients of its cluster.
+// /mutate/POLICY. The cluster of this example is empty. A server has the clients of its cluster.
 func ExampleHandler() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -56,7 +56,7 @@ func ExampleHandler() {
 		panic(err)
 	}
 
-	// A server compiles in child processes, and main begins with engine.ServeCompilations.
+	// A server compiles in child processes: its main begins with engine.ServeCompilations.
 	config := `
 apiVersion: wasm.admission.config.k8s.io/v1alpha1
 kind: WasmAdmissionConfiguration

@@ -31,41 +31,42 @@ import (
 
 	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 
-	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 )
 
 // Defaults of [Options].
 const (
-	// DefaultMaxBodyBytes has room for an object and the one before it as large as the
-	// apiserver takes them, written out.
+	// DefaultMaxBodyBytes has room for an object and its old version, each of the largest size
+	// that the apiserver accepts.
 	DefaultMaxBodyBytes = 8 << 20
-	// DefaultMaxBytes is what requests under way may have in memory before they are decoded.
+	// DefaultMaxBytes bounds the bodies of all requests under way.
 	DefaultMaxBytes = 64 << 20
-	// DefaultMaxRequests is how many may be under way.
+	// DefaultMaxRequests bounds the number of requests under way.
 	DefaultMaxRequests = 500
 )
 
 const (
-	// maxTimeout is the longest time that the apiserver waits for a webhook.
+	// maxTimeout is the longest that the apiserver waits for a webhook.
 	maxTimeout = 30 * time.Second
-	// maxErrorBytes bounds what is told and logged of an error: some quote what was sent.
+	// maxErrorBytes bounds an error in answers and in the log: some errors quote the request.
 	maxErrorBytes = 1 << 10
-	// maxParts is how many values reviews under way may have together. Decoded, the smallest
-	// takes dozens of bytes, so that a body can grow by twenty times.
+	// maxParts bounds the values in all reviews under way. The smallest value takes dozens of
+	// bytes once it is decoded, so a body can grow twentyfold.
 	maxParts = 4 << 20
 )
 
-// Options are what a handler works with. Dispatcher is required.
+// Options configure a handler. Dispatcher is required.
 type Options struct {
 	// Dispatcher has the policies.
 	Dispatcher *dispatch.Dispatcher
-	// MaxBodyBytes bounds the body of a request, and MaxBytes those of all that are under
-	// way. Defaults: [DefaultMaxBodyBytes] and [DefaultMaxBytes].
+	// MaxBodyBytes bounds the body of one request, and MaxBytes the bodies of all requests
+	// under way. Defaults: [DefaultMaxBodyBytes] and [DefaultMaxBytes].
 	MaxBodyBytes, MaxBytes int64
-	// MaxRequests bounds how many requests are under way. Default: [DefaultMaxRequests].
+	// MaxRequests bounds the number of requests under way. Default: [DefaultMaxRequests].
 	MaxRequests int64
 }
 
@@ -99,8 +100,7 @@ func NewHandler(o Options) *Handler {
 // ServeHTTP implements [http.Handler].
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// failure is an answer without a verdict, which has the apiserver do what the failure policy
-// says.
+// failure is an answer without a verdict. The apiserver then applies the failure policy.
 type failure struct {
 	code int
 	err  error
@@ -114,7 +114,7 @@ func (f *failure) Unwrap() error { return f.err }
 
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 	policy := r.PathValue("policy")
-	answer, err := h.answer(w, r, phase, policy)
+	answer, uid, err := h.answer(w, r, phase, policy)
 	if err == nil {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write(answer) // the client is gone
@@ -127,16 +127,17 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, phase string) {
 	if text := err.Error(); len(text) > maxErrorBytes {
 		err = errors.New(strings.ToValidUTF8(text[:maxErrorBytes], "") + "…")
 	}
-	klog.FromContext(r.Context()).Error(err, "Admission review was not answered", "phase", phase, "policy", cutName(policy), "code", code)
+	klog.FromContext(r.Context()).Error(err, "Admission review was not answered", "phase", phase, "policy", cutName(policy), "code", code, "requestUID", uid)
 	http.Error(w, err.Error(), code)
 }
 
-// cutName is as much of a name as any policy's may have: it stands in a path that anybody
-// may have written.
+// cutName cuts a name to the longest that a policy can have: the path that holds it may come from
+// anyone.
 func cutName(name string) string { return name[:min(len(name), 253)] }
 
-// answer returns the review that answers a request.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy string) (answer []byte, err error) {
+// answer returns the review that answers a request, and the UID of the request as soon as that is
+// known.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy string) (answer []byte, uid types.UID, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			answer, err = nil, fmt.Errorf("panic while an admission review was answered: %v", p)
@@ -145,39 +146,41 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, phase, policy s
 	}()
 	ctx, cancel, err := withTimeout(r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer cancel()
 	body, done, err := h.read(ctx, w, r)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer done()
-	// They wait, as one that has many is no reason to refuse others, and have their room
-	// already.
-	parts := min(int64(jsonpatch.Parts(body)), maxParts)
+	// Reviews wait here, because a large one is no reason to refuse the others. Their bodies are
+	// in memory already.
+	parts := min(int64(jsonparts.UpperBound(body)), maxParts)
 	if err := h.parts.Acquire(ctx, parts); err != nil {
-		return nil, &failure{http.StatusGatewayTimeout, fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w", maxParts, err)}
+		return nil, "", &failure{http.StatusGatewayTimeout, fmt.Errorf("the admission reviews under way have %d values, and left none in time: %w", maxParts, err)}
 	}
 	defer h.parts.Release(parts)
 	request, err := Decode(body)
 	if err != nil {
-		return nil, &failure{http.StatusBadRequest, err}
+		return nil, "", &failure{http.StatusBadRequest, err}
 	}
+	uid = request.UID
 	response, err := review(ctx, h.options.Dispatcher, phase, policy, request)
 	switch {
 	case errors.Is(err, dispatch.ErrNoSuchPolicy):
-		return nil, &failure{http.StatusNotFound, fmt.Errorf("no policy of this name is served here at /%s: %.253q", phase, policy)}
+		return nil, uid, &failure{http.StatusNotFound, fmt.Errorf("no policy of this name is served here at /%s: %.253q", phase, policy)}
 	case ctx.Err() != nil:
-		return nil, &failure{http.StatusGatewayTimeout, fmt.Errorf("the request was not evaluated in time: %w", context.Cause(ctx))}
+		return nil, uid, &failure{http.StatusGatewayTimeout, fmt.Errorf("the request was not evaluated in time: %w", context.Cause(ctx))}
 	case err != nil:
-		return nil, err
+		return nil, uid, err
 	}
-	return json.Marshal(&admissionv1.AdmissionReview{TypeMeta: typeMeta, Response: response})
+	answer, err = json.Marshal(&admissionv1.AdmissionReview{TypeMeta: typeMeta, Response: response})
+	return answer, uid, err
 }
 
-// read reads the body of a request as far as there is room for it. Done gives the room back,
-// and the body's memory with it.
+// read reads the body of a request if there is room for it. Done frees the room and the memory
+// of the body.
 func (h *Handler) read(ctx context.Context, w http.ResponseWriter, r *http.Request) (data []byte, done func(), err error) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return nil, nil, &failure{http.StatusUnsupportedMediaType, errors.New("the content type has to be application/json")}
@@ -185,7 +188,7 @@ func (h *Handler) read(ctx context.Context, w http.ResponseWriter, r *http.Reque
 	if r.ContentLength > h.options.MaxBodyBytes {
 		return nil, nil, h.tooLarge()
 	}
-	// Those that there is no room for do not wait: waiting takes room too.
+	// Without room, a request does not wait: a request that waits takes room too.
 	if !h.requests.TryAcquire(1) {
 		return nil, nil, &failure{http.StatusTooManyRequests, fmt.Errorf("%d admission reviews are under way: run more replicas, or allow more with --max-requests", h.options.MaxRequests)}
 	}
@@ -221,15 +224,15 @@ func (h *Handler) tooLarge() error {
 	return &failure{http.StatusRequestEntityTooLarge, fmt.Errorf("the admission review has more than %d bytes: allow more with --max-body-bytes", h.options.MaxBodyBytes)}
 }
 
-// buffers are what bodies are read into, of requests that are answered. What is larger than
-// most bodies is not kept.
+// buffers keeps the buffers of answered requests for the next bodies, except those that are larger
+// than most bodies.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 const maxKeptBytes = 64 << 10
 
-// withTimeout bounds a request by the time that the apiserver says it waits for the answer.
-// That is in whole seconds, rounded up: an answer that is due then may come too late, and one
-// by the failure policy of the policy is better than none. So a tenth of it is kept back.
+// withTimeout bounds a request by the time that the apiserver says it waits. That time is in whole
+// seconds, rounded up, so an answer at its very end may come too late. An answer by the policy's own
+// failure policy is better than none, so a tenth of the time is kept in reserve.
 func withTimeout(r *http.Request) (context.Context, context.CancelFunc, error) {
 	timeout := maxTimeout
 	if text := r.URL.Query().Get("timeout"); text != "" {

@@ -28,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/require"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -38,6 +39,7 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizerfactory"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/klog/v2"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
@@ -46,7 +48,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/webhook"
 )
 
-// policy is what is special about one: the guest is one of test/wat.
+// policy adjusts a policy. Its module is the name of a guest in test/wat.
 type policy func(*wasmadmission.Policy)
 
 func answering(name, settings string, adjust ...policy) policy {
@@ -67,15 +69,15 @@ func newHandler(t *testing.T, options webhook.Options, policies ...policy) *webh
 	return newFixture(t, options, policies...).Handler
 }
 
-// fixture is a handler and what its policies can be replaced with.
+// fixture is a handler whose policies can be replaced.
 type fixture struct {
 	*webhook.Handler
 	dispatcher *dispatch.Dispatcher
 	engine     *engine.Engine
 }
 
-// newFixture returns a handler of policies, over a cluster with a namespace ns that has a
-// label team=blue.
+// newFixture returns a handler of policies. Its cluster has a namespace ns with the label
+// team=blue.
 func newFixture(t *testing.T, options webhook.Options, policies ...policy) *fixture {
 	t.Helper()
 	client := fake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "ns", Labels: map[string]string{"team": "blue"}}})
@@ -138,7 +140,7 @@ func load(t *testing.T, e *engine.Engine, policies []policy) *policyset.Set {
 
 const configMap = `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c","namespace":"ns","labels":{"app":"a"}},"data":{"n":"1"}}`
 
-// request returns an admission request for a config map, whose fields are replaced.
+// request returns an admission request for a config map, with some fields replaced.
 func request(t *testing.T, replaced string) map[string]any {
 	t.Helper()
 	fields := map[string]any{}
@@ -248,8 +250,8 @@ func condition(expression string) policy {
 	}
 }
 
-// The keys of guests' annotations are those that they have in process once the apiserver has
-// put the webhook's name before them.
+// Once the apiserver has prefixed the webhook's name, the annotations of guests have the same keys as
+// in process.
 func TestAuditAnnotations(t *testing.T) {
 	h := newHandler(t, webhook.Options{}, answering("p", `{"accepted":false,"message":"no","audit_annotations":{"who":"me","wasm-admission.validate":"forged"}}`, monitored))
 	response := ask(t, h, "/validate/p", request(t, "{}"))
@@ -308,8 +310,34 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// What a policy gets is the review's request without what is null, in the version that the
-// apiserver has converted it to, with what was asked for.
+// A line of the log names the request as the apiserver does.
+func TestTheLogHasTheUIDOfTheReview(t *testing.T) {
+	for name, test := range map[string]struct {
+		policy policy
+		url    string
+		line   string
+	}{
+		"failed":    {func(p *wasmadmission.Policy) { p.Name, p.Module = "p", "trap" }, "/validate/p", "Policy failed"},
+		"monitored": {answering("p", `{"accepted":false,"message":"no"}`, monitored), "/validate/p", "Policy in monitor mode would have denied a request"},
+		"mutating":  {func(p *wasmadmission.Policy) { p.Name, p.Module, p.Mutating = "p", "trap", true }, "/mutate/p", "Policy failed"},
+		"no policy": {answering("p", `{"accepted":true}`), "/validate/q", "Admission review was not answered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHandler(t, webhook.Options{}, test.policy)
+			var lines []string
+			logger := funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{})
+			r := httptest.NewRequestWithContext(klog.NewContext(t.Context(), logger), http.MethodPost, test.url, strings.NewReader(body(t, request(t, `{"uid":"uid-of-the-review"}`))))
+			r.Header.Set("Content-Type", "application/json")
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			require.Len(t, lines, 1)
+			require.Contains(t, lines[0], test.line)
+			require.Contains(t, lines[0], `"requestUID"="uid-of-the-review"`)
+		})
+	}
+}
+
+// A policy gets the request of the review without null fields, in the version that the apiserver has
+// converted it to, along with the version that the client asked for.
 func TestPoliciesGetTheRequestOfTheReview(t *testing.T) {
 	contains := func(text string) policy {
 		return func(p *wasmadmission.Policy) {
@@ -350,6 +378,7 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 		{"another version", "/validate/p", strings.Replace(good, "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1), http.StatusBadRequest, "send an AdmissionReview of admission.k8s.io/v1"},
 		{"no request", "/validate/p", body(t, nil), http.StatusBadRequest, "no request"},
 		{"no uid", "/validate/p", body(t, request(t, `{"uid":""}`)), http.StatusBadRequest, "request.uid"},
+		{"long uid", "/validate/p", body(t, request(t, `{"uid":"`+strings.Repeat("u", 129)+`"}`)), http.StatusBadRequest, "request.uid of the admission review has 129 bytes: at most 128 are allowed"},
 		{"no operation", "/validate/p", body(t, request(t, `{"operation":""}`)), http.StatusBadRequest, `request.operation of the admission review is ""`},
 		{"operation that there is none of", "/validate/p", body(t, request(t, `{"operation":"create"}`)), http.StatusBadRequest, `is "create": it has to be one of [CONNECT CREATE DELETE UPDATE]`},
 		{"object that is none", "/validate/p", body(t, request(t, `{"object":[]}`)), http.StatusBadRequest, "have to be objects or null"},
@@ -380,7 +409,7 @@ func TestBadRequestsHaveNoAnswer(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, w.Code)
 }
 
-// The apiserver learns later than we do that a policy is gone or has another phase.
+// The apiserver learns later than the server that a policy is gone or has another phase.
 func TestPoliciesThatAreGoneAnswerForAWhile(t *testing.T) {
 	f := newFixture(t, webhook.Options{}, answering("p", `{"accepted":false,"message":"first"}`), answering("q", `{"accepted":false,"message":"first"}`))
 	f.use(t, []policy{answering("p", `{"accepted":true}`), answering("q", `{"accepted":true}`, mutating)})
@@ -390,7 +419,7 @@ func TestPoliciesThatAreGoneAnswerForAWhile(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, post(t, f, "/mutate/p", body(t, request(t, "{}"))).Code)
 }
 
-// An object whose labels cannot be read is none that a selector leaves out.
+// A selector does not leave out an object whose labels cannot be read.
 func TestObjectsThatCannotBeDecodedDoNotPass(t *testing.T) {
 	h := newHandler(t, webhook.Options{}, answering("p", `{"accepted":true}`, objects("b")))
 	text := strings.Replace(body(t, request(t, "{}")), `"n":"1"`, `"n":1e999`, 1)
@@ -400,7 +429,7 @@ func TestObjectsThatCannotBeDecodedDoNotPass(t *testing.T) {
 }
 
 // The time that the apiserver waits ends an evaluation, whatever the failure policy is: the
-// apiserver does what that says.
+// apiserver applies that itself.
 func TestTheTimeoutOfTheURLIsObeyed(t *testing.T) {
 	h := newHandler(t, webhook.Options{}, func(p *wasmadmission.Policy) {
 		p.Name, p.Module = "p", "spin"

@@ -25,9 +25,8 @@ import (
 	"k8s.io/apiserver/pkg/admission"
 )
 
-// interfaces are what can be done with the objects of a review outside of the apiserver,
-// which alone knows their kinds: nothing is converted, created or defaulted. The apiserver
-// has done so before, or does it afterwards.
+// interfaces handle the objects of a review. Only the apiserver knows their kinds, so interfaces
+// convert, create and default nothing: the apiserver does that before or after.
 type interfaces struct{ attributes *attributes }
 
 var (
@@ -56,8 +55,8 @@ func (i interfaces) GetObjectConvertor() runtime.ObjectConvertor {
 // GetEquivalentResourceMapper implements [admission.ObjectInterfaces].
 func (i interfaces) GetEquivalentResourceMapper() runtime.EquivalentResourceMapper { return i }
 
-// EquivalentResourcesFor implements [runtime.EquivalentResourceMapper]. The only equivalent
-// that can be had is the one that the apiserver has converted the object to.
+// EquivalentResourcesFor implements [runtime.EquivalentResourceMapper]. The only equivalent that is
+// at hand is the one that the apiserver has converted the object to.
 func (i interfaces) EquivalentResourcesFor(schema.GroupVersionResource, string) []schema.GroupVersionResource {
 	return []schema.GroupVersionResource{i.attributes.resource}
 }
@@ -70,7 +69,7 @@ func (i interfaces) KindFor(resource schema.GroupVersionResource, _ string) sche
 	return i.attributes.kind
 }
 
-// noConversion refuses to make anything else of what is there.
+// noConversion refuses to convert objects and to create others.
 type noConversion struct{ is schema.GroupVersionKind }
 
 // New implements [runtime.ObjectCreater].

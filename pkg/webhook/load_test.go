@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/webhook"
 )
 
-// stalled is a body that does not end until it is told to.
+// stalled is a body that blocks until end is closed.
 type stalled struct {
 	begun chan struct{}
 	end   chan struct{}
@@ -46,7 +46,7 @@ func (s *stalled) Read([]byte) (int, error) {
 func TestWhatIsUnderWayIsBounded(t *testing.T) {
 	for name, options := range map[string]webhook.Options{
 		"requests": {MaxRequests: 1},
-		"bytes":    {MaxBodyBytes: 2 << 10, MaxBytes: 3 << 10},
+		"bytes":    {MaxBodyBytes: 2 << 10, MaxBytes: 2 << 10}, // the first holds room for one byte at least,
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHandler(t, options, answering("p", `{"accepted":true}`))
@@ -85,7 +85,7 @@ func slowClient(t *testing.T, h http.Handler, http2 bool) (url string, client *h
 	return server.URL, server.Client()
 }
 
-// Who sends slowly has no more time than who sends at once, and holds no room for longer.
+// A slow client gets no more time than others, and holds no room for longer.
 func TestSlowBodiesAreGivenUp(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		for _, size := range []int64{-1, 1 << 10} {
@@ -114,7 +114,7 @@ func TestSlowBodiesAreGivenUp(t *testing.T) {
 	}
 }
 
-// Who only announces a large body leaves room for others.
+// A client that only announces a large body leaves room for others.
 func TestRoomIsTakenForWhatHasCome(t *testing.T) {
 	h := newHandler(t, webhook.Options{MaxBodyBytes: 1 << 20, MaxBytes: 1 << 20}, answering("p", `{"accepted":true}`))
 	for _, size := range []int64{-1, 1 << 20} {
@@ -132,14 +132,14 @@ func TestRoomIsTakenForWhatHasCome(t *testing.T) {
 		first.Wait()
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 	}
-	// All of it is given back.
+	// All room is free again.
 	large := body(t, request(t, "{}"))
 	large += strings.Repeat(" ", 1<<20-len(large))
 	require.Equal(t, http.StatusOK, post(t, h, "/validate/p", large).Code)
 	require.Equal(t, http.StatusRequestEntityTooLarge, post(t, h, "/validate/p", large+" ").Code)
 }
 
-// Errors may quote what was sent.
+// Errors may quote the request.
 func TestErrorsAreBounded(t *testing.T) {
 	h := newHandler(t, webhook.Options{}, answering("p", `{"accepted":true}`, objects("b")))
 	w := post(t, h, "/validate/p", strings.Replace(body(t, request(t, "{}")), `"n":"1"`, `"n":`+strings.Repeat("9", 64<<10), 1))
@@ -148,7 +148,7 @@ func TestErrorsAreBounded(t *testing.T) {
 	require.Less(t, w.Body.Len(), 2<<10)
 }
 
-// What a review takes when it is decoded depends on how many values it has.
+// The memory of a decoded review depends on the number of its values.
 func TestValuesUnderWayAreBounded(t *testing.T) {
 	h := newHandler(t, webhook.Options{}, answering("p", `{"accepted":true}`))
 	small := body(t, request(t, "{}"))
@@ -158,7 +158,7 @@ func TestValuesUnderWayAreBounded(t *testing.T) {
 	require.Equal(t, http.StatusGatewayTimeout, post(t, h, "/validate/p?timeout=50ms", dense).Code)
 	release()
 	require.Equal(t, http.StatusOK, post(t, h, "/validate/p", dense).Code)
-	// One that has more than there may be is alone.
+	// A review with more values than the bound runs alone.
 	alone := strings.Replace(small, `"n":"1"`, `"n":"`+strings.Repeat(",", 5<<20)+`"`, 1)
 	require.NotEqual(t, http.StatusGatewayTimeout, post(t, h, "/validate/p", alone).Code)
 	h.HoldParts(0)()

@@ -25,12 +25,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 )
 
-// maxPatchBytes bounds a patch: what it makes may be no larger than what the apiserver takes
-// of clients.
+// maxPatchBytes bounds a patch. The apiserver accepts no larger objects from clients either.
 const maxPatchBytes = 3 << 20
 
-// patch returns the JSON patch that makes the object of a request the one that is wanted,
-// nil if it is that already.
+// patch returns the JSON patch that turns the object of a request into the wanted one, or nil if
+// they are the same.
 func patch(r *admissionv1.AdmissionRequest, wanted []byte) ([]byte, error) {
 	before, err := jsonpatch.Decode(r.Object.Raw)
 	if err != nil {
@@ -56,7 +55,7 @@ func patch(r *admissionv1.AdmissionRequest, wanted []byte) ([]byte, error) {
 // identity is what a policy may not change.
 type identity struct{ apiVersion, kind, namespace, name string }
 
-// identityOf returns what an object says of itself; "" for what is not there or no text.
+// identityOf returns the identity of an object. Fields are "" if they are missing or not strings.
 func identityOf(object any) identity {
 	fields, _ := object.(map[string]any)
 	metadata, _ := fields["metadata"].(map[string]any)
@@ -67,8 +66,8 @@ func identityOf(object any) identity {
 	return identity{text(fields, "apiVersion"), text(fields, "kind"), text(metadata, "namespace"), text(metadata, "name")}
 }
 
-// sameIdentity checks that a changed object is still the one that the request is for. A
-// name may be given to an object that is created and has none yet.
+// sameIdentity checks that a changed object is still the object of the request. A policy may name an
+// object that is being created and has no name yet.
 func sameIdentity(was, is identity, operation admissionv1.Operation) error {
 	unnamed := was.name == "" && operation == admissionv1.Create
 	switch {

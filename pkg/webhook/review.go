@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package webhook answers admission reviews by the policies of a dispatcher: what a plugin
-// in the apiserver does with requests, for apiservers that cannot be given one. Each policy
-// is a webhook of its own, so that the apiserver itself holds to its rules, selectors,
-// failure policy, order and reinvocation.
+// Package webhook answers admission reviews by the policies of a dispatcher. It does for apiservers
+// that cannot have the plugin what the plugin does in the apiserver. Each policy is a webhook of its
+// own, so that the apiserver itself enforces the policy's rules, selectors, failure policy, order and
+// reinvocation.
 package webhook
 
 import (
@@ -38,15 +38,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/dispatch"
 )
 
-// typeMeta is that of the reviews that are understood.
+// typeMeta is the kind and version of the reviews that the handler accepts.
 var typeMeta = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
 
-// operations are all there are. Metrics have one as a label: whoever could make up others could
-// have any number of series kept here.
+// operations are all operations of admission. They are a label of metrics: a client that could make
+// up others could create any number of series.
 var operations = sets.New(admissionv1.Create, admissionv1.Update, admissionv1.Delete, admissionv1.Connect)
 
-// Decode decodes an admission review and returns its request. Nothing in it has been looked
-// at but its form. The request shares the memory of data.
+// maxUIDBytes bounds what the log says of requests.
+const maxUIDBytes = 128
+
+// Decode decodes an admission review and returns its request. It checks only the form of the
+// request. The request shares the memory of data.
 func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
 	review, err := unmarshal(data)
 	if err != nil {
@@ -59,6 +62,8 @@ func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
 		return nil, errors.New("the admission review has no request")
 	case r.UID == "":
 		return nil, errors.New("the admission review has no request.uid")
+	case len(r.UID) > maxUIDBytes:
+		return nil, fmt.Errorf("request.uid of the admission review has %d bytes: at most %d are allowed, and an apiserver sends 36", len(r.UID), maxUIDBytes)
 	case !operations.Has(r.Operation):
 		return nil, fmt.Errorf("request.operation of the admission review is %.40q: it has to be one of %v", r.Operation, sets.List(operations))
 	case !isObject(r.Object.Raw), !isObject(r.OldObject.Raw), !isObject(r.Options.Raw):
@@ -68,7 +73,7 @@ func Decode(data []byte) (*admissionv1.AdmissionRequest, error) {
 	}
 }
 
-// unmarshal decodes a review. What [open] does not take is decoded as a whole.
+// unmarshal decodes a review. A review that [open] does not accept is decoded as a whole.
 func unmarshal(data []byte) (review admissionv1.AdmissionReview, err error) {
 	e, opened := open(data)
 	if !opened {
@@ -89,21 +94,21 @@ func unmarshal(data []byte) (review admissionv1.AdmissionReview, err error) {
 	return review, nil
 }
 
-// isObject is whether a value in JSON is an object, or nothing.
+// isObject reports whether JSON text is an object or empty.
 func isObject(raw []byte) bool {
 	raw = bytes.TrimLeft(raw, " \t\r\n")
 	return len(raw) == 0 || raw[0] == '{'
 }
 
-// Mutating and Validating are the phases of admission, as paths have them.
+// Mutating and Validating are the phases of admission as they appear in paths.
 const (
 	Mutating   = "mutate"
 	Validating = "validate"
 )
 
-// review has a request evaluated by a policy. An error means that there is no answer, so that
-// the apiserver does what the webhook's failure policy says. A request whose context has ended
-// was not evaluated, whatever is returned.
+// review has a policy evaluate a request. An error means that there is no answer, so the apiserver
+// applies the webhook's failure policy. If the context has ended, ignore the result: the request was
+// not evaluated.
 func review(ctx context.Context, d *dispatch.Dispatcher, phase, policy string, r *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	attr := newAttributes(policy, r)
 	said := &warnings{}
@@ -134,13 +139,13 @@ func review(ctx context.Context, d *dispatch.Dispatcher, phase, policy string, r
 	return response, nil
 }
 
-// warnings are what is to be told to the client.
+// warnings are for the client that made the request.
 type warnings struct{ texts []string }
 
 // AddWarning implements [warning.Recorder].
 func (w *warnings) AddWarning(_, text string) { w.texts = append(w.texts, text) }
 
-// withAudit has a request audited at the level at which responses' annotations are.
+// withAudit has a request audited at level Metadata, which is that of annotations in responses.
 func withAudit(ctx context.Context) (context.Context, error) {
 	ctx = audit.WithAuditContext(ctx)
 	return ctx, audit.AuditContextFrom(ctx).Init(audit.RequestAuditConfig{Level: auditinternal.LevelMetadata}, nil)

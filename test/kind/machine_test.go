@@ -132,7 +132,7 @@ func networkNamespaces() (found []string) {
 // them that Docker is given: those that were unpacked, or else the machine's own.
 func packetFilters(t *testing.T) (found []string) {
 	t.Helper()
-	debian := filepath.Join(root(t), ".cache/kind/debian/root")
+	debian := filepath.Join(root(t), ".cache/kind/debian/tree")
 	libraries, err := filepath.Glob(filepath.Join(debian, "usr/lib/*-linux-gnu"))
 	require.NoError(t, err)
 	for _, save := range []string{"iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save"} {

@@ -64,7 +64,7 @@ func (p *patcher) patchObject(request, patch []byte) (patched json.RawMessage, e
 			patched, err = nil, fmt.Errorf("patch: panic: %v", r)
 		}
 	}()
-	if err := countParts("a patch", patch); err != nil {
+	if err := checkParts("a patch", patch); err != nil {
 		return nil, fmt.Errorf("patch: %w", err)
 	}
 	operations, err := jsonpatch.DecodePatch(patch)
@@ -97,7 +97,7 @@ func (p *patcher) apply(object []byte, operations jsonpatch.Patch, patchBytes in
 		if err := p.goOn(); err != nil {
 			return nil, err
 		}
-		if err := countParts("an object", object); err != nil {
+		if err := checkParts("an object", object); err != nil {
 			return nil, fmt.Errorf("patch: %w", err)
 		}
 		size := int64(len(object)) + patchBytes

@@ -27,6 +27,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
 
+	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
@@ -41,7 +42,7 @@ func decode[T any](kind string, data []byte) (*T, error) {
 	if !utf8.Valid(data) {
 		return fail(errors.New("not UTF-8"))
 	}
-	if err := countParts("a result", data); err != nil {
+	if err := checkParts("a result", data); err != nil {
 		return fail(err)
 	}
 	var results []struct {
@@ -64,17 +65,10 @@ func decode[T any](kind string, data []byte) (*T, error) {
 // some ten thousands.
 const maxParts = 200_000
 
-// countParts refuses JSON that may have too many parts, before it is decoded. What looks so
-// in a string counts, too.
-func countParts(what string, data []byte) error {
-	parts := int64(0)
-	for _, c := range data {
-		if c == ',' || c == ':' || c == '[' || c == '{' {
-			parts++
-		}
-	}
-	if parts > maxParts {
-		return &engine.LimitError{Limit: "parts of " + what, Value: parts, Max: maxParts}
+// checkParts refuses JSON that may have too many parts, before it is decoded.
+func checkParts(what string, data []byte) error {
+	if parts := jsonparts.UpperBound(data); parts > maxParts {
+		return &engine.LimitError{Limit: "parts of " + what, Value: int64(parts), Max: maxParts}
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func TestDecodeReview(t *testing.T) {
 		{name: "no UTF-8", data: "[{\"result\":\"\xff\"}]", err: "not UTF-8"},
 		{name: "deep", data: strings.Repeat("[", 100_000), err: "exceeded max depth"},
 		{name: "many parts", data: `[{"result":[` + strings.Repeat(`1,`, maxParts) + `1]}]`, err: "parts of a result, at most 200000 are allowed"},
-		{name: "patch of many parts", data: patched(`[` + strings.Repeat(`{},`, maxParts) + `{}]`), err: "patch: limit exceeded: 400002 parts of a patch, at most 200000 are allowed"},
+		{name: "patch of many parts", data: patched(`[` + strings.Repeat(`{},`, maxParts) + `{}]`), err: "patch: limit exceeded: 400003 parts of a patch, at most 200000 are allowed"},
 		{name: "code out of range", data: `[{"result":{"response":{"allowed":true,"status":{"code":65536}}}}]`, err: "code 65536 is out of range"},
 		{name: "patch without type", data: `[{"result":{"response":{"allowed":true,"patch":"W10="}}}]`, err: "patchType must be JSONPatch where there is a patch"},
 		{name: "patch of another type", data: `[{"result":{"response":{"allowed":true,"patch":"W10=","patchType":"Merge"}}}]`, err: "patchType must be JSONPatch"},
@@ -118,7 +118,7 @@ func TestPatchesAreBounded(t *testing.T) {
 	require.Equal(t, 2, steps, "the time is looked at in between")
 
 	_, err = p.patchObject(object(maxParts), patch(1))
-	require.ErrorContains(t, err, "patch: limit exceeded: 200003 parts of an object, at most 200000 are allowed")
+	require.ErrorContains(t, err, "patch: limit exceeded: 200004 parts of an object, at most 200000 are allowed")
 
 	p = patcher{limit: 1 << 20, left: 1 << 18, goOn: func() error { return nil }}
 	_, err = p.patchObject(object(1000), patch(100))

@@ -28,12 +28,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	componentmetrics "k8s.io/component-base/metrics"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
+	"github.com/wasm-admission/wasm-admission/pkg/metrics"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -228,6 +230,50 @@ func TestChangesAreTakenOver(t *testing.T) {
 		w.takeOver()
 		require.Same(t, served, w.served, "no change, no reload")
 	}
+}
+
+// Metrics forget a policy once nobody serves it any more, and no sooner.
+func TestMetricsForgetPoliciesThatAreGone(t *testing.T) {
+	w := newWorkspace(t)
+	registry, recorder := componentmetrics.NewKubeRegistry(), metrics.NewPolicies()
+	recorder.MustRegister(registry.MustRegister)
+	w.manager.options.Loader.Recorder = recorder
+	known := func() (policies []string) {
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		for _, family := range families {
+			for _, m := range family.GetMetric() {
+				if family.GetName() == "apiserver_wasm_admission_policy_fuel_total" {
+					policies = append(policies, m.GetLabel()[0].GetValue())
+				}
+			}
+		}
+		return policies
+	}
+	for _, name := range []string{"stays", "changes", "goes"} {
+		w.manifest(name, "accept", `{"n":1}`)
+	}
+	require.NoError(t, w.manager.Start(t.Context()))
+	for _, p := range w.served.Policies() {
+		recorder.AddFuel(p.Name(), 1)
+	}
+	first := w.served
+	require.True(t, first.Acquire(), "a request is under way")
+	w.manifest("changes", "accept", `{"n":2}`)
+	require.NoError(t, os.Remove(w.path("policies.d", "goes.json")))
+	w.takeOver()
+	w.requireServed(`changes {"n":2}`, `stays {"n":1}`)
+	require.Equal(t, []string{"clusterwide-changes", "clusterwide-goes", "clusterwide-stays"}, known())
+	first.Release()
+	require.Eventually(t, func() bool { return len(known()) == 2 }, time.Minute, time.Millisecond)
+	require.Equal(t, []string{"clusterwide-changes", "clusterwide-stays"}, known())
+
+	// What is not taken over leaves the series of what is served alone.
+	w.manifest("changes", "settings-refused", `{}`)
+	w.manifest("stays", "accept", `{"n":3}`)
+	w.takeOver()
+	w.requireBad("changes")
+	require.Equal(t, []string{"clusterwide-changes", "clusterwide-stays"}, known())
 }
 
 func TestAModuleIsReplaced(t *testing.T) {

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package registration tells an apiserver of the webhooks that policies are: it makes webhook
-// configurations of their rules, and keeps those up to date.
+// Package registration registers policies as webhooks with an apiserver: it makes webhook
+// configurations from their rules and keeps them up to date.
 package registration
 
 import (
@@ -37,44 +37,45 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/webhook"
 )
 
-// Target is how the apiserver reaches the webhooks, and what it does not send there. Name,
-// and one of Service and URL, are required.
+// Target says how the apiserver reaches the webhooks, and which requests it does not send there.
+// Name, and one of Service and URL, are required.
 type Target struct {
-	// Name is that of both webhook configurations.
+	// Name is the name of both webhook configurations.
 	Name string
-	// Service is in front of the servers. Its path is not used, and its port, 443 if it is
-	// not set, is that of the service.
+	// Service is the Service of the servers. Its path is ignored. Its port is the Service's, 443
+	// by default.
 	Service *admissionregistrationv1.ServiceReference
-	// URL is that of a server, https:// without a path.
+	// URL is the URL of a server: https:// without a path.
 	URL string
-	// CABundle has the certificates, in PEM, that the server's is verified by. Without it the
-	// configurations keep the one that somebody else puts there.
+	// CABundle has the certificates, in PEM, that verify the server's. Without it, the
+	// configurations keep the CA bundle that somebody else puts there.
 	CABundle []byte
-	// ExcludedNamespaces are those of the servers themselves: what is in them can be created
-	// while no server is there.
+	// ExcludedNamespaces are the namespaces of the servers themselves, whose objects can be
+	// created while no server runs.
 	ExcludedNamespaces []string
 	// Exemptions are requests that no policy sees.
 	Exemptions wasmadmission.Exemptions
 }
 
-// Configurations are the webhook configurations of some policies.
+// Configurations are the webhook configurations of a set of policies.
 type Configurations struct {
 	Validating *admissionregistrationv1.ValidatingWebhookConfiguration
 	Mutating   *admissionregistrationv1.MutatingWebhookConfiguration
 }
 
-// What the configurations are marked with.
+// Labels and annotations of the configurations.
 const (
 	managedByLabel = "app.kubernetes.io/managed-by"
 	managedBy      = "wasm-admission-webhook"
-	// hashAnnotation tells those apart that were made of different policies.
+	// hashAnnotation distinguishes configurations of different policies.
 	hashAnnotation = "wasm.admission.k8s.io/webhooks"
 )
 
-// defaultTimeoutSeconds is how long the apiserver waits for a policy that does not say.
+// defaultTimeoutSeconds is how long the apiserver waits for a policy without a timeout.
 const defaultTimeoutSeconds = 10
 
-// Policies returns what of a set makes its webhooks. It stays valid when the set is closed.
+// Policies returns the parts of a set that webhooks are made of. They stay valid when the set is
+// closed.
 func Policies(set *policyset.Set) []*wasmadmission.Policy {
 	policies := make([]*wasmadmission.Policy, 0, len(set.Policies()))
 	for _, p := range set.Policies() {
@@ -83,9 +84,9 @@ func Policies(set *policyset.Set) []*wasmadmission.Policy {
 	return policies
 }
 
-// Configurations returns the webhook configurations of policies in the order of their names,
-// in which mutating ones are called. All fields have values that the apiserver would give
-// them.
+// Configurations returns the webhook configurations of policies. Webhooks are in the order of their
+// names, which is the order in which mutating ones are called. All fields have the values that the
+// apiserver would default them to.
 func (t *Target) Configurations(policies []*wasmadmission.Policy) Configurations {
 	c := Configurations{
 		Validating: &admissionregistrationv1.ValidatingWebhookConfiguration{
@@ -98,7 +99,7 @@ func (t *Target) Configurations(policies []*wasmadmission.Policy) Configurations
 		},
 	}
 	c.Validating.Webhooks, c.Mutating.Webhooks = t.webhooks(policies)
-	// Without the certificates: servers learn of new ones at different times.
+	// The hash leaves the certificates out: servers learn of new ones at different times.
 	bare := *t
 	bare.CABundle = nil
 	validating, mutating := bare.webhooks(policies)
@@ -131,12 +132,12 @@ func (t *Target) metadata() metav1.ObjectMeta {
 	return metav1.ObjectMeta{Name: t.Name, Labels: map[string]string{managedByLabel: managedBy}}
 }
 
-// validating returns the webhook of a policy. Match conditions are not the policy's: it knows
-// those better than webhooks do.
+// validating returns the webhook of a policy. It leaves the policy's match conditions to the server,
+// which evaluates them with more than webhooks have.
 func (t *Target) validating(p *wasmadmission.Policy) admissionregistrationv1.ValidatingWebhook {
 	failure := p.FailurePolicy
 	if p.Mode == wasmadmission.ModeMonitor {
-		// Whatever becomes of it, the request is admitted.
+		// The policy is only monitored, so a request is admitted even if no server answers.
 		failure = admissionregistrationv1.Ignore
 	}
 	timeout := int32(defaultTimeoutSeconds)
@@ -185,8 +186,8 @@ func rules(p *wasmadmission.Policy) []admissionregistrationv1.RuleWithOperations
 	return copied
 }
 
-// namespaces selects those of the policy. What is in none passes any such selector, and the
-// policy leaves it out if it is to.
+// namespaces returns the policy's selector of namespaces. Every selector matches cluster-scoped
+// objects; the policy itself leaves them out if it has to.
 func (t *Target) namespaces(p *wasmadmission.Policy) *metav1.LabelSelector {
 	selector := &metav1.LabelSelector{}
 	if p.NamespaceSelector != nil {
@@ -207,8 +208,8 @@ func (t *Target) namespaces(p *wasmadmission.Policy) *metav1.LabelSelector {
 	return selector
 }
 
-// conditions keep requests away that no policy sees in process either, so that they pass
-// when no server is there.
+// conditions leave out requests that no policy sees in process either, so that they pass while no
+// server runs.
 func (t *Target) conditions(p *wasmadmission.Policy) []admissionregistrationv1.MatchCondition {
 	var conditions []admissionregistrationv1.MatchCondition
 	add := func(name, expression string) {
@@ -226,15 +227,15 @@ func (t *Target) conditions(p *wasmadmission.Policy) []admissionregistrationv1.M
 	return conditions
 }
 
-// virtualGroups have resources that are questions, and never stored: admission does not see
-// them in process, and newer apiservers do not send them to webhooks.
+// virtualGroups have resources that are questions and never stored. In process, admission does not
+// see them, and newer apiservers do not send them to webhooks.
 var virtualGroups = []string{"authentication.k8s.io", "authorization.k8s.io"}
 
 func matchesVirtual(rule admissionregistrationv1.RuleWithOperations) bool {
 	return slices.ContainsFunc(rule.APIGroups, func(group string) bool { return group == "*" || slices.Contains(virtualGroups, group) })
 }
 
-// list is a list of texts in CEL.
+// list returns a list of strings in CEL.
 func list(texts []string) string {
 	quoted := make([]string, len(texts))
 	for n, text := range texts {
@@ -243,11 +244,11 @@ func list(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// hash is that of webhooks, in a form that labels and people can take.
+// hash returns a hash of webhooks that is short enough for labels and people.
 func hash(webhooks any) string {
 	data, err := json.Marshal(webhooks)
 	if err != nil {
-		return "" // there is nothing in it that could fail
+		return "" // nothing in it can fail
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:8])

@@ -29,17 +29,17 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// client is what is needed of one for a kind of configuration.
+// client reads and writes one kind of configuration.
 type client[T metav1.Object] interface {
 	Get(ctx context.Context, name string, o metav1.GetOptions) (T, error)
 	Create(ctx context.Context, object T, o metav1.CreateOptions) (T, error)
 	Update(ctx context.Context, object T, o metav1.UpdateOptions) (T, error)
 }
 
-// kind is a kind of configuration and what there is in one.
+// kind is a kind of configuration and how to reach its parts.
 type kind[T metav1.Object, W any] struct {
 	api client[T]
-	// webhooks are those of a configuration, and name and client are parts of one of them.
+	// webhooks returns the webhooks of a configuration; name and client return parts of a webhook.
 	webhooks func(T) *[]W
 	name     func(*W) string
 	client   func(*W) *admissionregistrationv1.WebhookClientConfig
@@ -71,9 +71,8 @@ func mutatingKind(c kubernetes.Interface) *kind[*admissionregistrationv1.Mutatin
 	}
 }
 
-// write writes both configurations. A policy that becomes a mutating or a validating one is
-// in both for a moment, rather than in none: first all that is new is written, and then what
-// is old removed.
+// write writes both configurations. It first writes all that is new and then removes what is old. So
+// a policy that moves from one configuration to the other is in both for a moment, and never in none.
 func write(ctx context.Context, c kubernetes.Interface, want Configurations, changed news) error {
 	validating, mutating := validatingKind(c), mutatingKind(c)
 	pass := func(stayValidating, stayMutating sets.Set[string]) error {
@@ -101,7 +100,7 @@ func (k *kind[T, W]) names(configuration T) sets.Set[string] {
 	return names
 }
 
-// write makes a configuration what is wanted. Those of its webhooks stay that are named.
+// write makes a configuration the wanted one. It keeps the webhooks that are named.
 func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.Set[string]) error {
 	is, err := k.api.Get(ctx, want.GetName(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -133,9 +132,9 @@ func (k *kind[T, W]) write(ctx context.Context, want T, changed news, stay sets.
 	return err
 }
 
-// keep takes over into a configuration that is wanted what is to stay of the one there is:
-// webhooks that are named, and certificates that somebody else put there, or another server
-// that knew of new ones first.
+// keep copies into the wanted configuration what has to stay of the existing one: the webhooks that
+// are named, and certificates from somebody else, such as another server that learned of new ones
+// first.
 func (k *kind[T, W]) keep(is, want T, changed news, stay sets.Set[string]) {
 	wanted := k.webhooks(want)
 	bundles := map[string][]byte{}

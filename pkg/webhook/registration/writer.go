@@ -29,49 +29,49 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// How often the configurations are looked at when nothing has changed here, and how soon
-// again if they could not be written.
+// How often the writer checks the configurations when nothing has changed here, and how soon it
+// tries again after a failure.
 const (
 	lookEvery  = 30 * time.Second
 	retryEvery = 2 * time.Second
 )
 
-// Options are what a writer works with. Client and Target are required.
+// Options configure a writer. Client and Target are required.
 type Options struct {
 	// Client reads and writes webhook configurations.
 	Client kubernetes.Interface
-	// Target is how the webhooks are reached.
+	// Target says how the apiserver reaches the webhooks.
 	Target Target
-	// CABundle has the certificates of the target as they are now; nil means that those of
-	// the target stay.
+	// CABundle returns the current certificates of the target; nil means that those in Target
+	// never change.
 	CABundle func() []byte
 	// Clock is for tests. Default: the system's.
 	Clock clock.Clock
 }
 
-// Writer keeps the webhook configurations those of the policies that are served.
+// Writer keeps the webhook configurations in step with the policies that are served.
 //
-// Several servers may each have one. Who has other policies than before writes: while a
-// change comes to one server after another the last of them has its way. Who has not mends
-// what is its own: configurations that are gone, or that somebody changed without having
-// other policies. So two servers do not take turns.
+// Several servers may each have a writer. A server whose policies have changed writes: while a change
+// reaches one server after another, the last one wins. A server whose policies have not changed only
+// repairs its own configurations: those that are gone, or that somebody changed without a change of
+// policies. So two servers do not take turns.
 //
-// Nothing is removed when a server ends: what no server answers is refused as the policies'
-// failure policies say.
+// Nothing is removed when a server ends. Requests that no server answers fail by the policies'
+// failure policies.
 type Writer struct {
 	options Options
 	changed chan struct{}
 
 	mu       sync.Mutex
 	policies []*wasmadmission.Policy
-	known    bool // whether there was a set
-	pending  news // what has not been written yet
+	known    bool // whether there has been a set
+	pending  news // what is not written yet
 }
 
-// news are what a server has that the configurations may not have.
+// news say which parts of the configurations may be outdated.
 type news struct{ policies, certificates bool }
 
-// NewWriter returns a writer that knows no policies yet, and writes nothing until then.
+// NewWriter returns a writer. It writes nothing before the first call of Use.
 func NewWriter(o Options) *Writer {
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
@@ -79,7 +79,7 @@ func NewWriter(o Options) *Writer {
 	return &Writer{options: o, changed: make(chan struct{}, 1)} // one is as good as many
 }
 
-// Use has the policies of another set written. It waits for nothing.
+// Use has Run write the policies of another set. It does not block.
 func (w *Writer) Use(set *policyset.Set) {
 	w.mu.Lock()
 	w.policies, w.known, w.pending.policies = Policies(set), true, true
@@ -87,7 +87,7 @@ func (w *Writer) Use(set *policyset.Set) {
 	w.wake()
 }
 
-// Enqueue says that the CA bundle is another one. It waits for nothing.
+// Enqueue says that the CA bundle has changed. It does not block.
 func (w *Writer) Enqueue() {
 	w.mu.Lock()
 	w.pending.certificates = true
@@ -102,7 +102,7 @@ func (w *Writer) wake() {
 	}
 }
 
-// Run writes until ctx ends.
+// Run writes the configurations until ctx ends.
 func (w *Writer) Run(ctx context.Context) {
 	for {
 		next := lookEvery
@@ -122,7 +122,7 @@ func (w *Writer) Run(ctx context.Context) {
 	}
 }
 
-// Write writes what is to be written now. Calls must not overlap.
+// Write writes what is pending. Calls must not overlap.
 func (w *Writer) Write(ctx context.Context) error {
 	w.mu.Lock()
 	policies, known, changed := w.policies, w.known, w.pending

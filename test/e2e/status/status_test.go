@@ -54,7 +54,7 @@ func TestTwoServersTellTheirStatus(t *testing.T) {
 	t.Run("kubectl", func(t *testing.T) {
 		got, err := a.Kubectl(t.Context(), "get", "lease", "-n", "kube-system", "-l", status.Selector, "-L", status.RunningLabel, "-L", status.StateLabel)
 		require.NoError(t, err)
-		require.Regexp(t, `(?m)^wasm-admission-apiserver-\S+ +\S+ running=([0-9a-f]{8}) desired=[0-9a-f]{8} 1 policies +\S+ +[0-9a-f]{8} +running$`, got.Stdout)
+		require.Regexp(t, `(?m)^wasm-admission-apiserver-\S+ +\S+ running=([0-9a-f]{8}) desired=[0-9a-f]{8} 1 policy +\S+ +[0-9a-f]{8} +running$`, got.Stdout)
 	})
 	t.Run("json", func(t *testing.T) {
 		var table status.Table

@@ -29,7 +29,7 @@ if ! [ -e "$cache/debian/ready" ]; then
 	# What is not installed of what Docker needs.
 	apt-get install --simulate --no-install-recommends docker.io mmdebstrap iptables |
 		awk '/^Inst/ {print $2}' | xargs apt-get download -qq
-	for package in *.deb; do dpkg -x "$package" ../root; done
+	for package in *.deb; do dpkg -x "$package" ../tree; done
 	rm -r "$cache/debian/packages"
 	touch "$cache/debian/ready"
 fi
@@ -37,7 +37,7 @@ fi
 if ! [ -e "$cache/base.tar" ]; then
 	echo "== making the root file system of nodes" >&2
 	cd "$cache"
-	PATH=$cache/debian/root/usr/bin:$PATH mmdebstrap --quiet --variant=minbase --include="$(paste -sd, <<-END
+	PATH=$cache/debian/tree/usr/bin:$PATH mmdebstrap --quiet --variant=minbase --include="$(paste -sd, <<-END
 		systemd
 		systemd-sysv
 		conntrack

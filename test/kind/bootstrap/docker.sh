@@ -22,7 +22,7 @@ set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 cache=$root/.cache/kind
-debian=$cache/debian/root
+debian=$cache/debian/tree
 # Below it are the cgroups of every container, so that one knows what to remove.
 cgroup=wasm-admission-kind
 

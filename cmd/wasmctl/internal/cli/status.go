@@ -58,7 +58,8 @@ of these that is so counts.
 
 When a Lease was renewed is compared with those of the others, and with no clock of
 this machine. If one seems to be late, which clocks that differ can do too, all are
-watched until they are renewed, for --wait at most.
+watched until they are renewed, for --wait at most. Meanwhile standard error has what
+is known already.
 
 Who asks has to be allowed to list Leases in the namespace kube-system, or in that
 of the webhook servers.`,
@@ -93,23 +94,29 @@ func (c *command) showStatus(ctx context.Context, f *statusFlags) error {
 	if err != nil {
 		return fmt.Errorf("reading the kubeconfig: %w", err)
 	}
-	table, err := status.Once(ctx, client.CoordinationV1(), status.Webhooks(f.webhooks), clock.RealClock{}, f.wait)
-	if err != nil {
-		return err
-	}
-	err = f.output.print(c.Out, table, func(w io.Writer) error {
-		if err := columns(w, func(w io.Writer) { servers.Write(w, table) }); err != nil {
-			return err
-		}
-		for _, line := range servers.Problems(table, f.webhooks) {
-			fmt.Fprintln(w, line)
-		}
-		return nil
+	table, err := status.Once(ctx, client.CoordinationV1(), status.Webhooks(f.webhooks), clock.RealClock{}, f.wait, func(known *status.Table) {
+		fmt.Fprintf(c.Err, "Watching the Leases for up to %s (--wait): one seems to be late, or clocks differ. Known so far:\n", f.wait)
+		_ = writeStatus(c.Err, known, f.webhooks) // it comes again below
+		fmt.Fprintln(c.Err)
 	})
 	if err != nil {
 		return err
 	}
+	if err := f.output.print(c.Out, table, func(w io.Writer) error { return writeStatus(w, table, f.webhooks) }); err != nil {
+		return err
+	}
 	return exitOf(table)
+}
+
+// writeStatus writes a table, and below it what is wrong.
+func writeStatus(w io.Writer, table *status.Table, webhooks string) error {
+	if err := columns(w, func(w io.Writer) { servers.Write(w, table) }); err != nil {
+		return err
+	}
+	for _, line := range servers.Problems(table, webhooks) {
+		fmt.Fprintln(w, line)
+	}
+	return nil
 }
 
 // exitOf returns what the command ends with.

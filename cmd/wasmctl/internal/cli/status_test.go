@@ -17,11 +17,23 @@ limitations under the License.
 package cli_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
+	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
 func TestStatusProblems(t *testing.T) {
@@ -42,4 +54,43 @@ func TestStatusProblems(t *testing.T) {
 			require.Empty(t, got.out)
 		})
 	}
+}
+
+// leases serves the Leases of servers that renewed them so long ago, and returns a kubeconfig for
+// them.
+func leases(t *testing.T, ages map[string]time.Duration) (kubeconfig string) {
+	t.Helper()
+	list := coordinationv1.LeaseList{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "LeaseList"}}
+	for host, age := range ages {
+		lease, err := status.Encode(status.Name(host, host), status.Report{Host: host, Running: "1a2b3c4d", Desired: "1a2b3c4d"}, 40*time.Second)
+		require.NoError(t, err)
+		lease.UID, lease.Spec.RenewTime = types.UID(host), &metav1.MicroTime{Time: time.Unix(2e9, 0).Add(-age)}
+		list.Items = append(list.Items, *lease)
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := list
+		if !strings.HasPrefix(r.URL.Query().Get("labelSelector"), status.Label) {
+			answer.Items = nil
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(answer) // the client is gone
+	}))
+	t.Cleanup(server.Close)
+	kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, os.WriteFile(kubeconfig, fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"c",
+		"contexts":[{"name":"c","context":{"cluster":"c"}}],"clusters":[{"name":"c","cluster":{"server":%q}}]}`, server.URL), 0o600))
+	return kubeconfig
+}
+
+func TestStatusShowsWhatIsKnownBeforeItWaits(t *testing.T) {
+	kubeconfig := leases(t, map[string]time.Duration{"fresh": 0, "stale": time.Hour})
+	got := call(t, "status", "--kubeconfig", kubeconfig, "--wait", "1ms")
+	require.Equal(t, cli.ExitUnknown, got.code, got.err)
+	require.Regexp(t, `(?s)^Watching the Leases for up to 1ms \(--wait\).*\nfresh .* running .*\nstale .* unknown .*`, got.err)
+	require.Regexp(t, `(?s)^SERVER.*\nfresh .* running .*\nstale .* unknown .*`, got.out)
+
+	got = call(t, "status", "--kubeconfig", kubeconfig, "--wait", "0", "-o", "json")
+	require.Equal(t, cli.ExitUnknown, got.code, got.err)
+	require.Empty(t, got.err, "nobody waits")
+	require.True(t, json.Valid([]byte(got.out)))
 }

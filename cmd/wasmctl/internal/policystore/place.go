@@ -78,7 +78,7 @@ func placeOfURL(uri string) (string, error) {
 		return "", errors.New("the URL has a query or a fragment")
 	}
 	host := strings.ToLower(u.Host)
-	host = strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[u.Scheme])
+	host = strings.TrimSuffix(host, ":"+moduleuri.DefaultPort(u.Scheme))
 	segments := append([]string{u.Scheme, host}, strings.Split(strings.TrimPrefix(u.EscapedPath(), "/"), "/")...)
 	for _, segment := range segments {
 		if segment == "" || segment == "." || segment == ".." || strings.HasPrefix(segment, temporary) {

@@ -22,6 +22,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
 // hubServer is the host that is asked for what is at docker.io.
@@ -67,11 +69,11 @@ func parseHosts(field string, texts []string) (hostPatterns, error) {
 func (h hostPatterns) match(scheme, host string) bool {
 	u := url.URL{Host: strings.ToLower(host)}
 	name, port := u.Hostname(), u.Port()
-	if port == defaultPort(scheme) {
+	if port == moduleuri.DefaultPort(scheme) {
 		port = ""
 	}
 	for _, p := range h {
-		if p.port == defaultPort(scheme) {
+		if p.port == moduleuri.DefaultPort(scheme) {
 			p.port = ""
 		}
 		if p.everything || p.port == port && p.matchName(name) {
@@ -100,11 +102,4 @@ func (h hostPatterns) addresses() (all []string) {
 		}
 	}
 	return all
-}
-
-func defaultPort(scheme string) string {
-	if scheme == "http" {
-		return "80"
-	}
-	return "443"
 }

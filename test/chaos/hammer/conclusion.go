@@ -1,0 +1,54 @@
+/*
+Copyright The WasmAdmission Authors.
+
+Licensed under the Apache License, Version 2.0 (the "License");
+you may not use this file except in compliance with the License.
+You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software
+distributed under the License is distributed on an "AS IS" BASIS,
+WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+See the License for the specific language governing permissions and
+limitations under the License.
+*/
+
+package hammer
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wasm-admission/wasm-admission/test/bench/figure"
+)
+
+// Conclusion is what a run came to, and the least that it has to come to.
+type Conclusion struct {
+	// Prefix begins the names of the figures about writes.
+	Prefix string
+	// UnenforcedFigure and SurvivedFigure are the names of the figures for Unenforced and Survived.
+	UnenforcedFigure, SurvivedFigure string
+	// Unenforced is how many violating writes got in, and Survived how many faults did no harm.
+	Unenforced, Survived int
+	// LeastAnswered and LeastSurvived are how many violating writes have to be answered, and how
+	// many faults survived, for the run to mean something.
+	LeastAnswered, LeastSurvived int
+}
+
+// Conclude prints the figures of a run, and fails the test unless they are as they have to be.
+func (h *Hammer) Conclude(t *testing.T, c Conclusion) {
+	t.Helper()
+	figure.Print(c.Prefix+"writes_attempted", float64(h.Attempts()), "writes")
+	figure.Print(c.Prefix+"writes_answered", float64(h.Answered()), "writes")
+	figure.Print(c.Prefix+"writes_denied", float64(h.Denied()), "writes")
+	if h.AllowedEvery != 0 {
+		figure.Print(c.Prefix+"allowed_writes_admitted", float64(h.Allowed()), "writes")
+	}
+	figure.Print(c.UnenforcedFigure, float64(c.Unenforced), "writes")
+	figure.Print(c.SurvivedFigure, float64(c.Survived), "faults")
+	assert.Zero(t, c.Unenforced)
+	assert.GreaterOrEqual(t, h.Answered(), int64(c.LeastAnswered))
+	assert.GreaterOrEqual(t, c.Survived, c.LeastSurvived)
+}
