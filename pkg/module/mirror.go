@@ -35,7 +35,7 @@ func (m *Mirror) validate() error {
 	return nil
 }
 
-// kindOf tells registries from web servers; "" is neither.
+// kindOf tells registries from web servers. Empty means neither.
 func kindOf(uri string) string {
 	scheme, rest, _ := strings.Cut(uri, "://")
 	switch {
@@ -49,13 +49,13 @@ func kindOf(uri string) string {
 	return ""
 }
 
-// location is a place where a module may be.
+// location is a place that may have a module.
 type location struct {
 	uri    string
 	mirror bool
 }
 
-// locations returns the places to look for a module at, in order.
+// locations returns the places that may have a module, in the order to try.
 func (s *Sources) locations(uri string) []location {
 	original := location{uri: uri}
 	var best *Mirror
@@ -70,8 +70,8 @@ func (s *Sources) locations(uri string) []location {
 	return []location{{uri: best.Replacement + uri[len(best.Prefix):], mirror: true}, original}
 }
 
-// fits says whether a URI begins with the prefix and the prefix ends where a segment
-// does: registry://host/a is no prefix of registry://host/ab, nor registry://host of
+// fits reports whether a URI begins with the prefix, and the prefix ends at the end of a segment:
+// registry://host/a is not a prefix of registry://host/ab, nor registry://host of
 // registry://host:5000/a.
 func (m *Mirror) fits(uri string) bool {
 	rest, ok := strings.CutPrefix(uri, m.Prefix)

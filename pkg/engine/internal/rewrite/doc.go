@@ -21,7 +21,8 @@ limitations under the License.
 //
 //   - Code pays fuel, and calls an imported function, the tick, when the fuel has run out.
 //   - Calls take stack, and call the tick when no stack is left.
-//   - Mutable globals are exported under reserved names, so that the host can save and restore them.
+//   - Mutable globals are exported under reserved names, so that the host can save and restore
+//     them.
 //   - The declared maximum of memory and tables becomes the host's limit.
 //   - An imported memory can become the module's own.
 //   - Active data segments can be extracted and handed to the host as an image of the memory.
@@ -49,27 +50,28 @@ limitations under the License.
 // The code pays at these places:
 //
 //   - Every loop pays at its head, on every iteration. It pays the cost of the most expensive path
-//     through one iteration, outside of nested loops. The scheme uses paths rather than sums because an
-//     interpreter's loop is a switch over hundreds of cases, of which one runs. Payments on a path
-//     reduce the path's cost.
-//   - Where two paths fork and one is much more expensive, the expensive one pays the difference at its
-//     beginning. The same holds for code that only branches reach, and for targets of a br_table. These
-//     payments do not check the remaining fuel, and do not affect where the code checks it.
-//   - A function pays at its entry if it is called from outside, if a cycle of calls closes at it, or if
-//     its cost is above a threshold. It pays the cost of the most expensive path outside of its loops.
-//     Every cycle in the call graph passes through such a function. An indirect call counts as a call
-//     of every function of that type to which a reference exists.
-//   - The cost of calling any other function is part of its caller's path. Such a function is small, and
-//     its callees are small or pay for themselves. Consider functions that call one another twice,
-//     thirty levels deep and without any loop: they become too expensive after a few levels, and pay
-//     for themselves from there on.
-//   - A path that grows too long pays at a checkpoint in between. After calls that may nest deeply, this
-//     happens early, because returning from a deep stack executes the ends of many functions without
-//     entering one.
-//   - Bulk operations on memories and tables pay by length, after they ran. Memory operations longer
-//     than half a MiB run in portions, in functions that the rewrite adds, with a tick after each
-//     portion. Growing a memory or a table also pays a constant, because even a refused request is work
-//     for the host.
+//     through one iteration, outside of nested loops. The scheme uses paths rather than sums
+//     because an interpreter's loop is a switch over hundreds of cases, of which one runs. Payments
+//     on a path reduce the path's cost.
+//   - Where two paths fork and one is much more expensive, the expensive one pays the difference at
+//     its beginning. The same holds for code that only branches reach, and for targets of a
+//     br_table. These payments do not check the remaining fuel, and do not affect where the code
+//     checks it.
+//   - A function pays at its entry if it is called from outside, if a cycle of calls closes at it,
+//     or if its cost is above a threshold. It pays the cost of the most expensive path outside of
+//     its loops. Every cycle in the call graph passes through such a function. An indirect call
+//     counts as a call of every function of that type to which a reference exists.
+//   - The cost of calling any other function is part of its caller's path. Such a function is
+//     small, and its callees are small or pay for themselves. Consider functions that call one
+//     another twice, thirty levels deep and without any loop: they become too expensive after a few
+//     levels, and pay for themselves from there on.
+//   - A path that grows too long pays at a checkpoint in between. After calls that may nest deeply,
+//     this happens early, because returning from a deep stack executes the ends of many functions
+//     without entering one.
+//   - Bulk operations on memories and tables pay by length, after they ran. Memory operations
+//     longer than half a MiB run in portions, in functions that the rewrite adds, with a tick after
+//     each portion. Growing a memory or a table also pays a constant, because even a refused
+//     request is work for the host.
 //
 // Loops that call nothing and contain no other loop keep the fuel in a local. The code stores the
 // fuel in its global on every way out of the loop, and before it calls the tick.
