@@ -26,7 +26,7 @@ import (
 // return. The called export cannot make the host call back again.
 func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 	if i.callingBack {
-		i.Abort(fmt.Errorf("%s: the guest calls the host while the host calls it back", function))
+		i.Abort(fmt.Errorf("%s: the guest called the host during a callback", function))
 	}
 	// A handle has one stack, so a running function must not be called again through the same
 	// handle. Callbacks therefore have their own handles.
@@ -41,7 +41,7 @@ func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 	var stack [4]uint64
 	t := i.module.rewritten.FunctionExports[function]
 	if len(t.Params) != len(params) || len(params) > len(stack) || len(t.Results) > 1 {
-		i.Abort(fmt.Errorf("%s: function has %d parameters and %d results, the host calls it with %d and at most 1",
+		i.Abort(fmt.Errorf("%s: function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
 			function, len(t.Params), len(t.Results), len(params)))
 	}
 	copy(stack[:], params)

@@ -58,12 +58,12 @@ func TestAProgramHasToDeclareItself(t *testing.T) {
 		return
 	}
 	_, err := engine.New(engine.Options{})
-	require.ErrorContains(t, err, "call engine.ServeCompilations first thing in its main function")
+	require.ErrorContains(t, err, "call engine.ServeCompilations first in its main function")
 	for _, o := range []engine.Options{{Compilation: engine.InProcess}, {Interpreter: true}} {
 		load(t, o, "guest")
 	}
 	_, err = engine.New(engine.Options{Compilation: "elsewhere"})
-	require.ErrorContains(t, err, `there is no way to compile that is called "elsewhere"`)
+	require.ErrorContains(t, err, `unknown compilation mode "elsewhere"`)
 }
 
 // inChildren returns an engine that compiles in children, and what it counts and logs.
@@ -153,7 +153,7 @@ func TestChildrenNeedNoDirectoryOfTheCallers(t *testing.T) {
 
 	t.Setenv("TMPDIR", filepath.Join(temporary, "none"))
 	_, err = engine.New(engine.Options{})
-	require.ErrorContains(t, err, "name one (stateDirectory), or compile in the process itself (compilation.mode: InProcess)")
+	require.ErrorContains(t, err, "name one (stateDirectory), or compile in this process (compilation.mode: InProcess)")
 }
 
 func TestChildrenRefuseDirectoriesThatCannotBeUsed(t *testing.T) {
@@ -190,11 +190,11 @@ func TestAKilledChildIsNoWayBack(t *testing.T) {
 	}
 	e, n, log := inChildren(t, engine.Options{Limits: engine.Limits{CompilerBytes: worker.MinMemoryBytes}})
 	_, err := e.Load(t.Context(), manyFunctions(4, 40_000), testABI)
-	require.ErrorContains(t, err, "load: compiling in a child process, at last in one that had all of compilation.memory to itself: the process that compiled it ended: ")
+	require.ErrorContains(t, err, "load: compiling in child processes, the last of which had all of compilation.memory to itself: the process that compiled it ended: ")
 	require.ErrorContains(t, err, "set compilation.mode to InProcess")
 	require.Equal(t, engine.CauseLimit, engine.CauseOf(err))
 	require.ErrorAs(t, err, new(*worker.DiedError))
-	require.Contains(t, log.String(), "the last one is tried once more, alone")
+	require.Contains(t, log.String(), "retrying its last module alone")
 	require.NotContains(t, log.String(), "Compiling in memory")
 	require.Equal(t, map[string]int{engine.CompilationKilled: 1}, n.compilations)
 	answers(t, e)

@@ -47,7 +47,7 @@ func (m *Module) compile(ctx context.Context) error {
 		case e.compilers != nil:
 			return &CompilationError{Err: err}
 		}
-		e.logger.Warn("Compiling in memory, as compiling with kept code failed", "digest", m.digest, "err", err)
+		e.logger.Warn("Compiling in memory: compiling with the code cache failed", "digest", m.digest, "err", err)
 	}
 	if err := m.weigh(); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (m *Module) compileKept(ctx context.Context) error {
 		}
 		defer func() {
 			if err := temporary.remove(); err != nil {
-				m.engine.logger.Warn("The directory of a compilation cannot be removed", "directory", temporary.directory, "err", err)
+				m.engine.logger.Warn("Cannot remove the temporary directory of a compilation", "directory", temporary.directory, "err", err)
 			}
 		}()
 		cache = temporary.Cache
@@ -146,7 +146,7 @@ func (m *Module) compileKept(ctx context.Context) error {
 			return err
 		}
 		// Most likely, the code was compiled for a processor with other features.
-		m.engine.logger.Info("Compiling anew, as kept code cannot be used", "digest", m.digest, "err", err)
+		m.engine.logger.Info("Recompiling a module: its cached code cannot be used", "digest", m.digest, "err", err)
 		if err := entry.Discard(); err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func (m *Module) compileKept(ctx context.Context) error {
 		return nil // there is no next start
 	}
 	if err := entry.Commit(); err != nil {
-		m.engine.logger.Warn("Compiled code is not kept", "digest", m.digest, "err", err)
+		m.engine.logger.Warn("Cannot cache compiled code", "digest", m.digest, "err", err)
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ type keeping struct {
 }
 
 // errNotFound says that an entry holds no code for this processor.
-var errNotFound = errors.New("code of the module was not found where it was stored")
+var errNotFound = errors.New("the module's code was not found where it was stored")
 
 // load loads the code that is stored under the shell.
 func (k *keeping) load(ctx context.Context) error {
@@ -253,7 +253,7 @@ type CompilationError struct{ Err error }
 // Error implements the error interface.
 func (e *CompilationError) Error() string {
 	if errors.As(e.Err, new(*worker.DiedError)) {
-		return fmt.Sprintf("compiling in a child process, at last in one that had all of compilation.memory to itself: %v: "+
+		return fmt.Sprintf("compiling in child processes, the last of which had all of compilation.memory to itself: %v: "+
 			"use another build of the module, raise compilation.memory, or, if you trust the module, set compilation.mode to InProcess", e.Err)
 	}
 	return fmt.Sprintf("compiling in a child process: %v", e.Err)

@@ -37,13 +37,13 @@ const largeModule = 8 << 20
 func (e *Engine) chooseCompilation(o Options) (err error) {
 	switch compilation := cmp.Or(o.Compilation, ChildProcesses); {
 	case compilation != ChildProcesses && compilation != InProcess:
-		return fmt.Errorf("there is no way to compile that is called %q: must be %s or %s", o.Compilation, ChildProcesses, InProcess)
+		return fmt.Errorf("unknown compilation mode %q: must be %s or %s", o.Compilation, ChildProcesses, InProcess)
 	case compilation == InProcess || e.interpreter:
 		e.cache = openCache(o.CacheDirectory, e.logger)
 		return nil
 	case !worker.Declared():
-		return errors.New("modules are to be compiled in child processes of this program, which is not made for it: " +
-			"call engine.ServeCompilations first thing in its main function (in TestMain if it is a test), or set Options.Compilation to engine.InProcess")
+		return errors.New("this program cannot compile modules in child processes: " +
+			"call engine.ServeCompilations first in its main function (in TestMain if it is a test), or set Options.Compilation to engine.InProcess")
 	}
 	if o.CacheDirectory == "" {
 		removeLeftovers()
@@ -53,12 +53,12 @@ func (e *Engine) chooseCompilation(o Options) (err error) {
 			err = temporary.remove()
 		}
 		if err != nil {
-			return fmt.Errorf("modules are compiled in child processes, which need a directory for compiled code: name one (stateDirectory), "+
-				"or compile in the process itself (compilation.mode: InProcess): %w", err)
+			return fmt.Errorf("compiling in child processes needs a directory for compiled code: name one (stateDirectory), "+
+				"or compile in this process (compilation.mode: InProcess): %w", err)
 		}
 	} else if e.cache, err = codecache.Open(o.CacheDirectory, codecache.Options{Logger: e.logger}); err != nil {
-		return fmt.Errorf("modules are compiled in child processes, which need a directory for compiled code: "+
-			"mend it, name another (stateDirectory) or none, or compile in the process itself (compilation.mode: InProcess): %w", err)
+		return fmt.Errorf("compiling in child processes needs a directory for compiled code: "+
+			"repair it, name another one (stateDirectory) or none, or compile in this process (compilation.mode: InProcess): %w", err)
 	}
 	e.compilers = worker.NewPool(worker.Options{
 		Workers:     e.limits.Compilers,

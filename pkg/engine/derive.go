@@ -108,7 +108,7 @@ func (i *Instance) prepare(prepare func(*Instance) error) error {
 	case err == nil && i.failed:
 		return errors.New("a call has failed")
 	case err == nil && (i.external || i.ambient.asked):
-		return fmt.Errorf("%w: the guest asked for date, randomness or an external host function", ErrNotDerivable)
+		return fmt.Errorf("%w: the guest asked for the date, randomness, or an external host function", ErrNotDerivable)
 	}
 	return err
 }

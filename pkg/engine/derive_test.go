@@ -53,7 +53,7 @@ type source interface {
 }
 
 // holds fails unless a source's instance holds a mark everywhere, and then has an evaluation
-// leave others and end in some way. It returns the fuel that looking burnt.
+// leave others and end in some way. It returns the fuel that looking burned.
 func holds(t testing.TB, from source, mark uint64, w way) int64 {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -55,7 +55,7 @@ limitations under the License.
 //
 // Every acquired instance is pristine: it shows nothing that an earlier evaluation left in linear
 // memory or globals, whichever snapshot that evaluation started from. Every evaluation ends: at its
-// deadline, when its context ends, when its fuel is burnt, or earlier. A running guest passes a
+// deadline, when its context ends, when its fuel is burned, or earlier. A running guest passes a
 // safepoint every fraction of a millisecond, so it does not hold up the garbage collector. [Limits]
 // bounds what a guest may use. If an evaluation ends early, an [*Error] says why. No guest can make
 // this package panic.

@@ -140,7 +140,7 @@ func (e *Engine) chooseCompiler(o Options) error {
 		return fmt.Errorf("WebAssembly cannot be compiled on this system: %w", err)
 	}
 	e.interpreter = true
-	e.logger.Warn("WebAssembly cannot be compiled on this system: it is interpreted, which is many times slower", "err", err)
+	e.logger.Warn("WebAssembly cannot be compiled on this system: interpreting it, which is many times slower", "err", err)
 	return nil
 }
 

@@ -43,7 +43,7 @@ type Cause string
 const (
 	CauseInvalid     Cause = "invalid_module"      // not a module that this engine can run
 	CauseLimit       Cause = "limit"               // a limit was exceeded; the error names limit and value
-	CauseFuel        Cause = "fuel"                // the evaluation burnt its fuel
+	CauseFuel        Cause = "fuel"                // the evaluation burned its fuel
 	CauseShed        Cause = "shed"                // too many evaluations wait for an instance
 	CauseDeadline    Cause = "deadline"            // the evaluation ran out of time
 	CauseCanceled    Cause = "canceled"            // the caller canceled the evaluation
@@ -123,8 +123,8 @@ func (e *ExitError) Error() string { return fmt.Sprintf("guest exited with statu
 
 // Misuses of [Instance.Run].
 var (
-	errNoCommand = errors.New("guests of the ABI are no commands")
-	errRunBefore = errors.New("the evaluation has ended, or its program has run before")
+	errNoCommand = errors.New("guests of the ABI are not commands")
+	errRunBefore = errors.New("the evaluation has ended, or its program has already run")
 	errNoMain    = errors.New("module does not export the function without parameters and results")
 )
 

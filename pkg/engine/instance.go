@@ -38,7 +38,7 @@ type Evaluation struct {
 
 // Usage is the resource usage of an evaluation.
 type Usage struct {
-	// Fuel is the fuel that the guest burnt.
+	// Fuel is the fuel that the guest burned.
 	Fuel int64
 	// MemoryBytes is the size of the linear memory at the end. Memory never shrinks while a guest
 	// runs.
@@ -145,7 +145,7 @@ func (i *Instance) end() {
 // instance.
 func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	if i.failed {
-		return 0, i.misuse(function, errors.New("the evaluation has ended with an error before"))
+		return 0, i.misuse(function, errors.New("the evaluation has already ended with an error"))
 	}
 	f := i.function(function)
 	if f == nil {
@@ -153,7 +153,7 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	}
 	t := i.module.rewritten.FunctionExports[function]
 	if want := len(t.Params); want != len(params) || len(t.Results) > 1 || want > len(i.stack) {
-		return 0, i.misuse(function, fmt.Errorf("function has %d parameters and %d results, the host calls it with %d and at most 1",
+		return 0, i.misuse(function, fmt.Errorf("function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
 			want, len(t.Results), len(params)))
 	}
 	if s := i.meter.check(); s != nil {

@@ -159,7 +159,7 @@ func leaveMarks(t *testing.T, m *engine.Module, w way) *engine.Instance {
 }
 
 // requirePristine fails if an evaluation sees anything of an earlier one. It
-// returns the instance and the fuel that looking burnt.
+// returns the instance and the fuel that looking burned.
 func requirePristine(t *testing.T, m *engine.Module) (*engine.Instance, int64) {
 	t.Helper()
 	var used *engine.Instance

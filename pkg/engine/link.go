@@ -52,7 +52,7 @@ func (m *Module) link(ctx context.Context) error {
 func (a *ABI) check(r *rewrite.Result, host map[functionName]HostFunction) error {
 	for _, name := range a.RequiredExports {
 		if _, ok := r.FunctionExports[name]; !ok {
-			return fmt.Errorf("module does not export function %q: it is no %s guest", name, a.Name)
+			return fmt.Errorf("module does not export function %q: it is not a %s guest", name, a.Name)
 		}
 	}
 	for _, name := range a.StartFunctions {
@@ -150,7 +150,7 @@ func sameTypes(host []ValueType, guest []wasm.ValueType) bool {
 }
 
 func wrongType(imported rewrite.FunctionImport) error {
-	return fmt.Errorf("module imports function %s.%s with another type than it has", imported.Module, imported.Name)
+	return fmt.Errorf("module imports function %s.%s with the wrong type", imported.Module, imported.Name)
 }
 
 func (l *linker) export(f HostFunction) {

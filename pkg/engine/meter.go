@@ -24,7 +24,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// quantum is the amount of fuel that a guest gets at a time. When the guest has burnt it, it calls
+// quantum is the amount of fuel that a guest gets at a time. When the guest has burned it, it calls
 // the tick, which can stop the evaluation and lets the garbage collector stop the world. This
 // happens every 50 to 300 microseconds. A smaller quantum would cost guests more than it gains for
 // others.
@@ -57,7 +57,7 @@ func (m *meter) grant() {
 	m.fuel.Set(uint64(m.granted))
 }
 
-// used returns the fuel burnt since begin.
+// used returns the fuel burned since begin.
 func (m *meter) used() int64 {
 	return m.budget - m.left - int64(m.fuel.Get())
 }
@@ -89,7 +89,7 @@ func (i *Instance) outOfTime() error {
 	return nil
 }
 
-// tick is the function that a guest calls when it has burnt its grant or nested its calls too
+// tick is the function that a guest calls when it has burned its grant or nested its calls too
 // deeply. The global of the exhausted resource is then negative, by the amount that the guest used
 // beyond its grant.
 func tick(i *Instance, _ []uint64) {
@@ -117,7 +117,7 @@ func (m *meter) settle() *stop {
 	return m.check()
 }
 
-// maxBurn is the most fuel burnt at once: more than any budget, and far from an overflow.
+// maxBurn is the most fuel burned at once: more than any budget, and far from an overflow.
 const maxBurn = 1 << 60
 
 // Burn charges the evaluation for work that a host function does on behalf of the guest. The unit

@@ -180,7 +180,7 @@ func (m *Module) takeBack(i *Instance, done time.Time) {
 	}
 	m.engine.recorder.ObserveReset(time.Since(done))
 	if err != nil {
-		m.engine.logger.Warn("Resetting an instance failed: it is not used again", "digest", m.digest, "err", err)
+		m.engine.logger.Warn("Dropping an instance: resetting it failed", "digest", m.digest, "err", err)
 		m.pool.Drop(i)
 		return
 	}

@@ -215,7 +215,7 @@ func (i *Instance) parkAgain(ctx context.Context) error {
 		i.parked = parked{}
 		i.unparkable = true
 		m.astray.Do(func() {
-			m.engine.logger.Warn("A program did not get to where it was parked before: it is run from its start", "digest", m.digest)
+			m.engine.logger.Warn("A program did not reach the point where it was parked before: running it from its start", "digest", m.digest)
 		})
 		return i.goTo(m.cold, ctx.Err)
 	}

@@ -342,7 +342,7 @@ func TestProgramsRunOnce(t *testing.T) {
 	defer i.Release()
 	require.NoError(t, i.Run("program", "run"))
 	err = i.Run("program", "run")
-	require.ErrorContains(t, err, "its program has run before")
+	require.ErrorContains(t, err, "its program has already run")
 	require.Equal(t, engine.CauseInvalid, engine.CauseOf(err))
 }
 
@@ -351,5 +351,5 @@ func TestOnlyCommandsRun(t *testing.T) {
 	i, err := m.Acquire(t.Context(), engine.Evaluation{})
 	require.NoError(t, err)
 	defer i.Release()
-	require.ErrorContains(t, i.Run(strings.Repeat("x", 3)), "guests of the ABI are no commands")
+	require.ErrorContains(t, i.Run(strings.Repeat("x", 3)), "guests of the ABI are not commands")
 }

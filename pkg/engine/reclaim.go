@@ -62,7 +62,7 @@ func (e *Engine) reclaim(asker *Module, budget *memory.Budget, n uint64) bool {
 	}
 	// Guests can trigger this as often as they like, so limit the rate of logging.
 	if now, last := time.Now().Unix(), e.lastReclaim.Load(); freed > 0 && now-last >= reclaimLogSeconds && e.lastReclaim.CompareAndSwap(last, now) {
-		e.logger.Warn("Memory or mappings for modules are used up: idle instances are given up", "digest", asker.digest, "instances", freed,
+		e.logger.Warn("Memory or mappings for modules are exhausted: dropping idle instances", "digest", asker.digest, "instances", freed,
 			"limit", e.limits.PoolBytes, "mappings", e.mappings.Limit())
 	}
 	return freed > 0

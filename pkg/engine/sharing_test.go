@@ -83,7 +83,7 @@ func TestTooManyWaitersAreShed(t *testing.T) {
 		}
 	}
 	require.Equal(t, engine.CauseShed, engine.CauseOf(err))
-	require.ErrorContains(t, err, "all 1 values are in use and 1 callers wait for one already")
+	require.ErrorContains(t, err, "all 1 values are in use and 1 callers are already waiting for one")
 	usage := held.Release()
 	require.Positive(t, usage.Reset)
 	require.NoError(t, <-waiter)

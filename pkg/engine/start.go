@@ -238,7 +238,7 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	return best, err
 }
 
-// warmUp runs one round. It returns the fuel that the round burnt, or -1 if the round failed, and
+// warmUp runs one round. It returns the fuel that the round burned, or -1 if the round failed, and
 // whether evaluations may share the resulting state.
 func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean bool) {
 	i.begin(ctx, m.startState(), time.Now().Add(m.limits.Timeout))

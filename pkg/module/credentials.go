@@ -62,14 +62,14 @@ func readCredentials(file string) (keychain, error) {
 		Helpers map[string]string `json:"credHelpers"`
 	}
 	if err := json.Unmarshal(content, &config); err != nil {
-		return nil, errors.New("read credentials: " + file + " is not a config.json of Docker")
+		return nil, errors.New("read credentials: " + file + " is not a Docker config.json")
 	}
 	if config.Store != "" || len(config.Helpers) > 0 {
-		return nil, fmt.Errorf("read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and are not run: "+
+		return nil, fmt.Errorf("read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and never run: "+
 			"put the credentials under auths and remove the helpers", file)
 	}
 	// Do not wrap errors about the content of auths: they may contain the credentials.
-	malformed := fmt.Errorf("read credentials: what is under auths in %s is not what docker login writes, "+
+	malformed := fmt.Errorf("read credentials: the content of auths in %s does not have the form that docker login writes, "+
 		"an object of hosts, each with username and password or with both as auth, in base64 and with a colon between", file)
 	var auths map[string]json.RawMessage
 	if len(config.Auths) > 0 && json.Unmarshal(config.Auths, &auths) != nil {

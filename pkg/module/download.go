@@ -54,7 +54,7 @@ func download(body io.Reader, what string, size, most int64, p *progress) ([]byt
 // checkMagic refuses content that cannot be a module, such as an error page.
 func checkMagic(b []byte) error {
 	if !bytes.HasPrefix(b, []byte(wasmMagic)) {
-		return fail(CauseMediaType, "what came is no WebAssembly module: it begins with %q", b[:min(len(b), len(wasmMagic))])
+		return fail(CauseMediaType, "the content is not a WebAssembly module: it begins with %q", b[:min(len(b), len(wasmMagic))])
 	}
 	return nil
 }

@@ -57,13 +57,13 @@ const (
 // remedies say what to do about a cause.
 var remedies = map[Cause]string{
 	CauseNotFound:     "check the host, the name, and the tag or digest",
-	CauseUnauthorized: "check that the file that sources.dockerConfig names has valid credentials for that host (docker login writes them)",
-	CauseUnreachable:  "check the host, its port, the network and any proxy on the way, or name a mirror in sources.mirrors",
-	CauseUntrusted:    "name the authority of its certificate in sources.authorities, or, if nothing depends on it, the host in sources.insecure",
-	CauseDigest:       "do not trust it before you know why",
-	CauseTooLarge:     "raise limits.moduleSize if it is the module that you mean",
+	CauseUnauthorized: "check that the file in sources.dockerConfig has valid credentials for that host (docker login writes them)",
+	CauseUnreachable:  "check the host, its port, the network, and any proxy on the way, or name a mirror in sources.mirrors",
+	CauseUntrusted:    "name its certificate authority in sources.authorities, or, if nothing depends on it, the host in sources.insecure",
+	CauseDigest:       "do not trust the source until you know why",
+	CauseTooLarge:     "raise limits.moduleSize if this is the right module",
 	CauseMediaType:    "push the module with kwctl push, and name its manifest",
-	CauseUnverified:   "sign it, or say whose signatures are accepted",
+	CauseUnverified:   "sign it, or configure whose signatures are accepted",
 }
 
 // Error says why a module could not be fetched or pushed.

@@ -83,7 +83,7 @@ func (p Proof) held() Proof {
 // there is no proof.
 func (p *Proof) Verify(ctx context.Context, verifier Verifier, request Request, m *Module) error {
 	if len(p.Evidence) == 0 {
-		return fmt.Errorf("nothing is kept that the module could be verified by: %w", fs.ErrNotExist)
+		return fmt.Errorf("no evidence is stored by which to verify the module: %w", fs.ErrNotExist)
 	}
 	if err := checkDigest(m.Digest, engine.Digest(m.Bytes)); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (p *Proof) name(artifact *Artifact) error {
 	case err != nil:
 		return err
 	case pinned != "" && pinned != manifest.String() || layer.Digest.String() != artifact.Digest:
-		return errors.New("the manifest that is kept does not name the module")
+		return errors.New("the stored manifest does not name the module")
 	}
 	artifact.Repository = repository
 	artifact.Manifest = ocispec.Descriptor{MediaType: p.MediaType, Digest: manifest, Size: int64(len(p.Manifest))}
@@ -145,7 +145,7 @@ func (s *Store) evidence(e entry) (*kept, error) {
 		return nil, err
 	}
 	if k.Format != evidenceFormat || k.URI != e.URI || k.Demands != e.Demands || len(k.Evidence) == 0 {
-		return nil, errors.New("it is about something else")
+		return nil, errors.New("it belongs to another entry")
 	}
 	return k, nil
 }
@@ -159,13 +159,13 @@ func (s *Store) keepEvidence(ctx context.Context, e entry, k kept) {
 	k.Format, k.URI, k.Demands = evidenceFormat, e.URI, e.Demands
 	content, err := json.Marshal(k)
 	if err == nil && len(content) > maxEvidenceBytes {
-		err = fmt.Errorf("it has %d bytes, at most %d are kept", len(content), maxEvidenceBytes)
+		err = fmt.Errorf("it has %d bytes, at most %d are stored", len(content), maxEvidenceBytes)
 	}
 	if err == nil {
 		err = safefile.WritePrivate(filepath.Join(s.proofs, e.file()), content)
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "What a module was verified by cannot be kept: it has to be asked for again after a restart")
+		klog.FromContext(ctx).Error(err, "Cannot store a module's evidence: its source must be asked again after a restart")
 	}
 }
 
@@ -200,7 +200,7 @@ func (r *puller) accept(ctx context.Context, e entry, demands string) (identity 
 	case errors.Is(err, fs.ErrNotExist):
 		return "", err
 	case err != nil:
-		klog.FromContext(ctx).Info("A module in the store is not accepted by what is kept of it: its source is asked", "digest", e.Digest, "err", err)
+		klog.FromContext(ctx).Info("A stored module is not accepted by its stored evidence: asking its source", "digest", e.Digest, "err", err)
 		return "", err
 	}
 	r.mu.Lock()

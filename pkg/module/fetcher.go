@@ -110,7 +110,7 @@ func (f *Fetcher) Get(ctx context.Context, request Request) (*Module, error) {
 		return f.fromFile(ctx, path, request)
 	}
 	if f.puller == nil {
-		return nil, fmt.Errorf("%s is not supported here, only file:// and an absolute path is", Redact(request.URI))
+		return nil, fmt.Errorf("%s is not supported here: only file:// with an absolute path is", Redact(request.URI))
 	}
 	m, err := f.puller.get(ctx, request)
 	if err != nil {

@@ -142,7 +142,7 @@ func (h *hosts) transport(u *url.URL) (http.RoundTripper, error) {
 	case h.isInsecure(u.Scheme, u.Host):
 		return h.unverified, nil
 	case u.Scheme != "https":
-		return nil, fail(CauseUntrusted, "%s would be asked without TLS", host)
+		return nil, fail(CauseUntrusted, "%s would be contacted without TLS", host)
 	case len(h.authorities[host]) == 0:
 		return h.public, nil
 	}

@@ -91,7 +91,7 @@ func parseEntry(b []byte) (entry, error) {
 	case e.Format != entryFormat:
 		return entry{}, fmt.Errorf("it has format %.100q, not %q", e.Format, entryFormat)
 	case !moduleuri.IsDigest(e.Digest) || e.Manifest != "" && !moduleuri.IsDigest(e.Manifest):
-		return entry{}, errors.New("a digest in it is none")
+		return entry{}, errors.New("it contains an invalid digest")
 	}
 	return e, nil
 }
@@ -132,7 +132,7 @@ func (s *Store) lookup(ctx context.Context, uri, demands string) (entry, bool) {
 		return e, true
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		klog.FromContext(ctx).Error(errors.Join(err, os.Remove(path)), "What is known of a module cannot be read and is removed")
+		klog.FromContext(ctx).Error(errors.Join(err, os.Remove(path)), "Removing an index entry that cannot be read")
 	}
 	return entry{}, false
 }
@@ -154,6 +154,6 @@ func (s *Store) note(ctx context.Context, e entry) {
 		err = safefile.WritePrivate(filepath.Join(s.index, e.file()), b)
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "What a URI stands for cannot be kept: it has to be asked again after a restart")
+		klog.FromContext(ctx).Error(err, "Cannot store what a URI refers to: its source must be asked again after a restart")
 	}
 }

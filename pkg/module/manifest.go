@@ -42,7 +42,7 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 		Layers    []ocispec.Descriptor `json:"layers"`
 	}
 	if mediaType != ocispec.MediaTypeImageManifest {
-		return ocispec.Descriptor{}, fail(CauseMediaType, "it has media type %.100q: a policy is a manifest of type %s and no index of several",
+		return ocispec.Descriptor{}, fail(CauseMediaType, "it has media type %.100q: a policy is a manifest of type %s, not an index",
 			mediaType, ocispec.MediaTypeImageManifest)
 	}
 	err := jsonparts.Check(content, jsonparts.MaxManifest)
@@ -54,7 +54,7 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 	}
 	// A document must not have one meaning here and another for its signer.
 	if manifest.MediaType != "" && manifest.MediaType != mediaType || manifest.Manifests != nil {
-		return ocispec.Descriptor{}, fail(CauseMediaType, "it is served as %s and says itself that it is something else", mediaType)
+		return ocispec.Descriptor{}, fail(CauseMediaType, "it is served as %s but declares another type", mediaType)
 	}
 	var found []ocispec.Descriptor
 	for _, layer := range manifest.Layers {

@@ -27,10 +27,10 @@ func (m *Mirror) validate() error {
 	case from == "":
 		return fmt.Errorf("sources.mirrors: prefix %q does not begin with registry:// or https:// (or http://) and a host", Redact(m.Prefix))
 	case from != to:
-		return fmt.Errorf("sources.mirrors: replacement %q of %q is of another kind: a registry can be replaced by registries only, and a web server by web servers",
+		return fmt.Errorf("sources.mirrors: replacement %q of %q is of another kind: only a registry can replace a registry, and only a web server a web server",
 			Redact(m.Replacement), Redact(m.Prefix))
 	case strings.HasSuffix(m.Prefix, "/") != strings.HasSuffix(m.Replacement, "/"):
-		return fmt.Errorf("sources.mirrors: of prefix %q and replacement %q one ends with a slash and the other does not", Redact(m.Prefix), Redact(m.Replacement))
+		return fmt.Errorf("sources.mirrors: either both or neither of prefix %q and replacement %q must end with a slash", Redact(m.Prefix), Redact(m.Replacement))
 	}
 	return nil
 }

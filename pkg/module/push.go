@@ -69,7 +69,7 @@ func (f *Fetcher) ManifestDigest(ctx context.Context, uri string) (string, error
 func (f *Fetcher) Push(ctx context.Context, uri string, wasm []byte, annotations map[string]string) (string, error) {
 	ref, err := f.registryReference(uri)
 	if err == nil && ref.Digest != "" {
-		err = fail(CauseInvalid, "a digest is what comes of a push: name a tag")
+		err = fail(CauseInvalid, "a push produces a digest and cannot name one: name a tag")
 	}
 	var a *artifact
 	if err == nil {
@@ -122,7 +122,7 @@ func (f *Fetcher) artifact(wasm []byte, annotations map[string]string) (*artifac
 		return nil, tooLarge("module", size, f.MaxBytes)
 	}
 	if checkMagic(wasm) != nil {
-		return nil, fail(CauseInvalid, "it is no WebAssembly module: it begins with %q", wasm[:min(len(wasm), len(wasmMagic))])
+		return nil, fail(CauseInvalid, "it is not a WebAssembly module: it begins with %q", wasm[:min(len(wasm), len(wasmMagic))])
 	}
 	a := &artifact{config: newContent(configMediaType, []byte("{}")), layer: newContent(layerMediaType, wasm)}
 	var b bytes.Buffer
@@ -139,7 +139,7 @@ func (f *Fetcher) artifact(wasm []byte, annotations map[string]string) (*artifac
 	}
 	manifest := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(manifest) > maxManifestBytes {
-		return nil, fail(CauseInvalid, "its manifest would have %d bytes, at most %d are read: shorten the annotations of its metadata", len(manifest), maxManifestBytes)
+		return nil, fail(CauseInvalid, "its manifest would have %d bytes, at most %d are read: shorten the annotations in its metadata", len(manifest), maxManifestBytes)
 	}
 	a.manifest = newContent(ocispec.MediaTypeImageManifest, manifest)
 	return a, nil

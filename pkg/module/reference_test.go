@@ -160,7 +160,7 @@ func TestSourcesAreValidated(t *testing.T) {
 		`sources.insecure: "example.com/a" is`, `sources.insecure: "example.com:" is`, `sources.authorities: "a b" is`,
 		`sources.authorities of a b: "relative" is not an absolute path`, `sources.dockerConfig: "relative" is not`, "sources.timeout: -1ns is negative",
 		`prefix "ghcr.io/" does not begin`, `replacement "https://mirror/" of "registry://ghcr.io/" is of another kind`,
-		"one ends with a slash", `prefix "file:///a" does not begin`,
+		"must end with a slash", `prefix "file:///a" does not begin`,
 	} {
 		require.ErrorContains(t, err, text)
 	}

@@ -47,7 +47,7 @@ func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress)
 			if refused != nil || !unanswered(err) {
 				return nil, withRefusal(err, refused)
 			}
-			klog.FromContext(ctx).Info("Registry cannot be asked what a tag stands for: taking what it stood for last",
+			klog.FromContext(ctx).Info("Cannot ask a registry what a tag refers to: using what it referred to last",
 				"manifest", before.Manifest, "err", err)
 			return r.before(ctx, request, ref.at(before.Manifest), err)
 		}
@@ -76,7 +76,7 @@ func withRefusal(err, refused error) error {
 		return err
 	}
 	e := classify(err)
-	return fail(e.Cause, "%w; what is kept in the store is refused: %w", e.Err, classify(refused).Err)
+	return fail(e.Cause, "%w; the stored module is refused: %w", e.Err, classify(refused).Err)
 }
 
 // known returns what is known about a URI, and the identity of the verifier that accepted it. The

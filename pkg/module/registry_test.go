@@ -178,7 +178,7 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 	got, err = f.Fetch(ctx, uri+":v1")
 	require.NoError(t, err)
 	require.Equal(t, want, got)
-	require.Contains(t, log(), "taking what it stood for last")
+	require.Contains(t, log(), "using what it referred to last")
 	require.Contains(t, log(), "connection refused")
 	_, err = f.Fetch(ctx, uri+":v1")
 	require.NoError(t, err)
@@ -300,8 +300,8 @@ func TestCredentialsAreRefused(t *testing.T) {
 	for content, text := range map[string]string{
 		`{"credsStore": "test"}`:                           "credential helpers",
 		`{"credHelpers": {"example.com": "test"}}`:         "credential helpers",
-		`{"auths": {"example.com": {"auth": "c2VjcmV0"}}}`: "not what docker login writes",
-		`secret`:              "is not a config.json of Docker",
+		`{"auths": {"example.com": {"auth": "c2VjcmV0"}}}`: "does not have the form that docker login writes",
+		`secret`:              "is not a Docker config.json",
 		`{"auths": "secret"}`: "auth",
 		strings.Repeat(" ", 1<<20) + `{"auths": {}}`: "at most 1048576 are allowed",
 	} {
@@ -460,7 +460,7 @@ func TestWhatIsNoPolicyIsRefused(t *testing.T) {
 		cause module.Cause
 		text  string
 	}{
-		"index": {module.CauseMediaType, "no index of several"},
+		"index": {module.CauseMediaType, "not an index"},
 		"none":  {module.CauseMediaType, "has 1 layers, and 0 of type"},
 		"two":   {module.CauseMediaType, "has 2 layers, and 2 of type"},
 		"text":  {module.CauseMediaType, `begins with "<htm"`},

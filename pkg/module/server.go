@@ -60,7 +60,7 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 		if before == nil || !unanswered(err) {
 			return nil, withRefusal(err, refused)
 		}
-		klog.FromContext(ctx).Info("Server cannot be asked for a module: taking what it served last", "digest", before.Digest, "err", err)
+		klog.FromContext(ctx).Info("Cannot ask a server for a module: using what it served last", "digest", before.Digest, "err", err)
 		m = before
 	}
 	if err := checkDigest(request.Digest, m.Digest); err != nil || m == before {
@@ -138,7 +138,7 @@ func (r *puller) request(ctx context.Context, uri, tag string) (*http.Response, 
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
 	if err != nil {
-		return nil, fail(CauseInvalid, "the URL cannot be asked for")
+		return nil, fail(CauseInvalid, "the URL cannot be requested")
 	}
 	request.Header.Set("User-Agent", userAgent)
 	if tag != "" {
@@ -156,11 +156,11 @@ func (r *puller) checkURL(uri string) (host string, err error) {
 	case u.Host == "" || u.Hostname() == "" || u.Opaque != "":
 		return "", fail(CauseInvalid, "the URL has no host")
 	case u.User != nil:
-		return "", fail(CauseInvalid, "the URL has credentials in it, which everybody who reads the configuration would see: remove them")
+		return "", fail(CauseInvalid, "the URL contains credentials, which everyone who reads the configuration would see: remove them")
 	case u.Fragment != "" || strings.Contains(uri, "#"):
 		return "", fail(CauseInvalid, "the URL has a fragment: remove it")
 	case u.Scheme == "http" && !r.hosts.isInsecure(u.Scheme, u.Host):
-		return "", fail(CauseInvalid, "%s would be asked without TLS: write https, or name the host in sources.insecure", u.Host)
+		return "", fail(CauseInvalid, "%s would be contacted without TLS: write https, or name the host in sources.insecure", u.Host)
 	}
 	return u.Host, nil
 }

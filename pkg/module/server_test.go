@@ -108,8 +108,8 @@ func TestServer(t *testing.T) {
 	_, err = newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{host}}}).Fetch(t.Context(), uri+"/one.wasm")
 	require.NoError(t, err)
 	for uri, text := range map[string]string{
-		"http://" + host + "/one.wasm":                      "would be asked without TLS",
-		"https://user:secret@" + host + "/one.wasm":         "has credentials in it",
+		"http://" + host + "/one.wasm":                      "would be contacted without TLS",
+		"https://user:secret@" + host + "/one.wasm":         "contains credentials",
 		"https:///one.wasm":                                 "has no host",
 		"https://us\x7fer:secret@" + host:                   "cannot be parsed",
 		"oci://" + host + "/one":                            "begins with none of",
@@ -216,7 +216,7 @@ func TestStoredModulesOfServers(t *testing.T) {
 	got, err = f.Fetch(ctx, uri)
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
-	require.Contains(t, log(), "taking what it served last")
+	require.Contains(t, log(), "using what it served last")
 	before := log()
 	got, err = f.Get(ctx, module.Request{URI: "https://other.example.com/x", Digest: digest})
 	require.NoError(t, err, "what is named by its digest can be had from anywhere")

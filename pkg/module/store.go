@@ -90,7 +90,7 @@ func (s *Store) Put(m *Module) error {
 // put is like Put, for a module that is usable even if it cannot be stored.
 func (s *Store) put(ctx context.Context, m *Module) {
 	if err := s.Put(m); err != nil {
-		klog.FromContext(ctx).Error(err, "Module cannot be kept: it has to be fetched again after a restart")
+		klog.FromContext(ctx).Error(err, "Cannot store a module: it must be fetched again after a restart")
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *Store) get(ctx context.Context, digest string, maxBytes int64) []byte {
 	var open *fs.PathError // a damaged file does not exist either, but has another error
 	absent := s == nil || errors.As(err, &open) && errors.Is(err, fs.ErrNotExist)
 	if err != nil && !absent {
-		klog.FromContext(ctx).Error(err, "Module in the store cannot be used", "digest", digest)
+		klog.FromContext(ctx).Error(err, "Cannot use a stored module", "digest", digest)
 	}
 	return bytes
 }

@@ -152,7 +152,7 @@ func TestVerification(t *testing.T) {
 	for _, request := range []module.Request{{}, {Digest: digest}} {
 		_, err = fetch(&verifier{identity: "three"}, request)
 		require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
-		require.ErrorContains(t, err, "what is kept in the store is refused: not verified: evidence of somebody else")
+		require.ErrorContains(t, err, "the stored module is refused: not verified: evidence of somebody else")
 	}
 }
 

@@ -135,14 +135,14 @@ func (c *Cache) scan() error {
 	}
 	if len(foreign) > 0 {
 		// Somebody may have configured the wrong directory.
-		c.logger.Warn("Leaving alone what does not belong to the cache of compiled code",
+		c.logger.Warn("Ignoring files that do not belong to the cache of compiled code",
 			"directory", c.directory, "count", len(foreign), "first", foreign[0])
 	}
 	for key, suffixes := range parts {
 		if !slices.Equal(suffixes, []string{"", manifestSuffix}) { // ReadDir sorts
-			c.logger.Info("Removing what an interrupted compilation left", "entry", key)
+			c.logger.Info("Removing leftovers of an interrupted compilation", "entry", key)
 		} else if c.entries[key], err = c.usageOnDisk(key); err != nil {
-			c.logger.Warn("Removing compiled code that is not what was stored", "entry", key, "err", err)
+			c.logger.Warn("Removing damaged compiled code", "entry", key, "err", err)
 		} else {
 			continue
 		}
@@ -203,7 +203,7 @@ func (c *Cache) evict() {
 		u := c.entries[key]
 		c.logger.Info("Removing compiled code to make room", "entry", key, "bytes", u.bytes, "lastUsed", u.last)
 		if err := c.remove(key); err != nil {
-			c.logger.Warn("Compiled code cannot be removed", "entry", key, "err", err)
+			c.logger.Warn("Cannot remove compiled code", "entry", key, "err", err)
 		}
 		delete(c.entries, key)
 		sum -= u.bytes

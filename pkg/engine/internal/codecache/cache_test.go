@@ -381,7 +381,7 @@ func TestDirectoryGone(t *testing.T) {
 			require.NoError(t, os.RemoveAll(filepath.Join(directory, path)))
 			put(t, c, "b", 10)
 			require.Equal(t, []string{"b"}, found(t, c, "b"))
-			require.Contains(t, log.String(), "was removed while it was in use")
+			require.Contains(t, log.String(), "was removed while in use")
 			_, err := codecache.Open(directory, codecache.Options{})
 			require.ErrorContains(t, err, "is in use by another process")
 		})

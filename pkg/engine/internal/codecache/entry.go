@@ -69,11 +69,11 @@ func (e *Entry) prepare() error {
 		if err == nil {
 			e.found, e.kept = true, true
 			if err := c.use(e.key, total(e.files)); err != nil {
-				c.logger.Warn("The time of use of compiled code cannot be kept", "entry", e.key, "err", err)
+				c.logger.Warn("Cannot record when compiled code was used", "entry", e.key, "err", err)
 			}
 			return nil
 		}
-		c.logger.Warn("Removing compiled code that is not what was stored", "entry", e.key, "err", err)
+		c.logger.Warn("Removing damaged compiled code", "entry", e.key, "err", err)
 	}
 	return e.empty()
 }
@@ -180,7 +180,7 @@ func (e *Entry) Close() {
 	e.closed = true
 	if !e.kept {
 		if err := e.cache.forget(e.key); err != nil {
-			e.cache.logger.Warn("Unfinished compiled code cannot be removed", "entry", e.key, "err", err)
+			e.cache.logger.Warn("Cannot remove unfinished compiled code", "entry", e.key, "err", err)
 		}
 	}
 	e.cache.release(e.key)

@@ -60,7 +60,7 @@ func (c *Cache) stillOwn() error {
 	if err != nil {
 		return err
 	}
-	c.logger.Warn("The directory for compiled code, or its lock, was removed while it was in use: it is made anew", "directory", c.directory)
+	c.logger.Warn("The directory for compiled code, or its lock, was removed while in use: creating it again", "directory", c.directory)
 	_ = c.lock.Close() // the lock of the removed directory
 	c.lock = lock
 	return nil

@@ -174,7 +174,7 @@ func (r *Range) Refused() error { return r.refused }
 // module.
 func (r *Range) Allocate(_, _ uint64) experimental.LinearMemory {
 	if r.state != unused {
-		panic(errors.New("memory: a range serves one module only, and none once closed"))
+		panic(errors.New("memory: a range serves only one module, and none after it is closed"))
 	}
 	r.state = allocated
 	return r

@@ -100,7 +100,7 @@ func pages(n uint64) uint64 { return n * PageSize }
 func TestNewRangeRefuses(t *testing.T) {
 	for name, o := range map[string]Options{
 		"limit is no multiple of the page size": {Limit: 1},
-		"limit leaves no page spare":            {Limit: 1 << 32},
+		"limit leaves no spare page":            {Limit: 1 << 32},
 		"size is no multiple of the page size":  {Limit: pages(1), Size: 1},
 		"size is beyond the limit":              {Limit: pages(1), Size: pages(2)},
 		"strategy is not known":                 {Limit: pages(1), Strategy: "magic"},

@@ -173,9 +173,9 @@ func (r *Range) sync() error {
 	case granted && asked && r.matches(r.view):
 		return nil
 	case asked || granted:
-		return errors.New("the memory does not take its size from the range any more")
+		return errors.New("the memory no longer takes its size from the range")
 	default:
-		return fmt.Errorf("the memory cannot go back from %d to %d bytes: its declared maximum leaves no page spare",
+		return fmt.Errorf("the memory cannot go back from %d to %d bytes: its declared maximum leaves no spare page",
 			r.view.Size(), r.size)
 	}
 }

@@ -81,7 +81,7 @@ func Resolve(s Strategy) (Strategy, error) {
 			return s, nil
 		}
 	}
-	return "", fmt.Errorf("there is no way to reset memory that is called %q", string(s))
+	return "", fmt.Errorf("there is no reset strategy %q", string(s))
 }
 
 // try runs a strategy for real. The isolation of requests must not depend on what a kernel, a

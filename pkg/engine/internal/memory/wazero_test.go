@@ -270,7 +270,7 @@ func TestResetFromDeclaredMaximum(t *testing.T) {
 		require.NoError(t, r.Reset())
 		require.Equal(t, uint64(2), g.must("grow", guestLimit-2))
 		err := r.Reset()
-		require.ErrorContains(t, err, "declared maximum leaves no page spare")
+		require.ErrorContains(t, err, "declared maximum leaves no spare page")
 		require.ErrorIs(t, r.Reset(), err, "the range cannot be used any more")
 	})
 }
@@ -290,7 +290,7 @@ func TestResetAfterImporterClosed(t *testing.T) {
 			require.NoError(t, g.mod.Close(context.Background()))
 			_, ok := view.Grow(1)
 			require.True(t, ok)
-			require.ErrorContains(t, r.Reset(), "does not take its size from the range any more")
+			require.ErrorContains(t, r.Reset(), "no longer takes its size from the range")
 		})
 	}
 }

@@ -51,7 +51,7 @@ type ShedError struct {
 
 // Error implements the error interface.
 func (e *ShedError) Error() string {
-	return fmt.Sprintf("all %d values are in use and %d callers wait for one already", e.Max, e.Waiters)
+	return fmt.Sprintf("all %d values are in use and %d callers are already waiting for one", e.Max, e.Waiters)
 }
 
 // Options describes a [Pool].
@@ -163,7 +163,7 @@ func (p *Pool[T]) Get(ctx context.Context) (T, error) {
 func (p *Pool[T]) GetLike(ctx context.Context, like func(T) bool) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
-		return none, fmt.Errorf("no value was asked for: %w", err)
+		return none, fmt.Errorf("not waiting for a value: %w", err)
 	}
 	p.mu.Lock()
 	if p.closed {

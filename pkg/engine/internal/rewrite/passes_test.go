@@ -158,8 +158,8 @@ func TestNeedsFreshInstance(t *testing.T) {
 		"table.set changes a table", "table.grow changes a table", "table.init changes a table",
 		"table.copy changes a table", "table.fill changes a table",
 		"elem.drop drops an element segment", "data.drop drops a data segment",
-		"global 1 is a mutable funcref, which the host cannot set back",
-		"global 2 is a mutable v128, which the host cannot set back",
+		"global 1 is a mutable funcref, which the host cannot restore",
+		"global 2 is a mutable v128, which the host cannot restore",
 	}, result.NeedsFreshInstance)
 }
 

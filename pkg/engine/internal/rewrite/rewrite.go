@@ -206,7 +206,7 @@ func (r *rewriter) exportGlobals() error {
 		switch t.Type.Code {
 		case wasm.I32, wasm.I64, wasm.F32, wasm.F64:
 		default:
-			r.needsFresh(fmt.Sprintf("global %d is a mutable %s, which the host cannot set back", index, t.Type))
+			r.needsFresh(fmt.Sprintf("global %d is a mutable %s, which the host cannot restore", index, t.Type))
 			continue
 		}
 		name := r.options.ExportPrefix + "global." + strconv.Itoa(int(index))

@@ -73,7 +73,7 @@ type meter struct {
 	ticks          int64
 }
 
-// consumed is the fuel that a module has burnt since its instantiation.
+// consumed is the fuel that a module has burned since its instantiation.
 func (m *meter) consumed(mod api.Module) int64 {
 	return m.ticks*m.portion - int64(mod.ExportedGlobal(m.export).Get())
 }

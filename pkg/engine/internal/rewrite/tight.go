@@ -21,7 +21,7 @@ import "github.com/wasm-admission/wasm-admission/internal/wasm"
 // A loop is tight if it calls nothing and contains no bulk operations and no other loop. It keeps
 // the fuel in a local, so that an iteration neither loads nor stores the global. Otherwise, a loop
 // over the bytes of a text spends most of its time on that. The code stores the fuel in the global
-// after the loop, and whenever it calls the tick. If the loop traps, the fuel burnt since the last
+// after the loop, and whenever it calls the tick. If the loop traps, the fuel burned since the last
 // tick is not accounted for: less than the host granted at that tick, and always the same amount.
 
 // wayIn is called before a loop opens.

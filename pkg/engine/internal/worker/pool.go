@@ -90,7 +90,7 @@ func (p *Pool) Compile(ctx context.Context, t Task, alone bool, prepare func() e
 	}
 	err := p.try(ctx, &t, alone, prepare)
 	if d := (*DiedError)(nil); errors.As(err, &d) && !alone {
-		p.options.Logger.Warn("A process that compiled modules ended: the last one is tried once more, alone", "how", d.How, "said", d.Said)
+		p.options.Logger.Warn("A process that compiles modules died: retrying its last module alone", "how", d.How, "said", d.Said)
 		return p.try(ctx, &t, true, prepare)
 	}
 	return err
@@ -138,7 +138,7 @@ func (p *Pool) take(alone bool) (*process, error) {
 	}
 	child, err := start(l)
 	if err != nil {
-		return nil, fmt.Errorf("starting a process that compiles: %w", err)
+		return nil, fmt.Errorf("starting a process to compile modules: %w", err)
 	}
 	p.running++
 	p.children.Add(1)

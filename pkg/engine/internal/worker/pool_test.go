@@ -178,7 +178,7 @@ func TestAModuleIsTriedOnceMore(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, 2, prepared)
-	require.Contains(t, log.String(), "the last one is tried once more, alone")
+	require.Contains(t, log.String(), "retrying its last module alone")
 	require.Zero(t, p.Running(), "what was alone is not kept")
 	unprepared := errors.New("unprepared")
 	require.ErrorIs(t, p.Compile(t.Context(), Task{}, false, func() error { return unprepared }), unprepared)
