@@ -66,7 +66,7 @@ func binary(t testing.TB, name string) []byte {
 	return wasm
 }
 
-// newEngine returns an engine that compiles in the process of the test, unless it is told otherwise.
+// newEngine returns an engine that compiles in the test's own process by default.
 func newEngine(t testing.TB, o engine.Options) *engine.Engine {
 	t.Helper()
 	o.Compilation = cmp.Or(o.Compilation, engine.InProcess)

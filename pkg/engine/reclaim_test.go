@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
-// another loads the keeper under a digest of its own.
+// another loads the keeper under a different digest.
 func another(t *testing.T, e *engine.Engine, name byte) *engine.Module {
 	t.Helper()
 	m, err := e.Load(t.Context(), append(bytes.Clone(binary(t, "keeper")), 0, 2, 1, name), keeperABI)
@@ -38,7 +38,7 @@ func another(t *testing.T, e *engine.Engine, name byte) *engine.Module {
 	return m
 }
 
-// together has n evaluations of a module at the same time, and work in the last.
+// together runs n concurrent evaluations of a module, and calls work during the last.
 func together(t *testing.T, m *engine.Module, n int, work func()) {
 	t.Helper()
 	evaluate(t, m, engine.Evaluation{}, func(*engine.Instance) {
@@ -50,9 +50,10 @@ func together(t *testing.T, m *engine.Module, n int, work func()) {
 	})
 }
 
-// Who needs room gives up its own idle instances before those of others, and no more than it needs.
+// A module that needs room gives up its own idle instances before those of others, and no more than
+// needed.
 func TestReclaimTakesNoMoreThanIsNeeded(t *testing.T) {
-	// A limit on mappings, which are the same for each instance: room for seven.
+	// The limit on mappings, which are the same for each instance, has room for seven instances.
 	o := engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2 * 7 * engine.InstanceMappings)
 	e := newEngine(t, o)
 	a, b := another(t, e, 'a'), another(t, e, 'b')
@@ -69,7 +70,7 @@ func TestReclaimTakesNoMoreThanIsNeeded(t *testing.T) {
 	together(t, b, 5, func() { require.Equal(t, 2, e.Stats().Idle, "and each other one keeps its last") })
 }
 
-// The last idle instance of a module goes only when there is no other.
+// A module loses its last idle instance only if there is no other.
 func TestReclaimTakesTheLastLast(t *testing.T) {
 	e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2*5*engine.InstanceMappings))
 	oldest, peak := another(t, e, 'a'), another(t, e, 'b')
@@ -95,7 +96,7 @@ func TestMappingsAreLimited(t *testing.T) {
 	})
 }
 
-// No way to reset memory takes more mappings than are counted.
+// No reset strategy takes more mappings than are counted.
 func TestMappingsOfInstancesAreCounted(t *testing.T) {
 	maps := func() int {
 		text, err := os.ReadFile("/proc/self/maps")

@@ -78,7 +78,7 @@ func FuzzParseReference(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is asked for is what was written: the same host, and nothing but it.
+		// The request goes to exactly the host that was written.
 		u, err := url.Parse("https://" + ref.Registry + "/v2/" + ref.Repository + "/manifests/" + ref.name())
 		require.NoError(t, err)
 		require.Equal(t, ref.Registry, u.Host)

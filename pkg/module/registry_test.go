@@ -40,7 +40,7 @@ import (
 
 const maxBytes = 1 << 10
 
-// wasm returns something that begins as a module does, and its digest.
+// wasm returns bytes that begin like a module, and their digest.
 func wasm(text string) (bytes []byte, digest string) {
 	bytes = []byte("\x00asm\x01\x00\x00\x00" + text)
 	sum := sha256.Sum256(bytes)
@@ -73,7 +73,7 @@ func trusting(r *registry.Registry) module.Sources {
 	return module.Sources{Authorities: []module.Authority{{Host: r.Host, Files: []string{r.CA}}}}
 }
 
-// logged returns a context and what was logged with it so far.
+// logged returns a context, and a function that returns what was logged with it so far.
 func logged(t testing.TB) (context.Context, func() string) {
 	var mu sync.Mutex
 	var b strings.Builder
@@ -160,7 +160,7 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 	require.NoError(t, err)
 	r.Stop()
 
-	// As after a restart.
+	// Simulate a restart.
 	store, err = module.OpenStore(directory)
 	require.NoError(t, err)
 	ctx, log := logged(t)
@@ -193,7 +193,7 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 	_, err = f.Fetch(t.Context(), uri+"@"+manifest)
 	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 
-	// Back again, with the tag moved.
+	// The registry is back, with the tag moved.
 	r = registry.Start(t, registry.Options{TLS: true, Root: r.Options.Root, Address: r.Host})
 	second, _ := wasm("second")
 	r.Push(t, "one", "v1", second)
@@ -203,8 +203,8 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 	require.Equal(t, second, got.Bytes)
 }
 
-// A tag is asked for at each request, and nothing is downloaded if it stands for what
-// it stood for before.
+// A tag is resolved at each request. If it still refers to the same manifest, nothing is
+// downloaded.
 func TestUnchangedTagsCostNoDownload(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	first, digest := wasm("first")
@@ -275,7 +275,7 @@ func TestCredentials(t *testing.T) {
 	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err))
 	require.NotContains(t, err.Error(), "wrong")
 
-	// The file is read again.
+	// The file is read again for each request.
 	for _, content := range []string{dockerConfig(r.Host, "user:pass"), dockerConfig("https://"+r.Host+"/v2/", "user:pass"),
 		`{"auths": {"` + r.Host + `": {"username": "user", "password": "pass"}}}`} {
 		require.NoError(t, os.WriteFile(sources.DockerConfig, []byte(content), 0o600))
@@ -381,7 +381,7 @@ func TestPlainHTTPOnlyWhereItIsAllowed(t *testing.T) {
 	require.Equal(t, bytes, got.Bytes)
 }
 
-// closedPort returns a host:port where nobody listens.
+// closedPort returns a host:port on which nothing listens.
 func closedPort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -33,12 +33,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// serve starts a web server with TLS and returns it, its host, and sources that
-// trust it.
+// serve starts a web server with TLS. It returns the server, its host, and sources that trust it.
 func serve(t testing.TB, handler http.HandlerFunc) (*httptest.Server, string, module.Sources) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail, as they should
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // for handshakes that fail as expected
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "https://")
@@ -195,7 +194,7 @@ func TestStoredModulesOfServers(t *testing.T) {
 	require.Same(t, have, got)
 
 	bytes, _ = wasm("two")
-	tag = `W/"weak"` // is not for the very bytes
+	tag = `W/"weak"` // does not stand for the exact bytes
 	for n := range 2 {
 		got, err := f.Get(t.Context(), module.Request{URI: uri, Have: have})
 		require.NoError(t, err)

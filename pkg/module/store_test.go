@@ -122,13 +122,13 @@ func TestCollect(t *testing.T) {
 	require.Equal(t, 0, count("index"))
 }
 
-// Nobody ever sees half of a module, whoever writes and removes meanwhile.
+// Nobody ever sees part of a module, whoever writes and removes modules meanwhile.
 func TestStoreIsSafeForManyAtATime(t *testing.T) {
 	_, directory := newStore(t)
 	bytes, digest := wasm(strings.Repeat("x", 1<<20))
 	var group sync.WaitGroup
 	for range 4 {
-		store, err := module.OpenStore(directory) // as another process does
+		store, err := module.OpenStore(directory) // like another process
 		require.NoError(t, err)
 		group.Go(func() {
 			for range 5 {
@@ -149,13 +149,13 @@ func TestStoreIsSafeForManyAtATime(t *testing.T) {
 	group.Wait()
 }
 
-// What cannot be kept can be used.
+// A module that cannot be stored can still be used.
 func TestReadOnlyStore(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	bytes, _ := wasm("one")
 	r.Push(t, "one", "v1", bytes)
 	store, directory := newStore(t)
-	for _, name := range []string{"sha256", "index"} { // gone, which stops root too
+	for _, name := range []string{"sha256", "index"} { // missing, which stops root, too
 		require.NoError(t, os.Remove(filepath.Join(directory, name)))
 	}
 	ctx, log := logged(t)

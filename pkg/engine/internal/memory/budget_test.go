@@ -73,7 +73,7 @@ func TestBudgetConcurrently(t *testing.T) {
 	require.Zero(t, b.Used())
 }
 
-// TestBudgetReclaims has an owner release what another one needs.
+// TestBudgetReclaims makes one owner release what another needs.
 func TestBudgetReclaims(t *testing.T) {
 	var calls int
 	var b *Budget

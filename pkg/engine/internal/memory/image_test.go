@@ -79,7 +79,8 @@ func TestNewImageRefuses(t *testing.T) {
 	}
 }
 
-// TestCloseImageInUse closes the image before the ranges on it: they go on, nobody joins, and the last one frees it.
+// TestCloseImageInUse closes the image before its ranges. They continue, no range can be added, and
+// the last one frees the image.
 func TestCloseImageInUse(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {

@@ -30,7 +30,7 @@ type way struct {
 	make func(Options) (*Range, error)
 }
 
-// ways returns every strategy that the system allows, and the space in the Go heap that other systems use.
+// ways returns every strategy that the system supports, and the heap space that other systems use.
 func ways() []way {
 	var all []way
 	for _, p := range Probe() {
@@ -54,7 +54,7 @@ func (w way) open(t testing.TB, o Options) *Range {
 	return r
 }
 
-// attached returns a range of the given limit on img.
+// attached returns a range with the given limit, attached to img.
 func (w way) attached(t testing.TB, limit uint64, img *Image) *Range {
 	t.Helper()
 	r := w.open(t, Options{Limit: limit})
@@ -80,10 +80,10 @@ func noise(seed, n uint64) []byte {
 	return b
 }
 
-// content returns what the range holds, as long as the memory is now.
+// content returns the range's content, up to the current size.
 func content(r *Range) []byte { return r.space.bytes(r.size) }
 
-// requireContent fails unless the range holds want, without printing megabytes.
+// requireContent fails unless the range holds want. It does not print megabytes.
 func requireContent(t testing.TB, want []byte, r *Range) {
 	t.Helper()
 	got := content(r)

@@ -28,8 +28,8 @@ import (
 	count "github.com/wasm-admission/wasm-admission/test/counting"
 )
 
-// TestTightLoops checks that the fuel is in its global again on every way out of a loop, and that it gets there when there is
-// a tick in the loop.
+// TestTightLoops checks that the fuel is back in its global on every way out of a loop, and when a
+// loop calls the tick.
 func TestTightLoops(t *testing.T) {
 	ctx := context.Background()
 	module := read(t, "tight")
