@@ -48,7 +48,7 @@ func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 	i.callingBack = true
 	if err := f.CallWithStack(&i.ctx, stack[:]); err != nil {
 		cause, err := classify(err)
-		i.spoilt = i.spoilt || cause == CauseStack
+		i.unusable = i.unusable || cause == CauseStack
 		panic(&stop{cause, fmt.Errorf("%s: %w", function, err)})
 	}
 	i.callingBack = false

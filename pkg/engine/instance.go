@@ -81,10 +81,10 @@ type Instance struct {
 	cancelWaiting context.CancelFunc
 	// external is set when the guest calls an external host function.
 	external bool
-	// failed is set when the evaluation ends with an error, and spoilt when no reset can repair the
+	// failed is set when the evaluation ends with an error, and unusable when no reset can repair the
 	// instance.
-	failed, spoilt bool
-	resets         int
+	failed, unusable bool
+	resets           int
 	// heapCharged is the number of bytes reserved from the budget for the instance's Go heap.
 	heapCharged uint64
 	// mapped is set while the instance's mappings are reserved.
@@ -193,7 +193,7 @@ func (i *Instance) run(f api.Function) error {
 func (i *Instance) runHere(f api.Function) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			i.spoilt = true
+			i.unusable = true
 			err = fmt.Errorf("runtime panicked: %v", r)
 		}
 	}()
@@ -267,7 +267,7 @@ func (i *Instance) failure(phase Phase, function string, err error) *Error {
 	}
 	if cause == CauseStack {
 		// The runtime would keep the stack, which has grown to its limit.
-		i.spoilt = true
+		i.unusable = true
 	}
 	i.module.engine.recorder.CountFailure(string(phase), string(cause))
 	return &Error{Digest: i.module.digest, Phase: phase, Function: function, Cause: cause, Err: err}

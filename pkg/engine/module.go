@@ -54,21 +54,21 @@ type Module struct {
 	late   chan struct{}
 
 	// ready is closed once the fields below are set.
-	ready     chan struct{}
-	err       error
-	rewritten *rewrite.Result
-	runtime   wazero.Runtime
-	cache     wazero.CompilationCache
-	code      wazero.CompiledModule
-	codeBytes uint64        // reserved for the code
-	heapBytes uint64        // an instance's share of the Go heap, without its handles
-	dataImage *memory.Image // the contents of the data segments; nil if they stay in the module
-	snapshot  *snapshot     // nil if instances cannot be reset
-	cold      *snapshot     // a parked command's state before its start; nil without parking
-	astray    sync.Once     // logs once that instances cannot be parked
-	sharing   sync.Once
-	shared    any
-	pool      *pool.Pool[*Instance]
+	ready          chan struct{}
+	err            error
+	rewritten      *rewrite.Result
+	runtime        wazero.Runtime
+	cache          wazero.CompilationCache
+	code           wazero.CompiledModule
+	codeBytes      uint64        // reserved for the code
+	heapBytes      uint64        // an instance's share of the Go heap, without its handles
+	dataImage      *memory.Image // the contents of the data segments; nil if they stay in the module
+	snapshot       *snapshot     // nil if instances cannot be reset
+	cold           *snapshot     // a parked command's state before its start; nil without parking
+	warnUnparkable sync.Once     // logs once that instances cannot be parked
+	sharing        sync.Once
+	shared         any
+	pool           *pool.Pool[*Instance]
 }
 
 // Digest returns the SHA-256 digest of the module's binary in the form that [Digest] returns.
@@ -161,7 +161,7 @@ func (m *Module) put(i *Instance) Usage {
 
 // takeBack resets an instance after its evaluation, and returns it to the pool or drops it.
 func (m *Module) takeBack(i *Instance, done time.Time) {
-	if i.spoilt || m.snapshot == nil || i.home.retired.Load() {
+	if i.unusable || m.snapshot == nil || i.home.retired.Load() {
 		m.pool.Drop(i)
 		return
 	}

@@ -211,10 +211,10 @@ func (i *Instance) parkAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !waits || !i.is(m.snapshot) {
+	if !waits || !i.matches(m.snapshot) {
 		i.parked = parked{}
 		i.unparkable = true
-		m.astray.Do(func() {
+		m.warnUnparkable.Do(func() {
 			m.engine.logger.Warn("A program did not reach the point where it was parked before: running it from its start", "digest", m.digest)
 		})
 		return i.goTo(m.cold, ctx.Err)
@@ -237,8 +237,8 @@ func (i *Instance) goTo(s *snapshot, interrupted func() error) error {
 	return i.memory.Populate(interrupted)
 }
 
-// is reports whether the instance matches a snapshot.
-func (i *Instance) is(s *snapshot) bool {
+// matches reports whether the instance is in the state of a snapshot.
+func (i *Instance) matches(s *snapshot) bool {
 	for n, g := range i.globals {
 		if g.Get() != s.globals[n] {
 			return false

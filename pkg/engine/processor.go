@@ -68,7 +68,7 @@ func (l *lane) run(i *Instance, f api.Function) error {
 	l.calls <- f
 	err, there := <-l.ended
 	if !there {
-		i.lane, i.parked, i.spoilt = newLane(i), parked{}, true
+		i.lane, i.parked, i.unusable = newLane(i), parked{}, true
 		return errLaneEnded
 	}
 	return err

@@ -47,12 +47,16 @@ type Segment struct {
 
 // Image is the immutable content of a linear memory. Its methods are safe for concurrent use.
 type Image struct {
-	size   uint64 // of the linear memory, in bytes
-	data   []byte // its beginning; what follows up to size is zero. Read-only; on Linux a mapping of the memfd
-	parts  []span // of data, what may be other than zero. Reading the rest would have the kernel make pages for it
+	size uint64 // of the linear memory, in bytes
+	// data is the beginning of the memory; the rest up to size is zero. It is read-only, and on Linux a
+	// mapping of the memfd.
+	data []byte
+	// parts are the spans of data that may hold anything but zeros. Reading the rest would make the
+	// kernel allocate pages for it.
+	parts  []span
 	file   imageFile
 	budget *Budget
-	refs   atomic.Int64 // one of the creator, one of each range attached
+	refs   atomic.Int64 // one for the creator, and one for each attached range
 	closed atomic.Bool  // the creator's reference is gone
 }
 

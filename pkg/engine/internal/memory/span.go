@@ -129,7 +129,8 @@ func copyGranule(to, from []byte) {
 	copy(to[:granule], from[:granule])
 }
 
-// clearGranule leaves alone what is clear: clearing it would turn a zero page of the kernel into a private one.
+// clearGranule skips memory that is already zero: clearing it would turn a zero page of the kernel
+// into a private page.
 //
 //go:noinline
 func clearGranule(mem []byte) {

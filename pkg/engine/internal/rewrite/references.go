@@ -23,7 +23,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// lowerDeclarations and lowerCode remove the proposal of typed function references from a module.
+// lowerCode and lowerDeclarations remove the proposal of typed function references from a module.
 // References to functions of any type become plain function references. The proposal's instructions
 // become equivalent ones: a call of a reference becomes a call through an added table, which
 // compares the type at the call. lowerCode adds the table if there are such calls, and returns its

@@ -54,7 +54,9 @@ func Module(input []byte, options Options) (*Result, error) {
 	r.functionTypes, r.imported = m.FunctionTypes(), uint32(m.ImportedCount(wasm.ExternFunction))
 	for _, pass := range []func() error{
 		r.checkStart,
-		r.scan, // everything after it may rely on every body being well-formed, and free of typed references if they are lowered
+		// Later passes may rely on well-formed bodies, and on bodies without typed references if these
+		// are lowered.
+		r.scan,
 		r.limitTables,
 		r.limitMemory,
 		r.extractData,
