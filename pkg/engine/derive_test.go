@@ -213,7 +213,7 @@ func TestDerivedStatesAreClosedWhileTheyAreUsed(t *testing.T) {
 	require.EqualValues(t, places, call(t, i, "marked", 100))
 	require.Equal(t, 1, e.Stats().InUse)
 	i.Release()
-	require.Zero(t, e.Stats().Idle, "nobody could use it")
+	require.Zero(t, e.Stats().Idle, "no evaluation could use the state")
 	require.Equal(t, files, images(t))
 	_, err = d.Acquire(t.Context(), engine.Evaluation{})
 	require.ErrorContains(t, err, "closed")
@@ -304,7 +304,7 @@ func TestDerivedStatesAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	for n := uint64(1); ; n++ {
-		require.Less(t, n, uint64(budget/(4<<12)), "each holds four pages of 4 KiB at least")
+		require.Less(t, n, uint64(budget/(4<<12)), "each image holds at least four pages of 4 KiB")
 		before, files := e.Stats().MemoryBytes, images(t)
 		d, err := m.Derive(t.Context(), 0, marking(100*n))
 		if err != nil {

@@ -198,9 +198,9 @@ func TestInstantiationEndsWithItsTime(t *testing.T) {
 					break
 				}
 				require.Equal(t, CauseDeadline, CauseOf(err), "%v", err)
-				require.Equal(t, before, m.engine.Stats(), "nothing is left of it")
+				require.Equal(t, before, m.engine.Stats(), "the instance leaves nothing behind")
 			}
-			require.GreaterOrEqual(t, looks, 3+beyondLazy>>20, "a look for each step, and for each MiB that is backed")
+			require.GreaterOrEqual(t, looks, 3+beyondLazy>>20, "the context is checked at each step, and for each MiB that is backed")
 		})
 	}
 }

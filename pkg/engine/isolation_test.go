@@ -211,7 +211,7 @@ func requireIsolation(t *testing.T, o engine.Options, keeper []byte, w way) {
 	next, again := requirePristine(t, m)
 	// A test of isolation that never reuses an instance proves nothing.
 	require.Equal(t, w.dropped, next != used)
-	require.Equal(t, fresh, again, "an evaluation burns the same fuel whatever came before")
+	require.Equal(t, fresh, again, "an evaluation burns the same fuel whatever ran before")
 }
 
 // Later resets involve the pages that a reset leaves mapped, and occasional trimming.

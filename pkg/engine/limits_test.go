@@ -38,7 +38,7 @@ func TestFuelIsLimited(t *testing.T) {
 			require.Equal(t, "units of fuel", limit.Limit)
 			require.Equal(t, fuel, limit.Max)
 			require.Greater(t, limit.Value, fuel)
-			require.LessOrEqual(t, limit.Value, fuel+1000, "what the host call costs")
+			require.LessOrEqual(t, limit.Value, fuel+1000, "the cost of the host call")
 			require.Equal(t, limit.Value, i.Usage().Fuel)
 		})
 	}

@@ -78,7 +78,7 @@ func TestResumedProgramsKeepTheirStack(t *testing.T) {
 		require.NoError(t, err)
 		require.Less(t, int64(i.parked.left), i.meter.depth)
 		require.NoError(t, i.Run("program", "run"))
-		require.Equal(t, i.meter.depth, int64(i.meter.stack.Get()), "what was taken is given back, and no more")
+		require.Equal(t, i.meter.depth, int64(i.meter.stack.Get()), "exactly the taken stack is given back")
 		i.Release()
 	}
 }

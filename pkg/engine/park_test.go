@@ -84,7 +84,7 @@ func onProcessors(t *testing.T, test func(t *testing.T, o engine.Options)) {
 	for _, architecture := range []string{"amd64", "arm64"} {
 		t.Run(architecture, func(t *testing.T) {
 			if runtime.GOARCH == "arm64" && architecture != runtime.GOARCH {
-				t.Skip("programs do not wait so on this processor")
+				t.Skip("programs do not wait this way on this processor")
 			}
 			test(t, engine.Options{Limits: patient}.On(architecture))
 		})
@@ -219,7 +219,7 @@ func TestProgramsThatDoNotWait(t *testing.T) {
 				if first == nil {
 					first = i
 				}
-				require.Same(t, first, i, "an instance is reset all the same")
+				require.Same(t, first, i, "the instance is still reset")
 			}
 		})
 	}
@@ -265,7 +265,7 @@ func TestNothingOfAProgramReachesTheNext(t *testing.T) {
 				require.NoError(t, err)
 				requireFound(t, again, 'a')
 				require.Equal(t, !o.Interpreter, again.waited())
-				require.Equal(t, ending.cause == engine.CauseStack, used != next, "a test of isolation that never uses an instance again proves nothing")
+				require.Equal(t, ending.cause == engine.CauseStack, used != next, "a test of isolation that never reuses an instance proves nothing")
 				if fuel == 0 {
 					fuel = again.fuel
 				}

@@ -82,7 +82,7 @@ func TestEachHostFunctionHasItsPrice(t *testing.T) {
 	const calls = 100
 	abi := &ABI{Name: "price"}
 	functions := abi.functions()
-	require.Greater(t, len(functions), 40, "wazero's are there")
+	require.Greater(t, len(functions), 40, "wazero's functions are included")
 	for name, f := range functions {
 		if name.name == "proc_exit" {
 			continue // no guest calls it twice

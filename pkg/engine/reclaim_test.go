@@ -62,11 +62,11 @@ func TestReclaimTakesNoMoreThanIsNeeded(t *testing.T) {
 	require.Equal(t, 6, e.Stats().Idle)
 
 	together(t, b, 5, func() {
-		require.Equal(t, 2, e.Stats().Idle, "one more than fitted, from the other module, which keeps two")
+		require.Equal(t, 2, e.Stats().Idle, "one more than fits, from the other module, which keeps two")
 	})
 	require.Equal(t, 7, e.Stats().Idle)
 	another(t, e, 'c')
-	require.Equal(t, 7, e.Stats().Idle, "a new module takes the one that was idle the longest")
+	require.Equal(t, 7, e.Stats().Idle, "a new module takes the instance that was idle the longest")
 	together(t, b, 5, func() { require.Equal(t, 2, e.Stats().Idle, "and each other one keeps its last") })
 }
 
@@ -80,7 +80,7 @@ func TestReclaimTakesTheLastLast(t *testing.T) {
 	require.Equal(t, 5, e.Stats().Idle)
 	before := e.Stats().Idle
 	evaluate(t, oldest, engine.Evaluation{}, func(*engine.Instance) {
-		require.Equal(t, before-1, e.Stats().Idle, "it was not made anew")
+		require.Equal(t, before-1, e.Stats().Idle, "the instance was not made again")
 	})
 }
 
@@ -101,7 +101,7 @@ func TestMappingsOfInstancesAreCounted(t *testing.T) {
 	maps := func() int {
 		text, err := os.ReadFile("/proc/self/maps")
 		if err != nil {
-			t.Skip("the mappings of a process are not known on this system")
+			t.Skip("this system does not tell a process's mappings")
 		}
 		return bytes.Count(text, []byte("\n"))
 	}
@@ -134,8 +134,8 @@ func TestIdleInstancesAreGivenBackByTime(t *testing.T) {
 	together(t, m, 2, nil)
 	now.Add(1)
 	e.TrimIdle()
-	require.Equal(t, 2, e.Stats().Idle, "what was used since stays")
+	require.Equal(t, 2, e.Stats().Idle, "instances used since then stay")
 	now.Add(int64(2 * engine.IdleTime / time.Second))
 	e.TrimIdle()
-	require.Equal(t, 1, e.Stats().Idle, "the last one stays")
+	require.Equal(t, 1, e.Stats().Idle, "the last instance stays")
 }

@@ -69,7 +69,7 @@ func TestTheRecorderIsTold(t *testing.T) {
 	o := engine.Options{Recorder: n, Limits: engine.Limits{Instances: 1, MemoryBytes: 16 * engine.PageSize}}
 	m := loadFor(t, o, "keeper", keeperABI)
 	require.Equal(t, 1, n.loads)
-	require.Zero(t, n.evaluations, "start functions and warming up are none")
+	require.Zero(t, n.evaluations, "start functions and warming up are not evaluations")
 
 	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) { call(t, i, "grow", 0) })
 	require.Equal(t, 1, n.evaluations)
@@ -103,7 +103,7 @@ func TestTheRecorderIsTold(t *testing.T) {
 	})
 	require.Error(t, err)
 	require.Equal(t, 1, n.failures["derive unreachable"])
-	require.Equal(t, before, n.evaluations, "to derive is none")
+	require.Equal(t, before, n.evaluations, "deriving is not an evaluation")
 }
 
 func TestStats(t *testing.T) {
@@ -156,7 +156,7 @@ func TestSpareInstancesHoldNoPages(t *testing.T) {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
 		e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: instances}})
 		if e.Stats().Reset == engine.ResetCopy {
-			t.Skip("all pages of an instance are its own")
+			t.Skip("all pages of an instance are private")
 		}
 		m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
 		require.NoError(t, err)

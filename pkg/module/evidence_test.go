@@ -94,7 +94,7 @@ func TestTamperedStores(t *testing.T) {
 			tamper(t, directory)
 			asked := len(v.asked)
 			got, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(t.Context(), request)
-			require.NoError(t, err, "it is asked for again")
+			require.NoError(t, err, "the evidence is requested again")
 			require.Len(t, v.asked, asked+1)
 			require.Equal(t, first.Digest, got.Digest)
 		})
@@ -133,7 +133,7 @@ func TestProofs(t *testing.T) {
 			require.NoError(t, err)
 			stored, err := newFetcher(t, options).Get(t.Context(), request)
 			require.NoError(t, err)
-			require.Equal(t, first.Proof, stored.Proof, "it comes from the store as well")
+			require.Equal(t, first.Proof, stored.Proof, "the proof also comes from the store")
 
 			proof := first.Proof
 			require.NoError(t, proof.Verify(t.Context(), v, request, first))
@@ -153,7 +153,7 @@ func TestProofs(t *testing.T) {
 			v.accepts, v.identity = v.evidence, "large"
 			large, err := newFetcher(t, module.Options{Sources: trusting(r), Verifier: v}).Get(t.Context(), request)
 			require.NoError(t, err)
-			require.Empty(t, large.Proof, "it is not held in memory")
+			require.Empty(t, large.Proof, "the proof is not held in memory")
 		})
 	}
 }

@@ -302,7 +302,7 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 		require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 		require.ErrorContains(t, err, fmt.Sprintf("answered %d ", status))
 		require.ErrorContains(t, err, "toomanyrequests")
-		require.Less(t, len(err.Error()), 500, "what a registry says is bounded")
+		require.Less(t, len(err.Error()), 500, "a registry's message is bounded")
 	}
 	for _, status := range []int{400, 401, 403, 404, 418} {
 		h := newHostile(t, nil)
@@ -393,7 +393,7 @@ func TestRegistryRedirects(t *testing.T) {
 		return err
 	}
 	require.NoError(t, fetch(h.host, elsewhere.host))
-	require.Empty(t, seen.Get("Authorization"), "credentials stay where they belong")
+	require.Empty(t, seen.Get("Authorization"), "credentials go only to their host")
 
 	err := fetch(h.host)
 	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "%v", err)

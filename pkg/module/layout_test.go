@@ -157,7 +157,7 @@ func TestTheLayoutThatHasEverything(t *testing.T) {
 			require.Equal(t, "one", got.VerifiedBy)
 			same, err := f.Get(t.Context(), module.Request{URI: uri, Have: got})
 			require.NoError(t, err)
-			require.Same(t, got, same, "nothing is read that is there")
+			require.Same(t, got, same, "a known module is not read again")
 			_, err = f.Get(t.Context(), module.Request{URI: uri, Have: got, Digest: digestOf("other")})
 			require.ErrorAs(t, err, new(*module.DigestError))
 			_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: digestOf("other")})

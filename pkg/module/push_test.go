@@ -83,7 +83,7 @@ func TestPush(t *testing.T) {
 	require.ErrorContains(t, err, "push registry://"+secure.Host+"/policies/one:v1: credentials are required")
 	f = newFetcher(t, module.Options{})
 	_, err = f.Push(t.Context(), "registry://"+open.Host+"/policies/one:v1", binary, nil)
-	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "no host is asked without TLS that is not named")
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "only named hosts are contacted without TLS")
 }
 
 func TestUploadsAreTold(t *testing.T) {
@@ -102,7 +102,7 @@ func TestUploadsAreTold(t *testing.T) {
 	told = nil
 	_, err = f.Push(t.Context(), "registry://"+r.Host+"/policies/told:v1", binary, nil)
 	require.NoError(t, err)
-	require.Empty(t, told, "what is there is not sent again")
+	require.Empty(t, told, "existing blobs are not sent again")
 	_, err = f.Fetch(t.Context(), "registry://"+reference)
 	require.NoError(t, err)
 }

@@ -136,7 +136,7 @@ func TestTheModuleMustHaveTheDigestThatIsAskedFor(t *testing.T) {
 	require.ErrorAs(t, err, &mismatch)
 	require.Equal(t, &module.DigestError{What: "module", Want: other, Got: digest}, mismatch)
 	_, err = store.Get(digest, maxBytes)
-	require.ErrorIs(t, err, os.ErrNotExist, "what nobody asked for is not kept")
+	require.ErrorIs(t, err, os.ErrNotExist, "a module with the wrong digest is not stored")
 
 	for range 2 { // fetched and stored
 		got, err := f.Get(t.Context(), module.Request{URI: uri, Digest: digest})
@@ -144,7 +144,7 @@ func TestTheModuleMustHaveTheDigestThatIsAskedFor(t *testing.T) {
 		require.Equal(t, bytes, got.Bytes)
 	}
 	_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: other})
-	require.Equal(t, module.CauseDigest, module.CauseOf(err), "a stored one is compared too")
+	require.Equal(t, module.CauseDigest, module.CauseOf(err), "a stored module is also compared")
 	_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: "sha256:00"})
 	require.Equal(t, module.CauseInvalid, module.CauseOf(err))
 }
@@ -186,7 +186,7 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 
 	for _, reference := range []string{"one:v2", "two:v1"} {
 		_, err = f.Fetch(ctx, "registry://"+r.Host+"/"+reference)
-		require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "what was never fetched cannot be had")
+		require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "a module that was never fetched is unavailable")
 		require.ErrorContains(t, err, "check the host, its port")
 	}
 	f = newFetcher(t, module.Options{Sources: trusting(r)})
@@ -429,7 +429,7 @@ func TestMirrorsAreAskedFirst(t *testing.T) {
 	require.Equal(t, bytes, got.Bytes, "down")
 
 	_, err = newFetcher(t, module.Options{Sources: sources(mirror.Host, "user:wrong")}).Fetch(ctx, uri+"one:v1")
-	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err), "a mirror that refuses is a mistake to mend")
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err), "a mirror's refusal is a mistake to correct")
 }
 
 func TestWhatIsNoPolicyIsRefused(t *testing.T) {
@@ -473,7 +473,7 @@ func TestWhatIsNoPolicyIsRefused(t *testing.T) {
 	}
 	files, err := filepath.Glob(filepath.Join(directory, "*", "*"))
 	require.NoError(t, err)
-	require.Empty(t, files, "nothing of it is kept")
+	require.Empty(t, files, "nothing of it is stored")
 	got, err := f.Fetch(t.Context(), "registry://"+r.Host+"/one:fine")
 	require.NoError(t, err)
 	require.Equal(t, manifest, got.Revision)

@@ -131,7 +131,7 @@ func TestPlainServer(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
 	_, err = f.Fetch(t.Context(), "https"+strings.TrimPrefix(server.URL, "http")+"/one.wasm")
-	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "https:// means TLS even there")
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "https:// requires TLS even for insecure hosts")
 }
 
 func TestServerRedirects(t *testing.T) {
@@ -147,7 +147,7 @@ func TestServerRedirects(t *testing.T) {
 	require.Equal(t, bytes, got.Bytes)
 
 	_, err = newFetcher(t, module.Options{Sources: sources}).Fetch(t.Context(), uri)
-	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "authorities are for one host")
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "authorities apply to one host")
 	require.NotContains(t, err.Error(), "secret")
 
 	sources.Insecure = []string{elsewhere}
@@ -218,11 +218,11 @@ func TestStoredModulesOfServers(t *testing.T) {
 	require.Contains(t, log(), "using what it served last")
 	before := log()
 	got, err = f.Get(ctx, module.Request{URI: "https://other.example.com/x", Digest: digest})
-	require.NoError(t, err, "what is named by its digest can be had from anywhere")
+	require.NoError(t, err, "a module named by its digest may come from anywhere")
 	require.Equal(t, digest, got.Digest)
 	require.Equal(t, before, log())
 	_, err = newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).Fetch(ctx, uri)
-	require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "what was not verified is not taken instead")
+	require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "an unverified module is not used instead")
 	_, err = f.Fetch(ctx, "https://"+host+"/two.wasm")
 	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 }
@@ -295,6 +295,6 @@ func TestStoreReadsNothingThatIsDamaged(t *testing.T) {
 		require.Equal(t, before+1, sent, "%s: it is fetched again", name)
 		_, err = f.Fetch(t.Context(), uri)
 		require.NoError(t, err)
-		require.Equal(t, before+1, sent, "%s: and kept again", name)
+		require.Equal(t, before+1, sent, "%s: and stored again", name)
 	}
 }

@@ -63,7 +63,7 @@ func TestStore(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "has 11 bytes, at most 10 are allowed")
 	_, err = store.Get(digest, maxBytes)
-	require.NoError(t, err, "that is no damage")
+	require.NoError(t, err, "that does not count as damage")
 
 	require.ErrorContains(t, store.Put(&module.Module{Bytes: []byte("two"), Digest: digest}), "its digest is not")
 	for _, digest := range []string{"", "sha256:", "sha256:../../x", "sha256:" + strings.Repeat("A", 64)} {
@@ -136,7 +136,7 @@ func TestStoreIsSafeForManyAtATime(t *testing.T) {
 					t.Error(err)
 				}
 				if got, err := store.Get(digest, 2<<20); err == nil && len(got) != len(bytes) {
-					t.Error("half a module")
+					t.Error("part of a module")
 				} else if err != nil && strings.Contains(err.Error(), "damaged") {
 					t.Error(err)
 				}

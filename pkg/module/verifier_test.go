@@ -101,7 +101,7 @@ func TestVerification(t *testing.T) {
 	require.Equal(t, manifest, refusing.asked[0].Manifest.Digest.String())
 	files, err := filepath.Glob(filepath.Join(directory, "*", "*"))
 	require.NoError(t, err)
-	require.Empty(t, files, "nothing is kept that was not verified")
+	require.Empty(t, files, "nothing unverified is stored")
 
 	// A module that was stored without verification, or with another one, is verified again.
 	unverified, err := fetch(nil, module.Request{})
@@ -116,7 +116,7 @@ func TestVerification(t *testing.T) {
 			got, err := fetch(v, module.Request{})
 			require.NoError(t, err)
 			require.Equal(t, bytes, got.Bytes)
-			require.Len(t, v.asked, round+1, "evidence that it does not accept has the registry asked")
+			require.Len(t, v.asked, round+1, "rejected evidence makes the fetcher ask the registry")
 		}
 	}
 
@@ -137,7 +137,7 @@ func TestVerification(t *testing.T) {
 	}
 	require.Len(t, two.asked, 2)
 	_, err = fetch(&verifier{identity: "other", accepts: "2"}, module.Request{})
-	require.NoError(t, err, "evidence is good under any identity that accepts it")
+	require.NoError(t, err, "evidence counts under any identity that accepts it")
 
 	// Without evidence, the source is asked every time.
 	lazy := &verifier{identity: "lazy"}
@@ -149,7 +149,7 @@ func TestVerification(t *testing.T) {
 
 	r.Stop()
 	_, err = fetch(two, module.Request{})
-	require.NoError(t, err, "what was accepted needs no registry")
+	require.NoError(t, err, "an accepted module needs no registry")
 	for _, request := range []module.Request{{}, {Digest: digest}} {
 		_, err = fetch(&verifier{identity: "three"}, request)
 		require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
@@ -188,7 +188,7 @@ func TestVerificationIsRemembered(t *testing.T) {
 		shown := len(v.shown)
 		_, err = f.Get(t.Context(), request)
 		require.NoError(t, err)
-		require.Len(t, v.shown, shown+1, "without an identity it is shown every time")
+		require.Len(t, v.shown, shown+1, "without an identity, the module is verified every time")
 	}
 }
 

@@ -248,7 +248,7 @@ func TestOpenEntriesAreNotRemoved(t *testing.T) {
 	require.NoError(t, err)
 	put(t, c, "b", 100)
 	require.FileExists(t, filepath.Join(a.Directory(), "code"))
-	require.Empty(t, found(t, c, "b"), "the only one that could be removed")
+	require.Empty(t, found(t, c, "b"), "the only entry that could be removed")
 
 	put(t, c, "c", 0)
 	require.Equal(t, []string{"c"}, found(t, c, "c"), "100 bytes are within the bound")
@@ -266,7 +266,7 @@ func TestEntryLargerThanTheBound(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "2"), make([]byte, 51), 0o600))
 	require.ErrorContains(t, e.Commit(), "101 bytes of code are more than the cache may hold (100)")
 	e.Close()
-	require.Equal(t, []string{"a"}, found(t, c, "a", "large"), "and nothing was removed to make room for it")
+	require.Equal(t, []string{"a"}, found(t, c, "a", "large"), "nothing was removed to make room for the entry")
 	require.Len(t, namesIn(t, directory), 2)
 }
 
@@ -339,7 +339,7 @@ func TestUncommittedEntriesAreRemoved(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "code"), nil, 0o600))
 	e.Close()
 	require.Empty(t, namesIn(t, directory))
-	require.Empty(t, log.String(), "a miss is no news")
+	require.Empty(t, log.String(), "a miss is not logged")
 }
 
 // A machine with another CPU adds its code to the entry.

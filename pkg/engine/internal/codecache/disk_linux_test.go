@@ -94,9 +94,9 @@ func onFullDisk(t *testing.T, directory string) {
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.ErrorContains(t, err, "keep compiled code "+key("a").String())
 	e.Close()
-	require.Len(t, namesIn(t, directory), 2, "nothing is left of what could not be kept")
+	require.Len(t, namesIn(t, directory), 2, "an entry that could not be kept leaves nothing behind")
 
-	require.Equal(t, []string{"before"}, found(t, c, "before"), "what is there can be used")
+	require.Equal(t, []string{"before"}, found(t, c, "before"), "existing entries can be used")
 	require.NoError(t, os.Remove(filler))
 	put(t, c, "a", 10)
 	_, wasFound := use(t, c, moduleThatAnswers(7))

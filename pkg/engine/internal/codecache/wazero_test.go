@@ -336,11 +336,11 @@ func TestConcurrentUseOfOneKey(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.Zero(t, done.Load(), "all wait for the first")
+		require.Zero(t, done.Load(), "all wait for the first caller")
 		first.Close()
 		synctest.Wait()
 		require.EqualValues(t, 8, done.Load())
-		require.EqualValues(t, 1, compiled.Load(), "one compiles, the others find it")
+		require.EqualValues(t, 1, compiled.Load(), "one caller compiles, the others find the code")
 	})
 }
 
@@ -436,7 +436,7 @@ func TestFillRefuses(t *testing.T) {
 			defer e.Close()
 			require.ErrorContains(t, fill(e, c.compile(e), c.standIn(e)), c.err)
 			require.NoError(t, e.Discard())
-			require.NoError(t, fill(e, compileInto(t, e, one), compileInto(t, e, two)), "as if nothing had been")
+			require.NoError(t, fill(e, compileInto(t, e, one), compileInto(t, e, two)), "the entry works as before")
 		})
 	}
 }

@@ -95,7 +95,7 @@ func TestAttachWithoutBudget(t *testing.T) {
 	require.Equal(t, pages(1), b.Used())
 	require.Equal(t, byte(5), content(r)[5], "nothing has changed")
 	require.NoError(t, img.Close())
-	require.Zero(t, img.refs.Load(), "the image is not held")
+	require.Zero(t, img.refs.Load(), "the image is released")
 }
 
 func TestImageWithoutBudget(t *testing.T) {

@@ -90,7 +90,7 @@ func TestCloseImageInUse(t *testing.T) {
 			require.NoError(t, err)
 			one, two := w.attached(t, pages(2), img), w.attached(t, pages(2), img)
 			require.NoError(t, img.Close())
-			require.NoError(t, img.Close(), "closing again does not take the reference of a range")
+			require.NoError(t, img.Close(), "closing again does not drop the reference of a range")
 
 			for _, r := range []*Range{one, two} {
 				clear(content(r))

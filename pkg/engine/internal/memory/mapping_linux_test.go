@@ -402,7 +402,7 @@ func TestGrownMemoryIsBacked(t *testing.T) {
 	require.Nil(t, r.Reallocate(pages(100)))
 	require.ErrorIs(t, r.Refused(), errLate)
 	require.Equal(t, pages(17), r.Usage().Size)
-	require.Zero(t, privateIn(t, r, pages(17), pages(100)), "what was backed in vain is given back")
+	require.Zero(t, privateIn(t, r, pages(17), pages(100)), "memory that was backed in vain is given back")
 }
 
 // TestHolesTakeNothing measures what the kernel holds for a mostly zero image. Capturing,

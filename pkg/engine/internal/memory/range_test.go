@@ -125,7 +125,7 @@ func TestReallocate(t *testing.T) {
 			r := w.open(t, Options{Limit: pages(3), Size: pages(1)})
 			b := r.Reallocate(pages(1))
 			require.Len(t, b, PageSize)
-			require.Equal(t, len(b), cap(b), "nobody may reach beyond the size by slicing")
+			require.Equal(t, len(b), cap(b), "slicing must not reach beyond the size")
 			b[0], b[PageSize-1] = 1, 2
 
 			b = r.Reallocate(pages(3))
@@ -143,7 +143,7 @@ func TestReallocate(t *testing.T) {
 			require.Equal(t, pages(3), r.Usage().Size)
 
 			require.Len(t, r.Reallocate(pages(1)), PageSize)
-			require.Zero(t, trimZeros(r.Reallocate(pages(3))[PageSize:]), "what was cut off is gone")
+			require.Zero(t, trimZeros(r.Reallocate(pages(3))[PageSize:]), "the cut-off part is gone")
 
 			require.Nil(t, r.Reallocate(1<<63))
 		})

@@ -215,7 +215,7 @@ func TestConcurrentResets(t *testing.T) {
 
 func useOnce(r *Range, want []byte, seed uint64) error {
 	if !bytes.Equal(want, content(r)) {
-		return fmt.Errorf("call %d finds changes of another", seed)
+		return fmt.Errorf("call %d sees another call's changes", seed)
 	}
 	random := rand.New(rand.NewPCG(seed, 1))
 	if b := r.Reallocate(r.size + pages(random.Uint64N(4))); b == nil && r.Refused() == nil {
@@ -242,7 +242,7 @@ func TestUsage(t *testing.T) {
 
 			bytes.Clone(content(r))
 			require.NoError(t, r.Reset())
-			require.Equal(t, Usage{Size: pages(32), Private: trimmed}, r.Usage(), "reading makes nothing private")
+			require.Equal(t, Usage{Size: pages(32), Private: trimmed}, r.Usage(), "reading makes no page private")
 
 			for i := range uint64(written) {
 				content(r)[i*2*page] = 0

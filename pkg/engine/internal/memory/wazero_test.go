@@ -214,7 +214,7 @@ func checkGuest(t *testing.T, g *guest, r *Range) {
 		require.Equal(t, uint64(3), g.must("grow", guestLimit-3))
 		require.Zero(t, g.must("load", guestLimit*PageSize-1))
 		g.must("store", guestLimit*PageSize-1, 9)
-		require.Equal(t, uint64(0xffffffff), g.must("grow", 1), "the spare page is not the guest's")
+		require.Equal(t, uint64(0xffffffff), g.must("grow", 1), "the guest cannot use the spare page")
 		var limit *LimitError
 		require.ErrorAs(t, r.Refused(), &limit)
 		require.Equal(t, uint64(guestLimit), g.must("size"))
@@ -258,7 +258,7 @@ func TestBoundsCheckIsNotRepeated(t *testing.T) {
 		result, err := g.call("growAndBack", 2*PageSize)
 		if s.compiles {
 			require.NoError(t, err)
-			require.Zero(t, result, "what was written there is gone all the same")
+			require.Zero(t, result, "the written value is gone")
 		} else {
 			require.ErrorContains(t, err, "out of bounds memory access")
 		}
@@ -276,7 +276,7 @@ func TestResetFromDeclaredMaximum(t *testing.T) {
 		require.Equal(t, uint64(2), g.must("grow", guestLimit-2))
 		err := r.Reset()
 		require.ErrorContains(t, err, "declared maximum leaves no spare page")
-		require.ErrorIs(t, r.Reset(), err, "the range cannot be used any more")
+		require.ErrorIs(t, r.Reset(), err, "the range can no longer be used")
 	})
 }
 

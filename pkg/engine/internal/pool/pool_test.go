@@ -132,7 +132,7 @@ func TestFairness(t *testing.T) {
 			require.Equal(t, result{who, want, nil}, r)
 			v = r.value
 			synctest.Wait()
-			require.Empty(t, results, "one value serves one")
+			require.Empty(t, results, "one value serves one caller")
 		}
 	})
 }
@@ -207,7 +207,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		p.Put(v)
 		require.NoError(t, (<-first).err)
 		p.Put(v)
-		require.NoError(t, (<-third).err, "the line goes on without the second")
+		require.NoError(t, (<-third).err, "the line continues without the second caller")
 	})
 }
 
@@ -238,7 +238,7 @@ func TestShed(t *testing.T) {
 				v = (<-results).value
 			}
 			p.Put(v)
-			require.Equal(t, v, get(t, p), "shedding is over when the line is")
+			require.Equal(t, v, get(t, p), "shedding ends when the line is empty")
 		})
 	}
 }
@@ -417,11 +417,11 @@ func TestGetLikePrefersToMakeBeforeItTakesAnother(t *testing.T) {
 	for _, v := range []int{get(t, p), get(t, p)} {
 		p.Put(v)
 	}
-	require.Equal(t, 1, getLike(1), "not the one that was used last")
+	require.Equal(t, 1, getLike(1), "not the most recently used value")
 	p.Put(1)
-	require.Equal(t, 3, getLike(), "there may be one more")
+	require.Equal(t, 3, getLike(), "the pool may make one more value")
 	p.Put(3)
-	require.Equal(t, 2, getLike(), "there may not: the one that was unused the longest")
+	require.Equal(t, 2, getLike(), "the pool may not make more: take the longest unused value")
 	require.Equal(t, 1, getLike())
 	_, ok := p.TryGet(like(1, 2))
 	require.False(t, ok)

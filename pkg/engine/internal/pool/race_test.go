@@ -78,7 +78,7 @@ func TestGrantsCrossCancellation(t *testing.T) {
 				require.Zero(t, p.Stats().Waiting)
 				p.Close()
 			}
-			require.Len(t, seen, 2, "%s: both ways happen: %v", test.name, seen)
+			require.Len(t, seen, 2, "%s: both outcomes happen: %v", test.name, seen)
 		}
 	}
 }

@@ -79,7 +79,7 @@ func FuzzGenerated(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, entropy []byte, argument uint64) {
 		module := generate(entropy)
-		require.True(t, compiles(t, module), "the generator makes valid modules only")
+		require.True(t, compiles(t, module), "the generator makes only valid modules")
 		result, err := rewrite.Module(module, fuzzOptions())
 		require.NoError(t, err)
 		require.True(t, compiles(t, result.Module), "valid after the rewrite")
@@ -244,7 +244,7 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 		_, _ = counted.ExportedFunction(e.Name).Call(ctx, f...)
 		require.Equal(t, m.consumed(rewritten), interpreted.consumed(slow), "fuel of function %q, compiled and interpreted", e.Name)
 		if err == nil {
-			require.EqualValues(t, rewrite.MaxStackBytes, rewritten.ExportedGlobal(result.StackExport).Get(), "stack behind function %q", e.Name)
+			require.EqualValues(t, rewrite.MaxStackBytes, rewritten.ExportedGlobal(result.StackExport).Get(), "stack after function %q", e.Name)
 			require.GreaterOrEqual(t, m.consumed(rewritten)-consumed, int64(counter.Get()-executed), "fuel of function %q", e.Name)
 			equalResults(t, types, before, after)
 			equalResults(t, types, after, slowAfter)

@@ -133,7 +133,7 @@ func TestSlackIsLookedAt(t *testing.T) {
 	mod := instantiate(t, newRuntime(t), result, m)
 	_, err = mod.ExportedFunction("run").Call(context.Background(), 1)
 	require.NoError(t, err)
-	require.Less(t, m.consumed(mod), int64(20), "what does not run is not paid for")
+	require.Less(t, m.consumed(mod), int64(20), "code that does not run is not paid for")
 	_, err = mod.ExportedFunction("run").Call(context.Background(), 0)
 	require.ErrorIs(t, err, errOutOfFuel)
 	require.Greater(t, m.consumed(mod), (m.limit-1)*portion)
@@ -229,5 +229,5 @@ func TestDeepReturnsPay(t *testing.T) {
 		}
 	}
 	require.NoError(t, c.Err())
-	require.Equal(t, []uint32{tick, deep, tick}, calls, "at the entry and behind the call")
+	require.Equal(t, []uint32{tick, deep, tick}, calls, "at the entry and after the call")
 }

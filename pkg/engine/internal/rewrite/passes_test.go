@@ -38,7 +38,7 @@ func TestGlobalsCanBeRestored(t *testing.T) {
 	result, err := rewrite.Module(read(t, "state"), plainOptions())
 	require.NoError(t, err)
 	require.Empty(t, result.NeedsFreshInstance)
-	require.Len(t, result.Globals, 4, "all mutable ones")
+	require.Len(t, result.Globals, 4, "all mutable globals")
 	mod := instantiate(t, newRuntime(t), result, &meter{portion: portion, limit: 10})
 	sum := func() float64 {
 		out, err := mod.ExportedFunction("sum").Call(ctx)

@@ -157,5 +157,5 @@ func TestAdoptedMemory(t *testing.T) {
 	require.EqualValues(t, 42, call("get", 8))
 	require.EqualValues(t, 2, call("grow", 3))
 	require.EqualValues(t, 1<<32-1, call("grow", 1))
-	require.True(t, bytes.Contains(result.Module, []byte("memory")), "what the module exports stays exported")
+	require.True(t, bytes.Contains(result.Module, []byte("memory")), "the module's exports stay")
 }

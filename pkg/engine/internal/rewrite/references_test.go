@@ -45,7 +45,7 @@ func TestLoweredReferences(t *testing.T) {
 	module := read(t, "typed/references")
 	result, err := rewrite.Module(module, lowering())
 	require.NoError(t, err)
-	require.Empty(t, result.NeedsFreshInstance, "the table for calls is nothing to reset")
+	require.Empty(t, result.NeedsFreshInstance, "the table for calls does not need a reset")
 	for name, config := range map[string]wazero.RuntimeConfig{
 		"compiled": wazero.NewRuntimeConfigCompiler(), "interpreted": wazero.NewRuntimeConfigInterpreter(),
 	} {

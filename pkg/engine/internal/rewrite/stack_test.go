@@ -73,7 +73,7 @@ func TestStackIsGivenBack(t *testing.T) {
 	}
 	_, err = mod.ExportedFunction("trap").Call(context.Background(), 40)
 	require.ErrorContains(t, err, "unreachable")
-	require.Less(t, stack.Get(), uint64(bytes), "who traps gives nothing back")
+	require.Less(t, stack.Get(), uint64(bytes), "a trapped call gives nothing back")
 }
 
 // Recursive functions are stopped where the stack ends. Functions that do not nest continue.

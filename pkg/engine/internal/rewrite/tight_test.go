@@ -53,7 +53,7 @@ func TestTightLoops(t *testing.T) {
 					executed = counted.ExportedGlobal(count.Export).Get() - executed
 					if e.Name == "trap" {
 						require.ErrorContains(t, err, "integer divide by zero")
-						require.Greater(t, consumed+portion, int64(executed), "what was burnt since the last tick may be missing")
+						require.Greater(t, consumed+portion, int64(executed), "fuel burned since the last tick may be missing")
 						continue
 					}
 					require.NoError(t, err)

@@ -60,7 +60,7 @@ func TestWhatAChildHas(t *testing.T) {
 	for _, fd := range descriptors {
 		target, err := os.Readlink(proc + "fd/" + fd.Name())
 		require.NoError(t, err)
-		require.Regexp(t, `^(pipe:|anon_inode:\[(eventpoll|eventfd)\]|/sys/fs/cgroup/)`, target, "the streams and what Go's runtime opens")
+		require.Regexp(t, `^(pipe:|anon_inode:\[(eventpoll|eventfd)\]|/sys/fs/cgroup/)`, target, "the streams and the files that Go's runtime opens")
 	}
 	directory, err := os.Readlink(proc + "cwd")
 	require.NoError(t, err)
@@ -121,6 +121,6 @@ func TestNoChildOutlivesItsParent(t *testing.T) {
 	for n := range children {
 		ready, err := unix.Poll(children[n:n+1], 60_000)
 		require.NoError(t, err)
-		require.Equal(t, 1, ready, "child %d lives on", pids[n])
+		require.Equal(t, 1, ready, "child %d is still alive", pids[n])
 	}
 }

@@ -123,7 +123,7 @@ func result(t *testing.T, directory string) string {
 
 func TestAChildCompilesSeveralModules(t *testing.T) {
 	p, log := newPool(t, Options{})
-	require.Zero(t, p.Running(), "none is started before there is something to do")
+	require.Zero(t, p.Running(), "no child starts before there is a task")
 	directory := t.TempDir()
 	large := strings.Repeat("x", 1<<20)
 	for range 3 {
@@ -134,7 +134,7 @@ func TestAChildCompilesSeveralModules(t *testing.T) {
 	require.EqualError(t, p.run(t.Context(), directory, "fail no module\n"), "no module ")
 	require.Len(t, p.run(t.Context(), directory, "fail "+large).Error(), maxAnswer)
 	require.NoError(t, p.run(t.Context(), directory, "write"))
-	require.Equal(t, 1, p.Running(), "what the compiler says ends nobody")
+	require.Equal(t, 1, p.Running(), "a compiler's error does not end the child")
 	require.Empty(t, log.String())
 	require.ErrorContains(t, p.run(t.Context(), strings.Repeat("d", maxDirectory+1), ""), "directory has a path of 4097 bytes: at most 4096")
 }
@@ -179,7 +179,7 @@ func TestAModuleIsTriedOnceMore(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, prepared)
 	require.Contains(t, log.String(), "retrying its last module alone")
-	require.Zero(t, p.Running(), "what was alone is not kept")
+	require.Zero(t, p.Running(), "a child that ran alone is not kept")
 	unprepared := errors.New("unprepared")
 	require.ErrorIs(t, p.Compile(t.Context(), Task{}, false, func() error { return unprepared }), unprepared)
 }
