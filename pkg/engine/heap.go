@@ -58,7 +58,7 @@ func heapBytes(r *rewrite.Result) uint64 {
 		importHeapBytes*uint64(len(r.FunctionImports))
 }
 
-// checkInstance bounds the work of the runtime for each new instance that nothing can interrupt: it
+// checkInstance bounds the uninterruptible work of the runtime for each new instance. The runtime
 // walks the element segments, and the data segments that the rewrite could not extract.
 func (p *plan) checkInstance(c *rewrite.Contents) error {
 	if most := int64(p.limits.TableEntries); int64(c.ElementEntries) > most {

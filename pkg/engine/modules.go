@@ -86,7 +86,8 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 func (e *Engine) load(ctx context.Context, m *Module, wasm []byte) {
 	defer m.cancel(nil)
 	if m.err = m.load(ctx, wasm); m.err != nil && ctx.Err() != nil {
-		m.err = m.fail(PhaseLoad, CauseCanceled, context.Cause(ctx)) // whatever error the cancellation caused
+		// Report the cancellation, whatever error it caused.
+		m.err = m.fail(PhaseLoad, CauseCanceled, context.Cause(ctx))
 	}
 	e.mu.Lock()
 	close(m.ready)

@@ -64,7 +64,7 @@ type parkStage uint8
 const (
 	reading  parkStage = iota // an ordinary read
 	parking                   // the first read, at which the program stops
-	resuming                  // a read before the program starts, which continues on the copied stack instead
+	resuming                  // a read in place of which the program continues on its copied stack
 	resumed                   // the repeated read
 )
 

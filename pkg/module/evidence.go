@@ -61,7 +61,7 @@ type kept struct {
 // Proof is the basis on which a verifier accepted a module. With it, the module can be judged again
 // without contacting anyone. It is not trusted.
 type Proof struct {
-	// Manifest is the manifest that names the module, for a module from a registry.
+	// Manifest is the manifest that names the module, for a module from a registry or a layout.
 	Manifest []byte `json:"manifest,omitempty"`
 	// MediaType is the media type of the manifest.
 	MediaType string `json:"mediaType,omitempty"`

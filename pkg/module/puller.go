@@ -246,7 +246,8 @@ func (r *Registries) eachLocation(ctx context.Context, uri string, f func(locati
 		if before != nil {
 			e = &Error{Cause: e.Cause, Err: &twoErrors{first: before, second: e.Err}}
 		}
-		goOn := unanswered(e) || e.Cause == CauseNotFound || errors.Is(e, errdef.ErrNotFound) // by the verifier
+		// The verifier may also return errdef.ErrNotFound.
+		goOn := unanswered(e) || e.Cause == CauseNotFound || errors.Is(e, errdef.ErrNotFound)
 		if n == len(locations)-1 || ctx.Err() != nil || !goOn {
 			return e
 		}

@@ -46,8 +46,8 @@ type Verifier interface {
 type Artifact struct {
 	// URI is the artifact's address in the configuration.
 	URI string
-	// Digest is the digest of the module. A module from a registry has not been downloaded yet: the
-	// digest comes from the manifest and is enforced later.
+	// Digest is the digest of the module. A module with a manifest has not been read yet: the digest
+	// comes from the manifest and is enforced later.
 	Digest string
 	// Demands are the demands of the [Request].
 	Demands string
@@ -56,23 +56,24 @@ type Artifact struct {
 	// and Source and Beside are nil.
 	Evidence []byte
 
-	// Repository is host/repository in a registry, as in the configuration, not the mirror's. Empty
-	// means that the module does not come from a registry.
+	// Repository is host/repository in a registry, as in the configuration, not the mirror's. For a
+	// module in an OCI image layout without that name, it is the layout's path. Empty means that the
+	// module is a file or a web server's.
 	Repository string
-	// Manifest describes the manifest, which was read and has this digest. It is set only for a
-	// module from a registry.
+	// Manifest describes the manifest, which was read and has this digest. It is set only with
+	// Repository.
 	Manifest ocispec.Descriptor
-	// Source is the repository where the manifest was found, the mirror's or the registry's own,
-	// with its credentials. It serves to read what is stored beside the manifest. The caller must
-	// bound what it reads. It is set only for a module from a registry.
+	// Source is the repository where the manifest was found, with its credentials: the mirror's, the
+	// registry's own, or the layout's. It serves to read what is stored beside the manifest. The
+	// caller must bound what it reads. It is set only with Repository.
 	Source oras.ReadOnlyGraphTarget
 
-	// Bytes are the module. They are set only for a module that does not come from a registry.
+	// Bytes are the module. They are set only without Repository.
 	Bytes []byte
 	// Beside reads what is stored beside the module: the file or the URL with a suffix appended to
 	// its path. It reads from where the module was found, and otherwise from the source itself. It
 	// refuses content of more than most bytes. The error wraps errdef.ErrNotFound if there is
-	// nothing. It is set only for a module that does not come from a registry.
+	// nothing. It is set only without Repository.
 	Beside func(ctx context.Context, suffix string, most int64) ([]byte, error)
 }
 

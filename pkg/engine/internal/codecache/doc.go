@@ -31,11 +31,11 @@ limitations under the License.
 // A module is compiled, or loaded, like this:
 //
 //	entry, err := cache.Entry(ctx, codecache.KeyOf(module, version, runtime.GOOS, runtime.GOARCH))
-//	if err != nil { ... }                                                 // compile in memory
+//	if err != nil { ... } // compile in memory
 //	defer entry.Close()
 //	compilations, err := wazero.NewCompilationCacheWithDir(entry.Directory())
-//	...                                                                   // CompileModule
-//	err = entry.Commit()                                                  // log it: the code runs in any case
+//	... // CompileModule
+//	err = entry.Commit() // log an error: the code runs in any case
 //
 // wazero copies an entry into memory while it compiles, so the caller needs the Entry only until
 // then. [Fill] is for callers that give wazero a stand-in for a module whose code already exists,

@@ -48,8 +48,8 @@ type Segment struct {
 // Image is the immutable content of a linear memory. Its methods are safe for concurrent use.
 type Image struct {
 	size uint64 // of the linear memory, in bytes
-	// data is the beginning of the memory; the rest up to size is zero. It is read-only, and on Linux a
-	// mapping of the memfd.
+	// data is the beginning of the memory; the rest up to size is zero. It is read-only, and on
+	// Linux a mapping of the memfd.
 	data []byte
 	// parts are the spans of data that may hold anything but zeros. Reading the rest would make the
 	// kernel allocate pages for it.
