@@ -27,43 +27,39 @@ const (
 	I64 = api.ValueTypeI64
 )
 
-// ABI is a convention for speaking with a kind of guest: what the guest may
-// import from the host and how an instance of it is brought up. An ABI is
-// immutable once it was handed to [Engine.Load]; modules are shared between
-// callers who pass the same pointer.
+// ABI is a convention for talking to a kind of guest: what the guest may import from the host, and
+// how an instance starts. An ABI is immutable after it was passed to [Engine.Load]. Callers who
+// pass the same pointer share modules.
 type ABI struct {
 	// Name identifies the ABI in errors and logs, such as "wapc".
 	Name string
-	// HostFunctions are what a guest may import beside WASI. An import that is
-	// neither makes [Engine.Load] fail.
+	// HostFunctions are the functions that a guest may import besides WASI. Any other import makes
+	// [Engine.Load] fail.
 	HostFunctions []HostFunction
-	// Memory is what guests import their linear memory by, if they do. The memory is
-	// made for each instance, like one that the module defines itself. The zero value
-	// is for ABIs whose guests do not import it: one that does is not loaded.
+	// Memory is the name under which guests import their linear memory, if they do. The engine
+	// makes that memory for each instance, like a memory that the module defines. The zero value
+	// means that guests must not import a memory: the engine does not load one that does.
 	Memory MemoryImport
-	// RequiredExports are functions without which a module is no guest of this
-	// ABI.
+	// RequiredExports are the functions that a module must export to be a guest of this ABI.
 	RequiredExports []string
-	// StartFunctions are exports without parameters that are called in this
-	// order, where the module has them, before an instance is handed out. The
-	// start function of the module's start section, if any, comes before them.
-	// WASI's proc_exit with status zero ends a start function successfully and
-	// leaves the instance usable.
+	// StartFunctions are exports without parameters. Before the engine hands out an instance, it
+	// calls those that the module has, in this order. The start function of the module's start
+	// section, if any, runs before them. If a start function calls WASI's proc_exit with status
+	// zero, it succeeds and the instance stays usable.
 	StartFunctions []string
-	// Command is for guests that are programs, which [Instance.Run] runs to their end.
-	// Nil is for guests that export functions for [Instance.Call].
+	// Command makes guests programs that [Instance.Run] runs to completion. With nil, guests export
+	// functions for [Instance.Call].
 	Command *Command
-	// Output gets what a guest writes to its standard output (fd 1) or standard
-	// error (fd 2); nil discards it. It runs on the goroutine of the evaluation, or while that waits,
-	// and p is valid during the call only.
+	// Output receives what a guest writes to its standard output (fd 1) or standard error (fd 2).
+	// Nil discards it. Output runs on the evaluation's goroutine, or while that goroutine waits. p
+	// is valid only during the call.
 	Output func(i *Instance, fd int, p []byte)
-	// StartState returns the state for start functions and for warming up,
-	// which no evaluation stands behind. Nil stands for a state of nil.
+	// StartState returns the state for start functions and for warming up, which run outside of any
+	// evaluation. A nil function means a nil state.
 	StartState func() any
-	// WarmUp has a fresh instance do what an evaluation will ask of it, with a
-	// request that is as good as any. What it leaves behind becomes part of
-	// what evaluations start from, if that makes them cheaper; see [Module].
-	// Nil means that instances are used as their start functions leave them.
+	// WarmUp makes a fresh instance do what evaluations will ask of it, with a typical request. If
+	// the state that it leaves behind makes evaluations cheaper, evaluations start from that state;
+	// see [Module]. Nil means that evaluations start from the state that the start functions leave.
 	WarmUp func(i *Instance) error
 }
 
@@ -72,16 +68,15 @@ type MemoryImport struct{ Module, Name string }
 
 // HostFunction is a function that a guest may import.
 type HostFunction struct {
-	// Module and Name are what the guest imports it by.
+	// Module and Name identify the import.
 	Module, Name string
-	// Params and Results are its type.
+	// Params and Results are the function's type.
 	Params, Results []ValueType
-	// External is whether the function tells the guest something of the world.
-	// What a guest learned while it warmed up must not be part of what
-	// evaluations start from.
+	// External marks a function that tells the guest something about the outside world. Evaluations
+	// must not start from a state that depends on it.
 	External bool
-	// Call runs on the goroutine of the evaluation, or while that waits. It finds its parameters in
-	// stack and leaves its results there, as [api.GoModuleFunc] has it. To end
-	// the evaluation it calls [Instance.Abort].
+	// Call runs on the evaluation's goroutine, or while that goroutine waits. It reads its
+	// parameters from stack and writes its results there, like [api.GoModuleFunc]. It calls
+	// [Instance.Abort] to end the evaluation.
 	Call func(i *Instance, stack []uint64)
 }

@@ -27,30 +27,28 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// ambient is what an instance sees of time and chance.
+// ambient is the time and the randomness that an instance sees.
 //
-// What a guest draws or reads before the snapshot is frozen into what all evaluations
-// start from: hash keys in Rust, seeds and clocks in Go. So until then it gets what is
-// the same on every machine: randomness derived from the module, and clocks that go
-// on with each look. Replicas then agree in their answers and in the fuel that
-// these cost. Evaluations get the real thing.
+// Evaluations start from a snapshot, which freezes what the guest read before: hash keys in Rust,
+// seeds and clocks in Go. Until the snapshot, the guest therefore gets values that are the same on
+// every machine: randomness derived from the module, and clocks that advance with each read. All
+// replicas then give the same answers and burn the same fuel for them. Evaluations get real values.
 type ambient struct {
 	random io.Reader
 	live   bool
-	// asked is whether the guest asked for the date or for randomness. The other
-	// clock does not count: it says nothing but how long the guest has been running.
+	// asked is set when the guest asks for the date or for randomness. The monotonic clock does not
+	// count: it tells only how long the guest has been running.
 	asked bool
-	// elapsed is how long that is, in nanoseconds, until the snapshot was taken.
+	// elapsed is that running time in nanoseconds, until the snapshot was taken.
 	elapsed int64
 }
 
 const (
-	// startSeconds is the date before the snapshot: some time in the past.
+	// startSeconds is the date before the snapshot, an arbitrary time in the past.
 	startSeconds = 1_700_000_000
-	// startNanoseconds is where the other clock begins. Go's runtime takes zero for an
-	// error.
+	// startNanoseconds is where the monotonic clock begins. Go's runtime treats zero as an error.
 	startNanoseconds = 1_000_000
-	// stepNanoseconds is how far that clock goes with each look, before the snapshot.
+	// stepNanoseconds is how far the monotonic clock advances with each read before the snapshot.
 	stepNanoseconds = 1_000
 )
 
@@ -58,11 +56,11 @@ func newAmbient(seed [sha256.Size]byte) *ambient {
 	return &ambient{random: mathrand.NewChaCha8(seed), elapsed: startNanoseconds}
 }
 
-// goLive ends the time before the snapshot, after which a guest had been running for a
-// while.
+// goLive ends the time before the snapshot. The monotonic clock continues from elapsed, plus the
+// process's running time.
 func (a *ambient) goLive(elapsed int64) { a.random, a.live, a.elapsed = rand.Reader, true, elapsed }
 
-// startOver begins the time before the snapshot again.
+// startOver returns to the time before the snapshot.
 func (a *ambient) startOver(seed [sha256.Size]byte, elapsed int64) {
 	a.random, a.live, a.elapsed = mathrand.NewChaCha8(seed), false, elapsed
 }
@@ -90,8 +88,8 @@ func (a *ambient) nanotime() int64 {
 	return a.elapsed + int64(time.Since(processStart))
 }
 
-// configure gives a module these clocks. A guest that does nothing but look
-// at them is stopped there: checked is called each time.
+// configure gives a module these clocks. Each read calls checked, so that a guest that does nothing
+// but read the clock can be stopped.
 func (a *ambient) configure(config wazero.ModuleConfig, checked func()) wazero.ModuleConfig {
 	return config.
 		WithWalltime(func() (int64, int32) {

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// A table of descriptors is state like any other.
+// The table of file descriptors is state like any other.
 func TestDescriptorsAreAsTheyWere(t *testing.T) {
 	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1}}, "descriptors", testABI)
 	for _, function := range []string{"close", "renumber", "set_flags"} {
@@ -59,8 +59,8 @@ func TestTheEnvironmentIsEmpty(t *testing.T) {
 	})
 }
 
-// The host's work for a guest burns none of its fuel, so that a guest which has
-// the host do everything may not see a tick for minutes.
+// The host's work for a guest does not pass ticks, so a guest that lets the host do everything may
+// not see a tick for minutes.
 func TestAnEvaluationEndsWhileTheHostWorks(t *testing.T) {
 	for _, function := range []string{"call", "draw", "look", "print", "sleep"} {
 		t.Run(function, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestTimeAndChanceAreLive(t *testing.T) {
 	require.Greater(t, int64(call(t, i, "time", wall)), before)
 }
 
-// Replicas must agree: what start functions draw is frozen into the snapshot.
+// Replicas must agree: the snapshot freezes what start functions draw.
 func TestStartFunctionsSeeTheSameEverywhere(t *testing.T) {
 	type view struct {
 		drawn, time uint64
@@ -129,7 +129,7 @@ func TestStartFunctionsSeeTheSameEverywhere(t *testing.T) {
 	require.Equal(t, first, look(engine.Options{}, wasm))
 	require.Equal(t, first, look(engine.Options{Interpreter: true}, wasm))
 
-	// Another module sees something else: an empty custom section makes it one.
+	// Another module sees other values. An empty custom section makes it another module.
 	other := look(engine.Options{}, append(bytes.Clone(wasm), 0, 2, 1, 'x'))
 	require.NotEqual(t, first.drawn, other.drawn)
 }

@@ -55,13 +55,13 @@ func TestCompiledCodeIsKept(t *testing.T) {
 	require.Equal(t, before, entries())
 }
 
-// TestKeptCodeIsTheModules has a module do the same when it was just compiled, when it is loaded as the shell of
-// itself, and without a cache, down to what a trap says of the functions.
+// TestKeptCodeIsTheModules checks that a module behaves the same when it was just compiled, when it
+// is loaded through its shell, and without a cache, including the functions in a trap's backtrace.
 func TestKeptCodeIsTheModules(t *testing.T) {
 	directory := filepath.Join(t.TempDir(), "compiled")
 	var traces []string
 	for _, way := range []string{"", directory, directory} {
-		t.Run(way, func(t *testing.T) { // the end of which closes the engine
+		t.Run(way, func(t *testing.T) { // which closes the engine at its end
 			var log bytes.Buffer
 			m := load(t, engine.Options{CacheDirectory: way, Logger: slog.New(slog.NewTextHandler(&log, nil))}, "names")
 			require.NotContains(t, log.String(), "Compiling in memory")
@@ -102,7 +102,7 @@ func TestCodeForAnotherProcessor(t *testing.T) {
 	require.Equal(t, file, files()[0])
 }
 
-// moveCode gives another name to the only file of the only entry of a directory.
+// moveCode renames the only file of the only entry in a directory.
 func moveCode(t *testing.T, directory, file, name string) {
 	t.Helper()
 	cache, err := codecache.Open(directory, codecache.Options{})
@@ -118,7 +118,7 @@ func moveCode(t *testing.T, directory, file, name string) {
 	require.NoError(t, entry.Commit())
 }
 
-// A policy must be enforced with or without a place for its code.
+// A policy must be enforced even if there is no place for its code.
 func TestDirectoriesThatCannotBeUsed(t *testing.T) {
 	for _, test := range []struct {
 		name    string

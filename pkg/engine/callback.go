@@ -21,16 +21,15 @@ import (
 	"fmt"
 )
 
-// CallBack calls an export from within a host function, while another export runs, and
-// returns its result, or zero if it has none. If the export fails, the evaluation ends
-// with that: CallBack does not return then. An export that is called so cannot make the
-// host call back once more.
+// CallBack calls an export from within a host function, while another export runs, and returns its
+// result, or zero if it has none. If the export fails, the evaluation ends and CallBack does not
+// return. The called export cannot make the host call back again.
 func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 	if i.callingBack {
-		i.Abort(fmt.Errorf("%s: the guest calls the host while the host calls it back", function))
+		i.Abort(fmt.Errorf("%s: the guest called the host during a callback", function))
 	}
-	// A function that runs must not be called through the same handle again, which has
-	// one stack: callbacks have handles of their own.
+	// A handle has one stack, so a running function must not be called again through the same
+	// handle. Callbacks therefore have their own handles.
 	f, known := i.callbacks[function]
 	if !known {
 		f = i.guest.ExportedFunction(function)
@@ -42,14 +41,14 @@ func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 	var stack [4]uint64
 	t := i.module.rewritten.FunctionExports[function]
 	if len(t.Params) != len(params) || len(params) > len(stack) || len(t.Results) > 1 {
-		i.Abort(fmt.Errorf("%s: function has %d parameters and %d results, the host calls it with %d and at most 1",
+		i.Abort(fmt.Errorf("%s: function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
 			function, len(t.Params), len(t.Results), len(params)))
 	}
 	copy(stack[:], params)
 	i.callingBack = true
 	if err := f.CallWithStack(&i.ctx, stack[:]); err != nil {
 		cause, err := classify(err)
-		i.spoilt = i.spoilt || cause == CauseStack
+		i.unusable = i.unusable || cause == CauseStack
 		panic(&stop{cause, fmt.Errorf("%s: %w", function, err)})
 	}
 	i.callingBack = false
@@ -61,9 +60,9 @@ func (i *Instance) CallBack(function string, params ...uint64) uint64 {
 
 var errNoExport = errors.New("module does not export the function")
 
-// MustGoOn ends the evaluation from within a host function if its time is up or its
-// caller has given up, and returns if not. Host functions that take long, or found that
-// their context has ended, say so with it.
+// MustGoOn ends the evaluation from within a host function if the evaluation's time is up or its
+// caller has given up. Otherwise it returns. A host function calls it when it takes long or finds
+// that its context has ended.
 func (i *Instance) MustGoOn() {
 	if s := i.meter.check(); s != nil {
 		panic(s)

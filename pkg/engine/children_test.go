@@ -35,8 +35,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// skipWithoutPrograms skips what starts this binary again where its processor is emulated: the kernel starts no program
-// for that one.
+// skipWithoutPrograms skips tests that start this binary again if the processor is emulated,
+// because the kernel cannot start programs for that processor.
 func skipWithoutPrograms(t *testing.T) {
 	t.Helper()
 	if errors.Is(exec.Command(os.Args[0], "-test.run=^$").Run(), syscall.ENOEXEC) {
@@ -58,15 +58,15 @@ func TestAProgramHasToDeclareItself(t *testing.T) {
 		return
 	}
 	_, err := engine.New(engine.Options{})
-	require.ErrorContains(t, err, "call engine.ServeCompilations first thing in its main function")
+	require.ErrorContains(t, err, "call engine.ServeCompilations first in its main function")
 	for _, o := range []engine.Options{{Compilation: engine.InProcess}, {Interpreter: true}} {
 		load(t, o, "guest")
 	}
 	_, err = engine.New(engine.Options{Compilation: "elsewhere"})
-	require.ErrorContains(t, err, `there is no way to compile that is called "elsewhere"`)
+	require.ErrorContains(t, err, `unknown compilation mode "elsewhere"`)
 }
 
-// inChildren returns an engine that compiles in children, and what it counts and logs.
+// inChildren returns an engine that compiles in child processes, with its recorder and its log.
 func inChildren(t *testing.T, o engine.Options) (*engine.Engine, *notes, *bytes.Buffer) {
 	t.Helper()
 	skipWithoutPrograms(t)
@@ -75,7 +75,7 @@ func inChildren(t *testing.T, o engine.Options) (*engine.Engine, *notes, *bytes.
 	return newEngine(t, o), n, log
 }
 
-// answers loads a module that says 42, and says whether it does.
+// answers loads a module that returns 42, and checks that it does.
 func answers(t *testing.T, e *engine.Engine) {
 	t.Helper()
 	m, err := e.Load(t.Context(), binary(t, "names"), testABI)
@@ -127,7 +127,7 @@ func TestChildrenNeedNoDirectoryOfTheCallers(t *testing.T) {
 	for _, directory := range []string{left, used, young} {
 		require.NoError(t, os.MkdirAll(filepath.Join(directory, "something"), 0o700))
 	}
-	// Engines of other processes use one and have just made another.
+	// Engines of other processes use one directory and have just made another.
 	newEngine(t, engine.Options{CacheDirectory: used})
 	for _, directory := range []string{left, used} {
 		require.NoError(t, os.Chtimes(directory, time.Time{}, time.Now().Add(-2*time.Hour)))
@@ -142,7 +142,8 @@ func TestChildrenNeedNoDirectoryOfTheCallers(t *testing.T) {
 	requireOnlyOthers()
 	for range 2 {
 		answers(t, e)
-		// Not at the engine's end only, which a process may not live to see.
+		// The directory must not stay until the engine ends, because a process may be killed before
+		// that.
 		requireOnlyOthers()
 	}
 	require.Equal(t, map[string]int{engine.CompilationOK: 2}, n.compilations, "nothing is kept")
@@ -153,7 +154,7 @@ func TestChildrenNeedNoDirectoryOfTheCallers(t *testing.T) {
 
 	t.Setenv("TMPDIR", filepath.Join(temporary, "none"))
 	_, err = engine.New(engine.Options{})
-	require.ErrorContains(t, err, "name one (stateDirectory), or compile in the process itself (compilation.mode: InProcess)")
+	require.ErrorContains(t, err, "name one (stateDirectory), or compile in this process (compilation.mode: InProcess)")
 }
 
 func TestChildrenRefuseDirectoriesThatCannotBeUsed(t *testing.T) {
@@ -183,34 +184,35 @@ func TestADirectoryThatGoesAway(t *testing.T) {
 	answers(t, e)
 }
 
-// TestAKilledChildIsNoWayBack has a child killed by its memory limit, which is as low as can be, with a module that is merely large.
+// TestAKilledChildIsNoWayBack lets the memory limit, set as low as possible, kill a child that
+// compiles a merely large module.
 func TestAKilledChildIsNoWayBack(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector's own memory is not bounded")
 	}
 	e, n, log := inChildren(t, engine.Options{Limits: engine.Limits{CompilerBytes: worker.MinMemoryBytes}})
 	_, err := e.Load(t.Context(), manyFunctions(4, 40_000), testABI)
-	require.ErrorContains(t, err, "load: compiling in a child process, at last in one that had all of compilation.memory to itself: the process that compiled it ended: ")
+	require.ErrorContains(t, err, "load: compiling in child processes, the last of which had all of compilation.memory to itself: the process that compiled it ended: ")
 	require.ErrorContains(t, err, "set compilation.mode to InProcess")
 	require.Equal(t, engine.CauseLimit, engine.CauseOf(err))
 	require.ErrorAs(t, err, new(*worker.DiedError))
-	require.Contains(t, log.String(), "the last one is tried once more, alone")
+	require.Contains(t, log.String(), "retrying its last module alone")
 	require.NotContains(t, log.String(), "Compiling in memory")
 	require.Equal(t, map[string]int{engine.CompilationKilled: 1}, n.compilations)
 	answers(t, e)
 }
 
-// TestLoadsEndInTime gives modules no time.
+// TestLoadsEndInTime gives modules no time to load.
 func TestLoadsEndInTime(t *testing.T) {
 	e, n, _ := inChildren(t, engine.Options{Limits: engine.Limits{LoadTimeout: time.Nanosecond}})
 	_, err := e.Load(t.Context(), binary(t, "names"), testABI)
 	require.ErrorContains(t, err, "module was not loaded within 1ns (compilation.timeout): context deadline exceeded")
 	require.Equal(t, engine.CauseDeadline, engine.CauseOf(err))
-	require.NoError(t, e.Close()) // waits for the load, which nobody else does any more
+	require.NoError(t, e.Close()) // waits for the load, for which nobody else waits anymore
 	require.Zero(t, n.compilations[engine.CompilationOK])
 }
 
-// A load that nobody waits for any more ends, and one for which somebody does goes on.
+// A load ends when nobody waits for it anymore, and continues as long as somebody does.
 func TestLoadsEndWithTheLastWhoWaits(t *testing.T) {
 	e, n, _ := inChildren(t, engine.Options{Limits: engine.Limits{Compilers: 1}})
 	module := manyFunctions(4, 2000)
@@ -239,10 +241,10 @@ func TestLoadsEndWithTheLastWhoWaits(t *testing.T) {
 	abandon()
 	_, err := e.Load(abandoned, append(module, 0, 2, 1, 'x'), testABI)
 	require.ErrorIs(t, err, context.Canceled)
-	answers(t, e) // nothing is in its way
+	answers(t, e) // nothing blocks it
 }
 
-// manyFunctions returns a module with functions that each do so many additions.
+// manyFunctions returns a module with functions that each do the given number of additions.
 func manyFunctions(functions, additions int) []byte {
 	leb := func(n int) []byte {
 		var b []byte

@@ -18,29 +18,29 @@ package engine
 
 import "encoding/binary"
 
-// mainFunction is the export by which a WASI command is run.
+// mainFunction is the export that runs a WASI command.
 const mainFunction = "_start"
 
-// Command makes the guests of an ABI WASI commands (preview 1, application ABI):
-// programs with arguments and a standard input that run to their end, once for
-// each evaluation. They are run by [Instance.Run].
+// Command makes the guests of an ABI WASI commands (preview 1, application ABI): programs with
+// arguments and a standard input that run to completion, once for each evaluation. [Instance.Run]
+// runs them.
 type Command struct {
-	// Input fills p with what comes next on the guest's standard input and returns
-	// how much that was. Less than asked for is the end, for now: there may be more
-	// later. It runs on the goroutine of the evaluation, or while that waits, and p, which is the guest's
-	// memory, is valid during the call only. Nil stands for an empty input.
+	// Input fills p with the next bytes of the guest's standard input and returns their number.
+	// Fewer bytes than requested mean the end for now; more may follow later. Input runs on the
+	// evaluation's goroutine, or while that goroutine waits. p is the guest's memory and is valid
+	// only during the call. Nil means an empty input.
 	Input func(i *Instance, p []byte) int
-	// Parked are the arguments of the runs that are worth the most: instances wait for
-	// those where the program reads its input for the first time, if the guest does so
-	// before it has printed anything or called an external host function. What it does
-	// until then, it does when the module is loaded. Nil has all runs begin at the start.
+	// Parked are the arguments of the most frequent runs. Instances wait for such runs at the
+	// program's first read of its input, if until then the guest has not printed anything or called
+	// an external host function. The guest does all work before that read when the module is
+	// loaded. Nil makes all runs begin at the program's start.
 	Parked []string
 }
 
-// Run runs the program with arguments, of which the first is its name by
-// convention, from where every evaluation starts to its end. It may be called once
-// for each evaluation. A program that returns or exits with status zero has
-// succeeded; the status of one that has not is that of an [*ExitError].
+// Run runs the program to completion, from the state from which every evaluation starts. By
+// convention, the first argument is the program's name. Run may be called once for each evaluation.
+// A program succeeds if it returns or exits with status zero. Otherwise the error wraps an
+// [*ExitError] with the status.
 func (i *Instance) Run(arguments ...string) error {
 	switch {
 	case i.module.abi.Command == nil:
@@ -66,8 +66,8 @@ func (i *Instance) Run(arguments ...string) error {
 	return nil
 }
 
-// commandFunctions are the functions of WASI that only commands have a use for:
-// wazero's have the same arguments for all evaluations.
+// commandFunctions returns the WASI functions that only commands need. wazero's versions have the
+// same arguments for all evaluations.
 func commandFunctions() []HostFunction {
 	return []HostFunction{
 		wasiFunction("args_get", "ii", argsGet),
@@ -75,7 +75,7 @@ func commandFunctions() []HostFunction {
 	}
 }
 
-// argsGet writes the arguments, each ended by a zero, and a list of where they are.
+// argsGet writes the arguments, each terminated by a zero byte, and a list of their addresses.
 func argsGet(i *Instance, params []uint64) uint32 {
 	list, at := uint32(params[0]), uint32(params[1])
 	var pointers, text []byte
@@ -89,7 +89,7 @@ func argsGet(i *Instance, params []uint64) uint32 {
 	return wasiSuccess
 }
 
-// argsSizesGet writes how many arguments there are and how long they are together.
+// argsSizesGet writes the number of arguments and their total size.
 func argsSizesGet(i *Instance, params []uint64) uint32 {
 	size := 0
 	for _, argument := range i.arguments {

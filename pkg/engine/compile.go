@@ -30,10 +30,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// compile turns the rewritten module into machine code, or takes what an earlier
-// start made of it. A module that cannot be compiled in a child process is refused, whatever the reason: what
-// kills a compiler must not get at this process by way of a disk that is full. Where the compiler runs in
-// this process anyway, the disk is no reason not to enforce a policy.
+// compile turns the rewritten module into machine code, or loads the code that an earlier start
+// kept. If child processes compile, a module that no child can compile is refused, whatever the
+// reason: otherwise a module that kills compilers could reach this process when, for example, the
+// disk is full. If this process compiles anyway, disk errors must not prevent it from enforcing a
+// policy.
 func (m *Module) compile(ctx context.Context) error {
 	e := m.engine
 	if e.compilers != nil || e.cache != nil && !e.interpreter {
@@ -46,7 +47,7 @@ func (m *Module) compile(ctx context.Context) error {
 		case e.compilers != nil:
 			return &CompilationError{Err: err}
 		}
-		e.logger.Warn("Compiling in memory, as compiling with kept code failed", "digest", m.digest, "err", err)
+		e.logger.Warn("Compiling in memory: compiling with the code cache failed", "digest", m.digest, "err", err)
 	}
 	if err := m.weigh(); err != nil {
 		return err
@@ -54,11 +55,12 @@ func (m *Module) compile(ctx context.Context) error {
 	return m.compileWith(ctx, wazero.NewCompilationCache(), m.rewritten.Module)
 }
 
-// weigh refuses a module that costs too much to compile. Every compilation of a module starts with it. Code that
-// was kept is loaded without it, as its module was weighed when it was compiled (see [Module.codeKey]).
+// weigh refuses a module that costs too much to compile. Every compilation starts with it. Loading
+// kept code skips it, because the module was weighed when that code was compiled (see
+// [Module.codeKey]).
 func (m *Module) weigh() error {
 	if m.rewritten.Weigh == nil {
-		return nil // it was weighed, and found light enough
+		return nil // already weighed and within its bounds
 	}
 	w, err := m.rewritten.Weigh()
 	if err == nil {
@@ -67,18 +69,19 @@ func (m *Module) weigh() error {
 	if err != nil {
 		return err
 	}
-	m.rewritten.Weigh = nil // the module that was taken apart is not needed while it is compiled
+	m.rewritten.Weigh = nil // the compilation does not need the parsed module
 	return nil
 }
 
-// codeKey names the module's code where it is kept. It has all in it on which the module's weight and what it may
-// weigh depend, so that only code is found whose module was weighed against the same bounds, and passed.
+// codeKey identifies the module's kept code. It includes everything that determines the module's
+// weight and its bounds. The cache therefore returns only code of a module that passed the same
+// bounds.
 func (m *Module) codeKey() codecache.Key {
 	weighed := fmt.Sprintf("weight/%d %+v %s", weight.Version, m.limits.Compilation, m.digest)
 	return codecache.KeyOf(m.rewritten.Module, Version, runtime.GOOS, runtime.GOARCH, weighed)
 }
 
-// runtimeConfig is what code depends on, whichever process compiles it.
+// runtimeConfig returns the settings that compiled code depends on, whichever process compiles it.
 func runtimeConfig(interpreter bool) wazero.RuntimeConfig {
 	config := wazero.NewRuntimeConfigCompiler()
 	if interpreter {
@@ -86,14 +89,14 @@ func runtimeConfig(interpreter bool) wazero.RuntimeConfig {
 	}
 	return config.
 		WithCoreFeatures(coreFeatures).
-		// The rewritten code is not what DWARF sections describe.
+		// DWARF sections do not describe the rewritten code.
 		WithDebugInfoEnabled(false).
 		WithMemoryLimitPages(wasm.MaxMemoryPages)
 }
 
-// compileWith has wazero compile a module, or load what its cache holds under it.
+// compileWith makes wazero compile a module, or load the code that its cache holds for the module.
 func (m *Module) compileWith(ctx context.Context, cache wazero.CompilationCache, module []byte) (err error) {
-	// A runtime keeps a module that it failed to store: each try has its own.
+	// A runtime keeps a module that it failed to store, so each attempt gets a new runtime.
 	m.freeCode()
 	m.cache = cache
 	m.runtime = wazero.NewRuntimeWithConfig(ctx, runtimeConfig(m.engine.interpreter).WithCompilationCache(cache))
@@ -101,17 +104,17 @@ func (m *Module) compileWith(ctx context.Context, cache wazero.CompilationCache,
 	return err
 }
 
-// compileKept compiles the module with a cache that holds its code from an earlier
-// start, or that keeps it for the next.
+// compileKept compiles the module with a cache that holds its code from an earlier start, or that
+// keeps the code for the next start.
 //
-// wazero decodes, validates, hashes and keeps all of a module whose code it then loads.
-// But the entry's key says by a SHA-256 that the code was compiled from this module, which was
-// validated then, and its manifest that it is what was stored: the module's own
-// code has no say in what runs. So the entry's code stands under a shell of the module
-// (see [wasm.Shell]), which is what wazero is given, and which takes a tenth of the
-// time and memory. A shell that wazero compiles instead of finding code for it
-// is of no use: one sees by the directory that it did. All that it compiles then are functions that
-// trap, and no code of the module's.
+// To load kept code, wazero would decode, validate, hash, and keep the whole module. None of this
+// is needed. The entry's key is a SHA-256 digest of the module from which the code was compiled,
+// and that module was validated then. The entry's manifest proves that the code is what was stored.
+// The module's own code no longer influences what runs. compileKept therefore stores the code under
+// a shell of the module (see [wasm.Shell]) and gives wazero the shell, which takes a tenth of the
+// time and memory. If wazero finds no code for a shell, it compiles the shell, which is useless. A
+// change in the directory reveals that. The functions of a shell only trap and contain no code of
+// the module.
 func (m *Module) compileKept(ctx context.Context) error {
 	key := m.codeKey()
 	shell, err := wasm.Shell(m.rewritten.Module, tickModule, key[:])
@@ -126,7 +129,7 @@ func (m *Module) compileKept(ctx context.Context) error {
 		}
 		defer func() {
 			if err := temporary.remove(); err != nil {
-				m.engine.logger.Warn("The directory of a compilation cannot be removed", "directory", temporary.directory, "err", err)
+				m.engine.logger.Warn("Cannot remove the temporary directory of a compilation", "directory", temporary.directory, "err", err)
 			}
 		}()
 		cache = temporary.Cache
@@ -142,8 +145,8 @@ func (m *Module) compileKept(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		// Most likely it was made for a processor with other features.
-		m.engine.logger.Info("Compiling anew, as kept code cannot be used", "digest", m.digest, "err", err)
+		// Most likely, the code was compiled for a processor with other features.
+		m.engine.logger.Info("Recompiling a module: its cached code cannot be used", "digest", m.digest, "err", err)
 		if err := entry.Discard(); err != nil {
 			return err
 		}
@@ -155,12 +158,12 @@ func (m *Module) compileKept(ctx context.Context) error {
 		return nil // there is no next start
 	}
 	if err := entry.Commit(); err != nil {
-		m.engine.logger.Warn("Compiled code is not kept", "digest", m.digest, "err", err)
+		m.engine.logger.Warn("Cannot cache compiled code", "digest", m.digest, "err", err)
 	}
 	return nil
 }
 
-// keeping is the work on an entry of the cache.
+// keeping is the work on one cache entry.
 type keeping struct {
 	module *Module
 	entry  *codecache.Entry
@@ -169,9 +172,9 @@ type keeping struct {
 }
 
 // errNotFound says that an entry holds no code for this processor.
-var errNotFound = errors.New("code of the module was not found where it was stored")
+var errNotFound = errors.New("the module's code was not found where it was stored")
 
-// load loads the code under the shell.
+// load loads the code that is stored under the shell.
 func (k *keeping) load(ctx context.Context) error {
 	cache, err := wazero.NewCompilationCacheWithDir(k.entry.Directory())
 	if err != nil {
@@ -187,8 +190,8 @@ func (k *keeping) load(ctx context.Context) error {
 	return err
 }
 
-// make weighs the module, has it compiled and its code stored under the shell, and loads it from there as
-// the next start will.
+// make weighs the module, compiles it, stores its code under the shell, and loads the code from
+// there as the next start will.
 func (k *keeping) make(ctx context.Context) error {
 	if err := k.module.weigh(); err != nil {
 		return err
@@ -211,8 +214,8 @@ func (k *keeping) make(ctx context.Context) error {
 	return k.load(ctx)
 }
 
-// compileInto compiles a module into a directory, in whichever process, and puts its code where who looks for that of its
-// shell finds it.
+// compileInto compiles a module into a directory, and files its code under the module's shell. It
+// runs in a child process or in this one.
 func compileInto(ctx context.Context, t worker.Task) error {
 	shell, err := wasm.Shell(t.Module, tickModule, t.Mark)
 	if err != nil {
@@ -233,28 +236,28 @@ func compileInto(ctx context.Context, t worker.Task) error {
 	return codecache.Fill(t.Directory, compile(t.Module), compile(shell))
 }
 
-// ServeCompilations is called first thing in the main function of a program, and in TestMain: it is what
-// makes the program's binary one that can compile modules in child processes (see [Options.Compilation]).
-// In a process that was started as such a child, with the hidden argument wasm-compile, it compiles what
-// the parent sends, and does not return. In others it only takes note.
+// ServeCompilations lets the program's binary compile modules in child processes (see
+// [Options.Compilation]). Call it first in the program's main function, and in TestMain. In a
+// process that was started as such a child, with the hidden argument wasm-compile, it compiles what
+// the parent sends, and does not return. In any other process it only records that it was called.
 //
-// [New] starts no child of a program that has not called it: such a program would start itself over and
-// over.
+// [New] starts no children in a program that has not called it: such a program would start itself
+// over and over.
 func ServeCompilations() {
 	worker.Serve(func(t worker.Task) error { return compileInto(context.Background(), t) })
 }
 
-// CompilationError says that a module was not compiled in a child process.
+// CompilationError says that compiling a module in a child process failed.
 type CompilationError struct{ Err error }
 
 // Error implements the error interface.
 func (e *CompilationError) Error() string {
 	if errors.As(e.Err, new(*worker.DiedError)) {
-		return fmt.Sprintf("compiling in a child process, at last in one that had all of compilation.memory to itself: %v: "+
+		return fmt.Sprintf("compiling in child processes, the last of which had all of compilation.memory to itself: %v: "+
 			"use another build of the module, raise compilation.memory, or, if you trust the module, set compilation.mode to InProcess", e.Err)
 	}
 	return fmt.Sprintf("compiling in a child process: %v", e.Err)
 }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (e *CompilationError) Unwrap() error { return e.Err }

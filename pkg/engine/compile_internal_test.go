@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// What is compiled was weighed, and what is found compiled is not weighed once more.
+// A module is weighed when it is compiled, and not again when its code is found.
 func TestModulesAreWeighedWhereTheyAreCompiled(t *testing.T) {
 	abi := &ABI{Name: "weighed"}
 	binary := caller("fd_close", HostFunction{Params: []ValueType{I32}, Results: []ValueType{I32}})

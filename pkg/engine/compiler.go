@@ -34,9 +34,8 @@ var answering = []byte{
 	10, 6, 1, 4, 0, 0x41, 42, 0x0b, // code: i32.const 42
 }
 
-// probeCompiler compiles and runs a module for real, once per process. There is
-// no compiler for some systems, and others (SELinux, seccomp) do not let a
-// process map code that it made itself.
+// probeCompiler compiles and runs a real module, once per process. Some systems have no compiler,
+// and others (SELinux, seccomp) do not let a process map code that it generated.
 var probeCompiler = sync.OnceValue(func() (err error) {
 	defer func() {
 		if r := recover(); r != nil {

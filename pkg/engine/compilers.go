@@ -30,35 +30,35 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/worker"
 )
 
-// largeModule is the size in bytes from which a module is loaded and compiled alone.
+// largeModule is the size in bytes from which the engine loads and compiles a module alone.
 const largeModule = 8 << 20
 
-// chooseCompilation makes ready what compiles, and where compiled code is kept.
+// chooseCompilation prepares the compiler and the directory for compiled code.
 func (e *Engine) chooseCompilation(o Options) (err error) {
 	switch compilation := cmp.Or(o.Compilation, ChildProcesses); {
 	case compilation != ChildProcesses && compilation != InProcess:
-		return fmt.Errorf("there is no way to compile that is called %q: must be %s or %s", o.Compilation, ChildProcesses, InProcess)
+		return fmt.Errorf("unknown compilation mode %q: must be %s or %s", o.Compilation, ChildProcesses, InProcess)
 	case compilation == InProcess || e.interpreter:
 		e.cache = openCache(o.CacheDirectory, e.logger)
 		return nil
 	case !worker.Declared():
-		return errors.New("modules are to be compiled in child processes of this program, which is not made for it: " +
-			"call engine.ServeCompilations first thing in its main function (in TestMain if it is a test), or set Options.Compilation to engine.InProcess")
+		return errors.New("this program cannot compile modules in child processes: " +
+			"call engine.ServeCompilations first in its main function (in TestMain if it is a test), or set Options.Compilation to engine.InProcess")
 	}
 	if o.CacheDirectory == "" {
 		removeLeftovers()
-		// There is one for each compilation: see here that there can be.
+		// Each compilation makes a directory. Check here that this works.
 		temporary, err := newTemporaryCache(e.logger)
 		if err == nil {
 			err = temporary.remove()
 		}
 		if err != nil {
-			return fmt.Errorf("modules are compiled in child processes, which need a directory for compiled code: name one (stateDirectory), "+
-				"or compile in the process itself (compilation.mode: InProcess): %w", err)
+			return fmt.Errorf("compiling in child processes needs a directory for compiled code: name one (stateDirectory), "+
+				"or compile in this process (compilation.mode: InProcess): %w", err)
 		}
 	} else if e.cache, err = codecache.Open(o.CacheDirectory, codecache.Options{Logger: e.logger}); err != nil {
-		return fmt.Errorf("modules are compiled in child processes, which need a directory for compiled code: "+
-			"mend it, name another (stateDirectory) or none, or compile in the process itself (compilation.mode: InProcess): %w", err)
+		return fmt.Errorf("compiling in child processes needs a directory for compiled code: "+
+			"repair it, name another one (stateDirectory) or none, or compile in this process (compilation.mode: InProcess): %w", err)
 	}
 	e.compilers = worker.NewPool(worker.Options{
 		Workers:     e.limits.Compilers,
@@ -69,7 +69,7 @@ func (e *Engine) chooseCompilation(o Options) (err error) {
 	return nil
 }
 
-// openCache opens the directory for compiled code of an engine that can do without.
+// openCache opens the directory for compiled code. The engine can work without it.
 func openCache(directory string, logger *slog.Logger) *codecache.Cache {
 	if directory == "" {
 		return nil
@@ -95,20 +95,21 @@ func (e *Engine) closeCompilation() error {
 
 const (
 	temporaryPrefix = "wasm-admission-compiled-"
-	// leftoverAge is how old a temporary directory must be to be one that a process left that was killed, in
-	// case nobody has locked it: one that another process has just made is not locked either.
+	// leftoverAge is the age from which an unlocked temporary directory counts as left behind by a
+	// killed process. A directory that another process just made is not locked yet either.
 	leftoverAge = time.Hour
 )
 
-// temporaryCache is a cache of compiled code for one compilation, of which nothing is kept. It is not there for longer:
-// an apiserver ends without closing its engine, and who cleans up old temporary files may not take a directory that
-// is needed for a change weeks later.
+// temporaryCache is a cache of compiled code for a single compilation, of which nothing is kept. It
+// does not live longer for two reasons: an apiserver ends without closing its engine, and jobs that
+// clean up old temporary files could remove a directory that a configuration change needs weeks
+// later.
 type temporaryCache struct {
 	*codecache.Cache
 	directory string
 }
 
-// newTemporaryCache makes a directory that only this user can use.
+// newTemporaryCache makes a directory that only this user can access.
 func newTemporaryCache(logger *slog.Logger) (*temporaryCache, error) {
 	directory, err := os.MkdirTemp("", temporaryPrefix)
 	if err != nil {
@@ -125,27 +126,28 @@ func (t *temporaryCache) remove() error {
 	return errors.Join(t.Close(), os.RemoveAll(t.directory))
 }
 
-// removeLeftovers removes the temporary directories that were left by processes that were killed.
+// removeLeftovers removes the temporary directories that killed processes left behind.
 func removeLeftovers() {
-	left, _ := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*")) // a directory that is a bad pattern keeps them
+	// If the path is an invalid pattern, the directories stay.
+	left, _ := filepath.Glob(filepath.Join(os.TempDir(), temporaryPrefix+"*"))
 	for _, directory := range left {
 		removeLeftover(directory)
 	}
 }
 
-// removeLeftover removes a directory that nobody uses. Others may have put anything there.
+// removeLeftover removes a directory that nobody uses. Other users may have put anything there.
 func removeLeftover(directory string) {
 	info, err := os.Lstat(directory)
 	if err != nil || !info.IsDir() || safefile.CheckPrivate(directory, info) != nil || time.Since(info.ModTime()) < leftoverAge {
 		return
 	}
 	if cache, err := codecache.Open(directory, codecache.Options{}); err == nil {
-		_ = os.RemoveAll(directory) // then it stays
+		_ = os.RemoveAll(directory) // if this fails, the directory stays
 		_ = cache.Close()
 	}
 }
 
-// resultOf says how a compilation ended, in a word for metrics.
+// resultOf returns the result of a compilation as a label for metrics.
 func resultOf(ctxErr, err error) string {
 	switch {
 	case err == nil:

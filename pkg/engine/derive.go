@@ -24,35 +24,33 @@ import (
 	"time"
 )
 
-// ErrNotDerivable is what [Module.Derive] fails with if no state can be derived from the
-// module's: its instances cannot be reset, or they are programs, or the preparation left
-// behind what evaluations must not share.
+// ErrNotDerivable is the error of [Module.Derive] if no state can be derived from the module's: its
+// instances cannot be reset, its guests are programs, or the preparation left something behind that
+// evaluations must not share.
 var ErrNotDerivable = errors.New("evaluations cannot share a state")
 
-// Derived is a state of a module that evaluations start from instead of the module's own:
-// one in which something has been done that each of them would do otherwise, such as to
-// decode a large document. It shares the module's code and its pool of instances. Its cost
-// is one image of the linear memory, and those pages that its instances write. It is safe
-// for concurrent use.
+// Derived is a state of a module from which evaluations start instead of the module's own. In that
+// state, work that each of them would otherwise repeat is already done, such as decoding a large
+// document. A Derived shares the module's code and its pool of instances. It costs an image of the
+// linear memory, plus the pages that its instances write. It is safe for concurrent use.
 type Derived struct {
 	module   *Module
 	snapshot *snapshot
 	closed   sync.Once
 }
 
-// Derive has prepare call an instance of the module, and makes what that leaves in memory
-// and globals a state to start from. Preparing has the fuel of an evaluation, and as much
-// time, of which zero means the engine's limit. The guest is before all requests then: as
-// for start functions, the state of the evaluation is that of the ABI's StartState, and
-// clock and randomness are those of the module. A guest that looks at either, or calls an
-// external host function, leaves behind what must not be shared: the error is
-// [ErrNotDerivable].
+// Derive lets prepare call an instance of the module, and makes the resulting memory and globals a
+// state from which evaluations can start. Preparing has the fuel of an evaluation, and a timeout;
+// zero means the engine's limit. The guest then runs as it does before any evaluation: as for start
+// functions, the evaluation's state is the result of the ABI's StartState, and the guest sees the
+// module's fixed clock and randomness. If a guest asks for the date, randomness, or an external
+// host function, its state must not be shared, and Derive returns [ErrNotDerivable].
 //
-// A caller that got a Derived closes it. Errors are of [PhaseDerive], or of [PhaseStart] if
-// there was no instance to prepare or no memory to keep its image.
+// The caller must close the Derived. Errors have [PhaseDerive], or [PhaseStart] if the engine had
+// no instance to prepare or no memory for the image.
 func (m *Module) Derive(ctx context.Context, timeout time.Duration, prepare func(*Instance) error) (derived *Derived, err error) {
 	defer func() {
-		// Who derives need not be a request, whose panics are caught.
+		// The caller may not be a request handler, which would recover panics.
 		if r := recover(); r != nil {
 			err = m.fail(PhaseDerive, CauseAbort, fmt.Errorf("panic: %v", r))
 		}
@@ -65,7 +63,7 @@ func (m *Module) Derive(ctx context.Context, timeout time.Duration, prepare func
 	if err != nil {
 		return nil, err
 	}
-	// It is not used again: in its memory, all that preparing took is private.
+	// Do not reuse the instance: everything that preparing wrote is private memory.
 	defer m.pool.Drop(i)
 	defer i.end()
 	i.phase = PhaseDerive
@@ -86,13 +84,13 @@ func (m *Module) Derive(ctx context.Context, timeout time.Duration, prepare func
 	return d, nil
 }
 
-// maxDerivedLazyBytes is how much of a derived state may be backed when it is touched.
-// What an image holds is there to be read: to back it as private memory would cost each
-// instance, and each of its resets, as much as the image is large. Each page that a guest
-// writes holds up the garbage collector for a microsecond or two, so there is a bound.
+// maxDerivedLazyBytes is the maximum number of bytes of a derived state that may be backed on first
+// access. The guest mostly reads an image. Backing all of it as private memory would make each
+// instance, and each of its resets, cost as much as the image's size. But each page that a guest
+// writes delays the garbage collector by a microsecond or two, so this is bounded.
 const maxDerivedLazyBytes = 32 << 20
 
-// underivable says why no state can be derived; empty if it can.
+// underivable returns why no state can be derived, or an empty string.
 func (m *Module) underivable() string {
 	switch {
 	case m.abi.Command != nil:
@@ -103,19 +101,19 @@ func (m *Module) underivable() string {
 	return ""
 }
 
-// prepare runs the caller's preparation, and returns why what it left cannot be used.
+// prepare runs the caller's preparation, and returns an error if the resulting state is unusable.
 func (i *Instance) prepare(prepare func(*Instance) error) error {
 	err := prepare(i)
 	switch {
 	case err == nil && i.failed:
 		return errors.New("a call has failed")
 	case err == nil && (i.external || i.ambient.asked):
-		return fmt.Errorf("%w: the guest asked for date, randomness or an external host function", ErrNotDerivable)
+		return fmt.Errorf("%w: the guest asked for the date, randomness, or an external host function", ErrNotDerivable)
 	}
 	return err
 }
 
-// MemoryBytes is how large the image of the state is, in bytes.
+// MemoryBytes returns the size of the state's image in bytes.
 func (d *Derived) MemoryBytes() int64 {
 	if d.snapshot.image == nil {
 		return 0
@@ -123,14 +121,13 @@ func (d *Derived) MemoryBytes() int64 {
 	return int64(d.snapshot.image.Stored())
 }
 
-// Acquire does what [Module.Acquire] does, with an instance in the derived state.
+// Acquire is like [Module.Acquire], but returns an instance in the derived state.
 func (d *Derived) Acquire(ctx context.Context, evaluation Evaluation) (*Instance, error) {
 	return d.module.acquire(ctx, d.snapshot, evaluation)
 }
 
-// Close gives the state up: no instance can be acquired in it any more. Evaluations that
-// have one go on, and what the state takes is free after the last of them. Closing again
-// does nothing.
+// Close discards the state. No instance can be acquired in it afterwards. Running evaluations
+// continue, and the last one frees what the state occupies. Closing it again does nothing.
 func (d *Derived) Close() {
 	d.closed.Do(func() {
 		d.snapshot.retired.Store(true)

@@ -47,13 +47,13 @@ func derive(t testing.TB, m *engine.Module, mark uint64) *engine.Derived {
 	return d
 }
 
-// source is what instances are acquired from.
+// source is the origin of instances.
 type source interface {
 	Acquire(context.Context, engine.Evaluation) (*engine.Instance, error)
 }
 
-// holds fails unless a source's instance holds a mark everywhere, and then has an evaluation
-// leave others and end in some way. It returns the fuel that looking burnt.
+// holds fails unless a source's instance holds a mark everywhere. It then lets an evaluation leave
+// other marks and end in a given way. It returns the fuel that the check burned.
 func holds(t testing.TB, from source, mark uint64, w way) int64 {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -78,7 +78,7 @@ func TestEvaluationsStartFromWhatWasDerived(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			engineKinds(t, func(t *testing.T, o engine.Options) {
 				o.Limits = w.limit
-				o.Limits.Instances = 1 // which goes from one state to the other
+				o.Limits.Instances = 1 // which switches between the two states
 				o.Limits.MemoryBytes = 16 * engine.PageSize
 				m := loadFor(t, o, "keeper", keeperABI)
 				a, b := derive(t, m, 100), derive(t, m, 200)
@@ -110,7 +110,7 @@ func TestConcurrentEvaluationsOfManyStates(t *testing.T) {
 	requirePristine(t, m)
 }
 
-// deriveAndLook derives a state, looks at it twice, and closes it while it is in use.
+// deriveAndLook derives a state, checks it twice, and closes it while it is in use.
 func deriveAndLook(m *engine.Module, mark uint64) error {
 	d, err := m.Derive(context.Background(), 0, marking(mark))
 	if err != nil {
@@ -137,7 +137,7 @@ func deriveAndLook(m *engine.Module, mark uint64) error {
 	return nil
 }
 
-// images counts the files of images that the process holds; 0 where images are no files.
+// images counts the image files that the process holds, or returns 0 where images are not files.
 func images(t testing.TB) (n int) {
 	t.Helper()
 	files, _ := filepath.Glob("/proc/self/fd/*")
@@ -157,7 +157,7 @@ func TestDerivedStatesTakeMemoryUntilTheyAreClosed(t *testing.T) {
 		defer m.Close()
 		i, err := m.Acquire(t.Context(), engine.Evaluation{})
 		require.NoError(t, err)
-		defer i.Release() // so that the evaluations below have another one
+		defer i.Release() // so that the evaluations below get another one
 		before, files := e.Stats(), images(t)
 		for range 3 {
 			d := derive(t, m, 100)
@@ -173,7 +173,7 @@ func TestDerivedStatesTakeMemoryUntilTheyAreClosed(t *testing.T) {
 	})
 }
 
-// What a large state holds is not copied for each instance.
+// The content of a large state is not copied for each instance.
 func TestInstancesShareALargeState(t *testing.T) {
 	const size = 32 << 20
 	e := newEngine(t, engine.Options{Limits: engine.Limits{MemoryBytes: size}})
@@ -185,7 +185,7 @@ func TestInstancesShareALargeState(t *testing.T) {
 	defer m.Close()
 	before := e.Stats().MemoryBytes
 	d, err := m.Derive(t.Context(), 0, func(i *engine.Instance) error {
-		_, err := i.Call("grow", 0) // and write to each page
+		_, err := i.Call("grow", 0) // and writes to each page
 		return err
 	})
 	require.NoError(t, err)
@@ -213,7 +213,7 @@ func TestDerivedStatesAreClosedWhileTheyAreUsed(t *testing.T) {
 	require.EqualValues(t, places, call(t, i, "marked", 100))
 	require.Equal(t, 1, e.Stats().InUse)
 	i.Release()
-	require.Zero(t, e.Stats().Idle, "nobody could use it")
+	require.Zero(t, e.Stats().Idle, "no evaluation could use the state")
 	require.Equal(t, files, images(t))
 	_, err = d.Acquire(t.Context(), engine.Evaluation{})
 	require.ErrorContains(t, err, "closed")
@@ -232,7 +232,7 @@ func TestADerivedStateHoldsItsModule(t *testing.T) {
 	require.Zero(t, e.Stats().MemoryBytes)
 }
 
-// Instances of a module are bounded together, whatever they start from.
+// The limit on instances counts all instances of a module, whatever state they start from.
 func TestDerivedStatesShareTheModulesInstances(t *testing.T) {
 	m := loadFor(t, engine.Options{Limits: engine.Limits{Instances: 1}}, "keeper", keeperABI)
 	d := derive(t, m, 100)
@@ -296,7 +296,7 @@ func phaseOf(t *testing.T, err error) engine.Phase {
 	return e.Phase
 }
 
-// A state for which there is no memory is refused, and takes none.
+// A state without a memory budget is refused, and takes no memory.
 func TestDerivedStatesAreCounted(t *testing.T) {
 	const budget = 2 << 20
 	e := newEngine(t, engine.Options{Limits: engine.Limits{PoolBytes: budget}})
@@ -304,7 +304,7 @@ func TestDerivedStatesAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	defer m.Close()
 	for n := uint64(1); ; n++ {
-		require.Less(t, n, uint64(budget/(4<<12)), "each holds four pages of 4 KiB at least")
+		require.Less(t, n, uint64(budget/(4<<12)), "each image holds at least four pages of 4 KiB")
 		before, files := e.Stats().MemoryBytes, images(t)
 		d, err := m.Derive(t.Context(), 0, marking(100*n))
 		if err != nil {
@@ -330,7 +330,7 @@ func TestDerivingIsCanceled(t *testing.T) {
 	requirePristine(t, m)
 }
 
-// What an evaluation must not share with others must not be in a derived state either.
+// A derived state must not contain what evaluations must not share.
 func TestWhatCannotBeDerived(t *testing.T) {
 	lazy := warmedBy("")
 	for _, test := range []struct {

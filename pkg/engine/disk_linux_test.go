@@ -34,8 +34,8 @@ import (
 
 const mountVariable = "ENGINE_TEST_MOUNT"
 
-// TestFullDisks runs itself again in a process that may mount a small file system of its own. A disk that is
-// full, or read-only, is no way back into the process.
+// TestFullDisks runs itself again in a process that may mount its own small file system. A full or
+// read-only disk must not make the engine compile in this process.
 func TestFullDisks(t *testing.T) {
 	if mount := os.Getenv(mountVariable); mount != "" {
 		require.NoError(t, unix.Mount("tmpfs", mount, "tmpfs", 0, "size=256k,mode=0700"))

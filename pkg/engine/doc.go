@@ -14,13 +14,11 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package engine runs WebAssembly modules that nobody trusts inside a process
-// that must keep serving.
+// Package engine runs untrusted WebAssembly modules inside a process that must keep serving.
 //
-// It knows wazero and WebAssembly and nothing of Kubernetes or of policies. A
-// caller describes how a kind of guest is spoken to (an [ABI]), loads a module
-// for it ([Engine.Load]), and then, for each evaluation, acquires an instance,
-// calls exports of it and releases it:
+// The package knows wazero and WebAssembly, but nothing about Kubernetes or policies. A caller
+// describes how to talk to a kind of guest (an [ABI]) and loads a module for it ([Engine.Load]).
+// For each evaluation, the caller then acquires an instance, calls its exports, and releases it:
 //
 //	module, err := e.Load(ctx, wasm, abi)
 //	...
@@ -29,39 +27,39 @@ limitations under the License.
 //	defer instance.Release()
 //	result, err := instance.Call("run", 1, 2)
 //
-// Guests that are programs are run to their end instead ([Instance.Run]).
+// Guests that are programs run to completion instead ([Instance.Run]).
 //
-// # What a program that embeds it does
+// # What an embedding program does
 //
-// Modules are compiled in child processes of the program's own binary (package worker), as what the compiler does with
-// a module that was made for it can end a process. So main begins with
+// The engine compiles modules in child processes of the program's own binary (package worker),
+// because a malicious module can make the compiler crash its process. The program's main function
+// therefore begins with
 //
 //	engine.ServeCompilations()
 //
-// before flags are parsed and anything is opened: in a child it does not return. [New] fails in a program that has
-// not called it, unless [Options.Compilation] is [InProcess].
+// before it parses flags or opens anything. In a child process this call does not return. [New]
+// fails in a program that did not make the call, unless [Options.Compilation] is [InProcess].
 //
-// # What a module goes through
+// # The life of a module
 //
-// When a module is loaded it is rewritten so that it meters itself (package
-// rewrite, over package wasm), compiled, with the code kept on disk (package
-// codecache), started once, and warmed up. What its memory and globals hold then
-// becomes a snapshot (package memory), from which a pool of instances is made
-// (package pool). An evaluation takes one from the pool and gives it back; then
-// it is brought back to the snapshot. What several evaluations would do alike, such as to
-// decode the same large document, can be done in a further snapshot that these start from
+// When the engine loads a module, it rewrites the module so that it meters itself (package rewrite,
+// on top of package wasm). It then compiles the module and keeps the code on disk (package
+// codecache), starts it once, and warms it up. The contents of its memory and globals then become a
+// snapshot (package memory), from which the engine makes a pool of instances (package pool). An
+// evaluation takes an instance from the pool and returns it, and the engine resets the instance to
+// the snapshot. Work that several evaluations would repeat, such as decoding the same large
+// document, can run once in a further snapshot from which those evaluations start
 // ([Module.Derive]).
 //
-// # What holds
+// # Guarantees
 //
-// Every acquired instance is pristine: nothing that an earlier evaluation left
-// in linear memory or globals can be seen, whatever it started from. Every evaluation ends: at its
-// deadline, at the end of its context, when its fuel is burnt, or before. While
-// it runs it passes a safepoint every fraction of a millisecond, so that the
-// garbage collector is not held up. What a guest may use is bounded by [Limits].
-// Whatever ends an evaluation early comes back as an [*Error] that says what
-// ended it; no guest can make this package panic.
+// Every acquired instance is pristine: it shows nothing that an earlier evaluation left in linear
+// memory or globals, whichever snapshot that evaluation started from. Every evaluation ends: at its
+// deadline, when its context ends, when its fuel is burned, or earlier. A running guest passes a
+// safepoint every fraction of a millisecond, so it does not hold up the garbage collector. [Limits]
+// bounds what a guest may use. If an evaluation ends early, an [*Error] says why. No guest can make
+// this package panic.
 //
-// An [Engine] and a [Module] may be used concurrently. An [Instance] belongs to
-// the goroutine that acquired it.
+// An [Engine] and a [Module] are safe for concurrent use. An [Instance] belongs to the goroutine
+// that acquired it.
 package engine

@@ -34,21 +34,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/worker"
 )
 
-// coreFeatures are the WebAssembly features that a module may use beyond those
-// of the core specification 2.0: what optimisers add to published policies. Typed
-// function references are not among them: wazero 1.12 takes constants of any
-// function type for references to its first function, which its own compiled
-// code then trusts.
+// coreFeatures are the WebAssembly features that a module may use beyond core specification 2.0.
+// Optimizers add them to published policies. Typed function references are not enabled: wazero 1.12
+// accepts constants of any function type as references to its first function, and its own compiled
+// code then trusts them.
 const coreFeatures = api.CoreFeaturesV2 |
 	experimental.CoreFeaturesTailCall |
 	experimental.CoreFeaturesExtendedConst
 
-// Version names this engine in the keys of compiled code: code that another
-// version made is not used.
+// Version names this engine in the keys of compiled code. The engine does not use code that another
+// version compiled.
 const Version = "wasm-admission/2 wazero/1.12.0"
 
-// Engine compiles modules and makes instances of them. Make one with [New] and
-// end it with [Engine.Close].
+// Engine compiles modules and makes instances of them. Create one with [New] and end it with
+// [Engine.Close].
 type Engine struct {
 	limits      Limits
 	logger      *slog.Logger
@@ -58,18 +57,18 @@ type Engine struct {
 	strategy    memory.Strategy
 	budget      *memory.Budget
 	cache       *codecache.Cache // nil: code is not kept
-	lastReclaim atomic.Int64     // when reclaim was logged, in Unix seconds
-	heap        atomic.Int64     // what of budget is for instances' Go heap
-	mappings    *memory.Budget   // of memory mappings, not bytes
-	now         func() time.Time // the clock by which instances are idle
+	lastReclaim atomic.Int64     // when reclaim last logged, in Unix seconds
+	heap        atomic.Int64     // bytes of the budget reserved for the Go heap of instances
+	mappings    *memory.Budget   // counts memory mappings, not bytes
+	now         func() time.Time // the clock that measures idle time
 	stopIdle    chan struct{}    // ends giveBackIdle
 
-	// loading lets as many modules be loaded at a time as there are processors, or a large one
-	// alone. The compiler takes ten times the size of a module.
+	// loading admits as many modules at a time as there are processors, or a single large one. The
+	// compiler needs ten times the size of a module.
 	loading *worker.Gate
-	// compilers are the child processes that compile; nil: this one does.
+	// compilers is the pool of child processes that compile, or nil if this process compiles.
 	compilers *worker.Pool
-	// loads are the modules that are being loaded.
+	// loads counts the modules that are loading.
 	loads sync.WaitGroup
 
 	mu      sync.Mutex
@@ -77,16 +76,15 @@ type Engine struct {
 	closed  bool
 }
 
-// moduleKey identifies a compiled module. Two policies that come with the same
-// binary and speak the same ABI share it.
+// moduleKey identifies a compiled module. Two policies with the same binary and the same ABI share
+// it.
 type moduleKey struct {
 	digest [sha256.Size]byte
 	abi    *ABI
 }
 
-// New returns an engine. It fails when the limits make no sense, when the
-// system does not allow the way to reset that is asked for, and when modules cannot be compiled where
-// [Options.Compilation] says.
+// New returns an engine. It fails if the limits are invalid, if the system does not support the
+// requested reset strategy, or if modules cannot be compiled where [Options.Compilation] says.
 func New(o Options) (*Engine, error) {
 	e := &Engine{
 		limits:      o.Limits.withDefaults(),
@@ -129,7 +127,7 @@ func New(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// chooseCompiler falls back to the interpreter where code cannot be compiled.
+// chooseCompiler falls back to the interpreter if the system does not allow compiled code.
 func (e *Engine) chooseCompiler(o Options) error {
 	if e.interpreter {
 		return nil
@@ -142,30 +140,30 @@ func (e *Engine) chooseCompiler(o Options) error {
 		return fmt.Errorf("WebAssembly cannot be compiled on this system: %w", err)
 	}
 	e.interpreter = true
-	e.logger.Warn("WebAssembly cannot be compiled on this system: it is interpreted, which is many times slower", "err", err)
+	e.logger.Warn("WebAssembly cannot be compiled on this system: interpreting it, which is many times slower", "err", err)
 	return nil
 }
 
-// Stats is a view of an [Engine] at one moment, over all modules.
+// Stats is a snapshot of an [Engine]'s numbers, summed over all modules.
 type Stats struct {
-	// Modules is how many are loaded.
+	// Modules is the number of loaded modules.
 	Modules int
-	// InUse, Idle and Waiting are instances that evaluations have, instances that are
-	// ready, and evaluations that wait for one.
+	// InUse is the number of instances that serve evaluations, Idle the number of instances that
+	// are ready, and Waiting the number of evaluations that wait for an instance.
 	InUse, Idle, Waiting int
-	// MemoryBytes is what linear memories, their images, code, and instances on the Go
-	// heap take, as [Limits.PoolBytes] counts them.
+	// MemoryBytes is the size of linear memories, their images, code, and the instances' share of
+	// the Go heap, as [Limits.PoolBytes] counts them.
 	MemoryBytes uint64
-	// HeapBytes is the part of it that instances take of the Go heap.
+	// HeapBytes is the part of MemoryBytes that instances take on the Go heap.
 	HeapBytes uint64
-	// Mappings is how many memory mappings instances may have made, and MaxMappings how many
-	// they may make; 0 means that the system has no limit.
+	// Mappings is the number of memory mappings reserved for instances, and MaxMappings their
+	// limit. A MaxMappings of 0 means that the system has no limit.
 	Mappings, MaxMappings uint64
-	// Reset is how linear memories are brought back to their snapshot, and
-	// Interpreter whether code is interpreted.
+	// Reset is the strategy that resets linear memories to their snapshot. Interpreter reports
+	// whether the engine interprets code.
 	Reset       ResetStrategy
 	Interpreter bool
-	// Compilers is how many child processes there are that compile.
+	// Compilers is the number of child processes that are running.
 	Compilers int
 }
 
@@ -185,8 +183,8 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// Close frees the compiled code of all modules, and ends loads that nobody waits for any more. No evaluation
-// may be running and no module may be used afterwards.
+// Close frees the compiled code of all modules and cancels loads that are still running. No
+// evaluation may be running, and no module may be used afterwards.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -66,7 +66,7 @@ func binary(t testing.TB, name string) []byte {
 	return wasm
 }
 
-// newEngine returns an engine that compiles in the process of the test, unless it is told otherwise.
+// newEngine returns an engine that compiles in the test's own process by default.
 func newEngine(t testing.TB, o engine.Options) *engine.Engine {
 	t.Helper()
 	o.Compilation = cmp.Or(o.Compilation, engine.InProcess)
@@ -106,7 +106,7 @@ func TestCallsEndAsTheyShould(t *testing.T) {
 		{function: "refused", cause: engine.CauseAbort, err: "call of refused: the host refuses"},
 		{function: "spin", timeout: soon, cause: engine.CauseDeadline, err: "call of spin: guest code interrupted, execution deadline exceeded: context deadline exceeded"},
 		{function: "missing", cause: engine.CauseInvalid, err: "call of missing: module does not export the function"},
-		{function: "sum", params: []uint64{1}, cause: engine.CauseInvalid, err: "call of sum: function has 2 parameters and 1 results, the host calls it with 1 and at most 1"},
+		{function: "sum", params: []uint64{1}, cause: engine.CauseInvalid, err: "call of sum: function has 2 parameters and 1 results, but the host calls it with 1 parameters and expects at most 1 result"},
 	} {
 		t.Run(test.function, func(t *testing.T) {
 			m := load(t, engine.Options{Limits: engine.Limits{MemoryBytes: 64 * engine.PageSize, StackBytes: 1000}}, "guest")
@@ -166,8 +166,8 @@ func TestModulesThatCannotBeLoaded(t *testing.T) {
 		{"too large", make([]byte, 2<<10), engine.CauseLimit, "limit exceeded: 2048 bytes of module, at most 1024 are allowed"},
 		{"too much memory", binary(t, "big-memory"), engine.CauseLimit, "limit exceeded: 6553600 bytes of linear memory at the start, at most 655360 are allowed"},
 		{"unknown import", binary(t, "unknown-import"), engine.CauseInvalid, "module imports function env.mystery, which the host does not provide to test guests"},
-		{"wrong import", binary(t, "wrong-import"), engine.CauseInvalid, "module imports function host.add with another type than it has"},
-		{"wrong import of WASI", binary(t, "wrong-wasi"), engine.CauseInvalid, "module imports function wasi_snapshot_preview1.fd_fdstat_get with another type than it has"},
+		{"wrong import", binary(t, "wrong-import"), engine.CauseInvalid, "module imports function host.add with the wrong type"},
+		{"wrong import of WASI", binary(t, "wrong-wasi"), engine.CauseInvalid, "module imports function wasi_snapshot_preview1.fd_fdstat_get with the wrong type"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := newEngine(t, engine.Options{Limits: small}).Load(t.Context(), test.wasm, testABI)

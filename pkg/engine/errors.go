@@ -25,51 +25,49 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// Phase is the part of a module's life in which something went wrong.
+// Phase is the part of a module's life in which an error occurred.
 type Phase string
 
-// The phases, in the order in which a module goes through them.
+// The phases, in the order in which a module passes through them.
 const (
-	PhaseLoad   Phase = "load"   // the binary is read, checked and compiled
-	PhaseStart  Phase = "start"  // an instance is made and its start functions run
-	PhaseDerive Phase = "derive" // an instance is prepared for a state that others start from
-	PhaseCall   Phase = "call"   // an export is called
+	PhaseLoad   Phase = "load"   // reading, checking, and compiling the binary
+	PhaseStart  Phase = "start"  // making an instance and running its start functions
+	PhaseDerive Phase = "derive" // preparing an instance for a state from which others start
+	PhaseCall   Phase = "call"   // calling an export
 )
 
-// Cause says what ended an evaluation. The set is closed: it serves as a label
-// of metrics.
+// Cause says what ended an evaluation. The set is closed, so metrics use it as a label.
 type Cause string
 
 // The causes.
 const (
-	CauseInvalid     Cause = "invalid_module"      // not a module that this engine runs
+	CauseInvalid     Cause = "invalid_module"      // not a module that this engine can run
 	CauseLimit       Cause = "limit"               // a limit was exceeded; the error names limit and value
-	CauseFuel        Cause = "fuel"                // the evaluation's fuel was burnt
+	CauseFuel        Cause = "fuel"                // the evaluation burned its fuel
 	CauseShed        Cause = "shed"                // too many evaluations wait for an instance
-	CauseDeadline    Cause = "deadline"            // the evaluation's time was up
-	CauseCanceled    Cause = "canceled"            // the caller gave up
-	CauseStack       Cause = "stack_overflow"      // calls nested too deeply
-	CauseUnreachable Cause = "unreachable"         // the guest gave up: most languages' panic
+	CauseDeadline    Cause = "deadline"            // the evaluation ran out of time
+	CauseCanceled    Cause = "canceled"            // the caller canceled the evaluation
+	CauseStack       Cause = "stack_overflow"      // calls were nested too deeply
+	CauseUnreachable Cause = "unreachable"         // the guest gave up, such as on a panic
 	CauseMemory      Cause = "out_of_bounds"       // an access outside linear memory or a table
-	CauseArithmetic  Cause = "arithmetic"          // a division by zero or a conversion that overflows
-	CauseExit        Cause = "exit"                // the guest exited with a status other than zero
-	CauseAbort       Cause = "host_function_abort" // a host function refused to go on
+	CauseArithmetic  Cause = "arithmetic"          // a division by zero or an overflowing conversion
+	CauseExit        Cause = "exit"                // the guest exited with a nonzero status
+	CauseAbort       Cause = "host_function_abort" // a host function refused to continue
 	CauseOther       Cause = "other"
 )
 
-// Error tells why a module could not be loaded or an evaluation did not end as
-// it should. It wraps what the runtime or a host function said.
+// Error says why a module could not be loaded or why an evaluation failed. It wraps the error of
+// the runtime or of a host function.
 type Error struct {
-	// Digest is the SHA-256 of the module's binary, as "sha256:" and 64
-	// hexadecimal digits.
+	// Digest is the SHA-256 digest of the module's binary: "sha256:" and 64 hexadecimal digits.
 	Digest string
-	// Phase is where it happened.
+	// Phase is where the error occurred.
 	Phase Phase
-	// Function is the export that was running, if one was.
+	// Function is the export that was running, or empty.
 	Function string
-	// Cause is what ended it.
+	// Cause is what ended the load or the evaluation.
 	Cause Cause
-	// Err is the error underneath, never nil.
+	// Err is the underlying error. It is never nil.
 	Err error
 }
 
@@ -82,11 +80,11 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("module %s: %s: %v", e.Digest, where, e.Err)
 }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// CauseOf returns the cause of an [*Error] anywhere in err's chain, or of an error of
-// [Instance.Burn], or [CauseOther].
+// CauseOf returns the cause of the [*Error], or of the error from [Instance.Burn], in err's chain.
+// If there is neither, it returns [CauseOther].
 func CauseOf(err error) Cause {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e.Cause
@@ -97,14 +95,14 @@ func CauseOf(err error) Cause {
 	return CauseOther
 }
 
-// LimitError says which limit was exceeded, by what.
+// LimitError says which limit was exceeded, and by which value.
 type LimitError struct {
 	// Limit names the limit and its unit, such as "bytes of response".
 	Limit string
-	// Value is what was asked for, Max what is allowed.
+	// Value is the requested amount, Max the allowed one.
 	Value, Max int64
-	// Setting is what raises the limit: a field of the plugin's configuration, such as
-	// limits.fuel. It is empty if nothing does.
+	// Setting is the setting that raises the limit: a field of the plugin's configuration, such as
+	// limits.fuel. It is empty if there is none.
 	Setting string
 }
 
@@ -123,15 +121,15 @@ type ExitError struct{ Status uint32 }
 // Error implements the error interface.
 func (e *ExitError) Error() string { return fmt.Sprintf("guest exited with status %d", e.Status) }
 
-// The ways not to use [Instance.Run].
+// Misuses of [Instance.Run].
 var (
-	errNoCommand = errors.New("guests of the ABI are no commands")
-	errRunBefore = errors.New("the evaluation has ended, or its program has run before")
+	errNoCommand = errors.New("guests of the ABI are not commands")
+	errRunBefore = errors.New("the evaluation has ended, or its program has already run")
 	errNoMain    = errors.New("module does not export the function without parameters and results")
 )
 
-// stop ends an evaluation from within a host function: it travels through the
-// runtime's stack as a panic and comes out as an error.
+// stop ends an evaluation from within a host function. It travels through the runtime's stack as a
+// panic and comes out as an error.
 type stop struct {
 	cause Cause
 	err   error
@@ -140,8 +138,8 @@ type stop struct {
 func (s *stop) Error() string { return s.err.Error() }
 func (s *stop) Unwrap() error { return s.err }
 
-// The runtime keeps its errors for traps in an internal package; their texts
-// are those of the specification's test suite and do not change.
+// trapCauses maps the texts of traps to causes, because the runtime keeps its trap errors in an
+// internal package. The texts come from the specification's test suite and do not change.
 var trapCauses = []struct {
 	text  string
 	cause Cause
@@ -156,8 +154,8 @@ var trapCauses = []struct {
 	{"invalid conversion to integer", CauseArithmetic},
 }
 
-// classify finds the cause of an error that a call into the runtime returned,
-// and an error that says it in one line: the runtime appends a backtrace.
+// classify returns the cause of an error from the runtime, and the error as a single line. The
+// runtime appends a backtrace.
 func classify(err error) (Cause, error) {
 	if s := (*stop)(nil); errors.As(err, &s) {
 		return s.cause, s.err
@@ -177,7 +175,8 @@ func classify(err error) (Cause, error) {
 	return CauseOther, &trapError{text: text, err: err}
 }
 
-// trapError is a trap in one line; the backtrace stays within reach of a log.
+// trapError is a trap as a single line. It wraps the runtime's error, so that logs can show the
+// backtrace.
 type trapError struct {
 	text string
 	err  error
@@ -186,5 +185,5 @@ type trapError struct {
 func (t *trapError) Error() string { return "wasm trap: " + t.text }
 func (t *trapError) Unwrap() error { return t.err }
 
-// errDeadline says in one sentence what a deadline does.
+// errDeadline is the error of an evaluation that exceeds its deadline.
 var errDeadline = fmt.Errorf("guest code interrupted, execution deadline exceeded: %w", context.DeadlineExceeded)

@@ -25,8 +25,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// The engine runs modules of any convention, and knows nothing of Kubernetes. An ABI says what
-// guests may import; each evaluation gets an instance that is like new.
+// The engine runs modules of any calling convention and knows nothing about Kubernetes. An ABI
+// lists the functions that guests may import. Each evaluation gets a pristine instance.
 func Example() {
 	abi := &engine.ABI{
 		Name: "example",
@@ -39,8 +39,8 @@ func Example() {
 			Call: func(i *engine.Instance, _ []uint64) { i.Abort(fmt.Errorf("not now")) },
 		}},
 	}
-	// A server compiles in child processes, which is the default: its main begins with
-	// engine.ServeCompilations.
+	// A server uses the default, which is to compile in child processes. Its main function begins
+	// with engine.ServeCompilations.
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{MemoryBytes: 8 << 20}})
 	if err != nil {
 		panic(err)

@@ -18,30 +18,30 @@ package engine
 
 import "time"
 
-// On returns options for an engine that goes around what is wrong on an architecture, whatever it
+// On returns options for an engine that works around the faults of an architecture, whichever it
 // runs on.
 func (o Options) On(architecture string) Options {
 	o.architecture = architecture
 	return o
 }
 
-// Mapping returns options for an engine in a process that may have so many mappings.
+// Mapping returns options for an engine whose process may have the given number of mappings.
 func (o Options) Mapping(most uint64) Options {
 	o.maxMappings = most
 	return o
 }
 
-// At returns options for an engine whose instances are idle by a clock.
+// At returns options for an engine that measures idle time with the given clock.
 func (o Options) At(now func() time.Time) Options {
 	o.now = now
 	return o
 }
 
-// TrimIdle ends what was idle for long, as the engine does from time to time.
+// TrimIdle destroys long-idle instances, as the engine does periodically.
 func (e *Engine) TrimIdle() { e.trimIdle() }
 
-// The clock's marks, for tests.
+// IdleTime is how long an instance may stay idle.
 const IdleTime = idleTime
 
-// InstanceMappings is what an instance may map.
+// InstanceMappings is the maximum number of mappings of an instance.
 const InstanceMappings = instanceMappings

@@ -24,29 +24,30 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// What an instance takes of the Go heap, in bytes. The runtime does not tell: the numbers
-// are those of wazero v1.12, rounded up: `make attack` measures what is left out.
+// The Go heap that an instance takes, in bytes. The runtime does not report it: these numbers come
+// from wazero v1.12, rounded up. `make attack` measures what they miss.
 const (
-	// instanceHeapBytes is what every instance takes, and handleHeapBytes what a handle of a
-	// function does, without its stack.
+	// instanceHeapBytes is the heap of every instance. handleHeapBytes is that of a function handle
+	// without its stack.
 	instanceHeapBytes = 24 << 10
 	handleHeapBytes   = 2 << 10
-	// globalHeapBytes is for the runtime's value, its slot in compiled code, and the
-	// engine's way to set it back.
+	// globalHeapBytes covers the runtime's value, its slot in compiled code, and the engine's state
+	// to restore it.
 	globalHeapBytes = 160
-	// tableEntryHeapBytes is a reference, and elementHeapBytes what it refers to, which the
-	// runtime makes anew for each entry of a segment.
+	// tableEntryHeapBytes is the size of a reference. elementHeapBytes is the size of its referent,
+	// which the runtime allocates anew for each entry of a segment.
 	tableEntryHeapBytes = 8
 	elementHeapBytes    = 64
 	segmentHeapBytes    = 32
 	importHeapBytes     = 64
 )
 
-// maxKeptStacks is how many bytes of stack the handles of an instance may keep between
-// evaluations, all together. They are counted. Beyond, the handles are made anew.
+// maxKeptStacks is the maximum total size in bytes of the stacks that an instance's handles keep
+// between evaluations. The budget counts these stacks. If they grow beyond it, the engine drops the
+// handles.
 const maxKeptStacks = 256 << 10
 
-// heapBytes is what an instance of the module takes of the Go heap without its handles.
+// heapBytes returns an instance's share of the Go heap without its handles.
 func heapBytes(r *rewrite.Result) uint64 {
 	c := &r.Instance
 	return instanceHeapBytes +
@@ -57,9 +58,8 @@ func heapBytes(r *rewrite.Result) uint64 {
 		importHeapBytes*uint64(len(r.FunctionImports))
 }
 
-// checkInstance bounds what the runtime does for each new instance, where nothing can stop
-// it: it goes through the element segments, and through the data segments that could not
-// be taken out of the module.
+// checkInstance bounds the uninterruptible work of the runtime for each new instance. The runtime
+// walks the element segments, and the data segments that the rewrite could not extract.
 func (p *plan) checkInstance(c *rewrite.Contents) error {
 	if most := int64(p.limits.TableEntries); int64(c.ElementEntries) > most {
 		return &LimitError{Limit: "entries of element segments", Value: int64(c.ElementEntries), Max: most}
@@ -70,29 +70,29 @@ func (p *plan) checkInstance(c *rewrite.Contents) error {
 	return nil
 }
 
-// keptDataShare is the part of the largest memory that data segments may fill which stay in
-// the module. Nearly all modules have none. With the default limit that is 16 MiB, which takes
-// 9 ms. Element segments may have as many entries as tables: with the default limit 131,072,
-// which take 10 ms, and several times that when the garbage collector is busy.
+// keptDataShare divides the memory limit to get the bytes of data segments that may stay in the
+// module. Nearly all modules keep none. With the default limit, that is 16 MiB, which takes 9 ms.
+// Element segments may have as many entries as tables: with the default limit 131,072, which take
+// 10 ms, and several times that while the garbage collector is busy.
 const keptDataShare = 8
 
-// makingFuel is what an evaluation pays for an instance that is made for it alone, ten units for
-// a nanosecond as in [Instance.Burn].
+// makingFuel is the fuel that an evaluation pays for an instance that is made for it alone, ten
+// units for a nanosecond as in [Instance.Burn].
 func makingFuel(c *rewrite.Contents) int64 {
 	const perElement, perByte = 800, 6
 	return perElement*int64(c.ElementEntries) + perByte*int64(c.DataBytes)
 }
 
-// dropGrownHandles drops the instance's handles if their stacks have grown too large: the
-// runtime keeps a stack as large as the deepest evaluation made it.
+// dropGrownHandles drops the instance's handles if their stacks have grown too large. The runtime
+// never shrinks a stack.
 func (i *Instance) dropGrownHandles() {
 	if i.stackBytes() > maxKeptStacks {
 		i.dropHandles()
 	}
 }
 
-// chargeHeap brings what is reserved for the instance's heap in line with its handles, and
-// with the program that waits in it. Only more can fail, and nobody is asked to make room.
+// chargeHeap adjusts the reservation for the instance's heap to its handles and its parked program.
+// It can fail only if the reservation grows. It does not make other modules reclaim memory.
 func (i *Instance) chargeHeap() error {
 	handles := uint64(len(i.functions) + len(i.callbacks))
 	want := i.module.heapBytes + handleHeapBytes*handles + i.stackBytes() + i.parkedBytes()
@@ -107,20 +107,20 @@ func (i *Instance) chargeHeap() error {
 	return nil
 }
 
-// noteHeap remembers what is reserved for the instance's heap now.
+// noteHeap records the current reservation for the instance's heap.
 func (i *Instance) noteHeap(want uint64) {
 	i.module.engine.heap.Add(int64(want) - int64(i.heapCharged))
 	i.heapCharged = want
 }
 
-// dropHandles forgets the functions that were called, and with them their stacks.
+// dropHandles drops the functions that were called, and with them their stacks.
 func (i *Instance) dropHandles() {
 	clear(i.functions)
 	clear(i.callbacks)
 	i.parked = parked{}
 }
 
-// stackBytes is how large the stacks of the instance's handles are.
+// stackBytes returns the total size of the stacks of the instance's handles.
 func (i *Instance) stackBytes() (sum uint64) {
 	for _, f := range i.functions {
 		sum += handleStackBytes(f)
@@ -131,7 +131,7 @@ func (i *Instance) stackBytes() (sum uint64) {
 	return sum
 }
 
-// parkedBytes is how large the stack is of the program that waits.
+// parkedBytes returns the size of the parked program's stack.
 func (i *Instance) parkedBytes() uint64 {
 	if i.parked.frames == nil {
 		return 0
@@ -139,8 +139,8 @@ func (i *Instance) parkedBytes() uint64 {
 	return uint64(stackBytes(i.parked.frames))
 }
 
-// handleStackBytes returns the size of the stack that a handle has. One whose stack is not
-// where wazero v1.12 keeps it counts as large, so that it is not kept, and a test fails.
+// handleStackBytes returns the size of a handle's stack. If the stack is not where wazero v1.12
+// keeps it, the handle counts as large. The engine then drops it, and a test fails.
 func handleStackBytes(f api.Function) uint64 {
 	if f == nil {
 		return 0
@@ -157,8 +157,8 @@ func handleStackBytes(f api.Function) uint64 {
 	return uint64(field.Cap()) * uint64(field.Type().Elem().Size())
 }
 
-// stackField returns which field of a handle is its stack, or -1. Looking it up by name
-// would allocate.
+// stackField returns the index of a handle's stack field, or -1. Looking the field up by name would
+// allocate.
 func stackField(v reflect.Value) int {
 	if v.Kind() != reflect.Struct {
 		return -1

@@ -31,11 +31,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// maxUncounted is how much of the Go heap an idle instance may take that the budget does
-// not count, in bytes.
+// maxUncounted is how many bytes of Go heap an idle instance may take that the budget does not
+// count.
 const maxUncounted = 64 << 10
 
-// liveHeap returns what lives on the Go heap.
+// liveHeap returns the size of the live Go heap.
 func liveHeap() int64 {
 	var s runtime.MemStats
 	runtime.GC()
@@ -44,7 +44,7 @@ func liveHeap() int64 {
 	return int64(s.HeapAlloc)
 }
 
-// What idle instances take of the Go heap is counted, but for a little.
+// The budget counts what idle instances take of the Go heap, except for a small remainder.
 func TestTheHeapOfIdleInstancesIsCounted(t *testing.T) {
 	const instances = 16
 	abi := &ABI{Name: "heap"}
@@ -99,7 +99,7 @@ func loadHeap(t *testing.T, limits Limits, binary []byte) (*Module, error) {
 	return m, err
 }
 
-// Stacks that grew are counted, and those that grew much are not kept.
+// Grown stacks are counted, and very large ones are dropped.
 func TestGrownStacksAreCountedOrDropped(t *testing.T) {
 	m, err := loadHeap(t, Limits{Instances: 1, Timeout: time.Minute}, module(
 		section(1, 1, 0x60, 1, 0x7f, 0), // deep(n) calls deep(n-1), down to zero
@@ -121,7 +121,7 @@ func TestGrownStacksAreCountedOrDropped(t *testing.T) {
 	}
 }
 
-// What calls yield takes stack while further calls run.
+// Results of calls take stack while further calls run.
 func TestResultsOfCallsTakeStack(t *testing.T) {
 	const results = 100
 	many := slices.Concat([]byte{0}, bytes.Repeat([]byte{0x41, 0}, results), []byte{0x0b})
@@ -143,7 +143,7 @@ func TestResultsOfCallsTakeStack(t *testing.T) {
 	require.Equal(t, CauseStack, CauseOf(err), "%v", err)
 }
 
-// What the runtime does for each new instance, without a look at the clock, is bounded.
+// The runtime's uninterruptible work for each new instance is bounded.
 func TestInstantiationIsBounded(t *testing.T) {
 	one := section(1, 1, 0x60, 0, 0)
 	segments := func(n byte) []byte {
@@ -156,7 +156,7 @@ func TestInstantiationIsBounded(t *testing.T) {
 	require.Equal(t, CauseLimit, CauseOf(err))
 	require.ErrorContains(t, err, "entries of element segments")
 
-	data := func(n uint32) []byte { // at an offset that is no constant
+	data := func(n uint32) []byte { // at a nonconstant offset
 		return module(section(5, 1, 0, 1), section(6, 1, 0x7f, 0, 0x41, 0, 0x0b),
 			section(11, slices.Concat([]byte{1, 0, 0x23, 0, 0x0b}, wasm.AppendUint32(nil, n), make([]byte, n))...))
 	}
@@ -165,7 +165,7 @@ func TestInstantiationIsBounded(t *testing.T) {
 	require.ErrorContains(t, err, "bytes of data segments")
 }
 
-// patience is a context that ends when it has been looked at so many times.
+// patience is a context that ends after it was checked a given number of times.
 type patience struct {
 	context.Context
 	left int
@@ -178,7 +178,7 @@ func (p *patience) Err() error {
 	return nil
 }
 
-// Whenever the time of an evaluation ends, the instance that is being made for it does, too.
+// When an evaluation's time ends, making its instance ends, too.
 func TestInstantiationEndsWithItsTime(t *testing.T) {
 	const beyondLazy = 4 << 20
 	for name, binary := range map[string][]byte{
@@ -198,14 +198,14 @@ func TestInstantiationEndsWithItsTime(t *testing.T) {
 					break
 				}
 				require.Equal(t, CauseDeadline, CauseOf(err), "%v", err)
-				require.Equal(t, before, m.engine.Stats(), "nothing is left of it")
+				require.Equal(t, before, m.engine.Stats(), "the instance leaves nothing behind")
 			}
-			require.GreaterOrEqual(t, looks, 3+beyondLazy>>20, "a look for each step, and for each MiB that is backed")
+			require.GreaterOrEqual(t, looks, 3+beyondLazy>>20, "the context is checked at each step, and for each MiB that is backed")
 		})
 	}
 }
 
-// An instance that serves one evaluation is paid for by that.
+// An evaluation pays for an instance that serves it alone.
 func TestInstancesForOneEvaluationHaveTheirPrice(t *testing.T) {
 	binary := func(entries byte) []byte { // the function sets the table's first entry
 		return module(section(1, 1, 0x60, 0, 0), section(3, 1, 0), section(4, 1, 0x70, 0, entries),

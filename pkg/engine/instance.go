@@ -28,33 +28,31 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
-// Evaluation says what an instance is acquired for.
+// Evaluation describes the evaluation for which an instance is acquired.
 type Evaluation struct {
-	// State belongs to the ABI: its host functions find it with
-	// [Instance.State].
+	// State belongs to the ABI. Its host functions read it with [Instance.State].
 	State any
-	// Timeout bounds the evaluation's wall-clock time. Zero means the limit of
-	// the engine.
+	// Timeout bounds the evaluation's wall-clock time. Zero means the engine's limit.
 	Timeout time.Duration
 }
 
-// Usage is what an evaluation used.
+// Usage is the resource usage of an evaluation.
 type Usage struct {
-	// Fuel is what the guest burnt.
+	// Fuel is the fuel that the guest burned.
 	Fuel int64
-	// MemoryBytes is the size of the linear memory at the end: memory never
-	// shrinks while a guest runs.
+	// MemoryBytes is the size of the linear memory at the end. Memory never shrinks while a guest
+	// runs.
 	MemoryBytes int64
-	// Wait is how long it waited for an instance, or for one to be made or brought to its
-	// state; zero if it found one.
+	// Wait is how long the evaluation waited for an instance to be released, made, or brought to
+	// its state. It is zero if an instance was ready.
 	Wait time.Duration
-	// Reset is how long it took to bring the instance back to its snapshot, or to drop it;
-	// zero before [Instance.Release].
+	// Reset is how long it took to reset the instance to its snapshot or to drop it. It is zero
+	// before [Instance.Release].
 	Reset time.Duration
 }
 
-// Instance is an instance of a module in the hands of one evaluation. It
-// belongs to the goroutine that acquired it.
+// Instance is an instance of a module that serves one evaluation. It belongs to the goroutine that
+// acquired it.
 type Instance struct {
 	module    *Module
 	guest     api.Module
@@ -63,49 +61,50 @@ type Instance struct {
 	functions map[string]api.Function
 	ambient   *ambient
 	meter     meter
-	// ctx is what the runtime gets as context: the evaluation's, and the
-	// instance as a value in it.
+	// ctx is the context that the runtime gets. It wraps the evaluation's context and carries the
+	// instance as a value.
 	ctx instanceContext
-	// calls is the context of calls, which is ctx and may hold more.
+	// calls is the context for calls into the guest: ctx, possibly with more values.
 	calls context.Context
 	stack [4]uint64
-	// callbacks are what [Instance.CallBack] calls, and callingBack is whether it does.
+	// callbacks caches the functions that [Instance.CallBack] calls. callingBack is set while one
+	// runs.
 	callbacks   map[string]api.Function
 	callingBack bool
 
 	state any
-	// phase is what errors of calls say: [PhaseCall] or [PhaseDerive].
+	// phase is the phase that errors of calls report: [PhaseCall] or [PhaseDerive].
 	phase Phase
-	// waiting is the evaluation's context with its deadline, made when a host
-	// function asks for it.
+	// waiting is the evaluation's context with its deadline. It is made when a host function first
+	// asks for it.
 	waiting       context.Context
 	cancelWaiting context.CancelFunc
-	// external is whether the guest called an external host function.
+	// external is set when the guest calls an external host function.
 	external bool
-	// failed is whether the evaluation has ended with an error, and spoilt
-	// whether no reset can make up for it.
-	failed, spoilt bool
-	resets         int
-	// heapCharged is what is reserved from the budget for the instance's Go heap, in bytes.
+	// failed is set when the evaluation ends with an error, and unusable when no reset can repair the
+	// instance.
+	failed, unusable bool
+	resets           int
+	// heapCharged is the number of bytes reserved from the budget for the instance's Go heap.
 	heapCharged uint64
-	// mapped is whether its mappings are reserved.
+	// mapped is set while the instance's mappings are reserved.
 	mapped bool
-	// arguments are those of the command that runs, or ran.
+	// arguments are the arguments of the running command, or of the last one.
 	arguments []string
-	// home is the snapshot that the instance is reset to, nil if it cannot be. Parked is
-	// where a command waits, and unparkable whether it cannot.
+	// home is the snapshot to which the instance is reset, or nil if it cannot be reset. parked
+	// holds a waiting command, and unparkable is set if the command cannot wait.
 	home       *snapshot
 	parked     parked
 	unparkable bool
-	// lane is where it runs, nil for the goroutine of the evaluation.
+	// lane is the goroutine on which the instance runs, or nil for the evaluation's own goroutine.
 	lane     *lane
 	ran      bool
 	acquired time.Time
 	waited   time.Duration
 }
 
-// instanceContext is a context that knows an instance. It is made once for each
-// instance and not for each call.
+// instanceContext is a context that carries an instance. It is allocated once for each instance,
+// not for each call.
 type instanceContext struct {
 	context.Context
 	instance *Instance
@@ -124,7 +123,7 @@ func instanceFrom(ctx context.Context) *Instance {
 	return ctx.Value(instanceKey{}).(*Instance)
 }
 
-// begin makes the instance serve an evaluation.
+// begin prepares the instance for an evaluation.
 func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
 	i.state, i.phase, i.external, i.failed, i.callingBack, i.ambient.asked = state, PhaseCall, false, false, false, false
 	i.arguments, i.ran = nil, false
@@ -132,7 +131,7 @@ func (i *Instance) begin(ctx context.Context, state any, deadline time.Time) {
 	i.meter.begin(ctx, &i.module.limits, deadline)
 }
 
-// end forgets everything of an evaluation but what is in the guest.
+// end discards all state of an evaluation except the state in the guest.
 func (i *Instance) end() {
 	if i.cancelWaiting != nil {
 		i.cancelWaiting()
@@ -141,12 +140,12 @@ func (i *Instance) end() {
 	i.state, i.ctx.Context = nil, context.Background()
 }
 
-// Call calls an export and returns its result, or zero if it has none. A
-// parameter or result of type i32 is the lower half of the value. After an
-// error the instance is good for nothing but Release.
+// Call calls an export and returns its result, or zero if it has none. The lower half of the value
+// holds a parameter or result of type i32. After an error, the caller can only release the
+// instance.
 func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	if i.failed {
-		return 0, i.misuse(function, errors.New("the evaluation has ended with an error before"))
+		return 0, i.misuse(function, errors.New("the evaluation has already ended with an error"))
 	}
 	f := i.function(function)
 	if f == nil {
@@ -154,7 +153,7 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 	}
 	t := i.module.rewritten.FunctionExports[function]
 	if want := len(t.Params); want != len(params) || len(t.Results) > 1 || want > len(i.stack) {
-		return 0, i.misuse(function, fmt.Errorf("function has %d parameters and %d results, the host calls it with %d and at most 1",
+		return 0, i.misuse(function, fmt.Errorf("function has %d parameters and %d results, but the host calls it with %d parameters and expects at most 1 result",
 			want, len(t.Results), len(params)))
 	}
 	if s := i.meter.check(); s != nil {
@@ -173,7 +172,7 @@ func (i *Instance) Call(function string, params ...uint64) (uint64, error) {
 func (i *Instance) function(name string) api.Function {
 	f, known := i.functions[name]
 	if !known {
-		// Made once: it has a stack of its own.
+		// Keep the handle: it has its own stack.
 		if f = i.guest.ExportedFunction(name); f != nil {
 			i.functions[name] = f
 		}
@@ -181,7 +180,7 @@ func (i *Instance) function(name string) api.Function {
 	return f
 }
 
-// run calls into the guest.
+// run calls a function of the guest.
 func (i *Instance) run(f api.Function) error {
 	if i.lane != nil {
 		return i.lane.run(i, f)
@@ -189,23 +188,23 @@ func (i *Instance) run(f api.Function) error {
 	return i.runHere(f)
 }
 
-// runHere does so on this goroutine. The runtime turns panics into errors itself; what it
-// does not catch must not reach the caller either.
+// runHere calls the function on this goroutine. The runtime turns most panics into errors. runHere
+// catches the rest, because no panic may reach the caller.
 func (i *Instance) runHere(f api.Function) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			i.spoilt = true
+			i.unusable = true
 			err = fmt.Errorf("runtime panicked: %v", r)
 		}
 	}()
 	return f.CallWithStack(i.calls, i.stack[:])
 }
 
-// State returns what the evaluation was given for the ABI's host functions.
+// State returns the [Evaluation.State] of the running evaluation.
 func (i *Instance) State() any { return i.state }
 
-// Context returns the evaluation's context, which ends at its deadline: host
-// functions that wait do so within it.
+// Context returns the evaluation's context, which ends at its deadline. Host functions that wait
+// must use it.
 func (i *Instance) Context() context.Context {
 	if i.waiting == nil {
 		i.waiting, i.cancelWaiting = context.WithDeadline(i.ctx.Context, i.meter.deadline)
@@ -213,9 +212,9 @@ func (i *Instance) Context() context.Context {
 	return i.waiting
 }
 
-// Read returns length bytes of linear memory at offset, and whether they lie
-// within it. The slice is valid until the guest runs again, and its content is
-// the guest's: copy it before looking twice.
+// Read returns length bytes of linear memory at offset, and reports whether they lie within it. The
+// slice is valid until the guest runs again. The guest controls its contents: copy them before
+// reading them twice.
 func (i *Instance) Read(offset, length uint32) ([]byte, bool) {
 	if i.memory == nil {
 		return nil, false
@@ -223,14 +222,14 @@ func (i *Instance) Read(offset, length uint32) ([]byte, bool) {
 	return i.guest.Memory().Read(offset, length)
 }
 
-// Write copies p into linear memory at offset. It reports whether p fits there;
-// if not, nothing is written.
+// Write copies p into linear memory at offset. It reports whether p fits there; if it does not,
+// nothing is written.
 func (i *Instance) Write(offset uint32, p []byte) bool {
 	return i.memory != nil && i.guest.Memory().Write(offset, p)
 }
 
-// Abort ends the evaluation from within a host function: the guest does not run
-// on, and the call returns an [*Error] that wraps err. It does not return.
+// Abort ends the evaluation from within a host function. The guest does not continue, and its call
+// returns an [*Error] that wraps err. Abort does not return.
 func (i *Instance) Abort(err error) {
 	cause := CauseAbort
 	if s := (*stop)(nil); errors.As(err, &s) {
@@ -250,16 +249,15 @@ func (i *Instance) Usage() Usage {
 	return usage
 }
 
-// Release ends the evaluation and returns what it used. The instance must not be used
-// afterwards.
+// Release ends the evaluation and returns its usage. The instance must not be used afterwards.
 func (i *Instance) Release() Usage { return i.module.put(i) }
 
-// failure makes an error of what the runtime said.
+// failure turns an error of the runtime into an [*Error].
 func (i *Instance) failure(phase Phase, function string, err error) *Error {
 	i.failed = true
 	cause, err := classify(err)
 	if i.memory != nil && (cause == CauseUnreachable || cause == CauseMemory) {
-		// The guest cannot say that it gave up because it got no memory.
+		// The guest cannot report that memory.grow was refused, and traps instead.
 		refused := i.memory.Refused()
 		if s := (*stop)(nil); errors.As(refused, &s) {
 			cause, err = s.cause, s.err
@@ -269,19 +267,19 @@ func (i *Instance) failure(phase Phase, function string, err error) *Error {
 	}
 	if cause == CauseStack {
 		// The runtime would keep the stack, which has grown to its limit.
-		i.spoilt = true
+		i.unusable = true
 	}
 	i.module.engine.recorder.CountFailure(string(phase), string(cause))
 	return &Error{Digest: i.module.digest, Phase: phase, Function: function, Cause: cause, Err: err}
 }
 
-// misuse is the error of a call that cannot be made at all.
+// misuse returns the error for a call that cannot be made at all.
 func (i *Instance) misuse(function string, err error) *Error {
 	return &Error{Digest: i.module.digest, Phase: i.phase, Function: function, Cause: CauseInvalid, Err: err}
 }
 
-// sleep is what a guest sleeps by: no longer than its evaluation lasts. Before the
-// snapshot it takes no time: the clock goes on.
+// sleep implements sleeping for a guest, for at most the rest of its evaluation. Before the
+// snapshot, sleeping takes no time: only the guest's clock advances.
 func (i *Instance) sleep(nanoseconds int64) {
 	if !i.ambient.live {
 		i.ambient.elapsed += min(nanoseconds, int64(time.Hour))
@@ -296,8 +294,7 @@ func (i *Instance) sleep(nanoseconds int64) {
 	}
 }
 
-// procExit ends the running export without closing the instance, which the
-// library's own does.
+// procExit ends the running export but does not close the instance, unlike wazero's own function.
 func procExit(_ *Instance, stack []uint64) {
 	panic(sys.NewExitError(uint32(stack[0])))
 }

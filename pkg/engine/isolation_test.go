@@ -32,8 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
-// keeperABI is that of the guests that try to keep something. The state of an
-// evaluation is what the guest's signal calls, if anything.
+// keeperABI is the ABI of the guests that try to keep something. The evaluation's state is what the
+// guest's signal calls, if anything.
 var keeperABI = &engine.ABI{
 	Name:           "keeper",
 	Memory:         engine.MemoryImport{Module: "host", Name: "memory"},
@@ -50,10 +50,10 @@ var keeperABI = &engine.ABI{
 	Output: func(*engine.Instance, int, []byte) {},
 }
 
-// places is in how many places the keeper guest leaves its mark.
+// places is the number of places where the keeper guest leaves its mark.
 const places = 9
 
-// way is one in which an evaluation ends.
+// way is one way in which an evaluation can end.
 type way struct {
 	name     string
 	function string
@@ -61,11 +61,11 @@ type way struct {
 	// cause is empty for success.
 	cause engine.Cause
 	limit engine.Limits
-	// timeout is that of the evaluation.
+	// timeout is the evaluation's timeout.
 	timeout time.Duration
 	// cancel makes the caller give up as soon as the guest runs.
 	cancel bool
-	// dropped is whether the instance is not used again.
+	// dropped is whether the engine drops the instance.
 	dropped bool
 }
 
@@ -83,7 +83,7 @@ var ways = []way{
 	{name: "exit with success", function: "exit_zero", cause: engine.CauseExit},
 }
 
-// end has an evaluation end that way, and returns an error if it ends otherwise.
+// end makes an evaluation end that way, and returns an error if it ends otherwise.
 func (w way) end(i *engine.Instance) error {
 	_, err := i.Call(w.function, w.params...)
 	cause := engine.Cause("")
@@ -96,8 +96,8 @@ func (w way) end(i *engine.Instance) error {
 	return nil
 }
 
-// engineKinds runs a test with every way to reset that the system allows, with
-// compiled and with interpreted code.
+// engineKinds runs a test with every reset strategy that the system supports, with compiled and
+// with interpreted code.
 func engineKinds(t *testing.T, test func(t *testing.T, o engine.Options)) {
 	for _, support := range memory.Probe() {
 		for _, interpreter := range []bool{false, true} {
@@ -158,8 +158,8 @@ func leaveMarks(t *testing.T, m *engine.Module, w way) *engine.Instance {
 	return i
 }
 
-// requirePristine fails if an evaluation sees anything of an earlier one. It
-// returns the instance and the fuel that looking burnt.
+// requirePristine fails if an evaluation sees anything of an earlier one. It returns the instance
+// and the fuel that the check burned.
 func requirePristine(t *testing.T, m *engine.Module) (*engine.Instance, int64) {
 	t.Helper()
 	var used *engine.Instance
@@ -209,13 +209,12 @@ func requireIsolation(t *testing.T, o engine.Options, keeper []byte, w way) {
 	_, fresh := requirePristine(t, m)
 	used := leaveMarks(t, m, w)
 	next, again := requirePristine(t, m)
-	// A test of isolation that never uses an instance again proves nothing.
+	// A test of isolation that never reuses an instance proves nothing.
 	require.Equal(t, w.dropped, next != used)
-	require.Equal(t, fresh, again, "an evaluation burns the same fuel whatever came before")
+	require.Equal(t, fresh, again, "an evaluation burns the same fuel whatever ran before")
 }
 
-// The pages that a reset leaves mapped, and the trimming now and then, belong to
-// later resets.
+// Later resets involve the pages that a reset leaves mapped, and occasional trimming.
 func TestNothingReachesAnyOfManyEvaluations(t *testing.T) {
 	engineKinds(t, func(t *testing.T, o engine.Options) {
 		const more = 300 // than it takes until an instance is trimmed
@@ -233,12 +232,12 @@ func TestNothingReachesAnyOfManyEvaluations(t *testing.T) {
 
 func TestNothingReachesConcurrentEvaluations(t *testing.T) {
 	const evaluations, workers = 1000, 16
-	var rare, frequent []way // by what they cost
+	var rare, frequent []way // by their cost
 	for _, w := range ways {
 		switch {
 		case w.dropped, w.cause == engine.CauseFuel:
 			rare = append(rare, w)
-		case w.cause != engine.CauseDeadline: // waiting for an instance counts, too
+		case w.cause != engine.CauseDeadline: // the wait for an instance counts, too
 			frequent = append(frequent, w)
 		}
 	}

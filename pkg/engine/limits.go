@@ -29,70 +29,68 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// PageSize is the size of a page of linear memory in bytes (WebAssembly core
-// specification 2.0, 4.2.8).
+// PageSize is the size of a linear memory page in bytes (WebAssembly core specification 2.0,
+// 4.2.8).
 const PageSize = memory.PageSize
 
-// Limits bounds what one module and one evaluation may use, and what all of them
-// may use together. A zero field takes the value of [DefaultLimits].
+// Limits bounds what one module and one evaluation may use, and what all of them may use together.
+// A zero field takes the value from [DefaultLimits].
 type Limits struct {
-	// ModuleBytes is the largest size of a module's binary in bytes.
+	// ModuleBytes is the maximum size of a module's binary in bytes.
 	ModuleBytes int64
-	// MemoryBytes is the largest size of the linear memory of one instance in
-	// bytes. It is rounded down to whole pages. A guest that asks for more is
-	// told so by memory.grow, as the specification has it; a module that
-	// declares more as its minimum is not loaded. Of the 4 GiB that a memory can
-	// have at most, the last page is not available.
+	// MemoryBytes is the maximum size of one instance's linear memory in bytes, rounded down to
+	// whole pages. If a guest asks for more, memory.grow fails, as the specification defines. The
+	// engine does not load a module that declares a larger minimum. A memory can have at most 4
+	// GiB, of which the last page is not available.
 	MemoryBytes int64
-	// TableEntries is the largest size of a module's tables, all of them together.
-	// A guest that asks for more is told so by table.grow; a module that declares
-	// more as their minimum is not loaded. Programs of Go have the largest, with an
-	// entry for every function: one of 84 MB about 55,000. An instruction may move
-	// all of them, 8 bytes each, and nothing can stop it.
+	// TableEntries is the maximum number of entries in all tables of a module together. If a guest
+	// asks for more, table.grow fails. The engine does not load a module that declares a larger
+	// minimum. Go programs have the largest tables, with an entry for every function: an 84 MB
+	// program has about 55,000. One instruction may move all entries, 8 bytes each, and nothing can
+	// interrupt it.
 	TableEntries uint32
-	// Fuel is what an evaluation may burn, one to two and a half units for each instruction.
-	// It is a budget and no clock: the same module with the same request burns
-	// the same on every machine.
+	// Fuel is the fuel budget of an evaluation. Each instruction burns one to two and a half units.
+	// Fuel does not measure time: the same module burns the same fuel for the same request on every
+	// machine.
 	Fuel int64
-	// StackBytes is how much stack nested calls may take, in bytes, at most 512 MiB. It
-	// is an estimate of what the compiler makes of a function, which is the same on
-	// every machine. A long stack is more than a waste: the runtime moves it when it
-	// grows, and nothing can stop the guest meanwhile.
+	// StackBytes is the maximum stack size of nested calls in bytes, at most 512 MiB. The engine
+	// estimates the compiler's stack frame for each function, and the estimate is the same on every
+	// machine. A large stack costs more than memory: the runtime moves it when it grows, and
+	// nothing can interrupt the guest meanwhile.
 	StackBytes int64
-	// Timeout is the wall-clock time that an evaluation may take, from Acquire
-	// to the end of its last call. The context given to Acquire may end it
-	// earlier.
+	// Timeout is the maximum wall-clock time of an evaluation, from Acquire to the end of its last
+	// call. The context given to Acquire may end the evaluation earlier.
 	Timeout time.Duration
-	// Instances is how many instances of one module may be in use at the same
-	// time. More evaluations wait for one, in the order in which they came and
-	// within their own time.
+	// Instances is the maximum number of instances of one module in use at the same time. Further
+	// evaluations wait for an instance in order of arrival, within their own timeout.
 	Instances int
-	// Waiters is how many evaluations may wait for an instance of one module.
-	// Further ones fail at once.
+	// Waiters is the maximum number of evaluations that wait for an instance of one module. Further
+	// evaluations fail immediately.
 	Waiters int
-	// LoadTimeout is the wall-clock time that loading a module may take once it is its turn: metering and
-	// compiling it, starting it and taking its snapshot. The largest known, of Go with 84 MB, take 20 seconds.
+	// LoadTimeout is the maximum wall-clock time to load a module, counted from its turn: to meter,
+	// compile, and start it, and to take its snapshot. The largest known module, 84 MB of Go, takes
+	// 20 seconds.
 	LoadTimeout time.Duration
-	// CompilerBytes is the memory that child processes may take that compile, all together, in bytes, at least
-	// 128 MiB. Each has at most 256 MiB, and a module of 8 MiB and more, or one in whose compilation a
-	// process died, all of it in a process that is alone. In a container they share the memory limit of this process.
+	// CompilerBytes is the maximum memory of all compiling child processes together, in bytes, and
+	// at least 128 MiB. Each child gets at most 256 MiB. A module of 8 MiB or more, or one whose
+	// compilation killed a child, gets all of it in a child that runs alone. In a container, the
+	// children share this process's memory limit.
 	CompilerBytes int64
-	// Compilers is how many child processes may compile at a time; there are no more than fit into CompilerBytes
-	// with 256 MiB each.
+	// Compilers is the maximum number of child processes that compile at the same time. The engine
+	// starts no more than fit into CompilerBytes with 256 MiB each.
 	Compilers int
-	// PoolBytes is what the linear memories, images and code of all modules, and what
-	// idle instances keep on the Go heap (stacks, globals, tables), may take
-	// together, in bytes.
+	// PoolBytes is the maximum size in bytes of the linear memories, images, and code of all
+	// modules, plus what idle instances keep on the Go heap (stacks, globals, tables).
 	PoolBytes int64
-	// Compilation bounds what a module costs to compile, as it is counted and
-	// estimated before: the compiler's time and memory grow faster than a module.
+	// Compilation bounds the cost of compiling a module. The engine counts and estimates that cost
+	// beforehand, because the compiler's time and memory grow faster than a module's size.
 	Compilation CompilationLimits
 }
 
-// CompilationLimits are bounds on what a module costs to compile. See package weight.
+// CompilationLimits bounds the cost of compiling a module. See package weight.
 type CompilationLimits = weight.Bounds
 
-// DefaultLimits are the limits of an engine that was not told otherwise.
+// DefaultLimits are the limits that an engine uses unless configured otherwise.
 var DefaultLimits = Limits{
 	ModuleBytes:  128 << 20,
 	MemoryBytes:  128 << 20,

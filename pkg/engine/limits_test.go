@@ -38,13 +38,13 @@ func TestFuelIsLimited(t *testing.T) {
 			require.Equal(t, "units of fuel", limit.Limit)
 			require.Equal(t, fuel, limit.Max)
 			require.Greater(t, limit.Value, fuel)
-			require.LessOrEqual(t, limit.Value, fuel+1000, "what the host call costs")
+			require.LessOrEqual(t, limit.Value, fuel+1000, "the cost of the host call")
 			require.Equal(t, limit.Value, i.Usage().Fuel)
 		})
 	}
 }
 
-// The budget is the evaluation's and not that of each of its calls.
+// The fuel budget is for the evaluation, not for each of its calls.
 func TestFuelIsCountedOverAllCalls(t *testing.T) {
 	m := loadFor(t, engine.Options{Limits: engine.Limits{Fuel: 4_000_000}}, "keeper", keeperABI)
 	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
@@ -61,7 +61,7 @@ func TestFuelIsCountedOverAllCalls(t *testing.T) {
 	})
 }
 
-// What a host function does for a guest is paid for as the guest's own instructions are.
+// Guests pay for a host function's work as they pay for their own instructions.
 func TestHostFunctionsBurnFuel(t *testing.T) {
 	m := loadFor(t, engine.Options{Limits: engine.Limits{Fuel: 4_000_000}}, "keeper", keeperABI)
 	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) {
@@ -108,7 +108,7 @@ func TestTablesAreLimited(t *testing.T) {
 }
 
 func TestAllPoolsAreLimitedTogether(t *testing.T) {
-	// Room for an image and what a few evaluations write, but not for growth.
+	// Room for an image and for what a few evaluations write, but not for growth.
 	const bytes = 20 * engine.PageSize
 	for _, support := range memory.Probe() {
 		if support.Err != nil {

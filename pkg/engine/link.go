@@ -31,10 +31,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// link makes the host modules that the guest imports from, with the functions that it
-// imports, and checks that nothing is missing on either side. Types are those that the
-// rewrite found: the runtime would describe, and keep the description of, every
-// function of the module.
+// link makes the host modules with the functions that the guest imports, and checks that nothing is
+// missing on either side. It takes types from the rewrite, because the runtime would describe every
+// function of the module and keep the descriptions.
 func (m *Module) link(ctx context.Context) error {
 	host := m.abi.functions()
 	if err := m.abi.check(m.rewritten, host); err != nil {
@@ -48,12 +47,12 @@ func (m *Module) link(ctx context.Context) error {
 	return l.instantiate(ctx)
 }
 
-// check looks for what a module lacks to be a guest of the ABI, and for what it would have of the
-// host that there is not.
+// check returns an error if the module lacks an export that the ABI requires, or imports something
+// that the host does not provide.
 func (a *ABI) check(r *rewrite.Result, host map[functionName]HostFunction) error {
 	for _, name := range a.RequiredExports {
 		if _, ok := r.FunctionExports[name]; !ok {
-			return fmt.Errorf("module does not export function %q: it is no %s guest", name, a.Name)
+			return fmt.Errorf("module does not export function %q: it is not a %s guest", name, a.Name)
 		}
 	}
 	for _, name := range a.StartFunctions {
@@ -73,10 +72,10 @@ func (a *ABI) check(r *rewrite.Result, host map[functionName]HostFunction) error
 	return nil
 }
 
-// functionName is what a function is imported by.
+// functionName is the name under which a guest imports a function.
 type functionName struct{ module, name string }
 
-// functions returns what guests may import. Ours take the place of wazero's.
+// functions returns the functions that guests may import. Ours replace wazero's.
 func (a *ABI) functions() map[functionName]HostFunction {
 	functions := map[functionName]HostFunction{}
 	wasi := slices.Concat(wazeroFunctions(), wasiFunctions())
@@ -96,7 +95,7 @@ func (a *ABI) functions() map[functionName]HostFunction {
 type linker struct {
 	module *Module
 	host   map[functionName]HostFunction
-	// builders are the host modules, by name, and exported what is in them.
+	// builders are the host modules by name, and exported lists the functions already in them.
 	builders map[string]wazero.HostModuleBuilder
 	exported []functionName
 }
@@ -108,12 +107,12 @@ func (l *linker) builder(module string) wazero.HostModuleBuilder {
 	return l.builders[module]
 }
 
-// provide exports what an import asks for, which there is.
+// provide exports the function for an import. check has made sure that it exists.
 func (l *linker) provide(imported rewrite.FunctionImport) {
 	name := functionName{imported.Module, imported.Name}
 	f := l.host[name]
 	if slices.Contains(l.exported, name) {
-		return // a module may import a function twice
+		return // a module may import a function more than once
 	}
 	l.exported = append(l.exported, name)
 	f.Module = imported.Module
@@ -124,9 +123,9 @@ func (l *linker) provide(imported rewrite.FunctionImport) {
 	l.export(f)
 }
 
-// wazeroFunctions are wazero's functions of WASI. They go the way of all others, by
-// [linker.export]: wazero's own exporter would put them all into the host module, where
-// guests do not pay for them.
+// wazeroFunctions are wazero's WASI functions. The engine exports them like all others, with
+// [linker.export]. wazero's own exporter would put all of them into the host module, and guests
+// would not pay for them.
 var wazeroFunctions = sync.OnceValue(func() (functions []HostFunction) {
 	ctx := context.Background()
 	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter())
@@ -135,7 +134,7 @@ var wazeroFunctions = sync.OnceValue(func() (functions []HostFunction) {
 	wasi_snapshot_preview1.NewFunctionExporter().ExportFunctions(builder)
 	compiled, err := builder.Compile(ctx)
 	if err != nil {
-		return nil // no module that imports any of them is loaded
+		return nil // modules that import any of them then fail to load
 	}
 	for name, definition := range compiled.ExportedFunctions() {
 		if f, ok := definition.GoFunction().(api.GoModuleFunction); ok {
@@ -151,7 +150,7 @@ func sameTypes(host []ValueType, guest []wasm.ValueType) bool {
 }
 
 func wrongType(imported rewrite.FunctionImport) error {
-	return fmt.Errorf("module imports function %s.%s with another type than it has", imported.Module, imported.Name)
+	return fmt.Errorf("module imports function %s.%s with the wrong type", imported.Module, imported.Name)
 }
 
 func (l *linker) export(f HostFunction) {
@@ -159,10 +158,10 @@ func (l *linker) export(f HostFunction) {
 		WithGoModuleFunction(api.GoModuleFunc(func(ctx context.Context, _ api.Module, stack []uint64) {
 			i := instanceFrom(ctx)
 			i.external = i.external || f.External
-			// A guest that has the host do much for it pays for it. It burns few
-			// instructions of its own meanwhile: without this look at the clock much could
-			// be done between two ticks. The tick looks itself, once it has settled the
-			// account.
+			// Guests pay fuel for the host's work. A guest that calls the host burns few
+			// instructions of its own, so the host could do much work between two ticks. This call
+			// therefore checks the clock, too. The tick settles the account first and then checks
+			// the clock itself.
 			if f.Module != tickModule {
 				i.Pay(hostCallFuel)
 				i.MustGoOn()
@@ -185,8 +184,8 @@ func (l *linker) instantiate(ctx context.Context) error {
 	return nil
 }
 
-// moduleConfig has what the configurations of all modules share. The default source of
-// randomness takes 5 KiB for each instance; [randomGet] never asks it.
+// moduleConfig returns the configuration that all modules share. The default source of randomness
+// takes 5 KiB for each instance; [randomGet] never uses it.
 func moduleConfig() wazero.ModuleConfig {
 	return wazero.NewModuleConfig().WithRandSource(rand.Reader)
 }

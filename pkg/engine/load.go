@@ -25,8 +25,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/pool"
 )
 
-// load fills in the module. Every module has a runtime of its own, so that no
-// guest shares anything with another but the host functions' code.
+// load fills in the module. Every module has its own runtime, so that guests share nothing but the
+// host functions' code.
 func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	leave, err := m.engine.loading.Enter(ctx, len(binary) >= largeModule)
 	if err != nil {
@@ -42,7 +42,7 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	defer timer.Stop()
 	m.engine.logger.Info("Loading module", "digest", m.digest, "bytes", len(binary))
 	defer func() {
-		// The compiler digests bytes that nobody vouches for.
+		// The compiler processes untrusted bytes.
 		if r := recover(); r != nil {
 			err = m.fail(PhaseLoad, CauseInvalid, fmt.Errorf("compiler panicked: %v", r))
 		}
@@ -68,17 +68,17 @@ func (m *Module) load(ctx context.Context, binary []byte) (err error) {
 	if err := m.prepare(ctx); err != nil {
 		return err
 	}
-	// What was read is needed no more; the runtime keeps what it needs itself.
+	// The rewrite's output is no longer needed. The runtime keeps what it needs itself.
 	m.rewritten.Module, m.rewritten.Image, m.rewritten.Weigh = nil, nil, nil
 	if m.snapshot != nil {
-		m.freeDataImage() // no instance starts from there any more
+		m.freeDataImage() // no instance starts from it anymore
 	}
 	m.engine.logger.Info("Loaded module", "digest", m.digest, "bytes", len(binary), "rewriting", rewriting, "compiling", compiling,
 		"preparing", time.Since(start)-rewriting-compiling, "freshInstances", m.rewritten.NeedsFreshInstance)
 	return nil
 }
 
-// rewrite meters the module and takes its initial memory out of it.
+// rewrite meters the module and extracts its initial memory.
 func (m *Module) rewrite(binary []byte) (err error) {
 	if m.rewritten, err = m.plan().rewrite(binary); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (m *Module) rewrite(binary []byte) (err error) {
 	return err
 }
 
-// memoryLimit is how large an instance's linear memory may become.
+// memoryLimit returns the maximum size of an instance's linear memory in bytes.
 func (m *Module) memoryLimit() int64 {
 	if described := m.rewritten.Memory; described.HasMax {
 		return min(m.limits.MemoryBytes, int64(described.OriginalMax)*PageSize)
@@ -103,11 +103,12 @@ func (m *Module) memoryLimit() int64 {
 	return m.limits.MemoryBytes
 }
 
-// nativeBytesPerByte is how much machine code the compiler makes of a byte of code, at most: 4.3 to 6.3 for guests in C,
-// AssemblyScript, Go and Rust. The runtime does not tell.
+// nativeBytesPerByte is the maximum number of bytes of machine code that the compiler makes of a
+// byte of code. Guests in C, AssemblyScript, Go, and Rust measure 4.3 to 6.3. The runtime does not
+// report it.
 const nativeBytesPerByte = 7
 
-// reserveCode takes the module's machine code from the budget.
+// reserveCode reserves the module's machine code from the budget.
 func (m *Module) reserveCode() error {
 	size := uint64(len(m.rewritten.Module)) * nativeBytesPerByte
 	if m.engine.interpreter {

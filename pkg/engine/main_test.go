@@ -23,8 +23,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// TestMain makes the tests' binary one that can compile in children of itself, as programs do, unless it is told to be one
-// that cannot.
+// TestMain lets the tests' binary compile in child processes, like a program does, unless the
+// environment tells it not to.
 func TestMain(m *testing.M) {
 	if os.Getenv(undeclaredVariable) == "" {
 		engine.ServeCompilations()

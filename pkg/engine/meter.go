@@ -24,26 +24,26 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// quantum is how much fuel a guest is granted at a time. When it is burnt, the
-// guest calls the tick, which is where the evaluation can be stopped and where
-// the collector can stop the world: every 50 to 300 microseconds. Less would
-// cost guests more than it gives others.
+// quantum is the amount of fuel that a guest gets at a time. When the guest has burned it, it calls
+// the tick, which can stop the evaluation and lets the garbage collector stop the world. This
+// happens every 50 to 300 microseconds. A smaller quantum would cost guests more than it gains for
+// others.
 const quantum = 500_000
 
-// meter keeps the account of one evaluation's fuel and time.
+// meter accounts for the fuel and time of one evaluation.
 type meter struct {
 	fuel     api.MutableGlobal
 	stack    api.MutableGlobal
-	depth    int64 // what stack holds while no function runs: the limit
-	granted  int64 // what the guest was given and has not been charged for
-	left     int64 // what it may be given yet
+	depth    int64 // the stack global while no function runs: the limit
+	granted  int64 // given to the guest and not yet settled
+	left     int64 // not yet given to the guest
 	budget   int64
 	deadline time.Time
 	done     <-chan struct{}
 	ctx      context.Context
 }
 
-// begin starts an evaluation's account.
+// begin starts the account of an evaluation.
 func (m *meter) begin(ctx context.Context, limits *Limits, deadline time.Time) {
 	m.ctx, m.done = ctx, ctx.Done()
 	m.budget, m.left, m.deadline, m.depth = limits.Fuel, limits.Fuel, deadline, limits.StackBytes
@@ -57,12 +57,12 @@ func (m *meter) grant() {
 	m.fuel.Set(uint64(m.granted))
 }
 
-// used returns what was burnt since begin.
+// used returns the fuel burned since begin.
 func (m *meter) used() int64 {
 	return m.budget - m.left - int64(m.fuel.Get())
 }
 
-// check stops the evaluation if its time is up.
+// check returns a stop if the evaluation's time is up or its context has ended.
 func (m *meter) check() *stop {
 	if m.ctx == nil {
 		return nil // before the first evaluation
@@ -81,7 +81,7 @@ func (m *meter) check() *stop {
 	return nil
 }
 
-// outOfTime is the meter's check as an error, for work that is done in pieces.
+// outOfTime returns the result of check as an error, for work that is done in pieces.
 func (i *Instance) outOfTime() error {
 	if s := i.meter.check(); s != nil {
 		return s
@@ -89,9 +89,9 @@ func (i *Instance) outOfTime() error {
 	return nil
 }
 
-// tick is what a guest calls that has burnt what it was granted, or that has nested
-// its calls too deeply. The global of what is used up is negative then, by what the
-// guest used beyond the grant.
+// tick is the function that a guest calls when it has burned its grant or nested its calls too
+// deeply. The global of the exhausted resource is then negative, by the amount that the guest used
+// beyond its grant.
 func tick(i *Instance, _ []uint64) {
 	m := &i.meter
 	if left := int64(m.stack.Get()); left < 0 {
@@ -103,12 +103,12 @@ func tick(i *Instance, _ []uint64) {
 	}
 }
 
-// settle takes what was used beyond the grant from what is left, grants anew, and stops
-// the evaluation if nothing is left or its time is up.
+// settle deducts what the guest used beyond its grant, and grants the next quantum. It returns a
+// stop if no fuel is left or the evaluation's time is up.
 func (m *meter) settle() *stop {
 	m.left += int64(m.fuel.Get())
 	if m.left < 0 {
-		// The account stays exact for whoever looks at it afterwards.
+		// Keep the account exact for later readers.
 		m.fuel.Set(uint64(m.left))
 		m.left = 0
 		return &stop{CauseFuel, &LimitError{Limit: "units of fuel", Value: m.used(), Max: m.budget, Setting: "limits.fuel"}}
@@ -117,13 +117,13 @@ func (m *meter) settle() *stop {
 	return m.check()
 }
 
-// maxBurn is the most that is burnt at once: more than any budget, and far from overflow.
+// maxBurn is the most fuel burned at once: more than any budget, and far from an overflow.
 const maxBurn = 1 << 60
 
-// Burn charges the evaluation for work that a host function does on the guest's word: units
-// of fuel as its own instructions cost, about ten for a nanosecond. It returns an error if
-// that was more than what was left, or if the time is up: the host function passes it to
-// [Instance.Abort] then, which keeps its cause. A host function burns before it works.
+// Burn charges the evaluation for work that a host function does on behalf of the guest. The unit
+// is the fuel that the guest's own instructions cost, about ten for a nanosecond. If too little
+// fuel is left, or the time is up, Burn returns an error. The host function then passes that error
+// to [Instance.Abort], which keeps its cause. A host function burns fuel before it works.
 func (i *Instance) Burn(units int64) error {
 	m := &i.meter
 	m.fuel.Set(uint64(int64(m.fuel.Get()) - min(max(0, units), maxBurn)))
@@ -136,16 +136,17 @@ func (i *Instance) Burn(units int64) error {
 	return nil
 }
 
-// What the host does for a guest costs fuel, ten units for a nanosecond as in [Instance.Burn].
+// The host's work for a guest costs ten units of fuel for a nanosecond, as in [Instance.Burn].
 const (
-	// hostCallFuel is for the call of a host function: the way there and back, and a look at
-	// the clock.
+	// hostCallFuel is the cost of calling a host function and returning from it, including a check
+	// of the clock.
 	hostCallFuel = 1000
-	// hostByteFuel is for a byte that the host makes, or prints.
+	// hostByteFuel is the cost of a byte that the host generates or prints.
 	hostByteFuel = 10
 )
 
-// Pay is [Instance.Burn], and does not return if that was more than what was left.
+// Pay is like [Instance.Burn], but aborts the evaluation if too little fuel is left or the time is
+// up.
 func (i *Instance) Pay(units int64) {
 	if err := i.Burn(units); err != nil {
 		i.Abort(err)

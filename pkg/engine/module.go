@@ -32,74 +32,72 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// Module is compiled code with a pool of instances. It is safe for concurrent
-// use.
+// Module is compiled code with a pool of instances. It is safe for concurrent use.
 //
-// Instances are kept and reset: after an evaluation, an instance's linear memory
-// and globals are brought back to a snapshot that was taken when the module was
-// loaded. A module that can change what cannot be brought back, its tables, gets
-// a new instance for each evaluation.
+// The engine keeps instances and resets them: after an evaluation, it restores an instance's linear
+// memory and globals to a snapshot that it took when it loaded the module. Tables cannot be
+// restored, so a module that can change its tables gets a new instance for each evaluation.
 type Module struct {
 	engine *Engine
 	key    moduleKey
 	digest string
 	abi    *ABI
 	limits Limits
-	// budget and mappings are the engine's: when they are short, this module gives up first.
+	// budget and mappings belong to the engine. When one is exhausted, this module reclaims first.
 	budget, mappings *memory.Budget
 
-	// references is guarded by the engine's mutex.
+	// The engine's mutex guards references.
 	references int
 
-	// cancel ends the loading of the module; late is closed when it takes too long.
+	// cancel ends the load of the module. late is closed when the load takes too long.
 	cancel context.CancelCauseFunc
 	late   chan struct{}
 
 	// ready is closed once the fields below are set.
-	ready     chan struct{}
-	err       error
-	rewritten *rewrite.Result
-	runtime   wazero.Runtime
-	cache     wazero.CompilationCache
-	code      wazero.CompiledModule
-	codeBytes uint64        // what is reserved for the code
-	heapBytes uint64        // what an instance takes of the Go heap, without its handles
-	dataImage *memory.Image // what the data segments hold, nil if they were left in the module
-	snapshot  *snapshot     // nil if instances cannot be reset
-	cold      *snapshot     // of a command that is parked, before its start; else nil
-	astray    sync.Once     // tells the log that instances cannot be parked
-	sharing   sync.Once
-	shared    any
-	pool      *pool.Pool[*Instance]
+	ready          chan struct{}
+	err            error
+	rewritten      *rewrite.Result
+	runtime        wazero.Runtime
+	cache          wazero.CompilationCache
+	code           wazero.CompiledModule
+	codeBytes      uint64        // reserved for the code
+	heapBytes      uint64        // an instance's share of the Go heap, without its handles
+	dataImage      *memory.Image // the contents of the data segments; nil if they stay in the module
+	snapshot       *snapshot     // nil if instances cannot be reset
+	cold           *snapshot     // a parked command's state before its start; nil without parking
+	warnUnparkable sync.Once     // logs once that instances cannot be parked
+	sharing        sync.Once
+	shared         any
+	pool           *pool.Pool[*Instance]
 }
 
-// Digest returns the SHA-256 of the module's binary as [Digest] does.
+// Digest returns the SHA-256 digest of the module's binary in the form that [Digest] returns.
 func (m *Module) Digest() string { return m.digest }
 
-// FreshInstances says why every evaluation gets a new instance, a reason each.
-// Empty means that instances are reset and used again.
+// FreshInstances returns the reasons why every evaluation gets a new instance. An empty list means
+// that the engine resets and reuses instances.
 func (m *Module) FreshInstances() []string { return m.rewritten.NeedsFreshInstance }
 
-// Shared returns what all callers of [Engine.Load] who got this module share beside it,
-// which is what the first one's create returns.
+// Shared returns a value that all callers of [Engine.Load] who got this module share. The first
+// call makes it with create.
 func (m *Module) Shared(create func() any) any {
 	m.sharing.Do(func() { m.shared = create() })
 	return m.shared
 }
 
-// Close gives the module back. The caller must have released all instances that
-// it acquired through this reference.
+// Close releases the caller's reference to the module. The caller must have released all instances
+// that it acquired through this reference.
 func (m *Module) Close() { m.engine.release(m) }
 
-// Acquire returns an instance for one evaluation, in the state that every
-// evaluation of this module starts from. The evaluation's time starts now: it
-// includes waiting for an instance. It ends with ctx at the latest. The caller
-// releases the instance when the evaluation is over.
+// Acquire returns an instance for one evaluation, in the state from which every evaluation of this
+// module starts. The evaluation's time starts now and includes the wait for an instance. The
+// evaluation ends when ctx ends, or earlier. The caller must release the instance after the
+// evaluation.
 func (m *Module) Acquire(ctx context.Context, evaluation Evaluation) (*Instance, error) {
 	return m.acquire(ctx, m.snapshot, evaluation)
 }
 
-// acquire returns an instance for an evaluation that starts from a snapshot.
+// acquire returns an instance for an evaluation that starts from the given snapshot.
 func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluation) (*Instance, error) {
 	timeout := evaluation.Timeout
 	if timeout == 0 {
@@ -116,7 +114,7 @@ func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluat
 	i.acquired, i.waited = start, waited
 	i.begin(ctx, evaluation.State, deadline)
 	if m.snapshot == nil {
-		// It was made for this evaluation alone.
+		// The instance was made for this evaluation alone.
 		if err := i.Burn(makingFuel(&m.rewritten.Instance)); err != nil {
 			defer i.Release()
 			return nil, i.failure(PhaseStart, "", err)
@@ -125,10 +123,10 @@ func (m *Module) acquire(ctx context.Context, from *snapshot, evaluation Evaluat
 	return i, nil
 }
 
-// get takes an instance from the pool, and waits for one if there is none. The pool is
-// that of all states that evaluations of the module start from, so that their instances
-// are bounded together: one that was in another state is brought to the one asked for. It
-// says how long that took, which is nothing if one was there.
+// get takes an instance from the pool and waits if none is available. All states from which
+// evaluations of the module start share one pool, which bounds their instances together. If the
+// instance is in another state, get resets it to the requested one. It also returns how long this
+// took, or zero if an instance was ready.
 func (m *Module) get(ctx context.Context, from *snapshot, start, deadline time.Time) (*Instance, time.Duration, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
@@ -150,7 +148,7 @@ func (m *Module) get(ctx context.Context, from *snapshot, start, deadline time.T
 	return i, waited, err
 }
 
-// put takes back an instance after an evaluation, and returns what that used.
+// put takes back an instance after an evaluation and returns the evaluation's usage.
 func (m *Module) put(i *Instance) Usage {
 	usage := i.Usage()
 	i.end()
@@ -161,14 +159,13 @@ func (m *Module) put(i *Instance) Usage {
 	return usage
 }
 
-// takeBack resets an instance whose evaluation is done, and puts it into the pool or drops
-// it.
+// takeBack resets an instance after its evaluation, and returns it to the pool or drops it.
 func (m *Module) takeBack(i *Instance, done time.Time) {
-	if i.spoilt || m.snapshot == nil || i.home.retired.Load() {
+	if i.unusable || m.snapshot == nil || i.home.retired.Load() {
 		m.pool.Drop(i)
 		return
 	}
-	// The instance that was put back last is used next, and more than there are
+	// The pool hands out the most recently returned instance first. More instances than there are
 	// processors are busy at once only where guests wait for the host.
 	err := i.reset(m.pool.Stats().Idle >= m.engine.loading.Size())
 	i.dropGrownHandles()
@@ -176,30 +173,31 @@ func (m *Module) takeBack(i *Instance, done time.Time) {
 		err = i.parkAgain(context.Background())
 	}
 	if err == nil && i.chargeHeap() != nil {
-		// No room for what it grew to: others are not asked to make it for an idle one.
+		// The budget has no room for the heap that this instance grew. Do not reclaim the room from
+		// other modules for an idle instance.
 		m.pool.Drop(i)
 		return
 	}
 	m.engine.recorder.ObserveReset(time.Since(done))
 	if err != nil {
-		m.engine.logger.Warn("Resetting an instance failed: it is not used again", "digest", m.digest, "err", err)
+		m.engine.logger.Warn("Dropping an instance: resetting it failed", "digest", m.digest, "err", err)
 		m.pool.Drop(i)
 		return
 	}
 	home := i.home
 	m.pool.Put(i)
 	if home.retired.Load() {
-		// It was retired after the look above, and others may have trimmed before.
+		// The snapshot was retired after the check above, and that trim may have run before Put.
 		m.trim(home)
 	}
 }
 
-// trim destroys the idle instances that are in the state of a snapshot.
+// trim destroys the idle instances that are reset to the snapshot.
 func (m *Module) trim(s *snapshot) {
 	m.pool.TrimLike(func(i *Instance) bool { return i.home == s })
 }
 
-// free gives back what load made. It runs once, after the last use.
+// free releases what load allocated. It runs once, after the last use.
 func (m *Module) free() {
 	var errs []error
 	if m.pool != nil {
@@ -224,7 +222,7 @@ func (m *Module) freeDataImage() {
 	m.dataImage = nil
 }
 
-// freeCode gives back the runtime and the code in it.
+// freeCode releases the runtime and its code.
 func (m *Module) freeCode() {
 	var errs []error
 	if m.runtime != nil {
@@ -239,7 +237,7 @@ func (m *Module) freeCode() {
 	}
 }
 
-// fail makes an [*Error] of err, unless it is one.
+// fail wraps err in an [*Error], unless it already is one.
 func (m *Module) fail(phase Phase, cause Cause, err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
@@ -254,7 +252,7 @@ func (m *Module) fail(phase Phase, cause Cause, err error) *Error {
 	return &Error{Digest: m.digest, Phase: phase, Cause: cause, Err: err}
 }
 
-// hostCause finds the cause of an error that no guest had a part in.
+// hostCause returns the cause of an error in which no guest was involved.
 func hostCause(err error) Cause {
 	switch {
 	case errors.As(err, new(*pool.ShedError)):

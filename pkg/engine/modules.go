@@ -25,20 +25,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/pool"
 )
 
-// Digest returns the SHA-256 of a module's binary as errors, logs and
-// configurations show it: "sha256:" and 64 hexadecimal digits.
+// Digest returns the SHA-256 digest of a module's binary as errors, logs, and configurations show
+// it: "sha256:" and 64 hexadecimal digits.
 func Digest(wasm []byte) string {
 	sum := sha256.Sum256(wasm)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Load compiles a module for guests of an ABI, or returns the one that was
-// compiled before. Each successful Load wants a [Module.Close]. It is safe for
-// concurrent use; two loads of the same module compile it once.
+// Load compiles a module for guests of an ABI, or returns the module if it is already loaded. The
+// caller must call [Module.Close] after each successful Load. Load is safe for concurrent use: two
+// concurrent loads of the same module compile it once.
 //
-// It returns when ctx ends, and when the module was not loaded within [Limits.LoadTimeout] of its turn. The work ends
-// when nobody waits for it any more; where this process compiles, a compilation goes on to its end in the
-// background.
+// Load returns when ctx ends, or when the module is not loaded within [Limits.LoadTimeout] of its
+// turn. The work stops when no caller waits for it anymore. However, a compilation in this process
+// continues in the background until it ends.
 func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, error) {
 	sum := sha256.Sum256(wasm)
 	key := moduleKey{digest: sum, abi: abi}
@@ -58,7 +58,7 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 		m.budget = e.budget.For(func(n uint64) bool { return e.reclaim(m, e.budget, n) })
 		m.mappings = e.mappings.For(func(n uint64) bool { return e.reclaim(m, e.mappings, n) })
 		e.modules[key] = m
-		// Others may be waiting for it when this caller gives up.
+		// Other callers may still wait for the module when this one gives up.
 		var loading context.Context
 		loading, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 		e.loads.Go(func() { e.load(loading, m, wasm) })
@@ -82,11 +82,12 @@ func (e *Engine) Load(ctx context.Context, wasm []byte, abi *ABI) (*Module, erro
 	return m, nil
 }
 
-// load loads a module, and frees it if nobody waits for it any more.
+// load loads a module, and frees it if no caller waits for it anymore.
 func (e *Engine) load(ctx context.Context, m *Module, wasm []byte) {
 	defer m.cancel(nil)
 	if m.err = m.load(ctx, wasm); m.err != nil && ctx.Err() != nil {
-		m.err = m.fail(PhaseLoad, CauseCanceled, context.Cause(ctx)) // whatever else it came to
+		// Report the cancellation, whatever error it caused.
+		m.err = m.fail(PhaseLoad, CauseCanceled, context.Cause(ctx))
 	}
 	e.mu.Lock()
 	close(m.ready)
@@ -101,7 +102,7 @@ func (e *Engine) errLate() error {
 	return fmt.Errorf("module was not loaded within %v (compilation.timeout): %w", e.limits.LoadTimeout, context.DeadlineExceeded)
 }
 
-// pools returns the pools of all modules that are loaded.
+// pools returns the pools of all loaded modules.
 func (e *Engine) pools() (pools []*pool.Pool[*Instance]) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -117,14 +118,14 @@ func (e *Engine) pools() (pools []*pool.Pool[*Instance]) {
 	return pools
 }
 
-// retain takes one more reference to a module that the caller has one of.
+// retain adds a reference to a module. The caller must already hold one.
 func (e *Engine) retain(m *Module) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m.references++
 }
 
-// release gives back one reference to a module and frees it with the last one.
+// release drops a reference to a module, and frees the module with its last reference.
 func (e *Engine) release(m *Module) {
 	e.mu.Lock()
 	m.references--

@@ -23,75 +23,79 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
-// ResetStrategy names a way to bring a linear memory back to its snapshot.
+// ResetStrategy names a way to reset a linear memory to its snapshot.
 type ResetStrategy = memory.Strategy
 
-// The strategies. Each but [ResetCopy] is refused where the system does not allow it.
+// The reset strategies. [New] refuses any of them but [ResetCopy] if the system does not support
+// it.
 const (
-	// ResetAuto is the fastest that the system allows.
+	// ResetAuto is the fastest strategy that the system supports.
 	ResetAuto = memory.Auto
-	// ResetPagemapScan asks the kernel for the pages that were written, and copies the snapshot over them (Linux 6.7).
+	// ResetPagemapScan asks the kernel which pages were written, and copies the snapshot over them
+	// (Linux 6.7 and later).
 	ResetPagemapScan = memory.PagemapScan
 	// ResetPagemap reads from /proc which pages were written, and copies the snapshot over them.
 	ResetPagemap = memory.Pagemap
-	// ResetMadvise drops what was written; instances at rest hold no private memory.
+	// ResetMadvise drops the written pages, so idle instances hold no private memory.
 	ResetMadvise = memory.Madvise
 	// ResetCopy copies the whole snapshot. It works everywhere.
 	ResetCopy = memory.Copy
 )
 
-// Options configures an [Engine]. The zero value has default limits, compiles in child processes, keeps no code and
-// writes no logs.
+// Options configures an [Engine]. The zero value uses default limits, compiles in child processes,
+// keeps no code, and writes no logs.
 type Options struct {
 	// Limits bounds modules and evaluations.
 	Limits Limits
-	// Compilation is where modules are compiled. The zero value is [ChildProcesses], which the
-	// program has to be made for: it calls [ServeCompilations], or [New] fails.
+	// Compilation selects the process that compiles modules. The zero value is [ChildProcesses],
+	// which requires the program to call [ServeCompilations]; otherwise [New] fails.
 	Compilation Compilation
-	// CacheDirectory is where compiled code is kept across restarts, an
-	// absolute path. It is made with mode 0700 if it does not exist. With [ChildProcesses], [New] fails
-	// if it belongs to somebody else, if others may use it, if another process uses it, or if it cannot be
-	// used otherwise; with [InProcess], code is then compiled in memory, and the log says why. Empty means that
-	// no code is kept: what child processes compile then goes through directories below [os.TempDir], one for each
-	// compilation and removed after it.
+	// CacheDirectory is the absolute path of the directory that keeps compiled code across
+	// restarts. The engine creates it with mode 0700 if it does not exist. With [ChildProcesses],
+	// [New] fails if the directory belongs to another user, if others may access it, if another
+	// process uses it, or if it is otherwise unusable. With [InProcess], the engine then compiles
+	// in memory and logs why. Empty means that the engine keeps no code: child processes then write
+	// it to directories below [os.TempDir], one for each compilation, which the engine removes
+	// afterwards.
 	CacheDirectory string
-	// Interpreter makes the engine interpret code instead of compiling it to
-	// machine code, which is many times slower. Where the system has no
-	// compiler, or does not allow code that a process made itself, this is what
-	// happens anyway, and the log says so. Nothing is compiled then, in whichever process.
+	// Interpreter makes the engine interpret code instead of compiling it to machine code, which is
+	// many times slower. The engine falls back to the interpreter, and logs it, on systems that
+	// have no compiler or that do not let a process run code that it generated. With the
+	// interpreter, no process compiles anything.
 	Interpreter bool
-	// RequireCompiler makes [New] fail where code would have to be interpreted.
+	// RequireCompiler makes [New] fail where the engine would fall back to the interpreter.
 	RequireCompiler bool
-	// Reset is how linear memories are brought back to their snapshot. The
-	// default is the fastest way that the system allows; the log says which.
+	// Reset selects how linear memories are reset to their snapshot. The default is the fastest
+	// strategy that the system supports; the log names it.
 	Reset ResetStrategy
-	// Logger gets what the engine does; nil discards it.
+	// Logger receives the engine's log. Nil discards it.
 	Logger *slog.Logger
-	// Recorder gets what the engine does in numbers; nil discards them.
+	// Recorder receives the engine's measurements. Nil discards them.
 	Recorder Recorder
 
-	// architecture is the one for whose faults there is a way around, this one if it is
-	// empty. Tests set it.
+	// architecture selects whose processor faults the engine works around. Empty means this
+	// processor's. Tests set it.
 	architecture string
-	// maxMappings is how many mappings the process may have, what the system says if it is 0.
-	// Now is the clock by which instances are idle, [time.Now] if it is nil. Tests set both.
+	// maxMappings is the number of memory mappings that the process may have. 0 means the system's
+	// limit. now is the clock that measures idle time; nil means [time.Now]. Tests set both.
 	maxMappings uint64
 	now         func() time.Time
 }
 
-// Compilation says in which process modules are compiled.
+// Compilation selects the process that compiles modules.
 type Compilation string
 
 const (
-	// ChildProcesses has modules compiled in child processes of the same binary, with limits on
-	// memory and time ([Limits.CompilerBytes], [Limits.LoadTimeout]) and on all else that a process can be
-	// limited in. The compiler, which was not written for modules that nobody trusts, can be made to take all the
-	// memory there is, to take hours, or to overflow its stack, which ends its process. A module that
-	// cannot be compiled so is not loaded. There is no way back into this process.
+	// ChildProcesses compiles modules in child processes of the same binary. Each child has limits
+	// on memory and time ([Limits.CompilerBytes], [Limits.LoadTimeout]) and on every other resource
+	// that the system can limit. The compiler was not written for untrusted modules: a module can
+	// make it use all available memory, run for hours, or overflow its stack, which ends its
+	// process. If a module cannot be compiled this way, the engine does not load it, and never
+	// falls back to compiling in this process.
 	//
-	// It is a boundary for resources and no sandbox: no guest runs there.
+	// Child processes bound resources. They are not a sandbox: no guest runs there.
 	ChildProcesses Compilation = "ChildProcesses"
-	// InProcess has modules compiled in the process itself, for programs that trust their
-	// modules or that may end: command lines, tests.
+	// InProcess compiles modules in this process. It is for programs that trust their modules or
+	// that can afford to crash, such as command-line tools and tests.
 	InProcess Compilation = "InProcess"
 )

@@ -32,64 +32,63 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// A program spends most of a short run on its own start: Go's runtime takes half a
-// millisecond. So instances wait for evaluations at their first read of standard
-// input, where memory and globals are those of a snapshot as everywhere, and
-// where the program's stack is kept, too.
+// A program spends most of a short run on its own startup: Go's runtime takes half a millisecond.
+// Instances therefore wait for evaluations at the program's first read of standard input. There,
+// memory and globals match a snapshot, as always, and the engine also keeps the program's stack.
 //
-// The stack is that of the runtime's function object, which can copy it while a host
-// function runs, and go on with a copy while another host function runs
-// ([experimental.Snapshotter]). Running on a copy uses it up. So each evaluation
-// begins with a call that resumes the program in its read, which the rewrite then has
-// it repeat (see [rewrite.Park]): there the next copy is made, in the same state to
-// the bit. As no copy is ever used twice, it does not matter how an evaluation ends.
+// The stack belongs to the runtime's function object. The runtime can copy the stack while a host
+// function runs, and can continue on a copy while another host function runs
+// ([experimental.Snapshotter]). Running on a copy uses it up. Each evaluation therefore begins with
+// a call that resumes the program in its read, which the rewritten code then repeats (see
+// [rewrite.Park]). The repeated read makes the next copy, in a bit-identical state. As no copy is
+// used twice, it does not matter how an evaluation ends.
 //
-// Where a copy belongs to a goroutine (see [faults]), an instance that may wait runs on one
-// of its own.
+// Where a copy belongs to a goroutine (see [faults]), an instance that may wait runs on its own
+// goroutine.
 
-// readAgain is what a read returns to be repeated. WASI has no such errno.
+// readAgain is the result that tells the program to repeat a read. WASI has no such errno.
 const readAgain = 0x7fffffff
 
-// park has the rewrite prepare programs.
+// park returns how the rewrite prepares programs for parking, or nil.
 func (p *plan) park() *rewrite.Park {
 	if p.abi == nil || p.abi.Command == nil || len(p.abi.Command.Parked) == 0 || p.interpreter {
-		// The interpreter's stack is in part the host's, which nothing can copy.
+		// Part of the interpreter's stack is the host's, which nothing can copy.
 		return nil
 	}
 	return &rewrite.Park{Main: mainFunction, ReadModule: wasi_snapshot_preview1.ModuleName, ReadName: "fd_read", Again: readAgain}
 }
 
-// parkStage is what the next read of an instance means.
+// parkStage is the meaning of an instance's next read.
 type parkStage uint8
 
 const (
-	reading  parkStage = iota // a read like any other
-	parking                   // the first one: the program stops there
-	resuming                  // the one before the program, in place of which it goes on
-	resumed                   // the one that was repeated
+	reading  parkStage = iota // an ordinary read
+	parking                   // the first read, at which the program stops
+	resuming                  // a read in place of which the program continues on its copied stack
+	resumed                   // the repeated read
 )
 
-// parked is where a program waits.
+// parked is the state of a waiting program.
 type parked struct {
 	stage parkStage
-	// frames is the stack, not used yet; nil if there is none.
+	// frames is the copied stack that is not used yet, or nil.
 	frames experimental.Snapshot
-	// left is what the program may take yet of the stack that it is limited to.
+	// left is how much of its stack limit the program has left.
 	left uint64
-	// printed is whether the program wrote anything.
+	// printed is set when the program writes any output.
 	printed bool
 }
 
-// errParked ends the run that brings a program to where it waits.
+// errParked ends the run that brings a program to the point where it waits.
 var errParked = errors.New("the program is parked")
 
-// isParkingRead is whether an import is the one at which programs wait.
+// isParkingRead reports whether an import is the read at which programs wait.
 func isParkingRead(imported rewrite.FunctionImport) bool {
 	return imported.Module == wasi_snapshot_preview1.ModuleName && imported.Name == "fd_read"
 }
 
-// exportParkingRead puts a read in place that knows of parking: it needs the context,
-// in which the runtime has the means.
+// exportParkingRead exports a read that supports parking. It needs the context, which carries the
+// runtime's snapshotter.
 func exportParkingRead(builder wazero.HostModuleBuilder) {
 	f := wasiFunction("fd_read", "iiii", fdRead)
 	builder.NewFunctionBuilder().
@@ -103,8 +102,8 @@ func exportParkingRead(builder wazero.HostModuleBuilder) {
 		Export(f.Name)
 }
 
-// atRead does what the instance's stage asks for. It does not return if the program is
-// to stop, or to go on elsewhere.
+// atRead acts on the instance's stage. It does not return if the program stops or continues
+// elsewhere.
 func (i *Instance) atRead(ctx context.Context, fd uint32) {
 	p := &i.parked
 	switch {
@@ -117,7 +116,7 @@ func (i *Instance) atRead(ctx context.Context, fd uint32) {
 		p.stage, p.frames = reading, experimental.GetSnapshotter(ctx).Snapshot()
 	case p.stage == parking && fd == 0:
 		p.stage, p.left = reading, i.meter.stack.Get()
-		// What it printed or learned before belongs to every evaluation anew.
+		// Every evaluation must repeat what the program printed or learned before.
 		if !p.printed && !i.external {
 			p.frames = experimental.GetSnapshotter(ctx).Snapshot()
 			if stackBytes(p.frames) > maxParkedStack {
@@ -128,13 +127,13 @@ func (i *Instance) atRead(ctx context.Context, fd uint32) {
 	}
 }
 
-// maxParkedStack is the largest stack in bytes that is copied for each evaluation. It
-// lies on the Go heap and is counted (see [Instance.chargeHeap]). Go programs read with
-// 10 KiB.
+// maxParkedStack is the size in bytes of the largest stack that is copied for each evaluation. The
+// copy lies on the Go heap and is counted (see [Instance.chargeHeap]). Go programs read with 10
+// KiB.
 const maxParkedStack = 256 << 10
 
-// stackBytes returns the size of a stack. The runtime does not tell: one that keeps it
-// elsewhere has programs not wait, and a test fail.
+// stackBytes returns the size of a stack. The runtime does not report it. If the runtime keeps the
+// stack elsewhere, programs do not wait, and a test fails.
 func stackBytes(frames experimental.Snapshot) int {
 	if v := reflect.Indirect(reflect.ValueOf(frames)); v.Kind() == reflect.Struct {
 		if stack := v.FieldByName("stack"); stack.Kind() == reflect.Slice {
@@ -144,12 +143,12 @@ func stackBytes(frames experimental.Snapshot) int {
 	return math.MaxInt
 }
 
-// parks is whether the module's programs wait at their first read. The module has two
-// snapshots then: one from before the program starts, and one from there.
+// parks reports whether the module's programs wait at their first read. The module then has two
+// snapshots: one before the program starts, and one at that read.
 func (m *Module) parks() bool { return m.cold != nil }
 
-// park brings a program from before its start to where it waits, and reports whether it
-// waits there. An error says that there was not enough time to see.
+// park runs a program from before its start to the point where it waits, and reports whether it
+// waits there. An error means that there was not enough time to find out.
 func (i *Instance) park(ctx context.Context, cold *snapshot) (bool, error) {
 	m := i.module
 	i.ambient.startOver(m.key.digest, cold.elapsed)
@@ -168,8 +167,8 @@ func (i *Instance) park(ctx context.Context, cold *snapshot) (bool, error) {
 	return false, nil
 }
 
-// takeParkedSnapshot returns the snapshot of a program that waits, if it gets there, and
-// else the one from before its start.
+// takeParkedSnapshot returns the snapshot of a waiting program, or the one before its start if the
+// program does not get to that point.
 func (m *Module) takeParkedSnapshot(ctx context.Context, i *Instance, cold *snapshot) *snapshot {
 	if m.rewritten.ParkExport == "" {
 		return cold
@@ -179,7 +178,7 @@ func (m *Module) takeParkedSnapshot(ctx context.Context, i *Instance, cold *snap
 	}
 	waiting, err := i.capture()
 	if err != nil {
-		// Without budget for another image the one there is must do.
+		// The budget has no room for another image, so use the existing one.
 		return cold
 	}
 	m.cold = cold
@@ -199,10 +198,10 @@ func (m *Module) fromStart(ctx context.Context) (*Instance, error) {
 	return i, nil
 }
 
-// parkAgain has the instance's program wait, from wherever it is. One that gets to
-// another state than the module's snapshot is run from its start: nothing that
-// programs can ask for makes such a difference, but a copied stack in a memory that it
-// does not belong to must not be.
+// parkAgain makes the instance's program wait, from any state. If the program arrives in a state
+// that differs from the module's snapshot, the engine runs it from its start. Nothing that programs
+// can ask for causes such a difference, but a copied stack must never meet a memory to which it
+// does not belong.
 func (i *Instance) parkAgain(ctx context.Context) error {
 	m := i.module
 	if err := i.goTo(m.cold, ctx.Err); err != nil {
@@ -212,19 +211,18 @@ func (i *Instance) parkAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !waits || !i.is(m.snapshot) {
+	if !waits || !i.matches(m.snapshot) {
 		i.parked = parked{}
 		i.unparkable = true
-		m.astray.Do(func() {
-			m.engine.logger.Warn("A program did not get to where it was parked before: it is run from its start", "digest", m.digest)
+		m.warnUnparkable.Do(func() {
+			m.engine.logger.Warn("A program did not reach the point where it was parked before: running it from its start", "digest", m.digest)
 		})
 		return i.goTo(m.cold, ctx.Err)
 	}
 	return i.goTo(m.snapshot, ctx.Err)
 }
 
-// goTo brings the instance to a snapshot, to which it is reset from now on, unless it is
-// interrupted.
+// goTo restores a snapshot, unless it is interrupted. Later resets restore that snapshot, too.
 func (i *Instance) goTo(s *snapshot, interrupted func() error) error {
 	i.home = s
 	i.ambient.goLive(s.elapsed)
@@ -239,8 +237,8 @@ func (i *Instance) goTo(s *snapshot, interrupted func() error) error {
 	return i.memory.Populate(interrupted)
 }
 
-// is compares the instance with a snapshot.
-func (i *Instance) is(s *snapshot) bool {
+// matches reports whether the instance is in the state of a snapshot.
+func (i *Instance) matches(s *snapshot) bool {
 	for n, g := range i.globals {
 		if g.Get() != s.globals[n] {
 			return false
@@ -249,7 +247,7 @@ func (i *Instance) is(s *snapshot) bool {
 	return i.ambient.elapsed == s.elapsed && (i.memory == nil || i.memory.Holds(s.image))
 }
 
-// enter returns the function that runs the program with its arguments, from where it
+// enter returns the function that runs the program with its arguments, from the point where it
 // waits or from its start.
 func (i *Instance) enter(arguments []string) (api.Function, error) {
 	m := i.module

@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is copied for each evaluation is bounded, and the runtime keeps it where the
-// bound is looked up.
+// The stack that is copied for each evaluation is bounded, and the runtime keeps its size where the
+// check looks for it.
 func TestOnlySmallStacksArePutAside(t *testing.T) {
 	abi := &ABI{
 		Name:    "program",
@@ -59,7 +59,7 @@ func TestOnlySmallStacksArePutAside(t *testing.T) {
 	}
 }
 
-// A program that waits has taken from the stack that it is limited to.
+// A waiting program has used part of its stack limit.
 func TestResumedProgramsKeepTheirStack(t *testing.T) {
 	e, err := New(Options{Compilation: InProcess})
 	require.NoError(t, err)
@@ -78,12 +78,13 @@ func TestResumedProgramsKeepTheirStack(t *testing.T) {
 		require.NoError(t, err)
 		require.Less(t, int64(i.parked.left), i.meter.depth)
 		require.NoError(t, i.Run("program", "run"))
-		require.Equal(t, i.meter.depth, int64(i.meter.stack.Get()), "what was taken is given back, and no more")
+		require.Equal(t, i.meter.depth, int64(i.meter.stack.Get()), "exactly the taken stack is given back")
 		i.Release()
 	}
 }
 
-// The goroutine of an instance ends with it, and another takes its place if a host function ends it.
+// An instance's goroutine ends with the instance. If a host function ends it, another one replaces
+// it.
 func TestGoroutinesOfInstancesEnd(t *testing.T) {
 	e, err := New(Options{Compilation: InProcess, architecture: "arm64"})
 	require.NoError(t, err)

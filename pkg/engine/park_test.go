@@ -32,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// startFuel is less than what the program guest burns before it reads.
+// startFuel is less than the fuel that the program guest burns before it reads.
 const startFuel = 60_000
 
 // patient are limits that a busy machine does not reach.
@@ -45,7 +45,7 @@ type exchange struct {
 	asked  int
 }
 
-// programs is the ABI of the program guest, which waits with an argument.
+// programs returns the ABI of the program guest, which waits with the given argument.
 func programs(parked string) *engine.ABI {
 	abi := &engine.ABI{
 		Name: "program",
@@ -70,7 +70,7 @@ func programs(parked string) *engine.ABI {
 	return abi
 }
 
-// found is what a run of the program guest says.
+// found is the output of a run of the program guest.
 type found struct {
 	letter, traces, first, pages byte
 	before, after                string
@@ -78,13 +78,13 @@ type found struct {
 	fuel                         int64
 }
 
-// onProcessors runs a test with every way in which programs wait: that of amd64 ends the process on
-// arm64.
+// onProcessors runs a test with every way in which programs wait. amd64's way would end the process
+// on arm64.
 func onProcessors(t *testing.T, test func(t *testing.T, o engine.Options)) {
 	for _, architecture := range []string{"amd64", "arm64"} {
 		t.Run(architecture, func(t *testing.T) {
 			if runtime.GOARCH == "arm64" && architecture != runtime.GOARCH {
-				t.Skip("programs do not wait so on this processor")
+				t.Skip("programs do not wait this way on this processor")
 			}
 			test(t, engine.Options{Limits: patient}.On(architecture))
 		})
@@ -93,7 +93,7 @@ func onProcessors(t *testing.T, test func(t *testing.T, o engine.Options)) {
 
 func (f found) waited() bool { return f.fuel < startFuel }
 
-// runProgram runs the program guest once and returns what it said, and how it ended.
+// runProgram runs the program guest once. It returns the guest's output and how the run ended.
 func runProgram(ctx context.Context, m *engine.Module, timeout time.Duration, argument, input string) (found, *engine.Instance, error) {
 	e := &exchange{input: input}
 	i, err := m.Acquire(ctx, engine.Evaluation{State: e, Timeout: timeout})
@@ -111,7 +111,7 @@ func runProgram(ctx context.Context, m *engine.Module, timeout time.Duration, ar
 	return f, i, err
 }
 
-// requireFound shows that a run found everything as every run does.
+// requireFound checks that a run found the same state as every run.
 func requireFound(t *testing.T, f found, letter byte) {
 	t.Helper()
 	require.Equal(t, letter, f.letter)
@@ -127,8 +127,8 @@ func TestProgramsWaitWhereTheyRead(t *testing.T) {
 	require.Len(t, fuel, 1, "the same fuel on every processor")
 }
 
-// requireWaits shows that the program guest waits, unless it is interpreted, and returns the fuel of a run
-// that did.
+// requireWaits checks that the program guest waits, unless it is interpreted, and returns the fuel
+// of a run that waited.
 func requireWaits(t *testing.T, o engine.Options) (fuel int64) {
 	t.Helper()
 	m := loadFor(t, o, "program", programs("run"))
@@ -138,7 +138,7 @@ func requireWaits(t *testing.T, o engine.Options) (fuel int64) {
 		require.NoError(t, err)
 		requireFound(t, f, 'a')
 		require.Equal(t, !o.Interpreter, f.waited())
-		// What was drawn before is part of what they start from, and only that.
+		// What was drawn before the read is part of the shared state, and nothing else is.
 		require.Equal(t, f.waited() && before != "", before == f.before)
 		require.NotEqual(t, after, f.after)
 		before, after, fuel = f.before, f.after, f.fuel
@@ -155,8 +155,8 @@ func requireWaits(t *testing.T, o engine.Options) (fuel int64) {
 	return fuel
 }
 
-// On arm64 what is saved with a stack belongs to the goroutine: all that an instance does is done on one,
-// whichever asks for it.
+// On arm64, the state that is saved with a stack belongs to the goroutine. An instance therefore
+// runs on a single goroutine, whichever goroutine calls it.
 func TestProgramsWaitOnOneGoroutine(t *testing.T) {
 	goroutines := map[string]bool{}
 	abi := programs("run")
@@ -219,13 +219,13 @@ func TestProgramsThatDoNotWait(t *testing.T) {
 				if first == nil {
 					first = i
 				}
-				require.Same(t, first, i, "an instance is reset all the same")
+				require.Same(t, first, i, "the instance is still reset")
 			}
 		})
 	}
 }
 
-// endings are the letters by which the program guest ends.
+// endings are the letters that select how the program guest ends.
 var endings = []struct {
 	letter string
 	cause  engine.Cause
@@ -265,7 +265,7 @@ func TestNothingOfAProgramReachesTheNext(t *testing.T) {
 				require.NoError(t, err)
 				requireFound(t, again, 'a')
 				require.Equal(t, !o.Interpreter, again.waited())
-				require.Equal(t, ending.cause == engine.CauseStack, used != next, "a test of isolation that never uses an instance again proves nothing")
+				require.Equal(t, ending.cause == engine.CauseStack, used != next, "a test of isolation that never reuses an instance proves nothing")
 				if fuel == 0 {
 					fuel = again.fuel
 				}
@@ -275,7 +275,7 @@ func TestNothingOfAProgramReachesTheNext(t *testing.T) {
 	})
 }
 
-// Instances are trimmed now and then, which takes their stacks, too.
+// Instances are trimmed periodically, which also trims their stacks.
 func TestProgramsWaitAfterManyEvaluations(t *testing.T) { onProcessors(t, requireWaitsFor600) }
 
 func requireWaitsFor600(t *testing.T, o engine.Options) {
@@ -291,7 +291,7 @@ func requireWaitsFor600(t *testing.T, o engine.Options) {
 	}
 }
 
-// An evaluation whose time is up before the program goes on takes nothing with it.
+// An evaluation whose time is up before the program continues must not use up the copied stack.
 func TestProgramsWaitAfterEvaluationsThatNeverRan(t *testing.T) {
 	onProcessors(t, requireWaitsAfterNothing)
 }
@@ -342,7 +342,7 @@ func TestProgramsRunOnce(t *testing.T) {
 	defer i.Release()
 	require.NoError(t, i.Run("program", "run"))
 	err = i.Run("program", "run")
-	require.ErrorContains(t, err, "its program has run before")
+	require.ErrorContains(t, err, "its program has already run")
 	require.Equal(t, engine.CauseInvalid, engine.CauseOf(err))
 }
 
@@ -351,5 +351,5 @@ func TestOnlyCommandsRun(t *testing.T) {
 	i, err := m.Acquire(t.Context(), engine.Evaluation{})
 	require.NoError(t, err)
 	defer i.Release()
-	require.ErrorContains(t, i.Run(strings.Repeat("x", 3)), "guests of the ABI are no commands")
+	require.ErrorContains(t, i.Run(strings.Repeat("x", 3)), "guests of the ABI are not commands")
 }

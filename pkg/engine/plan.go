@@ -24,17 +24,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// What the rewrite adds to a module lies under these names, which no guest may
-// use itself.
+// The rewrite adds its items to a module under these names. No guest may use them itself.
 const (
 	tickModule   = "wasm-admission"
 	tickName     = "tick"
 	exportPrefix = "wasm-admission."
 )
 
-// plan is what is made of a module before it is compiled, and what it must not exceed.
+// plan describes how the engine rewrites a module before it compiles it, and the module's limits.
 type plan struct {
-	// abi is nil if it is not known which one the module follows.
+	// abi is nil if the caller does not know which ABI the module follows.
 	abi         *ABI
 	limits      Limits
 	interpreter bool
@@ -45,7 +44,7 @@ func (m *Module) plan() *plan {
 	return &plan{abi: m.abi, limits: m.limits, interpreter: m.engine.interpreter, miscompiles: m.engine.faults.miscompiles}
 }
 
-// checkModule bounds what is read of a module.
+// checkModule bounds the size of a module before anything reads it.
 func (l *Limits) checkModule(binary []byte) error {
 	if size := int64(len(binary)); size > l.ModuleBytes {
 		return &LimitError{Limit: "bytes of module", Value: size, Max: l.ModuleBytes, Setting: "limits.moduleSize"}
@@ -53,29 +52,30 @@ func (l *Limits) checkModule(binary []byte) error {
 	return nil
 }
 
-// rewrite makes of a module what is compiled, and refuses what no instance could be made of.
+// rewrite returns the module that the compiler gets. It refuses modules of which the engine could
+// not make an instance.
 func (p *plan) rewrite(binary []byte) (*rewrite.Result, error) {
 	r, err := rewrite.Module(binary, rewrite.Options{
 		TickModule:   tickModule,
 		TickName:     tickName,
 		ExportPrefix: exportPrefix,
-		// The declared maximum is raised to what can be declared, at least a page
-		// more than there can be: the instance's memory enforces the limit, and
-		// needs that page to shrink (see [memory.Range.Bind]).
+		// Raise the declared maximum as far as possible, and at least a page above what the memory
+		// can reach. The instance's memory enforces the limit, and needs that page to shrink (see
+		// [memory.Range.Bind]).
 		MemoryMaxPages:  wasm.MaxMemoryPages,
 		AdoptMemory:     true,
 		TableMaxEntries: p.limits.TableEntries,
 		ExtractData:     true,
 		ExportStart:     true,
 		LowerReferences: true,
-		// Interpreted or not: there is one module for a processor.
+		// Interpreted or not: there is one rewritten module for each processor.
 		ReplaceMiscompiled: p.miscompiles,
 		Park:               p.park(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	// Code can grow when it is metered, most where it was written for that.
+	// Metering makes code grow, and hostile code can be built to grow the most.
 	if size, most := int64(len(r.Module)), 2*p.limits.ModuleBytes; size > most {
 		return nil, &LimitError{Limit: "bytes of metered module", Value: size, Max: most, Setting: "limits.moduleSize"}
 	}
@@ -92,22 +92,22 @@ func (p *plan) rewrite(binary []byte) (*rewrite.Result, error) {
 	return r, nil
 }
 
-// Description is what an engine makes of a module.
+// Description is what an engine would do with a module.
 type Description struct {
-	// Refused says why it does not load the module; nil if nothing speaks against it yet.
-	// Whether the compiler takes it, and it starts, is not known.
+	// Refused says why the engine would not load the module. It is nil if no check failed so far:
+	// only compiling and starting the module show whether these succeed.
 	Refused error
-	// FreshInstances says why every evaluation needs an instance of its own; empty if
-	// instances can be used again.
+	// FreshInstances are the reasons why every evaluation needs a new instance. It is empty if
+	// instances can be reused.
 	FreshInstances []string
-	// Compilation says how near the module is to each bound on what compiling it costs; nil
-	// if it does not come to that.
+	// Compilation compares the module's compilation cost with each bound. It is nil if an earlier
+	// check refused the module.
 	Compilation []weight.Count
 }
 
-// Describe says what an engine with some limits makes of a module before it compiles it, on
-// this processor. An ABI of nil leaves out what depends on it. A zero field of the limits
-// takes the value of [DefaultLimits].
+// Describe says what an engine with the given limits would do with a module on this processor,
+// without compiling it. With a nil ABI, it skips the checks that depend on the ABI. A zero field of
+// the limits takes the value from [DefaultLimits].
 func Describe(binary []byte, abi *ABI, limits Limits) *Description {
 	limits = limits.withDefaults()
 	if err := limits.checkModule(binary); err != nil {

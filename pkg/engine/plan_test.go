@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// What is said of a module without loading it is what becomes of it when it is loaded.
+// Describe's verdict on a module matches what happens when the module is loaded.
 func TestDescribe(t *testing.T) {
 	e := newEngine(t, engine.Options{Limits: engine.Limits{Timeout: 100 * time.Millisecond}})
 	refused := 0
@@ -59,14 +59,14 @@ func TestDescribe(t *testing.T) {
 	require.Greater(t, refused, 5)
 }
 
-// Without an ABI nothing is said of what only one would tell.
+// Without an ABI, Describe skips the checks that need one.
 func TestDescribeWithoutABI(t *testing.T) {
 	require.ErrorContains(t, engine.Describe(binary(t, "unknown-import"), testABI, engine.Limits{}).Refused, "which the host does not provide to test guests")
 	require.NoError(t, engine.Describe(binary(t, "unknown-import"), nil, engine.Limits{}).Refused)
 	require.Error(t, engine.Describe([]byte("no module"), nil, engine.Limits{}).Refused)
 }
 
-// The limits that an engine is given are those that the verdict is of.
+// Describe uses the limits that it is given.
 func TestDescribeWithLimits(t *testing.T) {
 	large := (&wasm.Module{Memories: []wasm.Limits{{Min: 4096}}}).Encode()
 	require.EqualError(t, engine.Describe(large, nil, engine.Limits{}).Refused,

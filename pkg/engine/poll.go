@@ -21,7 +21,7 @@ import (
 	"math"
 )
 
-// The layout of a subscription and of an event, and the types of both
+// The layouts and types of subscriptions and events
 // (https://github.com/WebAssembly/WASI/blob/main/legacy/preview1/docs.md#subscription).
 const (
 	subscriptionSize = 48
@@ -33,13 +33,13 @@ const (
 
 	clockRealtime  = 0
 	clockMonotonic = 1
-	// absoluteTime is the flag of a clock's subscription for a time rather than a duration.
+	// absoluteTime is the flag of a clock subscription for a point in time instead of a duration.
 	absoluteTime = 1
 )
 
-// pollOneoff waits for the first of several events, within the time of the evaluation, and
-// reports those that have come by then. There is always something to read: the end of
-// standard input. Nothing can be written to that would have to be waited for.
+// pollOneoff waits for the first of several events, within the evaluation's time, and reports the
+// events that have occurred by then. Standard input is always readable, even if only to report its
+// end. Writing never needs to wait.
 func pollOneoff(i *Instance, params []uint64) uint32 {
 	in, out, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
 	if count == 0 || count > maxSubscriptions {
@@ -76,15 +76,15 @@ func pollOneoff(i *Instance, params []uint64) uint32 {
 	return i.writeUint32(result, uint32(len(events)/eventSize))
 }
 
-// subscription is what a guest waits for.
+// subscription is an event for which a guest waits.
 type subscription struct {
-	// after is how long from now it comes, in nanoseconds.
+	// after is the time until the event, in nanoseconds.
 	after uint64
-	// event is what the guest is told then.
+	// event is the encoded event that the guest gets.
 	event [eventSize]byte
 }
 
-// subscription reads what a guest waits for.
+// subscription decodes a subscription.
 func (i *Instance) subscription(text []byte) (s subscription, errno uint32) {
 	kind, failure := text[8], uint32(wasiSuccess)
 	// The descriptor, or the clock.
@@ -106,13 +106,13 @@ func (i *Instance) subscription(text []byte) (s subscription, errno uint32) {
 	case kind == eventFdWrite:
 		failure = wasiNotsup
 	}
-	copy(s.event[:8], text) // what the guest knows it by
+	copy(s.event[:8], text) // the guest's user data
 	binary.LittleEndian.PutUint16(s.event[8:], uint16(failure))
 	s.event[10] = kind
 	return s, wasiSuccess
 }
 
-// now returns what a clock shows, in nanoseconds.
+// now returns a clock's time in nanoseconds.
 func (i *Instance) now(clock uint32) (uint64, bool) {
 	switch clock {
 	case clockRealtime:

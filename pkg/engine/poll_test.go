@@ -27,8 +27,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// subscription encodes what a guest waits for: a kind of event, the number of a descriptor or a clock, and of a clock the
-// time and whether that is absolute. The guest knows it by id.
+// subscription encodes a subscription: a kind of event, the number of a descriptor or a clock, and
+// for a clock the time and whether it is absolute. id is the guest's user data.
 func subscription(id uint64, kind byte, number uint32, timeout uint64, absolute bool) []byte {
 	s := le.LittleEndian.AppendUint64(nil, id)
 	s = append(s, kind, 0, 0, 0, 0, 0, 0, 0)
@@ -42,7 +42,7 @@ func subscription(id uint64, kind byte, number uint32, timeout uint64, absolute 
 	return append(s, flags...)
 }
 
-// event is what a guest is told: the id, the error number and the kind.
+// event is what a guest receives: the id, the error number, and the kind.
 type event struct {
 	id    uint64
 	errno uint16

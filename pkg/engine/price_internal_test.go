@@ -27,9 +27,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// caller is a guest that imports a function. It exports "storm", which calls it so many times
-// with nothing but zeros, "_start", which does so ten times, and "call", which passes its
-// parameters on.
+// caller returns a guest that imports a function. It exports "storm", which calls the function a
+// given number of times with all parameters zero; "_start", which does so ten times; and "call",
+// which passes its parameters on.
 func caller(name string, f HostFunction) []byte {
 	text := func(s string) []byte { return append(wasm.AppendUint32(nil, uint32(len(s))), s...) }
 	function := func(params, results []ValueType) []byte {
@@ -58,7 +58,7 @@ func caller(name string, f HostFunction) []byte {
 		section(10, slices.Concat([]byte{3}, body(storm), body(passOn), body(start))...))
 }
 
-// acquireCaller returns an instance of such a guest, for one evaluation.
+// acquireCaller returns an instance of such a guest for one evaluation.
 func acquireCaller(t *testing.T, limits Limits, abi *ABI, name string, f HostFunction) *Instance {
 	t.Helper()
 	limits.Timeout = time.Minute
@@ -76,12 +76,13 @@ func acquireCaller(t *testing.T, limits Limits, abi *ABI, name string, f HostFun
 	return i
 }
 
-// Guests pay for each call of a function, whoever provides it, and a storm ends with the fuel.
+// Guests pay for each call of a function, whoever provides it, and a storm ends when the fuel runs
+// out.
 func TestEachHostFunctionHasItsPrice(t *testing.T) {
 	const calls = 100
 	abi := &ABI{Name: "price"}
 	functions := abi.functions()
-	require.Greater(t, len(functions), 40, "wazero's are there")
+	require.Greater(t, len(functions), 40, "wazero's functions are included")
 	for name, f := range functions {
 		if name.name == "proc_exit" {
 			continue // no guest calls it twice
@@ -98,7 +99,7 @@ func TestEachHostFunctionHasItsPrice(t *testing.T) {
 	}
 }
 
-// A program pays for the reads at which it could wait, too.
+// A program also pays for the reads at which it could wait.
 func TestReadsOfProgramsThatWaitHaveTheirPrice(t *testing.T) {
 	abi := &ABI{Name: "price", Command: &Command{Parked: []string{"waits"}}}
 	i := acquireCaller(t, Limits{}, abi, "fd_read", abi.functions()[functionName{"wasi_snapshot_preview1", "fd_read"}])
@@ -106,7 +107,7 @@ func TestReadsOfProgramsThatWaitHaveTheirPrice(t *testing.T) {
 	require.GreaterOrEqual(t, i.Usage().Fuel, int64(10*hostCallFuel))
 }
 
-// Guests pay for what a call has the host do, by its length.
+// Guests pay for a call's work by its length.
 func TestLongCallsCostMore(t *testing.T) {
 	const long = 32 << 10
 	abi := &ABI{Name: "price", Command: &Command{Input: func(_ *Instance, p []byte) int { return len(p) }}}

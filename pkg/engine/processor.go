@@ -23,17 +23,17 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// faults are what wazero 1.12 gets wrong on a processor, and the engine goes around.
+// faults are the faults of wazero 1.12 on a processor that the engine works around.
 type faults struct {
-	// miscompiles is whether there are instructions of which the compiler makes wrong code: see package rewrite.
+	// miscompiles is set if the compiler generates wrong code for some instructions: see package
+	// rewrite.
 	miscompiles bool
-	// goroutines is whether a stack that was put aside on one goroutine must not be gone on
-	// with on another: what is saved with it has a register of the processor in it that is
-	// the goroutine's.
+	// goroutines is set if a stack copied on one goroutine must not continue on another, because
+	// the saved state contains a processor register that belongs to the goroutine.
 	goroutines bool
 }
 
-// faultsOf returns the faults on an architecture, which is this one's if it is empty.
+// faultsOf returns the faults of an architecture. Empty means this processor's.
 func faultsOf(architecture string) faults {
 	if architecture == "" {
 		architecture = runtime.GOARCH
@@ -42,16 +42,16 @@ func faultsOf(architecture string) faults {
 	return faults{miscompiles: arm64, goroutines: arm64}
 }
 
-// lane is a goroutine on which an instance runs, whichever goroutine its evaluations are on.
+// lane is a goroutine on which an instance runs, whichever goroutine its evaluations use.
 type lane struct {
 	calls chan api.Function
 	ended chan error
 }
 
-// errLaneEnded says that a host function ended the goroutine that it ran on.
+// errLaneEnded means that a host function ended the goroutine on which it ran.
 var errLaneEnded = errors.New("a host function ended its goroutine")
 
-// newLane starts the goroutine, which is there until the lane is closed.
+// newLane starts the goroutine, which runs until the lane is closed.
 func newLane(i *Instance) *lane {
 	l := &lane{calls: make(chan api.Function), ended: make(chan error)}
 	go func() {
@@ -63,12 +63,12 @@ func newLane(i *Instance) *lane {
 	return l
 }
 
-// run runs a function there, and waits for its end.
+// run runs a function on the lane and waits for its end.
 func (l *lane) run(i *Instance, f api.Function) error {
 	l.calls <- f
 	err, there := <-l.ended
 	if !there {
-		i.lane, i.parked, i.spoilt = newLane(i), parked{}, true
+		i.lane, i.parked, i.unusable = newLane(i), parked{}, true
 		return errLaneEnded
 	}
 	return err

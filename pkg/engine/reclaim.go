@@ -28,19 +28,19 @@ import (
 )
 
 const (
-	// reclaimLogSeconds is the least time between two log lines of reclaim.
+	// reclaimLogSeconds is the minimum time between two log lines of reclaim.
 	reclaimLogSeconds = 10
-	// idleTime is how long an instance may be idle, unless it is its module's last: what a
-	// peak of requests needed is given back after it.
+	// idleTime is how long an instance may stay idle, unless it is its module's last. It frees the
+	// instances that only a peak of requests needed.
 	idleTime = 5 * time.Minute
-	// idleInterval is how often idle instances are looked at.
+	// idleInterval is the interval between checks for idle instances.
 	idleInterval = time.Minute
 )
 
-// reclaim gives up idle instances until n more fit into a budget, or there are none left. It
-// reports whether it gave any up. The module that asks gives up its own first, so that a
-// policy at the limit does not take from others what it has itself; then others, those that
-// were idle the longest first, and the last one of a module only when no module has two.
+// reclaim destroys idle instances until n more units fit into a budget or no idle instances are
+// left. It reports whether it destroyed any. The asking module gives up its own instances first, so
+// that a policy at its limit does not take from others what it has itself. Other modules follow,
+// longest idle first. A module loses its last idle instance only when no module has two.
 func (e *Engine) reclaim(asker *Module, budget *memory.Budget, n uint64) bool {
 	freed := 0
 	if asker.pool != nil {
@@ -60,9 +60,9 @@ func (e *Engine) reclaim(asker *Module, budget *memory.Budget, n uint64) bool {
 			}
 		}
 	}
-	// Guests can bring this about as often as they like.
+	// Guests can trigger this as often as they like, so limit the rate of logging.
 	if now, last := time.Now().Unix(), e.lastReclaim.Load(); freed > 0 && now-last >= reclaimLogSeconds && e.lastReclaim.CompareAndSwap(last, now) {
-		e.logger.Warn("Memory or mappings for modules are used up: idle instances are given up", "digest", asker.digest, "instances", freed,
+		e.logger.Warn("Memory or mappings for modules are exhausted: dropping idle instances", "digest", asker.digest, "instances", freed,
 			"limit", e.limits.PoolBytes, "mappings", e.mappings.Limit())
 	}
 	return freed > 0
@@ -74,8 +74,8 @@ func dropOldest(p *pool.Pool[*Instance]) bool {
 	return idle > 0 && p.Trim(idle-1) > 0
 }
 
-// oldestIdle returns the pool whose oldest instance is the oldest of all pools that have more
-// idle ones than they keep, or nil.
+// oldestIdle returns the pool with the longest-idle instance among all pools with more than keep
+// idle instances, or nil.
 func oldestIdle(pools []*pool.Pool[*Instance], keep int) (found *pool.Pool[*Instance]) {
 	var oldest time.Time
 	for _, p := range pools {
@@ -86,7 +86,7 @@ func oldestIdle(pools []*pool.Pool[*Instance], keep int) (found *pool.Pool[*Inst
 	return found
 }
 
-// giveBackIdle ends instances that were idle for long, until the engine is closed.
+// giveBackIdle destroys long-idle instances until the engine is closed.
 func (e *Engine) giveBackIdle() {
 	ticker := time.NewTicker(idleInterval)
 	defer ticker.Stop()
@@ -100,8 +100,8 @@ func (e *Engine) giveBackIdle() {
 	}
 }
 
-// trimIdle ends the instances that were idle for longer than idleTime, but for the last one
-// of each module.
+// trimIdle destroys the instances that were idle for longer than idleTime, except the last one of
+// each module.
 func (e *Engine) trimIdle() {
 	before := e.now().Add(-idleTime)
 	for _, p := range e.pools() {
@@ -110,16 +110,16 @@ func (e *Engine) trimIdle() {
 }
 
 const (
-	// instanceMappings is how many mappings of the process an instance with a memory takes
-	// at most: the image, what is backed beyond it, and the reserved rest make three.
+	// instanceMappings is the maximum number of process mappings of an instance with a memory. The
+	// image, what is backed beyond it, and the reserved rest take three.
 	instanceMappings = 4
-	// mappingShare is the part of the process's mappings that instances may take. The Go
-	// runtime, code and the rest of the apiserver need the others.
+	// mappingShare divides the process's mappings to get the part that instances may take. The Go
+	// runtime, code, and the rest of the apiserver need the others.
 	mappingShare = 2
 )
 
-// mappingLimit is how many mappings instances may take: a share of the most that the process
-// may have, which the system is asked for unless a test says. 0 means that there is no limit.
+// mappingLimit returns how many mappings instances may take: a share of the process's limit. It
+// asks the system for that limit, unless a test passes one. 0 means that there is no limit.
 func mappingLimit(most uint64) uint64 {
 	if most == 0 {
 		// Only Linux has this limit.
@@ -134,7 +134,7 @@ func mappingLimit(most uint64) uint64 {
 	return max(most/mappingShare, 1)
 }
 
-// reserveMappings takes what the instance needs of the process's mappings.
+// reserveMappings reserves the instance's share of the process's mappings.
 func (i *Instance) reserveMappings() error {
 	mappings := i.module.mappings
 	if err := mappings.Reserve(instanceMappings); err != nil {
@@ -145,7 +145,7 @@ func (i *Instance) reserveMappings() error {
 	return nil
 }
 
-// releaseMappings gives them back.
+// releaseMappings releases that share.
 func (i *Instance) releaseMappings() {
 	if i.mapped {
 		i.module.mappings.Release(instanceMappings)

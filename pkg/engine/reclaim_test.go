@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
-// another loads the keeper under a digest of its own.
+// another loads the keeper under a different digest.
 func another(t *testing.T, e *engine.Engine, name byte) *engine.Module {
 	t.Helper()
 	m, err := e.Load(t.Context(), append(bytes.Clone(binary(t, "keeper")), 0, 2, 1, name), keeperABI)
@@ -38,7 +38,7 @@ func another(t *testing.T, e *engine.Engine, name byte) *engine.Module {
 	return m
 }
 
-// together has n evaluations of a module at the same time, and work in the last.
+// together runs n concurrent evaluations of a module, and calls work during the last.
 func together(t *testing.T, m *engine.Module, n int, work func()) {
 	t.Helper()
 	evaluate(t, m, engine.Evaluation{}, func(*engine.Instance) {
@@ -50,9 +50,10 @@ func together(t *testing.T, m *engine.Module, n int, work func()) {
 	})
 }
 
-// Who needs room gives up its own idle instances before those of others, and no more than it needs.
+// A module that needs room gives up its own idle instances before those of others, and no more than
+// needed.
 func TestReclaimTakesNoMoreThanIsNeeded(t *testing.T) {
-	// A limit on mappings, which are the same for each instance: room for seven.
+	// The limit on mappings, which are the same for each instance, has room for seven instances.
 	o := engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2 * 7 * engine.InstanceMappings)
 	e := newEngine(t, o)
 	a, b := another(t, e, 'a'), another(t, e, 'b')
@@ -61,15 +62,15 @@ func TestReclaimTakesNoMoreThanIsNeeded(t *testing.T) {
 	require.Equal(t, 6, e.Stats().Idle)
 
 	together(t, b, 5, func() {
-		require.Equal(t, 2, e.Stats().Idle, "one more than fitted, from the other module, which keeps two")
+		require.Equal(t, 2, e.Stats().Idle, "one more than fits, from the other module, which keeps two")
 	})
 	require.Equal(t, 7, e.Stats().Idle)
 	another(t, e, 'c')
-	require.Equal(t, 7, e.Stats().Idle, "a new module takes the one that was idle the longest")
+	require.Equal(t, 7, e.Stats().Idle, "a new module takes the instance that was idle the longest")
 	together(t, b, 5, func() { require.Equal(t, 2, e.Stats().Idle, "and each other one keeps its last") })
 }
 
-// The last idle instance of a module goes only when there is no other.
+// A module loses its last idle instance only if there is no other.
 func TestReclaimTakesTheLastLast(t *testing.T) {
 	e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: 8}}.Mapping(2*5*engine.InstanceMappings))
 	oldest, peak := another(t, e, 'a'), another(t, e, 'b')
@@ -79,7 +80,7 @@ func TestReclaimTakesTheLastLast(t *testing.T) {
 	require.Equal(t, 5, e.Stats().Idle)
 	before := e.Stats().Idle
 	evaluate(t, oldest, engine.Evaluation{}, func(*engine.Instance) {
-		require.Equal(t, before-1, e.Stats().Idle, "it was not made anew")
+		require.Equal(t, before-1, e.Stats().Idle, "the instance was not made again")
 	})
 }
 
@@ -95,12 +96,12 @@ func TestMappingsAreLimited(t *testing.T) {
 	})
 }
 
-// No way to reset memory takes more mappings than are counted.
+// No reset strategy takes more mappings than are counted.
 func TestMappingsOfInstancesAreCounted(t *testing.T) {
 	maps := func() int {
 		text, err := os.ReadFile("/proc/self/maps")
 		if err != nil {
-			t.Skip("the mappings of a process are not known on this system")
+			t.Skip("this system does not tell a process's mappings")
 		}
 		return bytes.Count(text, []byte("\n"))
 	}
@@ -133,8 +134,8 @@ func TestIdleInstancesAreGivenBackByTime(t *testing.T) {
 	together(t, m, 2, nil)
 	now.Add(1)
 	e.TrimIdle()
-	require.Equal(t, 2, e.Stats().Idle, "what was used since stays")
+	require.Equal(t, 2, e.Stats().Idle, "instances used since then stay")
 	now.Add(int64(2 * engine.IdleTime / time.Second))
 	e.TrimIdle()
-	require.Equal(t, 1, e.Stats().Idle, "the last one stays")
+	require.Equal(t, 1, e.Stats().Idle, "the last instance stays")
 }

@@ -18,40 +18,40 @@ package engine
 
 import "time"
 
-// Recorder takes notes of what an [Engine] does. Implementations are safe for
-// concurrent use and fast: they are called while an evaluation waits. What they are
-// told has bounded labels only: no module, no text of a guest.
+// Recorder receives an [Engine]'s measurements. Implementations must be safe for concurrent use and
+// fast, because an evaluation waits for each call. Labels are bounded: they never contain modules
+// or text from a guest.
 type Recorder interface {
-	// ObserveLoad says how long a module was rewritten, and compiled or read from
+	// ObserveLoad reports how long it took to rewrite a module, and to compile it or read it from
 	// the cache.
 	ObserveLoad(rewriting, compiling time.Duration)
-	// CountCompilation counts a module that was compiled rather than read from the cache, by result: [CompilationOK],
-	// [CompilationFailed] or [CompilationKilled].
+	// CountCompilation counts a module that was compiled rather than read from the cache, by
+	// result: [CompilationOK], [CompilationFailed], or [CompilationKilled].
 	CountCompilation(result string)
-	// ObserveWait says how long an evaluation waited for an instance, or for one to
-	// be made or brought to its state. Evaluations that find one are not told.
+	// ObserveWait reports how long an evaluation waited for an instance to be released, made, or
+	// brought to its state. It is not called for evaluations that found an instance ready.
 	ObserveWait(duration time.Duration)
-	// ObserveEvaluation says what an evaluation took: its time from Acquire to
-	// Release, its fuel, and the size of the linear memory at its end, in bytes.
+	// ObserveEvaluation reports an evaluation's time from Acquire to Release, its fuel, and the
+	// size of the linear memory at its end in bytes.
 	ObserveEvaluation(duration time.Duration, fuel, memoryBytes int64)
-	// ObserveDerivation says how long it took to derive a state, waiting for an instance
-	// included.
+	// ObserveDerivation reports how long it took to derive a state, including the wait for an
+	// instance.
 	ObserveDerivation(duration time.Duration)
-	// ObserveReset says how long it took to bring an instance back to its snapshot.
+	// ObserveReset reports how long it took to reset an instance to its snapshot.
 	ObserveReset(duration time.Duration)
-	// CountFailure counts a module that did not start or an evaluation that did not
-	// end as it should, by [Phase] and [Cause].
+	// CountFailure counts a module that did not start or an evaluation that failed, by [Phase] and
+	// [Cause].
 	CountFailure(phase, cause string)
 }
 
-// How a compilation ends.
+// The results of a compilation.
 const (
 	CompilationOK     = "ok"
 	CompilationFailed = "failed" // the compiler refused the module, or could not store its code
-	CompilationKilled = "killed" // its process died, or ran into the time limit
+	CompilationKilled = "killed" // its process died or exceeded the time limit
 )
 
-// discard is a Recorder that forgets everything.
+// discard is a Recorder that ignores everything.
 type discard struct{}
 
 func (discard) ObserveLoad(_, _ time.Duration)                {}

@@ -69,7 +69,7 @@ func TestTheRecorderIsTold(t *testing.T) {
 	o := engine.Options{Recorder: n, Limits: engine.Limits{Instances: 1, MemoryBytes: 16 * engine.PageSize}}
 	m := loadFor(t, o, "keeper", keeperABI)
 	require.Equal(t, 1, n.loads)
-	require.Zero(t, n.evaluations, "start functions and warming up are none")
+	require.Zero(t, n.evaluations, "start functions and warming up are not evaluations")
 
 	evaluate(t, m, engine.Evaluation{}, func(i *engine.Instance) { call(t, i, "grow", 0) })
 	require.Equal(t, 1, n.evaluations)
@@ -103,7 +103,7 @@ func TestTheRecorderIsTold(t *testing.T) {
 	})
 	require.Error(t, err)
 	require.Equal(t, 1, n.failures["derive unreachable"])
-	require.Equal(t, before, n.evaluations, "to derive is none")
+	require.Equal(t, before, n.evaluations, "deriving is not an evaluation")
 }
 
 func TestStats(t *testing.T) {
@@ -123,9 +123,9 @@ func TestStats(t *testing.T) {
 	require.Zero(t, e.Stats().Mappings)
 }
 
-// A module's idle instances make room for what another one needs.
+// A module's idle instances make room for another module.
 func TestIdleInstancesMakeRoom(t *testing.T) {
-	// With whole copies an idle instance takes as much as its memory is long.
+	// With the copy strategy, an idle instance takes as much as its memory's length.
 	o := engine.Options{Reset: engine.ResetCopy, Limits: engine.Limits{Instances: 4}}
 	e := newEngine(t, o)
 	idle, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
@@ -143,7 +143,7 @@ func TestIdleInstancesMakeRoom(t *testing.T) {
 	require.NoError(t, err)
 	defer busy.Close()
 	evaluate(t, busy, engine.Evaluation{}, func(*engine.Instance) {
-		// A second instance is more than is left beside the other module's.
+		// A second instance does not fit beside the other module's.
 		evaluate(t, busy, engine.Evaluation{}, func(i *engine.Instance) { call(t, i, "succeed") })
 	})
 	require.Equal(t, 2, e.Stats().Idle)
@@ -151,12 +151,12 @@ func TestIdleInstancesMakeRoom(t *testing.T) {
 
 func TestSpareInstancesHoldNoPages(t *testing.T) {
 	const instances = 8
-	// held is what so many instances take when none is used any more, after each was called.
+	// held returns the size of that many idle instances after each was called.
 	held := func(processors int, function string, params ...uint64) uint64 {
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
 		e := newEngine(t, engine.Options{Limits: engine.Limits{Instances: instances}})
 		if e.Stats().Reset == engine.ResetCopy {
-			t.Skip("all pages of an instance are its own")
+			t.Skip("all pages of an instance are private")
 		}
 		m, err := e.Load(t.Context(), binary(t, "keeper"), keeperABI)
 		require.NoError(t, err)
@@ -174,7 +174,7 @@ func TestSpareInstancesHoldNoPages(t *testing.T) {
 		require.Equal(t, instances, e.Stats().Idle)
 		return e.Stats().MemoryBytes - before
 	}
-	// pages is what of that is pages of memory: who calls traces writes none.
+	// pages returns the part of it in pages of memory: a guest that only calls traces writes none.
 	pages := func(processors int) uint64 { return held(processors, "mark", 1) - held(processors, "traces") }
 	one := pages(1)
 	require.Positive(t, one)

@@ -65,7 +65,7 @@ func TestTooManyWaitersAreShed(t *testing.T) {
 		for {
 			i, err := m.Acquire(context.Background(), engine.Evaluation{Timeout: time.Minute})
 			if engine.CauseOf(err) == engine.CauseShed {
-				continue // the one below was first
+				continue // the next one was first
 			}
 			if err == nil {
 				waited = i.Release()
@@ -74,7 +74,7 @@ func TestTooManyWaitersAreShed(t *testing.T) {
 			return
 		}
 	}()
-	// Until the other one waits, this one waits in its place.
+	// Until the other evaluation waits, this one waits instead and times out.
 	for {
 		_, err = m.Acquire(t.Context(), engine.Evaluation{Timeout: time.Millisecond})
 		require.Error(t, err)
@@ -83,7 +83,7 @@ func TestTooManyWaitersAreShed(t *testing.T) {
 		}
 	}
 	require.Equal(t, engine.CauseShed, engine.CauseOf(err))
-	require.ErrorContains(t, err, "all 1 values are in use and 1 callers wait for one already")
+	require.ErrorContains(t, err, "all 1 values are in use and 1 callers are already waiting for one")
 	usage := held.Release()
 	require.Positive(t, usage.Reset)
 	require.NoError(t, <-waiter)
@@ -110,7 +110,7 @@ func TestWaitingEndsWithTheEvaluation(t *testing.T) {
 	require.Equal(t, engine.CauseCanceled, engine.CauseOf(err))
 }
 
-// What an instance lives in must not go before it.
+// What an instance depends on must not be freed before it.
 func TestCloseWaitsForInstances(t *testing.T) {
 	m, err := newEngine(t, engine.Options{}).Load(t.Context(), binary(t, "keeper"), keeperABI)
 	require.NoError(t, err)

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// warmedBy is the ABI of guests that are warmed up by a call of function, which
-// returns zero for success. An empty name warms nothing up.
+// warmedBy returns the ABI of guests that are warmed up by a call of function, which returns zero
+// for success. An empty name warms nothing up.
 func warmedBy(function string) *engine.ABI {
 	abi := &engine.ABI{
 		Name:       "lazy",
@@ -58,8 +58,8 @@ func fuelOf(t *testing.T, m *engine.Module, function string) int64 {
 	return fuel
 }
 
-// What a guest does once must be done in the snapshot, unless what else the
-// warm-up left there must not be shared.
+// The snapshot must include the guest's one-time work, unless the warm-up also left something there
+// that must not be shared.
 func TestWhereTheSnapshotIsTaken(t *testing.T) {
 	cold := fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("")), "lazy")
 	require.Greater(t, cold, int64(10_000))
@@ -93,8 +93,8 @@ func TestWhereTheSnapshotIsTaken(t *testing.T) {
 	}
 }
 
-// The clock that a guest measures time by never goes back, not even over the
-// snapshot: before it, a clock goes on with each look.
+// The guest's monotonic clock never goes back, not even across the snapshot. Before the snapshot,
+// it advances with each read.
 func TestTheClockGoesOn(t *testing.T) {
 	m := loadFor(t, engine.Options{}, "lazy", warmedBy("sleeps"))
 	for range 3 {
@@ -107,21 +107,20 @@ func TestTheClockGoesOn(t *testing.T) {
 	}
 }
 
-// A guest for which every further round is dearer starts before the first.
+// A guest for which every further round is more expensive starts before the first round.
 func TestTheCheapestSnapshotWins(t *testing.T) {
 	cold := fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("")), "tires")
 	require.Equal(t, cold, fuelOf(t, loadFor(t, engine.Options{}, "lazy", warmedBy("tires")), "tires"))
 }
 
-// An ABI may leave out what the guests of others need.
+// An ABI may omit what only guests of other ABIs need.
 func TestWarmingUpNeedsNoState(t *testing.T) {
 	abi := warmedBy("lazy")
 	abi.StartState = nil
 	require.Less(t, fuelOf(t, loadFor(t, engine.Options{}, "lazy", abi), "lazy"), int64(100))
 }
 
-// An instance that a rare call made large, or that was made anew, is no
-// different.
+// An instance that a rare call made large, or that is new, behaves no differently.
 func TestFuelIsTheSameEverywhere(t *testing.T) {
 	var fuel int64
 	for n, o := range []engine.Options{{}, {}, {Interpreter: true}, {Limits: engine.Limits{MemoryBytes: 8 * engine.PageSize}}} {

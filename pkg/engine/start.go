@@ -30,15 +30,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/memory"
 )
 
-// snapshot is what evaluations start from: the linear memory and the globals of
-// an instance that has started and perhaps warmed up.
+// snapshot is the state from which evaluations start: the linear memory and the globals of an
+// instance that has started and perhaps warmed up.
 type snapshot struct {
 	image   *memory.Image // nil if the module has no memory
 	globals []uint64
-	elapsed int64 // what the guest's clock showed
-	// lazy is how much of the memory may be backed when it is touched, in bytes.
+	elapsed int64 // the guest's clock when the snapshot was taken
+	// lazy is the number of bytes of memory that may be backed on first access.
 	lazy uint64
-	// retired is whether nothing starts from it any more.
+	// retired is set when no more evaluations start from the snapshot.
 	retired atomic.Bool
 }
 
@@ -49,9 +49,9 @@ func (s *snapshot) close() error {
 	return s.image.Close()
 }
 
-// instantiate makes an instance whose start functions have not run, and whose
-// memory holds an image unless that is nil. Between its steps, and while memory is backed, it
-// looks whether ctx has ended; what the runtime does in one go is bounded by checkInstance.
+// instantiate makes an instance whose start functions have not run. Its memory holds the image, if
+// there is one. Between its steps, and while it backs memory, it checks whether ctx has ended.
+// checkInstance bounds the steps of the runtime that nothing can interrupt.
 func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *Instance, err error) {
 	i := &Instance{module: m, functions: map[string]api.Function{}, callbacks: map[string]api.Function{}, ambient: newAmbient(m.key.digest)}
 	i.ctx = instanceContext{Context: context.Background(), instance: i}
@@ -62,7 +62,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 		}
 	}
 	defer func() {
-		// The allocator has no other way to say that it has no memory.
+		// The allocator can report a lack of memory only by a panic.
 		if r := recover(); r != nil {
 			err = fmt.Errorf("runtime panicked: %v", r)
 		}
@@ -100,7 +100,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 	}
 	guest, err := m.runtime.InstantiateModule(ctx, m.code, m.configure(i))
 	if err != nil {
-		// The module may be an interface that is not nil and holds nil.
+		// guest may be a non-nil interface that holds nil.
 		return nil, err
 	}
 	i.guest = guest
@@ -115,7 +115,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 	return i, nil
 }
 
-// fillMemory gives a new instance's memory the content of an image, unless that is nil.
+// fillMemory copies the image into a new instance's memory, if there is an image.
 func (i *Instance) fillMemory(ctx context.Context, image *memory.Image) error {
 	if i.memory == nil {
 		return nil
@@ -138,8 +138,8 @@ func (m *Module) configure(i *Instance) wazero.ModuleConfig {
 	return i.ambient.configure(moduleConfig().WithName("").WithStartFunctions(), i.MustGoOn)
 }
 
-// start makes an instance and runs its start functions. They have the fuel of
-// an evaluation, and their own time until the deadline.
+// start makes an instance and runs its start functions. They get the fuel of an evaluation, and
+// their own time until the deadline.
 func (m *Module) start(ctx context.Context, deadline time.Time) (*Instance, error) {
 	i, err := m.instantiate(ctx, m.dataImage)
 	if err != nil {
@@ -160,7 +160,7 @@ func (m *Module) start(ctx context.Context, deadline time.Time) (*Instance, erro
 			i.destroy()
 			return nil, err
 		}
-		// Who exits returns from nothing.
+		// proc_exit unwinds the calls, so none of them gave its stack back.
 		i.meter.stack.Set(uint64(i.meter.depth))
 	}
 	return i, nil
@@ -173,7 +173,7 @@ func (m *Module) startState() any {
 	return m.abi.StartState()
 }
 
-// capture makes a snapshot of an instance.
+// capture takes a snapshot of an instance.
 func (i *Instance) capture() (*snapshot, error) {
 	s := &snapshot{globals: make([]uint64, len(i.globals)), elapsed: i.ambient.elapsed, lazy: lazyBytes}
 	for n, g := range i.globals {
@@ -187,11 +187,11 @@ func (i *Instance) capture() (*snapshot, error) {
 	return s, err
 }
 
-// takeSnapshot finds the best point for evaluations to start from: after the
-// start functions, or after any of a few rounds of warming up. The best is the
-// one from which the next round burns the least fuel. A round that asks the
-// the clock or randomness for anything leaves behind what must not be shared (see [ambient]), and one
-// that fails leaves behind anything: no snapshot is taken after either.
+// takeSnapshot finds the best point from which evaluations start: after the start functions, or
+// after one of a few rounds of warming up. At the best point, the next round burns the least fuel.
+// A round that asks for the date or randomness leaves state that must not be shared (see
+// [ambient]), and a round that fails may leave anything. takeSnapshot takes no snapshot after
+// either.
 func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	const rounds = 4
 	deadline := time.Now().Add(m.limits.Timeout)
@@ -227,7 +227,7 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 			break
 		}
 		if current, err = i.capture(); err != nil {
-			// Without budget for another image the one there is must do.
+			// The budget has no room for another image, so keep the best one so far.
 			current, err = best, nil
 			break
 		}
@@ -238,8 +238,8 @@ func (m *Module) takeSnapshot(ctx context.Context) (best *snapshot, err error) {
 	return best, err
 }
 
-// warmUp runs one round. It returns the fuel that it burnt, or -1 if it failed,
-// and whether what it left behind may be shared.
+// warmUp runs one round. It returns the fuel that the round burned, or -1 if the round failed, and
+// whether evaluations may share the resulting state.
 func (m *Module) warmUp(ctx context.Context, i *Instance) (fuel int64, clean bool) {
 	i.begin(ctx, m.startState(), time.Now().Add(m.limits.Timeout))
 	defer i.end()
@@ -264,23 +264,21 @@ func (m *Module) fromSnapshot(ctx context.Context) (*Instance, error) {
 	return i, nil
 }
 
-// An instance holds on to the pages that it wrote, for its next evaluation. It
-// gives them back after trimInterval resets, so that one that was large once is
-// not so for ever, and at once if they are more than trimBytes, beyond what stays
-// backed, or if the instance is a spare one. Where resets are copies there is
-// nothing to give back.
+// An instance keeps the pages that it wrote for its next evaluation. It gives them back every
+// trimInterval resets, so that one large evaluation does not make the instance large forever. It
+// gives them back at once if they exceed trimBytes beyond the part that stays backed, or if the
+// instance is a spare one. With resets by copying, there is nothing to give back.
 //
-// Of the memory that an evaluation starts with, lazyBytes may be backed when the
-// guest touches them: each page is a few microseconds in which nothing can stop
-// the guest.
+// Of the memory with which an evaluation starts, lazyBytes may be backed on first access by the
+// guest. Each page takes a few microseconds during which nothing can stop the guest.
 const (
 	trimInterval = 256
 	trimBytes    = 8 << 20
 	lazyBytes    = 8 << 20
 )
 
-// reset brings the instance back to the snapshot that it started from. A spare one
-// will probably not be used soon.
+// reset restores the instance to the snapshot from which it started. A spare instance is unlikely
+// to be used soon.
 func (i *Instance) reset(spare bool) error {
 	i.restoreGlobals()
 	if i.memory == nil {
@@ -307,7 +305,7 @@ func (i *Instance) restoreGlobals() {
 	}
 }
 
-// destroy frees the instance. Nothing may call into it any more.
+// destroy frees the instance. Nothing may call into it afterwards.
 func (i *Instance) destroy() {
 	i.lane.close()
 	var errs []error

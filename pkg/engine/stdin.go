@@ -21,11 +21,10 @@ import (
 	"math"
 )
 
-// vectorSize is the size of an iovec: address and length.
+// vectorSize is the size in bytes of an iovec: address and length.
 const vectorSize = 8
 
-// fdRead reads from standard input, which is empty unless the ABI's guests are
-// commands.
+// fdRead reads from standard input, which is empty unless the ABI's guests are commands.
 func fdRead(i *Instance, params []uint64) uint32 {
 	fd, list, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
 	if fd != 0 {
@@ -50,8 +49,8 @@ func fdRead(i *Instance, params []uint64) uint32 {
 	return i.writeUint32(result, read)
 }
 
-// vectors returns the list of iovecs that a guest reads into or writes from. It is
-// the guest's memory, which reading may change.
+// vectors returns the iovecs that a guest reads into or writes from. The slice is the guest's
+// memory, so reading may change it.
 func (i *Instance) vectors(list, count uint32) ([]byte, uint32) {
 	if count > math.MaxUint32/vectorSize {
 		return nil, wasiFault
@@ -63,7 +62,7 @@ func (i *Instance) vectors(list, count uint32) ([]byte, uint32) {
 	return vectors, wasiSuccess
 }
 
-// readInput fills p from standard input, in pieces, and returns how much there was.
+// readInput fills p from standard input, in pieces, and returns the number of bytes read.
 func (i *Instance) readInput(p []byte) (read int) {
 	for first := true; first || read < len(p); first = false {
 		i.MustGoOn()
@@ -71,7 +70,7 @@ func (i *Instance) readInput(p []byte) (read int) {
 			return 0
 		}
 		piece := p[read:min(read+hostChunk, len(p))]
-		// A vector without a byte is work, too.
+		// An empty vector costs work, too.
 		i.Pay(hostCallFuel + hostByteFuel*int64(len(piece)))
 		n := i.module.abi.Command.Input(i, piece)
 		read += n

@@ -20,14 +20,14 @@ import (
 	"encoding/binary"
 )
 
-// What a guest finds of WASI (preview 1, witx of snapshot_preview1) is a process
-// with standard streams, clocks, randomness and nothing else: no arguments but
-// those of a [Command], no environment, no directories. wazero's implementation serves where it does a
-// small and constant piece of work and keeps no state; guests pay for its calls as for all others. The functions here take its
-// place where a guest decides how much work a call is, or where a call would
-// change what the next evaluation finds, which no reset of memory undoes.
+// WASI (preview 1, witx of snapshot_preview1) shows a guest a process with standard streams,
+// clocks, and randomness, and nothing else: no arguments except those of a [Command], no
+// environment, no directories. The engine uses wazero's functions where they do a small, constant
+// amount of work and keep no state. Guests pay for calling them as for all other functions. The
+// functions in this file replace wazero's where a guest decides how much work a call does, or where
+// a call would change what the next evaluation sees and no memory reset could undo that.
 
-// Numbers of the WASI type errno.
+// The WASI error codes (type errno) in use.
 const (
 	wasiSuccess = 0
 	wasiBadf    = 8
@@ -37,30 +37,30 @@ const (
 )
 
 const (
-	// hostChunk is how many bytes the host works on for a guest before it looks at
-	// the clock again.
+	// hostChunk is the number of bytes that the host processes for a guest before it checks the
+	// clock again.
 	hostChunk = 1 << 10
-	// maxSubscriptions is how many events a guest may wait for at once. One with
-	// only standard streams has no use for more than a few.
+	// maxSubscriptions is the number of events for which a guest may wait at once. A guest that has
+	// only standard streams needs no more than a few.
 	maxSubscriptions = 1 << 10
 )
 
-// wasiFunctions replace functions of wazero's implementation of WASI.
+// wasiFunctions returns the functions that replace wazero's.
 func wasiFunctions() []HostFunction {
 	functions := []HostFunction{
 		{Name: "proc_exit", Params: []ValueType{I32}, Call: procExit},
 		wasiFunction("fd_close", "i", fdClose),
-		// It would change which stream is which for the next evaluation.
+		// Renumbering would change the streams of the next evaluation.
 		wasiFunction("fd_renumber", "ii", func(*Instance, []uint64) uint32 { return wasiNotsup }),
-		// Streams have no times. wazero v1.12 looks for the file system of the file.
+		// Streams have no timestamps. wazero v1.12 would look up the file's file system.
 		wasiFunction("fd_filestat_set_times", "ijji", func(*Instance, []uint64) uint32 { return wasiNotsup }),
 		wasiFunction("fd_read", "iiii", fdRead),
 		wasiFunction("fd_write", "iiii", fdWrite),
 		wasiFunction("poll_oneoff", "iiii", pollOneoff),
 		wasiFunction("random_get", "ii", randomGet),
 	}
-	// Every path is relative to the descriptor of a directory, and there is none.
-	// wazero copies and cleans the path before it looks.
+	// Every path is relative to a directory descriptor, and the guest has none. wazero would copy
+	// and clean the path first.
 	for name, params := range map[string]string{
 		"fd_pread":                "iiiji",
 		"fd_pwrite":               "iiiji",
@@ -80,8 +80,8 @@ func wasiFunctions() []HostFunction {
 	return functions
 }
 
-// wasiFunction describes a function that returns an errno. Its parameters are a
-// letter each: i for i32, j for i64.
+// wasiFunction describes a function that returns an errno. params holds a letter for each
+// parameter: i for i32, j for i64.
 func wasiFunction(name, params string, call func(i *Instance, params []uint64) uint32) HostFunction {
 	f := HostFunction{Name: name, Results: []ValueType{I32}, Call: func(i *Instance, stack []uint64) {
 		stack[0] = uint64(call(i, stack))
@@ -92,8 +92,7 @@ func wasiFunction(name, params string, call func(i *Instance, params []uint64) u
 	return f
 }
 
-// fdClose says that it closed a standard stream, and leaves it open for the next
-// evaluation.
+// fdClose reports that it closed a standard stream, but keeps it open for the next evaluation.
 func fdClose(_ *Instance, params []uint64) uint32 {
 	if uint32(params[0]) > 2 {
 		return wasiBadf
@@ -101,7 +100,7 @@ func fdClose(_ *Instance, params []uint64) uint32 {
 	return wasiSuccess
 }
 
-// fdWrite hands what a guest prints to the ABI, in pieces.
+// fdWrite passes a guest's output to the ABI, in pieces.
 func fdWrite(i *Instance, params []uint64) uint32 {
 	fd, list, count, result := uint32(params[0]), uint32(params[1]), uint32(params[2]), uint32(params[3])
 	if fd != 1 && fd != 2 {
@@ -122,7 +121,7 @@ func fdWrite(i *Instance, params []uint64) uint32 {
 		for first := true; first || len(p) > 0; first = false {
 			i.MustGoOn()
 			piece := p[:min(len(p), hostChunk)]
-			// A vector without a byte is work, too.
+			// An empty vector costs work, too.
 			i.Pay(hostCallFuel + hostByteFuel*int64(len(piece)))
 			if p = p[len(piece):]; i.module.abi.Output != nil {
 				i.module.abi.Output(i, int(fd), piece)
@@ -132,7 +131,7 @@ func fdWrite(i *Instance, params []uint64) uint32 {
 	return i.writeUint32(result, written)
 }
 
-// randomGet fills memory with randomness, in pieces.
+// randomGet fills memory with random bytes, in pieces.
 func randomGet(i *Instance, params []uint64) uint32 {
 	p, ok := i.Read(uint32(params[0]), uint32(params[1]))
 	if !ok {
@@ -148,7 +147,7 @@ func randomGet(i *Instance, params []uint64) uint32 {
 	return wasiSuccess
 }
 
-// writeUint32 writes a result of a WASI function.
+// writeUint32 writes the result of a WASI function.
 func (i *Instance) writeUint32(offset, value uint32) uint32 {
 	var p [4]byte
 	binary.LittleEndian.PutUint32(p[:], value)

@@ -29,9 +29,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// TestGuestsLeaveRoom weighs every guest that is committed: its counts are at most a quarter of their bounds, so that what
-// is larger has room. The exceptions are the two estimates. They are what the worst module with the same counts would take, and
-// small modules, whose bound is small, come to more of it: the one in Rust to four fifths.
+// TestGuestsLeaveRoom weighs every guest in the repository. Its counts must be at most a quarter of
+// their bounds, which leaves room for larger guests. The two estimates are exceptions. They
+// estimate the worst module with the same counts, and small modules, whose bound is low, use a
+// larger part of it: the Rust guest uses four fifths.
 func TestGuestsLeaveRoom(t *testing.T) {
 	guests := 0
 	require.NoError(t, filepath.WalkDir("../../test/policies", func(path string, _ os.DirEntry, err error) error {
@@ -71,7 +72,8 @@ func TestCompilationIsLimited(t *testing.T) {
 	require.ErrorContains(t, err, "bound on functions is -1")
 }
 
-// TestBoundsHoldForCodeThatIsKept has two bounds for one directory: the code is found by neither of them for the other.
+// TestBoundsHoldForCodeThatIsKept uses one directory with two different bounds. Neither finds the
+// code that was kept under the other.
 func TestBoundsHoldForCodeThatIsKept(t *testing.T) {
 	for _, where := range []engine.Compilation{engine.InProcess, engine.ChildProcesses} {
 		t.Run(string(where), func(t *testing.T) {

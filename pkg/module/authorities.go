@@ -28,8 +28,8 @@ import (
 // maxSettingsFileBytes bounds a file of certificates or credentials.
 const maxSettingsFileBytes = 1 << 20
 
-// readAuthorities reads certificates, one file after another. Each file must have
-// some.
+// readAuthorities reads and concatenates files of certificates. Each file must contain at least
+// one.
 func readAuthorities(files []string) ([]byte, error) {
 	var all []byte
 	for _, file := range files {
@@ -45,7 +45,7 @@ func readAuthorities(files []string) ([]byte, error) {
 	return all, nil
 }
 
-// certPool returns the authorities of the system and those given.
+// certPool returns the system's authorities plus those in pem.
 func certPool(pem []byte) (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()
 	if err != nil {

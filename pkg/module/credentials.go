@@ -34,24 +34,24 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
-// dockerHub is the registry of Docker Hub, and dockerHubNames are what configurations
-// call it. docker login writes the last one, as https://index.docker.io/v1/.
+// dockerHub is the host of Docker Hub's registry, and dockerHubNames are its names in
+// configurations. docker login writes the last one, as https://index.docker.io/v1/.
 const dockerHub = "registry-1.docker.io"
 
 var dockerHubNames = []string{dockerHub, "docker.io", "index.docker.io"}
 
-// keychain holds the credentials of a config.json of Docker, in the order in which they
-// are tried: the longest path first.
+// keychain holds the credentials from a Docker config.json in the order in which they are tried:
+// longest path first.
 type keychain []keyed
 
-// keyed is the credential of all repositories that a key matches.
+// keyed is the credential for all repositories that a key matches.
 type keyed struct {
 	key        registryKey
 	credential auth.Credential
 }
 
-// readCredentials reads a config.json of Docker. Helpers are programs: nothing of
-// that kind is run inside an API server.
+// readCredentials reads a Docker config.json. It refuses credential helpers: they are programs,
+// which must not run inside an API server.
 func readCredentials(file string) (keychain, error) {
 	content, err := safefile.Read(file, maxSettingsFileBytes)
 	if err != nil {
@@ -63,14 +63,14 @@ func readCredentials(file string) (keychain, error) {
 		Helpers map[string]string `json:"credHelpers"`
 	}
 	if err := json.Unmarshal(content, &config); err != nil {
-		return nil, errors.New("read credentials: " + file + " is not a config.json of Docker")
+		return nil, errors.New("read credentials: " + file + " is not a Docker config.json")
 	}
 	if config.Store != "" || len(config.Helpers) > 0 {
-		return nil, fmt.Errorf("read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and are not run: "+
+		return nil, fmt.Errorf("read credentials: %s names credential helpers (credsStore, credHelpers), which are programs and never run: "+
 			"put the credentials under auths and remove the helpers", file)
 	}
-	// The errors of what is under auths may have the credentials in them.
-	malformed := fmt.Errorf("read credentials: what is under auths in %s is not what docker login writes, "+
+	// Do not wrap errors about the content of auths: they may contain the credentials.
+	malformed := fmt.Errorf("read credentials: the content of auths in %s does not have the form that docker login writes, "+
 		"an object of hosts, each with username and password or with both as auth, in base64 and with a colon between", file)
 	var auths map[string]json.RawMessage
 	if len(config.Auths) > 0 && json.Unmarshal(config.Auths, &auths) != nil {
@@ -92,8 +92,8 @@ func readCredentials(file string) (keychain, error) {
 	return chain, nil
 }
 
-// parseCredential has the registry client's library read one entry. The library takes all
-// keys of a host for the same, so it sees one at a time.
+// parseCredential parses one entry with the registry client's library. The library treats all keys
+// of a host as the same, so it sees one at a time.
 func parseCredential(value json.RawMessage) (auth.Credential, error) {
 	const host = "registry.invalid"
 	config, err := json.Marshal(map[string]map[string]json.RawMessage{"auths": {host: value}})
@@ -118,9 +118,9 @@ func (k keychain) find(ref reference) auth.Credential {
 	return auth.EmptyCredential
 }
 
-// registryKey is a key under auths, read as Kubernetes reads those of image pull secrets
-// (https://kubernetes.io/docs/concepts/containers/images/#config-json): a host, which may
-// have globs in it, perhaps a port, and perhaps the beginning of a repository's path.
+// registryKey is a key under auths. It has the same meaning as in Kubernetes image pull secrets
+// (https://kubernetes.io/docs/concepts/containers/images/#config-json): a host, which may contain
+// globs, optionally a port, and optionally the beginning of a repository's path.
 type registryKey struct {
 	host string // with the port, if there is one
 	path string // without slashes at either end
@@ -132,7 +132,7 @@ func parseRegistryKey(name string) (registryKey, error) {
 	}
 	host, repository, _ := strings.Cut(name, "/")
 	repository = strings.Trim(repository, "/")
-	// What follows the host in the URL of an API is no repository.
+	// In the URL of an API, the host is followed by a version, which is not a repository.
 	for _, version := range []string{"v1", "v2"} {
 		if repository == version {
 			repository = ""
@@ -147,7 +147,7 @@ func parseRegistryKey(name string) (registryKey, error) {
 	return registryKey{host: canonicalHost(host), path: repository}, nil
 }
 
-// canonicalHost returns the one name of a host that has several.
+// canonicalHost returns a single name for a host that has several.
 func canonicalHost(host string) string {
 	host = strings.TrimSuffix(strings.ToLower(host), ":"+moduleuri.DefaultPort("https"))
 	if slices.Contains(dockerHubNames, host) {
@@ -156,7 +156,7 @@ func canonicalHost(host string) string {
 	return host
 }
 
-// compare orders keys: the longest path first, hosts without globs before those with.
+// compare orders keys: longest path first, and hosts without globs before those with.
 func (k registryKey) compare(other registryKey) int {
 	return cmp.Or(
 		cmp.Compare(len(other.path), len(k.path)),
@@ -166,9 +166,9 @@ func (k registryKey) compare(other registryKey) int {
 		cmp.Compare(k.path, other.path))
 }
 
-// matches says whether the key is for a repository. A glob stands for something within
-// one label of the host's name. A path ends where a part of the repository's does:
-// host/team is no key of host/team-b.
+// matches reports whether the key applies to a repository. A glob matches within one label of the
+// host's name. A path matches only whole segments of the repository's path: host/team does not
+// match host/team-b.
 func (k registryKey) matches(host, repository string) bool {
 	if k.path != "" && repository != k.path && !strings.HasPrefix(repository, k.path+"/") {
 		return false
@@ -194,8 +194,8 @@ func checkCredentials(path string) error {
 	return nil
 }
 
-// credential returns what the registry of a repository is to be asked with, and no other
-// host. The file is read each time, so that a change of it counts from the next request on.
+// credential returns the credentials for the registry of a repository, and for no other host. It
+// reads the file each time, so that changes apply from the next request on.
 func (r *Registries) credential(ref reference) auth.CredentialFunc {
 	return func(_ context.Context, host string) (auth.Credential, error) {
 		if r.sources.DockerConfig == "" || host != ref.remote().Host() {

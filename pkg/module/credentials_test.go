@@ -26,7 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// dockerConfigOf returns a config.json with keys whose users are the keys themselves.
+// dockerConfigOf returns a config.json in which each key's user is the key itself.
 func dockerConfigOf(t *testing.T, keys ...string) string {
 	t.Helper()
 	auths := map[string]map[string]string{}
@@ -73,7 +73,7 @@ func TestLongestMatchingKeyWins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := dockerConfigOf(t, test.keys...)
-			for range 10 { // maps have another order each time
+			for range 10 { // maps have a different order each time
 				user, err := module.UserFor(path, test.uri)
 				require.NoError(t, err)
 				require.Equal(t, test.user, user)

@@ -21,12 +21,11 @@ import (
 	"io"
 )
 
-// wasmMagic begins every module.
+// wasmMagic is the beginning of every module.
 const wasmMagic = "\x00asm"
 
-// download reads what a source sends, no more than max bytes of it. size is how much
-// it said that it would be, or less than zero; what it says is not believed, and not
-// allocated.
+// download reads at most most bytes from a source. size is the length that the source announced, or
+// negative. download neither trusts that length nor allocates by it.
 func download(body io.Reader, what string, size, most int64, p *progress) ([]byte, error) {
 	if size > most {
 		return nil, tooLarge(what, size, most)
@@ -52,11 +51,10 @@ func download(body io.Reader, what string, size, most int64, p *progress) ([]byt
 	return b.Bytes(), nil
 }
 
-// checkMagic refuses what cannot be a module: pages that say what went wrong, for
-// example.
+// checkMagic refuses content that cannot be a module, such as an error page.
 func checkMagic(b []byte) error {
 	if !bytes.HasPrefix(b, []byte(wasmMagic)) {
-		return fail(CauseMediaType, "what came is no WebAssembly module: it begins with %q", b[:min(len(b), len(wasmMagic))])
+		return fail(CauseMediaType, "the content is not a WebAssembly module: it begins with %q", b[:min(len(b), len(wasmMagic))])
 	}
 	return nil
 }

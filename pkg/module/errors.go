@@ -36,51 +36,50 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Cause says why a module could not be fetched. The set is closed: it serves as a
-// label of metrics.
+// Cause says why a module could not be fetched. The set is closed, so metrics use it as a label.
 type Cause string
 
 // The causes.
 const (
-	CauseInvalid      Cause = "invalid"         // the URI is none that can be fetched
+	CauseInvalid      Cause = "invalid"         // the URI cannot be fetched
 	CauseNotFound     Cause = "not_found"       // the source has no such module
-	CauseUnauthorized Cause = "unauthorized"    // the source wants other credentials, or any
-	CauseUnreachable  Cause = "unreachable"     // the source does not answer, or says that it cannot now
-	CauseUntrusted    Cause = "untrusted"       // the source has a certificate that nobody vouches for, or none
-	CauseDigest       Cause = "digest_mismatch" // what came is not what was named; of modules the error wraps a DigestError
+	CauseUnauthorized Cause = "unauthorized"    // the source requires credentials, or other ones
+	CauseUnreachable  Cause = "unreachable"     // the source does not answer, or is unavailable
+	CauseUntrusted    Cause = "untrusted"       // the source has no trusted certificate
+	CauseDigest       Cause = "digest_mismatch" // the content has another digest; for modules the error wraps a DigestError
 	CauseTooLarge     Cause = "too_large"       // the error wraps an engine.LimitError
-	CauseMediaType    Cause = "media_type"      // what came is no Kubewarden policy
+	CauseMediaType    Cause = "media_type"      // the content is not a Kubewarden policy
 	CauseUnverified   Cause = "unverified"      // the verifier refused it
-	CauseAnswer       Cause = "bad_answer"      // the source does not keep to its protocol
+	CauseAnswer       Cause = "bad_answer"      // the source violates its protocol
 	CauseOther        Cause = "other"
 )
 
 // remedies say what to do about a cause.
 var remedies = map[Cause]string{
 	CauseNotFound:     "check the host, the name, and the tag or digest",
-	CauseUnauthorized: "check that the file that sources.dockerConfig names has valid credentials for that host (docker login writes them)",
-	CauseUnreachable:  "check the host, its port, the network and any proxy on the way, or name a mirror in sources.mirrors",
-	CauseUntrusted:    "name the authority of its certificate in sources.authorities, or, if nothing depends on it, the host in sources.insecure",
-	CauseDigest:       "do not trust it before you know why",
-	CauseTooLarge:     "raise limits.moduleSize if it is the module that you mean",
+	CauseUnauthorized: "check that the file in sources.dockerConfig has valid credentials for that host (docker login writes them)",
+	CauseUnreachable:  "check the host, its port, the network, and any proxy on the way, or name a mirror in sources.mirrors",
+	CauseUntrusted:    "name its certificate authority in sources.authorities, or, if nothing depends on it, the host in sources.insecure",
+	CauseDigest:       "do not trust the source until you know why",
+	CauseTooLarge:     "raise limits.moduleSize if this is the right module",
 	CauseMediaType:    "push the module with kwctl push, and name its manifest",
-	CauseUnverified:   "sign it, or say whose signatures are accepted",
+	CauseUnverified:   "sign it, or configure whose signatures are accepted",
 }
 
-// Error tells why a module could not be fetched, or pushed.
+// Error says why a module could not be fetched or pushed.
 type Error struct {
-	// URI is where it should have been, without credentials.
+	// URI is the module's address, without credentials.
 	URI string
-	// Cause is why.
+	// Cause is the reason.
 	Cause Cause
-	// Err is the error underneath, never nil.
+	// Err is the underlying error. It is never nil.
 	Err error
 
-	// pushing is whether the module was to go there.
+	// pushing is set if the module was being pushed.
 	pushing bool
 }
 
-// Error implements the error interface. It says what to do.
+// Error implements the error interface. The text includes a remedy.
 func (e *Error) Error() string {
 	var b strings.Builder
 	switch {
@@ -96,7 +95,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (e *Error) Unwrap() error { return e.Err }
 
 // CauseOf returns the cause of an [*Error] anywhere in err's chain, or [CauseOther].
@@ -107,11 +106,11 @@ func CauseOf(err error) Cause {
 	return CauseOther
 }
 
-// DigestError says that something is not what it was named.
+// DigestError says that content does not have the expected digest.
 type DigestError struct {
 	// What is what was compared: "module" or "manifest".
 	What string
-	// Want is what was asked for, Got what came.
+	// Want is the expected digest, Got the actual one.
 	Want, Got string
 }
 
@@ -124,24 +123,25 @@ func fail(cause Cause, format string, arguments ...any) *Error {
 	return &Error{Cause: cause, Err: fmt.Errorf(format, arguments...)}
 }
 
-// tooLarge says that something is larger than it may be.
+// tooLarge returns the error for something that exceeds its size limit.
 func tooLarge(what string, size, most int64) *Error {
 	return &Error{Cause: CauseTooLarge, Err: &engine.LimitError{Limit: "bytes of " + what, Value: size, Max: most}}
 }
 
-// unanswered says whether the source itself said nothing about the module.
+// unanswered reports whether the error says nothing about the module, because the source did not
+// answer.
 func unanswered(err error) bool {
 	cause := CauseOf(err)
 	return cause == CauseUnreachable || cause == CauseUntrusted
 }
 
-// classify finds the cause of an error of the clients for HTTP and registries.
+// classify returns an [*Error] for an error of the HTTP and registry clients.
 func classify(err error) *Error {
 	if e := (*Error)(nil); errors.As(err, &e) {
 		return e
 	}
-	// What the request was is known already; a URL may be one that a redirect made, with
-	// a signature in it.
+	// The caller knows the request already. The URL may come from a redirect and contain a
+	// signature.
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		if e := (*Error)(nil); errors.As(u.Err, &e) {
 			return e
@@ -164,8 +164,8 @@ func classify(err error) *Error {
 	return &Error{Cause: CauseOther, Err: err}
 }
 
-// statusError makes an error of a status of HTTP. What the server says beside it is
-// for people, and bounded.
+// statusError turns an HTTP status into an error. It quotes the server's message, bounded, for
+// people to read.
 func statusError(status int, says errcode.Errors) *Error {
 	err := fmt.Errorf("answered %d %s", status, http.StatusText(status))
 	if len(says) > 0 {

@@ -36,19 +36,20 @@ import (
 )
 
 const (
-	// evidenceFormat changes when the meaning of what is kept does.
+	// evidenceFormat changes when the meaning of the stored evidence changes.
 	evidenceFormat = "wasm-admission/evidence/1"
-	// maxEvidenceBytes bounds what is kept of one module. What a verifier looked at before
-	// it was content is much less, unless somebody made it more.
+	// maxEvidenceBytes is the maximum size of one module's stored evidence. Honest evidence is much
+	// smaller.
 	maxEvidenceBytes = 16 << 20
-	// maxHeldProofBytes bounds a proof in memory. Some ten thousand bytes are usual.
+	// maxHeldProofBytes is the maximum size of a proof in memory. Ten thousand bytes or so are
+	// usual.
 	maxHeldProofBytes = 1 << 20
-	// maxAccepted bounds what is remembered of entries that were accepted.
+	// maxAccepted is the maximum number of accepted entries to remember.
 	maxAccepted = 10_000
 )
 
-// kept is what a verifier accepted a module by, as it is on disk beside the entry of the
-// index that it belongs to. Nothing in it is believed before it was verified again.
+// kept is the stored form of a proof, beside its entry in the index. It is not trusted until it is
+// verified again.
 type kept struct {
 	Format string `json:"format"`
 	// URI and Demands are those of the entry.
@@ -57,19 +58,19 @@ type kept struct {
 	Proof
 }
 
-// Proof is what a verifier accepted a module by, so that it can be judged again with nobody
-// to ask. Nothing in it is believed.
+// Proof is the basis on which a verifier accepted a module. With it, the module can be judged again
+// without contacting anyone. It is not trusted.
 type Proof struct {
-	// Manifest is what names the module, of one from a registry.
+	// Manifest is the manifest that names the module, for a module from a registry or a layout.
 	Manifest []byte `json:"manifest,omitempty"`
-	// MediaType is that of the manifest.
+	// MediaType is the media type of the manifest.
 	MediaType string `json:"mediaType,omitempty"`
-	// Evidence is the verifier's. Empty: there is no proof.
+	// Evidence is the verifier's evidence. If it is empty, there is no proof.
 	Evidence []byte `json:"evidence,omitempty"`
 }
 
-// held returns the proof if it is one, and small enough to be held in memory for as long as
-// its module is served.
+// held returns the proof if it is not empty and is small enough to be held in memory while its
+// module is served.
 func (p Proof) held() Proof {
 	if len(p.Evidence) == 0 || len(p.Manifest)+len(p.Evidence) > maxHeldProofBytes {
 		return Proof{}
@@ -77,12 +78,12 @@ func (p Proof) held() Proof {
 	return p
 }
 
-// Verify has a verifier judge a module by the proof, for a request. The way from what was
-// signed to the module's bytes, which have to be there, is followed again. The error wraps
-// fs.ErrNotExist if there is no proof.
+// Verify lets a verifier judge a module by the proof, for a request. It again follows the chain
+// from what was signed to the module's bytes, which must be set. The error wraps fs.ErrNotExist if
+// there is no proof.
 func (p *Proof) Verify(ctx context.Context, verifier Verifier, request Request, m *Module) error {
 	if len(p.Evidence) == 0 {
-		return fmt.Errorf("nothing is kept that the module could be verified by: %w", fs.ErrNotExist)
+		return fmt.Errorf("no evidence is stored by which to verify the module: %w", fs.ErrNotExist)
 	}
 	if err := checkDigest(m.Digest, engine.Digest(m.Bytes)); err != nil {
 		return err
@@ -99,7 +100,8 @@ func (p *Proof) Verify(ctx context.Context, verifier Verifier, request Request, 
 	return err
 }
 
-// name adds to an artifact in a registry, or in a layout, the manifest, which has to name it.
+// name adds the manifest to an artifact in a registry or a layout. The manifest must name the
+// artifact.
 func (p *Proof) name(artifact *Artifact) error {
 	repository, pinned, err := repositoryOf(artifact.URI)
 	if err != nil {
@@ -111,15 +113,15 @@ func (p *Proof) name(artifact *Artifact) error {
 	case err != nil:
 		return err
 	case pinned != "" && pinned != manifest.String() || layer.Digest.String() != artifact.Digest:
-		return errors.New("the manifest that is kept does not name the module")
+		return errors.New("the stored manifest does not name the module")
 	}
 	artifact.Repository = repository
 	artifact.Manifest = ocispec.Descriptor{MediaType: p.MediaType, Digest: manifest, Size: int64(len(p.Manifest))}
 	return nil
 }
 
-// repositoryOf returns what the repository is called that a URI names, and the digest of the
-// manifest if it names that.
+// repositoryOf returns the name of the repository in a URI, and the digest of the manifest if the
+// URI has one.
 func repositoryOf(uri string) (repository, digest string, err error) {
 	if text, inLayout := strings.CutPrefix(uri, moduleuri.LayoutScheme+"://"); inLayout {
 		in, err := moduleuri.ParseInLayout(text)
@@ -129,7 +131,7 @@ func repositoryOf(uri string) (repository, digest string, err error) {
 	return ref.Registry + "/" + ref.Repository, ref.Digest, err
 }
 
-// evidence returns what is kept of an entry.
+// evidence returns the stored evidence for an entry.
 func (s *Store) evidence(e entry) (*kept, error) {
 	if s == nil {
 		return nil, fs.ErrNotExist
@@ -143,13 +145,13 @@ func (s *Store) evidence(e entry) (*kept, error) {
 		return nil, err
 	}
 	if k.Format != evidenceFormat || k.URI != e.URI || k.Demands != e.Demands || len(k.Evidence) == 0 {
-		return nil, errors.New("it is about something else")
+		return nil, errors.New("it belongs to another entry")
 	}
 	return k, nil
 }
 
-// keepEvidence keeps what an entry was accepted by. Without, it is asked for again after
-// a restart.
+// keepEvidence stores the evidence on which an entry was accepted. Without it, the verifier asks
+// the source again after a restart.
 func (s *Store) keepEvidence(ctx context.Context, e entry, k kept) {
 	if s == nil || len(k.Evidence) == 0 {
 		return
@@ -157,25 +159,26 @@ func (s *Store) keepEvidence(ctx context.Context, e entry, k kept) {
 	k.Format, k.URI, k.Demands = evidenceFormat, e.URI, e.Demands
 	content, err := json.Marshal(k)
 	if err == nil && len(content) > maxEvidenceBytes {
-		err = fmt.Errorf("it has %d bytes, at most %d are kept", len(content), maxEvidenceBytes)
+		err = fmt.Errorf("it has %d bytes, at most %d are stored", len(content), maxEvidenceBytes)
 	}
 	if err == nil {
 		err = safefile.WritePrivate(filepath.Join(s.proofs, e.file()), content)
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "What a module was verified by cannot be kept: it has to be asked for again after a restart")
+		klog.FromContext(ctx).Error(err, "Cannot store a module's evidence: its source must be asked again after a restart")
 	}
 }
 
-// hasEntry says whether there is an entry that belongs to a file of evidence.
+// hasEntry reports whether the index has the entry to which a file of evidence belongs.
 func (s *Store) hasEntry(path string) bool {
 	_, err := os.Lstat(filepath.Join(s.index, filepath.Base(path)))
 	return err == nil
 }
 
-// accept says whether the module of an entry may be used: the verifier has to accept it by
-// what is kept of it, once in this process. Nobody is asked. It returns the identity that the
-// verifier had before it judged: if that changes meanwhile, the module is shown to it again.
+// accept checks whether the module of an entry may be used: the verifier must accept it by its
+// stored evidence, once in this process, without contacting anyone. It returns the verifier's
+// identity from before the judgment: if the identity changes meanwhile, the verifier judges the
+// module again.
 func (r *puller) accept(ctx context.Context, e entry, demands string) (identity string, err error) {
 	if r.verifier == nil {
 		return "", nil
@@ -197,7 +200,7 @@ func (r *puller) accept(ctx context.Context, e entry, demands string) (identity 
 	case errors.Is(err, fs.ErrNotExist):
 		return "", err
 	case err != nil:
-		klog.FromContext(ctx).Info("A module in the store is not accepted by what is kept of it: its source is asked", "digest", e.Digest, "err", err)
+		klog.FromContext(ctx).Info("A stored module is not accepted by its stored evidence: asking its source", "digest", e.Digest, "err", err)
 		return "", err
 	}
 	r.mu.Lock()
@@ -209,11 +212,11 @@ func (r *puller) accept(ctx context.Context, e entry, demands string) (identity 
 	return identity, nil
 }
 
-// accepted is an entry that a verifier has accepted, and as which verifier.
+// accepted is an entry that a verifier has accepted, with the verifier's identity.
 type accepted struct{ uri, manifest, digest, demands, identity string }
 
-// acceptKept has the verifier judge by what is kept. What was signed, from there to the
-// module's digest, is followed again.
+// acceptKept lets the verifier judge by the stored evidence. It again follows the chain from what
+// was signed to the module's digest.
 func (r *puller) acceptKept(ctx context.Context, e entry, demands string) error {
 	k, err := r.store.evidence(e)
 	if err != nil {
@@ -221,7 +224,7 @@ func (r *puller) acceptKept(ctx context.Context, e entry, demands string) error 
 	}
 	artifact := Artifact{URI: e.URI, Digest: e.Digest, Demands: demands, Evidence: k.Evidence}
 	if e.Manifest != "" {
-		// The module itself is not read: what is kept names it.
+		// The module itself is not read: the manifest in the proof names it.
 		if err := k.name(&artifact); err != nil {
 			return err
 		}
@@ -232,7 +235,7 @@ func (r *puller) acceptKept(ctx context.Context, e entry, demands string) error 
 	return err
 }
 
-// proof returns what is kept of an entry that was accepted.
+// proof returns the stored proof for an accepted entry.
 func (r *puller) proof(e entry) Proof {
 	if r.verifier == nil {
 		return Proof{}
@@ -248,7 +251,7 @@ func (r *puller) proof(e entry) Proof {
 	return k.held()
 }
 
-// signed returns the entry of what was signed: whatever tags stand for it.
+// signed returns the entry for what was signed, whichever tags refer to it.
 func (e entry) signed() (entry, error) {
 	if e.Manifest == "" {
 		return e, nil

@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// What is too large to be kept is asked for again.
+// Evidence that is too large to store is requested again.
 func TestEvidenceIsBounded(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	bytes, _ := wasm("one")
@@ -49,7 +49,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 	require.Contains(t, log(), "at most 16777216 are kept")
 }
 
-// Whoever can write to the store has no module accepted that was not signed.
+// Someone who can write to the store cannot get an unsigned module accepted.
 func TestTamperedStores(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	good, _ := wasm("good")
@@ -94,7 +94,7 @@ func TestTamperedStores(t *testing.T) {
 			tamper(t, directory)
 			asked := len(v.asked)
 			got, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store, Verifier: v}).Get(t.Context(), request)
-			require.NoError(t, err, "it is asked for again")
+			require.NoError(t, err, "the evidence is requested again")
 			require.Len(t, v.asked, asked+1)
 			require.Equal(t, first.Digest, got.Digest)
 		})
@@ -114,8 +114,8 @@ func replaceIn(t *testing.T, files, pattern, with string) {
 	}
 }
 
-// What a module was accepted by is enough to judge it again, and nothing else is: the way from what was signed to the
-// bytes is followed, wherever the proof was kept meanwhile.
+// A proof alone is enough to judge a module again, wherever it was kept, and nothing else is: the
+// chain from what was signed to the bytes is followed.
 func TestProofs(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	good, _ := wasm("good")
@@ -133,7 +133,7 @@ func TestProofs(t *testing.T) {
 			require.NoError(t, err)
 			stored, err := newFetcher(t, options).Get(t.Context(), request)
 			require.NoError(t, err)
-			require.Equal(t, first.Proof, stored.Proof, "it comes from the store as well")
+			require.Equal(t, first.Proof, stored.Proof, "the proof also comes from the store")
 
 			proof := first.Proof
 			require.NoError(t, proof.Verify(t.Context(), v, request, first))
@@ -153,7 +153,7 @@ func TestProofs(t *testing.T) {
 			v.accepts, v.identity = v.evidence, "large"
 			large, err := newFetcher(t, module.Options{Sources: trusting(r), Verifier: v}).Get(t.Context(), request)
 			require.NoError(t, err)
-			require.Empty(t, large.Proof, "it is not held in memory")
+			require.Empty(t, large.Proof, "the proof is not held in memory")
 		})
 	}
 }

@@ -23,7 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// Hurry makes a fetcher try twice without pause, and log progress every so often.
+// Hurry makes a fetcher try twice without pause, and log its progress at the given interval.
 func Hurry(f *Fetcher, progress time.Duration) *Fetcher {
 	f.puller.patient = wait.Backoff{Duration: time.Millisecond, Steps: 2}
 	f.puller.hasty = f.puller.patient
@@ -31,14 +31,14 @@ func Hurry(f *Fetcher, progress time.Duration) *Fetcher {
 	return f
 }
 
-// Forget makes a fetcher ask hosts again that did not answer.
+// Forget makes a fetcher ask silent hosts again.
 func Forget(f *Fetcher) {
 	f.puller.mu.Lock()
 	defer f.puller.mu.Unlock()
 	clear(f.puller.silent)
 }
 
-// UserFor returns the user that a config.json of Docker has for a registry:// URI.
+// UserFor returns the user in a Docker config.json for a registry:// URI.
 func UserFor(path, uri string) (string, error) {
 	chain, err := readCredentials(path)
 	if err != nil {

@@ -26,47 +26,47 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Options configure a [Fetcher].
+// Options configures a [Fetcher].
 type Options struct {
-	// MaxBytes is the largest module that is read, in bytes. Required.
+	// MaxBytes is the maximum size of a module in bytes. Required.
 	MaxBytes int64
-	// Store keeps what comes from registries and servers; nil means that nothing is
-	// kept, and that every module is downloaded at every start.
+	// Store keeps what comes from registries and servers. Nil keeps nothing: every module is then
+	// downloaded at every start.
 	Store *Store
-	// Sources say how registries and servers are asked.
+	// Sources configures access to registries and servers.
 	Sources Sources
-	// Verifier decides whether a module may be used; nil means that all may.
+	// Verifier decides whether a module may be used. Nil accepts all modules.
 	Verifier Verifier
-	// ReadFile reads a file:// module, and what stands beside it, by an absolute path. nil
-	// refuses what others could have written, as a server must.
+	// ReadFile reads a file:// module, and files beside it, by absolute path. Nil refuses files
+	// that others could have written, which a server must do.
 	ReadFile ReadFile
-	// Progress is told, as often as there is something new, how many bytes of a module have come
-	// from a registry or server, or gone to a registry, and of how many, which is zero if nobody knows. It must be quick.
-	// Concurrent requests call it concurrently. nil is not told anything.
+	// Progress is called with the number of bytes of a module that were transferred to or from a
+	// registry or server, and their total, or zero if the total is unknown. It must return quickly.
+	// Concurrent requests call it concurrently. It may be nil.
 	Progress func(bytes, total int64)
-	// AnyLayout reads OCI image layouts that others could have written, as a server must not.
+	// AnyLayout also reads OCI image layouts that others could have written. A server must not set
+	// it.
 	AnyLayout bool
 }
 
-// ReadFile returns the content of a file, which may have maxBytes. If there is no file the
-// error wraps [fs.ErrNotExist].
+// ReadFile returns the content of a file of at most maxBytes. If there is no file, the error wraps
+// [fs.ErrNotExist].
 type ReadFile func(path string, maxBytes int64) ([]byte, error)
 
-// Fetcher reads modules. Make one with [NewFetcher]; one that is made as a literal
-// with MaxBytes reads files only. It is safe for concurrent use. It logs with the
-// logger of the context.
+// Fetcher reads modules. Create one with [NewFetcher]. A literal with only MaxBytes reads only
+// files. A Fetcher is safe for concurrent use. It logs with the context's logger.
 type Fetcher struct {
-	// MaxBytes is the largest module that is read, in bytes.
+	// MaxBytes is the maximum size of a module in bytes.
 	MaxBytes int64
 
 	verifier Verifier
 	puller   *puller
-	read     ReadFile // nil is the safe one
+	read     ReadFile // nil reads safely
 }
 
-// NewFetcher returns a fetcher for files, registries and web servers. It reads the
-// certificates and credentials that the sources name, so that mistakes come out at
-// once, and reports all of them together; it reads them again when it needs them.
+// NewFetcher returns a fetcher for files, registries, and web servers. It reads the certificates
+// and credentials that the sources name, so that it reports all mistakes together and immediately.
+// It reads them again when it needs them.
 func NewFetcher(options Options) (*Fetcher, error) {
 	if options.MaxBytes <= 0 {
 		return nil, fmt.Errorf("modules cannot be bounded to %d bytes", options.MaxBytes)
@@ -78,35 +78,39 @@ func NewFetcher(options Options) (*Fetcher, error) {
 	return &Fetcher{MaxBytes: options.MaxBytes, verifier: options.Verifier, puller: puller, read: options.ReadFile}, nil
 }
 
-// Request says what to fetch.
+// Request describes what to fetch.
 type Request struct {
-	// URI is where the module is: file:// and an absolute path that stands for itself,
-	// without escapes; oci-layout:// and the absolute path of an OCI image layout, with :tag
-	// or :host/repository:tag as its index has it, or @digest of the manifest; registry:// and host/repository with :tag (default "latest"),
-	// @digest of the manifest, or both, of which the digest counts; https:// and what a
-	// web server knows it by; http:// likewise, for hosts that [Sources] call insecure.
+	// URI is the address of the module. One of these forms:
+	//
+	//  - file:// and an absolute path, taken literally, without escapes.
+	//  - oci-layout:// and the absolute path of an OCI image layout, with :tag or
+	//    :host/repository:tag as in its index, or @digest of the manifest.
+	//  - registry:// and host/repository with :tag (default "latest"), with @digest of the manifest,
+	//    or with both, of which the digest counts.
+	//  - https:// and the module's address on a web server, or http:// for hosts that [Sources] lists
+	//    as insecure.
 	URI string
-	// Digest is that of the module itself, as [Module.Digest]. Anything else is refused
-	// with a [*DigestError]; "" accepts what there is.
+	// Digest is the expected digest of the module itself, like [Module.Digest]. Get refuses any
+	// other module with a [*DigestError]. Empty accepts any module.
 	Digest string
-	// Have is what an earlier request for the same URI returned. It need have no Bytes.
-	// If it is still what the source has to offer, it is returned itself and nothing is
-	// read. nil means that there is nothing to compare with.
+	// Have is the result of an earlier request for the same URI. It need not have Bytes. If the
+	// source still offers the same module, Get returns Have itself and reads nothing. Nil means
+	// that there is nothing to compare with.
 	Have *Module
-	// Demands are what the module has to meet beside what all have to, in the terms of
-	// the verifier; "" is nothing.
+	// Demands are requirements for this module beyond those for all modules, in the verifier's
+	// terms. Empty means none.
 	Demands string
 }
 
-// Get reads a module. Errors from registries and servers are [*Error]. To ask again
-// is cheap: a tag costs one HEAD request if it stands for what it stood for before.
-// Two requests for the same URI wait for each other.
+// Get reads a module. Errors from registries and servers are [*Error]. Repeating a request is
+// cheap: an unchanged tag costs one HEAD request. Concurrent requests for the same URI wait for
+// each other.
 func (f *Fetcher) Get(ctx context.Context, request Request) (*Module, error) {
 	if path, ok := strings.CutPrefix(request.URI, "file://"); ok {
 		return f.fromFile(ctx, path, request)
 	}
 	if f.puller == nil {
-		return nil, fmt.Errorf("%s is not supported here, only file:// and an absolute path is", Redact(request.URI))
+		return nil, fmt.Errorf("%s is not supported here: only file:// with an absolute path is", Redact(request.URI))
 	}
 	m, err := f.puller.get(ctx, request)
 	if err != nil {
@@ -141,7 +145,7 @@ func (f *Fetcher) fromFile(ctx context.Context, path string, request Request) (*
 	return m, nil
 }
 
-// checkDigest compares the digest of a module with the one that was asked for.
+// checkDigest compares the digest of a module with the expected one.
 func checkDigest(want, got string) error {
 	if want == "" || want == got {
 		return nil
@@ -149,7 +153,7 @@ func checkDigest(want, got string) error {
 	return &Error{Cause: CauseDigest, Err: &DigestError{What: "module", Want: want, Got: got}}
 }
 
-// withURI says what an error is about, without what may be secret.
+// withURI adds the URI to an error, without secrets.
 func withURI(uri string, err error) error {
 	e := classify(err)
 	if errors.Is(err, context.Canceled) && e.Cause == CauseOther {

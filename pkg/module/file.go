@@ -28,9 +28,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// readFile reads a module. Unless it is told otherwise that is a file that nobody but root
-// and this process' own user can have written or put there: a policy is code that runs
-// inside the apiserver.
+// readFile reads a module. By default, it refuses a file that anyone but root and this process's
+// user could have written or placed there: a policy is code that runs inside the apiserver.
 func readFile(read ReadFile, path string, maxBytes int64) ([]byte, error) {
 	bytes, err := read(path, maxBytes)
 	var tooLarge *safefile.TooLargeError
@@ -40,8 +39,7 @@ func readFile(read ReadFile, path string, maxBytes int64) ([]byte, error) {
 	return bytes, err
 }
 
-// besideFile reads what stands beside a file, which is as much in its administrator's
-// hands as the file.
+// besideFile reads a file beside the module's file. The same administrator controls both.
 func besideFile(read ReadFile, path string) func(context.Context, string, int64) ([]byte, error) {
 	return func(_ context.Context, suffix string, most int64) ([]byte, error) {
 		content, err := read(path+suffix, most)

@@ -49,7 +49,7 @@ func TestFetchReadsAndHashes(t *testing.T) {
 	}, got)
 }
 
-// Programs of people may read files that others could have written.
+// Command-line tools may read files that others could have written.
 func TestFilesAreReadInOtherWays(t *testing.T) {
 	path := write(t, filepath.Join(t.TempDir(), "policy.wasm"))
 	require.NoError(t, os.Chmod(path, 0o666))
@@ -60,7 +60,7 @@ func TestFilesAreReadInOtherWays(t *testing.T) {
 	require.Equal(t, content, string(got.Bytes))
 }
 
-// Kubernetes switches the content of a ConfigMap volume by symbolic links.
+// Kubernetes switches the content of a ConfigMap volume with symbolic links.
 func TestFetchFollowsLinks(t *testing.T) {
 	directory := t.TempDir()
 	write(t, filepath.Join(directory, "..2026", "policy.wasm"))
@@ -122,7 +122,7 @@ func TestFetchRefuses(t *testing.T) {
 	}
 }
 
-// Opening a FIFO that nobody writes to would wait for ever.
+// Opening a FIFO that nobody writes to would block forever.
 func TestFetchRefusesSpecialFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, unix.Mkfifo(path, 0o600))

@@ -38,15 +38,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// hostile is a registry with one policy, at one:v1, that answers as it is told. It
-// counts what it is asked.
+// hostile is a registry with one policy, at one:v1, that answers as configured. It counts requests.
 type hostile struct {
 	host, uri      string
 	wasm           []byte
 	manifest       []byte
 	manifestDigest string
 
-	// onManifest and onBlob answer in place of what is right if they are set.
+	// onManifest and onBlob replace the correct answers if set.
 	onManifest, onBlob http.HandlerFunc
 
 	mu    sync.Mutex
@@ -205,7 +204,7 @@ func TestRegistriesThatLieAboutManifests(t *testing.T) {
 	}
 }
 
-// forever sends until the client has gone.
+// forever sends until the client disconnects.
 func forever(w io.Writer) {
 	for {
 		if _, err := w.Write(make([]byte, 1<<10)); err != nil {
@@ -220,7 +219,7 @@ func TestRegistriesThatLieAboutModules(t *testing.T) {
 		answer func(h *hostile, w http.ResponseWriter)
 		cause  module.Cause
 		text   string
-		blobs  int // how often it is asked for
+		blobs  int // how often the blob is requested
 	}{
 		"another module": {
 			answer: func(h *hostile, w http.ResponseWriter) { _, _ = w.Write([]byte("\x00asm\x01\x00\x00\x00two")) },
@@ -298,12 +297,12 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, h.wasm, got.Bytes)
 
-		failures = 2 // as often as it is tried
+		failures = 2 // as many as there are attempts
 		_, err = h.fetch(t, ":v1")
 		require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 		require.ErrorContains(t, err, fmt.Sprintf("answered %d ", status))
 		require.ErrorContains(t, err, "toomanyrequests")
-		require.Less(t, len(err.Error()), 500, "what a registry says is bounded")
+		require.Less(t, len(err.Error()), 500, "a registry's message is bounded")
 	}
 	for _, status := range []int{400, 401, 403, 404, 418} {
 		h := newHostile(t, nil)
@@ -314,7 +313,7 @@ func TestTransientFailuresAreRetried(t *testing.T) {
 	}
 }
 
-// hang answers when the client has gone.
+// hang answers when the client disconnects.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
 
 func TestSlowRegistriesAreGivenUp(t *testing.T) {
@@ -325,7 +324,7 @@ func TestSlowRegistriesAreGivenUp(t *testing.T) {
 	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 	require.ErrorContains(t, err, "not done within 100ms (sources.timeout)")
 
-	// And by a caller who gives up first.
+	// The same holds for a caller that gives up first.
 	ctx, cancel := context.WithCancel(t.Context())
 	h = newHostile(t, nil)
 	h.onBlob = func(w http.ResponseWriter, r *http.Request) {
@@ -345,7 +344,7 @@ func TestWhatTakesLongIsLogged(t *testing.T) {
 		_, _ = w.Write(h.wasm[:5])
 		w.(http.Flusher).Flush()
 		for !strings.Contains(log(), `"bytes"=5 "of"=11`) && ctx.Err() == nil {
-			time.Sleep(time.Millisecond) // the log is written by a ticker
+			time.Sleep(time.Millisecond) // a ticker writes the log
 		}
 		_, _ = w.Write(h.wasm[5:])
 	}
@@ -356,7 +355,7 @@ func TestWhatTakesLongIsLogged(t *testing.T) {
 	require.Contains(t, log(), `"uri"="`+h.uri+`:v1"`)
 }
 
-// Whoever waits may be told how much has come, whatever the source says of how much there is.
+// Progress is reported, whatever length the source announces.
 func TestProgressIsTold(t *testing.T) {
 	h := newHostile(t, nil)
 	var told [][2]int64
@@ -394,7 +393,7 @@ func TestRegistryRedirects(t *testing.T) {
 		return err
 	}
 	require.NoError(t, fetch(h.host, elsewhere.host))
-	require.Empty(t, seen.Get("Authorization"), "credentials stay where they belong")
+	require.Empty(t, seen.Get("Authorization"), "credentials go only to their host")
 
 	err := fetch(h.host)
 	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "%v", err)
@@ -410,7 +409,7 @@ func TestRegistryRedirects(t *testing.T) {
 		require.ErrorContains(t, err, text)
 	}
 
-	// What goes wrong there must not show what was signed.
+	// Errors from the target must not show the signature.
 	target = "http://" + elsewhere.host + "/v2/one/blobs/x?signature=secret"
 	for _, answer := range []http.HandlerFunc{
 		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
@@ -427,7 +426,7 @@ func TestRegistryRedirects(t *testing.T) {
 	}
 }
 
-// A registry can send clients elsewhere for a token: not to a host that would see
+// A registry can redirect clients for a token. It must not redirect them to a host that would see
 // the credentials in plain text, unless that is allowed.
 func TestTokensAreFetchedFromSafePlacesOnly(t *testing.T) {
 	h := newHostile(t, nil)

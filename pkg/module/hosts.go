@@ -36,33 +36,32 @@ import (
 )
 
 const (
-	// maxRedirects bounds the redirects of one request. Registries send clients to
-	// where they store blobs: one is usual.
+	// maxRedirects is the maximum number of redirects of one request. Registries redirect clients
+	// to their blob storage, usually once.
 	maxRedirects = 5
-	// maxHeaderBytes bounds the header of an answer.
+	// maxHeaderBytes is the maximum size of a response's header.
 	maxHeaderBytes = 64 << 10
 
 	dialTimeout   = 5 * time.Second
 	headerTimeout = 30 * time.Second
 )
 
-// hosts sends each request in the way that its host is to be asked. It implements
-// http.RoundTripper.
+// hosts sends each request with the settings of its host. It implements http.RoundTripper.
 type hosts struct {
 	dial        Dial
 	insecure    []string
 	authorities map[string][]string // files, by host:port
 
 	mu         sync.Mutex
-	transports map[string]*transport // by host:port for those with authorities
-	public     *http.Transport       // for all others
-	unverified *http.Transport       // for those that are insecure
+	transports map[string]*transport // by host:port, for hosts with authorities
+	public     *http.Transport       // for all other hosts
+	unverified *http.Transport       // for insecure hosts
 }
 
-// transport is for a host with authorities of its own.
+// transport is the transport of a host with its own authorities.
 type transport struct {
 	*http.Transport
-	pem string // the files that it was made of
+	pem string // the certificates that it was made with
 }
 
 func newHosts(sources *Sources, dial Dial) *hosts {
@@ -81,8 +80,8 @@ func newHosts(sources *Sources, dial Dial) *hosts {
 	return h
 }
 
-// newTransport returns a transport that connects by dial, and asks no proxy then; nil has it
-// connect as it likes.
+// newTransport returns a transport that connects with dial and does not use a proxy. With a nil
+// dial, it connects directly or through the environment's proxies.
 func newTransport(config *tls.Config, dial Dial) *http.Transport {
 	own := dial != nil
 	if !own {
@@ -95,7 +94,8 @@ func newTransport(config *tls.Config, dial Dial) *http.Transport {
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		IdleConnTimeout:        30 * time.Second,
 		MaxIdleConnsPerHost:    2,
-		// What has a digest has it as it is stored, and a bound is one on what is sent.
+		// Content must arrive as it is stored, because digests and size limits apply to the stored
+		// bytes.
 		DisableCompression: true,
 	})
 	if own {
@@ -124,7 +124,7 @@ func (h *hosts) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// boundIndex bounds what an index decodes to: the registry's client decodes those that list
+// boundIndex bounds the decoded size of an image index: the registry's client decodes lists of
 // referrers by itself.
 func boundIndex(response *http.Response) {
 	mediaType, _, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
@@ -142,14 +142,15 @@ func (h *hosts) transport(u *url.URL) (http.RoundTripper, error) {
 	case h.isInsecure(u.Scheme, u.Host):
 		return h.unverified, nil
 	case u.Scheme != "https":
-		return nil, fail(CauseUntrusted, "%s would be asked without TLS", host)
+		return nil, fail(CauseUntrusted, "%s would be contacted without TLS", host)
 	case len(h.authorities[host]) == 0:
 		return h.public, nil
 	}
 	return h.withAuthorities(host)
 }
 
-// withAuthorities returns a host's own transport, made anew when its files changed.
+// withAuthorities returns a host's own transport. It makes a new one when the host's files have
+// changed.
 func (h *hosts) withAuthorities(host string) (http.RoundTripper, error) {
 	pem, err := readAuthorities(h.authorities[host])
 	if err != nil {
@@ -173,7 +174,7 @@ func (h *hosts) withAuthorities(host string) (http.RoundTripper, error) {
 	return t, nil
 }
 
-// load makes the transports of all hosts with authorities of their own.
+// load makes the transports of all hosts with their own authorities.
 func (h *hosts) load() error {
 	var errs []error
 	for host := range h.authorities {
@@ -184,8 +185,8 @@ func (h *hosts) load() error {
 	return errors.Join(errs...)
 }
 
-// checkRedirect follows few redirects, none to another scheme, and none from a host
-// that was verified to one that cannot be.
+// checkRedirect limits the number of redirects. It refuses redirects to another scheme, and
+// redirects from a verified host to one that cannot be verified.
 func (h *hosts) checkRedirect(request *http.Request, via []*http.Request) error {
 	first := via[0].URL
 	switch to := request.URL; {

@@ -36,31 +36,30 @@ import (
 )
 
 const (
-	// entryFormat changes when the meaning of an entry does. Entries of another format
-	// count as not there.
+	// entryFormat changes when the meaning of an entry changes. Entries in another format count as
+	// missing.
 	entryFormat = "wasm-admission/modules/2"
-	// maxEntryBytes bounds an entry: a URI, which is bounded, is escaped in it.
+	// maxEntryBytes bounds an entry, which contains a URI, bounded and escaped.
 	maxEntryBytes = 64 << 10
 )
 
-// entry is what is known of a URI. On disk it is JSON in exactly the form that encode
-// gives it.
+// entry is what is known about a URI. On disk, it is JSON exactly as encode writes it.
 type entry struct {
 	Format string `json:"format"`
-	// URI is what the entry is about, so that none passes for another.
+	// URI is the URI that the entry is about, so that no entry passes for another.
 	URI string `json:"uri"`
-	// Demands identifies those of the request, as [demandsID] does: what a URI was
-	// accepted as without them it is not with them.
+	// Demands identifies the request's demands, as returned by [demandsID]. Acceptance without
+	// these demands does not count with them.
 	Demands string `json:"demands,omitempty"`
-	// Digest is that of the module that the URI stands for.
+	// Digest is the digest of the module that the URI refers to.
 	Digest string `json:"digest"`
-	// Manifest is the digest of the manifest, of a module from a registry.
+	// Manifest is the digest of the manifest, for a module from a registry.
 	Manifest string `json:"manifest,omitempty"`
-	// ETag is the entity tag, of a module from a server that gives one.
+	// ETag is the entity tag, for a module from a server that sends one.
 	ETag string `json:"etag,omitempty"`
 }
 
-// demandsID names demands, which may be long, by their SHA-256; none by "".
+// demandsID returns the SHA-256 of demands, which may be long, or an empty string for no demands.
 func demandsID(demands string) string {
 	if demands == "" {
 		return ""
@@ -69,7 +68,7 @@ func demandsID(demands string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// revision is what the source calls the module.
+// revision returns the source's name for the module.
 func (e entry) revision() string { return cmp.Or(e.Manifest, e.ETag) }
 
 func (e entry) encode() ([]byte, error) {
@@ -92,7 +91,7 @@ func parseEntry(b []byte) (entry, error) {
 	case e.Format != entryFormat:
 		return entry{}, fmt.Errorf("it has format %.100q, not %q", e.Format, entryFormat)
 	case !moduleuri.IsDigest(e.Digest) || e.Manifest != "" && !moduleuri.IsDigest(e.Manifest):
-		return entry{}, errors.New("a digest in it is none")
+		return entry{}, errors.New("it contains an invalid digest")
 	}
 	return e, nil
 }
@@ -112,7 +111,7 @@ func readEntry(path string) (entry, error) {
 	return e, nil
 }
 
-// file returns the name of the file for a URI, and demands if there are any.
+// file returns the file name for a URI and its demands, if any.
 func (e entry) file() string {
 	name := e.URI
 	if e.Demands != "" {
@@ -122,7 +121,7 @@ func (e entry) file() string {
 	return hex.EncodeToString(sum[:]) + ".json"
 }
 
-// lookup returns what is known of a URI. An entry that is damaged is removed.
+// lookup returns what is known about a URI. It removes a damaged entry.
 func (s *Store) lookup(ctx context.Context, uri, demands string) (entry, bool) {
 	if s == nil {
 		return entry{}, false
@@ -133,12 +132,12 @@ func (s *Store) lookup(ctx context.Context, uri, demands string) (entry, bool) {
 		return e, true
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		klog.FromContext(ctx).Error(errors.Join(err, os.Remove(path)), "What is known of a module cannot be read and is removed")
+		klog.FromContext(ctx).Error(errors.Join(err, os.Remove(path)), "Removing an index entry that cannot be read")
 	}
 	return entry{}, false
 }
 
-// note keeps what is known of a URI, unless that is known.
+// note stores what is known about a URI, unless that is stored already.
 func (s *Store) note(ctx context.Context, e entry) {
 	if s == nil {
 		return
@@ -155,6 +154,6 @@ func (s *Store) note(ctx context.Context, e entry) {
 		err = safefile.WritePrivate(filepath.Join(s.index, e.file()), b)
 	}
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "What a URI stands for cannot be kept: it has to be asked again after a restart")
+		klog.FromContext(ctx).Error(err, "Cannot store what a URI refers to: its source must be asked again after a restart")
 	}
 }

@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/layout"
 )
 
-// layouts opens OCI image layouts, each once as long as it does not change.
+// layouts opens OCI image layouts, and keeps each open as long as it does not change.
 type layouts struct {
 	anyOwner bool
 
@@ -61,7 +61,7 @@ func (l *layouts) open(path string) (*layout.Layout, error) {
 	return opened, nil
 }
 
-// layoutError gives a cause to an error of a layout.
+// layoutError assigns a cause to an error of a layout.
 func layoutError(err error) error {
 	switch {
 	case err == nil:
@@ -115,7 +115,7 @@ func (r *puller) inLayout(ctx context.Context, request Request, p *progress) (*M
 	return r.fromLayout(ctx, request, in, p)
 }
 
-// registryInLayout fetches a module of a registry from the layout that has everything.
+// registryInLayout fetches a registry's module from the configured layout.
 func (r *puller) registryInLayout(ctx context.Context, request Request, p *progress) (*Module, error) {
 	ref, err := parseReference(request.URI)
 	if err != nil {
@@ -125,7 +125,8 @@ func (r *puller) registryInLayout(ctx context.Context, request Request, p *progr
 	return r.fromLayout(ctx, request, in, p)
 }
 
-// fromLayout fetches a module by its manifest. The store is not asked: it is no nearer.
+// fromLayout fetches a module by its manifest. It does not use the store, which would not be
+// faster.
 func (r *puller) fromLayout(ctx context.Context, request Request, in moduleuri.InLayout, p *progress) (*Module, error) {
 	l, err := r.layouts.open(in.Path)
 	if err != nil {
@@ -151,7 +152,7 @@ func (r *puller) fromLayout(ctx context.Context, request Request, in moduleuri.I
 	return m, nil
 }
 
-// unchanged returns what the caller has if that is still what a manifest with this digest names.
+// unchanged returns the caller's module if a manifest with this digest still names it.
 func (r *puller) unchanged(request Request, manifest string) *Module {
 	if have := request.Have; have != nil && have.Revision == manifest && acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
 		return have
@@ -159,7 +160,7 @@ func (r *puller) unchanged(request Request, manifest string) *Module {
 	return nil
 }
 
-// serverInLayout fetches a module of a web server from the layout that has everything.
+// serverInLayout fetches a web server's module from the configured layout.
 func (r *puller) serverInLayout(ctx context.Context, request Request, p *progress) (*Module, error) {
 	if _, err := r.checkURL(request.URI); err != nil {
 		return nil, err
@@ -202,7 +203,7 @@ func (r *puller) serverInLayout(ctx context.Context, request Request, p *progres
 	return m, nil
 }
 
-// beside reads the layer that has the title of a file and a suffix, of the same manifest.
+// beside reads the layer of the same manifest whose title is the file's plus the suffix.
 func (l *layoutRepository) beside(manifest []byte, file ocispec.Descriptor) func(context.Context, string, int64) ([]byte, error) {
 	return func(ctx context.Context, suffix string, most int64) ([]byte, error) {
 		var parsed ocispec.Manifest

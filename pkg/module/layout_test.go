@@ -35,14 +35,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// No registry has this host: whoever asks it fails.
+// No registry has this host, so requests to it fail.
 const (
 	inRegistry = "registry://registry.invalid/policies/one:v1"
 	onServer   = "https://registry.invalid/policies/one.wasm"
 )
 
-// writeLayout writes a layout of a module, as one of a registry and as one of a server, and returns the digest of its
-// manifest in the registry.
+// writeLayout writes a layout with a module, once as a registry's and once as a server's. It
+// returns the digest of its manifest in the registry.
 func writeLayout(t *testing.T, directory string, wasm []byte) string {
 	t.Helper()
 	require.NoError(t, os.RemoveAll(directory))
@@ -78,7 +78,8 @@ func writeTar(t *testing.T, directory string) string {
 	return writeFile(t, b.String())
 }
 
-// What a module in a layout was accepted by is judged as it was there: by its manifest, if it has one.
+// The evidence for a module in a layout is judged as it was accepted: by its manifest, if it has
+// one.
 func TestProofsOfModulesInLayouts(t *testing.T) {
 	content, _ := wasm("one")
 	directory := filepath.Join(t.TempDir(), "layout")
@@ -114,7 +115,7 @@ func TestProofsOfModulesInLayouts(t *testing.T) {
 	require.ErrorContains(t, got.Proof.Verify(t.Context(), v, pinned, got), "does not name the module")
 }
 
-// A module in a layout is named by the layout and by what its index calls it.
+// A module in a layout is named by the layout and by its name in the layout's index.
 func TestModulesInLayouts(t *testing.T) {
 	content, digest := wasm("one")
 	directory := filepath.Join(t.TempDir(), "layout")
@@ -140,7 +141,7 @@ func TestModulesInLayouts(t *testing.T) {
 	}
 }
 
-// With a layout that has everything nobody is asked, and what is not in it is not there.
+// With a configured layout, nobody is contacted, and what is not in it is not found.
 func TestTheLayoutThatHasEverything(t *testing.T) {
 	content, digest := wasm("one")
 	directory := filepath.Join(t.TempDir(), "layout")
@@ -156,7 +157,7 @@ func TestTheLayoutThatHasEverything(t *testing.T) {
 			require.Equal(t, "one", got.VerifiedBy)
 			same, err := f.Get(t.Context(), module.Request{URI: uri, Have: got})
 			require.NoError(t, err)
-			require.Same(t, got, same, "nothing is read that is there")
+			require.Same(t, got, same, "a known module is not read again")
 			_, err = f.Get(t.Context(), module.Request{URI: uri, Have: got, Digest: digestOf("other")})
 			require.ErrorAs(t, err, new(*module.DigestError))
 			_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: digestOf("other")})
@@ -188,7 +189,7 @@ func TestTheLayoutThatHasEverything(t *testing.T) {
 	require.ErrorContains(t, err, `sources.layout: "layout" is not an absolute path`)
 }
 
-// A layout that is another is noticed, as are tags that move.
+// A replaced layout is noticed, and so are moved tags.
 func TestLayoutsChange(t *testing.T) {
 	one, _ := wasm("one")
 	two, digest := wasm("two")
@@ -212,7 +213,8 @@ func TestLayoutsChange(t *testing.T) {
 	}
 }
 
-// Whatever was changed in a layout, what it has is what its index says or nothing, and a store is no way around that.
+// Whatever was changed in a layout, it yields what its index says or nothing. The store does not
+// bypass this.
 func TestTamperedLayouts(t *testing.T) {
 	content, digest := wasm("one")
 	other, _ := wasm("two")

@@ -27,14 +27,14 @@ import (
 )
 
 const (
-	// layerMediaType is that of the module in a Kubewarden policy.
+	// layerMediaType is the media type of the module in a Kubewarden policy.
 	layerMediaType = "application/vnd.wasm.content.layer.v1+wasm"
-	// maxManifestBytes bounds a manifest. Those of policies have their metadata as
-	// annotations, some kilobytes.
+	// maxManifestBytes is the maximum size of a manifest. Policies keep their metadata in
+	// annotations of some kilobytes.
 	maxManifestBytes = 1 << 20
 )
 
-// wasmLayer returns the module that a manifest names: the one layer of its type.
+// wasmLayer returns the module that a manifest names: the only layer of its media type.
 func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 	var manifest struct {
 		MediaType string               `json:"mediaType"`
@@ -42,7 +42,7 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 		Layers    []ocispec.Descriptor `json:"layers"`
 	}
 	if mediaType != ocispec.MediaTypeImageManifest {
-		return ocispec.Descriptor{}, fail(CauseMediaType, "it has media type %.100q: a policy is a manifest of type %s and no index of several",
+		return ocispec.Descriptor{}, fail(CauseMediaType, "it has media type %.100q: a policy is a manifest of type %s, not an index",
 			mediaType, ocispec.MediaTypeImageManifest)
 	}
 	err := jsonparts.Check(content, jsonparts.MaxManifest)
@@ -52,9 +52,9 @@ func wasmLayer(mediaType string, content []byte) (ocispec.Descriptor, error) {
 	if err != nil {
 		return ocispec.Descriptor{}, fail(CauseAnswer, "manifest: %w", err)
 	}
-	// A document must not be one thing to us and another to who signed it.
+	// A document must not have one meaning here and another for its signer.
 	if manifest.MediaType != "" && manifest.MediaType != mediaType || manifest.Manifests != nil {
-		return ocispec.Descriptor{}, fail(CauseMediaType, "it is served as %s and says itself that it is something else", mediaType)
+		return ocispec.Descriptor{}, fail(CauseMediaType, "it is served as %s but declares another type", mediaType)
 	}
 	var found []ocispec.Descriptor
 	for _, layer := range manifest.Layers {

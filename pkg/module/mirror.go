@@ -27,15 +27,15 @@ func (m *Mirror) validate() error {
 	case from == "":
 		return fmt.Errorf("sources.mirrors: prefix %q does not begin with registry:// or https:// (or http://) and a host", Redact(m.Prefix))
 	case from != to:
-		return fmt.Errorf("sources.mirrors: replacement %q of %q is of another kind: a registry can be replaced by registries only, and a web server by web servers",
+		return fmt.Errorf("sources.mirrors: replacement %q of %q is of another kind: only a registry can replace a registry, and only a web server a web server",
 			Redact(m.Replacement), Redact(m.Prefix))
 	case strings.HasSuffix(m.Prefix, "/") != strings.HasSuffix(m.Replacement, "/"):
-		return fmt.Errorf("sources.mirrors: of prefix %q and replacement %q one ends with a slash and the other does not", Redact(m.Prefix), Redact(m.Replacement))
+		return fmt.Errorf("sources.mirrors: either both or neither of prefix %q and replacement %q must end with a slash", Redact(m.Prefix), Redact(m.Replacement))
 	}
 	return nil
 }
 
-// kindOf tells registries from web servers; "" is neither.
+// kindOf tells registries from web servers. Empty means neither.
 func kindOf(uri string) string {
 	scheme, rest, _ := strings.Cut(uri, "://")
 	switch {
@@ -49,13 +49,13 @@ func kindOf(uri string) string {
 	return ""
 }
 
-// location is a place where a module may be.
+// location is a place that may have a module.
 type location struct {
 	uri    string
 	mirror bool
 }
 
-// locations returns the places to look for a module at, in order.
+// locations returns the places that may have a module, in the order to try.
 func (s *Sources) locations(uri string) []location {
 	original := location{uri: uri}
 	var best *Mirror
@@ -70,8 +70,8 @@ func (s *Sources) locations(uri string) []location {
 	return []location{{uri: best.Replacement + uri[len(best.Prefix):], mirror: true}, original}
 }
 
-// fits says whether a URI begins with the prefix and the prefix ends where a segment
-// does: registry://host/a is no prefix of registry://host/ab, nor registry://host of
+// fits reports whether a URI begins with the prefix, and the prefix ends at the end of a segment:
+// registry://host/a is not a prefix of registry://host/ab, nor registry://host of
 // registry://host:5000/a.
 func (m *Mirror) fits(uri string) bool {
 	rest, ok := strings.CutPrefix(uri, m.Prefix)

@@ -14,30 +14,30 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package module brings policy modules from where people keep them: files, OCI
-// registries and web servers. Command lines push them to registries with it, too. What was checked is what is compiled: a module is
-// read once, hashed, and from then on is its bytes.
+// Package module fetches policy modules from files, OCI registries, and web servers. Command-line
+// tools also use it to push modules to registries. The bytes that were checked are the bytes that
+// are compiled: a module is read and hashed once, and afterwards only its bytes in memory count.
 //
-// A registry or server is asked no more than is needed. What is named by a digest
-// and is in the [Store] needs no network at all. A tag is looked up, and what it
-// stood for last is used if nobody answers. Whatever comes in is bounded in size
-// and time, compared with the digests that led to it, shown to the [Verifier], and
-// only then kept and returned.
+// The package asks a registry or a server for no more than it needs. If a reference has a digest,
+// and the [Store] has that module, no network is needed. The package looks up a tag, and falls back
+// to the last known module if nobody answers. It bounds the size and time of every download,
+// compares it with the digests that led to it, and shows it to the [Verifier]. Only then does it
+// keep and return the module.
 package module
 
 // Module is a policy's binary as it was read. It is immutable.
 type Module struct {
 	// Bytes are the binary.
 	Bytes []byte
-	// Digest is their SHA-256, as "sha256:" and 64 hexadecimal digits.
+	// Digest is the SHA-256 digest of Bytes: "sha256:" and 64 hexadecimal digits.
 	Digest string
-	// Revision is what the source calls this state of the module: the digest of its
-	// manifest in a registry, the entity tag of a web server. "" if it has no name.
+	// Revision is the source's name for this state of the module: the digest of its manifest in a
+	// registry or a layout, or the entity tag of a web server. It is empty if the state has no name.
 	Revision string
 
-	// VerifiedBy is the identity of the verifier that accepted it; "" means none.
+	// VerifiedBy is the identity of the verifier that accepted the module. Empty means none.
 	VerifiedBy string
-	// Proof is what that verifier accepted it by. It is empty without one, and if it is too
-	// large to be held.
+	// Proof is the evidence on which that verifier accepted the module. It is empty without a
+	// verifier, or if it is too large to hold in memory.
 	Proof Proof
 }

@@ -25,13 +25,13 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// progressEvery is after how long, and then how often, fetching a module is logged
-// that is not done yet.
+// progressEvery is the time after which, and then the interval at which, an unfinished fetch is
+// logged.
 const progressEvery = 2 * time.Second
 
-// progress is how far a request has come.
+// progress is the progress of a request.
 type progress struct {
-	observe      func(bytes, total int64) // nil for nobody
+	observe      func(bytes, total int64) // nil if nobody observes
 	step         atomic.Value             // string
 	bytes, total atomic.Int64
 	done         chan struct{}
@@ -39,7 +39,7 @@ type progress struct {
 	begin        time.Time
 }
 
-// watch begins to log what a request does, and to tell it to an observer. It ends with stop.
+// watch starts to log a request's progress and to report it to an observer, until stop is called.
 func watch(ctx context.Context, every time.Duration, observe func(bytes, total int64)) *progress {
 	p := &progress{observe: observe, done: make(chan struct{}), begin: time.Now()}
 	p.at("waiting")
@@ -65,10 +65,10 @@ func (p *progress) stop() {
 	p.stopped.Wait()
 }
 
-// at says what is being done now.
+// at records the current step.
 func (p *progress) at(step string) { p.step.Store(step) }
 
-// download says that so many bytes are expected, or less than none if it is unknown.
+// download records the number of bytes expected; negative means unknown.
 func (p *progress) download(total int64) {
 	p.at("downloading")
 	p.bytes.Store(0)

@@ -30,21 +30,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// What a source is given before it counts as one that does not answer.
+// How often a source is asked before it counts as not answering.
 var (
-	// patient is for modules that are needed and not there: about four seconds if
-	// connections are refused at once.
+	// patient is for modules that are needed and not stored. It takes about four seconds if
+	// connections are refused immediately.
 	patient = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 5}
-	// hasty is for modules of which an earlier state is in the store.
+	// hasty is for modules with an earlier state in the store.
 	hasty = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.1, Steps: 2}
 )
 
 const (
-	// hastyTimeout is how long a registry may take to say what a tag stands for if there
-	// is an earlier state. It leaves time for a mirror that cannot be connected to.
+	// hastyTimeout is the time for a registry to resolve a tag if there is an earlier state. It
+	// leaves time for a mirror that cannot be reached.
 	hastyTimeout = 2 * dialTimeout
-	// silence is how long a source that did not answer is not asked again if there is
-	// an earlier state: a start with many modules must not wait for each of them.
+	// silence is how long a source that did not answer is not asked again if there is an earlier
+	// state. A start with many modules must not wait for each of them.
 	silence = 30 * time.Second
 )
 
@@ -62,8 +62,8 @@ type puller struct {
 
 	mu     sync.Mutex
 	busy   map[string]chan struct{} // by URI; closed when the request is done
-	silent map[string]time.Time     // by host; when it did not answer
-	// accepted are entries of the store that the verifier has accepted.
+	silent map[string]time.Time     // by host; when it last did not answer
+	// accepted holds the entries of the store that the verifier has accepted.
 	accepted map[accepted]bool
 }
 
@@ -88,9 +88,9 @@ func newPuller(options Options) (*puller, error) {
 	}, nil
 }
 
-// get fetches a module inside the deadline.
+// get fetches a module within the deadline.
 func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
-	// It names a file in the store's index and is logged.
+	// The URI names a file in the store's index and is logged.
 	if moduleuri.IsTooLong(request.URI) {
 		return nil, fail(CauseInvalid, "the URI is longer than %d bytes after its scheme", moduleuri.MaxBytes)
 	}
@@ -120,7 +120,7 @@ func (r *puller) get(ctx context.Context, request Request) (*Module, error) {
 	return m, nil
 }
 
-// fetchOf returns how what a URI stands for is fetched, nil if it is not.
+// fetchOf returns the function that fetches a URI, or nil if there is none.
 func (r *puller) fetchOf(uri string) func(context.Context, Request, *progress) (*Module, error) {
 	switch scheme, _, _ := strings.Cut(uri, "://"); {
 	case scheme == moduleuri.LayoutScheme:
@@ -137,7 +137,7 @@ func (r *puller) fetchOf(uri string) func(context.Context, Request, *progress) (
 	return nil
 }
 
-// within calls a function inside the deadline.
+// within calls a function within the deadline.
 func (r *puller) within(ctx context.Context, f func(deadline context.Context) error) error {
 	deadline, cancel := context.WithTimeout(ctx, r.sources.Timeout)
 	defer cancel()
@@ -145,15 +145,15 @@ func (r *puller) within(ctx context.Context, f func(deadline context.Context) er
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil: // the caller gave up, or has a deadline of its own
+	case ctx.Err() != nil: // the caller gave up, or has its own deadline
 		return context.Cause(ctx)
-	case deadline.Err() != nil && unanswered(classify(err)): // and no answer that only came late
+	case deadline.Err() != nil && unanswered(classify(err)): // and not an answer that only came late
 		return fail(CauseUnreachable, "not done within %s (sources.timeout): %w", r.sources.Timeout, err)
 	}
 	return err
 }
 
-// acquire makes the caller the only one who asks for a URI.
+// acquire waits until no other request for the URI is running, and then reserves the URI.
 func (r *puller) acquire(ctx context.Context, uri string) (release func(), err error) {
 	for {
 		r.mu.Lock()
@@ -178,7 +178,7 @@ func (r *puller) acquire(ctx context.Context, uri string) (release func(), err e
 	}
 }
 
-// retry calls a function again while a source does not answer.
+// retry calls a function again as long as a source does not answer.
 func (r *puller) retry(ctx context.Context, backoff wait.Backoff, f func(context.Context) error) error {
 	var err error
 	_ = wait.ExponentialBackoffWithContext(ctx, backoff, func(ctx context.Context) (bool, error) {
@@ -198,8 +198,8 @@ func (r *puller) retry(ctx context.Context, backoff wait.Backoff, f func(context
 	return err
 }
 
-// ask calls a function that asks a host what there is, for a module of which an
-// earlier state is in the store or not. If it is, there is less patience.
+// ask calls a function that asks a host for a module's current state. It is less patient if an
+// earlier state is in the store.
 func (r *puller) ask(ctx context.Context, host string, stored bool, f func(context.Context) error) error {
 	if !stored {
 		return r.retry(ctx, r.patient, f)
@@ -227,8 +227,7 @@ func (r *puller) isSilent(host string) bool {
 	return ok
 }
 
-// eachLocation calls a function for the places to look for a module at, in order,
-// until one has it.
+// eachLocation calls a function for the places that may have a module, in order, until one has it.
 func (r *Registries) eachLocation(ctx context.Context, uri string, f func(location) error) error {
 	locations := r.sources.locations(uri)
 	var before error
@@ -247,7 +246,8 @@ func (r *Registries) eachLocation(ctx context.Context, uri string, f func(locati
 		if before != nil {
 			e = &Error{Cause: e.Cause, Err: &twoErrors{first: before, second: e.Err}}
 		}
-		goOn := unanswered(e) || e.Cause == CauseNotFound || errors.Is(e, errdef.ErrNotFound) // by the verifier
+		// The verifier may also return errdef.ErrNotFound.
+		goOn := unanswered(e) || e.Cause == CauseNotFound || errors.Is(e, errdef.ErrNotFound)
 		if n == len(locations)-1 || ctx.Err() != nil || !goOn {
 			return e
 		}
@@ -265,7 +265,7 @@ type mirrorError struct {
 func (m *mirrorError) Error() string { return "mirror " + m.uri + ": " + m.err.Error() }
 func (m *mirrorError) Unwrap() error { return m.err }
 
-// twoErrors says what a mirror said and then the source itself, which counts.
+// twoErrors holds the errors of a mirror and then of the source itself. The latter counts.
 type twoErrors struct{ first, second error }
 
 func (t *twoErrors) Error() string {

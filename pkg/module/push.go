@@ -31,11 +31,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// configMediaType is that of the configuration of a Kubewarden policy, which is empty.
+// configMediaType is the media type of a Kubewarden policy's configuration, which is empty.
 const configMediaType = "application/vnd.wasm.config.v1+json"
 
-// ManifestDigest returns the digest of the manifest that a registry:// URI stands for. The
-// manifest is read and hashed: what a registry calls it does not count. Errors are
+// ManifestDigest returns the digest of the manifest that a registry:// URI refers to. It reads and
+// hashes the manifest, and does not trust the digest that the registry reports. Errors are
 // [*Error].
 func (f *Fetcher) ManifestDigest(ctx context.Context, uri string) (string, error) {
 	ref, err := f.registryReference(uri)
@@ -62,14 +62,14 @@ func (f *Fetcher) ManifestDigest(ctx context.Context, uri string) (string, error
 	return got, nil
 }
 
-// Push pushes a module to the tag that a registry:// URI names (default "latest"), as
-// kwctl does, with annotations in the manifest. It returns what names these bytes and no
-// others, without a scheme: host/repository@sha256:… Mirrors get nothing. The same module
-// with the same annotations has the same manifest. Errors are [*Error].
+// Push pushes a module, as kwctl does, to the tag that a registry:// URI names (default "latest").
+// The annotations go into the manifest. Push returns a reference to exactly these bytes, without a
+// scheme: host/repository@sha256:… It does not push to mirrors. The same module with the same
+// annotations has the same manifest. Errors are [*Error].
 func (f *Fetcher) Push(ctx context.Context, uri string, wasm []byte, annotations map[string]string) (string, error) {
 	ref, err := f.registryReference(uri)
 	if err == nil && ref.Digest != "" {
-		err = fail(CauseInvalid, "a digest is what comes of a push: name a tag")
+		err = fail(CauseInvalid, "a push produces a digest and cannot name one: name a tag")
 	}
 	var a *artifact
 	if err == nil {
@@ -81,7 +81,7 @@ func (f *Fetcher) Push(ctx context.Context, uri string, wasm []byte, annotations
 	if err != nil {
 		err = withURI(uri, err)
 		if e := (*Error)(nil); errors.As(err, &e) {
-			e.pushing = true // it is one that withURI made
+			e.pushing = true // withURI made it
 		}
 		return "", err
 	}
@@ -103,7 +103,7 @@ func (f *Fetcher) registryReference(uri string) (reference, error) {
 	return ref, nil
 }
 
-// content is something to push, and its description.
+// content is bytes to push, with their descriptor.
 type content struct {
 	descriptor ocispec.Descriptor
 	bytes      []byte
@@ -113,21 +113,21 @@ func newContent(mediaType string, b []byte) content {
 	return content{ocispec.Descriptor{MediaType: mediaType, Digest: digest.FromBytes(b), Size: int64(len(b))}, b}
 }
 
-// artifact is a module as it stands in a registry.
+// artifact is a module in the form that a registry stores.
 type artifact struct{ config, layer, manifest content }
 
-// artifact makes one. What could not be fetched again is refused.
+// artifact builds one. It refuses a module that could not be fetched again.
 func (f *Fetcher) artifact(wasm []byte, annotations map[string]string) (*artifact, error) {
 	if size := int64(len(wasm)); size > f.MaxBytes {
 		return nil, tooLarge("module", size, f.MaxBytes)
 	}
 	if checkMagic(wasm) != nil {
-		return nil, fail(CauseInvalid, "it is no WebAssembly module: it begins with %q", wasm[:min(len(wasm), len(wasmMagic))])
+		return nil, fail(CauseInvalid, "it is not a WebAssembly module: it begins with %q", wasm[:min(len(wasm), len(wasmMagic))])
 	}
 	a := &artifact{config: newContent(configMediaType, []byte("{}")), layer: newContent(layerMediaType, wasm)}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // as kwctl, so that both give a module the same digest
+	encoder.SetEscapeHTML(false) // like kwctl, so that both give a module the same digest
 	err := encoder.Encode(ocispec.Manifest{
 		Versioned:   specs.Versioned{SchemaVersion: 2},
 		Config:      a.config.descriptor,
@@ -139,13 +139,13 @@ func (f *Fetcher) artifact(wasm []byte, annotations map[string]string) (*artifac
 	}
 	manifest := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	if len(manifest) > maxManifestBytes {
-		return nil, fail(CauseInvalid, "its manifest would have %d bytes, at most %d are read: shorten the annotations of its metadata", len(manifest), maxManifestBytes)
+		return nil, fail(CauseInvalid, "its manifest would have %d bytes, at most %d are read: shorten the annotations in its metadata", len(manifest), maxManifestBytes)
 	}
 	a.manifest = newContent(ocispec.MediaTypeImageManifest, manifest)
 	return a, nil
 }
 
-// push puts an artifact into a repository: what its manifest names first.
+// push pushes an artifact to a repository, first what its manifest names and then the manifest.
 func (r *puller) push(ctx context.Context, ref reference, a *artifact) error {
 	return r.within(ctx, func(ctx context.Context) error {
 		return r.retry(ctx, r.patient, func(ctx context.Context) error {
@@ -162,7 +162,7 @@ func (r *puller) push(ctx context.Context, ref reference, a *artifact) error {
 	})
 }
 
-// pushBlob pushes what the repository does not have.
+// pushBlob pushes a blob unless the repository has it.
 func (r *repository) pushBlob(ctx context.Context, blob content) error {
 	exists, err := r.Blobs().Exists(ctx, blob.descriptor)
 	if err != nil || exists {
@@ -171,17 +171,17 @@ func (r *repository) pushBlob(ctx context.Context, blob content) error {
 	return answerError(r.Blobs().Push(ctx, blob.descriptor, bytes.NewReader(blob.bytes)))
 }
 
-// uploadKey is the key of an upload in a context.
+// uploadKey is the context key of an upload.
 type uploadKey struct{}
 
-// upload tells how far it has come.
+// upload reports an upload's progress.
 type upload struct {
 	observe func(bytes, total int64)
 	size    int64
 }
 
-// observed has the upload of something told to an observer, nil for nobody. The registry's
-// client makes the requests, and wants bytes that it can send again.
+// observed reports the upload of c to an observer, which may be nil. It uses the context because
+// the registry's client makes the requests and wants a body that it can send again.
 func observed(ctx context.Context, observe func(bytes, total int64), c content) context.Context {
 	if observe == nil {
 		return ctx
@@ -189,8 +189,8 @@ func observed(ctx context.Context, observe func(bytes, total int64), c content) 
 	return context.WithValue(ctx, uploadKey{}, &upload{observe, c.descriptor.Size})
 }
 
-// observeUpload returns a request whose body tells how much of it was sent, if that is an
-// upload's.
+// observeUpload returns the request with a body that reports how much of it was sent, if the
+// request is an upload.
 func observeUpload(request *http.Request) *http.Request {
 	u, _ := request.Context().Value(uploadKey{}).(*upload)
 	if u == nil || request.Body == nil || request.ContentLength != u.size {
@@ -201,7 +201,7 @@ func observeUpload(request *http.Request) *http.Request {
 	return &observed
 }
 
-// uploading is a body that tells how much of it was read.
+// uploading is a body that reports how much of it was read.
 type uploading struct {
 	io.ReadCloser
 	*upload

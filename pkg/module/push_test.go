@@ -36,7 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// What is pushed has the form that kwctl gives it, and is fetched again.
+// A pushed module has the form that kwctl gives it, and can be fetched again.
 func TestPush(t *testing.T) {
 	open := registry.Start(t, registry.Options{})
 	secure := registry.Start(t, registry.Options{TLS: true, Username: "alice", Password: "secret"})
@@ -83,7 +83,7 @@ func TestPush(t *testing.T) {
 	require.ErrorContains(t, err, "push registry://"+secure.Host+"/policies/one:v1: credentials are required")
 	f = newFetcher(t, module.Options{})
 	_, err = f.Push(t.Context(), "registry://"+open.Host+"/policies/one:v1", binary, nil)
-	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "no host is asked without TLS that is not named")
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "only named hosts are contacted without TLS")
 }
 
 func TestUploadsAreTold(t *testing.T) {
@@ -102,7 +102,7 @@ func TestUploadsAreTold(t *testing.T) {
 	told = nil
 	_, err = f.Push(t.Context(), "registry://"+r.Host+"/policies/told:v1", binary, nil)
 	require.NoError(t, err)
-	require.Empty(t, told, "what is there is not sent again")
+	require.Empty(t, told, "existing blobs are not sent again")
 	_, err = f.Fetch(t.Context(), "registry://"+reference)
 	require.NoError(t, err)
 }
@@ -133,7 +133,8 @@ func TestPushRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "not supported here")
 }
 
-// A registry that does not take it, or sends it elsewhere, is named with what it says.
+// If a registry refuses a push or redirects it, the error names the registry and quotes its
+// message.
 func TestPushToHostileRegistries(t *testing.T) {
 	binary, _ := wasm("refused")
 	for name, test := range map[string]struct {
@@ -159,7 +160,7 @@ func TestPushToHostileRegistries(t *testing.T) {
 	}
 }
 
-// elsewhere wants blobs to be sent to another host.
+// elsewhere asks for blobs to be sent to another host.
 func elsewhere(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusNotFound)
@@ -169,7 +170,7 @@ func elsewhere(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// What a registry calls a manifest does not count.
+// The digest that a registry reports for a manifest does not count.
 func TestManifestDigest(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	binary, _ := wasm("one")

@@ -43,7 +43,7 @@ func parseReference(uri string) (reference, error) {
 	return reference{ref}, err
 }
 
-// remote returns the reference as the registry's client knows it.
+// remote returns the reference as the registry's client represents it.
 func (r reference) remote() registry.Reference {
 	return registry.Reference{Registry: r.Registry, Repository: r.Repository}
 }
@@ -54,7 +54,7 @@ func (r reference) at(digest string) reference {
 	return r
 }
 
-// name returns what the registry's client asks for: a tag or a digest.
+// name returns the name that the registry's client asks for: a tag or a digest.
 func (r reference) name() string {
 	if r.Digest != "" {
 		return r.Digest
@@ -62,7 +62,7 @@ func (r reference) name() string {
 	return r.Tag
 }
 
-// String returns the reference as a URI, always in the same form.
+// String returns the reference as a URI in canonical form.
 func (r reference) String() string {
 	if r.Digest != "" {
 		return "registry://" + r.Registry + "/" + r.Repository + "@" + r.Digest
@@ -70,8 +70,8 @@ func (r reference) String() string {
 	return "registry://" + r.Registry + "/" + r.Repository + ":" + r.Tag
 }
 
-// Redact returns a URI without what may be secret in it: user and password, and the
-// query, in which servers are given signatures.
+// Redact returns a URI without its potentially secret parts: the user, the password, and the query,
+// which may contain a signature.
 func Redact(uri string) string {
 	if strings.HasPrefix(uri, "registry://") || strings.HasPrefix(uri, "file://") || strings.HasPrefix(uri, moduleuri.LayoutScheme+"://") {
 		scheme, rest, _ := strings.Cut(uri, "://")

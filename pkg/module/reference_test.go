@@ -78,7 +78,7 @@ func FuzzParseReference(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is asked for is what was written: the same host, and nothing but it.
+		// The request goes to exactly the host that was written.
 		u, err := url.Parse("https://" + ref.Registry + "/v2/" + ref.Repository + "/manifests/" + ref.name())
 		require.NoError(t, err)
 		require.Equal(t, ref.Registry, u.Host)
@@ -160,7 +160,7 @@ func TestSourcesAreValidated(t *testing.T) {
 		`sources.insecure: "example.com/a" is`, `sources.insecure: "example.com:" is`, `sources.authorities: "a b" is`,
 		`sources.authorities of a b: "relative" is not an absolute path`, `sources.dockerConfig: "relative" is not`, "sources.timeout: -1ns is negative",
 		`prefix "ghcr.io/" does not begin`, `replacement "https://mirror/" of "registry://ghcr.io/" is of another kind`,
-		"one ends with a slash", `prefix "file:///a" does not begin`,
+		"must end with a slash", `prefix "file:///a" does not begin`,
 	} {
 		require.ErrorContains(t, err, text)
 	}

@@ -27,32 +27,30 @@ import (
 	"oras.land/oras-go/v2/registry/remote"
 )
 
-// Dial connects to an address, host:port, as that of [net.Dialer] does.
+// Dial connects to an address of the form host:port, like [net.Dialer.DialContext].
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// RegistriesOptions say how registries are asked.
+// RegistriesOptions configures [Registries].
 type RegistriesOptions struct {
-	// Sources say which authorities, credentials and mirrors they have.
+	// Sources configures the registries' authorities, credentials, and mirrors.
 	Sources Sources
-	// Dial makes all connections, and no proxy is asked. nil connects to whatever there is,
-	// by the proxies of the environment.
+	// Dial makes all connections, without a proxy. Nil connects to any address, through the
+	// environment's proxies.
 	Dial Dial
-	// Wrap stands before what sends each request, redirected ones and those for tokens
-	// included; nil is nothing. Each goes to a host in the way that sources say.
+	// Wrap wraps the transport of all requests, including redirected ones and those for tokens. Nil
+	// wraps nothing. The wrapped transport applies the settings of each request's host.
 	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
-// Registries asks registries, and their mirrors, for what is in them. It is safe for
-// concurrent use.
+// Registries reads from registries and their mirrors. It is safe for concurrent use.
 type Registries struct {
 	sources Sources
 	hosts   *hosts
 	client  *http.Client
 }
 
-// NewRegistries returns a client of registries. It reads the certificates and credentials
-// that the sources name, so that mistakes come out at once, and reads them again when it
-// needs them.
+// NewRegistries returns a client for registries. It reads the certificates and credentials that the
+// sources name, so that it reports mistakes immediately. It reads them again when it needs them.
 func NewRegistries(options RegistriesOptions) (*Registries, error) {
 	r := &Registries{sources: options.Sources}
 	r.sources.Timeout = cmp.Or(r.sources.Timeout, defaultTimeout)
@@ -70,12 +68,12 @@ func NewRegistries(options RegistriesOptions) (*Registries, error) {
 	return r, nil
 }
 
-// Each calls a function for the repositories that a registry:// URI may mean, in order,
-// until one has what is looked for: that of the mirror, if there is one, and its own. The
-// name is the tag or the digest that the URI has. A repository is for one call and asks for
-// tokens of its own. What is read of it has no bounds but the reader's. Errors are [*Error];
-// one of the function that wraps errdef.ErrNotFound of oras-go has the next be asked. It
-// does not try again, and takes no longer than the context.
+// Each calls f for the repositories that a registry:// URI may mean, until one has what f looks
+// for: first the mirror's repository, if there is one, and then the registry's own. The name is the
+// URI's tag or digest. A repository is valid for one call and requests its own tokens. Its contents
+// are not bounded; the reader must bound them. Errors are [*Error]. If f returns an error that
+// wraps errdef.ErrNotFound of oras-go, Each tries the next repository. Each does not retry, and
+// ends when the context ends.
 func (r *Registries) Each(ctx context.Context, uri string, f func(from *remote.Repository, name string) error) error {
 	ref, err := parseReference(uri)
 	if err != nil {
@@ -88,7 +86,7 @@ func (r *Registries) Each(ctx context.Context, uri string, f func(from *remote.R
 	return nil
 }
 
-// MirrorHosts returns the hosts, host or host:port, that registries are replaced by.
+// MirrorHosts returns the hosts of mirrors for registries, as host or host:port.
 func (s *Sources) MirrorHosts() (hosts []string) {
 	for _, m := range s.Mirrors {
 		if rest, ok := strings.CutPrefix(m.Replacement, "registry://"); ok {

@@ -29,8 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// fromRegistry fetches a module by the digest of its manifest, or finds out first
-// which manifest its tag stands for.
+// fromRegistry fetches a module by the digest of its manifest. If the reference is a tag, it first
+// resolves the tag.
 func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress) (*Module, error) {
 	ref, err := parseReference(request.URI)
 	if err != nil {
@@ -47,7 +47,7 @@ func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress)
 			if refused != nil || !unanswered(err) {
 				return nil, withRefusal(err, refused)
 			}
-			klog.FromContext(ctx).Info("Registry cannot be asked what a tag stands for: taking what it stood for last",
+			klog.FromContext(ctx).Info("Cannot ask a registry what a tag refers to: using what it referred to last",
 				"manifest", before.Manifest, "err", err)
 			return r.before(ctx, request, ref.at(before.Manifest), err)
 		}
@@ -69,18 +69,18 @@ func (r *puller) fromRegistry(ctx context.Context, request Request, p *progress)
 	return m, nil
 }
 
-// withRefusal adds to an error of a source that does not answer why what is in the store
-// is not taken instead.
+// withRefusal adds, to the error of a source that does not answer, why the stored module was not
+// used instead.
 func withRefusal(err, refused error) error {
 	if !unanswered(err) || refused == nil || errors.Is(refused, fs.ErrNotExist) {
 		return err
 	}
 	e := classify(err)
-	return fail(e.Cause, "%w; what is kept in the store is refused: %w", e.Err, classify(refused).Err)
+	return fail(e.Cause, "%w; the stored module is refused: %w", e.Err, classify(refused).Err)
 }
 
-// known returns what is known of a URI, and the identity of the verifier that accepted it.
-// The error says why it does not count: there is nothing, or the verifier does not accept it.
+// known returns what is known about a URI, and the identity of the verifier that accepted it. The
+// error says why it does not count: nothing is known, or the verifier does not accept it.
 func (r *puller) known(ctx context.Context, uri, demands string) (e entry, identity string, err error) {
 	e, ok := r.store.lookup(ctx, uri, demands)
 	if !ok {
@@ -90,8 +90,8 @@ func (r *puller) known(ctx context.Context, uri, demands string) (e entry, ident
 	return e, identity, err
 }
 
-// named returns the module that has the digest that is asked for, if it is in the
-// store and, where that matters, was accepted for this URI.
+// named returns the module with the requested digest, if it is in the store and, where required,
+// was accepted for this URI.
 func (r *puller) named(ctx context.Context, uri string, request Request) *Module {
 	digest := request.Digest
 	if digest == "" || r.store == nil {
@@ -111,8 +111,8 @@ func (r *puller) named(ctx context.Context, uri string, request Request) *Module
 	return nil
 }
 
-// stored returns the module that the store has for a URI, if the verifier accepts it. If
-// it does not the error says why.
+// stored returns the stored module for a URI, if the verifier accepts it. Otherwise the error says
+// why.
 func (r *puller) stored(ctx context.Context, uri, demands string) (*Module, error) {
 	e, identity, err := r.known(ctx, uri, demands)
 	if err != nil {
@@ -126,8 +126,8 @@ func (r *puller) stored(ctx context.Context, uri, demands string) (*Module, erro
 	return &Module{Bytes: bytes, Digest: e.Digest, Revision: e.revision(), VerifiedBy: identity, Proof: r.proof(e)}, nil
 }
 
-// before returns what the store has of an earlier state, or why the source could not
-// be asked.
+// before returns the stored earlier state of a module, or the reason why the source could not be
+// asked.
 func (r *puller) before(ctx context.Context, request Request, ref reference, err error) (*Module, error) {
 	m, refused := r.stored(ctx, ref.String(), request.Demands)
 	if m == nil {
@@ -139,7 +139,7 @@ func (r *puller) before(ctx context.Context, request Request, ref reference, err
 	return m, checkDigest(request.Digest, m.Digest)
 }
 
-// remember notes in the store what a URI stands for.
+// remember records in the store what a URI refers to.
 func (r *puller) remember(ctx context.Context, uri, demands string, m *Module) {
 	e := entry{URI: uri, Demands: demandsID(demands), Digest: m.Digest}
 	if moduleuri.IsDigest(m.Revision) {
@@ -150,7 +150,7 @@ func (r *puller) remember(ctx context.Context, uri, demands string, m *Module) {
 	r.store.note(ctx, e)
 }
 
-// resolve asks which manifest a tag stands for.
+// resolve asks which manifest a tag refers to.
 func (r *puller) resolve(ctx context.Context, uri string, ref reference, stored bool) (digest string, err error) {
 	err = r.ask(ctx, ref.Registry, stored, func(ctx context.Context) error {
 		if stored {
@@ -166,7 +166,7 @@ func (r *puller) resolve(ctx context.Context, uri string, ref reference, stored 
 	return digest, err
 }
 
-// download fetches a manifest and the module that it names, and keeps both findings.
+// download fetches a manifest and the module that it names, and stores what it found.
 func (r *puller) download(ctx context.Context, request Request, ref reference, manifest string, p *progress) (*Module, error) {
 	var m *Module
 	var proof kept
@@ -191,18 +191,18 @@ func (r *puller) download(ctx context.Context, request Request, ref reference, m
 	return m, nil
 }
 
-// origin is where a manifest is, and what it names.
+// origin is a place that has a manifest and the content that it names.
 type origin interface {
-	// graph is for whoever reads what stands beside.
+	// graph returns the repository for reading what is stored beside the manifest.
 	graph() oras.ReadOnlyGraphTarget
-	// manifest reads one by tag or digest, and returns it with its true digest.
+	// manifest reads a manifest by tag or digest, and returns it with its computed digest.
 	manifest(ctx context.Context, name string) (ocispec.Descriptor, []byte, error)
-	// blob reads what a manifest names, and nothing else.
+	// blob reads the layer that a manifest names, and verifies it.
 	blob(ctx context.Context, layer ocispec.Descriptor, most int64, p *progress) ([]byte, error)
 }
 
-// pull fetches a module from one repository, which has a name: first the manifest, which must have the
-// digest it is known by; then the verifier is asked; then the module itself.
+// pull fetches a module from one repository with the given name. It first reads the manifest, which
+// must have the expected digest, then asks the verifier, and then reads the module itself.
 func (r *puller) pull(ctx context.Context, request Request, repository string, from origin, digest string, store *Store, p *progress) (*Module, kept, error) {
 	p.at("reading manifest")
 	descriptor, content, err := from.manifest(ctx, digest)

@@ -40,7 +40,7 @@ import (
 
 const maxBytes = 1 << 10
 
-// wasm returns something that begins as a module does, and its digest.
+// wasm returns bytes that begin like a module, and their digest.
 func wasm(text string) (bytes []byte, digest string) {
 	bytes = []byte("\x00asm\x01\x00\x00\x00" + text)
 	sum := sha256.Sum256(bytes)
@@ -73,7 +73,7 @@ func trusting(r *registry.Registry) module.Sources {
 	return module.Sources{Authorities: []module.Authority{{Host: r.Host, Files: []string{r.CA}}}}
 }
 
-// logged returns a context and what was logged with it so far.
+// logged returns a context, and a function that returns what was logged with it so far.
 func logged(t testing.TB) (context.Context, func() string) {
 	var mu sync.Mutex
 	var b strings.Builder
@@ -136,7 +136,7 @@ func TestTheModuleMustHaveTheDigestThatIsAskedFor(t *testing.T) {
 	require.ErrorAs(t, err, &mismatch)
 	require.Equal(t, &module.DigestError{What: "module", Want: other, Got: digest}, mismatch)
 	_, err = store.Get(digest, maxBytes)
-	require.ErrorIs(t, err, os.ErrNotExist, "what nobody asked for is not kept")
+	require.ErrorIs(t, err, os.ErrNotExist, "a module with the wrong digest is not stored")
 
 	for range 2 { // fetched and stored
 		got, err := f.Get(t.Context(), module.Request{URI: uri, Digest: digest})
@@ -144,7 +144,7 @@ func TestTheModuleMustHaveTheDigestThatIsAskedFor(t *testing.T) {
 		require.Equal(t, bytes, got.Bytes)
 	}
 	_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: other})
-	require.Equal(t, module.CauseDigest, module.CauseOf(err), "a stored one is compared too")
+	require.Equal(t, module.CauseDigest, module.CauseOf(err), "a stored module is also compared")
 	_, err = f.Get(t.Context(), module.Request{URI: uri, Digest: "sha256:00"})
 	require.Equal(t, module.CauseInvalid, module.CauseOf(err))
 }
@@ -160,7 +160,7 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 	require.NoError(t, err)
 	r.Stop()
 
-	// As after a restart.
+	// Simulate a restart.
 	store, err = module.OpenStore(directory)
 	require.NoError(t, err)
 	ctx, log := logged(t)
@@ -178,7 +178,7 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 	got, err = f.Fetch(ctx, uri+":v1")
 	require.NoError(t, err)
 	require.Equal(t, want, got)
-	require.Contains(t, log(), "taking what it stood for last")
+	require.Contains(t, log(), "using what it referred to last")
 	require.Contains(t, log(), "connection refused")
 	_, err = f.Fetch(ctx, uri+":v1")
 	require.NoError(t, err)
@@ -186,14 +186,14 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 
 	for _, reference := range []string{"one:v2", "two:v1"} {
 		_, err = f.Fetch(ctx, "registry://"+r.Host+"/"+reference)
-		require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "what was never fetched cannot be had")
+		require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "a module that was never fetched is unavailable")
 		require.ErrorContains(t, err, "check the host, its port")
 	}
 	f = newFetcher(t, module.Options{Sources: trusting(r)})
 	_, err = f.Fetch(t.Context(), uri+"@"+manifest)
 	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 
-	// Back again, with the tag moved.
+	// The registry is back, with the tag moved.
 	r = registry.Start(t, registry.Options{TLS: true, Root: r.Options.Root, Address: r.Host})
 	second, _ := wasm("second")
 	r.Push(t, "one", "v1", second)
@@ -203,8 +203,8 @@ func TestStoredModulesNeedNoRegistry(t *testing.T) {
 	require.Equal(t, second, got.Bytes)
 }
 
-// A tag is asked for at each request, and nothing is downloaded if it stands for what
-// it stood for before.
+// A tag is resolved at each request. If it still refers to the same manifest, nothing is
+// downloaded.
 func TestUnchangedTagsCostNoDownload(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	first, digest := wasm("first")
@@ -275,7 +275,7 @@ func TestCredentials(t *testing.T) {
 	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err))
 	require.NotContains(t, err.Error(), "wrong")
 
-	// The file is read again.
+	// The file is read again for each request.
 	for _, content := range []string{dockerConfig(r.Host, "user:pass"), dockerConfig("https://"+r.Host+"/v2/", "user:pass"),
 		`{"auths": {"` + r.Host + `": {"username": "user", "password": "pass"}}}`} {
 		require.NoError(t, os.WriteFile(sources.DockerConfig, []byte(content), 0o600))
@@ -300,8 +300,8 @@ func TestCredentialsAreRefused(t *testing.T) {
 	for content, text := range map[string]string{
 		`{"credsStore": "test"}`:                           "credential helpers",
 		`{"credHelpers": {"example.com": "test"}}`:         "credential helpers",
-		`{"auths": {"example.com": {"auth": "c2VjcmV0"}}}`: "not what docker login writes",
-		`secret`:              "is not a config.json of Docker",
+		`{"auths": {"example.com": {"auth": "c2VjcmV0"}}}`: "does not have the form that docker login writes",
+		`secret`:              "is not a Docker config.json",
 		`{"auths": "secret"}`: "auth",
 		strings.Repeat(" ", 1<<20) + `{"auths": {}}`: "at most 1048576 are allowed",
 	} {
@@ -381,7 +381,7 @@ func TestPlainHTTPOnlyWhereItIsAllowed(t *testing.T) {
 	require.Equal(t, bytes, got.Bytes)
 }
 
-// closedPort returns a host:port where nobody listens.
+// closedPort returns a host:port on which nothing listens.
 func closedPort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -429,7 +429,7 @@ func TestMirrorsAreAskedFirst(t *testing.T) {
 	require.Equal(t, bytes, got.Bytes, "down")
 
 	_, err = newFetcher(t, module.Options{Sources: sources(mirror.Host, "user:wrong")}).Fetch(ctx, uri+"one:v1")
-	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err), "a mirror that refuses is a mistake to mend")
+	require.Equal(t, module.CauseUnauthorized, module.CauseOf(err), "a mirror's refusal is a mistake to correct")
 }
 
 func TestWhatIsNoPolicyIsRefused(t *testing.T) {
@@ -460,7 +460,7 @@ func TestWhatIsNoPolicyIsRefused(t *testing.T) {
 		cause module.Cause
 		text  string
 	}{
-		"index": {module.CauseMediaType, "no index of several"},
+		"index": {module.CauseMediaType, "not an index"},
 		"none":  {module.CauseMediaType, "has 1 layers, and 0 of type"},
 		"two":   {module.CauseMediaType, "has 2 layers, and 2 of type"},
 		"text":  {module.CauseMediaType, `begins with "<htm"`},
@@ -473,7 +473,7 @@ func TestWhatIsNoPolicyIsRefused(t *testing.T) {
 	}
 	files, err := filepath.Glob(filepath.Join(directory, "*", "*"))
 	require.NoError(t, err)
-	require.Empty(t, files, "nothing of it is kept")
+	require.Empty(t, files, "nothing of it is stored")
 	got, err := f.Fetch(t.Context(), "registry://"+r.Host+"/one:fine")
 	require.NoError(t, err)
 	require.Equal(t, manifest, got.Revision)

@@ -34,18 +34,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// userAgent is how registries and servers know who asks.
+// userAgent identifies this client to registries and servers.
 const userAgent = "wasm-admission"
 
-// maxReferrerPages bounds the pages of a list of what refers to a manifest.
+// maxReferrerPages is the maximum number of pages in a list of referrers.
 const maxReferrerPages = 16
 
-// repository is one repository in a registry, or in its mirror.
+// repository is one repository in a registry or in its mirror.
 type repository struct{ *remote.Repository }
 
-// eachRepository calls a function for the repositories that a URI may mean: that of
-// the mirror, if there is one, and its own. Hosts that are insecure are asked with
-// TLS first, and without it if nobody there speaks it.
+// eachRepository calls a function for the repositories that a URI may mean: the mirror's, if there
+// is one, and the registry's own. It contacts insecure hosts with TLS first, and without it if they
+// do not support it.
 func (r *Registries) eachRepository(ctx context.Context, uri string, f func(*repository) error) error {
 	return r.eachLocation(ctx, uri, func(l location) error {
 		ref, err := parseReference(l.uri)
@@ -74,8 +74,8 @@ func speaksNoTLS(err error) bool {
 	return errors.Is(err, http.ErrSchemeMismatch) || errors.As(err, &record) || errors.As(err, &network) && network.Op == "dial"
 }
 
-// repository returns a client with credentials and tokens of its own: they are used
-// for one module, so that nothing that has expired or changed is.
+// repository returns a client with its own credentials and tokens. They serve a single module, so
+// that none is used after it expired or changed.
 func (r *Registries) repository(ref reference) *repository {
 	client := &auth.Client{Client: r.client, Cache: auth.NewCache(), Credential: r.credential(ref), ClientID: userAgent}
 	client.SetUserAgent(userAgent)
@@ -84,8 +84,8 @@ func (r *Registries) repository(ref reference) *repository {
 
 func (r *repository) graph() oras.ReadOnlyGraphTarget { return r.Repository }
 
-// resolve returns the digest of the manifest that a tag stands for. It costs a HEAD
-// request; registries that do not say the digest then are asked for the manifest.
+// resolve returns the digest of the manifest that a tag refers to. It costs a HEAD request. If the
+// registry's answer lacks the digest, resolve requests the manifest.
 func (r *repository) resolve(ctx context.Context, tag string) (string, error) {
 	descriptor, err := r.Resolve(ctx, tag)
 	if cause := CauseOf(answerError(err)); err != nil && cause == CauseAnswer {
@@ -101,7 +101,7 @@ func (r *repository) resolve(ctx context.Context, tag string) (string, error) {
 	return digest, nil
 }
 
-// manifest reads a manifest and returns it with its true digest.
+// manifest reads a manifest and returns it with its computed digest.
 func (r *repository) manifest(ctx context.Context, name string) (ocispec.Descriptor, []byte, error) {
 	descriptor, body, err := r.FetchReference(ctx, name)
 	if err != nil {
@@ -115,7 +115,7 @@ func (r *repository) manifest(ctx context.Context, name string) (ocispec.Descrip
 	return ocispec.Descriptor{MediaType: descriptor.MediaType, Digest: digestOf(content), Size: int64(len(content))}, content, nil
 }
 
-// blob reads what a manifest names, and nothing else.
+// blob reads the layer that a manifest names, and verifies it.
 func (r *repository) blob(ctx context.Context, layer ocispec.Descriptor, most int64, p *progress) ([]byte, error) {
 	body, err := r.Blobs().Fetch(ctx, layer)
 	if err != nil {
@@ -132,7 +132,7 @@ func (r *repository) blob(ctx context.Context, layer ocispec.Descriptor, most in
 	return content, checkMagic(content)
 }
 
-// answerError gives a cause to what the client says of answers that do not fit.
+// answerError assigns a cause to the client's errors about invalid responses.
 func answerError(err error) error {
 	if err == nil {
 		return nil
@@ -147,8 +147,7 @@ func answerError(err error) error {
 	return &Error{Cause: CauseAnswer, Err: &redactedError{err: e.Err}}
 }
 
-// redactedError leaves out the queries of URLs: registries redirect to URLs that are
-// signed.
+// redactedError removes the queries from URLs, because registries redirect to signed URLs.
 type redactedError struct{ err error }
 
 var queryPattern = regexp.MustCompile(`\?[^\s"]+`)

@@ -33,11 +33,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// maxETagBytes bounds an entity tag that is kept.
+// maxETagBytes is the maximum size of a stored entity tag.
 const maxETagBytes = 256
 
-// fromServer fetches a module from a web server. One that is in the store already is
-// asked for on the condition that it has changed.
+// fromServer fetches a module from a web server. If the module is in the store, the request is
+// conditional on a change.
 func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (*Module, error) {
 	host, err := r.checkURL(request.URI)
 	if err != nil {
@@ -60,7 +60,7 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 		if before == nil || !unanswered(err) {
 			return nil, withRefusal(err, refused)
 		}
-		klog.FromContext(ctx).Info("Server cannot be asked for a module: taking what it served last", "digest", before.Digest, "err", err)
+		klog.FromContext(ctx).Info("Cannot ask a server for a module: using what it served last", "digest", before.Digest, "err", err)
 		m = before
 	}
 	if err := checkDigest(request.Digest, m.Digest); err != nil || m == before {
@@ -85,8 +85,8 @@ func (r *puller) fromServer(ctx context.Context, request Request, p *progress) (
 	return m, nil
 }
 
-// earlier returns what is known of the module already: what the caller has, or what
-// is in the store. The error says why what is there does not count.
+// earlier returns the known state of the module, from the caller or from the store. The error says
+// why the stored state does not count.
 func (r *puller) earlier(ctx context.Context, request Request) (*Module, error) {
 	if have := request.Have; have != nil && acceptedBefore(r.verifier, request.Demands, have.VerifiedBy) {
 		return have, nil
@@ -94,8 +94,8 @@ func (r *puller) earlier(ctx context.Context, request Request) (*Module, error) 
 	return r.stored(ctx, request.URI, request.Demands)
 }
 
-// besideURL reads what stands beside a module, where that was found and then at the source
-// itself, which are asked as they are for modules.
+// besideURL reads what is stored beside a module: first where the module was found, and then at the
+// source itself, with the same settings as for modules.
 func (r *puller) besideURL(places ...string) func(context.Context, string, int64) ([]byte, error) {
 	return func(ctx context.Context, suffix string, most int64) (content []byte, err error) {
 		for _, place := range slices.Compact(places) {
@@ -110,7 +110,7 @@ func (r *puller) besideURL(places ...string) func(context.Context, string, int64
 func (r *puller) getBeside(ctx context.Context, uri, suffix string, most int64) ([]byte, error) {
 	u, err := url.Parse(uri)
 	if err != nil {
-		return nil, fail(CauseInvalid, "the URL cannot be parsed") // the error has all of it
+		return nil, fail(CauseInvalid, "the URL cannot be parsed") // the error would quote the whole URL
 	}
 	u.Path += suffix
 	if u.RawPath != "" {
@@ -130,15 +130,15 @@ func (r *puller) getBeside(ctx context.Context, uri, suffix string, most int64) 
 	return nil, statusError(response.StatusCode, nil)
 }
 
-// request sends one to a server that may be asked. The tag is that of what is known
-// already; "" is nothing.
+// request sends a request to a server that may be contacted. The tag is that of the known state, or
+// empty.
 func (r *puller) request(ctx context.Context, uri, tag string) (*http.Response, error) {
 	if _, err := r.checkURL(uri); err != nil {
 		return nil, err
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, uri, nil)
 	if err != nil {
-		return nil, fail(CauseInvalid, "the URL cannot be asked for")
+		return nil, fail(CauseInvalid, "the URL cannot be requested")
 	}
 	request.Header.Set("User-Agent", userAgent)
 	if tag != "" {
@@ -147,25 +147,25 @@ func (r *puller) request(ctx context.Context, uri, tag string) (*http.Response, 
 	return r.client.Do(request)
 }
 
-// checkURL refuses what is never asked for and returns the host.
+// checkURL refuses URLs that must not be requested, and returns the host.
 func (r *puller) checkURL(uri string) (host string, err error) {
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil:
-		return "", fail(CauseInvalid, "the URL cannot be parsed") // the error has all of it
+		return "", fail(CauseInvalid, "the URL cannot be parsed") // the error would quote the whole URL
 	case u.Host == "" || u.Hostname() == "" || u.Opaque != "":
 		return "", fail(CauseInvalid, "the URL has no host")
 	case u.User != nil:
-		return "", fail(CauseInvalid, "the URL has credentials in it, which everybody who reads the configuration would see: remove them")
+		return "", fail(CauseInvalid, "the URL contains credentials, which everyone who reads the configuration would see: remove them")
 	case u.Fragment != "" || strings.Contains(uri, "#"):
 		return "", fail(CauseInvalid, "the URL has a fragment: remove it")
 	case u.Scheme == "http" && !r.hosts.isInsecure(u.Scheme, u.Host):
-		return "", fail(CauseInvalid, "%s would be asked without TLS: write https, or name the host in sources.insecure", u.Host)
+		return "", fail(CauseInvalid, "%s would be contacted without TLS: write https, or name the host in sources.insecure", u.Host)
 	}
 	return u.Host, nil
 }
 
-// getURL asks one server. It returns before if that is what the server still has.
+// getURL asks one server. It returns before if the server still has the same module.
 func (r *puller) getURL(ctx context.Context, uri string, before *Module, p *progress) (*Module, error) {
 	p.at("asking server")
 	tag := ""
@@ -193,8 +193,7 @@ func (r *puller) getURL(ctx context.Context, uri string, before *Module, p *prog
 	return &Module{Bytes: content, Digest: engine.Digest(content), Revision: entityTag(response.Header)}, nil
 }
 
-// entityTag returns the tag that a server gives to exactly these bytes. Weak tags
-// are not that.
+// entityTag returns the response's tag if it stands for exactly these bytes. Weak tags do not.
 func entityTag(header http.Header) string {
 	tag := header.Get("ETag")
 	if len(tag) < 2 || len(tag) > maxETagBytes || tag[0] != '"' || tag[len(tag)-1] != '"' {

@@ -33,12 +33,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// serve starts a web server with TLS and returns it, its host, and sources that
-// trust it.
+// serve starts a web server with TLS. It returns the server, its host, and sources that trust it.
 func serve(t testing.TB, handler http.HandlerFunc) (*httptest.Server, string, module.Sources) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail, as they should
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // for handshakes that fail as expected
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	host := strings.TrimPrefix(server.URL, "https://")
@@ -108,8 +107,8 @@ func TestServer(t *testing.T) {
 	_, err = newFetcher(t, module.Options{Sources: module.Sources{Insecure: []string{host}}}).Fetch(t.Context(), uri+"/one.wasm")
 	require.NoError(t, err)
 	for uri, text := range map[string]string{
-		"http://" + host + "/one.wasm":                      "would be asked without TLS",
-		"https://user:secret@" + host + "/one.wasm":         "has credentials in it",
+		"http://" + host + "/one.wasm":                      "would be contacted without TLS",
+		"https://user:secret@" + host + "/one.wasm":         "contains credentials",
 		"https:///one.wasm":                                 "has no host",
 		"https://us\x7fer:secret@" + host:                   "cannot be parsed",
 		"oci://" + host + "/one":                            "begins with none of",
@@ -132,7 +131,7 @@ func TestPlainServer(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
 	_, err = f.Fetch(t.Context(), "https"+strings.TrimPrefix(server.URL, "http")+"/one.wasm")
-	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "https:// means TLS even there")
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "https:// requires TLS even for insecure hosts")
 }
 
 func TestServerRedirects(t *testing.T) {
@@ -148,7 +147,7 @@ func TestServerRedirects(t *testing.T) {
 	require.Equal(t, bytes, got.Bytes)
 
 	_, err = newFetcher(t, module.Options{Sources: sources}).Fetch(t.Context(), uri)
-	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "authorities are for one host")
+	require.Equal(t, module.CauseUntrusted, module.CauseOf(err), "authorities apply to one host")
 	require.NotContains(t, err.Error(), "secret")
 
 	sources.Insecure = []string{elsewhere}
@@ -195,7 +194,7 @@ func TestStoredModulesOfServers(t *testing.T) {
 	require.Same(t, have, got)
 
 	bytes, _ = wasm("two")
-	tag = `W/"weak"` // is not for the very bytes
+	tag = `W/"weak"` // does not stand for the exact bytes
 	for n := range 2 {
 		got, err := f.Get(t.Context(), module.Request{URI: uri, Have: have})
 		require.NoError(t, err)
@@ -216,14 +215,14 @@ func TestStoredModulesOfServers(t *testing.T) {
 	got, err = f.Fetch(ctx, uri)
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
-	require.Contains(t, log(), "taking what it served last")
+	require.Contains(t, log(), "using what it served last")
 	before := log()
 	got, err = f.Get(ctx, module.Request{URI: "https://other.example.com/x", Digest: digest})
-	require.NoError(t, err, "what is named by its digest can be had from anywhere")
+	require.NoError(t, err, "a module named by its digest may come from anywhere")
 	require.Equal(t, digest, got.Digest)
 	require.Equal(t, before, log())
 	_, err = newFetcher(t, module.Options{Sources: sources, Store: store, Verifier: v}).Fetch(ctx, uri)
-	require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "what was not verified is not taken instead")
+	require.Equal(t, module.CauseUnreachable, module.CauseOf(err), "an unverified module is not used instead")
 	_, err = f.Fetch(ctx, "https://"+host+"/two.wasm")
 	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
 }
@@ -296,6 +295,6 @@ func TestStoreReadsNothingThatIsDamaged(t *testing.T) {
 		require.Equal(t, before+1, sent, "%s: it is fetched again", name)
 		_, err = f.Fetch(t.Context(), uri)
 		require.NoError(t, err)
-		require.Equal(t, before+1, sent, "%s: and kept again", name)
+		require.Equal(t, before+1, sent, "%s: and stored again", name)
 	}
 }

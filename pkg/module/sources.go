@@ -28,35 +28,35 @@ import (
 // defaultTimeout is the default of [Sources.Timeout].
 const defaultTimeout = time.Minute
 
-// Sources say how registries and web servers are asked. The zero value is usable: it
-// asks anonymously, with TLS and the certificate authorities of the system.
+// Sources configures access to registries and web servers. The zero value is usable: it connects
+// anonymously, with TLS and the system's certificate authorities.
 //
-// A host is written as host or host:port. Without a port it means the default port
-// of the scheme that is used, 443 or 80, and no other.
+// A host is written as host or host:port. Without a port, it means only the default port of the
+// scheme in use, 443 or 80.
 type Sources struct {
-	// Insecure are hosts that may be asked without TLS, or with a certificate that
-	// nobody vouches for.
+	// Insecure lists hosts that may be contacted without TLS, or with a certificate that cannot be
+	// verified.
 	Insecure []string
-	// Authorities are the certificate authorities of hosts, beside those of the system.
+	// Authorities are the certificate authorities of hosts, in addition to the system's.
 	Authorities []Authority
-	// Mirrors replace prefixes of URIs. The longest prefix that fits is taken. A mirror
-	// is asked first; the source itself is asked only if the mirror does not have the
-	// module or cannot be reached.
+	// Mirrors replace prefixes of URIs. The longest matching prefix counts. The mirror is asked
+	// first. The source itself is asked only if the mirror does not have the module or cannot be
+	// reached.
 	Mirrors []Mirror
-	// DockerConfig is the absolute path of a config.json of Docker with credentials; ""
-	// means that registries are asked anonymously. It is read whenever a registry wants
+	// DockerConfig is the absolute path of a Docker config.json with credentials. Empty means that
+	// registries are accessed anonymously. The file is read whenever a registry requires
 	// credentials. Credential helpers are refused. Web servers get no credentials.
 	DockerConfig string
-	// Layout is the absolute path of an OCI image layout, a directory or a tar, that has
-	// everything: modules of registries and web servers come from there, by the URIs that
-	// they have, and their signatures; nobody is asked. What is not in it is not found. ""
-	// means that there is none.
+	// Layout is the absolute path of an OCI image layout, a directory or a tar file. If it is set,
+	// all modules of registries and web servers, and their signatures, come from the layout, under
+	// their own URIs. No registry or server is contacted, and what the layout does not contain is
+	// not found. Empty means that there is none.
 	Layout string
-	// Timeout bounds fetching one module, retries included. Default: 1 minute.
+	// Timeout is the maximum time to fetch one module, including retries. Default: 1 minute.
 	Timeout time.Duration
 }
 
-// Authority says which certificate authorities a host is trusted by.
+// Authority lists the certificate authorities of a host.
 type Authority struct {
 	// Host is host or host:port.
 	Host string
@@ -64,17 +64,16 @@ type Authority struct {
 	Files []string
 }
 
-// Mirror is where modules are fetched from instead.
+// Mirror is a place from which modules are fetched instead of their source.
 type Mirror struct {
-	// Prefix is what a URI begins with: whole segments of it, such as
-	// registry://ghcr.io/kubewarden/.
+	// Prefix is the beginning of a URI, in whole segments, such as registry://ghcr.io/kubewarden/.
 	Prefix string
-	// Replacement takes its place, such as registry://mirror.example.com/kubewarden/. A
-	// registry can be replaced by registries only, and a web server by web servers.
+	// Replacement replaces the prefix, for example with registry://mirror.example.com/kubewarden/.
+	// A registry can only replace a registry, and a web server only a web server.
 	Replacement string
 }
 
-// validate reports everything that is wrong with the sources but what is in files.
+// validate reports everything that is wrong with the sources except the contents of files.
 func (s *Sources) validate() error {
 	var errs []error
 	for _, host := range s.Insecure {

@@ -33,29 +33,28 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Store is a directory of modules by their digests, and of what is known of URIs:
+// Store is a directory of modules by digest, with what is known about URIs:
 //
 //	<directory>/sha256/<hex>.wasm    a module
-//	<directory>/index/<hex>.json     what a URI stands for; its name is the URI's SHA-256
-//	<directory>/evidence/<hex>.json  what a verifier accepted that by; it has the same name
+//	<directory>/index/<hex>.json     what a URI refers to; the name is the URI's SHA-256
+//	<directory>/evidence/<hex>.json  the evidence on which a verifier accepted that, under the same name
 //
-// Everything is written whole or not at all, and compared with its name when it is
-// read; what is damaged is removed and counts as not there. Any number of processes
-// and goroutines of one user may use a directory at the same time. The methods of a
-// nil Store find and keep nothing.
+// The Store writes files atomically, and compares them with their names when it reads them. It
+// removes damaged files and treats them as missing. Any number of processes and goroutines of one
+// user may use a directory at the same time. The methods of a nil Store find and keep nothing.
 type Store struct {
 	modules string
 	index   string
 	proofs  string
 }
 
-// OpenStore opens a directory, an absolute path, and makes it with mode 0700 if it
-// does not exist. It fails if the directory, or one of those in it, is a symbolic
-// link, belongs to anybody but the effective user, or gives any access to group or
-// others. On systems without file owners the error wraps [errors.ErrUnsupported].
+// OpenStore opens a directory. The path must be absolute; OpenStore creates the directory with mode
+// 0700 if it does not exist. It fails if the directory, or one of its subdirectories, is a symbolic
+// link, belongs to anyone but the effective user, or gives any access to group or others. On
+// systems without file owners, the error wraps [errors.ErrUnsupported].
 //
-// A directory on a read-only file system can be opened if it has what belongs in it;
-// that nothing can be kept is logged then.
+// A directory on a read-only file system can be opened if it has its subdirectories. The log then
+// says that nothing can be kept.
 func OpenStore(directory string) (*Store, error) {
 	if !filepath.IsAbs(directory) {
 		return nil, fmt.Errorf("directory for modules: %q is not an absolute path", directory)
@@ -70,7 +69,7 @@ func OpenStore(directory string) (*Store, error) {
 	return s, nil
 }
 
-// Put keeps a module.
+// Put stores a module.
 func (s *Store) Put(m *Module) error {
 	if s == nil {
 		return nil
@@ -88,15 +87,15 @@ func (s *Store) Put(m *Module) error {
 	return nil
 }
 
-// put is Put for a module that can be used in any case.
+// put is like Put, for a module that is usable even if it cannot be stored.
 func (s *Store) put(ctx context.Context, m *Module) {
 	if err := s.Put(m); err != nil {
-		klog.FromContext(ctx).Error(err, "Module cannot be kept: it has to be fetched again after a restart")
+		klog.FromContext(ctx).Error(err, "Cannot store a module: it must be fetched again after a restart")
 	}
 }
 
-// Get returns the bytes of a module. If it is not there, or is larger than maxBytes,
-// the error wraps [fs.ErrNotExist]; if it is damaged, too, and it is removed.
+// Get returns the bytes of a module. If the module is missing, damaged, or larger than maxBytes,
+// the error wraps [fs.ErrNotExist]. Get removes a damaged module.
 func (s *Store) Get(digest string, maxBytes int64) ([]byte, error) {
 	if s == nil {
 		return nil, fs.ErrNotExist
@@ -115,13 +114,13 @@ func (s *Store) Get(digest string, maxBytes int64) ([]byte, error) {
 	return bytes, nil
 }
 
-// get is Get for a module that can be fetched again; it returns nil if it must be.
+// get is like Get, for a module that can be fetched again. It returns nil if it must be.
 func (s *Store) get(ctx context.Context, digest string, maxBytes int64) []byte {
 	bytes, err := s.Get(digest, maxBytes)
-	var open *fs.PathError // what is damaged does not exist either, but has another reason
+	var open *fs.PathError // a damaged file does not exist either, but has another error
 	absent := s == nil || errors.As(err, &open) && errors.Is(err, fs.ErrNotExist)
 	if err != nil && !absent {
-		klog.FromContext(ctx).Error(err, "Module in the store cannot be used", "digest", digest)
+		klog.FromContext(ctx).Error(err, "Cannot use a stored module", "digest", digest)
 	}
 	return bytes
 }
@@ -133,8 +132,8 @@ func (s *Store) path(digest string) (string, error) {
 	return filepath.Join(s.modules, strings.TrimPrefix(digest, "sha256:")+".wasm"), nil
 }
 
-// read reads a file of the store. One that is too large counts as missing: what may be
-// fetched is not the same at every start.
+// read reads a file of the store. A file that is too large counts as missing, because the size
+// limit may differ between starts.
 func read(path string, maxBytes int64) ([]byte, error) {
 	content, err := safefile.ReadPrivate(path, maxBytes)
 	if errors.As(err, new(*safefile.TooLargeError)) {
@@ -143,13 +142,12 @@ func read(path string, maxBytes int64) ([]byte, error) {
 	return content, err
 }
 
-// unfinished is how old a file must be that nobody has finished to write, before it
-// counts as left by an interrupted run.
+// unfinished is the age from which an unfinished file counts as left by an interrupted run.
 const unfinished = time.Hour
 
-// Collect removes all modules but those with the digests given, what is known of
-// URIs that stand for others, what that was accepted by, and what interrupted runs left. A module that another
-// process needs is fetched again by it.
+// Collect removes all modules except those with the given digests. It also removes what is known
+// about URIs that refer to removed modules, the evidence for them, and leftovers of interrupted
+// runs. If another process needs a removed module, it fetches the module again.
 func (s *Store) Collect(keep []string) error {
 	if s == nil {
 		return nil
@@ -171,7 +169,7 @@ func (s *Store) Collect(keep []string) error {
 	)
 }
 
-// removeFrom removes the files of a directory that are not to be kept.
+// removeFrom removes the files in a directory that keep does not accept.
 func removeFrom(directory string, keep func(path string) bool) error {
 	files, err := os.ReadDir(directory)
 	errs := []error{err}

@@ -63,7 +63,7 @@ func TestStore(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "has 11 bytes, at most 10 are allowed")
 	_, err = store.Get(digest, maxBytes)
-	require.NoError(t, err, "that is no damage")
+	require.NoError(t, err, "that does not count as damage")
 
 	require.ErrorContains(t, store.Put(&module.Module{Bytes: []byte("two"), Digest: digest}), "its digest is not")
 	for _, digest := range []string{"", "sha256:", "sha256:../../x", "sha256:" + strings.Repeat("A", 64)} {
@@ -122,13 +122,13 @@ func TestCollect(t *testing.T) {
 	require.Equal(t, 0, count("index"))
 }
 
-// Nobody ever sees half of a module, whoever writes and removes meanwhile.
+// Nobody ever sees part of a module, whoever writes and removes modules meanwhile.
 func TestStoreIsSafeForManyAtATime(t *testing.T) {
 	_, directory := newStore(t)
 	bytes, digest := wasm(strings.Repeat("x", 1<<20))
 	var group sync.WaitGroup
 	for range 4 {
-		store, err := module.OpenStore(directory) // as another process does
+		store, err := module.OpenStore(directory) // like another process
 		require.NoError(t, err)
 		group.Go(func() {
 			for range 5 {
@@ -136,7 +136,7 @@ func TestStoreIsSafeForManyAtATime(t *testing.T) {
 					t.Error(err)
 				}
 				if got, err := store.Get(digest, 2<<20); err == nil && len(got) != len(bytes) {
-					t.Error("half a module")
+					t.Error("part of a module")
 				} else if err != nil && strings.Contains(err.Error(), "damaged") {
 					t.Error(err)
 				}
@@ -149,18 +149,18 @@ func TestStoreIsSafeForManyAtATime(t *testing.T) {
 	group.Wait()
 }
 
-// What cannot be kept can be used.
+// A module that cannot be stored can still be used.
 func TestReadOnlyStore(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	bytes, _ := wasm("one")
 	r.Push(t, "one", "v1", bytes)
 	store, directory := newStore(t)
-	for _, name := range []string{"sha256", "index"} { // gone, which stops root too
+	for _, name := range []string{"sha256", "index"} { // missing, which stops root, too
 		require.NoError(t, os.Remove(filepath.Join(directory, name)))
 	}
 	ctx, log := logged(t)
 	got, err := newFetcher(t, module.Options{Sources: trusting(r), Store: store}).Fetch(ctx, "registry://"+r.Host+"/one:v1")
 	require.NoError(t, err)
 	require.Equal(t, bytes, got.Bytes)
-	require.Contains(t, log(), "Module cannot be kept")
+	require.Contains(t, log(), "Cannot store a module")
 }

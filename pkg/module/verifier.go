@@ -23,63 +23,63 @@ import (
 	"oras.land/oras-go/v2"
 )
 
-// Verifier decides whether a module may be used, by its signatures for example. It
-// is asked before anything of the module is kept or returned. It must be safe for
-// concurrent use.
+// Verifier decides whether a module may be used, for example by its signatures. It is asked before
+// any part of the module is kept or returned. It must be safe for concurrent use.
 type Verifier interface {
-	// Identity names what the verifier demands, its configuration and its trust roots,
-	// by a digest of them for example, of a module with demands of its own. A module that
-	// was accepted under one identity is not taken as accepted under another. Under ""
-	// nothing is taken as accepted: Verify is called every time.
+	// Identity identifies what the verifier requires of a module with the given demands: its
+	// configuration and its trust roots, for example by a digest. Acceptance under one identity
+	// does not count under another. With an empty identity, no earlier acceptance counts, and
+	// Verify is called every time.
 	Identity(demands string) string
-	// Verify returns an error if the artifact must not be used. One that wraps
-	// errdef.ErrNotFound of oras-go says that there is nothing to verify by at this
-	// place: if it is a mirror, the source itself is asked.
+	// Verify returns an error if the artifact must not be used. If the error wraps
+	// errdef.ErrNotFound of oras-go, this place has nothing by which to verify the artifact. If the
+	// place is a mirror, the source itself is then asked.
 	//
-	// The evidence is what it accepted the artifact by. It is kept with the module, and
-	// shown to the verifier instead of a place to ask when the module is wanted again,
-	// after a restart or under another identity; then it is not looked at. None has the
-	// place be asked again.
+	// The evidence is the basis on which the verifier accepted the artifact. It is kept with the
+	// module. When the module is wanted again, after a restart or under another identity, the
+	// verifier gets the evidence instead of a place to ask, and what it then returns as evidence is
+	// ignored. If Verify returns no evidence, the place is asked again.
 	Verify(ctx context.Context, artifact Artifact) (evidence []byte, err error)
 }
 
-// Artifact is what a [Verifier] is asked about.
+// Artifact is what a [Verifier] judges.
 type Artifact struct {
-	// URI is what the configuration calls it.
+	// URI is the artifact's address in the configuration.
 	URI string
-	// Digest is that of the module. If it comes from a registry it has not been
-	// downloaded yet: it is what the manifest says, and what will be insisted on.
+	// Digest is the digest of the module. A module with a manifest has not been read yet: the digest
+	// comes from the manifest and is enforced later.
 	Digest string
-	// Demands are those of the [Request].
+	// Demands are the demands of the [Request].
 	Demands string
-	// Evidence is what Verify returned for it, under this identity or another. It was
-	// read from a disk. nil means that there is none; if there is some nobody is to be
-	// asked, and Source and Beside are nil.
+	// Evidence is what Verify returned for the artifact, under this identity or another, as read
+	// from disk. If there is none, it is nil. With evidence, the verifier must not contact anyone,
+	// and Source and Beside are nil.
 	Evidence []byte
 
-	// Repository is host/repository in a registry, as the configuration has it and not
-	// its mirror. "" means that the module does not come from a registry.
+	// Repository is host/repository in a registry, as in the configuration, not the mirror's. For a
+	// module in an OCI image layout without that name, it is the layout's path. Empty means that the
+	// module is a file or a web server's.
 	Repository string
-	// Manifest describes the manifest, which was read and has this digest. Only of a
-	// module from a registry.
+	// Manifest describes the manifest, which was read and has this digest. It is set only with
+	// Repository.
 	Manifest ocispec.Descriptor
-	// Source is the repository that the manifest was found in, the mirror's or the
-	// registry's own, with its credentials, for reading what stands beside the manifest.
-	// What it returns is bounded by what the caller reads. Only of a module from a
-	// registry.
+	// Source is the repository where the manifest was found, with its credentials: the mirror's, the
+	// registry's own, or the layout's. It serves to read what is stored beside the manifest. The
+	// caller must bound what it reads. It is set only with Repository.
 	Source oras.ReadOnlyGraphTarget
 
-	// Bytes are the module. Only of one that does not come from a registry.
+	// Bytes are the module. They are set only without Repository.
 	Bytes []byte
-	// Beside reads what stands beside the module: the file or the URL with a suffix at
-	// the end of its path, where the module was found and else at the source itself. What
-	// has more than most bytes is refused. The error wraps errdef.ErrNotFound if there is
-	// nothing. Only of a module that does not come from a registry.
+	// Beside reads what is stored beside the module: the file or the URL with a suffix appended to
+	// its path. It reads from where the module was found, and otherwise from the source itself. It
+	// refuses content of more than most bytes. The error wraps errdef.ErrNotFound if there is
+	// nothing. It is set only without Repository.
 	Beside func(ctx context.Context, suffix string, most int64) ([]byte, error)
 }
 
-// verify asks the verifier, if there is one, and returns the evidence and the identity that it
-// had before it judged: if that changes meanwhile, the module is shown to it again.
+// verify asks the verifier, if there is one. It returns the evidence, and the verifier's identity
+// from before the judgment: if the identity changes meanwhile, the verifier judges the module
+// again.
 func verify(ctx context.Context, verifier Verifier, artifact Artifact) (identity string, evidence []byte, err error) {
 	if verifier == nil {
 		return "", nil, nil
@@ -95,7 +95,7 @@ func verify(ctx context.Context, verifier Verifier, artifact Artifact) (identity
 	return "", nil, e
 }
 
-// acceptedBefore says whether a module in memory need not be shown to the verifier again.
+// acceptedBefore reports whether a module in memory does not need another verification.
 func acceptedBefore(verifier Verifier, demands, identity string) bool {
 	return verifier == nil || identity != "" && identity == verifier.Identity(demands)
 }

@@ -35,12 +35,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// verifier accepts what it finds a note on beside the artifact.
+// verifier accepts artifacts that have a note beside them.
 type verifier struct {
 	identity string
 	refuse   error
 	asked    []module.Artifact
-	// evidence is what it returns; whose it accepts is accepts.
+	// evidence is what Verify returns, and accepts is the evidence that it accepts.
 	evidence, accepts string
 	shown             []module.Artifact // with evidence
 }
@@ -101,9 +101,9 @@ func TestVerification(t *testing.T) {
 	require.Equal(t, manifest, refusing.asked[0].Manifest.Digest.String())
 	files, err := filepath.Glob(filepath.Join(directory, "*", "*"))
 	require.NoError(t, err)
-	require.Empty(t, files, "nothing is kept that was not verified")
+	require.Empty(t, files, "nothing unverified is stored")
 
-	// What was stored without verification, or with another, is verified again.
+	// A module that was stored without verification, or with another one, is verified again.
 	unverified, err := fetch(nil, module.Request{})
 	require.NoError(t, err)
 	for _, request := range []module.Request{{}, {Digest: digest}, {Have: unverified}} {
@@ -116,11 +116,12 @@ func TestVerification(t *testing.T) {
 			got, err := fetch(v, module.Request{})
 			require.NoError(t, err)
 			require.Equal(t, bytes, got.Bytes)
-			require.Len(t, v.asked, round+1, "evidence that it does not accept has the registry asked")
+			require.Len(t, v.asked, round+1, "rejected evidence makes the fetcher ask the registry")
 		}
 	}
 
-	// By what was kept it is verified again after each restart, and the registry is not asked.
+	// After each restart, the module is verified again by its stored evidence, and the registry is
+	// not asked.
 	verified, err := fetch(two, module.Request{})
 	require.NoError(t, err)
 	require.Equal(t, "two", verified.VerifiedBy)
@@ -136,9 +137,9 @@ func TestVerification(t *testing.T) {
 	}
 	require.Len(t, two.asked, 2)
 	_, err = fetch(&verifier{identity: "other", accepts: "2"}, module.Request{})
-	require.NoError(t, err, "evidence is good under any identity that accepts it")
+	require.NoError(t, err, "evidence counts under any identity that accepts it")
 
-	// Without evidence it is asked for every time.
+	// Without evidence, the source is asked every time.
 	lazy := &verifier{identity: "lazy"}
 	for n := range 2 {
 		_, err := fetch(lazy, module.Request{})
@@ -148,15 +149,15 @@ func TestVerification(t *testing.T) {
 
 	r.Stop()
 	_, err = fetch(two, module.Request{})
-	require.NoError(t, err, "what was accepted needs no registry")
+	require.NoError(t, err, "an accepted module needs no registry")
 	for _, request := range []module.Request{{}, {Digest: digest}} {
 		_, err = fetch(&verifier{identity: "three"}, request)
 		require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
-		require.ErrorContains(t, err, "what is kept in the store is refused: not verified: evidence of somebody else")
+		require.ErrorContains(t, err, "the stored module is refused: not verified: evidence of somebody else")
 	}
 }
 
-// What was accepted in this process is not shown again, unless the identity is another.
+// A module that was accepted in this process is not verified again, unless the identity changes.
 func TestVerificationIsRemembered(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	bytes, digest := wasm("one")
@@ -176,7 +177,7 @@ func TestVerificationIsRemembered(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, v.asked, 2)
 
-	// Demands of the policy's own are part of the identity, and have evidence of their own.
+	// The policy's own demands are part of the identity, and have their own evidence.
 	request.Demands = "more"
 	_, err = f.Get(t.Context(), request)
 	require.NoError(t, err)
@@ -187,11 +188,11 @@ func TestVerificationIsRemembered(t *testing.T) {
 		shown := len(v.shown)
 		_, err = f.Get(t.Context(), request)
 		require.NoError(t, err)
-		require.Len(t, v.shown, shown+1, "without an identity it is shown every time")
+		require.Len(t, v.shown, shown+1, "without an identity, the module is verified every time")
 	}
 }
 
-// turning is another verifier as soon as it has accepted something.
+// turning changes its identity after each acceptance.
 type turning struct{ *verifier }
 
 func (v *turning) Verify(ctx context.Context, artifact module.Artifact) ([]byte, error) {
@@ -200,8 +201,8 @@ func (v *turning) Verify(ctx context.Context, artifact module.Artifact) ([]byte,
 	return evidence, err
 }
 
-// A trust root or a demand that changes while a module is taken from its source or the store must not count as what
-// accepted it.
+// If a trust root or a demand changes while a module is fetched or read from the store, the new
+// identity must not count as the one that accepted the module.
 func TestWhatAcceptedAModuleIsNotWhatCameAfter(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	bytes, _ := wasm("one")
@@ -218,7 +219,7 @@ func TestWhatAcceptedAModuleIsNotWhatCameAfter(t *testing.T) {
 	require.Len(t, v.shown, 2)
 }
 
-// referring asks what refers to the manifest.
+// referring asks for referrers of the manifest.
 type referring struct{ err error }
 
 func (r *referring) Identity(string) string { return "referring" }
@@ -242,7 +243,7 @@ func TestPagesOfReferrersAreBounded(t *testing.T) {
 	require.Equal(t, 16, h.count("GET referrers/"))
 }
 
-// The registry's client decodes them by itself, and three bytes become some hundred.
+// The registry's client decodes these pages by itself, and three bytes become some hundred.
 func TestPartsOfPagesOfReferrersAreBounded(t *testing.T) {
 	h := newHostile(t, nil)
 	h.onBlob = func(w http.ResponseWriter, _ *http.Request) {
@@ -255,7 +256,7 @@ func TestPartsOfPagesOfReferrersAreBounded(t *testing.T) {
 	require.ErrorContains(t, v.err, "it has more than 50000 parts")
 }
 
-// Files are shown to the verifier as well, which has only their digest to go by.
+// The verifier also judges files. It has only their digest to go by.
 func TestVerificationOfFiles(t *testing.T) {
 	bytes, digest := wasm("one")
 	path := writeFile(t, string(bytes))
@@ -282,7 +283,7 @@ func TestVerificationOfFiles(t *testing.T) {
 	require.Equal(t, module.CauseDigest, module.CauseOf(err))
 }
 
-// A mirror that has the policy but not its signatures is not the last word.
+// If a mirror has the policy but not its signatures, the source is asked.
 func TestVerificationGoesOnToTheSource(t *testing.T) {
 	original, mirror := registry.Start(t, registry.Options{}), registry.Start(t, registry.Options{})
 	bytes, _ := wasm("one")

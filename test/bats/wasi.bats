@@ -53,7 +53,7 @@ policy="$BATS_TEST_DIRNAME/../policies/inherit-owner"
   echo "output = ${output}"
 
   [ "$status" -eq 1 ]
-  [[ "$output" == *"it is no waPC guest"* ]]
+  [[ "$output" == *"it is not a waPC guest"* ]]
 }
 
 @test "settings that a program refuses" {

@@ -59,7 +59,7 @@ func killDuringReload(t *testing.T, c *cluster) {
 	require.NotEmpty(t, c.halfCompiled(t), "the reload had ended before the server was killed")
 
 	c.start(t, configuration{policies: replaceable})
-	c.requireLog(t, "Removing what an interrupted compilation left")
+	c.requireLog(t, "Removing leftovers of an interrupted compilation")
 	c.requireReady(t, policiesCheck)
 	require.Empty(t, c.halfCompiled(t))
 }
@@ -111,7 +111,7 @@ func registryGone(t *testing.T, c *cluster) {
 	c.stopRegistry()
 	defer c.startRegistry(t)
 	c.start(t, configuration{})
-	c.requireLog(t, "Registry cannot be asked what a tag stands for: taking what it stood for last")
+	c.requireLog(t, "Cannot ask a registry what a tag refers to: using what it referred to last")
 	c.requireControl(t)
 	c.hammer.RequireDenials(t)
 

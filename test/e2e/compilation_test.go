@@ -34,7 +34,7 @@ func TestAModuleThatKillsItsCompiler(t *testing.T) {
 	pid := s.server.PID()
 
 	s.write("policies.d/b.yaml", s.policy("b", "required-labels", "{}", "two"))
-	s.becomesBad("compiling in a child process, at last in one that had all of compilation.memory to itself: the process that compiled it ended: ")
+	s.becomesBad("compiling in child processes, the last of which had all of compilation.memory to itself: the process that compiled it ended: ")
 	_, body := s.readyz("/wasm-admission-policies")
 	require.Contains(t, body, "set compilation.mode to InProcess")
 	require.Contains(t, s.verdict(), "one")

@@ -141,7 +141,7 @@ func TestOutcomes(t *testing.T) {
 		{name: "function that is not declared", letter: "c", err: "the guest calls built-in function -1, which it does not declare", cause: engine.CauseAbort},
 		{name: "trap in a callback", letter: "w", err: "call of eval: opa_value_dump: wasm trap: unreachable", cause: engine.CauseUnreachable},
 		{name: "loop in a callback", letter: "j", limits: func(e *abi.Environment) { e.Timeout = time.Millisecond }, err: "execution deadline exceeded", cause: engine.CauseDeadline},
-		{name: "callback in a callback", letter: "r", err: "opa_value_dump: the guest calls the host while the host calls it back", cause: engine.CauseAbort},
+		{name: "callback in a callback", letter: "r", err: "opa_value_dump: the guest called the host during a callback", cause: engine.CauseAbort},
 		{name: "result outside memory", letter: "x", f: answer(accepts), err: "result of f: 42 bytes at address 131070 are outside the guest's memory", cause: engine.CauseAbort},
 		{name: "result that is no value", letter: "y", f: answer(accepts), err: "the guest cannot parse the result of f", cause: engine.CauseAbort},
 		{name: "result over the limit", letter: "b", f: answer(strings.Repeat("1", 101)), err: "built-in function f: limit exceeded: 101 bytes of result, at most 100 are allowed", cause: engine.CauseLimit},
@@ -216,7 +216,7 @@ func TestLoadRefuses(t *testing.T) {
 		err      string
 	}{
 		{"another mode", guestBinary(t), abi.ExecutionModeWASI, all, `execution mode "wasi" is none of policies in Rego`},
-		{"no guest", []byte("\x00asm\x01\x00\x00\x00"), abi.ExecutionModeOPA, all, "it is no Rego guest"},
+		{"no guest", []byte("\x00asm\x01\x00\x00\x00"), abi.ExecutionModeOPA, all, "it is not a Rego guest"},
 		{"missing functions", guestBinary(t), abi.ExecutionModeOPA, nil, `Missing Rego builtins: {"f"}`},
 		{"functions missing by name", guestBinary(t), abi.ExecutionModeOPA, lender{}, `Missing Rego builtins: {"f"}`},
 		{"no entrypoint", edited(t, `{"policy/main":0}`, `{"policy/main":1}`), abi.ExecutionModeOPA, all, "the policy has no entrypoint 0"},

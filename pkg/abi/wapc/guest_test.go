@@ -188,7 +188,7 @@ func TestLoadRefusesWhatIsNoGuest(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	_, err = Load(t.Context(), e, []byte("\x00asm\x01\x00\x00\x00"))
-	require.ErrorContains(t, err, `module does not export function "__guest_call": it is no waPC guest`)
+	require.ErrorContains(t, err, `module does not export function "__guest_call": it is not a waPC guest`)
 }
 
 // What is handed to a guest is whole, however large: it is written in portions.

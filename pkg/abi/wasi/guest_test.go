@@ -265,5 +265,5 @@ func TestLoadRefusesWhatIsNoProgram(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, e.Close()) }()
 	_, err = Load(t.Context(), e, []byte("\x00asm\x01\x00\x00\x00"))
-	require.ErrorContains(t, err, `module does not export function "_start": it is no WASI guest`)
+	require.ErrorContains(t, err, `module does not export function "_start": it is not a WASI guest`)
 }

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package enginetest opens what lies inside the engine to suites that stand outside: the specification's tests, attacks
-// and benchmarks. Nothing that serves requests imports it.
+// Package enginetest gives suites outside the engine access to its internals: the specification's
+// tests, attacks, and benchmarks. Nothing that serves requests imports it.
 package enginetest
 
 import (
@@ -23,11 +23,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// Options say what a rewrite does. [Options.TickModule], [Options.TickName], [Options.ExportPrefix],
-// [Options.MemoryMaxPages] and [Options.TableMaxEntries] are required.
+// Options controls a rewrite. [Options.TickModule], [Options.TickName], [Options.ExportPrefix],
+// [Options.MemoryMaxPages], and [Options.TableMaxEntries] are required.
 type Options = rewrite.Options
 
-// Rewritten is a module that pays fuel, and what its host has to know of it.
+// Rewritten is a rewritten module that pays fuel, with what its host must know about it.
 type Rewritten = rewrite.Result
 
 // Rewrite rewrites a module in the binary format. It is safe for concurrent use.
@@ -35,8 +35,9 @@ func Rewrite(module []byte, options Options) (*Rewritten, error) {
 	return rewrite.Module(module, options)
 }
 
-// ResetSupport says whether the system allows a way to reset linear memory.
+// ResetSupport says whether the system supports a way to reset linear memory.
 type ResetSupport = memory.Support
 
-// ResetSupports returns all ways to reset linear memory, best first. The caller must not change what it gets.
+// ResetSupports returns all ways to reset linear memory, best first. The caller must not change the
+// result.
 func ResetSupports() []ResetSupport { return memory.Probe() }

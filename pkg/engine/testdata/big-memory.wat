@@ -1,2 +1,2 @@
-;; Wants more linear memory than a small limit allows, from the start.
+;; Needs more linear memory at the start than a small limit allows.
 (module (memory (export "memory") 100))

@@ -1,4 +1,4 @@
-;; Has a table that is larger than the tests allow.
+;; Has a larger table than the tests allow.
 (module
   (memory (export "memory") 1)
   (table 1001 funcref))

@@ -10,7 +10,7 @@
   (func $time (export "time") (param $clock i32) (result i64)
     (drop (call $clock_time_get (local.get $clock) (i64.const 0) (i32.const 8)))
     (i64.load (i32.const 8)))
-  ;; Returns when the clock shows another time than at first.
+  ;; Returns when the clock's time changes.
   (func (export "until_it_moves") (param $clock i32) (result i64)
     (local $first i64) (local $now i64)
     (local.set $first (call $time (local.get $clock)))
@@ -22,7 +22,7 @@
     (i64.store (i32.const 24) (call $time (i32.const 0))))
   (func (export "drawn_at_start") (result i64) (i64.load (i32.const 16)))
   (func (export "time_at_start") (result i64) (i64.load (i32.const 24)))
-  ;; Takes as many turns as the number drawn at the start says.
+  ;; Loops as many times as the number drawn at the start.
   (func (export "spend") (result i32)
     (local $turns i32)
     (local.set $turns (i32.add (i32.const 1) (i32.load16_u (i32.const 16))))

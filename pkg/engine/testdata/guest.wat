@@ -21,5 +21,5 @@
   (func (export "spin") (loop (br 0)))
   (func $recurse (export "recurse") (result i32)
     (i32.add (call $recurse) (i32.const 1)))
-  ;; Grows memory by pages and returns what memory.grow says.
+  ;; Grows memory by pages and returns the result of memory.grow.
   (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))

@@ -1,4 +1,4 @@
-;; A guest that burns little and has the host do much.
+;; A guest that burns little fuel and makes the host do much work.
 (module
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))

@@ -1,5 +1,5 @@
-;; A guest that leaves a mark wherever a guest can keep one, looks whether there
-;; are marks, and ends in every way in which an evaluation can end.
+;; A guest that leaves a mark wherever a guest can keep one, looks for marks, and
+;; ends in every way in which an evaluation can end.
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
   (import "host" "refuse" (func $refuse))
@@ -11,8 +11,8 @@
   (global $f64 (mut f64) (f64.const 4))
   (data (i32.const 131072) "\05")
 
-  ;; Writes the mark, not zero, to the first page, the third and the fourth, to a
-  ;; page that is grown, and to all globals.
+  ;; Writes the nonzero mark to the first, the third, and the fourth page, to a
+  ;; grown page, and to all globals.
   (func (export "mark") (param $mark i32)
     (i32.store (i32.const 0) (local.get $mark))
     (i32.store (i32.const 131072) (local.get $mark))
@@ -37,9 +37,9 @@
     (i32.add (f32.eq (global.get $f32) (f32.convert_i32_u (local.get $mark))))
     (i32.add (f64.eq (global.get $f64) (f64.convert_i32_u (local.get $mark)))))
 
-  ;; Zero in a pristine instance, else a bit for each thing that is not as it was:
-  ;; four globals, the size, the data, and any other word of the memory. What
-  ;; memory that is grown holds counts as the latter.
+  ;; Zero in a pristine instance, otherwise a bit for each item that has changed:
+  ;; four globals, the size, the data, and any other word of the memory, including
+  ;; grown memory.
   (func (export "traces") (result i32)
     (local $at i32) (local $seen v128)
     (i32.ne (global.get $i32) (i32.const 1))
@@ -68,7 +68,7 @@
   (func (export "refused") (call $refuse))
   (func (export "exit") (call $proc_exit (i32.const 3)))
   (func (export "exit_zero") (call $proc_exit (i32.const 0)))
-  ;; Grows to the limit, marks every page, and gives up if told to.
+  ;; Grows to the limit, marks every page, and gives up on request.
   (func (export "grow") (param $give_up i32)
     (local $at i32)
     (loop $more

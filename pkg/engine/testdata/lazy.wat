@@ -1,5 +1,5 @@
-;; A guest that does the larger part of its work once, whatever it is asked for
-;; first, and then asks the world or fails.
+;; A guest that does most of its work once, in the first call of any kind. It then
+;; asks for outside information, or fails.
 (module
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
@@ -25,7 +25,7 @@
   (func (export "looks") (result i32)
     (drop (call $clock_time_get (i32.const 0) (i64.const 0) (i32.const 0)))
     (call $lazy))
-;; Looks at the clock that says nothing of the date, until it has gone on.
+;; Reads the monotonic clock until it has advanced.
   (func $time (result i64)
     (drop (call $clock_time_get (i32.const 1) (i64.const 0) (i32.const 8)))
     (i64.load (i32.const 8)))
@@ -34,7 +34,7 @@
     (local.set $until (i64.add (call $time) (i64.const 100000)))
     (loop $again (br_if $again (i64.lt_s (call $time) (local.get $until))))
     (call $lazy))
-  ;; Sleeps for ten minutes, and until they are over.
+  ;; Sleeps for ten minutes, repeatedly until they are over.
   (func (export "sleeps") (result i32)
     (local $until i64)
     (local.set $until (i64.add (call $time) (i64.const 600000000000)))
@@ -45,7 +45,7 @@
       (drop (call $poll_oneoff (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 8)))
       (br_if $again (i64.lt_s (call $time) (local.get $until))))
     (call $lazy))
-  ;; What that clock shows.
+  ;; Returns the time of the monotonic clock.
   (func (export "time") (result i64) (call $time))
   ;; Costs more with every call.
   (func (export "tires") (result i32)

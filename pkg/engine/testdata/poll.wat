@@ -1,4 +1,4 @@
-;; Calls poll_oneoff for the host, which writes the subscriptions to address 0, and finds the
+;; Calls poll_oneoff for the host. The host writes the subscriptions to address 0, and reads the
 ;; events at 1024 and their number at 4096.
 (module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))

@@ -1,5 +1,5 @@
-;; A program that works for a while, reads a letter deep in calls, says what it found
-;; and what it drew before and after, leaves traces wherever it can, and ends as the
+;; A program that works for a while and reads a letter in deeply nested calls. It prints what it
+;; found, and what it drew before and after. It leaves traces wherever it can, and ends as the
 ;; next letter says. Its first argument says what else it does before it reads.
 (module
   (import "host" "ask" (func $ask))
@@ -13,7 +13,7 @@
   (global $j (mut i64) (i64.const 0))
   (global $f (mut f64) (f64.const 0))
   (data (i32.const 16) "\20\00\00\00\01\00\00\00") ;; iovec of the letter at 32
-  (data (i32.const 24) "\80\00\00\00\18\00\00\00") ;; iovec of the 24 bytes that are printed, at 128
+  (data (i32.const 24) "\80\00\00\00\18\00\00\00") ;; iovec of the 24 printed bytes at 128
   (data (i32.const 40) "\80\00\00\00\01\00\00\00") ;; iovec of one of them
 
   (func $letter (result i32)
@@ -21,7 +21,7 @@
     (drop (call $fd_read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 8)))
     (i32.load8_u (i32.const 32)))
 
-  ;; reads at the bottom, and finds on its way back what it kept on its way down
+  ;; reads at the bottom, and on its way back checks what it kept on its way down
   (func $deep (param $n i32) (result i32)
     (local $kept i32) (local $long i64) (local $result i32)
     (local.set $kept (i32.mul (local.get $n) (i32.const 3)))

@@ -1,4 +1,4 @@
-;; The start section runs before anybody can call an export.
+;; The start section runs before anyone can call an export.
 (module
   (memory (export "memory") 1)
   (func $start unreachable)

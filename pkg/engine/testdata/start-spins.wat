@@ -1,4 +1,4 @@
-;; Never gets ready.
+;; Never finishes starting.
 (module
   (memory (export "memory") 1)
   (func (export "_start") (loop (br 0))))

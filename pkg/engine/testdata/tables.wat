@@ -1,4 +1,4 @@
-;; A guest that changes its table, which the host cannot set back.
+;; A guest that changes its table, which the host cannot restore.
 (module
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
   (type $answer (func (result i32)))
@@ -19,7 +19,7 @@
     (drop (table.grow $table (ref.null func) (i32.const 1)))
     (global.set $calls (i32.const 1))
     (i32.store (i32.const 0) (i32.const 1)))
-  ;; Grows the table and returns what table.grow says.
+  ;; Grows the table and returns the result of table.grow.
   (func (export "grow") (param i32) (result i32)
     (table.grow $table (ref.null func) (local.get 0)))
   (func (export "succeed"))

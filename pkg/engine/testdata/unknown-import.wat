@@ -1,4 +1,4 @@
-;; Wants something that no host has.
+;; Imports something that no host has.
 (module
   (import "env" "mystery" (func))
   (memory (export "memory") 1))

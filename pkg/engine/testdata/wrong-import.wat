@@ -1,4 +1,4 @@
-;; Wants a host function with another type than it has.
+;; Imports a host function with the wrong type.
 (module
   (import "host" "add" (func (param i64) (result i64)))
   (memory (export "memory") 1))

@@ -18,7 +18,7 @@ package weight
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// dimensionID is one of the things that are counted.
+// dimensionID identifies a dimension in which modules are weighed.
 type dimensionID int
 
 const (
@@ -43,10 +43,10 @@ const (
 	dimensionCount
 )
 
-// dimension says what is counted and where its bound is.
+// dimension describes what is counted and where its bound is.
 type dimension struct {
 	name, remedy string
-	// field is the bound on it.
+	// field returns the dimension's bound.
 	field      func(*Bounds) *int64
 	ofFunction bool
 }
@@ -80,7 +80,7 @@ var dimensions = [dimensionCount]dimension{
 		func(b *Bounds) *int64 { return &b.Memory }, true},
 }
 
-// ofModule counts what the module has.
+// ofModule counts the items of the module.
 func (w *Weight) ofModule(m *wasm.Module) {
 	entries := 0
 	for i := range m.Elements {
@@ -95,7 +95,7 @@ func (w *Weight) ofModule(m *wasm.Module) {
 	}
 }
 
-// ofFunction counts what a function has.
+// ofFunction counts the items of a function.
 func (w *Weight) ofFunction(i int, f *function) {
 	w.values[locals] += int64(f.locals)
 	w.most(functionBlocks, int64(f.blocks), i)

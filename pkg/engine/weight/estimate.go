@@ -22,24 +22,28 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// function is what is counted of one function.
+// function holds the counts of one function.
 type function struct {
-	// blocks are basic blocks, at most; bytes is the size of the body, and locals counts parameters, too.
+	// blocks is an upper bound on basic blocks. bytes is the size of the body. locals includes
+	// parameters.
 	blocks, loops, nesting, bytes, locals int
-	// loopNesting is how deep loops are nested, values how many values branches, blocks and calls take along.
+	// loopNesting is the nesting depth of loops. values is the number of values that branches,
+	// blocks, and calls take along.
 	loopNesting, values, calls, hostCalls int
-	// accesses are loads and stores, and bulk operations on memories and tables.
+	// accesses are loads and stores. bulk are bulk operations on memories and tables.
 	accesses, bulk int
-	// dominators are the steps from every block and branch up to the beginning; find the steps in search of a local's or
-	// a global's value; live sums up what lives at each block; moves sums up what lives at each branch, and phis its square.
+	// dominators is the number of steps from every block and branch up to the function's beginning.
+	// find is the number of steps to find the values of locals and globals. live is the sum of live
+	// values over all blocks. moves is that sum over all branches, and phis the sum of their
+	// squares.
 	dominators, find, live, moves, phis float64
-	// known sums up what is known of accesses at each block and branch.
+	// known is the sum of known accesses over all blocks and branches.
 	known float64
-	// targetsSquared sums up the squares of the numbers of targets of tables of branches.
+	// targetsSquared is the sum of the squared target counts of branch tables.
 	targetsSquared float64
 }
 
-// facts are what the cost of every function depends on.
+// facts are the properties of a module that affect the cost of every function.
 type facts struct {
 	functions, types, signatures, imports, globals, mutable float64
 	bytes                                                   float64
@@ -65,15 +69,16 @@ func factsOf(m *wasm.Module, size int) facts {
 	return f
 }
 
-// The time that things take, in nanoseconds, and the memory, in bytes. They are fitted to series of modules that have
-// much of one thing, on a processor of the kind that servers have, and rounded up.
+// The costs in nanoseconds and in bytes. They are fitted to series of modules that each have many
+// of one item, on a server processor, and rounded up.
 const (
 	nsPerByte, nsPerFunction, nsPerBlock, nsPerValue, nsPerLocal = 250, 5_000, 10_000, 300, 25
 	nsPerDominator, nsPerStep, nsPerLive, nsPerMove, nsPerPhi    = 6, 60, 60, 300, 1
 	nsPerReload, nsPerDeclared, nsPerType, nsPerSignature        = 300, 20, 20_000, 500
 	nsPerFunctionAndType, nsPerImportSearched, nsPerEntry        = 25, 5, 100
 	nsPerAccess, nsPerBulk, nsPerKnown, nsPerTargetSquared       = 5_000, 150_000, 25, 0.5
-	// nsPerPeakByte is for the memory of the function that needs most: it is new, that of the others is used again.
+	// nsPerPeakByte is for the memory of the function that needs the most. That memory is freshly
+	// allocated, and the compiler reuses it for the other functions.
 	nsPerPeakByte = 2.5
 
 	keptPerByte, keptPerMove, keptPerValue, keptPerLocal   = 10, 24, 16, 8
@@ -84,11 +89,11 @@ const (
 	peakPerKnown                                           = 24
 )
 
-// estimate is an estimate of time in nanoseconds, of the bytes that stay until the module is compiled, and of those that
-// are needed for one function at a time.
+// estimate is an estimate of the time in nanoseconds, of the bytes that stay allocated until the
+// module is compiled, and of the bytes that a single function needs.
 type estimate struct{ time, kept, peak float64 }
 
-// module estimates what there is to do besides the functions.
+// module estimates the cost apart from the functions.
 func (f *facts) module() estimate {
 	return estimate{
 		time: f.types*nsPerType + f.signatures*nsPerSignature + f.entries*nsPerEntry +
@@ -97,7 +102,7 @@ func (f *facts) module() estimate {
 	}
 }
 
-// function estimates what a function takes.
+// function estimates the cost of a function.
 func (f *facts) function(c *function) estimate {
 	reloads := float64(c.calls) * f.mutable
 	values, bytes, blocks := float64(c.values), float64(c.bytes), float64(c.blocks)
@@ -112,7 +117,7 @@ func (f *facts) function(c *function) estimate {
 	}
 }
 
-// saturated is an estimate as an integer.
+// saturated converts an estimate to an integer.
 func saturated(estimate float64) int64 {
 	if estimate >= math.MaxInt64/2 {
 		return math.MaxInt64 / 2

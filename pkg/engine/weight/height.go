@@ -18,8 +18,8 @@ package weight
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// heights says by how much each instruction of one byte makes the stack of values higher. Those with an effect that
-// depends on types or on blocks are not in it.
+// heights is the change in stack height for each one-byte instruction. It omits instructions whose
+// effect depends on types or blocks.
 var heights = func() (t [256]int8) {
 	fill := func(by int8, from, to int) {
 		for op := from; op <= to; op++ {
@@ -47,7 +47,7 @@ var heights = func() (t [256]int8) {
 	return t
 }()
 
-// vectorHeights is heights for the instructions behind prefix 0xfd.
+// vectorHeights is the same for the instructions with prefix 0xfd.
 var vectorHeights = func() (t [256]int8) {
 	fill := func(by int8, ranges ...[2]int) {
 		for _, r := range ranges {
@@ -56,7 +56,7 @@ var vectorHeights = func() (t [256]int8) {
 			}
 		}
 	}
-	fill(-1, [2]int{0x00, 0xff}) // of two operands, but for what follows
+	fill(-1, [2]int{0x00, 0xff}) // two operands, except as below
 	fill(0, [][2]int{            // loads and operations with one operand
 		{0x00, 0x0a}, {0x0f, 0x16}, {0x18, 0x19}, {0x1b, 0x1b}, {0x1d, 0x1d}, {0x1f, 0x1f}, {0x21, 0x21}, {0x4d, 0x4d}, {0x53, 0x53},
 		{0x5c, 0x64}, {0x67, 0x6a}, {0x74, 0x75}, {0x7a, 0x7a}, {0x7c, 0x81}, {0x83, 0x84}, {0x87, 0x8a}, {0x94, 0x94},
@@ -68,7 +68,8 @@ var vectorHeights = func() (t [256]int8) {
 	return t
 }()
 
-// height is by how much an instruction without types and blocks makes the stack of values higher.
+// height returns the change in stack height for an instruction that does not depend on types or
+// blocks.
 func height(op wasm.Opcode) int {
 	switch {
 	case op < 0x100:

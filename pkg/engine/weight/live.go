@@ -18,9 +18,10 @@ package weight
 
 import "sort"
 
-// How long the values of locals live decides what the compiler holds at each block. It is estimated without looking at
-// paths: from a set to the last get behind it in the text, if the block with the set is still open there; from the
-// beginning otherwise; and to the end of the outermost loop that a value was carried into.
+// The lifetimes of locals' values determine what the compiler keeps for each block. The walker
+// estimates them without following paths. A value lives from a set to the last get behind it in the
+// code, if the set's block is still open there, and from the beginning otherwise. If a loop carries
+// the value, the value lives to the end of the outermost such loop.
 
 func (w *walker) set(index uint32) {
 	l := &w.locals[index]
@@ -34,7 +35,7 @@ func (w *walker) get(index uint32) {
 	l := &w.locals[index]
 	now := len(w.points) - 1
 	if l.at >= len(w.frames) || w.frames[l.at].serial != l.frame {
-		// What is set in a block that is over is one value of several here.
+		// A value that was set in a block that has ended is one of several possible values here.
 		l.frame, l.at, l.since, l.until = 0, 0, l.filled, l.filled
 		l.filled = now
 	}
@@ -45,7 +46,7 @@ func (w *walker) get(index uint32) {
 	}
 }
 
-// live counts a local as alive up to a point, from where it was not counted before.
+// live counts a local as alive up to a point, starting after the points already counted.
 func (w *walker) live(l *local, now int) {
 	from := max(l.since, l.until)
 	if from < now {
@@ -55,7 +56,7 @@ func (w *walker) live(l *local, now int) {
 	l.until = max(l.until, now)
 }
 
-// settle is called at the end of an outermost loop.
+// settle ends an outermost loop: it counts the locals that wait for the loop's end.
 func (w *walker) settle() {
 	now := len(w.points) - 1
 	for _, index := range w.waiting {
@@ -64,7 +65,7 @@ func (w *walker) settle() {
 	w.waiting = w.waiting[:0]
 }
 
-// sum adds up what the points cost.
+// sum adds up the costs of all points.
 func (w *walker) sum() {
 	live := 0
 	for i := range w.points {

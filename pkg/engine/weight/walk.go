@@ -22,26 +22,28 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// point is a place in the code at which wazero starts basic blocks.
+// point is a place in the code where wazero starts basic blocks.
 type point struct {
-	// blocks is how many start there, and edges how many branches leave from there to blocks that others go to as well.
+	// blocks is the number of blocks that start at the point. edges is the number of branches that
+	// leave it for blocks with other predecessors.
 	blocks, edges int
-	// chain is, summed over these branches, how many blocks with one predecessor come before.
+	// chain is the sum, over these branches, of the number of preceding blocks with one
+	// predecessor.
 	chain float64
-	// height is how many values are on the stack, and begin and end are how many values of locals begin to live there and
-	// live there last.
+	// height is the number of values on the stack. begin and end are the numbers of locals' values
+	// that start to live at the point, and that live there last.
 	height, begin, end int
 }
 
-// local is what is known of a local variable at a point.
+// local is the state of a local variable at a point.
 type local struct {
-	// since is the point from which on it is counted as alive, and until the last one.
+	// since and until are the first and the last point at which the local counts as alive.
 	since, until int
-	// filled is up to where it is counted as alive from the beginning on.
+	// filled is the point up to which the local counts as alive from the beginning.
 	filled int
-	// frame is the block in which it was set, the one at index at of those that are open.
+	// frame identifies the block that set the local, and at is its index among the open blocks.
 	frame, at int
-	// waits says that it is to be counted until the loop ends that began with this number.
+	// waits is the serial of the loop at whose end the local will be counted.
 	waits int
 }
 
@@ -49,14 +51,15 @@ type local struct {
 type frame struct {
 	serial int
 	op     wasm.Opcode
-	// base is how high the stack is below it, and results how many values it leaves there. carried is how many a branch
-	// to it takes along.
+	// base is the stack height below the block, and results the number of values that it leaves
+	// there. carried is the number of values that a branch to it takes along.
 	base, results, carried int
-	// joined says that something branches to its end.
+	// joined is set if a branch targets the block's end.
 	joined bool
-	// chain and depth are those at its beginning, and shallow is the depth of what its end is dominated by.
+	// chain and depth are the values at the block's beginning. shallow is the depth of the
+	// dominator of its end.
 	chain, depth, shallow int
-	// known is the least that is known of accesses where something branches to its end.
+	// known is the smallest number of known accesses at any branch to the block's end.
 	known int
 }
 
@@ -71,19 +74,20 @@ type walker struct {
 	frames []frame
 	points []point
 	locals []local
-	// loops are the points at which the open loops began, waiting the locals that live as long as the outermost.
+	// loops are the points where the open loops began. waiting lists the locals that live as long
+	// as the outermost loop.
 	loops   []int
 	waiting []int
 	serial  int
 	loop    int
 	height  int
-	// chain is how many blocks with one predecessor lie before the current point, and depth how deep it is in the tree of
-	// dominators, at most.
+	// chain is the number of blocks with one predecessor before the current point. depth is an
+	// upper bound on the point's depth in the dominator tree.
 	chain, depth int
-	// known is how many accesses to memory lie on every way to the current point, at most: wazero notes for each block what
-	// it knows of them.
+	// known is an upper bound on the number of memory accesses on every path to the current point.
+	// wazero records for each block what it knows about them.
 	known int
-	// unreachable says that nothing comes to the current point.
+	// unreachable is set if no path leads to the current point.
 	unreachable bool
 }
 
@@ -135,7 +139,7 @@ func (w *walker) instruction(in *wasm.Instruction) {
 		}
 		w.chain++
 		w.depth++
-		w.point(2) // the one behind the branch, and one on its way
+		w.point(2) // the block behind the branch, and one on its way
 	case wasm.OpBrTable:
 		w.height--
 		w.point(len(w.cursor.Targets()))
@@ -164,7 +168,7 @@ func (w *walker) instruction(in *wasm.Instruction) {
 	}
 }
 
-// other is for instructions that are no matter of blocks, locals and calls.
+// other handles instructions that do not affect blocks, locals, and calls.
 func (w *walker) other(in *wasm.Instruction) {
 	w.height += height(in.Op)
 	switch {
@@ -186,7 +190,7 @@ func (w *walker) call(index uint32, operands int) {
 	w.f.calls++
 }
 
-// dead is called behind what nothing comes after.
+// dead marks the code after an unconditional exit as unreachable.
 func (w *walker) dead() {
 	w.height = w.frames[len(w.frames)-1].base
 	w.unreachable = true
@@ -199,7 +203,7 @@ func (w *walker) point(blocks int) {
 	w.points = append(w.points, point{blocks: blocks, height: max(0, w.height)})
 }
 
-// edge is a branch from here that takes values along.
+// edge counts a branch from the current point that takes values along.
 func (w *walker) edge(values int) {
 	w.f.values += values
 	w.f.dominators += float64(w.depth)

@@ -14,16 +14,19 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package weight counts what compiling a module costs, before it is compiled.
+// Package weight counts what a module costs to compile, before it is compiled.
 //
-// The compiler of wazero 1.12 takes time and memory that grow faster than a module does: with the product of a
-// function's blocks and the values that live across them, of blocks and how deep they lie, of functions and types, and
-// of others. It walks over blocks by recursion, too, and a stack that overflows ends the process. So a module is
-// weighed first, by one walk over its code that takes time and memory in proportion to it, and refused if it is too
-// heavy. What is weighed is the module that the compiler gets, with all that a rewrite has added.
+// The compiler of wazero 1.12 takes time and memory that grow faster than a module's size: for
+// example with the product of a function's blocks and the values that live across them, of blocks
+// and their nesting depth, or of functions and types. It also walks blocks recursively, and a stack
+// overflow ends the process. The engine therefore weighs a module first, in a single walk over its
+// code that takes time and memory proportional to the module's size. It refuses modules that are
+// too heavy. It weighs the module that the compiler gets, including everything that a rewrite
+// added.
 //
-// The estimates of time and memory are upper bounds for what can be built to be slow, not forecasts for what
-// compilers put out: that takes less, down to a third of its estimate.
+// The estimates of time and memory are upper bounds for modules that are built to be slow. They do
+// not forecast the cost of ordinary compiler output, which can be as low as a third of the
+// estimate.
 package weight
 
 import (
@@ -33,41 +36,44 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// Version changes when what is counted or estimated does. It stands in the keys of compiled code, which was compiled
-// from a module that had been weighed so.
+// Version changes when the counts or estimates change. It is part of the keys of compiled code,
+// because that code's module passed the bounds of this version.
 const Version = 1
 
-// Bounds are the most that a module may weigh. A zero field takes the value of [DefaultBounds].
+// Bounds are the maximum weights of a module. A zero field takes the value from [DefaultBounds].
 type Bounds struct {
-	// FunctionBlocks is the number of basic blocks of one function.
+	// FunctionBlocks is the number of basic blocks in one function.
 	FunctionBlocks int64
-	// FunctionLoops is the number of loops of one function.
+	// FunctionLoops is the number of loops in one function.
 	FunctionLoops int64
-	// FunctionNesting is how deep blocks of one function are nested.
+	// FunctionNesting is the nesting depth of blocks in one function.
 	FunctionNesting int64
-	// FunctionNestedLocals is the nesting of one function times its locals, parameters included.
+	// FunctionNestedLocals is one function's nesting depth times its number of locals and
+	// parameters.
 	FunctionNestedLocals int64
 	// FunctionBytes is the size of one function's body in bytes.
 	FunctionBytes int64
 
-	// Functions, Types, Imports, Exports, Globals and Tables are numbers of such; functions, globals and tables are those that
-	// the module defines.
+	// Functions, Types, Imports, Exports, Globals, and Tables are the numbers of these items. For
+	// functions, globals, and tables, imported ones do not count.
 	Functions, Types, Imports, Exports, Globals, Tables int64
-	// Locals is the number of locals of all functions together.
+	// Locals is the total number of locals in all functions.
 	Locals int64
-	// DataSegments, ElementSegments and CustomSections are numbers of such, and ElementEntries is the number of references
-	// in all element segments.
+	// DataSegments, ElementSegments, and CustomSections are the numbers of these items.
+	// ElementEntries is the total number of references in all element segments.
 	DataSegments, ElementSegments, ElementEntries, CustomSections int64
 
-	// Time is the estimated time of one processor. A module may have less if it is small: 50 ms and 5 ms for each KiB.
+	// Time is the estimated time on one processor. The limit for a small module is lower: 50 ms
+	// plus 5 ms for each KiB.
 	Time time.Duration
-	// Memory is the estimated memory in bytes, besides what a process with the compiler takes anyway. A module may have less
-	// if it is small: 64 MiB and 40 bytes for each byte.
+	// Memory is the estimated memory in bytes, on top of what a process with the compiler takes
+	// anyway. The limit for a small module is lower: 64 MiB plus 40 bytes for each byte.
 	Memory int64
 }
 
-// DefaultBounds leave room for the largest modules that are known. A program in Go of 72 MB is at less than a quarter of
-// each count, at a third of the time and at 0.7 of the memory; some committed guests are at half of the time and 0.8 of the memory.
+// DefaultBounds leave room for the largest known modules. A 72 MB Go program reaches less than a
+// quarter of each count, a third of the time, and 0.7 of the memory. Some guests in this repository
+// reach half of the time and 0.8 of the memory.
 var DefaultBounds = Bounds{
 	FunctionBlocks:       1 << 18,
 	FunctionLoops:        1 << 10,
@@ -89,7 +95,7 @@ var DefaultBounds = Bounds{
 	Memory:               4 << 30,
 }
 
-// What a module of any size may take.
+// The time and memory that a module gets for its size, up to the bounds.
 const (
 	timeAtLeast      = 50 * time.Millisecond
 	timePerKiB       = 5 * time.Millisecond
@@ -98,7 +104,7 @@ const (
 	nanosecondsPerMs = 1_000_000
 )
 
-// Validate says which bound is no bound.
+// Validate returns an error for the first negative bound.
 func (b Bounds) Validate() error {
 	for i := range dimensions {
 		if d := &dimensions[i]; *d.field(&b) < 0 {
@@ -108,7 +114,7 @@ func (b Bounds) Validate() error {
 	return nil
 }
 
-// WithDefaults returns the bounds with those of [DefaultBounds] where there is none.
+// WithDefaults returns the bounds, with zero fields replaced from [DefaultBounds].
 func (b Bounds) WithDefaults() Bounds {
 	for i := range dimensions {
 		field := dimensions[i].field
@@ -119,18 +125,18 @@ func (b Bounds) WithDefaults() Bounds {
 	return b
 }
 
-// Count is what was counted in one dimension.
+// Count is the result for one dimension.
 type Count struct {
 	// Name says what is counted, in the plural and with its unit.
 	Name string `json:"name"`
-	// Value was counted, Bound is allowed.
+	// Value is the count, Bound the maximum.
 	Value int64 `json:"value"`
 	Bound int64 `json:"bound"`
-	// Function is the function that has so much, and FunctionName its name if the name section has it. Function is nil if it
-	// is the module that has.
+	// Function is the index of the function with the highest count, and FunctionName its name from
+	// the name section, if any. Function is nil if the count is for the whole module.
 	Function     *uint32 `json:"function,omitempty"`
 	FunctionName string  `json:"functionName,omitempty"`
-	// Remedy says what its author can do about it.
+	// Remedy says what the module's author can do about it.
 	Remedy string `json:"-"`
 }
 
@@ -146,7 +152,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("module is too costly to compile: it has %d %s%s, at most %d are allowed: %s", e.Value, e.Name, where, e.Bound, e.Remedy)
 }
 
-// Who names the function, as function 7 ("main.main"), or is empty. The name is as the module has it.
+// Who identifies the function, such as function 7 ("main.main"), or is empty. The name comes from
+// the module.
 func (c *Count) Who() string {
 	switch {
 	case c.Function == nil:
@@ -157,20 +164,21 @@ func (c *Count) Who() string {
 	return fmt.Sprintf("function %d (%q)", *c.Function, c.FunctionName)
 }
 
-// Weight is what a module weighs. It is not changed once it is made.
+// Weight is the weight of a module. It is immutable.
 type Weight struct {
 	bytes  int64
 	values [dimensionCount]int64
-	// worst are the functions that have most, as indices into the module's own; first is the index of the first of those
-	// in the module as it was before it was rewritten.
+	// worst holds, for each dimension, the function with the highest count, as an index into the
+	// functions that the module defines. first is the index of the first of those in the original
+	// module, before the rewrite.
 	worst [dimensionCount]int
 	first int
 	names map[uint32]string
 }
 
-// Of weighs a module in time and memory proportional to it. Size is how many bytes it had before it was rewritten, and
-// inserted how many imported functions were put behind its own: they do not count in the indices of functions that are
-// reported. Errors are those of a [wasm.Cursor].
+// Of weighs a module, in time and memory proportional to the module's size. size is its number of
+// bytes before the rewrite. inserted is the number of function imports that the rewrite appended;
+// reported function indices do not count them. Errors come from [wasm.Cursor].
 func Of(m *wasm.Module, size, inserted int) (*Weight, error) {
 	imported := m.ImportedCount(wasm.ExternFunction)
 	w := &Weight{bytes: int64(size), first: imported - inserted}
@@ -202,7 +210,7 @@ func Of(m *wasm.Module, size, inserted int) (*Weight, error) {
 	return w, nil
 }
 
-// name looks up the names of the functions that have most.
+// name looks up the names of the functions with the highest counts.
 func (w *Weight) name(m *wasm.Module, inserted int) {
 	wanted := map[uint32]bool{}
 	for _, i := range w.worst {
@@ -224,7 +232,7 @@ func (w *Weight) most(d dimensionID, value int64, function int) {
 	}
 }
 
-// Counts returns what was counted, with the bounds.
+// Counts returns the count of each dimension with its bound.
 func (w *Weight) Counts(b Bounds) []Count {
 	counts := make([]Count, 0, len(dimensions))
 	for i := range dimensions {
@@ -239,7 +247,7 @@ func (w *Weight) Counts(b Bounds) []Count {
 	return counts
 }
 
-// bound is a bound for a module of this size.
+// bound adjusts a bound to the module's size.
 func (w *Weight) bound(d dimensionID, bound int64) int64 {
 	switch d {
 	case moduleTime:

@@ -26,7 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// repeat appends something n times, and then n ends if there is something to close.
+// repeat appends each n times, followed by n times end, if given.
 func repeat(n int, each []byte, end ...byte) []byte {
 	var code []byte
 	for range n {
@@ -38,7 +38,8 @@ func repeat(n int, each []byte, end ...byte) []byte {
 	return code
 }
 
-// withBody is a module of a function with nothing to do before one with this code, which the name section calls worst.
+// withBody returns a module with a function that does nothing, followed by one with this code,
+// which the name section calls worst.
 func withBody(locals int, code []byte) *wasm.Module {
 	body := wasm.Body{Code: append(code, byte(wasm.OpEnd))}
 	if locals > 0 {
@@ -65,12 +66,12 @@ var (
 	nop   = []byte{byte(wasm.OpNop)}
 )
 
-// TestBounds has 100 of everything where 100 are allowed, and 101.
+// TestBounds uses 100 and 101 of everything where 100 are allowed.
 func TestBounds(t *testing.T) {
 	for _, c := range []struct {
 		bounds weight.Bounds
 		make   func(n int) *wasm.Module
-		// text is what the error says that is too much, value how much it is for 101 if it is another number.
+		// text is the error's description of the excess. value is the count for 101 if it differs.
 		text, remedy string
 	}{
 		{weight.Bounds{FunctionBlocks: 100}, func(n int) *wasm.Module { return withBody(0, repeat(n-1, block, end)) },
@@ -156,7 +157,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// count is what was counted under a name.
+// count returns the count with the given name.
 func count(t *testing.T, w *weight.Weight, b weight.Bounds, name string) weight.Count {
 	t.Helper()
 	for _, c := range w.Counts(b) {
@@ -173,7 +174,7 @@ const (
 	memoryName = "bytes of memory by estimate, most of them"
 )
 
-// TestEstimatesAreBounded lowers the bounds to below what a harmless module is estimated at.
+// TestEstimatesAreBounded lowers the bounds below the estimate of a harmless module.
 func TestEstimatesAreBounded(t *testing.T) {
 	w := weigh(t, withBody(10, repeat(300, block, end)))
 	for name, lower := range map[string]func(*weight.Bounds, int64){
@@ -194,7 +195,7 @@ func TestEstimatesAreBounded(t *testing.T) {
 	}
 }
 
-// TestSmallModulesMayCostLess compares modules of which one has a custom section more.
+// TestSmallModulesMayCostLess compares two modules that differ by a custom section.
 func TestSmallModulesMayCostLess(t *testing.T) {
 	small, large := withBody(0, nil), withBody(0, nil)
 	large.Custom = append(large.Custom, wasm.CustomSection{Name: "x", Payload: make([]byte, 1<<20)})
@@ -206,8 +207,8 @@ func TestSmallModulesMayCostLess(t *testing.T) {
 	require.InDelta(t, 50+5*1024, count(t, weigh(t, large), weight.DefaultBounds, timeName).Bound, 10)
 }
 
-// TestEstimateGrowsAsTheCountsDo doubles what the compiler's cost grows with the square of: the estimate must grow faster
-// than the module.
+// TestEstimateGrowsAsTheCountsDo doubles the items in which the compiler's cost is quadratic. The
+// estimate must grow faster than the module.
 func TestEstimateGrowsAsTheCountsDo(t *testing.T) {
 	branch := []byte{byte(wasm.OpI32Const), 0, 0x28, 2, 0, byte(wasm.OpBrIf), 0}
 	skip := append(append(append([]byte{}, block...), branch...), end)
@@ -256,7 +257,8 @@ func TestBoundsAreValidated(t *testing.T) {
 	require.ErrorContains(t, weight.Bounds{FunctionLoops: -1}.Validate(), "bound on loops is -1: must be positive")
 }
 
-// TestMalformedCode has types that do not fit, which nobody has looked at when a module is weighed.
+// TestMalformedCode uses code with wrong types, which nothing has validated when a module is
+// weighed.
 func TestMalformedCode(t *testing.T) {
 	w := weigh(t, withBody(1, repeat(1000, []byte{byte(wasm.OpDrop), byte(wasm.OpLocalSet), 0, byte(wasm.OpNop)})))
 	require.NotNil(t, w)

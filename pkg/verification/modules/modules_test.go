@@ -275,7 +275,7 @@ func TestWithoutTheRegistry(t *testing.T) {
 	require.NoError(t, fetch(key.Config(), modules.Demands{Config: []byte(key.Config(`"env": "prod"`))}.Text()))
 	err := fetch(foreign.Config(), "")
 	require.Equal(t, module.CauseUnreachable, module.CauseOf(err))
-	require.ErrorContains(t, err, "what is kept in the store is refused: not verified: "+manifest+": no signature meets allOf[0] of verification.config")
+	require.ErrorContains(t, err, "the stored module is refused: not verified: "+manifest+": no signature meets allOf[0] of verification.config")
 	require.Error(t, fetch(key.Config(), modules.Demands{Config: []byte(foreign.Config())}.Text()))
 }
 

@@ -204,7 +204,7 @@ func TestRunWithoutMetadata(t *testing.T) {
 
 	got = call(t, "run", "-r", request, "-e", "opa", guests+"host-call.wasm")
 	require.Equal(t, cli.ExitProblem, got.code)
-	require.Contains(t, got.err, "it is no Rego guest")
+	require.Contains(t, got.err, "it is not a Rego guest")
 }
 
 // Programs and policies in Rego are tried like any other, what they see of the cluster too.

@@ -94,11 +94,11 @@ func TestRunInWrongMode(t *testing.T) {
 	for name, test := range map[string]struct{ module, mode, err string }{
 		"OPA without a mode":        {opaPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
 		"Gatekeeper without a mode": {gatekeeperPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
-		"WASI without a mode":       {program(t), "", "it is no waPC guest"},
-		"waPC as OPA":               {waPCPolicy, "opa", "it is no Rego guest"},
-		"waPC as Gatekeeper":        {waPCPolicy, "gatekeeper", "it is no Rego guest"},
-		"waPC as WASI":              {waPCPolicy, "wasi", "it is no WASI guest"},
-		"WASI as waPC":              {program(t), "kubewarden-wapc", "it is no waPC guest"},
+		"WASI without a mode":       {program(t), "", "it is not a waPC guest"},
+		"waPC as OPA":               {waPCPolicy, "opa", "it is not a Rego guest"},
+		"waPC as Gatekeeper":        {waPCPolicy, "gatekeeper", "it is not a Rego guest"},
+		"waPC as WASI":              {waPCPolicy, "wasi", "it is not a WASI guest"},
+		"WASI as waPC":              {program(t), "kubewarden-wapc", "it is not a waPC guest"},
 		"OPA as waPC":               {opaPolicy, "kubewarden", "which the host does not provide to waPC guests"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,7 +248,7 @@ func TestInspectOfBrokenRego(t *testing.T) {
 	decoded.Exports = append(decoded.Exports, wasm.Export{Name: "opa_wasm_abi_version", Kind: wasm.ExternGlobal})
 	got := call(t, "inspect", file(t, "policy.wasm", string(decoded.Encode())))
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Regexp(t, `Made for: +the Open Policy Agent's ABI 7\nEntrypoints: +unknown: .* it is no Rego guest\n`, got.out)
+	require.Regexp(t, `Made for: +the Open Policy Agent's ABI 7\nEntrypoints: +unknown: .* it is not a Rego guest\n`, got.out)
 }
 
 func TestAnnotateRego(t *testing.T) {

@@ -30,8 +30,7 @@ import (
 	"time"
 )
 
-// DefaultMaxBytes is the default of [Options.MaxBytes]: 2 GiB. The code of a
-// policy is 1 to 100 MB.
+// DefaultMaxBytes is the default of [Options.MaxBytes], 2 GiB. A policy's code takes 1 to 100 MB.
 const DefaultMaxBytes = 2 << 30
 
 // ErrClosed is returned by [Cache.Entry] after [Cache.Close].
@@ -39,16 +38,15 @@ var ErrClosed = errors.New("cache of compiled code is closed")
 
 // Options configures a [Cache]. The zero value is usable.
 type Options struct {
-	// MaxBytes bounds the sum of the sizes of all entries, in bytes; 0 means
-	// [DefaultMaxBytes]. Entries that are open may exceed it until they are
-	// closed.
+	// MaxBytes bounds the total size of all entries in bytes. 0 means [DefaultMaxBytes]. Open
+	// entries may exceed it until they are closed.
 	MaxBytes int64
-	// Logger gets what is removed and why; nil discards it.
+	// Logger receives what is removed and why. Nil discards it.
 	Logger *slog.Logger
 }
 
-// Cache is a directory of compiled code that this process owns. Make one with
-// [Open] and end it with [Cache.Close]. It is safe for concurrent use.
+// Cache is a directory of compiled code that this process owns. Create one with [Open] and end it
+// with [Cache.Close]. It is safe for concurrent use.
 type Cache struct {
 	directory string
 	maxBytes  int64
@@ -57,25 +55,24 @@ type Cache struct {
 	mu      sync.Mutex
 	lock    *os.File              // nil when closed
 	entries map[Key]usage         // the entries on disk that have a manifest
-	open    map[Key]chan struct{} // closed when the entry is
+	open    map[Key]chan struct{} // each is closed when its entry is closed
 }
 
-// usage is what eviction needs to know of an entry.
+// usage is what eviction needs to know about an entry.
 type usage struct {
 	bytes int64
 	last  time.Time
 }
 
-// Open takes ownership of a directory, which must be an absolute path and is
-// made with mode 0700 if it does not exist. It fails, and changes nothing, if
-// the directory is a symbolic link or no directory, belongs to anybody but the
-// effective user, gives any access to group or others, or is owned by another
-// Cache, of this process or another. On systems without file owners and locks
-// the error wraps [errors.ErrUnsupported].
+// Open takes ownership of a directory. The path must be absolute; Open creates the directory with
+// mode 0700 if it does not exist. Open fails, and changes nothing, if the path is a symbolic link
+// or not a directory, if it belongs to anyone but the effective user, if group or others have any
+// access, or if another Cache owns it, in this process or another. On systems without file owners
+// and locks, the error wraps [errors.ErrUnsupported].
 //
-// Open removes what interrupted runs left and, least recently used first, what
-// exceeds [Options.MaxBytes]. Files with names that this package does not use are
-// left alone and logged. It reads no entry: each is verified when asked for.
+// Open removes leftovers of interrupted runs, and then the least recently used entries that exceed
+// [Options.MaxBytes]. It logs and keeps files with names that this package does not use. It reads
+// no entries: each is verified when it is opened.
 func Open(directory string, options Options) (*Cache, error) {
 	c := &Cache{
 		maxBytes: cmp.Or(options.MaxBytes, DefaultMaxBytes),
@@ -92,7 +89,7 @@ func Open(directory string, options Options) (*Cache, error) {
 	if !filepath.IsAbs(directory) {
 		return nil, fmt.Errorf("directory for compiled code: %q is not an absolute path", directory)
 	}
-	// A trailing slash would have a symbolic link followed.
+	// With a trailing slash, the system would follow a symbolic link.
 	c.directory = filepath.Clean(directory)
 	var err error
 	if c.lock, err = own(c.directory); err != nil {
@@ -105,8 +102,8 @@ func Open(directory string, options Options) (*Cache, error) {
 	return c, nil
 }
 
-// Close gives the directory up, so that another process may [Open] it. It fails,
-// and does nothing, while entries are open.
+// Close gives up the directory, so that another process can [Open] it. It fails, and does nothing,
+// while entries are open.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,7 +118,7 @@ func (c *Cache) Close() error {
 	return err
 }
 
-// scan learns what the directory holds and removes leftovers.
+// scan reads what the directory holds and removes leftovers.
 func (c *Cache) scan() error {
 	names, err := os.ReadDir(c.directory)
 	if err != nil {
@@ -137,15 +134,15 @@ func (c *Cache) scan() error {
 		}
 	}
 	if len(foreign) > 0 {
-		// The directory may be one that somebody named by mistake.
-		c.logger.Warn("Leaving alone what does not belong to the cache of compiled code",
+		// Somebody may have configured the wrong directory.
+		c.logger.Warn("Ignoring files that do not belong to the cache of compiled code",
 			"directory", c.directory, "count", len(foreign), "first", foreign[0])
 	}
 	for key, suffixes := range parts {
 		if !slices.Equal(suffixes, []string{"", manifestSuffix}) { // ReadDir sorts
-			c.logger.Info("Removing what an interrupted compilation left", "entry", key)
+			c.logger.Info("Removing leftovers of an interrupted compilation", "entry", key)
 		} else if c.entries[key], err = c.usageOnDisk(key); err != nil {
-			c.logger.Warn("Removing compiled code that is not what was stored", "entry", key, "err", err)
+			c.logger.Warn("Removing damaged compiled code", "entry", key, "err", err)
 		} else {
 			continue
 		}
@@ -159,7 +156,7 @@ func (c *Cache) scan() error {
 	return nil
 }
 
-// usageOnDisk measures an entry, without reading it.
+// usageOnDisk measures an entry without reading it.
 func (c *Cache) usageOnDisk(key Key) (usage, error) {
 	files, err := list(c.path(key, ""))
 	if err != nil {
@@ -172,13 +169,13 @@ func (c *Cache) usageOnDisk(key Key) (usage, error) {
 	return usage{bytes: total(files), last: info.ModTime()}, nil
 }
 
-// path returns the path of a part of an entry: "" for the directory.
+// path returns the path of a part of an entry. The suffix "" stands for the directory.
 func (c *Cache) path(key Key, suffix string) string {
 	return filepath.Join(c.directory, key.String()+suffix)
 }
 
-// remove deletes everything of a key. The manifest goes first: whatever is
-// interrupted afterwards leaves nothing that passes for an entry.
+// remove deletes everything that belongs to a key. It deletes the manifest first, so that an
+// interrupted removal leaves nothing that counts as an entry.
 func (c *Cache) remove(key Key) error {
 	var errs []error
 	for _, suffix := range []string{manifestSuffix, temporarySuffix, ""} {
@@ -187,9 +184,8 @@ func (c *Cache) remove(key Key) error {
 	return errors.Join(errs...)
 }
 
-// evict removes the least recently used entries that are not open until the rest
-// is within the bound. The caller holds c.mu, so that none of them can be opened
-// meanwhile.
+// evict removes the least recently used closed entries until the rest fits the bound. The caller
+// holds c.mu, so nobody can open an entry meanwhile.
 func (c *Cache) evict() {
 	var sum int64
 	var closed []Key
@@ -207,14 +203,14 @@ func (c *Cache) evict() {
 		u := c.entries[key]
 		c.logger.Info("Removing compiled code to make room", "entry", key, "bytes", u.bytes, "lastUsed", u.last)
 		if err := c.remove(key); err != nil {
-			c.logger.Warn("Compiled code cannot be removed", "entry", key, "err", err)
+			c.logger.Warn("Cannot remove compiled code", "entry", key, "err", err)
 		}
 		delete(c.entries, key)
 		sum -= u.bytes
 	}
 }
 
-// checkSize refuses code that would leave no room for any other.
+// checkSize refuses code that alone exceeds the cache's bound.
 func (c *Cache) checkSize(bytes int64) error {
 	if bytes > c.maxBytes {
 		return fmt.Errorf("%d bytes of code are more than the cache may hold (%d)", bytes, c.maxBytes)
@@ -222,7 +218,7 @@ func (c *Cache) checkSize(bytes int64) error {
 	return nil
 }
 
-// acquire makes the caller the only one who has the entry open.
+// acquire waits until no one else has the entry open, and reserves it for the caller.
 func (c *Cache) acquire(ctx context.Context, key Key) error {
 	for {
 		c.mu.Lock()
@@ -254,8 +250,8 @@ func (c *Cache) release(key Key) {
 	c.evict()
 }
 
-// use records that an entry is on disk and was used now, in memory and, for the
-// next run, in the time of its manifest.
+// use records that an entry is on disk and was just used: in memory, and for the next run in its
+// manifest's modification time.
 func (c *Cache) use(key Key, bytes int64) error {
 	u := usage{bytes: bytes, last: time.Now()}
 	c.mu.Lock()
@@ -264,7 +260,7 @@ func (c *Cache) use(key Key, bytes int64) error {
 	return os.Chtimes(c.path(key, manifestSuffix), time.Time{}, u.last)
 }
 
-// forget removes an entry from the disk and from the books.
+// forget removes an entry from the disk and from memory.
 func (c *Cache) forget(key Key) error {
 	c.mu.Lock()
 	delete(c.entries, key)
@@ -272,7 +268,7 @@ func (c *Cache) forget(key Key) error {
 	return c.remove(key)
 }
 
-// absent says whether nothing at all is stored under a key.
+// absent reports whether nothing is stored under a key.
 func (c *Cache) absent(key Key) bool {
 	for _, suffix := range []string{"", manifestSuffix} {
 		if _, err := os.Lstat(c.path(key, suffix)); !errors.Is(err, fs.ErrNotExist) {

@@ -53,7 +53,7 @@ func newDirectory(t *testing.T) string {
 
 func key(name string) codecache.Key { return codecache.KeyOf([]byte(name)) }
 
-// put stores an entry with one file of a size.
+// put stores an entry with one file of the given size.
 func put(t *testing.T, c *codecache.Cache, name string, size int) {
 	t.Helper()
 	e, err := c.Entry(t.Context(), key(name))
@@ -64,7 +64,7 @@ func put(t *testing.T, c *codecache.Cache, name string, size int) {
 	require.NoError(t, e.Commit())
 }
 
-// found asks for entries, which uses them, in this order.
+// found opens entries in this order, which counts as using them.
 func found(t *testing.T, c *codecache.Cache, names ...string) (result []string) {
 	t.Helper()
 	for _, name := range names {
@@ -78,7 +78,7 @@ func found(t *testing.T, c *codecache.Cache, names ...string) (result []string) 
 	return result
 }
 
-// namesIn returns what a directory holds, beside the lock.
+// namesIn returns the names in a directory, except the lock.
 func namesIn(t *testing.T, directory string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(directory)
@@ -248,7 +248,7 @@ func TestOpenEntriesAreNotRemoved(t *testing.T) {
 	require.NoError(t, err)
 	put(t, c, "b", 100)
 	require.FileExists(t, filepath.Join(a.Directory(), "code"))
-	require.Empty(t, found(t, c, "b"), "the only one that could be removed")
+	require.Empty(t, found(t, c, "b"), "the only entry that could be removed")
 
 	put(t, c, "c", 0)
 	require.Equal(t, []string{"c"}, found(t, c, "c"), "100 bytes are within the bound")
@@ -266,12 +266,11 @@ func TestEntryLargerThanTheBound(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "2"), make([]byte, 51), 0o600))
 	require.ErrorContains(t, e.Commit(), "101 bytes of code are more than the cache may hold (100)")
 	e.Close()
-	require.Equal(t, []string{"a"}, found(t, c, "a", "large"), "and nothing was removed to make room for it")
+	require.Equal(t, []string{"a"}, found(t, c, "a", "large"), "nothing was removed to make room for the entry")
 	require.Len(t, namesIn(t, directory), 2)
 }
 
-// An entry that came into the directory after Open measured it is bounded too,
-// before it is read.
+// An entry that appears in the directory after Open measured it is bounded, too, before it is read.
 func TestFoundEntryLargerThanTheBound(t *testing.T) {
 	elsewhere, directory := newDirectory(t), newDirectory(t)
 	other, _ := open(t, elsewhere, 0)
@@ -340,10 +339,10 @@ func TestUncommittedEntriesAreRemoved(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "code"), nil, 0o600))
 	e.Close()
 	require.Empty(t, namesIn(t, directory))
-	require.Empty(t, log.String(), "a miss is no news")
+	require.Empty(t, log.String(), "a miss is not logged")
 }
 
-// A machine with another CPU adds its code to that of the first.
+// A machine with another CPU adds its code to the entry.
 func TestCommitOfWhatWasFoundAndAddedTo(t *testing.T) {
 	c, log := open(t, newDirectory(t), 0)
 	put(t, c, "a", 10)
@@ -381,14 +380,14 @@ func TestDirectoryGone(t *testing.T) {
 			require.NoError(t, os.RemoveAll(filepath.Join(directory, path)))
 			put(t, c, "b", 10)
 			require.Equal(t, []string{"b"}, found(t, c, "b"))
-			require.Contains(t, log.String(), "was removed while it was in use")
+			require.Contains(t, log.String(), "was removed while in use")
 			_, err := codecache.Open(directory, codecache.Options{})
 			require.ErrorContains(t, err, "is in use by another process")
 		})
 	}
 }
 
-// What is in the directory's place while the cache is open is no other than what could be opened.
+// What replaces the directory while the cache is open must meet the same conditions as in Open.
 func TestDirectoryReplaced(t *testing.T) {
 	for name, test := range map[string]struct {
 		replace func(t *testing.T, directory string)
@@ -398,7 +397,7 @@ func TestDirectoryReplaced(t *testing.T) {
 		"by a link to it": {func(t *testing.T, directory string) { require.NoError(t, os.Symlink(directory+"-moved", directory)) }, "is not a directory"},
 		"by one that others may write": {func(t *testing.T, directory string) {
 			require.NoError(t, os.Rename(directory+"-moved", directory))
-			require.NoError(t, os.Chmod(directory, 0o770)) //nolint:gosec // it is to be refused
+			require.NoError(t, os.Chmod(directory, 0o770)) // must be refused
 		}, "group and others must have no access"},
 		"by one of another process": {func(t *testing.T, directory string) { open(t, directory, 0) }, "is in use by another process"},
 	} {

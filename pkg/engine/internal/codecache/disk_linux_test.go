@@ -34,8 +34,8 @@ import (
 
 const mountVariable = "CODECACHE_TEST_MOUNT"
 
-// TestFullAndReadOnlyDisks runs itself again in a process that may mount a small
-// file system of its own: no file mode keeps root out, and no file is full.
+// TestFullAndReadOnlyDisks runs itself again in a process that may mount its own small file system.
+// File modes do not keep root out, and a file is never full.
 func TestFullAndReadOnlyDisks(t *testing.T) {
 	if mount := os.Getenv(mountVariable); mount != "" {
 		directory := filepath.Join(mount, "compiled")
@@ -71,7 +71,7 @@ func onFullDisk(t *testing.T, directory string) {
 		require.ErrorIs(t, os.WriteFile(filler, make([]byte, 1<<20), 0o600), unix.ENOSPC)
 	}
 
-	// No room for the code.
+	// There is no room for the code.
 	e, err := c.Entry(t.Context(), codecache.KeyOf(moduleThatAnswers(7)))
 	require.NoError(t, err)
 	fill()
@@ -85,7 +85,7 @@ func onFullDisk(t *testing.T, directory string) {
 	require.NoError(t, r.Close(t.Context()))
 	require.NoError(t, os.Remove(filler))
 
-	// No room for the manifest.
+	// There is no room for the manifest.
 	e, err = c.Entry(t.Context(), key("a"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), "code"), []byte("code"), 0o600))
@@ -94,9 +94,9 @@ func onFullDisk(t *testing.T, directory string) {
 	require.ErrorIs(t, err, unix.ENOSPC)
 	require.ErrorContains(t, err, "keep compiled code "+key("a").String())
 	e.Close()
-	require.Len(t, namesIn(t, directory), 2, "nothing is left of what could not be kept")
+	require.Len(t, namesIn(t, directory), 2, "an entry that could not be kept leaves nothing behind")
 
-	require.Equal(t, []string{"before"}, found(t, c, "before"), "what is there can be used")
+	require.Equal(t, []string{"before"}, found(t, c, "before"), "existing entries can be used")
 	require.NoError(t, os.Remove(filler))
 	put(t, c, "a", 10)
 	_, wasFound := use(t, c, moduleThatAnswers(7))

@@ -14,14 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package codecache keeps compiled machine code on disk and hands it out again
-// only when it is, byte for byte, what was put there.
+// Package codecache keeps compiled machine code on disk, and returns it only if it is byte for byte
+// what was stored.
 //
-// The file cache that wazero brings (wazero.NewCompilationCacheWithDir) protects
-// the code of an entry by a CRC, protects the tables beside the code by nothing,
-// and allocates by the counts it reads before it checks any. So no entry reaches
-// wazero here before its names, sizes and SHA-256 digests have been compared
-// with a manifest that was written after the compilation:
+// wazero's own file cache (wazero.NewCompilationCacheWithDir) protects the code of an entry with a
+// CRC, and does not protect the tables beside the code. It also allocates by the counts that it
+// reads before it checks any. Package codecache therefore compares the names, sizes, and SHA-256
+// digests of an entry with a manifest before wazero reads the entry. The manifest was written after
+// the compilation:
 //
 //	<directory>/lock                 held by the process that owns the directory
 //	<directory>/<key>/...            what wazero wrote for one module
@@ -31,22 +31,22 @@ limitations under the License.
 // A module is compiled, or loaded, like this:
 //
 //	entry, err := cache.Entry(ctx, codecache.KeyOf(module, version, runtime.GOOS, runtime.GOARCH))
-//	if err != nil { ... }                                                 // compile in memory
+//	if err != nil { ... } // compile in memory
 //	defer entry.Close()
 //	compilations, err := wazero.NewCompilationCacheWithDir(entry.Directory())
-//	...                                                                   // CompileModule
-//	err = entry.Commit()                                                  // log it: the code runs in any case
+//	... // CompileModule
+//	err = entry.Commit() // log an error: the code runs in any case
 //
-// wazero copies an entry into memory while it compiles, so an Entry is needed no
-// longer than that. [Fill] is for callers that would rather give wazero
-// something else than a module whose code is there already, or that have another process compile.
+// wazero copies an entry into memory while it compiles, so the caller needs the Entry only until
+// then. [Fill] is for callers that give wazero a stand-in for a module whose code already exists,
+// or that let another process compile.
 //
-// # What is and is not defended against
+// # Threats
 //
-// Against other users: the directory and all that is in it belong to the
-// effective user and give no access to anybody else, or they are refused. The
-// directories above it are for the administrator to protect. Against damage
-// (torn writes, bit rot, copied or half-deleted trees, interrupted runs): the
-// manifest. Not against another process of the same user, who could as well
-// write to the memory of this one: a manifest is a checksum, no signature.
+// The package defends against other users: the directory and everything in it must belong to the
+// effective user and be inaccessible to everyone else, or the package refuses it. The administrator
+// must protect the directories above it. The manifest defends against damage: torn writes, bit rot,
+// copied or half-deleted trees, and interrupted runs. The package does not defend against another
+// process of the same user, which could write to this process's memory anyway. A manifest is a
+// checksum, not a signature.
 package codecache

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
-// Entry is the exclusive use of the directory of one key. It belongs to one
-// goroutine, which ends it with [Entry.Close].
+// Entry is exclusive access to the directory of one key. It belongs to one goroutine, which must
+// call [Entry.Close].
 type Entry struct {
 	cache     *Cache
 	key       Key
@@ -39,14 +39,14 @@ type Entry struct {
 	closed bool
 }
 
-// Entry opens the entry of a key; a second caller for the same key waits until
-// the first has closed it, or until its own context ends.
+// Entry opens the entry of a key. A second caller for the same key waits until the first has closed
+// the entry, or until its own context ends.
 //
-// An entry that is not exactly as its manifest says (a file is missing, added,
-// longer, shorter, different, linked, or open to others; the manifest itself is
-// damaged or another entry's) is removed, which is logged with the reason, and
-// opened as if there had been none: not found, with an empty directory. A directory that
-// was removed while it was in use is made anew. An error says that it cannot be used.
+// If an entry is not exactly as its manifest says, Entry removes it, logs the reason, and opens it
+// as if it had not existed: not found, with an empty directory. A file may be missing, added,
+// longer, shorter, different, linked, or accessible to others; or the manifest itself may be
+// damaged or belong to another entry. If the cache's directory was removed while it was in use,
+// Entry creates it again. An error means that the cache cannot be used.
 func (c *Cache) Entry(ctx context.Context, key Key) (*Entry, error) {
 	if err := c.acquire(ctx, key); err != nil {
 		return nil, fmt.Errorf("open compiled code %s: %w", key, err)
@@ -69,17 +69,17 @@ func (e *Entry) prepare() error {
 		if err == nil {
 			e.found, e.kept = true, true
 			if err := c.use(e.key, total(e.files)); err != nil {
-				c.logger.Warn("The time of use of compiled code cannot be kept", "entry", e.key, "err", err)
+				c.logger.Warn("Cannot record when compiled code was used", "entry", e.key, "err", err)
 			}
 			return nil
 		}
-		c.logger.Warn("Removing compiled code that is not what was stored", "entry", e.key, "err", err)
+		c.logger.Warn("Removing damaged compiled code", "entry", e.key, "err", err)
 	}
 	return e.empty()
 }
 
-// verify compares what is in the directory with the manifest: names and sizes
-// first, so that nothing is read that is larger than it should be.
+// verify compares the directory with the manifest. It checks names and sizes first, so that it
+// reads no file that is larger than it should be.
 func (e *Entry) verify() error {
 	m, err := readManifest(e.cache.path(e.key, manifestSuffix), e.key)
 	if err != nil {
@@ -99,7 +99,7 @@ func (e *Entry) verify() error {
 	return nil
 }
 
-// empty removes everything of the key and makes its directory anew.
+// empty removes everything that belongs to the key and creates its directory again.
 func (e *Entry) empty() error {
 	e.found, e.kept, e.files = false, false, nil
 	if err := e.cache.forget(e.key); err != nil {
@@ -108,17 +108,15 @@ func (e *Entry) empty() error {
 	return os.Mkdir(e.directory, 0o700)
 }
 
-// Directory returns the absolute path to give to
-// wazero.NewCompilationCacheWithDir. Note that wazero fails a compilation whose
-// code it cannot write there, on a full disk say.
+// Directory returns the absolute path for wazero.NewCompilationCacheWithDir. Note that wazero fails
+// a compilation if it cannot write the code there, for example on a full disk.
 func (e *Entry) Directory() string { return e.directory }
 
-// Found says whether the directory holds code that was verified. Otherwise it is
-// empty.
+// Found reports whether the directory holds verified code. Otherwise the directory is empty.
 func (e *Entry) Found() bool { return e.found }
 
-// Discard empties the directory, for a caller that could not use the code that
-// was found and is going to compile instead.
+// Discard empties the directory, for a caller that could not use the code it found and will compile
+// instead.
 func (e *Entry) Discard() error {
 	if e.closed {
 		return errors.New("entry is closed")
@@ -129,14 +127,12 @@ func (e *Entry) Discard() error {
 	return nil
 }
 
-// Commit makes the entry permanent as it is now: it writes everything through to
-// the disk and puts the manifest there with one rename, so that at every moment
-// there is either a whole entry or none. It fails if there is no code, or more
-// of it than [Options.MaxBytes]; then [Entry.Close] removes the entry.
+// Commit makes the entry permanent in its current state. It flushes everything to disk and then
+// renames the manifest into place, so that the entry is either complete or absent at any moment. It
+// fails if there is no code, or more than [Options.MaxBytes]; [Entry.Close] then removes the entry.
 //
-// Call it after every compilation. It costs nothing if the entry was found and
-// is unchanged; it has been added to if the CPU has other features than the one
-// that it was compiled on.
+// Call it after every compilation. It costs nothing if the entry was found and is unchanged. An
+// entry grows if the CPU has other features than the one that it was compiled on.
 func (e *Entry) Commit() error {
 	if err := e.commit(); err != nil {
 		return fmt.Errorf("keep compiled code %s: %w", e.key, err)
@@ -175,8 +171,8 @@ func (e *Entry) commit() error {
 	return e.cache.use(e.key, sum)
 }
 
-// Close gives the entry up to the next who waits for it. An entry that was
-// neither found nor committed is removed. Closing twice does nothing.
+// Close releases the entry to the next caller that waits for it. An entry that was neither found
+// nor committed is removed. Closing it again does nothing.
 func (e *Entry) Close() {
 	if e.closed {
 		return
@@ -184,7 +180,7 @@ func (e *Entry) Close() {
 	e.closed = true
 	if !e.kept {
 		if err := e.cache.forget(e.key); err != nil {
-			e.cache.logger.Warn("Unfinished compiled code cannot be removed", "entry", e.key, "err", err)
+			e.cache.logger.Warn("Cannot remove unfinished compiled code", "entry", e.key, "err", err)
 		}
 	}
 	e.cache.release(e.key)

@@ -23,12 +23,12 @@ import (
 	"slices"
 )
 
-// Fill stores the code of one module in the place of another's. Each of the two functions compiles a module into the
-// directory, which is empty before, and adds one file to it; that of the first takes the place of that of the second.
-// Whoever compiles the second module again is given the code of the first. After an error the directory is to be
-// discarded.
+// Fill stores the code of one module under the name of another module's code. compile and standIn
+// each compile their module into the directory, which must be empty before, and each add one file.
+// The file from compile replaces the file from standIn, so that compiling the second module again
+// returns the code of the first. After an error, the caller must discard the directory.
 //
-// It is for the process that compiles, which need not be the one that has the entry open.
+// Fill runs in the process that compiles, which need not be the one that has the entry open.
 func Fill(directory string, compile, standIn func() error) error {
 	code, err := added(directory, nil, compile)
 	if err != nil {
@@ -42,7 +42,8 @@ func Fill(directory string, compile, standIn func() error) error {
 	return os.Rename(path(code), path(place))
 }
 
-// Filled takes over what [Fill] has put into the directory. After an error the entry is to be discarded.
+// Filled adopts the files that [Fill] wrote into the directory. After an error, the caller must
+// discard the entry.
 func (e *Entry) Filled() error {
 	files, err := list(e.directory)
 	if err == nil && len(files) != 1 {
@@ -58,7 +59,7 @@ func (e *Entry) Filled() error {
 	return nil
 }
 
-// added returns the one file that a compilation adds to others.
+// added returns the single file that a compilation adds to the others.
 func added(directory string, others []onDisk, compile func() error) (onDisk, error) {
 	if err := compile(); err != nil {
 		return onDisk{}, err
@@ -74,8 +75,9 @@ func added(directory string, others []onDisk, compile func() error) (onDisk, err
 	return left[0], nil
 }
 
-// Changed says whether the directory is other than when it was verified, filled or committed last. A caller that
-// expected the compiler to find code in it learns so that it compiled.
+// Changed reports whether the directory differs from when it was last verified, filled, or
+// committed. A caller that expected the compiler to find code there thereby learns that it compiled
+// instead.
 func (e *Entry) Changed() (bool, error) {
 	files, err := list(e.directory)
 	return !slices.Equal(files, e.files), err

@@ -23,25 +23,23 @@ import (
 	"strings"
 )
 
-// What stands beside the lock: directories named by a key, and files named by a
-// key and a suffix.
+// The names beside the lock: a directory is named by its key, a file by its key and a suffix.
 const (
 	lockName        = "lock"
 	manifestSuffix  = ".manifest"
 	temporarySuffix = ".tmp"
 )
 
-// Key names an entry.
+// Key identifies an entry.
 type Key [sha256.Size]byte
 
-// KeyOf returns the key of the code that is made from a module. The parts are
-// everything else on which the code, or whether it can be read, depends: the
-// version of the compiler, the system, the architecture, the settings of the
-// compiler. Each argument is hashed with its length, so that no two lists of
-// arguments run together.
+// KeyOf returns the key of the code compiled from a module. The parts are everything else that the
+// code, or the ability to read it, depends on: the compiler's version and settings, the system, and
+// the architecture. Each argument is hashed with its length, so that different argument lists never
+// hash alike.
 //
-// The features of the CPU need not be among them: wazero puts those into the
-// name of its file (see [Entry.Commit]).
+// The parts need not include CPU features: wazero puts those into its file name (see
+// [Entry.Commit]).
 func KeyOf(module []byte, parts ...string) Key {
 	h := sha256.New()
 	var length [8]byte
@@ -57,12 +55,12 @@ func KeyOf(module []byte, parts ...string) Key {
 	return Key(h.Sum(nil))
 }
 
-// String returns the key as 64 lower-case hexadecimal digits.
+// String returns the key as 64 lowercase hexadecimal digits.
 func (k Key) String() string {
 	return hex.EncodeToString(k[:])
 }
 
-// parseName takes the name of a part of an entry apart.
+// parseName splits the name of a part of an entry into key and suffix.
 func parseName(name string) (key Key, suffix string, ok bool) {
 	digits, extension, found := strings.Cut(name, ".")
 	if found {

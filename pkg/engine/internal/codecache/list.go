@@ -29,9 +29,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
-// list returns the files below the directory of an entry, in the order of their
-// paths. It fails if there is anything but private directories, none of them
-// empty, and private regular files, or more of them than [maxFiles].
+// list returns the files below the directory of an entry, sorted by path. It fails if it finds
+// anything other than private, nonempty directories and private regular files, or more than
+// [maxFiles] of them.
 func list(directory string) ([]onDisk, error) {
 	l := lister{root: directory}
 	if err := l.visit("."); err != nil {
@@ -47,8 +47,8 @@ type lister struct {
 	files []onDisk
 }
 
-// visit lists what is at a path below the root. As it counts everything it sees,
-// it is no deeper than that.
+// visit lists a path below the root. It counts everything that it visits, which also bounds its
+// depth.
 func (l *lister) visit(relative string) error {
 	if l.seen++; l.seen > maxFiles {
 		return fmt.Errorf("there are more than %d files and directories", maxFiles)
@@ -80,7 +80,7 @@ func (l *lister) visit(relative string) error {
 	return nil
 }
 
-// names reads no more of a directory than there may be.
+// names reads at most as many names from a directory as are allowed.
 func (l *lister) names(directory string) ([]string, error) {
 	f, err := os.Open(directory)
 	if err != nil {

@@ -31,18 +31,18 @@ import (
 )
 
 const (
-	// manifestFormat changes when the meaning of a manifest does. Manifests of
-	// another format are damage like any other.
+	// manifestFormat changes when the meaning of a manifest changes. A manifest in another format
+	// counts as damaged.
 	manifestFormat = "wasm-admission/codecache/1"
-	// maxManifestBytes bounds a manifest before it is read.
+	// maxManifestBytes is checked before a manifest is read.
 	maxManifestBytes = 16 << 10
-	// maxFiles bounds the files and directories of an entry. wazero makes two
-	// for each set of CPU features that the entry was compiled for.
+	// maxFiles bounds the files and directories of an entry. wazero makes two for each set of CPU
+	// features for which it compiled the entry.
 	maxFiles = 32
 )
 
-// manifest says what must be found in the directory of an entry. On disk it is
-// JSON in exactly the form that encode gives it.
+// manifest lists what the directory of an entry must contain. On disk, it is JSON exactly as encode
+// writes it.
 type manifest struct {
 	Format string         `json:"format"`
 	Key    string         `json:"key"` // so that no entry passes for another
@@ -53,7 +53,7 @@ type manifest struct {
 type manifestFile struct {
 	Path   string `json:"path"`   // below the entry's directory, slash-separated
 	Size   int64  `json:"size"`   // in bytes
-	SHA256 string `json:"sha256"` // lower-case hexadecimal digits
+	SHA256 string `json:"sha256"` // lowercase hexadecimal digits
 }
 
 // onDisk is a regular file below the directory of an entry.
@@ -63,8 +63,7 @@ type onDisk struct {
 	modified int64 // nanoseconds since 1970
 }
 
-// newManifest writes the files of an entry through to the disk and describes
-// them.
+// newManifest flushes the files of an entry to disk and describes them.
 func newManifest(key Key, directory string, files []onDisk) (*manifest, error) {
 	m := &manifest{Format: manifestFormat, Key: key.String()}
 	directories := map[string]bool{}
@@ -89,7 +88,7 @@ func newManifest(key Key, directory string, files []onDisk) (*manifest, error) {
 	return m, nil
 }
 
-// match returns what differs between the manifest and the files of an entry.
+// match returns an error for the first difference between the manifest and an entry's files.
 func (m *manifest) match(directory string, files []onDisk) error {
 	if len(m.Files) != len(files) {
 		return fmt.Errorf("there are %d files, not %d", len(files), len(m.Files))
@@ -119,10 +118,9 @@ func (m *manifest) encode() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// parseManifest reads the manifest of a key. encoding/json forgives much
-// (letters of the other case, doubled and unknown fields, white space); only what
-// encodes to the same bytes again is valid, so that no bit of a manifest can
-// change unnoticed.
+// parseManifest decodes the manifest of a key. encoding/json tolerates much: other letter case,
+// duplicate and unknown fields, white space. A manifest is valid only if it encodes to the same
+// bytes again, so that no bit of it can change unnoticed.
 func parseManifest(b []byte, key Key) (*manifest, error) {
 	if len(b) > maxManifestBytes {
 		return nil, fmt.Errorf("manifest is larger than %d bytes", maxManifestBytes)
@@ -160,7 +158,7 @@ func readManifest(path string, key Key) (*manifest, error) {
 	return parseManifest(b, key)
 }
 
-// write puts the manifest at a path, whole or not at all.
+// write writes the manifest to a path atomically.
 func (m *manifest) write(path, temporary string) (err error) {
 	b, err := m.encode()
 	if err != nil {
@@ -191,8 +189,8 @@ func (m *manifest) write(path, temporary string) (err error) {
 	return os.Rename(temporary, path)
 }
 
-// digest returns the SHA-256 of a file as hexadecimal digits, if it has the size
-// it was listed with. then is called with the file, if not nil.
+// digest returns the SHA-256 digest of a file in hexadecimal, if the file has its listed size. It
+// passes the file to then, if not nil.
 func digest(directory string, file onDisk, then func(*os.File) error) (string, error) {
 	f, err := safefile.OpenPrivate(filepath.Join(directory, filepath.FromSlash(file.path)))
 	if err != nil {

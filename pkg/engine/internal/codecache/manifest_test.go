@@ -28,7 +28,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stored makes files and returns the manifest of them.
+// stored creates files and returns their manifest.
 func stored(t testing.TB, key Key) (directory string, files []onDisk, encoded []byte) {
 	t.Helper()
 	directory = t.TempDir()
@@ -85,7 +85,7 @@ func TestParseManifestRefuses(t *testing.T) {
 	}
 }
 
-// The largest entry that list lets through has a manifest that can be read.
+// The largest entry that list accepts has a readable manifest.
 func TestManifestOfTheLargestEntry(t *testing.T) {
 	m := &manifest{Format: manifestFormat, Key: KeyOf(nil).String()}
 	for i := range maxFiles {

@@ -25,8 +25,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
-// own makes the directory, checks that it is private, and locks it until the
-// file that it returns is closed.
+// own creates the directory, checks that it is private, and locks it until the returned file is
+// closed.
 func own(directory string) (*os.File, error) {
 	if err := safefile.PrivateDirectory(directory); err != nil {
 		return nil, err
@@ -39,9 +39,10 @@ func own(directory string) (*os.File, error) {
 	return lock, err
 }
 
-// stillOwn checks that the directory is the one that this process owns, and takes ownership anew if it, or its lock,
-// was removed: the process may run for months, and must not refuse all that changes until then. What cannot be owned is
-// refused as by [Open].
+// stillOwn checks that the directory is still the one that this process owns. If the directory or
+// its lock was removed, stillOwn creates it again and takes ownership: the process may run for
+// months and must not refuse all configuration changes until it ends. It refuses a directory that
+// it cannot own, like [Open].
 func (c *Cache) stillOwn() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,8 +60,8 @@ func (c *Cache) stillOwn() error {
 	if err != nil {
 		return err
 	}
-	c.logger.Warn("The directory for compiled code, or its lock, was removed while it was in use: it is made anew", "directory", c.directory)
-	_ = c.lock.Close() // of what is gone
+	c.logger.Warn("The directory for compiled code, or its lock, was removed while in use: creating it again", "directory", c.directory)
+	_ = c.lock.Close() // the lock of the removed directory
 	c.lock = lock
 	return nil
 }

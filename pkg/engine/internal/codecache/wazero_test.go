@@ -39,12 +39,12 @@ import (
 func moduleThatAnswers(n byte) []byte {
 	return append([]byte("\x00asm\x01\x00\x00\x00"+
 		"\x01\x05\x01\x60\x00\x01\x7f"+ // one type: () -> i32
-		"\x03\x02\x01\x00"+ // one function of it
+		"\x03\x02\x01\x00"+ // one function of that type
 		"\x07\x0a\x01\x06answer\x00\x00"+
 		"\x0a\x06\x01\x04\x00\x41"), n, 0x0b)
 }
 
-// tryToUse takes a module the way that a caller does, and returns what it answers.
+// tryToUse uses a module as a caller does, and returns its answer.
 func tryToUse(ctx context.Context, c *codecache.Cache, module []byte) (answer uint64, wasFound bool, err error) {
 	e, err := c.Entry(ctx, codecache.KeyOf(module))
 	if err != nil {
@@ -79,10 +79,10 @@ func use(t *testing.T, c *codecache.Cache, module []byte) (answer uint64, wasFou
 	return answer, wasFound
 }
 
-// stored describes the entry of a module on the disk.
+// stored describes a module's entry on disk.
 type stored struct {
 	directory string // of the entry
-	code      string // the one file that wazero wrote
+	code      string // the only file that wazero wrote
 	manifest  string
 }
 
@@ -116,9 +116,9 @@ func TestRoundTrip(t *testing.T) {
 	require.Empty(t, log.String())
 }
 
-// What is found is what runs: an entry that was committed with the code of
-// another module gives that module's answer. So the round trip loads code from
-// the disk, and the tests of tampering would see the wrong code run.
+// Only code from the disk runs: an entry that was committed with another module's code gives that
+// module's answer. This proves that the round trip loads code from disk, and that the tests of
+// tampering would notice if wrong code ran.
 func TestCodeComesFromTheDisk(t *testing.T) {
 	directory := newDirectory(t)
 	c, _ := open(t, directory, 0)
@@ -136,8 +136,8 @@ func TestCodeComesFromTheDisk(t *testing.T) {
 	require.True(t, wasFound)
 }
 
-// countAt returns where wazero 1.12 keeps the number of functions in a file: after
-// a magic word of 6 bytes and its version with a byte of length.
+// countAt returns the position of the number of functions in a wazero 1.12 file: after a magic word
+// of 6 bytes, and the version preceded by a length byte.
 func countAt(code []byte) int { return 7 + int(code[6]) }
 
 // rewrite changes a file in place.
@@ -151,7 +151,7 @@ func rewrite(change func(b []byte) []byte) func(string) error {
 	}
 }
 
-// flip changes one bit at a place of a file.
+// flip changes one bit at a place in a file.
 func flip(place func(b []byte) int) func(string) error {
 	return rewrite(func(b []byte) []byte {
 		b[place(b)] ^= 0x20
@@ -264,8 +264,8 @@ var damage = []struct {
 	})},
 }
 
-// Whatever was done to an entry, wazero never sees it: it is reported, removed
-// and compiled anew.
+// wazero never sees a damaged entry, whatever the damage: it is reported, removed, and compiled
+// again.
 func TestDamage(t *testing.T) {
 	for _, between := range []string{"in one run", "between two runs"} {
 		for _, test := range damage {
@@ -301,7 +301,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// A start that is interrupted goes on where it stopped, entry by entry.
+// An interrupted start resumes where it stopped, entry by entry.
 func TestInterruptedStart(t *testing.T) {
 	directory := newDirectory(t)
 	c, _ := open(t, directory, 0)
@@ -336,15 +336,16 @@ func TestConcurrentUseOfOneKey(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.Zero(t, done.Load(), "all wait for the first")
+		require.Zero(t, done.Load(), "all wait for the first caller")
 		first.Close()
 		synctest.Wait()
 		require.EqualValues(t, 8, done.Load())
-		require.EqualValues(t, 1, compiled.Load(), "one compiles, the others find it")
+		require.EqualValues(t, 1, compiled.Load(), "one caller compiles, the others find the code")
 	})
 }
 
-// compileInto returns a function that has wazero compile modules into an entry, for [codecache.Fill].
+// compileInto returns a function that makes wazero compile modules into an entry, for
+// [codecache.Fill].
 func compileInto(t *testing.T, e *codecache.Entry, modules ...[]byte) func() error {
 	return func() error {
 		compilations, err := wazero.NewCompilationCacheWithDir(e.Directory())
@@ -370,11 +371,11 @@ func fill(e *codecache.Entry, compile, standIn func() error) error {
 	return e.Filled()
 }
 
-// TestFill has a module answer what another was compiled to answer.
+// TestFill makes one module return what another was compiled to return.
 func TestFill(t *testing.T) {
 	c, _ := open(t, newDirectory(t), 0)
 	code, standIn := moduleThatAnswers(1), moduleThatAnswers(2)
-	e, err := c.Entry(t.Context(), codecache.KeyOf(standIn)) // where use will look
+	e, err := c.Entry(t.Context(), codecache.KeyOf(standIn)) // where the later use looks
 	require.NoError(t, err)
 	require.NoError(t, fill(e, compileInto(t, e, code), compileInto(t, e, standIn)))
 	for range 2 {
@@ -392,7 +393,7 @@ func TestFill(t *testing.T) {
 	e, err = c.Entry(t.Context(), codecache.KeyOf(standIn))
 	require.NoError(t, err)
 	defer e.Close()
-	require.NoError(t, compileInto(t, e, code)()) // does not find any under its own name
+	require.NoError(t, compileInto(t, e, code)()) // finds none under its own name
 	changed, err := e.Changed()
 	require.NoError(t, err)
 	require.True(t, changed)
@@ -435,12 +436,13 @@ func TestFillRefuses(t *testing.T) {
 			defer e.Close()
 			require.ErrorContains(t, fill(e, c.compile(e), c.standIn(e)), c.err)
 			require.NoError(t, e.Discard())
-			require.NoError(t, fill(e, compileInto(t, e, one), compileInto(t, e, two)), "as if nothing had been")
+			require.NoError(t, fill(e, compileInto(t, e, one), compileInto(t, e, two)), "the entry works as before")
 		})
 	}
 }
 
-// TestFilledRefuses has a compiler leave something else than one file of code, as another process may.
+// TestFilledRefuses simulates a compiler that does not leave exactly one file of code, as another
+// process may.
 func TestFilledRefuses(t *testing.T) {
 	leave := func(t *testing.T, e *codecache.Entry, name string, mode os.FileMode, bytes int) {
 		require.NoError(t, os.WriteFile(filepath.Join(e.Directory(), name), make([]byte, bytes), mode))

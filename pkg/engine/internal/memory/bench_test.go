@@ -26,9 +26,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkReset writes one byte to each of so many pages, spread over the memory, and resets. ns/op is the whole round
-// with the page faults that a strategy makes the next call pay; reset-ns/op is the reset alone; private-B is what
-// the instance holds afterwards.
+// BenchmarkReset writes one byte to each of a number of pages, spread over the memory, and resets.
+// ns/op is the whole round, including the page faults that a strategy causes in the next call.
+// reset-ns/op is the reset alone, and private-B is what the instance holds afterwards.
 func BenchmarkReset(b *testing.B) {
 	page := os.Getpagesize()
 	for _, size := range []int{2 << 20, 17 << 20} {
@@ -41,7 +41,7 @@ func BenchmarkReset(b *testing.B) {
 				b.Run(fmt.Sprintf("image=%dMiB/dirty=%d/%s", size>>20, dirty, w.name), func(b *testing.B) {
 					r := w.attached(b, uint64(size)+pages(16), img)
 					mem := content(r)
-					_ = bytes.Clone(mem) // as an instance at work, which has read its memory
+					_ = bytes.Clone(mem) // like a working instance, which has read its memory
 					var resets time.Duration
 					for b.Loop() {
 						for i := range dirty {
@@ -62,7 +62,8 @@ func BenchmarkReset(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowAndReset is a call that grows the memory by one page and by sixteen, writes there, and gives it back.
+// BenchmarkGrowAndReset is a call that grows the memory by one or sixteen pages, writes there, and
+// resets.
 func BenchmarkGrowAndReset(b *testing.B) {
 	img := newImage(b, noise(1, 2<<20))
 	for _, grown := range []uint64{1, 16} {

@@ -21,45 +21,45 @@ import (
 	"sync/atomic"
 )
 
-// Budget caps the bytes, or whatever else it counts, that many owners hold together. The zero limit and the nil Budget
-// cap nothing. All methods are safe for concurrent use.
+// Budget caps the bytes, or other units, that many owners hold together. A zero limit or a nil
+// Budget caps nothing. All methods are safe for concurrent use.
 type Budget struct {
 	limit   uint64
 	used    *atomic.Uint64
 	reclaim Reclaim
 }
 
-// Reclaim has owners release what they can do without, until n bytes fit into the budget or there is nothing left to
-// release. It reports whether anything was released.
+// Reclaim makes owners release what they do not need, until n bytes fit into the budget or nothing
+// is left to release. It reports whether it released anything.
 type Reclaim func(n uint64) bool
 
-// NewBudget returns a budget of limit bytes; 0 means that there is no cap and the budget only counts.
+// NewBudget returns a budget of limit bytes. With 0 there is no cap, and the budget only counts.
 func NewBudget(limit uint64) *Budget {
 	return &Budget{limit: limit, used: new(atomic.Uint64)}
 }
 
-// For returns the same budget for an owner: reclaim is called by [Budget.Reserve] when a reservation of this owner would
-// exceed the limit. Nil does nothing.
+// For returns the same budget for one owner. [Budget.Reserve] calls reclaim when a reservation of
+// this owner would exceed the limit. A nil reclaim does nothing.
 func (b *Budget) For(reclaim Reclaim) *Budget {
 	return &Budget{limit: b.limit, used: b.used, reclaim: reclaim}
 }
 
-// Fits reports whether n more bytes can be reserved as things are.
+// Fits reports whether n more bytes can be reserved now.
 func (b *Budget) Fits(n uint64) bool {
 	return b == nil || b.limit == 0 || (n <= b.limit && b.used.Load() <= b.limit-n)
 }
 
-// Reserve takes n bytes, all or none. If they would exceed the limit even after others were asked to release what they
-// can, the error is a [*BudgetError].
+// Reserve takes n bytes, all or none. It returns a [*BudgetError] if they would exceed the limit
+// even after others were asked to release what they can.
 func (b *Budget) Reserve(n uint64) error {
 	err := b.TryReserve(n)
 	for err != nil && b.reclaim != nil && n <= b.limit && b.reclaim(n) {
-		err = b.TryReserve(n) // another one may have been faster
+		err = b.TryReserve(n) // another caller may have been faster
 	}
 	return err
 }
 
-// TryReserve is [Budget.Reserve] for those that can do without: nobody else is asked to release anything.
+// TryReserve is like [Budget.Reserve], but does not ask others to release anything.
 func (b *Budget) TryReserve(n uint64) error {
 	if b == nil || n == 0 {
 		return nil
@@ -76,8 +76,8 @@ func (b *Budget) TryReserve(n uint64) error {
 	}
 }
 
-// Release gives back n bytes that were reserved before. Giving back more than is in use leaves zero: a wrong count must
-// not turn into a budget without end.
+// Release gives back n reserved bytes. Giving back more than is in use leaves zero in use: a wrong
+// count must not turn into a budget without limit.
 func (b *Budget) Release(n uint64) {
 	if b == nil || n == 0 {
 		return
@@ -106,10 +106,12 @@ func (b *Budget) Limit() uint64 {
 	return b.limit
 }
 
-// BudgetError says that a reservation would have exceeded a [Budget]. The process is short of memory that is set aside
-// for instances; the one that asked need not be the one that took it.
+// BudgetError says that a reservation would have exceeded a [Budget]. The process is short of the
+// memory set aside for instances. The owner whose reservation fails may not be the one that uses it
+// up.
 type BudgetError struct {
-	// Limit is the cap, Used what was in use, Requested what was asked for on top, all in bytes.
+	// Limit is the cap, Used the amount in use, and Requested the amount requested on top, all in
+	// bytes.
 	Limit, Used, Requested uint64
 }
 

@@ -73,7 +73,7 @@ func TestBudgetConcurrently(t *testing.T) {
 	require.Zero(t, b.Used())
 }
 
-// TestBudgetReclaims has an owner release what another one needs.
+// TestBudgetReclaims makes one owner release what another needs.
 func TestBudgetReclaims(t *testing.T) {
 	var calls int
 	var b *Budget
@@ -89,12 +89,12 @@ func TestBudgetReclaims(t *testing.T) {
 	})
 	require.NoError(t, b.Reserve(60))
 	require.NoError(t, b.Reserve(40))
-	require.Zero(t, calls, "nobody is asked before there is need")
+	require.Zero(t, calls, "nobody is asked to release before that is needed")
 	require.NoError(t, b.Reserve(50))
 	require.Equal(t, 1, calls)
 	require.EqualValues(t, 90, b.Used())
 	require.Error(t, b.Reserve(101))
-	require.Equal(t, 1, calls, "what can never fit is not worth anybody's memory")
+	require.Equal(t, 1, calls, "nobody is asked to release for a request that can never fit")
 	require.Error(t, b.Reserve(50))
 	require.Equal(t, 2, calls)
 	require.EqualValues(t, 90, b.Used())

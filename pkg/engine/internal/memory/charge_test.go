@@ -55,8 +55,8 @@ func TestBudgetOfRanges(t *testing.T) {
 	}
 }
 
-// TestResetWithoutBudget takes the budget away while written pages are private: the reset must give them back rather
-// than fail or overdraw.
+// TestResetWithoutBudget removes the budget while written pages are private. The reset must give
+// them back, and must not fail or overdraw.
 func TestResetWithoutBudget(t *testing.T) {
 	start := noise(1, pages(4))
 	for _, w := range ways() {
@@ -95,7 +95,7 @@ func TestAttachWithoutBudget(t *testing.T) {
 	require.Equal(t, pages(1), b.Used())
 	require.Equal(t, byte(5), content(r)[5], "nothing has changed")
 	require.NoError(t, img.Close())
-	require.Zero(t, img.refs.Load(), "the image is not held")
+	require.Zero(t, img.refs.Load(), "the image is released")
 }
 
 func TestImageWithoutBudget(t *testing.T) {

@@ -14,25 +14,29 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package memory gives WebAssembly instances linear memories that can be set back to a snapshot in microseconds.
+// Package memory gives WebAssembly instances linear memories that can be reset to a snapshot in
+// microseconds.
 //
 // # Parts
 //
-// A [Range] is the linear memory of one instance: an address range that is reserved once for the largest size that the
-// memory may take, so that growth never moves it. It plugs into wazero as an [experimental.MemoryAllocator].
+// A [Range] is the linear memory of one instance. It reserves its address range once, for the
+// maximum size, so growth never moves the memory. It plugs into wazero as an
+// [experimental.MemoryAllocator].
 //
-// An [Image] is the immutable content of a linear memory after its module was initialised. Any number of ranges share
-// one image: each maps it copy-on-write, so that a page costs private memory only once it is written.
+// An [Image] is the immutable content of a linear memory after its module was initialized. Any
+// number of ranges share one image: each maps it copy-on-write, so a page costs private memory only
+// once it is written.
 //
-// A [Strategy] is a way to find and undo what an instance wrote. [Probe] tells which ones the running system allows.
+// A [Strategy] is a way to find and undo what an instance wrote. [Probe] tells which strategies the
+// system supports.
 //
-// A [Budget] caps what images and ranges take together: they lie outside the Go heap, where GOMEMLIMIT does not see
-// them.
+// A [Budget] caps the total size of images and ranges. They lie outside the Go heap, where
+// GOMEMLIMIT does not see them.
 //
 // # Life of a range
 //
 //	r, err := memory.NewRange(memory.Options{Limit: limit, Budget: budget})
-//	err = r.Attach(image) // unless the module is to be initialised here and then captured
+//	err = r.Attach(image) // unless the module is to be initialized here and then captured
 //	mod, err := runtime.InstantiateModule(experimental.WithMemoryAllocator(ctx, r), compiled, config)
 //	err = r.Bind(mod.Memory())
 //	for each call {
@@ -40,10 +44,10 @@ limitations under the License.
 //		err = r.Reset()
 //	}
 //	mod.Close(ctx)
-//	err = r.Close() // only when nothing can call the module any more
+//	err = r.Close() // only when nothing can call the module anymore
 //
 // # Linux and elsewhere
 //
-// On Linux a range is a mapping and an image a sealed memfd. Elsewhere both are Go slices, a reset is a whole copy, and
-// growth may move the memory (which only shared memories forbid).
+// On Linux, a range is a mapping and an image is a sealed memfd. Elsewhere, both are Go slices, a
+// reset copies the whole image, and growth may move the memory, which only shared memories forbid.
 package memory

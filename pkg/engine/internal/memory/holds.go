@@ -16,7 +16,7 @@ limitations under the License.
 
 package memory
 
-// Holds is whether the memory is what the image holds, in content and size.
+// Holds reports whether the memory equals the image in content and size.
 func (r *Range) Holds(img *Image) bool {
 	if r.usable() != nil || r.size != img.size {
 		return false

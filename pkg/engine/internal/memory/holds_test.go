@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A memory holds an image if it is the same in content and size, zeros at the end included.
+// A memory holds an image if content and size are equal, including zeros at the end.
 func TestHolds(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {

@@ -24,22 +24,22 @@ import (
 )
 
 const (
-	// PageSize is the unit of length of a linear memory, 64 KiB (WebAssembly core specification, "page size"). The
-	// pages of every system that Go runs on divide it.
+	// PageSize is the unit of length of a linear memory, 64 KiB (WebAssembly core specification,
+	// "page size"). It is a multiple of the page size of every system that Go runs on.
 	PageSize = 64 << 10
 
-	// MaxLimit is the largest limit of a range: the 4 GiB that 32-bit addresses reach, less the page of declared
-	// maximum that [Range.Bind] asks for.
+	// MaxLimit is the largest limit of a range: the 4 GiB that 32-bit addresses reach, minus the
+	// page of declared maximum that [Range.Bind] requires.
 	MaxLimit = 1<<32 - PageSize
 
-	// chunk is the granularity in which zeros at the end of an image are left out.
+	// chunk is the granularity at which an image omits zeros at its end.
 	chunk = PageSize
 )
 
 // ErrClosed is returned for operations on an image or a range that was closed.
 var ErrClosed = errors.New("memory: closed")
 
-// Segment is content at an offset of a linear memory.
+// Segment is content at an offset in a linear memory.
 type Segment struct {
 	Offset uint64
 	Data   []byte
@@ -47,18 +47,23 @@ type Segment struct {
 
 // Image is the immutable content of a linear memory. Its methods are safe for concurrent use.
 type Image struct {
-	size   uint64 // of the linear memory, in bytes
-	data   []byte // its beginning; what follows up to size is zero. Read-only; on Linux a mapping of the memfd
-	parts  []span // of data, what may be other than zero. Reading the rest would have the kernel make pages for it
+	size uint64 // of the linear memory, in bytes
+	// data is the beginning of the memory; the rest up to size is zero. It is read-only, and on
+	// Linux a mapping of the memfd.
+	data []byte
+	// parts are the spans of data that may hold anything but zeros. Reading the rest would make the
+	// kernel allocate pages for it.
+	parts  []span
 	file   imageFile
 	budget *Budget
-	refs   atomic.Int64 // one of the creator, one of each range attached
+	refs   atomic.Int64 // one for the creator, and one for each attached range
 	closed atomic.Bool  // the creator's reference is gone
 }
 
-// NewImage makes an image of size bytes, a multiple of [PageSize] up to [MaxLimit], that holds the segments and is zero
-// elsewhere. Where segments overlap, the later one wins, as with the data segments of a module. Zeros at the end take
-// no memory; the rest is reserved from budget (which may be nil) until the image is released, and is refused with a
+// NewImage makes an image of size bytes that contains the segments and is zero elsewhere. size must
+// be a multiple of [PageSize] up to [MaxLimit]. Where segments overlap, the later one wins, as with
+// a module's data segments. Zeros at the end take no memory. NewImage reserves the rest from
+// budget, which may be nil, until the image is released. If the budget has no room, it returns a
 // [*BudgetError].
 func NewImage(size uint64, budget *Budget, segments ...Segment) (*Image, error) {
 	if err := checkSize("image", size); err != nil {
@@ -92,11 +97,11 @@ func NewImage(size uint64, budget *Budget, segments ...Segment) (*Image, error) 
 // Size returns the length of the linear memory in bytes.
 func (i *Image) Size() uint64 { return i.size }
 
-// Stored returns the bytes that the image takes: its size without zeros at the end.
+// Stored returns the number of bytes that the image takes: its size without zeros at the end.
 func (i *Image) Stored() uint64 { return uint64(len(i.data)) }
 
-// Close gives up the creator's hold on the image. What it takes is released once no range is attached to it any more;
-// ranges that are go on as before. Closing again is allowed and does nothing.
+// Close drops the creator's reference to the image. The image is released when no range is attached
+// to it anymore; attached ranges continue to work. Closing it again does nothing.
 func (i *Image) Close() error {
 	if i.closed.Swap(true) {
 		return nil
@@ -104,7 +109,7 @@ func (i *Image) Close() error {
 	return i.release()
 }
 
-// acquire takes a reference, unless the last one is gone or the creator has closed the image.
+// acquire takes a reference. It fails if the last one is gone or the creator has closed the image.
 func (i *Image) acquire() error {
 	for {
 		n := i.refs.Load()
@@ -117,7 +122,7 @@ func (i *Image) acquire() error {
 	}
 }
 
-// release gives back a reference; the last one frees the content.
+// release drops a reference. The last one frees the content.
 func (i *Image) release() error {
 	if i.refs.Add(-1) > 0 {
 		return nil
@@ -129,7 +134,7 @@ func (i *Image) release() error {
 	return nil
 }
 
-// clip cuts off what segments hold beyond stored: zeros only.
+// clip cuts off the part of the segments beyond stored, which holds only zeros.
 func clip(segments []Segment, stored uint64) []Segment {
 	var kept []Segment
 	for _, s := range segments {
@@ -152,7 +157,7 @@ func trimZeros(b []byte) uint64 {
 	return uint64(len(b))
 }
 
-// zeros is what a page that was never written holds.
+// zeros is the content of a page that was never written.
 var zeros [4096]byte
 
 func roundUp(n, unit uint64) uint64 { return (n + unit - 1) / unit * unit }

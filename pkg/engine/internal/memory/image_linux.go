@@ -24,18 +24,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// seals are what keeps the content of an image as it is: nothing can write to the file, through whatever descriptor or
-// shared mapping, nor change its length (which would turn accesses into SIGBUS), nor lift the seals. See fcntl(2).
+// seals keep the content of an image unchanged. Nobody can write to the file through any descriptor
+// or shared mapping, change its length (which would turn accesses into SIGBUS), or remove the
+// seals. See fcntl(2).
 const seals = unix.F_SEAL_WRITE | unix.F_SEAL_GROW | unix.F_SEAL_SHRINK | unix.F_SEAL_SEAL
 
-// imageFile is the sealed memfd behind an image, or nothing if the image is a Go slice.
+// imageFile is the sealed memfd behind an image, or empty if the image is a Go slice.
 type imageFile struct {
 	fd     int
 	mapped bool
 }
 
-// storeImage puts the segments into a sealed memfd of size bytes, with holes between them, and maps that read-only. A system that refuses memfds
-// (seccomp can) gets a Go slice, which only the strategy Copy can use.
+// storeImage writes the segments into a sealed memfd of size bytes, with holes between them, and
+// maps it read-only. If the system refuses memfds, as seccomp can, it returns a Go slice, which
+// only the Copy strategy can use.
 func storeImage(size uint64, segments []Segment) ([]byte, imageFile, error) {
 	if size == 0 {
 		return nil, imageFile{}, nil
@@ -53,7 +55,8 @@ func storeImage(size uint64, segments []Segment) ([]byte, imageFile, error) {
 
 func newMemfd() (int, error) {
 	const name, flags = "wasm-image", unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
-	// Systems with vm.memfd_noexec=2 refuse a memfd that could be executed; kernels before 6.3 do not know the flag.
+	// Systems with vm.memfd_noexec=2 refuse executable memfds. Kernels before 6.3 do not know the
+	// flag.
 	fd, err := unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
 	if errors.Is(err, unix.EINVAL) {
 		fd, err = unix.MemfdCreate(name, flags)
@@ -77,9 +80,9 @@ func fillMemfd(fd int, size uint64, segments []Segment) ([]byte, error) {
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
 		return nil, fmt.Errorf("seal memfd: %w", err)
 	}
-	// Private, because kernels before 6.7 refuse a shared mapping of a write-sealed file even if it is read-only.
-	// Not populated: that would make pages for the holes, which are most of many images. What resets read is mapped by
-	// the first of them.
+	// The mapping is private because kernels before 6.7 refuse a shared mapping of a write-sealed
+	// file, even a read-only one. It is not populated, because that would make pages for the holes,
+	// which are most of many images. The first reset maps the pages that resets read.
 	p, err := unix.MmapPtr(fd, 0, nil, uintptr(size), unix.PROT_READ, unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, fmt.Errorf("map memfd: %w", err)

@@ -18,7 +18,7 @@ limitations under the License.
 
 package memory
 
-// imageFile is nothing here: images are Go slices.
+// imageFile is empty here: images are Go slices.
 type imageFile struct{}
 
 func storeImage(size uint64, segments []Segment) ([]byte, imageFile, error) {

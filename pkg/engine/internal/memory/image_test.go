@@ -79,7 +79,8 @@ func TestNewImageRefuses(t *testing.T) {
 	}
 }
 
-// TestCloseImageInUse closes the image before the ranges on it: they go on, nobody joins, and the last one frees it.
+// TestCloseImageInUse closes the image before its ranges. They continue, no range can be added, and
+// the last one frees the image.
 func TestCloseImageInUse(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
@@ -89,7 +90,7 @@ func TestCloseImageInUse(t *testing.T) {
 			require.NoError(t, err)
 			one, two := w.attached(t, pages(2), img), w.attached(t, pages(2), img)
 			require.NoError(t, img.Close())
-			require.NoError(t, img.Close(), "closing again does not take the reference of a range")
+			require.NoError(t, img.Close(), "closing again does not drop the reference of a range")
 
 			for _, r := range []*Range{one, two} {
 				clear(content(r))

@@ -32,11 +32,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// emulated says that an emulator of a processor (qemu-user) stands in for the kernel: it answers ioctls that it does not
-// know by ENOSYS, which no kernel does.
+// emulated reports whether a processor emulator (qemu-user) stands in for the kernel. It answers
+// unknown ioctls with ENOSYS, which no kernel does.
 func emulated() bool { return errors.Is(Probe()[0].Err, unix.ENOSYS) }
 
-// skipEmulated skips what an emulator does not do as a kernel does.
+// skipEmulated skips tests of what an emulator does differently from a kernel.
 func skipEmulated(t *testing.T, lacks string) {
 	t.Helper()
 	if emulated() {
@@ -44,8 +44,8 @@ func skipEmulated(t *testing.T, lacks string) {
 	}
 }
 
-// TestProbe says which strategies the other tests cover. Root on a kernel with PAGEMAP_SCAN must have them all; that
-// a container or a sandbox takes some away is worth knowing.
+// TestProbe logs which strategies the other tests cover. Root on a kernel with PAGEMAP_SCAN must
+// have all of them. It is worth knowing if a container or a sandbox removes some.
 func TestProbe(t *testing.T) {
 	support := Probe()
 	require.Len(t, support, 4)
@@ -68,8 +68,8 @@ func TestProbe(t *testing.T) {
 	require.Equal(t, best, support[slices.IndexFunc(support, func(s Support) bool { return s.Err == nil })].Strategy)
 }
 
-// TestProbeNotDumpable runs this test again in a process like an apiserver that is not root and has file capabilities:
-// its page map belongs to root.
+// TestProbeNotDumpable runs this test again in a process like an apiserver that is not root and has
+// file capabilities. Root owns that process's page map.
 func TestProbeNotDumpable(t *testing.T) {
 	const child = "TEST_NOT_DUMPABLE"
 	if os.Getenv(child) != "" {
@@ -126,7 +126,7 @@ func TestImageIsSealed(t *testing.T) {
 	require.Equal(t, start, img.data)
 }
 
-// requireFault fails unless f touches memory that it may not.
+// requireFault fails unless f accesses memory that it must not access.
 func requireFault(t *testing.T, f func()) {
 	t.Helper()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -167,7 +167,8 @@ func TestMemoryBeyondSizeIsInaccessible(t *testing.T) {
 	}
 }
 
-// TestImageWithoutMemfd covers systems that refuse memfds: the image is a slice, and only Copy can use it.
+// TestImageWithoutMemfd covers systems that refuse memfds. The image is a slice there, and only
+// Copy can use it.
 func TestImageWithoutMemfd(t *testing.T) {
 	start := noise(1, pages(1))
 	img := newImage(t, start)
@@ -192,7 +193,8 @@ func TestImageWithoutMemfd(t *testing.T) {
 	require.NoError(t, slice.Close())
 }
 
-// TestFinders compares what both finders find in a memory with more stretches of written pages than fit one search.
+// TestFinders compares the results of both finders in a memory with more written stretches than fit
+// one search.
 func TestFinders(t *testing.T) {
 	page := uint64(os.Getpagesize())
 	const size = 1100 * PageSize
@@ -242,7 +244,8 @@ func TestFinders(t *testing.T) {
 	}
 }
 
-// TestPagemapEntries feeds the reader entries of all kinds: swapping needs a swap device, a made-up page map does not.
+// TestPagemapEntries feeds entries of all kinds to the reader, from a fake page map: real swapping
+// would need a swap device.
 func TestPagemapEntries(t *testing.T) {
 	const soft, exclusive = 1 << 55, 1 << 56 // bits that must not matter
 	entries := []uint64{
@@ -286,7 +289,8 @@ func TestPagemapEntries(t *testing.T) {
 	require.ErrorIs(t, err, unix.ENOTTY)
 }
 
-// TestNoHugePages makes sure that one byte makes one page private, even where huge pages are on for all memory.
+// TestNoHugePages checks that one byte makes one page private, even if huge pages are on for all
+// memory.
 func TestNoHugePages(t *testing.T) {
 	skipEmulated(t, "the advice for huge pages in smaps")
 	r, err := NewRange(Options{Limit: 16 << 20})
@@ -312,7 +316,7 @@ func TestNoHugePages(t *testing.T) {
 	require.Equal(t, uintptr(16<<20), checked)
 }
 
-// privateIn counts the bytes of a range from lo to hi that are private memory now.
+// privateIn counts the private bytes of a range from lo to hi.
 func privateIn(t *testing.T, r *Range, lo, hi uint64) (n uint64) {
 	t.Helper()
 	fd, err := openPagemap()
@@ -329,7 +333,8 @@ func privateIn(t *testing.T, r *Range, lo, hi uint64) (n uint64) {
 	return n
 }
 
-// TestPopulate has the end of a memory backed: it is when the range is made, and stays so whatever a reset drops.
+// TestPopulate backs the end of a memory when the range is made. It stays backed, whatever a reset
+// drops.
 func TestPopulate(t *testing.T) {
 	skipEmulated(t, "MADV_POPULATE_WRITE")
 	lazy, size := pages(2), pages(8)
@@ -377,13 +382,14 @@ func TestPopulateWithoutBudget(t *testing.T) {
 	require.ErrorAs(t, r.Populate(nil), &exceeded)
 }
 
-// TestGrownMemoryIsBacked grows a memory, which is backed before anybody touches it, until that is interrupted.
+// TestGrownMemoryIsBacked grows a memory, which is backed before anyone touches it, until the
+// growth is interrupted.
 func TestGrownMemoryIsBacked(t *testing.T) {
 	skipEmulated(t, "MADV_POPULATE_WRITE")
 	errLate := errors.New("late")
 	asked := 0
 	r := way{make: NewRange}.open(t, Options{Limit: pages(200), Interrupted: func() error {
-		if asked++; asked > 3 { // a MiB for each time
+		if asked++; asked > 3 { // one MiB each time
 			return errLate
 		}
 		return nil
@@ -396,11 +402,11 @@ func TestGrownMemoryIsBacked(t *testing.T) {
 	require.Nil(t, r.Reallocate(pages(100)))
 	require.ErrorIs(t, r.Refused(), errLate)
 	require.Equal(t, pages(17), r.Usage().Size)
-	require.Zero(t, privateIn(t, r, pages(17), pages(100)), "what was backed in vain is given back")
+	require.Zero(t, privateIn(t, r, pages(17), pages(100)), "memory that was backed in vain is given back")
 }
 
-// TestHolesTakeNothing looks at what the kernel holds for an image of which little is not zero: it is no more once the
-// image was captured, compared and reset to.
+// TestHolesTakeNothing measures what the kernel holds for a mostly zero image. Capturing,
+// comparing, and resetting must not increase it.
 func TestHolesTakeNothing(t *testing.T) {
 	for _, s := range []Strategy{PagemapScan, Pagemap} {
 		if _, err := Resolve(s); err != nil {
@@ -418,14 +424,14 @@ func TestHolesTakeNothing(t *testing.T) {
 		require.True(t, r.Holds(captured))
 		require.NoError(t, r.Reset())
 		require.Equal(t, uint64(3), takes(t, captured)/granule)
-		// The page of the range that was written was read before.
+		// The written page of the range was read before.
 		require.Equal(t, uint64(3), takes(t, img)/granule)
 		require.NoError(t, captured.Close())
 		require.NoError(t, r.Close())
 	}
 }
 
-// takes returns the bytes that the kernel holds for an image.
+// takes returns the number of bytes that the kernel holds for an image.
 func takes(t *testing.T, img *Image) uint64 {
 	t.Helper()
 	var info unix.Stat_t

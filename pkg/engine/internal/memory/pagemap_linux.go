@@ -26,24 +26,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A page of a private mapping of a file shows the file until it is written; then it is an anonymous copy. So a page was
-// written if it is there, in memory or in swap, and is not of a file. The same holds for the part of an image without a
-// file, whose pages come with the first write; reading there maps the zero page of the kernel, which may be taken for a
-// written one, to no harm.
+// A page of a private file mapping shows the file until it is written; then it is an anonymous
+// copy. A page was therefore written if it is present, in memory or in swap, and does not belong to
+// a file. The same holds for the part of an image without a file, whose pages appear with the first
+// write. Reading there maps the kernel's zero page, which may be mistaken for a written page
+// without harm.
 
-// region is a stretch of pages, by address, as struct page_region of the kernel's include/uapi/linux/fs.h.
+// region is a range of pages by address: struct page_region in the kernel's
+// include/uapi/linux/fs.h.
 type region struct {
 	start, end uint64
 	categories uint64
 }
 
-// maxRegions bounds what one step of a search finds.
+// maxRegions is the maximum number of regions that one step of a search finds.
 const maxRegions = 1024
 
-// scratch is working memory of one search. It lives in the heap, as the kernel gets the address of regions as a number.
+// scratch is the working memory of one search. It is on the heap because the kernel gets the
+// address of regions as an integer.
 type scratch struct {
 	regions [maxRegions]region
-	entries [2 * maxRegions]uint64 // at worst every other page is a region of its own
+	entries [2 * maxRegions]uint64 // at worst, every other page is a separate region
 	arg     scanArg
 }
 
@@ -51,8 +54,8 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // finder finds written pages.
 type finder interface {
-	// find looks for written pages from address at on, and no further than end. It returns them, in buffers of s, and
-	// how far it came.
+	// find searches for written pages from address at up to end. It returns them, in buffers of s,
+	// and the address where the search stopped.
 	find(at, end uint64, s *scratch) (found []region, next uint64, err error)
 }
 
@@ -76,10 +79,11 @@ func (f finding) written(sp space, n uint64) (found []span, err error) {
 	return found, err
 }
 
-// window is how many bytes are searched at a time. The kernel is asked so for the reason that [mapping.advise] gives.
+// window is the number of bytes searched at a time. It is bounded for the reason given at
+// [mapping.advise].
 const window = 16 << 20
 
-// each calls do with every stretch of mem that was written.
+// each calls do for every written stretch of mem.
 func (f finding) each(mem []byte, do func(lo, hi uint64)) error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
@@ -100,7 +104,7 @@ func (f finding) each(mem []byte, do func(lo, hi uint64)) error {
 	return nil
 }
 
-// entryFinder reads entries of /proc/self/pagemap, one of 64 bits for each page, as described in the kernel's
+// entryFinder reads entries of /proc/self/pagemap. Each page has one 64-bit entry; see the kernel's
 // Documentation/admin-guide/mm/pagemap.rst.
 type entryFinder struct {
 	fd int
@@ -146,7 +150,8 @@ type scanFinder struct {
 	fd int
 }
 
-// scanArg is struct pm_scan_arg of include/uapi/linux/fs.h, and the constants below are its companions there.
+// scanArg is struct pm_scan_arg in include/uapi/linux/fs.h. The constants below come from there,
+// too.
 type scanArg struct {
 	size             uint64
 	flags            uint64
@@ -178,11 +183,13 @@ func (f scanFinder) find(at, end uint64, s *scratch) ([]region, uint64, error) {
 		end:    end,
 		vec:    uint64(uintptr(unsafe.Pointer(&s.regions[0]))),
 		vecLen: uint64(len(s.regions)),
-		// Pages match that are neither of a file nor the zero page (both inverted), and present or swapped.
+		// Match pages that are neither file pages nor the zero page (both inverted), and are
+		// present or swapped.
 		categoryInverted: pageIsFile | pageIsPFNZero,
 		categoryMask:     pageIsFile | pageIsPFNZero,
 		categoryAnyof:    pageIsPresent | pageIsSwapped,
-		// The kernel joins neighbours whose categories are equal under this mask: all that match are.
+		// The kernel joins neighbors whose categories are equal under this mask. All matching pages
+		// are.
 		returnMask: pageIsFile,
 	}
 	n, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(f.fd), pagemapScan, uintptr(unsafe.Pointer(&s.arg)))
@@ -190,8 +197,9 @@ func (f scanFinder) find(at, end uint64, s *scratch) ([]region, uint64, error) {
 	if errno != 0 {
 		return nil, 0, fmt.Errorf("ioctl PAGEMAP_SCAN: %w", errno)
 	}
-	// walk_end says how far the kernel came, unless it came to the end after it had emptied its own buffer of 512
-	// regions on the way: then it is stale (seen with 6.18). What follows the last region is looked at again instead.
+	// walk_end says where the kernel stopped. It is stale, however, if the kernel reached the end
+	// after it emptied its own buffer of 512 regions on the way (seen with 6.18). Search again
+	// after the last region instead.
 	next := end
 	if n > 0 && s.arg.walkEnd < end {
 		next = s.regions[n-1].end

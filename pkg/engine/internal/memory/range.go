@@ -25,45 +25,50 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// Options say how a [Range] is made.
+// Options describes a [Range].
 type Options struct {
-	// Limit is the largest size of the memory in bytes, a multiple of PageSize up to MaxLimit. Address space is
-	// reserved for it, memory is not.
+	// Limit is the maximum size of the memory in bytes, a multiple of PageSize up to MaxLimit. The
+	// range reserves that much address space, but not memory.
 	Limit uint64
 
-	// Size is the size in bytes to start with, at most Limit: what the module declares as its minimum. Attach replaces
-	// it by the size of the image. Reserving it here rather than when wazero asks makes a lack of budget an error.
+	// Size is the initial size in bytes, at most Limit: the minimum that the module declares.
+	// Attach replaces it with the size of the image. Reserving the size here, rather than when
+	// wazero asks for it, reports a lack of budget as an error.
 	Size uint64
 
-	// Strategy is how Reset works; the default is Auto.
+	// Strategy selects how Reset works. The default is Auto.
 	Strategy Strategy
 
-	// Budget is what the memory is reserved from; nil means that nothing is counted.
+	// Budget is the budget from which the memory is reserved. Nil counts nothing.
 	Budget *Budget
 
-	// Interrupted is asked while a guest grows its memory, for every MiB: an error ends that, and the growth is refused
-	// with it. It has grown memory backed before the guest touches it, where the system can do so. Nil means that each
-	// page is backed when it is touched.
+	// Interrupted is called for every MiB while a guest grows its memory. If it returns an error,
+	// the growth is refused. With Interrupted, grown memory is backed before the guest touches it,
+	// where the system supports that. Nil means that each page is backed on first access.
 	Interrupted func() error
 
-	// Lazy is how many bytes of the memory that is there when a call begins may be backed when they are touched. What
-	// lies beyond is backed by Populate and stays so. Zero means all.
+	// Lazy is the number of bytes of the memory at the beginning of a call that may be backed on
+	// first access. Populate backs the memory beyond, which then stays backed. Zero means all.
 	Lazy uint64
 }
 
-// Range is the linear memory of one module instance. It implements [experimental.MemoryAllocator], for the one memory of
-// that instance (its own, or that of the module that it imports the memory from), and [experimental.LinearMemory].
+// Range is the linear memory of one module instance. It implements [experimental.LinearMemory], and
+// [experimental.MemoryAllocator] for the one memory of that instance: the instance's own, or that
+// of the module from which it imports the memory.
 //
-// A range belongs to one goroutine at a time, like the instance. Apart from Reallocate, which wazero calls when the
-// guest grows its memory, its methods are for times between calls.
+// A range belongs to one goroutine at a time, like the instance. Its methods may be called only
+// between calls of the guest, except Reallocate, which wazero calls when the guest grows its
+// memory.
 //
-// Attach, Reset and Trim may also be called inside a host function, as for a guest that is parked there and rewound. But
-// no function of the guest may then go on that was running while the memory was larger than the image. Compiled
-// code loads the size of the memory anew when the host function returns, but it does not check an address again that the same
-// function found within bounds before (wazero v1.12.0): to it, memories never shrink. It would reach into memory that is
-// given back, which after Trim ends the process with SIGSEGV.
+// Attach, Reset, and Trim may also be called inside a host function, for example for a guest that
+// is parked there and rewound. However, a guest function that was running while the memory was
+// larger than the image must then not continue. Compiled code reloads the size of the memory when
+// the host function returns. But it does not recheck an address that the same function already
+// found within bounds (wazero v1.12.0), because to it, memories never shrink. It would access
+// memory that was given back, which after Trim ends the process with SIGSEGV.
 //
-// After an error from Attach, Reset or Trim the content is not defined: the instance must not run again.
+// After an error from Attach, Reset, or Trim, the content is undefined and the instance must not
+// run again.
 type Range struct {
 	limit    uint64
 	strategy Strategy
@@ -75,19 +80,19 @@ type Range struct {
 	restorer    restorer
 
 	image   *Image
-	size    uint64 // current length of the linear memory. What the space holds beyond is zero or not committed
-	kept    uint64 // private bytes that the last reset found and left
-	held    uint64 // what the last reset left private lies below this
-	charged uint64 // what is reserved from budget
+	size    uint64 // length of the linear memory; the space beyond it is zero or uncommitted
+	kept    uint64 // private bytes that the last reset found and kept
+	held    uint64 // upper bound of the addresses that the last reset left private
+	charged uint64 // bytes reserved from budget
 
 	state   state
-	view    api.Memory // wazero's side, once bound
-	adopt   bool       // the next Reallocate answers with the size as it is
+	view    api.Memory // wazero's memory, once bound
+	adopt   bool       // the next Reallocate returns the current size
 	refused error      // why the last growth was refused
 	failed  error      // what made the content undefined
 }
 
-// state is how far the life of a range has come.
+// state is the stage in the life of a range.
 type state int
 
 const (
@@ -102,7 +107,7 @@ var (
 	_ experimental.LinearMemory    = (*Range)(nil)
 )
 
-// NewRange reserves a range. A lack of budget is a [*BudgetError].
+// NewRange reserves a range. It returns a [*BudgetError] if the budget has no room.
 func NewRange(o Options) (*Range, error) {
 	if err := errors.Join(checkSize("limit of linear memory", o.Limit), checkSize("size of linear memory", o.Size)); err != nil {
 		return nil, err
@@ -129,12 +134,12 @@ func newRange(o Options, strategy Strategy, s space, way restorer) (*Range, erro
 	return r, nil
 }
 
-// Strategy returns the strategy in use, never Auto.
+// Strategy returns the strategy in use. It never returns Auto.
 func (r *Range) Strategy() Strategy { return r.strategy }
 
 // LimitError says that a linear memory would have grown beyond the limit of its [Range].
 type LimitError struct {
-	// Limit is the largest size of the memory, Requested the size that was asked for, both in bytes.
+	// Limit is the maximum size of the memory, Requested the requested size, both in bytes.
 	Limit, Requested uint64
 }
 
@@ -142,44 +147,48 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("linear memory limit of %d bytes exceeded: %d requested: raise limits.memory", e.Limit, e.Requested)
 }
 
-// Usage is what a range takes, in bytes.
+// Usage is the memory that a range takes, in bytes.
 type Usage struct {
 	// Size is the current length of the linear memory.
 	Size uint64
-	// Private is the memory that the range shares with nobody: what the last reset left private, and everything that
-	// the memory grew by since. The strategies that look for written pages find the exact number (Pagemap may count
-	// pages of zeros that were only read), Madvise leaves none, and Copy counts the whole image. This is also what is
-	// reserved from the budget: pages of the image part count from the reset after the call that wrote them.
+	// Private is the memory that the range does not share: what the last reset left private, plus
+	// everything by which the memory has grown since. Strategies that search for written pages find
+	// the exact number, except that Pagemap may count zero pages that were only read. Madvise
+	// leaves none, and Copy counts the whole image. The budget reserves the same number: pages of
+	// the image part count from the reset after the call that wrote them.
 	Private uint64
 }
 
-// Usage returns what the range takes now.
+// Usage returns the range's current usage.
 func (r *Range) Usage() Usage {
 	return Usage{Size: r.size, Private: r.private()}
 }
 
-// Refused returns why the last growth that the guest asked for was refused, as a [*LimitError], a [*BudgetError] or an
-// error of the system, or nil if all were granted since the last reset. The guest itself only sees memory.grow fail,
-// and then often traps.
+// Refused returns why the guest's last growth was refused: a [*LimitError], a [*BudgetError], or an
+// error of the system. It returns nil if all growth was granted since the last reset. The guest
+// only sees memory.grow fail, and then often traps.
 func (r *Range) Refused() error { return r.refused }
 
-// Allocate implements [experimental.MemoryAllocator]. It takes no account of its arguments: the limit is that of the
-// range. As the interface has no error, it panics if the range was closed or serves another module already.
+// Allocate implements [experimental.MemoryAllocator]. It ignores its arguments and uses the range's
+// limit. The interface has no error, so Allocate panics if the range is closed or already serves a
+// module.
 func (r *Range) Allocate(_, _ uint64) experimental.LinearMemory {
 	if r.state != unused {
-		panic(errors.New("memory: a range serves one module only, and none once closed"))
+		panic(errors.New("memory: a range serves only one module, and none after it is closed"))
 	}
 	r.state = allocated
 	return r
 }
 
-// Reallocate implements [experimental.LinearMemory]: it sets the size of the memory and returns it, or nil if the limit,
-// the budget or the system do not allow the size. The address never changes (on Linux). Smaller sizes are possible:
-// what is cut off is zero if the memory grows again.
+// Reallocate implements [experimental.LinearMemory]. It sets the size of the memory and returns the
+// memory, or nil if the limit, the budget, or the system does not allow the size. On Linux, the
+// address never changes. The size may also shrink: what is cut off is zero if the memory grows
+// again.
 //
-// In the first call wazero asks for the declared minimum, and gets the current size if that is larger: so a module
-// starts with the whole of an image that was attached before. It panics if that call returns nil. Callers therefore
-// make sure that the minimum is within Limit, and reserve it with Size or by Attach.
+// In its first call, wazero asks for the declared minimum. If the current size is larger, wazero
+// gets that, so a module starts with a whole attached image. wazero panics if the first call
+// returns nil. Callers must therefore ensure that the minimum is within Limit, and reserve it with
+// Size or Attach.
 func (r *Range) Reallocate(size uint64) []byte {
 	switch {
 	case r.state == closed || r.failed != nil:
@@ -204,12 +213,13 @@ func (r *Range) Reallocate(size uint64) []byte {
 	return r.space.bytes(r.size)
 }
 
-// Free implements [experimental.LinearMemory] and does nothing. wazero calls it when the module is closed, but calling
-// a function of a closed module runs it all the same: if its memory were unmapped, that would end the process with
-// SIGSEGV. The owner calls Close when nothing can call the module any more.
+// Free implements [experimental.LinearMemory] and does nothing. wazero calls it when the module is
+// closed, but a call to a function of a closed module still runs. With an unmapped memory, that
+// call would end the process with SIGSEGV. The owner calls Close when nothing can call the module
+// anymore.
 func (r *Range) Free() {}
 
-// grow makes the memory size bytes long, which is not less than now, and has what was grown backed.
+// grow extends the memory to size bytes, at least its current size, and backs the new part.
 func (r *Range) grow(size uint64) error {
 	before := r.size
 	if err := r.resize(size); err != nil || r.interrupted == nil {
@@ -223,7 +233,7 @@ func (r *Range) grow(size uint64) error {
 	return nil
 }
 
-// resize makes the memory size bytes long, which is not less than now.
+// resize extends the memory to size bytes, at least its current size.
 func (r *Range) resize(size uint64) error {
 	if size > r.limit {
 		return &LimitError{Limit: r.limit, Requested: size}
@@ -241,8 +251,9 @@ func (r *Range) resize(size uint64) error {
 	return nil
 }
 
-// back has the system back [lo, hi) before the guest touches it. A guest that touches a new page waits for the kernel in
-// the midst of its code, where the garbage collector cannot stop it: 100 MiB of pages are a tenth of a second.
+// back makes the system back [lo, hi) before the guest touches it. Otherwise, a guest that touches
+// a new page waits for the kernel in the middle of its code, where the garbage collector cannot
+// stop it: 100 MiB of pages take a tenth of a second.
 func (r *Range) back(lo, hi uint64, interrupted func() error) error {
 	const piece = 1 << 20
 	for ; lo < hi; lo += piece {
@@ -254,9 +265,9 @@ func (r *Range) back(lo, hi uint64, interrupted func() error) error {
 	return nil
 }
 
-// Populate has the system back the memory beyond [Options].Lazy, as private memory. It is for an instance that is made:
-// Reset and Trim leave the memory so. Interrupted is asked before each MiB, if it is not nil: its error ends the work.
-// Other errors are a lack of budget.
+// Populate backs the memory beyond [Options].Lazy as private memory. It is for new instances: Reset
+// and Trim keep that memory backed. If interrupted is not nil, Populate calls it before each MiB
+// and stops if it returns an error. Other errors mean a lack of budget.
 func (r *Range) Populate(interrupted func() error) error {
 	if r.lazy == 0 || r.size <= r.lazy {
 		return nil
@@ -273,10 +284,10 @@ func (r *Range) Populate(interrupted func() error) error {
 	return r.back(r.lazy, r.size, interrupted)
 }
 
-// SetLazy sets what [Options].Lazy says for the image that is attached now.
+// SetLazy sets [Options].Lazy for the image that is attached now.
 func (r *Range) SetLazy(lazy uint64) { r.lazy = lazy }
 
-// shrink makes the memory size bytes long, which is less than now.
+// shrink reduces the memory to size bytes, less than its current size.
 func (r *Range) shrink(size uint64) error {
 	// Dropping pages of the image part would bring back the image instead of zeros.
 	if stored := r.storedSize(); size < stored {
@@ -291,7 +302,8 @@ func (r *Range) shrink(size uint64) error {
 	return r.charge()
 }
 
-// Capture makes an image of the current content, which is reserved from the budget of the range. The caller closes it.
+// Capture makes an image of the current content, reserved from the range's budget. The caller must
+// close it.
 func (r *Range) Capture() (*Image, error) {
 	if err := r.usable(); err != nil {
 		return nil, err
@@ -307,8 +319,8 @@ func (r *Range) Capture() (*Image, error) {
 	return NewImage(r.size, r.budget, segments...)
 }
 
-// touched returns where the memory, or an image beside the one that is attached, may hold anything but zeros. The
-// memory is not read elsewhere: that would have the kernel make pages.
+// touched returns where the memory, or the image beside, may hold anything but zeros. It does not
+// read the rest of the memory, because reading would make the kernel allocate pages.
 func (r *Range) touched(beside *Image) ([]span, error) {
 	spans, err := r.restorer.written(r.space, r.size)
 	for _, img := range []*Image{r.image, beside} {
@@ -324,8 +336,8 @@ func (r *Range) touched(beside *Image) ([]span, error) {
 	return merge(spans), err
 }
 
-// Close unmaps the range and gives back what it reserved. Nothing may use the memory any more: a call into its module,
-// even a closed one, would end the process. Closing again is allowed and does nothing.
+// Close unmaps the range and releases its reservation. Nothing may use the memory afterwards: a
+// call into its module, even a closed one, would end the process. Closing it again does nothing.
 func (r *Range) Close() error {
 	if r.state == closed {
 		return nil
@@ -343,7 +355,7 @@ func (r *Range) Close() error {
 	return nil
 }
 
-// usable returns why the range cannot be used, if so.
+// usable returns an error if the range cannot be used.
 func (r *Range) usable() error {
 	if r.state == closed {
 		return fmt.Errorf("range: %w", ErrClosed)
@@ -369,7 +381,7 @@ func (r *Range) private() uint64 {
 	return r.kept + r.size - min(r.size, r.imageSize())
 }
 
-// charge brings what is reserved from the budget in line with the private bytes. Only an increase can fail.
+// charge adjusts the budget reservation to the private bytes. Only an increase can fail.
 func (r *Range) charge() error {
 	want := r.private()
 	if want > r.charged {
@@ -383,5 +395,5 @@ func (r *Range) charge() error {
 	return nil
 }
 
-// base is the address of the memory.
+// base returns the address of the memory.
 func (r *Range) base() *byte { return unsafe.SliceData(r.space.bytes(0)) }

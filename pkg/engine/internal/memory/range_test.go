@@ -30,7 +30,7 @@ type way struct {
 	make func(Options) (*Range, error)
 }
 
-// ways returns every strategy that the system allows, and the space in the Go heap that other systems use.
+// ways returns every strategy that the system supports, and the heap space that other systems use.
 func ways() []way {
 	var all []way
 	for _, p := range Probe() {
@@ -54,7 +54,7 @@ func (w way) open(t testing.TB, o Options) *Range {
 	return r
 }
 
-// attached returns a range of the given limit on img.
+// attached returns a range with the given limit, attached to img.
 func (w way) attached(t testing.TB, limit uint64, img *Image) *Range {
 	t.Helper()
 	r := w.open(t, Options{Limit: limit})
@@ -80,10 +80,10 @@ func noise(seed, n uint64) []byte {
 	return b
 }
 
-// content returns what the range holds, as long as the memory is now.
+// content returns the range's content, up to the current size.
 func content(r *Range) []byte { return r.space.bytes(r.size) }
 
-// requireContent fails unless the range holds want, without printing megabytes.
+// requireContent fails unless the range holds want. It does not print megabytes.
 func requireContent(t testing.TB, want []byte, r *Range) {
 	t.Helper()
 	got := content(r)
@@ -100,7 +100,7 @@ func pages(n uint64) uint64 { return n * PageSize }
 func TestNewRangeRefuses(t *testing.T) {
 	for name, o := range map[string]Options{
 		"limit is no multiple of the page size": {Limit: 1},
-		"limit leaves no page spare":            {Limit: 1 << 32},
+		"limit leaves no spare page":            {Limit: 1 << 32},
 		"size is no multiple of the page size":  {Limit: pages(1), Size: 1},
 		"size is beyond the limit":              {Limit: pages(1), Size: pages(2)},
 		"strategy is not known":                 {Limit: pages(1), Strategy: "magic"},
@@ -125,7 +125,7 @@ func TestReallocate(t *testing.T) {
 			r := w.open(t, Options{Limit: pages(3), Size: pages(1)})
 			b := r.Reallocate(pages(1))
 			require.Len(t, b, PageSize)
-			require.Equal(t, len(b), cap(b), "nobody may reach beyond the size by slicing")
+			require.Equal(t, len(b), cap(b), "slicing must not reach beyond the size")
 			b[0], b[PageSize-1] = 1, 2
 
 			b = r.Reallocate(pages(3))
@@ -143,7 +143,7 @@ func TestReallocate(t *testing.T) {
 			require.Equal(t, pages(3), r.Usage().Size)
 
 			require.Len(t, r.Reallocate(pages(1)), PageSize)
-			require.Zero(t, trimZeros(r.Reallocate(pages(3))[PageSize:]), "what was cut off is gone")
+			require.Zero(t, trimZeros(r.Reallocate(pages(3))[PageSize:]), "the cut-off part is gone")
 
 			require.Nil(t, r.Reallocate(1<<63))
 		})

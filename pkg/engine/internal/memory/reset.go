@@ -24,12 +24,12 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-// keptGrowth is how far beyond the image written pages may stay for the next call: many guests grow by a little in every
-// call, and each page given back is a fault.
+// keptGrowth is how far beyond the image written pages may stay for the next call. Many guests grow
+// a little in every call, and each page given back causes a fault.
 const keptGrowth = 16 * PageSize
 
-// Attach makes the range hold img, in content and size, and from now on Reset goes back to it. The image may be closed
-// afterwards. An image that the range was attached to before is let go.
+// Attach sets the range to img, in content and size, and makes Reset return to it. The caller may
+// close the image afterwards. Attach releases an image that was attached before.
 func (r *Range) Attach(img *Image) error {
 	if err := r.usable(); err != nil {
 		return err
@@ -63,14 +63,15 @@ func (r *Range) Attach(img *Image) error {
 	return r.fail("attach image", err)
 }
 
-// Bind tells the range the memory that wazero built on it, so that Reset can change the size there too. It is called
-// once, after the module was instantiated, with [api.Module.Memory] of that module or of one that imports its memory.
+// Bind tells the range about the memory that wazero built on it, so that Reset can change the size
+// there, too. It is called once, after the module was instantiated, with [api.Module.Memory] of
+// that module or of a module that imports its memory.
 //
-// wazero v1.12.0 never makes a memory smaller, but takes as the new memory whatever Reallocate returns. So a growth by
-// one page asked for by the host sets the size to what it should be. It is refused if the memory is at its declared
-// maximum: the module must declare at least one page more than Limit, and Reset fails if it needs that page and it is
-// not there. Closing a module that imports the memory cuts the memory off from its allocator; the range notices at the
-// next reset that changes the size, and fails.
+// wazero v1.12.0 never shrinks a memory, but adopts whatever Reallocate returns. To set the size,
+// the host therefore asks for a growth by one page. wazero refuses that if the memory is at its
+// declared maximum. The module must therefore declare at least one page more than Limit, or Reset
+// fails when it needs that page. Closing a module that imports the memory cuts the memory off from
+// its allocator. The range notices this at the next reset that changes the size, and fails.
 func (r *Range) Bind(view api.Memory) error {
 	if err := r.usable(); err != nil {
 		return err
@@ -85,17 +86,18 @@ func (r *Range) Bind(view api.Memory) error {
 	return nil
 }
 
-// Reset makes the memory what the image holds, in content and size: after it the instance knows nothing of earlier calls
-// that it kept in memory. What it grew by is given back. Pages that were written, in the image part and in the first MiB
-// that the memory grew by, may stay private as long as the budget allows, and are then restored at every later reset;
-// Trim gives them back.
+// Reset restores the image, in content and size, so that the instance's memory holds nothing from
+// earlier calls. It gives back what the memory grew by. Written pages in the image part, and in the
+// first MiB of growth, may stay private as long as the budget allows. Every later reset then
+// restores them. Trim gives them back.
 func (r *Range) Reset() error {
 	return r.reset(r.restorer)
 }
 
-// Trim does what Reset does, and leaves no private page but those of Populate: the memory costs nothing until it is
-// written again, and then every page a fault. Called now and then, it keeps a rare large call from being held, and restored, for ever. With
-// the strategy Copy, whose pages are all private, it is no more than Reset.
+// Trim is like Reset, but leaves no private page except those of Populate. The memory then costs
+// nothing until it is written again, but every page written then causes a fault. Occasional calls
+// keep the pages of a rare, large call from being held and restored forever. With the strategy
+// Copy, whose pages are all private, Trim is the same as Reset.
 func (r *Range) Trim() error {
 	if r.strategy == Copy {
 		return r.reset(r.restorer)
@@ -135,7 +137,8 @@ func (r *Range) restore(way restorer) error {
 		return err
 	}
 	if r.charge() != nil {
-		// No budget for the written pages. They can go, as the image is mapped: with Copy the charge never rises.
+		// There is no budget for the written pages. Drop them, which works because the image is
+		// mapped: with Copy, the charge never rises.
 		if r.kept, err = (dropping{}).restore(r.space, r.image, r.held); err != nil {
 			return err
 		}
@@ -170,24 +173,24 @@ func (r *Range) sync() error {
 	case granted && asked && r.matches(r.view):
 		return nil
 	case asked || granted:
-		return errors.New("the memory does not take its size from the range any more")
+		return errors.New("the memory no longer takes its size from the range")
 	default:
-		return fmt.Errorf("the memory cannot go back from %d to %d bytes: its declared maximum leaves no page spare",
+		return fmt.Errorf("the memory cannot go back from %d to %d bytes: its declared maximum leaves no spare page",
 			r.view.Size(), r.size)
 	}
 }
 
-// matches reports whether wazero's view is the memory of the range in its current size.
+// matches reports whether wazero's view is the range's memory in its current size.
 func (r *Range) matches(view api.Memory) bool {
 	if uint64(view.Size()) != r.size {
 		return false
 	}
-	// A slice of length zero still points to where it begins.
+	// Even a slice of length zero points to where it begins.
 	b, ok := view.Read(0, 0)
 	return ok && unsafe.SliceData(b) == r.base()
 }
 
-// fail makes err, if any, the end of the range.
+// fail records err, if any, as the end of the range.
 func (r *Range) fail(doing string, err error) error {
 	if err == nil {
 		return nil

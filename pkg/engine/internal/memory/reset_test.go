@@ -46,7 +46,7 @@ func starts() map[string][]byte {
 // junk is what guests write over their memory.
 var junk = noise(6, testLimit)
 
-// acts are what a call may do to the memory of its instance.
+// acts are what a call may do to its instance's memory.
 var acts = map[string]func(t *testing.T, r *Range){
 	"nothing": func(*testing.T, *Range) {},
 	"reads only": func(t *testing.T, r *Range) {
@@ -147,7 +147,7 @@ func TestAttachAnother(t *testing.T) {
 	}
 }
 
-// TestSideBySide has many instances on one image, each with changes of its own.
+// TestSideBySide makes many instances change the same image, each in its own way.
 func TestSideBySide(t *testing.T) {
 	start := noise(1, pages(4))
 	for _, w := range ways() {
@@ -175,7 +175,7 @@ func TestSideBySide(t *testing.T) {
 	}
 }
 
-// TestConcurrentResets has 1000 goroutines use a few ranges on two images, as calls use a pool.
+// TestConcurrentResets lets 1000 goroutines use a few ranges on two images, as calls use a pool.
 func TestConcurrentResets(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestConcurrentResets(t *testing.T) {
 
 func useOnce(r *Range, want []byte, seed uint64) error {
 	if !bytes.Equal(want, content(r)) {
-		return fmt.Errorf("call %d finds changes of another", seed)
+		return fmt.Errorf("call %d sees another call's changes", seed)
 	}
 	random := rand.New(rand.NewPCG(seed, 1))
 	if b := r.Reallocate(r.size + pages(random.Uint64N(4))); b == nil && r.Refused() == nil {
@@ -228,7 +228,8 @@ func useOnce(r *Range, want []byte, seed uint64) error {
 	return r.Reset()
 }
 
-// TestUsage checks what each strategy keeps: what was written stays private (and mapped) where written pages are found.
+// TestUsage checks what each strategy keeps. If it finds written pages, those stay private and
+// mapped.
 func TestUsage(t *testing.T) {
 	page := uint64(os.Getpagesize())
 	const written = 26
@@ -241,7 +242,7 @@ func TestUsage(t *testing.T) {
 
 			bytes.Clone(content(r))
 			require.NoError(t, r.Reset())
-			require.Equal(t, Usage{Size: pages(32), Private: trimmed}, r.Usage(), "reading makes nothing private")
+			require.Equal(t, Usage{Size: pages(32), Private: trimmed}, r.Usage(), "reading makes no page private")
 
 			for i := range uint64(written) {
 				content(r)[i*2*page] = 0
@@ -255,7 +256,7 @@ func TestUsage(t *testing.T) {
 			require.NoError(t, r.Trim())
 			require.Equal(t, Usage{Size: pages(32), Private: trimmed}, r.Usage())
 
-			// Of what the memory grows by, only the beginning may stay, and must not be lost sight of.
+			// Only the beginning of the growth may stay private, and it must be tracked.
 			grown := r.Reallocate(pages(64))
 			for at := img.Size(); at < uint64(len(grown)); at += page {
 				grown[at] = 1
@@ -272,7 +273,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// FuzzReset runs sequences of operations on a range of every way and on a model that is a slice.
+// FuzzReset runs sequences of operations on a range in every way, and on a slice as a model.
 func FuzzReset(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 1, 3, 0, 0, 200, 9, 3, 2, 0, 4, 7, 1, 2, 2, 0, 0, 5, 6, 2})
 	f.Add([]byte{1, 6, 0, 255, 255, 255, 2, 1, 6, 3, 0, 1, 1, 1, 2})
@@ -296,7 +297,7 @@ func FuzzReset(f *testing.F) {
 	})
 }
 
-// runModel applies ops to r and to a slice, compares at every reset, and returns the slice.
+// runModel applies ops to r and to a slice, compares them at every reset, and returns the slice.
 func runModel(t *testing.T, r *Range, start []byte, limit uint64, ops []byte) []byte {
 	next := func() uint64 {
 		if len(ops) == 0 {

@@ -20,23 +20,24 @@ package memory
 type space interface {
 	// bytes returns the first n bytes, which must have been committed. It is never nil.
 	bytes(n uint64) []byte
-	// commit makes the first n bytes usable. Those that were not so before are zero.
+	// commit makes the first n bytes usable. Newly usable bytes are zero.
 	commit(n uint64) error
-	// populate backs the committed bytes [lo, hi) with memory where the system can. Their content stays what it is.
+	// populate backs the committed bytes [lo, hi) with memory where the system supports that. It
+	// does not change their content.
 	populate(lo, hi uint64)
-	// drop makes the committed bytes [lo, hi) what a mapped image holds there and zero elsewhere, and gives back the
-	// memory that they take where the system can.
+	// drop resets the committed bytes [lo, hi) to the content of the mapped image, and to zero
+	// where there is none. It gives back their memory where the system supports that.
 	drop(lo, hi uint64) error
-	// overlay makes the space begin with img, zeros following, and commits as much as the image is long. Nothing of
-	// what was there before remains.
+	// overlay replaces the space's content with img, followed by zeros, and commits as many bytes
+	// as the image is long. Nothing of the previous content remains.
 	overlay(img *Image) error
-	// uncommit makes what lies beyond the first n bytes unusable. It has been dropped before.
+	// uncommit makes the bytes beyond the first n unusable. The caller must have dropped them.
 	uncommit(n uint64) error
 	// close frees the space.
 	close() error
 }
 
-// heapSpace is a space in the Go heap, for systems without mappings. Growth can move it.
+// heapSpace is a space on the Go heap, for systems without mappings. Growth can move it.
 type heapSpace struct {
 	buf []byte
 }
@@ -45,7 +46,7 @@ func newHeapSpace() *heapSpace { return &heapSpace{buf: []byte{}} }
 
 func (s *heapSpace) bytes(n uint64) []byte { return s.buf[:n:n] }
 
-// populate has nothing to do: what is on the heap was allocated by Go code.
+// populate does nothing: Go code allocated the heap memory.
 func (s *heapSpace) populate(_, _ uint64) {}
 
 func (s *heapSpace) commit(n uint64) error {

@@ -24,15 +24,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapping is a space of address space that is reserved once and never moves. Beyond what was committed it cannot be
-// accessed.
+// mapping is a space of address space that is reserved once and never moves. Memory that was not
+// committed cannot be accessed.
 type mapping struct {
-	mem       []byte // all of it, [0, committed) accessible
+	mem       []byte // all of it; [0, committed) is accessible
 	committed uint64
 	copies    bool // overlay copies the image instead of mapping it
 }
 
-// newMapping reserves size bytes. With copies, overlay works without a memfd.
+// newMapping reserves size bytes. With copies, overlay copies the image and does not need a memfd.
 func newMapping(size uint64, copies bool) (*mapping, error) {
 	size = max(size, PageSize) // a mapping cannot be empty
 	if uint64(int(size)) != size || int(size) < 0 {
@@ -45,7 +45,7 @@ func newMapping(size uint64, copies bool) (*mapping, error) {
 	return &mapping{mem: unsafe.Slice((*byte)(p), size), copies: copies}, nil
 }
 
-// mapReserved maps size bytes of inaccessible memory, at addr unless that is nil.
+// mapReserved maps size bytes of inaccessible memory, at addr if that is not nil.
 func mapReserved(addr unsafe.Pointer, size uint64) (unsafe.Pointer, error) {
 	flags := unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
 	if addr != nil {
@@ -59,8 +59,9 @@ func mapReserved(addr unsafe.Pointer, size uint64) (unsafe.Pointer, error) {
 	return p, nil
 }
 
-// noHugePages keeps the kernel from backing b with huge pages: one byte written would make 2 MiB private, to be restored
-// at each reset. A kernel built without them refuses the advice, and has no need of it.
+// noHugePages keeps the kernel from backing b with huge pages. Otherwise, one written byte would
+// make 2 MiB private, to be restored at each reset. A kernel without huge pages refuses the advice
+// and does not need it.
 func noHugePages(b []byte) {
 	_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE)
 }
@@ -78,13 +79,15 @@ func (m *mapping) commit(n uint64) error {
 	return nil
 }
 
-// stretch is how many bytes the kernel is asked to work on at a time: some tens of microseconds' worth. See advise.
+// stretch is the number of bytes in one call to the kernel: some tens of microseconds of work. See
+// advise.
 const stretch = 64 << 10
 
-// advise calls madvise(2) on [lo, hi) in short stretches, without telling Go's scheduler. It would give the processor to
-// another thread while the kernel works, and there were then more threads than processors: one of them, perhaps in the
-// midst of a guest's code, waits for its turn, which is 4 ms away or more, and the garbage collector waits for it. That
-// the collector cannot stop a thread that is in the kernel is the lesser evil as long as the kernel is soon back.
+// advise calls madvise(2) on [lo, hi) in short stretches, without telling Go's scheduler. The
+// scheduler would give the processor to another thread while the kernel works, so that there would
+// be more threads than processors. A thread, perhaps in the middle of a guest's code, would then
+// wait 4 ms or more for its turn, and the garbage collector would wait for it. The collector cannot
+// stop a thread that is in the kernel. This is the lesser evil as long as the kernel returns soon.
 func (m *mapping) advise(lo, hi uint64, advice uintptr) error {
 	for ; lo < hi; lo += stretch {
 		if errno := adviseStretch(m.mem[lo:min(lo+stretch, hi)], advice); errno != 0 {
@@ -102,13 +105,13 @@ func adviseStretch(b []byte, advice uintptr) unix.Errno {
 	return errno
 }
 
-// populate does nothing before Linux 5.14: pages are then backed when they are touched.
+// populate does nothing before Linux 5.14. Pages are then backed on first access.
 func (m *mapping) populate(lo, hi uint64) {
 	_ = m.advise(lo, hi, unix.MADV_POPULATE_WRITE)
 }
 
-// drop relies on what madvise(2) says of MADV_DONTNEED on private mappings: the next access finds the content of the
-// file, or zeros where there is none.
+// drop relies on MADV_DONTNEED on private mappings: the next access finds the content of the file,
+// or zeros where there is none. See madvise(2).
 func (m *mapping) drop(lo, hi uint64) error {
 	if err := m.advise(lo, hi, unix.MADV_DONTNEED); err != nil {
 		return fmt.Errorf("drop %d bytes: %w", hi-lo, err)
@@ -117,7 +120,7 @@ func (m *mapping) drop(lo, hi uint64) error {
 }
 
 func (m *mapping) overlay(img *Image) error {
-	// A fresh mapping in place of the old one leaves nothing of what was there, in one step.
+	// A fresh mapping replaces the old one in one step and leaves nothing of its content.
 	base := unsafe.Pointer(unsafe.SliceData(m.mem))
 	if _, err := mapReserved(base, uint64(len(m.mem))); err != nil {
 		return fmt.Errorf("clear the range: %w", err)

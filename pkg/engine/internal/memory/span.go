@@ -25,10 +25,10 @@ import (
 // span is a stretch of a linear memory, by offset, in units of a granule.
 type span struct{ lo, hi uint64 }
 
-// granule is the unit in which content is told from zeros: a page of most systems.
+// granule is the unit in which content is told from zeros: a page on most systems.
 const granule = uint64(len(zeros))
 
-// merge sorts spans and joins those that meet.
+// merge sorts spans and joins those that touch or overlap.
 func merge(spans []span) []span {
 	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.lo, b.lo) })
 	merged := spans[:0]
@@ -42,7 +42,7 @@ func merge(spans []span) []span {
 	return merged
 }
 
-// spansOf returns where segments lie, merged.
+// spansOf returns the merged spans of the segments.
 func spansOf(segments []Segment) []span {
 	spans := make([]span, 0, len(segments))
 	for _, s := range segments {
@@ -53,7 +53,7 @@ func spansOf(segments []Segment) []span {
 	return merge(spans)
 }
 
-// appendContent appends what a span of mem holds, without granules of zeros.
+// appendContent appends the content of a span of mem, without granules of zeros.
 func appendContent(segments []Segment, mem []byte, s span) []Segment {
 	for at := s.lo; at < s.hi; at += granule {
 		piece := mem[at : at+granule]
@@ -69,7 +69,7 @@ func appendContent(segments []Segment, mem []byte, s span) []Segment {
 	return segments
 }
 
-// refill makes mem[lo:hi] what the image holds there. Both bounds are multiples of a granule.
+// refill sets mem[lo:hi] to the image's content. Both bounds are multiples of a granule.
 func (i *Image) refill(mem []byte, lo, hi uint64) {
 	for _, p := range i.from(lo) {
 		if p.lo >= hi {
@@ -86,7 +86,7 @@ func (i *Image) refill(mem []byte, lo, hi uint64) {
 	clearPages(mem[lo:hi])
 }
 
-// from returns the parts of the image that end behind an offset.
+// from returns the parts of the image that end after an offset.
 func (i *Image) from(offset uint64) []span {
 	n, _ := slices.BinarySearchFunc(i.parts, offset, func(p span, offset uint64) int {
 		if p.hi <= offset {
@@ -97,7 +97,7 @@ func (i *Image) from(offset uint64) []span {
 	return i.parts[n:]
 }
 
-// equals is whether mem[lo:hi] is what the image holds there.
+// equals reports whether mem[lo:hi] equals the image's content.
 func (i *Image) equals(mem []byte, lo, hi uint64) bool {
 	for _, p := range i.from(lo) {
 		if p.lo >= hi {
@@ -119,16 +119,18 @@ func clearPages(mem []byte) {
 	}
 }
 
-// What works on many granules calls one of the following for each. They are not inlined so that a goroutine can be
-// stopped between them: runtime code that moves or clears memory cannot be, for a hundred MiB at a time if it is asked
-// to, and a loop around it that has no call of its own is hit elsewhere too seldom by the signals that are to stop it.
+// Loops over many granules call one of the following functions for each granule. They are not
+// inlined, so that a goroutine can be stopped between calls. Runtime code that moves or clears
+// memory cannot be stopped, even for a hundred MiB at a time. A loop around it without calls of its
+// own has too few places where the signals that stop a goroutine can take effect.
 
 //go:noinline
 func copyGranule(to, from []byte) {
 	copy(to[:granule], from[:granule])
 }
 
-// clearGranule leaves alone what is clear: clearing it would turn a zero page of the kernel into a private one.
+// clearGranule skips memory that is already zero: clearing it would turn a zero page of the kernel
+// into a private page.
 //
 //go:noinline
 func clearGranule(mem []byte) {

@@ -36,7 +36,7 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// TestRefillAroundHoles has every stretch of a memory made what an image with holes holds there.
+// TestRefillAroundHoles resets every stretch of a memory to an image with holes.
 func TestRefillAroundHoles(t *testing.T) {
 	const n = 16 // one page
 	start := make([]byte, PageSize)
@@ -60,7 +60,7 @@ func TestRefillAroundHoles(t *testing.T) {
 	}
 }
 
-// newHoles makes an image whose given granules hold something, and writes it to start as well.
+// newHoles makes an image with content in the given granules, and writes the same content to start.
 func newHoles(t *testing.T, start []byte, granules ...uint64) *Image {
 	t.Helper()
 	var segments []Segment
@@ -75,8 +75,8 @@ func newHoles(t *testing.T, start []byte, granules ...uint64) *Image {
 	return img
 }
 
-// TestCaptureAroundHoles captures a memory that begins with an image with holes, once with and once without what a
-// reset would restore.
+// TestCaptureAroundHoles captures a memory that begins with an image with holes, with and without
+// content that a reset would restore.
 func TestCaptureAroundHoles(t *testing.T) {
 	for _, w := range ways() {
 		t.Run(w.name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestCaptureAroundHoles(t *testing.T) {
 			content(r)[5*granule] = 1   // zeros become something
 			content(r)[3*granule]++
 			require.NotNil(t, r.Reallocate(pages(4)))
-			content(r)[pages(3)+1] = 1 // and what it grew by
+			content(r)[pages(3)+1] = 1 // and part of the growth
 			want := append([]byte(nil), content(r)...)
 
 			captured, err := r.Capture()

@@ -28,9 +28,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheWorldStopsMeanwhile works on memories so large that it takes a while, and stops the world in the midst of it. It
-// runs again in a process in which goroutines stop at calls alone: the signals that stop them elsewhere come through
-// between two pieces of memory only now and then.
+// TestTheWorldStopsMeanwhile processes memories that are large enough to take a while, and stops
+// the world in the middle. It runs again in a process where goroutines stop only at calls, because
+// the signals that stop them elsewhere only occasionally hit between two pieces of memory.
 func TestTheWorldStopsMeanwhile(t *testing.T) {
 	const child, atCallsAlone = "TEST_STOP", "asyncpreemptoff=1"
 	if os.Getenv(child) == "" {
@@ -60,7 +60,8 @@ func TestTheWorldStopsMeanwhile(t *testing.T) {
 	}
 }
 
-// requireStops works until the world was stopped often meanwhile. It may be some times before the work really begins.
+// requireStops works until the world was stopped often enough meanwhile. The first few stops may
+// come before the work begins.
 func requireStops(t *testing.T, prepare, work func()) {
 	const often = 10
 	var (

@@ -23,39 +23,42 @@ import (
 	"sync"
 )
 
-// Strategy names a way to set a range back to its image.
+// Strategy names a way to reset a range to its image.
 type Strategy string
 
 const (
-	// Auto is the best strategy that the system allows.
+	// Auto is the best strategy that the system supports.
 	Auto Strategy = ""
 
-	// PagemapScan asks the kernel for the pages that were written, with the ioctl PAGEMAP_SCAN on /proc/self/pagemap
-	// (Linux 6.7 and later), and copies the image over them. They stay mapped, so that writing to them again does
-	// not fault.
+	// PagemapScan asks the kernel which pages were written, with the ioctl PAGEMAP_SCAN on
+	// /proc/self/pagemap (Linux 6.7 and later), and copies the image over them. The pages stay
+	// mapped, so writing to them again does not fault.
 	PagemapScan Strategy = "pagemap_scan"
 
-	// Pagemap does the same, but reads an entry of /proc/self/pagemap for every page. A process that is not dumpable,
-	// such as one with file capabilities that does not run as root, can use neither this nor PagemapScan.
+	// Pagemap does the same, but reads an entry of /proc/self/pagemap for every page. A process
+	// that is not dumpable can use neither Pagemap nor PagemapScan. An example is a process with
+	// file capabilities that does not run as root.
 	Pagemap Strategy = "pagemap"
 
-	// Madvise drops the private pages of the whole range, with MADV_DONTNEED. The next write to each page faults and
-	// copies it, but a range at rest holds no private memory.
+	// Madvise drops the private pages of the whole range with MADV_DONTNEED. The next write to each
+	// page faults and copies it, but an idle range holds no private memory.
 	Madvise Strategy = "madvise"
 
-	// Copy copies the whole image. It works everywhere, and its ranges share nothing.
+	// Copy copies the whole image. It works everywhere. Its ranges share nothing.
 	Copy Strategy = "copy"
 )
 
-// Support says whether the system allows a strategy.
+// Support says whether the system supports a strategy.
 type Support struct {
 	Strategy Strategy
-	// Err says why not; nil means that it works. It wraps errors.ErrUnsupported where the system has nothing like it.
+	// Err says why not; nil means that the strategy works. It wraps errors.ErrUnsupported if the
+	// system has nothing like it.
 	Err error
 }
 
-// Probe tries every strategy on a small range, once per process, and returns them all, best first. Copy always works.
-// It is safe for concurrent use; the caller must not change the result.
+// Probe tries every strategy on a small range, once per process, and returns all of them, best
+// first. Copy always works. Probe is safe for concurrent use; the caller must not change the
+// result.
 var Probe = sync.OnceValue(func() []Support {
 	all := []Strategy{PagemapScan, Pagemap, Madvise, Copy}
 	support := make([]Support, len(all))
@@ -65,8 +68,8 @@ var Probe = sync.OnceValue(func() []Support {
 	return support
 })
 
-// Resolve returns the strategy that s stands for: itself, or the best for [Auto]. An error says why the system does not
-// allow it, or that there is none of that name.
+// Resolve returns s itself, or the best strategy for [Auto]. It returns an error if the system does
+// not support the strategy or no strategy has that name.
 func Resolve(s Strategy) (Strategy, error) {
 	for _, p := range Probe() {
 		switch {
@@ -78,11 +81,11 @@ func Resolve(s Strategy) (Strategy, error) {
 			return s, nil
 		}
 	}
-	return "", fmt.Errorf("there is no way to reset memory that is called %q", string(s))
+	return "", fmt.Errorf("there is no reset strategy %q", string(s))
 }
 
-// try runs a strategy for real: what a kernel, a sandbox or an emulation of Linux claims to have is not enough to stake
-// the isolation of requests on.
+// try runs a strategy for real. The isolation of requests must not depend on what a kernel, a
+// sandbox, or an emulation of Linux claims to support.
 func try(strategy Strategy) (err error) {
 	const size = 4 * PageSize
 	written := bytes.Repeat([]byte{1}, size/2)
@@ -112,16 +115,18 @@ func try(strategy Strategy) (err error) {
 	return nil
 }
 
-// restorer is the part of a strategy that differs.
+// restorer is the part in which strategies differ.
 type restorer interface {
-	// restore makes the first n bytes of s what img holds, and zero beyond its size. It returns how many of them are
-	// private memory afterwards. n is not less than the size of img.
+	// restore sets the first n bytes of s to the content of img, and to zero beyond its size. It
+	// returns how many of those bytes are private memory afterwards. n is at least the size of img.
 	restore(s space, img *Image, n uint64) (uint64, error)
-	// written returns where the first n bytes of s may have been written since they were the image's, or zero.
+	// written returns where the first n bytes of s may differ from the image, or from zero beyond
+	// it.
 	written(s space, n uint64) ([]span, error)
 }
 
-// dropping is the restorer of Madvise, and of Trim: the image is mapped, so that dropping a page brings it back.
+// dropping is the restorer of Madvise, and of Trim. The image is mapped, so dropping a page
+// restores it.
 type dropping struct{}
 
 func (dropping) restore(s space, _ *Image, n uint64) (uint64, error) {

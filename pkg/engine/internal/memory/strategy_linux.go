@@ -23,7 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// open returns the space and the restorer of a range that can take limit bytes.
+// open returns the space and the restorer of a range with the given limit in bytes.
 func open(strategy Strategy, limit uint64) (space, restorer, error) {
 	way, err := newRestorer(strategy)
 	if err != nil {
@@ -53,7 +53,8 @@ func newRestorer(strategy Strategy) (restorer, error) {
 	return finding{entryFinder{fd}}, nil
 }
 
-// openPagemap opens the page map of the process, once: reading it at an offset and PAGEMAP_SCAN share no state.
+// openPagemap opens the process's page map once. Reads at an offset and PAGEMAP_SCAN share no
+// state.
 var openPagemap = sync.OnceValues(func() (int, error) {
 	return unix.Open("/proc/self/pagemap", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 })

@@ -27,8 +27,8 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// section, vector and entry assemble the binary format (WebAssembly core specification, chapter 5). All lengths here
-// are below 128, so that one byte holds each.
+// section, vector, and entry assemble the binary format (WebAssembly core specification, chapter
+// 5). All lengths here are below 128, so each fits one byte.
 func section(id byte, items ...[]byte) []byte {
 	body := vector(items...)
 	return append([]byte{id, byte(len(body))}, body...)
@@ -59,9 +59,10 @@ func memoryModule(minimum, maximum byte) []byte {
 		section(11, dataAt1))
 }
 
-// guestModule has functions size, grow, load and store for its memory. hookAndLoad calls the host function env.hook and
-// loads from the given address, hookAndSize returns the size instead, and growAndBack grows the memory by one page and
-// writes to the address before it does what hookAndLoad does.
+// guestModule has functions size, grow, load, and store for its memory. hookAndLoad calls the host
+// function env.hook and then loads from the given address. hookAndSize returns the size instead.
+// growAndBack grows the memory by one page and writes to the address before it does the same as
+// hookAndLoad.
 func guestModule(imports bool, minimum, maximum byte) []byte {
 	hook := append(slices.Concat(name("env"), name("hook")), 0, 0)
 	theirs := append(slices.Concat(name("mem"), name("memory")), 2, 1, minimum, maximum)
@@ -168,7 +169,8 @@ func eachSetup(t *testing.T, f func(t *testing.T, w way, s setup)) {
 
 const guestLimit = 6
 
-// TestGuest initialises a guest, captures it, and has it and a second one on the same image write, grow and reset.
+// TestGuest initializes a guest and captures it. It then lets this guest and a second one on the
+// same image write, grow, and reset.
 func TestGuest(t *testing.T) {
 	eachSetup(t, func(t *testing.T, w way, s setup) {
 		first := w.open(t, Options{Limit: pages(guestLimit), Size: pages(2)})
@@ -190,7 +192,8 @@ func TestGuest(t *testing.T) {
 	})
 }
 
-// checkGuest expects the guest to be as in the image, has it change everything that it can, resets, and looks again.
+// checkGuest expects the guest's memory to match the image, changes everything that the guest can,
+// resets, and checks again.
 func checkGuest(t *testing.T, g *guest, r *Range) {
 	t.Helper()
 	for _, undo := range []func() error{r.Reset, r.Reset, r.Trim, r.Reset} {
@@ -211,7 +214,7 @@ func checkGuest(t *testing.T, g *guest, r *Range) {
 		require.Equal(t, uint64(3), g.must("grow", guestLimit-3))
 		require.Zero(t, g.must("load", guestLimit*PageSize-1))
 		g.must("store", guestLimit*PageSize-1, 9)
-		require.Equal(t, uint64(0xffffffff), g.must("grow", 1), "the spare page is not the guest's")
+		require.Equal(t, uint64(0xffffffff), g.must("grow", 1), "the guest cannot use the spare page")
 		var limit *LimitError
 		require.ErrorAs(t, r.Refused(), &limit)
 		require.Equal(t, uint64(guestLimit), g.must("size"))
@@ -219,8 +222,9 @@ func checkGuest(t *testing.T, g *guest, r *Range) {
 	}
 }
 
-// TestResetInsideHostFunction resets while a guest waits in a host function, as one that is parked there and rewound for
-// each call. After it the guest must not go on with a size that it learnt in between.
+// TestResetInsideHostFunction resets while a guest waits in a host function, like a guest that is
+// parked there and rewound for each call. Afterwards, the guest must not continue with an earlier
+// size.
 func TestResetInsideHostFunction(t *testing.T) {
 	eachSetup(t, func(t *testing.T, w way, s setup) {
 		r := w.open(t, Options{Limit: pages(guestLimit)})
@@ -242,8 +246,9 @@ func TestResetInsideHostFunction(t *testing.T) {
 	})
 }
 
-// TestBoundsCheckIsNotRepeated pins down why a frame may not go on in a memory that was larger while it ran: wazero's
-// compiler leaves out the check of an address that the same function has checked before, as memories only grow.
+// TestBoundsCheckIsNotRepeated shows why a frame must not continue if the memory was larger while
+// it ran. wazero's compiler omits the check of an address that the same function has already
+// checked, because memories only grow.
 func TestBoundsCheckIsNotRepeated(t *testing.T) {
 	eachSetup(t, func(t *testing.T, w way, s setup) {
 		r := w.open(t, Options{Limit: pages(guestLimit)})
@@ -253,7 +258,7 @@ func TestBoundsCheckIsNotRepeated(t *testing.T) {
 		result, err := g.call("growAndBack", 2*PageSize)
 		if s.compiles {
 			require.NoError(t, err)
-			require.Zero(t, result, "what was written there is gone all the same")
+			require.Zero(t, result, "the written value is gone")
 		} else {
 			require.ErrorContains(t, err, "out of bounds memory access")
 		}
@@ -270,13 +275,13 @@ func TestResetFromDeclaredMaximum(t *testing.T) {
 		require.NoError(t, r.Reset())
 		require.Equal(t, uint64(2), g.must("grow", guestLimit-2))
 		err := r.Reset()
-		require.ErrorContains(t, err, "declared maximum leaves no page spare")
-		require.ErrorIs(t, r.Reset(), err, "the range cannot be used any more")
+		require.ErrorContains(t, err, "declared maximum leaves no spare page")
+		require.ErrorIs(t, r.Reset(), err, "the range can no longer be used")
 	})
 }
 
-// TestResetAfterImporterClosed: wazero v1.12.0 cuts a memory off from its allocator when a module closes that imports
-// it. What the guest then grows by lies elsewhere.
+// TestResetAfterImporterClosed: when a module that imports a memory closes, wazero v1.12.0 cuts the
+// memory off from its allocator. Later growth then lies elsewhere.
 func TestResetAfterImporterClosed(t *testing.T) {
 	for _, s := range setups {
 		if !s.imports {
@@ -290,7 +295,7 @@ func TestResetAfterImporterClosed(t *testing.T) {
 			require.NoError(t, g.mod.Close(context.Background()))
 			_, ok := view.Grow(1)
 			require.True(t, ok)
-			require.ErrorContains(t, r.Reset(), "does not take its size from the range any more")
+			require.ErrorContains(t, r.Reset(), "no longer takes its size from the range")
 		})
 	}
 }
@@ -307,8 +312,8 @@ func TestBindRefusesAnother(t *testing.T) {
 	require.ErrorContains(t, one.Bind(g.mod.Memory()), "not the one")
 }
 
-// TestClosedModule calls a function of a closed module: wazero runs it before it says that the module is closed, so Free
-// must have left the memory in place.
+// TestClosedModule calls a function of a closed module. wazero runs it before it reports that the
+// module is closed, so Free must have left the memory in place.
 func TestClosedModule(t *testing.T) {
 	eachSetup(t, func(t *testing.T, w way, s setup) {
 		r := w.open(t, Options{Limit: pages(guestLimit), Size: pages(1)})
@@ -321,7 +326,7 @@ func TestClosedModule(t *testing.T) {
 	})
 }
 
-// TestMinimumBeyondLimit: wazero gives an allocator no way to refuse the first size but a panic.
+// TestMinimumBeyondLimit: an allocator can refuse wazero's first size only by a panic.
 func TestMinimumBeyondLimit(t *testing.T) {
 	ctx := context.Background()
 	rt := wazero.NewRuntime(ctx)

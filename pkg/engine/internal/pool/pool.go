@@ -14,19 +14,18 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package pool shares a bounded number of values that are expensive to make, such
-// as instances of a WebAssembly module, among goroutines that each need one for a
-// while.
+// Package pool shares a bounded number of values that are expensive to make, such as instances of a
+// WebAssembly module, among goroutines that each need one for a while.
 //
 //	v, err := p.Get(ctx)
 //	if err != nil { ... }
 //	... // use v
 //	p.Put(v) // or p.Drop(v), if v must not be used again
 //
-// Every value that exists or is being made or destroyed takes one of
-// [Options.Max] places. Who finds no value and no place waits in line; a value or
-// a place that comes free goes straight to the first in line, past whoever comes
-// later. A place can therefore be idle only while nobody waits.
+// Every value that exists, or is being made or destroyed, takes one of [Options.Max] places. A
+// caller that finds neither a value nor a place waits in line. A released value or place goes
+// straight to the first caller in line, ahead of later callers. A place is therefore free only
+// while nobody waits.
 package pool
 
 import (
@@ -39,68 +38,67 @@ import (
 	"time"
 )
 
-// ErrClosed is returned by [Pool.Get] once [Pool.Close] was called, also to those
-// who were waiting then.
+// ErrClosed is returned by [Pool.Get] after [Pool.Close], including to callers that were waiting.
 var ErrClosed = errors.New("pool is closed")
 
-// ShedError is returned by [Pool.Get] when no more may wait.
+// ShedError is returned by [Pool.Get] when no more callers may wait.
 type ShedError struct {
-	// Waiters is how many wait already.
+	// Waiters is the number of callers that wait already.
 	Waiters int
-	// Max is how many values there may be.
+	// Max is the maximum number of values.
 	Max int
 }
 
-// Error implements error.
+// Error implements the error interface.
 func (e *ShedError) Error() string {
-	return fmt.Sprintf("all %d values are in use and %d callers wait for one already", e.Max, e.Waiters)
+	return fmt.Sprintf("all %d values are in use and %d callers are already waiting for one", e.Max, e.Waiters)
 }
 
 // Options describes a [Pool].
 type Options[T any] struct {
-	// Max is how many values may exist at a time, at least 1.
+	// Max is the maximum number of values at a time, at least 1.
 	Max int
-	// MaxWaiters is how many callers of [Pool.Get] may wait at a time; with 0
-	// nobody waits.
+	// MaxWaiters is the maximum number of callers of [Pool.Get] that wait at a time. With 0, nobody
+	// waits.
 	MaxWaiters int
-	// Make makes a value in the goroutine, and with the context, of the caller
-	// of [Pool.Get] who is to have it. Several may be made at a time.
+	// Make makes a value. It runs in the goroutine, and with the context, of the caller of
+	// [Pool.Get] that will get the value. Several calls may run at a time.
 	Make func(context.Context) (T, error)
-	// Destroy ends a value. It is called exactly once for each value that Make
-	// returned without an error, never while the value is in use; several may
-	// be destroyed at a time. It must not panic. Nil does nothing.
+	// Destroy ends a value. The pool calls it exactly once for each value that Make returned
+	// without an error, and never while the value is in use. Several calls may run at a time. It
+	// must not panic. Nil does nothing.
 	Destroy func(T)
-	// Now is the clock by which values are idle. Nil means [time.Now].
+	// Now is the clock that measures idle time. Nil means [time.Now].
 	Now func() time.Time
 }
 
-// idleValue is a value that nobody uses, and since when.
+// idleValue is a value that nobody uses, with the time since when.
 type idleValue[T any] struct {
 	value T
 	since time.Time
 }
 
-// Pool is a bounded set of reusable values. Make one with [New]. It is safe for
-// concurrent use, starts no goroutines and sets no timers.
+// Pool is a bounded set of reusable values. Create one with [New]. It is safe for concurrent use,
+// and starts no goroutines or timers.
 type Pool[T any] struct {
 	options Options[T]
 
 	mu      sync.Mutex
-	idle    []idleValue[T] // the one put back last is at the end
-	places  int            // taken: values in use, idle, being made, being destroyed
-	waiters list.List      // of *waiter[T], the first to be served at the front
+	idle    []idleValue[T] // the most recently returned one is last
+	places  int            // taken: values in use, idle, being made, or being destroyed
+	waiters list.List      // of *waiter[T]; the front is served first
 	closed  bool
-	empty   chan struct{} // closed when the pool is and no place is taken
+	empty   chan struct{} // closed when the pool is closed and no place is taken
 	made    uint64
 	shed    uint64
 }
 
-// waiter is a caller of Get in line. It is out of the line once it got its grant.
+// waiter is a caller of Get in line. It leaves the line when it gets its grant.
 type waiter[T any] struct {
-	granted chan grant[T] // of capacity 1; sent to once, under Pool.mu
+	granted chan grant[T] // capacity 1; sent to once, under Pool.mu
 }
 
-// grant is what a waiter was waiting for.
+// grant is what a waiter gets.
 type grant[T any] struct {
 	kind  grantKind
 	value T
@@ -109,22 +107,22 @@ type grant[T any] struct {
 type grantKind int
 
 const (
-	grantedValue   grantKind = iota // a value that was put back
-	grantedPlace                    // a place to make one in
-	grantedNothing                  // the pool was closed
+	grantedValue   grantKind = iota // a returned value
+	grantedPlace                    // a place in which to make a value
+	grantedNothing                  // nothing: the pool was closed
 )
 
-// Stats is a view of a [Pool] at one moment.
+// Stats is a snapshot of a [Pool]'s numbers.
 type Stats struct {
-	// InUse is how many values are with callers, being made or being destroyed.
+	// InUse is the number of values that callers hold, plus those being made or destroyed.
 	InUse int
-	// Idle is how many values are ready for use.
+	// Idle is the number of values ready for use.
 	Idle int
-	// Waiting is how many callers of Get are in line.
+	// Waiting is the number of callers of Get in line.
 	Waiting int
-	// Made is how many values were made since the pool was.
+	// Made is the number of values made since the pool was created.
 	Made uint64
-	// Shed is how many calls of Get ended with a [ShedError].
+	// Shed is the number of calls of Get that failed with a [ShedError].
 	Shed uint64
 }
 
@@ -147,25 +145,25 @@ func New[T any](o Options[T]) (*Pool[T], error) {
 	return &Pool[T]{options: o, empty: make(chan struct{})}, nil
 }
 
-// Get returns the idle value that was used last, as its memory is the most likely
-// to be in the caches; or makes one, if there may be one more; or waits for its
-// turn. The caller owes the pool one [Pool.Put] or [Pool.Drop] for it.
+// Get returns the most recently used idle value, because its memory is the most likely to be in the
+// CPU caches. Otherwise it makes a value, if another one may exist, or waits for its turn. The
+// caller must call [Pool.Put] or [Pool.Drop] for each value.
 //
-// Errors are the context's, wrapped, if it ends first or has ended; a
-// [*ShedError] at once if too many wait; [ErrClosed]; and those of Make, as they
-// are, after which the place is free for the next in line.
+// Get returns the context's error, wrapped, if the context has ended or ends first. It returns a
+// [*ShedError] immediately if too many callers wait, and [ErrClosed] if the pool is closed. It
+// returns errors of Make unchanged; the place is then free for the next caller in line.
 func (p *Pool[T]) Get(ctx context.Context) (T, error) {
 	return p.GetLike(ctx, all[T])
 }
 
-// GetLike does what [Pool.Get] does for values that are not all alike, though any will
-// do in the end. It prefers an idle value that is like what the caller needs to one that
-// is made, and that to the idle value that was unused the longest. Who waits gets
-// whatever comes. Like must not block, nor call methods of the pool.
+// GetLike is like [Pool.Get], for values that differ, although any value would do. It prefers an
+// idle value for which like returns true. Next it prefers making a value, and then the idle value
+// that was unused the longest. A caller that waits gets whatever value is released. like must not
+// block or call methods of the pool.
 func (p *Pool[T]) GetLike(ctx context.Context, like func(T) bool) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
-		return none, fmt.Errorf("no value was asked for: %w", err)
+		return none, fmt.Errorf("not waiting for a value: %w", err)
 	}
 	p.mu.Lock()
 	if p.closed {
@@ -197,12 +195,12 @@ func (p *Pool[T]) GetLike(ctx context.Context, like func(T) bool) (T, error) {
 	return p.wait(ctx, w, element)
 }
 
-// all is what every value is like.
+// all accepts every value.
 func all[T any](T) bool { return true }
 
-// TryGet returns the idle value that was used last of those that are like what the
-// caller needs, and whether there was one. It makes nothing, does not wait and does not
-// allocate. Like is as for [Pool.GetLike].
+// TryGet returns the most recently used idle value for which like returns true, and reports whether
+// there was one. It makes nothing, does not wait, and does not allocate. like must obey the same
+// rules as for [Pool.GetLike].
 func (p *Pool[T]) TryGet(like func(T) bool) (v T, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,8 +210,8 @@ func (p *Pool[T]) TryGet(like func(T) bool) (v T, ok bool) {
 	return p.popIdle(like)
 }
 
-// popIdle takes the idle value that was put back last of those that are alike. The
-// caller holds p.mu.
+// popIdle takes the most recently returned idle value for which like returns true. The caller holds
+// p.mu.
 func (p *Pool[T]) popIdle(like func(T) bool) (v T, ok bool) {
 	for n := len(p.idle) - 1; n >= 0; n-- {
 		if v := p.idle[n].value; like(v) {
@@ -224,8 +222,7 @@ func (p *Pool[T]) popIdle(like func(T) bool) (v T, ok bool) {
 	return v, false
 }
 
-// wait returns what the waiter is granted, or leaves the line when the context
-// ends.
+// wait returns what the waiter is granted, or leaves the line when the context ends.
 func (p *Pool[T]) wait(ctx context.Context, w *waiter[T], element *list.Element) (T, error) {
 	start := time.Now()
 	select {
@@ -237,8 +234,8 @@ func (p *Pool[T]) wait(ctx context.Context, w *waiter[T], element *list.Element)
 	waiting := p.waiters.Len()
 	select {
 	case g := <-w.granted:
-		// The grant and the end of the context crossed. What was granted has
-		// nobody else who knows of it.
+		// The grant came as the context ended. Nobody else knows about the granted value or place,
+		// so pass it on.
 		p.mu.Unlock()
 		p.giveBack(g)
 	default:
@@ -262,7 +259,7 @@ func (p *Pool[T]) take(ctx context.Context, g grant[T]) (T, error) {
 	}
 }
 
-// giveBack passes on what a waiter no longer wants.
+// giveBack passes on a grant that a waiter no longer wants.
 func (p *Pool[T]) giveBack(g grant[T]) {
 	switch g.kind {
 	case grantedValue:
@@ -297,7 +294,7 @@ func (p *Pool[T]) make(ctx context.Context) (T, error) {
 	return v, nil
 }
 
-// Put gives a value back for others to use. It goes to the first in line.
+// Put returns a value to the pool. It goes to the first caller in line.
 func (p *Pool[T]) Put(v T) {
 	p.mu.Lock()
 	if p.closed {
@@ -311,8 +308,8 @@ func (p *Pool[T]) Put(v T) {
 	}
 }
 
-// Drop destroys a value that came from [Pool.Get] instead of giving it back.
-// After that its place goes to the first in line, who makes a new one.
+// Drop destroys a value from [Pool.Get] instead of returning it. Its place then goes to the first
+// caller in line, which makes a new value.
 func (p *Pool[T]) Drop(v T) {
 	defer p.vacate()
 	p.options.Destroy(v)
@@ -331,7 +328,7 @@ func (p *Pool[T]) vacate() {
 	}
 }
 
-// grant serves the first in line, if there is one. The caller holds p.mu.
+// grant serves the first caller in line, if any. The caller holds p.mu.
 func (p *Pool[T]) grant(g grant[T]) bool {
 	first := p.waiters.Front()
 	if first == nil {
@@ -341,8 +338,8 @@ func (p *Pool[T]) grant(g grant[T]) bool {
 	return true
 }
 
-// Trim destroys idle values, those that were unused the longest first, until at
-// most keep of them are left, and returns how many it destroyed.
+// Trim destroys idle values, longest unused first, until at most keep are left. It returns how many
+// it destroyed.
 func (p *Pool[T]) Trim(keep int) int {
 	p.mu.Lock()
 	surplus := p.takeIdle(len(p.idle) - max(keep, 0))
@@ -353,7 +350,8 @@ func (p *Pool[T]) Trim(keep int) int {
 	return len(surplus)
 }
 
-// TrimBefore is [Pool.Trim] for values that have been idle since before a time. The others stay.
+// TrimBefore is like [Pool.Trim], but only for values that have been idle since before the given
+// time.
 func (p *Pool[T]) TrimBefore(keep int, before time.Time) int {
 	p.mu.Lock()
 	n := 0
@@ -368,8 +366,8 @@ func (p *Pool[T]) TrimBefore(keep int, before time.Time) int {
 	return len(surplus)
 }
 
-// Oldest returns since when the value has been idle that was unused the longest, and how many
-// are idle.
+// Oldest returns the time since which the longest-idle value has been idle, and the number of idle
+// values.
 func (p *Pool[T]) Oldest() (since time.Time, count int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -379,8 +377,8 @@ func (p *Pool[T]) Oldest() (since time.Time, count int) {
 	return p.idle[0].since, len(p.idle)
 }
 
-// TrimLike destroys the idle values that are alike, and returns how many these were. Like
-// is as for [Pool.GetLike].
+// TrimLike destroys the idle values for which like returns true, and returns their number. like
+// must obey the same rules as for [Pool.GetLike].
 func (p *Pool[T]) TrimLike(like func(T) bool) int {
 	var taken []T
 	p.mu.Lock()
@@ -411,11 +409,11 @@ func (p *Pool[T]) takeIdle(n int) []T {
 	return taken
 }
 
-// Close ends the pool: from now on Get fails, for those in line too. Idle values
-// are destroyed now, those in use when they are put back or dropped. Close
-// returns when the last is destroyed, so that what the values live in (mapped
-// memory, compiled code) can go then; whoever holds a value must not call it. It
-// may be called more than once.
+// Close closes the pool. From now on Get fails, including for callers in line. Close destroys idle
+// values immediately; values in use are destroyed when they are put back or dropped. Close returns
+// after the last value is destroyed, so that the caller can then free what the values depend on
+// (mapped memory, compiled code). A caller that holds a value must not call Close. It may be called
+// more than once.
 func (p *Pool[T]) Close() {
 	p.mu.Lock()
 	if !p.closed {
@@ -434,7 +432,7 @@ func (p *Pool[T]) Close() {
 	<-p.empty
 }
 
-// Stats returns the pool's numbers, all of the same moment.
+// Stats returns the pool's numbers at one moment.
 func (p *Pool[T]) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/pool"
 )
 
-// workshop makes numbered values, from 1, and remembers which it destroyed.
+// workshop makes numbered values, starting at 1, and records which it destroyed.
 type workshop struct {
 	made      int
 	destroyed []int
@@ -65,15 +65,15 @@ func get(t *testing.T, p *pool.Pool[int]) int {
 	return v
 }
 
-// result is what a Get in another goroutine returned.
+// result is the result of a Get in another goroutine.
 type result struct {
 	who   int
 	value int
 	err   error
 }
 
-// line calls Get in n goroutines, each waiting before the next begins. It must be
-// called in a synctest bubble.
+// line calls Get in n goroutines, each of which waits before the next begins. It must be called in
+// a synctest bubble.
 func line(ctx context.Context, p *pool.Pool[int], n int) <-chan result {
 	results := make(chan result, n)
 	for who := range n {
@@ -113,7 +113,7 @@ func TestTheLastUsedIsTheNext(t *testing.T) {
 	require.Equal(t, pool.Stats{InUse: 3, Made: 3}, p.Stats())
 }
 
-// First come, first served, whether values are put back or dropped.
+// Callers are served in order of arrival, whether values are put back or dropped.
 func TestFairness(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, (&workshop{}).options(1, 10))
@@ -132,19 +132,19 @@ func TestFairness(t *testing.T) {
 			require.Equal(t, result{who, want, nil}, r)
 			v = r.value
 			synctest.Wait()
-			require.Empty(t, results, "one value serves one")
+			require.Empty(t, results, "one value serves one caller")
 		}
 	})
 }
 
-// Who comes while others wait does not get what is put back.
+// A caller that arrives while others wait does not get a returned value.
 func TestNobodyJumpsTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, (&workshop{}).options(1, 1))
 		v := get(t, p)
 		first := line(t.Context(), p, 1)
 		p.Put(v)
-		// The first may not have run yet, but the value is its own already.
+		// The first goroutine may not have run yet, but it owns the value already.
 		require.Equal(t, pool.Stats{InUse: 1, Made: 1}, p.Stats())
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -207,7 +207,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		p.Put(v)
 		require.NoError(t, (<-first).err)
 		p.Put(v)
-		require.NoError(t, (<-third).err, "the line goes on without the second")
+		require.NoError(t, (<-third).err, "the line continues without the second caller")
 	})
 }
 
@@ -238,7 +238,7 @@ func TestShed(t *testing.T) {
 				v = (<-results).value
 			}
 			p.Put(v)
-			require.Equal(t, v, get(t, p), "shedding is over when the line is")
+			require.Equal(t, v, get(t, p), "shedding ends when the line is empty")
 		})
 	}
 }
@@ -310,7 +310,7 @@ func TestCloseDestroysIdleValues(t *testing.T) {
 	newPool(t, w.options(2, 0)).Close() // nothing was ever made
 }
 
-// A value that is made while the pool closes is nobody's.
+// Nobody owns a value that is made while the pool closes.
 func TestCloseWhileMaking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &workshop{}
@@ -336,7 +336,7 @@ func TestCloseWhileMaking(t *testing.T) {
 	})
 }
 
-// Destruction takes time; meanwhile the place stays taken.
+// A place stays taken while its value is being destroyed.
 func TestPlacesAreTakenUntilDestroyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &workshop{}
@@ -417,11 +417,11 @@ func TestGetLikePrefersToMakeBeforeItTakesAnother(t *testing.T) {
 	for _, v := range []int{get(t, p), get(t, p)} {
 		p.Put(v)
 	}
-	require.Equal(t, 1, getLike(1), "not the one that was used last")
+	require.Equal(t, 1, getLike(1), "not the most recently used value")
 	p.Put(1)
-	require.Equal(t, 3, getLike(), "there may be one more")
+	require.Equal(t, 3, getLike(), "the pool may make one more value")
 	p.Put(3)
-	require.Equal(t, 2, getLike(), "there may not: the one that was unused the longest")
+	require.Equal(t, 2, getLike(), "the pool may not make more: take the longest unused value")
 	require.Equal(t, 1, getLike())
 	_, ok := p.TryGet(like(1, 2))
 	require.False(t, ok)
@@ -447,7 +447,7 @@ func TestTrimLikeDestroysIdleValuesOfAKind(t *testing.T) {
 	require.Equal(t, 2, get(t, p))
 }
 
-// timed returns a pool of three idle values, put back at the seconds 1, 2 and 3.
+// timed returns a pool with three idle values, put back at seconds 1, 2, and 3.
 func timed(t *testing.T, w *workshop) *pool.Pool[int] {
 	t.Helper()
 	now := time.Unix(0, 0)

@@ -27,14 +27,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A grant and the end of the waiter's context come together, and select chooses
-// at random which of them the waiter sees. Whatever was granted is either
-// returned or passed on, to the next in line if there is one.
+// A grant comes as the waiter's context ends, and select chooses randomly which of them the waiter
+// sees. The granted value or place must be returned or passed on to the next caller in line, if
+// any.
 func TestGrantsCrossCancellation(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		grant func(p *Pool[int])
-		next  int // what the next in line gets
+		next  int // what the next caller in line gets
 	}{
 		{"value", func(p *Pool[int]) { p.Put(1) }, 1},
 		{"place", func(p *Pool[int]) { p.Drop(1) }, 2},
@@ -78,12 +78,12 @@ func TestGrantsCrossCancellation(t *testing.T) {
 				require.Zero(t, p.Stats().Waiting)
 				p.Close()
 			}
-			require.Len(t, seen, 2, "%s: both ways happen: %v", test.name, seen)
+			require.Len(t, seen, 2, "%s: both outcomes happen: %v", test.name, seen)
 		}
 	}
 }
 
-// instance notices when two use it at once, or one after its end.
+// instance notices when two goroutines use it at once, or when one uses it after its end.
 type instance struct{ state atomic.Int32 }
 
 const (
@@ -135,9 +135,9 @@ func (h *hammered) evaluate(ctx context.Context, p *Pool[*instance]) {
 	p.Put(i)
 }
 
-// A thousand goroutines on four places, with failures, drops, cancellations,
-// shedding and trimming: never more than four instances, none used by two, no
-// place lost.
+// A thousand goroutines share four places, with failures, drops, cancellations, shedding, and
+// trimming. There must never be more than four instances, no instance may be used twice at once,
+// and no place may be lost.
 func TestHammer(t *testing.T) {
 	h := &hammered{}
 	p, err := New(Options[*instance]{Max: 4, MaxWaiters: 900, Make: h.make, Destroy: h.destroy})
@@ -166,7 +166,7 @@ func TestHammer(t *testing.T) {
 	require.EqualValues(t, h.made.Load(), stats.Made)
 
 	var held []*instance
-	for len(held) < 4 { // making one fails now and then
+	for len(held) < 4 { // making one sometimes fails
 		if i, err := p.Get(t.Context()); err == nil {
 			held = append(held, i)
 		}
@@ -179,7 +179,7 @@ func TestHammer(t *testing.T) {
 	require.Zero(t, h.existing.Load())
 }
 
-// Closing under load ends too, and everything is destroyed by then.
+// Closing under load must end, too, with everything destroyed.
 func TestCloseUnderLoad(t *testing.T) {
 	for range 20 {
 		h := &hammered{}

@@ -64,8 +64,8 @@ func main() {
 }
 `
 
-// BenchmarkRewrite measures the rewrite of a Go program of about 3 MB, and beside it what wazero needs to compile the
-// plain and the rewritten module.
+// BenchmarkRewrite measures the rewrite of a Go program of about 3 MB. For comparison, it also
+// measures how long wazero takes to compile the original and the rewritten module.
 func BenchmarkRewrite(b *testing.B) {
 	module := buildGo(b, goProgram)
 	result, err := rewrite.Module(module, options)
@@ -92,7 +92,8 @@ func BenchmarkRewrite(b *testing.B) {
 	}
 }
 
-// BenchmarkMetering measures what metering costs: a Go program, and a module that computes and does nothing else.
+// BenchmarkMetering measures the cost of metering: for a Go program, and for a module that only
+// computes.
 func BenchmarkMetering(b *testing.B) {
 	for _, c := range []struct {
 		name        string

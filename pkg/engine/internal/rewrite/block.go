@@ -22,21 +22,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// path stands for all paths from the head of a region to a point in it.
+// path represents all paths from the head of a region to a point in it.
 type path struct {
-	// cost is the highest cost of these paths, less what was done before checkpoints on them. It is negative if there is
-	// no path.
+	// cost is the highest cost of these paths, minus the work before checkpoints on them. It is
+	// negative if there is no path.
 	cost int64
-	// since is the highest cost of these paths since something last looked at the fuel, or may have.
+	// since is the highest cost of these paths since the code last checked the fuel, or may have.
 	since int64
-	// limit is how high since may become before a checkpoint looks at the fuel.
+	// limit is the highest value of since before a checkpoint checks the fuel.
 	limit int64
 }
 
-// dead is the path to a point that cannot be reached.
+// dead is the path to an unreachable point.
 var dead = path{cost: math.MinInt64}
 
-// join returns the path to a point at which two meet.
+// join returns the path to a point where two paths meet.
 func (p path) join(q path) path {
 	switch {
 	case p.cost < 0:
@@ -47,32 +47,35 @@ func (p path) join(q path) path {
 	return path{cost: max(p.cost, q.cost), since: max(p.since, q.since), limit: min(p.limit, q.limit)}
 }
 
-// region is a part of a function that is paid at one head: the function outside of all its loops, or one turn of a
-// loop outside of the loops in it.
+// region is a part of a function that pays at one head: the function outside of all its loops, or
+// one iteration of a loop outside of nested loops.
 type region struct {
 	// head is the index of the site that pays.
 	head int
-	// suspended is the path with which the region goes on behind the loop that is open in it.
+	// suspended is the path with which the region continues after its open inner loop.
 	suspended path
-	// tight says that this is a loop in which the fuel can be in a local.
+	// tight is set if this is a loop that can keep the fuel in a local.
 	tight bool
 }
 
 // label is an open block.
 type label struct {
-	// region is the region in which code goes on after a branch to this label.
+	// region is the region in which code continues after a branch to this label.
 	region int
-	// loop says that a branch to this label is a turn of the loop whose region that is.
+	// loop is set if a branch to this label starts another iteration of the region's loop.
 	loop bool
-	// elseMissing says that this is an if without an else so far, and table that a br_table leads here.
+	// elseMissing is set for an if without an else so far, and table if a br_table targets the
+	// label.
 	elseMissing, table bool
-	// values is how many values a branch to this label takes along.
+	// values is the number of values that a branch to this label takes along.
 	values int
-	// entry is the path to the branches of an if; join is the path by branches to the end of the block.
+	// entry is the path to the branches of an if. join is the path by branches to the end of the
+	// block.
 	entry, join path
 }
 
-// open starts a block. Values that a block takes and yields are paid here, as a branch may move all of them.
+// open starts a block. It pays for the values that the block takes and yields, because a branch may
+// move all of them.
 func (c *coster) open(in *wasm.Instruction) {
 	takes, yields := 0, int(in.Y)
 	if in.X != wasm.NoType {
@@ -94,7 +97,7 @@ func (c *coster) open(in *wasm.Instruction) {
 		c.note(flow{kind: flowBlock})
 		return
 	}
-	// Behind the loop it does not matter what led to it, but the loop may have called deep.
+	// After the loop, the path that led to it does not matter, but the loop may have called deep.
 	c.regions[current].suspended = path{cost: c.at.cost, limit: returnCost}
 	c.wayIn(in)
 	c.labels = append(c.labels, label{region: current + 1, loop: true, values: takes})
@@ -105,7 +108,7 @@ func (c *coster) open(in *wasm.Instruction) {
 	c.at = path{cost: c.units, since: c.units, limit: pathCost}
 }
 
-// branch accounts for a branch from the current point to one of several labels, whatever happens.
+// branch accounts for an unconditional branch from the current point to one of several labels.
 func (c *coster) branch(in *wasm.Instruction, targets ...uint32) {
 	if c.at.cost < 0 {
 		return
@@ -121,7 +124,7 @@ func (c *coster) branch(in *wasm.Instruction, targets ...uint32) {
 	}
 }
 
-// branchIf accounts for a branch to a label that may not be taken.
+// branchIf accounts for a conditional branch to a label.
 func (c *coster) branchIf(in *wasm.Instruction) {
 	if c.at.cost < 0 {
 		return
@@ -130,7 +133,8 @@ func (c *coster) branchIf(in *wasm.Instruction) {
 	c.note(flow{kind: flowBranchIf, first: in.X, site: c.place(in.End)})
 }
 
-// join has the current path go on behind a branch to a label. One out of loops goes on with the path that was suspended there.
+// join continues the current path after a branch to a label. A branch out of loops continues with
+// the path that was suspended there.
 func (c *coster) join(l *label) {
 	switch {
 	case l.loop:
@@ -150,7 +154,7 @@ func (c *coster) otherwise(in *wasm.Instruction) {
 	c.at = l.entry
 }
 
-// trap ends the current path by a trap.
+// trap ends the current path with a trap.
 func (c *coster) trap(in *wasm.Instruction) {
 	c.add(in, 1)
 	if c.at.cost >= 0 {
@@ -166,7 +170,7 @@ func (c *coster) leave(in *wasm.Instruction) {
 	c.at = dead
 }
 
-// close ends a block, or the function.
+// close ends a block or the function.
 func (c *coster) close(in *wasm.Instruction) {
 	l := &c.labels[len(c.labels)-1]
 	c.labels = c.labels[:len(c.labels)-1]
@@ -174,8 +178,9 @@ func (c *coster) close(in *wasm.Instruction) {
 		c.closeLoop(in)
 		return
 	}
-	// Go's compiler makes a loop with a br_table of each function, and an end of a block of each place behind a call or a
-	// branch. Code that falls through to such an end pays as the br_table does.
+	// Go's compiler turns each function into a loop with a br_table, and each place after a call or
+	// a branch into an end of a block. Code that falls through to such an end pays as the br_table
+	// does.
 	f := flow{kind: flowEnd, apart: c.at.cost < 0 || l.table}
 	c.at = c.at.join(l.join)
 	if l.elseMissing {

@@ -18,19 +18,21 @@ package rewrite
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// Bulk operations pay by length, behind the operation: one that traps pays nothing and traps as it would have.
+// Bulk operations pay by length after the operation. An operation that traps pays nothing, and
+// traps as it would have without the rewrite.
 const (
-	// bytesPerUnitLog2 makes 8 bytes of memory one unit: it takes the time of a few instructions to write them if their
-	// page is new.
+	// bytesPerUnitLog2 makes 8 bytes of memory one unit. Writing them takes the time of a few
+	// instructions if their page is new.
 	bytesPerUnitLog2 = 3
-	// unitsPerPageLog2 makes a page of grown memory as dear as filling it.
+	// unitsPerPageLog2 makes growing memory by a page as expensive as filling it.
 	unitsPerPageLog2 = 16 - bytesPerUnitLog2
-	// growCost is for asking the host to grow a memory or table, granted or not: it takes microseconds.
+	// growCost is the cost of asking the host to grow a memory or table, granted or not, which
+	// takes microseconds.
 	growCost = 500
 )
 
-// scratchLocals is the number of i32 locals that a function with bulk operations gets in addition: the operands, or
-// the operand and the result of a grow.
+// scratchLocals is the number of i32 locals added to a function with bulk operations, for the
+// operands, or for the operand and the result of a grow.
 const scratchLocals = 3
 
 func isBulk(op wasm.Opcode) bool {
@@ -42,7 +44,8 @@ func isBulk(op wasm.Opcode) bool {
 	return false
 }
 
-// appendBulk appends a bulk operation and its charge. All of them have their length on top of the stack.
+// appendBulk appends a bulk operation and its charge. All of them have their length on top of the
+// stack.
 func (e *emitter) appendBulk(out []byte, s *site, instruction []byte) []byte {
 	switch s.op {
 	case wasm.OpMemoryGrow, wasm.OpTableGrow:
@@ -57,7 +60,7 @@ func (e *emitter) appendBulk(out []byte, s *site, instruction []byte) []byte {
 	out = appendLocals(out, wasm.OpLocalSet, length, second, first)
 	out = appendLocals(out, wasm.OpLocalGet, length)
 	out = wasm.AppendInt64(append(out, byte(wasm.OpI32Const)), portionBytes)
-	// The short way comes first, for the reason given at appendPay.
+	// The short case comes first, for the reason given at appendPay.
 	out = append(out, byte(wasm.OpI32LeU), byte(wasm.OpIf), wasm.BlockTypeEmpty)
 	out = appendLocals(out, wasm.OpLocalGet, first, second, length)
 	out = e.appendLengthCharge(append(out, instruction...), s.op, length)
@@ -67,8 +70,8 @@ func (e *emitter) appendBulk(out []byte, s *site, instruction []byte) []byte {
 	return append(out, byte(wasm.OpEnd))
 }
 
-// appendGrow appends a grow and its charge. It pays by length only if it succeeds: a guest may try a large one and fall
-// back to a smaller one.
+// appendGrow appends a grow and its charge. A grow pays by length only if it succeeds: a guest may
+// try a large one and fall back to a smaller one.
 func (e *emitter) appendGrow(out []byte, op wasm.Opcode, instruction []byte) []byte {
 	operand, result := e.scratch, e.scratch+1
 	out = e.appendSlack(appendLocals(out, wasm.OpLocalTee, operand), growCost)
@@ -81,18 +84,18 @@ func (e *emitter) appendGrow(out []byte, op wasm.Opcode, instruction []byte) []b
 	return appendLocals(out, wasm.OpLocalGet, result)
 }
 
-// appendLengthCharge appends a charge by the length in a local.
+// appendLengthCharge appends a charge for the length in a local.
 func (e *emitter) appendLengthCharge(out []byte, op wasm.Opcode, length uint32) []byte {
 	e.charges++
 	return e.appendPay(e.appendLength(e.appendFuel(out, wasm.OpGlobalGet), op, length))
 }
 
-// appendLength appends what puts the units of a length on the stack.
+// appendLength appends code that puts the units for a length on the stack.
 func (e *emitter) appendLength(out []byte, op wasm.Opcode, length uint32) []byte {
 	out = append(appendLocals(out, wasm.OpLocalGet, length), byte(wasm.OpI64ExtendI32U))
 	switch op {
 	case wasm.OpTableInit, wasm.OpTableCopy, wasm.OpTableFill, wasm.OpTableGrow:
-		return out // references are of 8 bytes
+		return out // references take 8 bytes
 	case wasm.OpMemoryGrow:
 		out = wasm.AppendInt64(append(out, byte(wasm.OpI64Const)), unitsPerPageLog2)
 		return append(out, byte(wasm.OpI64Shl))

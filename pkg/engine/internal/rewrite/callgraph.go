@@ -20,22 +20,24 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// callGraph is the call graph of the functions that the module defines. Its nodes are these functions, numbered from
-// zero, and behind them the signatures: an indirect call is an edge to its signature, and a signature has an edge to
-// every function of that signature to which a reference exists. Calls of imports are no edges: what the host does is
-// the host's time, and where it calls back it enters at a function that is metered anyway.
+// callGraph is the call graph of the functions that the module defines. Its nodes are these
+// functions, numbered from zero, followed by the signatures. An indirect call is an edge to its
+// signature, and a signature has an edge to every function of that signature to which a reference
+// exists. Calls of imports are not edges: the host accounts for its own time, and a callback enters
+// at a function that is metered anyway.
 type callGraph struct {
 	imported      uint32
 	functionTypes []uint32
 	functions     int
-	// signature maps a type index to the number of its signature: calls compare types by structure.
+	// signature maps a type index to the number of its signature. Calls compare types by structure.
 	signature []uint32
-	// edges holds the callees of all functions one after another, those of function f from first[f] to first[f+1].
+	// edges holds the callees of all functions; those of function f are from first[f] to
+	// first[f+1].
 	edges []uint32
 	first []uint32
 	// members are the functions that an indirect call of a signature may reach.
 	members [][]uint32
-	// seen tells for each node the last function that was found to call it, plus one.
+	// seen holds, for each node, the last function found to call it, plus one.
 	seen    []uint32
 	current uint32
 }
@@ -58,8 +60,8 @@ func (g *callGraph) init(m *wasm.Module, imported uint32, functionTypes []uint32
 	g.first, g.edges = make([]uint32, 0, g.functions+1), g.edges[:0]
 }
 
-// signatureKey is the same for types that are equal by structure. References to concrete types all count as the same,
-// so that unequal types may share a key: that makes more edges than there are, never less.
+// signatureKey returns the same key for structurally equal types. References to concrete types all
+// count as equal, so unequal types may share a key. That adds edges, but never loses any.
 func signatureKey(t *wasm.FuncType) string {
 	key := make([]byte, 0, len(t.Params)+len(t.Results)+1)
 	for _, vt := range t.Params {
@@ -88,7 +90,7 @@ func (g *callGraph) indirectCall(typeIndex uint32) {
 	g.edge(g.signatureNode(typeIndex))
 }
 
-// signatureNode is the node of the signature of a type.
+// signatureNode returns the node of a type's signature.
 func (g *callGraph) signatureNode(typeIndex uint32) uint32 {
 	return uint32(g.functions) + g.signature[typeIndex]
 }
@@ -111,7 +113,7 @@ func (g *callGraph) finish(addressTaken []bool) {
 	}
 }
 
-// successors are the nodes that a node has edges to.
+// successors returns the nodes to which a node has edges.
 func (g *callGraph) successors(node uint32) []uint32 {
 	if int(node) >= g.functions {
 		return g.members[int(node)-g.functions]
@@ -119,9 +121,10 @@ func (g *callGraph) successors(node uint32) []uint32 {
 	return g.edges[g.first[node]:g.first[node+1]]
 }
 
-// order walks the graph depth first. It returns the nodes in an order in which callees come before their callers, and
-// adds to metered the functions at which cycles close: every cycle of calls then goes through a metered function.
-// Edges to functions that are metered already are not followed for the sake of cycles.
+// order walks the graph depth first. It returns the nodes with callees before their callers. It
+// adds to metered the functions at which cycles close, so that every cycle of calls passes through
+// a metered function. To find cycles, it does not follow edges to functions that are already
+// metered.
 func (g *callGraph) order(metered []bool) []uint32 {
 	const (
 		unvisited = iota
@@ -173,8 +176,8 @@ func (g *callGraph) meter(node uint32, metered []bool) {
 	}
 }
 
-// isMetered says whether a function pays for itself, or the functions of a signature do. A signature that is asked
-// for before it was put in order closes a cycle, so that all its functions are metered.
+// isMetered reports whether a function pays for itself, or whether a signature's functions do. A
+// signature queried before it was ordered closes a cycle, so all its functions are metered.
 func (g *callGraph) isMetered(node uint32, metered []bool) bool {
 	if int(node) < g.functions {
 		return metered[node]

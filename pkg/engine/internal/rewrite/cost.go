@@ -19,29 +19,30 @@ package rewrite
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 const (
-	// inlineCost is the most that a call of an unmetered function may cost. Its callers pay for it; a function that may
-	// cost more pays for itself at its entry. Small functions so stay free of metering, and the bound is what a caller
-	// pays too much at worst when such a function returns early.
+	// inlineCost is the maximum cost of calling an unmetered function. Callers pay that cost; a
+	// function that may cost more pays for itself at its entry. Small functions therefore stay free
+	// of metering. A caller overpays by at most this bound when such a function returns early.
 	inlineCost = 200
-	// pathCost bounds what a path may cost between two charges.
+	// pathCost is the maximum cost of a path between two charges.
 	pathCost = 10_000
-	// returnCost is the same for a path behind a call that may have gone deep. It is smaller because the returns from
-	// a deep stack follow one another without any other charge in between.
+	// returnCost is the same for a path after a call that may have nested deeply. It is smaller
+	// because the returns from a deep stack follow one another without any other charge in between.
 	returnCost = 300
-	// localsPerUnit is how many locals are zeroed for one unit.
+	// localsPerUnit is the number of locals that are zeroed for one unit.
 	localsPerUnit = 8
 )
 
-// coster computes what the code of one function after another costs. On the way over the code it finds the places that
-// look at the fuel, and notes down how the code flows. What is paid at these places comes from the way back over the notes;
-// see flow.go. See the package comment for the scheme.
+// coster computes the cost of one function's code after another. In a forward pass over the code,
+// it finds the places that check the fuel, and records how the code flows. A backward pass over
+// these records computes what each place pays; see flow.go. The package comment describes the
+// scheme.
 type coster struct {
 	r      *rewriter
 	cursor *wasm.Cursor
-	// works holds for each node of the call graph what a call of it may do for which nothing in it looks at the fuel, and
-	// calls what of that the caller pays.
+	// works holds, for each node of the call graph, the maximum work of a call during which the
+	// callee does not check the fuel. calls holds the part of it that the caller pays.
 	works, calls []int64
-	// deep marks the nodes of the call graph from which a metered function can be reached.
+	// deep marks the nodes of the call graph that can reach a metered function.
 	deep []bool
 
 	sites   []site
@@ -51,29 +52,31 @@ type coster struct {
 	at path
 	// most is the highest cost with which a path outside of all loops ends or calls deep.
 	most int64
-	// units is what the code costs since the last note.
+	// units is the cost of the code since the last record.
 	units int64
-	// flow are the notes, and targets those of the br_table among them.
+	// flow holds the records, and targets the targets of br_table records among them.
 	flow    []flow
 	targets []uint32
-	// ahead is for the way back over the notes.
+	// ahead is the state of the backward pass.
 	ahead ahead
-	// bulk says that the function has bulk operations, and tight that it has tight loops.
+	// bulk is set if the function has bulk operations, and tight if it has tight loops.
 	bulk, tight bool
-	// replaced is what the function needs for its replacements.
+	// replaced lists the scratch locals that the function needs for replaced instructions.
 	replaced replaced
 	// ways are the sites on the ways into and out of the innermost loop, if it is tight so far.
 	ways []int
-	// limited says that the function takes from the stack, and stacks holds for each node of the call graph how much a
-	// call of it takes.
+	// limited is set if the function takes stack. stacks holds, for each node of the call graph,
+	// how much stack a call takes.
 	limited bool
 	stacks  []int64
-	// values is how many values the function's calls and blocks yield that the length of its code does not stand for.
+	// values is the number of values from the function's calls and blocks beyond those that the
+	// length of its code accounts for.
 	values int64
 }
 
-// function analyses a function and leaves its sites in c.sites, the one of its entry first, and what its outermost
-// region may do in c.most. It returns what has to be paid for that before it.
+// function analyzes a function. It leaves its sites in c.sites, starting with that of the entry,
+// and the maximum work of its outermost region in c.most. It returns the cost to pay for that
+// region at the entry.
 func (c *coster) function(node uint32, body *wasm.Body) (int64, error) {
 	t := c.r.functionType(c.r.imported + node)
 	c.sites = append(c.sites[:0], site{kind: siteNone})
@@ -104,7 +107,7 @@ func (c *coster) function(node uint32, body *wasm.Body) (int64, error) {
 	return c.price(), nil
 }
 
-// signature sets what an indirect call costs: as much as the dearest function that it may reach.
+// signature sets the cost of an indirect call: that of the most expensive function it may reach.
 func (c *coster) signature(node uint32) {
 	for _, member := range c.r.graph.successors(node) {
 		c.calls[node] = max(c.calls[node], c.calls[member])
@@ -114,7 +117,7 @@ func (c *coster) signature(node uint32) {
 	c.deep[node] = c.deep[node] || c.r.facts.escapes
 }
 
-// step accounts for an instruction that may be more than one unit of straight code.
+// step accounts for an instruction that may cost more than one unit of straight code.
 func (c *coster) step(in *wasm.Instruction) {
 	switch in.Op {
 	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf:
@@ -170,7 +173,8 @@ func (c *coster) step(in *wasm.Instruction) {
 	}
 }
 
-// workOf is what an instruction does that is no more than one step. One that grows something pays for that itself.
+// workOf returns the work of an instruction that is a single step. A grow pays for its effect
+// itself.
 func workOf(op wasm.Opcode) int64 {
 	if op == wasm.OpMemoryGrow || op == wasm.OpTableGrow {
 		return growCost
@@ -178,11 +182,12 @@ func workOf(op wasm.Opcode) int64 {
 	return 1
 }
 
-// add adds an instruction to the current path that is paid in full.
+// add adds an instruction to the current path, which pays for it in full.
 func (c *coster) add(in *wasm.Instruction, cost int64) { c.addWork(in, cost, cost) }
 
-// addWork adds an instruction to the current path that does some work, and has to be paid as much as given before. Where
-// the path has become too long, a checkpoint before the instruction looks at the fuel.
+// addWork adds an instruction with some work to the current path, which pays cost for it
+// beforehand. If the path has become too long, it adds a checkpoint before the instruction, which
+// checks the fuel.
 func (c *coster) addWork(in *wasm.Instruction, work, cost int64) {
 	if c.at.cost < 0 {
 		return
@@ -216,7 +221,8 @@ func (c *coster) call(in *wasm.Instruction) {
 		c.sites = append(c.sites, functionSite(in))
 	}
 	if deep && c.at.cost >= 0 {
-		// What led to the call does not count behind it, but little may: the calls may be nested as deep as the stack goes.
+		// The path before the call does not count after it, but little work may follow: such calls
+		// may nest as deep as the stack allows.
 		outermost := c.at.cost
 		if len(c.regions) > 1 {
 			outermost = c.regions[0].suspended.cost
@@ -226,7 +232,8 @@ func (c *coster) call(in *wasm.Instruction) {
 	}
 }
 
-// callee is the node of the call graph that an instruction calls, unless that is the host.
+// callee returns the call graph node that an instruction calls. known is false if it calls the
+// host.
 func (c *coster) callee(in *wasm.Instruction) (node uint32, known bool) {
 	if in.Op != wasm.OpCall && in.Op != wasm.OpReturnCall {
 		return c.r.graph.signatureNode(in.X), true
@@ -234,7 +241,7 @@ func (c *coster) callee(in *wasm.Instruction) (node uint32, known bool) {
 	return in.X - c.r.imported, in.X >= c.r.imported
 }
 
-// yields is how many results a call has.
+// yields returns the number of results of a call.
 func (c *coster) yields(in *wasm.Instruction) int {
 	if in.Op == wasm.OpCall || in.Op == wasm.OpReturnCall {
 		return len(c.r.functionType(in.X).Results)

@@ -27,7 +27,7 @@ import (
 	count "github.com/wasm-admission/wasm-admission/test/counting"
 )
 
-// counting has a module count its instructions.
+// counting makes a module count its instructions.
 func counting(t *testing.T, module []byte) []byte {
 	t.Helper()
 	counted, err := count.Module(module)
@@ -35,8 +35,8 @@ func counting(t *testing.T, module []byte) []byte {
 	return counted
 }
 
-// TestFuelCoversEveryInstruction compares the fuel that a run consumes with the number of instructions that it executes:
-// never less, and no more than a small multiple where paths differ in length.
+// TestFuelCoversEveryInstruction compares the fuel of a run with the number of executed
+// instructions. The fuel must not be less, and only a small multiple where paths differ in length.
 func TestFuelCoversEveryInstruction(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct {
@@ -74,7 +74,7 @@ func TestFuelCoversEveryInstruction(t *testing.T) {
 	}
 }
 
-// ignoreExit is nil for the error with which a program for WASI ends well.
+// ignoreExit turns the error of a successful WASI exit into nil.
 func ignoreExit(err error) error {
 	if exit, ok := err.(interface{ ExitCode() uint32 }); ok && exit.ExitCode() == 0 {
 		return nil

@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// differential has two runtimes that run the same modules.
+// differential holds two runtimes that run the same modules.
 type differential struct {
 	options               rewrite.Options
 	compiler, interpreter *side
@@ -43,14 +43,15 @@ func (d *differential) String() string {
 	return fmt.Sprintf("%d calls: %d returned, %d trapped, %d out of fuel, %d left out", d.calls, d.returned, d.trapped, d.spent, d.overflown)
 }
 
-// side is one of them.
+// side is one of the two runtimes.
 type side struct {
 	runtime wazero.Runtime
 	ticks   int
 }
 
 const (
-	// The interpreter is slow: calls have little fuel, and little stack, which ends before that of either engine does.
+	// The interpreter is slow, so calls have little fuel and little stack. The stack limit is below
+	// that of either engine.
 	differentialPortion = 1_000
 	differentialTicks   = 40
 	differentialStack   = 64 << 10
@@ -86,7 +87,7 @@ func (s *side) tick(_ context.Context, mod api.Module) {
 	fuel.Set(fuel.Get() + differentialPortion)
 }
 
-// run runs a module in both, and returns how they differ.
+// run runs a module in both runtimes, and returns how they differ.
 func (d *differential) run(module []byte, argument uint64) error {
 	result, err := rewrite.Module(module, d.options)
 	if err != nil {
@@ -134,7 +135,7 @@ func (d *differential) run(module []byte, argument uint64) error {
 	return nil
 }
 
-// provide makes the functions that a module imports, which return zeros, until they are removed.
+// provide makes the functions that a module imports, which return zeros, until remove is called.
 func (s *side) provide(ctx context.Context, imports []rewrite.FunctionImport) (remove func(), err error) {
 	hosts := map[string]wazero.HostModuleBuilder{}
 	for _, f := range imports {
@@ -170,7 +171,7 @@ func valueTypes(types []wasm.ValueType) (out []api.ValueType) {
 	return out
 }
 
-// call calls a function in both, and says whether what they hold can be compared further.
+// call calls a function in both runtimes, and reports whether their states are still comparable.
 func (d *differential) call(mods [2]api.Module, result *rewrite.Result, name string, argument uint64) (goesOn bool, err error) {
 	d.calls++
 	var results [2][]uint64
@@ -190,7 +191,7 @@ func (d *differential) call(mods [2]api.Module, result *rewrite.Result, name str
 	}
 	if ends[0] == stackOverflow || ends[1] == stackOverflow {
 		d.overflown++
-		return false, nil // where the engines' own stacks end is not the same
+		return false, nil // the engines' own stacks end at different points
 	}
 	if ends[0] != ends[1] {
 		return false, fmt.Errorf("function %s: compiled ends with %q, interpreted with %q", name, ends[0], ends[1])

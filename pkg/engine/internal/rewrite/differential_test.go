@@ -42,12 +42,13 @@ var (
 	differentialRaw  = flag.Bool("differential-raw", false, "leave what is compiled wrongly for arm64 in the modules")
 )
 
-// fewModules is how many modules are made where no time is given.
+// fewModules is the number of modules when no time is given.
 const fewModules = 40
 
-// TestCompilerAgainstInterpreter makes modules of one seed after another, as the engine would run them here, and has
-// both the compiler and the interpreter run them: results, traps, fuel, globals and memory must be the same. It goes on
-// for as long as it is told to, or until it is stopped, and names the seeds of what differs.
+// TestCompilerAgainstInterpreter generates modules from consecutive seeds, and runs them in the
+// compiler and in the interpreter as the engine would here. Results, traps, fuel, globals, and
+// memory must be the same. It runs for the time it is given, or until it is stopped, and reports
+// the seeds of differences.
 func TestCompilerAgainstInterpreter(t *testing.T) {
 	stop, cancel := signal.NotifyContext(t.Context(), syscall.SIGTERM, os.Interrupt)
 	defer cancel()
@@ -79,8 +80,8 @@ func TestCompilerAgainstInterpreter(t *testing.T) {
 	require.Positive(t, d.returned)
 }
 
-// TestSeedsOfOpenNaNs runs modules that once kept the bits of a NaN in a vector, which is for the engines to choose, and
-// then stored them as integers.
+// TestSeedsOfOpenNaNs runs modules that once kept the bits of a NaN in a vector, which the engines
+// may choose, and then stored them as integers.
 func TestSeedsOfOpenNaNs(t *testing.T) {
 	d := newDifferential(t)
 	for _, seed := range []uint64{2685, 3166, 3927, 5643} {
@@ -88,8 +89,8 @@ func TestSeedsOfOpenNaNs(t *testing.T) {
 	}
 }
 
-// TestCorpusCompiledAgainstInterpreted does the same with all modules that are there: those of tests, of fuzzing, of attacks
-// and of the specification. What they import does nothing.
+// TestCorpusCompiledAgainstInterpreted does the same with all modules in the repository: those of
+// tests, fuzzing, attacks, and the specification. Their imports do nothing.
 func TestCorpusCompiledAgainstInterpreted(t *testing.T) {
 	d := newDifferential(t)
 	modules := 0
@@ -119,7 +120,8 @@ func TestCorpusCompiledAgainstInterpreted(t *testing.T) {
 	require.Greater(t, modules, 1000)
 }
 
-// runs says whether a module can be run: it can be rewritten, fits the bounds, and imports nothing but functions.
+// runs reports whether a module can be run: it can be rewritten, fits the bounds, and imports only
+// functions.
 func (d *differential) runs(t *testing.T, module []byte) bool {
 	t.Helper()
 	result, err := rewrite.Module(module, d.options)
@@ -139,7 +141,7 @@ func (d *differential) runs(t *testing.T, module []byte) bool {
 	})
 }
 
-// cpuTime is what this process has used so far.
+// cpuTime returns the processor time that this process has used so far.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
@@ -148,7 +150,7 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// entropyOf is what a module is made of: the same bytes for a seed everywhere.
+// entropyOf returns the bytes from which a module is generated. They depend only on the seed.
 func entropyOf(seed uint64) []byte {
 	source := rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))
 	entropy := make([]byte, 100+source.IntN(4000))

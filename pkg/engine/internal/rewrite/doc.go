@@ -14,75 +14,89 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rewrite instruments a WebAssembly module so that a host can run it in its own process without being hurt.
+// Package rewrite instruments a WebAssembly module so that a host can safely run it in its own
+// process.
 //
-// [Module] decodes a module, changes it and encodes it again. What changes:
+// [Module] decodes a module, changes it, and encodes it again. It makes these changes:
 //
-//   - Code pays fuel, and calls an imported function, the tick, when it has run out.
-//   - Calls take from a stack, and call the tick when nothing is left of it.
-//   - Mutable globals are exported under reserved names, so that the host can save and restore them.
+//   - Code pays fuel, and calls an imported function, the tick, when the fuel has run out.
+//   - Calls take stack, and call the tick when no stack is left.
+//   - Mutable globals are exported under reserved names, so that the host can save and restore
+//     them.
 //   - The declared maximum of memory and tables becomes the host's limit.
 //   - An imported memory can become the module's own.
-//   - Active data segments can be taken out and handed to the host as an image of the memory.
-//   - Instructions that the engine compiles wrongly for a processor can be replaced.
-//   - The start function can be turned into an export, to be run like any other call.
+//   - Active data segments can be extracted and handed to the host as an image of the memory.
+//   - Instructions that the engine miscompiles for a processor can be replaced.
+//   - The start function can become an export that the host calls like any other.
 //
-// What it computes stays the same, traps included. What is not understood is refused; see package wasm for what is
-// checked and what is left to the engine that compiles the result.
+// The module computes the same results as before, including traps. The package refuses what it does
+// not understand. Package wasm describes what is checked, and what is left to the engine that
+// compiles the result.
 //
 // # Fuel
 //
-// Compiled guest code knows no preemption. So the code counts: a mutable i64 global holds the fuel, and at chosen
-// places the code subtracts a cost from it and calls the tick if the result is negative:
+// Compiled guest code cannot be preempted. The code therefore counts. A mutable i64 global holds
+// the fuel. At chosen places, the code subtracts a cost from it, and calls the tick if the result
+// is negative:
 //
 //	global.get fuel; i64.const cost; i64.sub; global.set fuel
 //	block; block; global.get fuel; i64.const 0; i64.lt_s; br_if 0; br 1; end; call tick; end
 //
-// The tick is a function of the host: it sets the fuel again, or ends the call by a panic. How much it grants at a time
-// is the host's affair, and does not change what a run consumes: the same module with the same input consumes the same
-// fuel everywhere. One unit is one instruction, with the exceptions below.
+// The tick is a host function. It refills the fuel, or ends the call with a panic. The host decides
+// how much it grants at a time. That does not change what a run burns: the same module with the
+// same input burns the same fuel everywhere. One unit is one instruction, with the exceptions
+// below.
 //
-// Where the code pays, and how much:
+// The code pays at these places:
 //
-//   - Every loop pays at its head, on every turn, the cost of the most expensive path through one turn, outside of the
-//     loops that it contains. Paths and not sums: an interpreter's loop is a switch over hundreds of cases, of which
-//     one runs. What a path costs is less what is paid on it.
-//   - Where two paths part and one of them is much more expensive than the other, the expensive one pays for the difference
-//     at its beginning. So does code that only branches lead to, and what a br_table leads to. This pays without a look at
-//     what is left. Where code looks does not depend on it.
-//   - A function pays at its entry the cost of the most expensive path outside of its loops if it is called from
-//     outside, if a cycle of calls closes at it, or if that cost is above a threshold. Every cycle in the call graph goes
-//     through such a function. Indirect calls count as calls of every function of that type to which a
-//     reference exists.
-//   - The cost of calling any other function is part of its caller's path: such a function is small, and what it
-//     calls in turn is small or pays for itself. A diamond of functions that call one another twice, thirty levels
-//     deep and without any loop, so becomes too expensive after a few levels, and pays from there on.
-//   - A path that grows too long pays at a checkpoint in between. Behind calls that may nest deeply that happens
-//     early, because returning from a deep stack executes the ends of many functions without entering one.
-//   - Bulk operations on memories and tables pay by length, after they were carried out. Those on memory that are longer
-//     than half a MiB are carried out in portions, by functions that are added, with a tick after each. Asking for more
-//     memory or a larger table pays a constant too, as it is work for the host even if it is refused.
+//   - Every loop pays at its head, on every iteration. It pays the cost of the most expensive path
+//     through one iteration, outside of nested loops. The scheme uses paths rather than sums
+//     because an interpreter's loop is a switch over hundreds of cases, of which one runs. Payments
+//     on a path reduce the path's cost.
+//   - Where two paths fork and one is much more expensive, the expensive one pays the difference at
+//     its beginning. The same holds for code that only branches reach, and for targets of a
+//     br_table. These payments do not check the remaining fuel, and do not affect where the code
+//     checks it.
+//   - A function pays at its entry if it is called from outside, if a cycle of calls closes at it,
+//     or if its cost is above a threshold. It pays the cost of the most expensive path outside of
+//     its loops. Every cycle in the call graph passes through such a function. An indirect call
+//     counts as a call of every function of that type to which a reference exists.
+//   - The cost of calling any other function is part of its caller's path. Such a function is
+//     small, and its callees are small or pay for themselves. Consider functions that call one
+//     another twice, thirty levels deep and without any loop: they become too expensive after a few
+//     levels, and pay for themselves from there on.
+//   - A path that grows too long pays at a checkpoint in between. After calls that may nest deeply,
+//     this happens early, because returning from a deep stack executes the ends of many functions
+//     without entering one.
+//   - Bulk operations on memories and tables pay by length, after they ran. Memory operations
+//     longer than half a MiB run in portions, in functions that the rewrite adds, with a tick after
+//     each portion. Growing a memory or a table also pays a constant, because even a refused
+//     request is work for the host.
 //
-// In loops that call nothing and contain no other loop the fuel is in a local, and goes back to its global on every way
-// out and before the tick is called.
+// Loops that call nothing and contain no other loop keep the fuel in a local. The code stores the
+// fuel in its global on every way out of the loop, and before it calls the tick.
 //
-// So the work between two charges that look at what is left is bounded, however the module is built: by ten thousand units
-// on straight code, and on the way back through a stack of n frames by a few hundred units for each.
+// The work between two charges that check the remaining fuel is therefore bounded for every module:
+// by ten thousand units in straight code, and by a few hundred units for each frame while a deep
+// stack returns.
 //
 // # Stack
 //
-// A second global holds the bytes of stack that are left. A function that is called from outside, or at which a cycle of
-// calls closes, takes what its frame is estimated to need, with all that it calls short of the next such function, and
-// gives it back on its way out. What is taken so is the sum over all frames, however the module is built. Returns
-// become branches to the end of a block around the body, so that there is one way out; a tail call gives back before it.
-// Such a function pays its fuel at the same place, with one check for both.
-// The engine underneath has a limit of its own, but it is one for well-meaning guests: it moves a stack that grows, in
-// one piece and up to 82 MiB, and nothing can stop the guest meanwhile.
+// A second global holds the remaining bytes of stack. A function takes stack if it is called from
+// outside or if a cycle of calls closes at it. It takes the estimated size of its frame, plus the
+// frames of its callees up to the next such function. It gives the stack back when it returns. For
+// every module, the total taken is the sum over all frames. Returns become branches to the end of a
+// block around the body, so that there is one way out. A tail call gives the stack back first. Such
+// a function pays its fuel at the same place, with one check for both.
+//
+// The engine underneath has its own limit, but that limit suits only well-meaning guests. The
+// engine moves a growing stack as a whole, up to 82 MiB, and nothing can stop the guest meanwhile.
 //
 // # Function indices
 //
-// The tick is an import, and imports stand first in the index space of functions. It becomes the last import, so that all
-// functions that the module defines move up by one, in code, tables, exports and everywhere else, the name
-// section included. Other custom sections stay as they are. Those with DWARF describe code that is no more: a host that
-// shows stack traces should not use them.
+// The tick is an import, and imports come first in the index space of functions. The tick becomes
+// the last import, so the index of every function that the module defines grows by one: in code,
+// tables, exports, and everywhere else, including the name section. Other custom sections stay
+// unchanged. DWARF sections then describe code that no longer exists, so a host that shows stack
+// traces should not use them.
 package rewrite

@@ -16,30 +16,33 @@ limitations under the License.
 
 package rewrite
 
-// What code costs is known only once it is known what comes behind it. So the way over the code leaves notes, and the way
-// back over the notes finds out for each point what lies ahead: the cost of the dearest path to the next checkpoint or the
-// end of the region. What lies ahead of a region's head or of a checkpoint is paid there.
+// The cost of code depends on what follows it. The forward pass over the code therefore leaves
+// records. The backward pass over the records computes for each point what lies ahead: the cost of
+// the most expensive path to the next checkpoint or to the end of the region. The region's head, or
+// a checkpoint, pays what lies ahead of it.
 //
-// Where two ways meet that part, the cheaper one would pay for the dearer one so, however rarely that is gone: an error is
-// handled in hundreds of instructions that are next to never executed. If the difference, the slack, is large, the dearer
-// way pays for it at its beginning. Nothing looks at the fuel there, which takes less time, and need not: what is done
-// between two looks is what it is without.
+// Where paths fork, the cheaper path would therefore pay for the more expensive one, however rarely
+// that runs: error handling takes hundreds of instructions that almost never run. If the
+// difference, the slack, is large, the more expensive path pays it at its beginning. That payment
+// does not check the fuel, which saves time and is safe: the work between two checks does not
+// change.
 
-// slackCost is by how much one of two ways has to cost more than the other to pay for that itself. Each payment takes time,
-// so small differences are not worth one.
+// slackCost is the minimum difference at which the more expensive of two paths pays the difference
+// itself. Each payment takes time, so small differences are not worth one.
 const slackCost = 64
 
-// flow is a note on how the code of a function flows.
+// flow is a record of how the code of a function flows.
 type flow struct {
 	kind flowKind
-	// apart says that only branches lead to the end of this block, or a br_table.
+	// apart is set if only branches, or a br_table, lead to the end of this block.
 	apart bool
-	// site is the index of a site that can pay behind the instruction, if it is a place where a way begins; or that of a
-	// checkpoint, or the head of a loop.
+	// site is the index of a site that can pay after the instruction, if a path begins there. It
+	// can also be the index of a checkpoint or of a loop's head.
 	site uint32
-	// first is where a branch leads to. That with several targets has them in coster.targets, from first to last.
+	// first is the target of a branch. A branch with several targets has them in coster.targets,
+	// from first to last.
 	first, last uint32
-	// cost is what the code costs that lies between the note before and this one.
+	// cost is the cost of the code between the previous record and this one.
 	cost int64
 }
 
@@ -57,23 +60,23 @@ const (
 	flowLoopEnd
 	flowBranch
 	flowBranchIf
-	// flowTrap ends a path by a trap.
+	// flowTrap ends a path with a trap.
 	flowTrap
 )
 
-// note adds a note.
+// note adds a record.
 func (c *coster) note(f flow) {
 	f.cost, c.units = c.units, 0
 	c.flow = append(c.flow, f)
 }
 
-// place makes a site that may pay, if it turns out that it has to.
+// place adds a site that may have to pay.
 func (c *coster) place(at int) uint32 {
 	c.sites = append(c.sites, site{kind: siteNone, start: uint32(at), end: uint32(at)})
 	return uint32(len(c.sites) - 1)
 }
 
-// ahead is the state of the way back over the notes of a function.
+// ahead is the state of the backward pass over a function's records.
 type ahead struct {
 	// now is what lies ahead of the current point.
 	now     int64
@@ -82,21 +85,22 @@ type ahead struct {
 }
 
 type aheadLabel struct {
-	// region is the region in which code goes on after a branch to this label.
+	// region is the region in which code continues after a branch to this label.
 	region int
-	// at is what lies ahead behind the end of the block, and other what does where an if is not taken, whose site
-	// is otherSite if it can pay.
+	// at is what lies ahead after the end of the block. other is what lies ahead if an if is not
+	// taken; otherSite is the site that can pay for it, if any.
 	at, other int64
 	otherSite uint32
 }
 
 type aheadRegion struct {
 	tight bool
-	// exit is what has to be paid in the region around it for the dearest way out.
+	// exit is what the enclosing region must pay for the most expensive way out.
 	exit int64
 }
 
-// price goes back over the notes and puts costs into the sites. It returns what lies ahead of the function's entry.
+// price runs the backward pass and puts costs into the sites. It returns what lies ahead of the
+// function's entry.
 func (c *coster) price() int64 {
 	a := &c.ahead
 	a.now = 0
@@ -109,7 +113,7 @@ func (c *coster) price() int64 {
 	return a.now
 }
 
-// back goes back over one note.
+// back processes one record.
 func (c *coster) back(f *flow) {
 	a := &c.ahead
 	switch f.kind {
@@ -126,7 +130,7 @@ func (c *coster) back(f *flow) {
 		}
 	case flowBranchIf:
 		taken := a.to(f.first)
-		if !a.leaves(f.first) { // which happens once, however often the loop turns
+		if !a.leaves(f.first) { // which happens once, however often the loop iterates
 			a.now = c.slack(f.site, a.now, taken)
 		}
 		a.now = max(a.now, taken)
@@ -135,7 +139,7 @@ func (c *coster) back(f *flow) {
 	}
 }
 
-// backBlock goes back over the beginning or the end of a block.
+// backBlock processes the record of a beginning or an end of a block.
 func (c *coster) backBlock(f *flow) {
 	a := &c.ahead
 	last := len(a.labels) - 1
@@ -175,12 +179,13 @@ func (c *coster) backBlock(f *flow) {
 	}
 }
 
-// leaves says whether a branch leaves the current loop.
+// leaves reports whether a branch leaves the current loop.
 func (a *ahead) leaves(depth uint32) bool {
 	return a.labels[len(a.labels)-1-int(depth)].region < len(a.regions)-1
 }
 
-// to returns what lies ahead behind a branch to a label. What does in a region farther out is for that region to pay.
+// to returns what lies ahead after a branch to a label. If the label is in an outer region, that
+// region pays.
 func (a *ahead) to(depth uint32) int64 {
 	l := &a.labels[len(a.labels)-1-int(depth)]
 	if l.region == len(a.regions)-1 {
@@ -191,8 +196,8 @@ func (a *ahead) to(depth uint32) int64 {
 	return 0
 }
 
-// slack has a site pay for what is above least, if that is much, and returns what lies ahead then. Tight loops are left
-// alone: little is in them, and they are where a payment takes the most time.
+// slack makes a site pay the amount above least, if that is large, and returns what then lies
+// ahead. It leaves tight loops alone: they contain little, and payments take the most time there.
 func (c *coster) slack(n uint32, cost, least int64) int64 {
 	if r := c.ahead.regions; cost-least <= slackCost || r[len(r)-1].tight {
 		return cost

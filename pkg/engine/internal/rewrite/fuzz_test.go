@@ -36,9 +36,9 @@ import (
 	count "github.com/wasm-admission/wasm-admission/test/counting"
 )
 
-// FuzzRewrite rewrites modules and compares them with what they were: wazero accepts both or neither, and functions
-// that end within a bound of fuel yield the same in both, compiled and interpreted, and consume at least a unit for each
-// instruction.
+// FuzzRewrite compares modules before and after the rewrite. wazero must accept both or neither.
+// Functions that end within a bound of fuel must return the same in both, compiled and interpreted,
+// and burn at least one unit for each instruction.
 func FuzzRewrite(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.wasm")
 	require.NoError(f, err)
@@ -71,14 +71,15 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// FuzzGenerated does the same with modules that are valid whatever the fuzzer comes up with: it chooses what they do.
+// FuzzGenerated does the same with generated modules, which are always valid. The fuzzer chooses
+// what they do.
 func FuzzGenerated(f *testing.F) {
 	for _, seed := range []string{"", "a function of few instructions", "\x03\x02\x01\x00\x05\x08\x0c\x0f and more of them, which call one another"} {
 		f.Add([]byte(seed), uint64(3))
 	}
 	f.Fuzz(func(t *testing.T, entropy []byte, argument uint64) {
 		module := generate(entropy)
-		require.True(t, compiles(t, module), "the generator makes valid modules only")
+		require.True(t, compiles(t, module), "the generator makes only valid modules")
 		result, err := rewrite.Module(module, fuzzOptions())
 		require.NoError(t, err)
 		require.True(t, compiles(t, result.Module), "valid after the rewrite")
@@ -101,8 +102,8 @@ func withReplacements(t *testing.T, module []byte) *rewrite.Result {
 	return result
 }
 
-// requireSameFuel interprets a module as it is rewritten for one processor and for another: both end in the same way, with
-// the same fuel and the same stack.
+// requireSameFuel interprets a module as rewritten for two processors. Both must end in the same
+// way, with the same fuel and the same stack.
 func requireSameFuel(t *testing.T, result, replaced *rewrite.Result, argument uint64) {
 	t.Helper()
 	require.Equal(t, result.Charges, replaced.Charges)
@@ -137,16 +138,17 @@ func requireSameFuel(t *testing.T, result, replaced *rewrite.Result, argument ui
 	require.Equal(t, consumed[0], consumed[1])
 }
 
-// fuzzOptions bound what a plain module may allocate.
+// fuzzOptions bounds what an original module may allocate.
 func fuzzOptions() rewrite.Options {
 	o := plainOptions()
 	o.MemoryMaxPages, o.TableMaxEntries = 64, 1000
 	return o
 }
 
-// customSection says whether there is a custom section of which wazero 1.12 and the rewrite may think differently. The
-// specification has whatever is wrong with them ignored, and wazero refuses the module: for one without content at the
-// very end, where the rewrite does not leave it, and for names out of order or twice, of which the rewrite makes others.
+// customSection reports whether wazero 1.12 and the rewrite may disagree on a custom section.
+// According to the specification, errors in custom sections must be ignored. wazero, however,
+// refuses the module for a section without content at the very end, which the rewrite moves, and
+// for names that are out of order or duplicate, which the rewrite fixes.
 func customSection(t *testing.T, module []byte) bool {
 	t.Helper()
 	m, err := wasm.Decode(module)
@@ -156,7 +158,7 @@ func customSection(t *testing.T, module []byte) bool {
 	})
 }
 
-// reencoded is the module without what only the rewrite can read: imports that are written together.
+// reencoded returns the module without an encoding that only the rewrite can read: grouped imports.
 func reencoded(t *testing.T, module []byte) []byte {
 	t.Helper()
 	m, err := wasm.Decode(module)
@@ -173,8 +175,8 @@ func compiles(t *testing.T, module []byte) bool {
 	return err == nil
 }
 
-// standsAlone says whether a module can be run without anything around it, and does not observe the limits that the
-// rewrite sets.
+// standsAlone reports whether a module can run without imports, and does not observe the limits
+// that the rewrite sets.
 func standsAlone(t *testing.T, module []byte) bool {
 	t.Helper()
 	m, err := wasm.Decode(module)
@@ -190,9 +192,10 @@ func standsAlone(t *testing.T, module []byte) bool {
 	return true
 }
 
-// compare calls every exported function of both modules, in the rewritten one first: only what ends there is safe to
-// run without metering. The rewritten one is compiled and interpreted, with the same outcome and the same fuel; the
-// others are interpreted, as that is right on every processor.
+// compare calls every exported function of both modules. It calls the rewritten one first, because
+// only what ends there is safe to run without metering. It compiles and interprets the rewritten
+// one, with the same result and the same fuel. It interprets the others, because that is correct on
+// every processor.
 func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -221,12 +224,12 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 		}
 		m.limit, interpreted.limit = m.ticks+100, m.ticks+100
 		consumed, executed := m.consumed(rewritten), counter.Get()
-		for _, mod := range []api.Module{rewritten, slow} { // what trapped before gave nothing back
+		for _, mod := range []api.Module{rewritten, slow} { // a trapped call gave no stack back
 			mod.ExportedGlobal(result.StackExport).(api.MutableGlobal).Set(rewrite.MaxStackBytes)
 		}
 		after, err := rewritten.ExportedFunction(e.Name).Call(ctx, f...)
 		if trap(err) == stackOverflow {
-			return // where the stack ends is not the same in the two
+			return // the stack ends at different points in the two
 		}
 		slowAfter, slowErr := slow.ExportedFunction(e.Name).Call(ctx, f...)
 		if trap(slowErr) == stackOverflow {
@@ -241,7 +244,7 @@ func compare(t *testing.T, module []byte, result *rewrite.Result, argument uint6
 		_, _ = counted.ExportedFunction(e.Name).Call(ctx, f...)
 		require.Equal(t, m.consumed(rewritten), interpreted.consumed(slow), "fuel of function %q, compiled and interpreted", e.Name)
 		if err == nil {
-			require.EqualValues(t, rewrite.MaxStackBytes, rewritten.ExportedGlobal(result.StackExport).Get(), "stack behind function %q", e.Name)
+			require.EqualValues(t, rewrite.MaxStackBytes, rewritten.ExportedGlobal(result.StackExport).Get(), "stack after function %q", e.Name)
 			require.GreaterOrEqual(t, m.consumed(rewritten)-consumed, int64(counter.Get()-executed), "fuel of function %q", e.Name)
 			equalResults(t, types, before, after)
 			equalResults(t, types, after, slowAfter)
@@ -261,7 +264,8 @@ func fuzzRuntime(t *testing.T, config wazero.RuntimeConfig, result *rewrite.Resu
 	return r, m
 }
 
-// equalResults compares results; a NaN equals any other NaN of its type, as the specification leaves their bits open.
+// equalResults compares results. A NaN equals any other NaN of its type, because the specification
+// leaves their bits open.
 func equalResults(t *testing.T, types []api.ValueType, before, after []uint64) {
 	t.Helper()
 	require.Len(t, after, len(before))
@@ -287,7 +291,7 @@ func sameValue(vt api.ValueType, a, b uint64) bool {
 	return true // a reference
 }
 
-// arguments fills the parameters of a function, unless it takes references.
+// arguments returns parameters for a function, unless the function takes references.
 func arguments(f api.Function, argument uint64) ([]uint64, bool) {
 	var out []uint64
 	for _, vt := range f.Definition().ParamTypes() {
@@ -304,7 +308,7 @@ func arguments(f api.Function, argument uint64) ([]uint64, bool) {
 	return out, true
 }
 
-// trap is the kind of an error, without the stack trace.
+// trap returns the kind of an error, without the stack trace.
 func trap(err error) string {
 	for err != nil && errors.Unwrap(err) != nil {
 		err = errors.Unwrap(err)

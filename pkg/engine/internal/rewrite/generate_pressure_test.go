@@ -22,17 +22,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// What follows makes code in which more values are alive than there are registers, over calls and in loops, so that
-// the compiler has to put some of them aside and to fetch them again.
+// The functions below generate code with more live values than registers, across calls and in
+// loops, so that the compiler must spill and reload some of them.
 
-// maxHeld is the most values that are held at a time on the stack, maxLocals those in locals, maxSteps how often one of
-// these changes in a row, and maxPressure how deep such code is nested.
+// maxHeld is the maximum number of values held on the stack at a time, and maxLocals of those in
+// locals. maxSteps is how often in a row one of these changes, and maxPressure how deeply such code
+// is nested.
 const maxHeld, maxPressure, maxLocals, maxSteps = 48, 3, 64, 64
 
-// heldTypes are the types of values that are held: most often integers, of which there are the fewest registers.
+// heldTypes are the types of held values, mostly integers, for which there are the fewest
+// registers.
 var heldTypes = []byte{wasm.I32, wasm.I32, wasm.I64, wasm.I64, wasm.F32, wasm.F64, wasm.V128, wasm.V128}
 
-// moreLocals declares locals, so that loops carry more than fits into registers: most of a kind that shares these.
+// moreLocals declares locals, so that loops carry more values than fit into registers. Most of them
+// are of kinds that share these registers.
 func (g *generator) moreLocals(body *wasm.Body) {
 	kind := heldTypes
 	if half := len(heldTypes) / 2; g.next(4) > 0 {
@@ -45,7 +48,8 @@ func (g *generator) moreLocals(body *wasm.Body) {
 	}
 }
 
-// pressure appends code that leaves many values, does something else, and makes one of them.
+// pressure appends code that leaves many values, does something else, and combines the values into
+// one.
 func (g *generator) pressure(vt byte, depth int) {
 	if depth > maxPressure || len(g.code) > maxCode/2 {
 		g.simple(vt)
@@ -89,7 +93,8 @@ func (g *generator) pressure(vt byte, depth int) {
 	}
 }
 
-// counted opens a loop that ends after a few turns, which [generator.again] closes. Nothing else knows its counter.
+// counted opens a loop that ends after a few iterations; [generator.again] closes it. Nothing else
+// uses its counter.
 func (g *generator) counted() {
 	g.code = append(g.code, constant(wasm.I32, int64(2+g.next(6)))...)
 	g.op(wasm.OpLocalSet, g.counter())
@@ -107,7 +112,7 @@ func (g *generator) again() {
 	g.end()
 }
 
-// counter is the counter of the loop that is opened next, a local behind all others.
+// counter returns the counter of the next loop, a local after all others.
 func (g *generator) counter() uint32 { return uint32(len(g.locals) + g.counters) }
 
 // simple appends a value that takes no more than a few instructions.
@@ -142,8 +147,8 @@ func (g *generator) simple(vt byte) {
 	}
 }
 
-// loadAll and storeAll append what gives every local a value of its own, and what shows it: but for floats, as the bits
-// of a NaN are left open.
+// loadAll appends code that gives every local a distinct value, and storeAll code that exposes
+// these values. storeAll skips floats, because the bits of a NaN are left open.
 func (g *generator) loadAll() {
 	for n, vt := range g.locals {
 		g.code = append(g.code, constant(wasm.I32, 0)...)
@@ -168,7 +173,8 @@ func (g *generator) storeAll() {
 	}
 }
 
-// step appends what changes one of many locals, which live for long and end in no order.
+// step appends code that changes one of many locals, which live long and end in no particular
+// order.
 func (g *generator) step() {
 	n := g.next(len(g.locals))
 	vt := g.locals[n]
@@ -191,7 +197,7 @@ func (g *generator) step() {
 	g.op(wasm.OpLocalSet, uint32(n))
 }
 
-// callLater appends a call of a function that comes later, if there is one: such calls end by themselves.
+// callLater appends a call of a later function, if there is one. Such calls always terminate.
 func (g *generator) callLater() {
 	later := len(g.m.Types) - 1 - g.index
 	if later == 0 {
@@ -217,7 +223,7 @@ func (g *generator) anyConstant(vt byte) []byte {
 	return code
 }
 
-// combine appends an instruction that makes one of two values. Divisors are seldom zero.
+// combine appends an instruction that combines two values into one. Divisors are seldom zero.
 func (g *generator) combine(vt byte) {
 	if vt == wasm.V128 {
 		g.vectorCombine()
@@ -244,7 +250,8 @@ func (g *generator) combine(vt byte) {
 	}
 }
 
-// saturating are the conversions that do not trap, by what they take, and reinterpreting are those from bits.
+// saturating are the conversions that do not trap, by operand type. reinterpreting are those from
+// bits.
 var (
 	saturating = map[byte]map[byte][]wasm.Opcode{
 		wasm.I32: {wasm.F32: {0xfc00, 0xfc01}, wasm.F64: {0xfc02, 0xfc03}},
@@ -267,7 +274,7 @@ func (g *generator) convertTo(to, from byte) {
 	default:
 		op := conversions[to][from]
 		if (to == wasm.I64 || from != wasm.F32 && from != wasm.F64) && to != wasm.I32 && g.next(2) == 0 {
-			op++ // of what is unsigned, or to it
+			op++ // from or to an unsigned type
 		}
 		g.op(op)
 	}

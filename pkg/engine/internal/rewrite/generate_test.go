@@ -24,9 +24,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// generate makes a valid module of any bytes: they choose what it does. It has functions that call one another, straight
-// and through a table, loops, branches, globals, and a memory that is read, written, filled, copied and grown. Where the
-// bytes end, the code becomes the shortest that is valid.
+// generate makes a valid module from any bytes, which choose what it does. The module has functions
+// that call one another, directly and through a table; loops, branches, and globals; and a memory
+// that is read, written, filled, copied, and grown. Where the bytes end, the generator chooses the
+// shortest valid code.
 func generate(entropy []byte) []byte {
 	g := &generator{entropy: entropy}
 	g.declare()
@@ -38,11 +39,11 @@ func generate(entropy []byte) []byte {
 
 const (
 	generatedPages = 24 // more than two portions of a bulk operation
-	// maxDepth bounds how deep expressions are nested, maxCode how long a function becomes.
+	// maxDepth bounds the nesting of expressions, and maxCode the length of a function.
 	maxDepth, maxCode = 8, 4000
 )
 
-// noise is what the memory begins with: bytes of which no value is like another.
+// noise is the initial content of the memory: bytes in which no two values are alike.
 var noise = func() []byte {
 	noise := make([]byte, 4<<10)
 	state := uint32(1)
@@ -55,7 +56,7 @@ var noise = func() []byte {
 
 var (
 	generatedTypes = []byte{wasm.I32, wasm.I64, wasm.F32, wasm.F64}
-	// localTypes are those of which every function has a local, the last ones that it has.
+	// localTypes are the types of which every function has a local; these locals come last.
 	localTypes = append(slices.Clone(generatedTypes), wasm.V128)
 )
 
@@ -67,9 +68,9 @@ type generator struct {
 	index    int
 	code     []byte
 	locals   []byte
-	counters int // loops that are open and count
+	counters int // open loops that count
 	result   byte
-	labels   []byte // what a branch to each open block takes, 0 for nothing; the innermost comes last
+	labels   []byte // what a branch to each open block takes, 0 for nothing; the innermost is last
 }
 
 // next returns a number below n.
@@ -147,7 +148,7 @@ func (g *generator) function(index int) {
 	g.m.Bodies = append(g.m.Bodies, body)
 }
 
-// op appends an instruction with numbers behind it.
+// op appends an instruction followed by immediates.
 func (g *generator) op(op wasm.Opcode, immediates ...uint32) {
 	if op > 0xff {
 		g.code = wasm.AppendUint32(append(g.code, byte(op>>8)), uint32(op&0xff))
@@ -172,7 +173,7 @@ func constant(vt byte, v int64) []byte {
 	}
 }
 
-// The instructions without immediates, by what they take and leave.
+// The instructions without immediates, by operand and result types.
 var (
 	unary = map[byte][]wasm.Opcode{
 		wasm.I32: {0x67, 0x68, 0x69, 0xc0, 0xc1},
@@ -192,8 +193,8 @@ var (
 		wasm.F32: {0x5b, 0x5c, 0x5d, 0x5e, 0x5f, 0x60},
 		wasm.F64: {0x61, 0x62, 0x63, 0x64, 0x65, 0x66},
 	}
-	// conversions to a type, each with the type that it takes. There is no way from the bits of a float to an integer, as
-	// those of a NaN are left open.
+	// conversions are the conversions to a type, by operand type. There is none from the bits of a
+	// float to an integer, because the bits of a NaN are left open.
 	conversions = map[byte]map[byte]wasm.Opcode{
 		wasm.I32: {wasm.I64: 0xa7, wasm.F32: 0xa8, wasm.F64: 0xaa},
 		wasm.I64: {wasm.I32: 0xac, wasm.F32: 0xae, wasm.F64: 0xb0},
@@ -298,7 +299,7 @@ func (g *generator) convert(vt byte, depth int) {
 	}
 }
 
-// open appends the beginning of a block, and what a branch to it takes.
+// open appends the beginning of a block, and records what a branch to it takes.
 func (g *generator) open(op wasm.Opcode, result, label byte) {
 	g.code = append(g.code, byte(op), result)
 	if label == wasm.BlockTypeEmpty {
@@ -328,7 +329,7 @@ func (g *generator) loop(vt byte, depth int) {
 	g.open(wasm.OpLoop, vt, 0)
 	g.statements(depth)
 	if g.next(2) == 1 {
-		// A loop that ends: it counts down a local.
+		// A loop that terminates: it counts down a local.
 		n := g.last(wasm.I32)
 		g.op(wasm.OpLocalGet, n)
 		g.op(wasm.OpI32Const, 1)
@@ -342,7 +343,7 @@ func (g *generator) loop(vt byte, depth int) {
 	g.end()
 }
 
-// size asks for the size of the memory, or for more of it.
+// size appends a query for the size of the memory, or a request for more of it.
 func (g *generator) size(vt byte, depth int) {
 	if g.next(2) == 0 {
 		g.op(wasm.OpMemorySize, 0)
@@ -355,7 +356,7 @@ func (g *generator) size(vt byte, depth int) {
 	}
 }
 
-// call calls a function and converts what it returns.
+// call calls a function and converts its result.
 func (g *generator) call(vt byte, depth int) {
 	callee := g.next(len(g.m.Types))
 	t := &g.m.Types[callee]
@@ -379,7 +380,7 @@ func (g *generator) statements(depth int) {
 	}
 }
 
-// statement appends code that leaves nothing.
+// statement appends code that leaves nothing on the stack.
 func (g *generator) statement(depth int) {
 	if depth >= maxDepth || len(g.code) > maxCode || len(g.entropy) == 0 {
 		return
@@ -477,7 +478,7 @@ func (g *generator) branch(depth int) {
 	}
 }
 
-// tailCall appends a tail call of a function with the same result, on a condition.
+// tailCall appends a conditional tail call of a function with the same result.
 func (g *generator) tailCall(depth int) {
 	callee := g.next(len(g.m.Types))
 	t := &g.m.Types[callee]

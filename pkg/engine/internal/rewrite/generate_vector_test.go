@@ -18,13 +18,14 @@ package rewrite_test
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// vector makes an opcode of its number behind the prefix.
+// vector returns the opcode with the given number after the prefix.
 func vector(n byte) wasm.Opcode { return 0xfd00 | wasm.Opcode(n) }
 
 // vectorRange is a range of opcodes, both ends included.
 type vectorRange struct{ first, last byte }
 
-// The instructions on vectors, by what they take. What computes with lanes that are floats may leave any NaN.
+// The vector instructions, by operand and result types. Those that compute with float lanes may
+// return any NaN.
 var (
 	vectorBinary = []vectorRange{
 		{0x0e, 0x0e}, {0x23, 0x4c}, {0x4e, 0x51}, {0x65, 0x66}, {0x6e, 0x73}, {0x76, 0x79}, {0x7b, 0x7b}, {0x82, 0x82},
@@ -41,7 +42,7 @@ var (
 	vectorFloatUnary  = map[byte][]vectorRange{
 		wasm.F32: {{0x5e, 0x5e}, {0x67, 0x6a}, {0xe3, 0xe3}}, wasm.F64: {{0x5f, 0x5f}, {0x74, 0x75}, {0x7a, 0x7a}, {0x94, 0x94}, {0xef, 0xef}},
 	}
-	// vectorEqual compares the lanes of a type of floats, and vectorSplat fills lanes with a scalar.
+	// vectorEqual compares the lanes of a float type, and vectorSplat fills lanes with a scalar.
 	vectorEqual = map[byte]byte{wasm.F32: 0x41, wasm.F64: 0x47}
 	vectorSplat = map[byte][]vectorRange{wasm.I32: {{0x0f, 0x11}}, wasm.I64: {{0x12, 0x12}}, wasm.F32: {{0x13, 0x13}}, wasm.F64: {{0x14, 0x14}}}
 )
@@ -52,8 +53,9 @@ func (g *generator) pickVector(ranges []vectorRange) {
 	g.op(vector(r.first + byte(g.next(int(r.last-r.first)+1))))
 }
 
-// canonical makes zeros of the lanes that are NaN, whose bits the specification leaves open: of two, the engines keep
-// that of either. The local that is needed for it must not keep those bits either, as code that follows reads it.
+// canonical zeroes the lanes that are NaN, whose bits the specification leaves open: of two NaNs,
+// the engines keep the bits of either. The local that it needs must not keep those bits, because
+// later code reads it.
 func (g *generator) canonical(vt byte) {
 	n := g.local(wasm.V128)
 	g.op(wasm.OpLocalTee, n)
@@ -64,7 +66,7 @@ func (g *generator) canonical(vt byte) {
 	g.op(wasm.OpLocalTee, n)
 }
 
-// vectorCombine appends an instruction that makes one of two vectors.
+// vectorCombine appends an instruction that combines two vectors into one.
 func (g *generator) vectorCombine() {
 	floats := []byte{wasm.F32, wasm.F64}[g.next(2)]
 	switch g.next(10) {
@@ -73,7 +75,7 @@ func (g *generator) vectorCombine() {
 	case 4, 5:
 		g.pickVector(vectorFloatBinary[floats])
 		g.canonical(floats)
-	case 6: // of one of them only
+	case 6: // with one operand
 		g.pickVector(vectorUnary)
 		g.op(vector(0x51))
 	case 7:
@@ -101,7 +103,7 @@ func (g *generator) vectorCombine() {
 	}
 }
 
-// toVector appends what makes a vector of a scalar.
+// toVector appends code that converts a scalar to a vector.
 func (g *generator) toVector(from byte) {
 	g.pickVector(vectorSplat[from])
 	if vectorEqual[from] != 0 {
@@ -109,7 +111,7 @@ func (g *generator) toVector(from byte) {
 	}
 }
 
-// fromVector appends what makes a scalar of a vector.
+// fromVector appends code that converts a vector to a scalar.
 func (g *generator) fromVector(to byte) {
 	extract := map[byte][3]byte{wasm.I32: {0x15, 0x1b, 4}, wasm.I64: {0x1d, 0x1d, 2}, wasm.F32: {0x1f, 0x1f, 4}, wasm.F64: {0x21, 0x21, 2}}[to]
 	if to == wasm.I32 && g.next(2) == 0 {
@@ -124,7 +126,8 @@ func (g *generator) fromVector(to byte) {
 	g.code = append(g.code, byte(g.next(int(extract[2]))))
 }
 
-// vectorLoad appends a load of a vector: all of it, lanes that are widened, one that is repeated, or one and zeros.
+// vectorLoad appends a load of a vector: the whole vector, widened lanes, a repeated lane, or one
+// lane and zeros.
 func (g *generator) vectorLoad() {
 	g.pickVector([]vectorRange{{0x00, 0x0a}, {0x5c, 0x5d}})
 	g.code = wasm.AppendUint32(append(g.code, 0), uint32(g.next(256)))

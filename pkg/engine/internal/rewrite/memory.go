@@ -25,8 +25,8 @@ import (
 
 const pageSize = 65536
 
-// limitMemory sets the declared maximum of the memory and reports what the module had declared. An imported memory
-// can become the module's own: there is one at most, so that its index stays zero.
+// limitMemory sets the declared maximum of the memory and reports what the module had declared. An
+// imported memory can become the module's own. There is at most one, so its index stays zero.
 func (r *rewriter) limitMemory() error {
 	m := r.module
 	for i := range m.Imports {
@@ -62,9 +62,10 @@ func (r *rewriter) limit(l *wasm.Limits) error {
 	return nil
 }
 
-// limitTables lowers the declared maximum of the module's own tables: table.grow allocates on the host like
-// memory.grow. The limit is for all of them together, as a module may have any number; what their minimums leave of it
-// is divided evenly. An imported table is limited by whoever made it.
+// limitTables lowers the declared maximum of the module's own tables, because table.grow allocates
+// on the host, like memory.grow. The limit applies to the sum of all tables, because a module may
+// have any number. The tables share evenly what their minimums leave of it. An imported table is
+// limited by its owner.
 func (r *rewriter) limitTables() error {
 	tables := r.module.Tables
 	if len(tables) == 0 {
@@ -87,8 +88,8 @@ func (r *rewriter) limitTables() error {
 	return nil
 }
 
-// extractData takes the active data segments out of the module, all or none: which of two overlapping segments wins
-// depends on their order.
+// extractData extracts all active data segments from the module, or none, because the order of
+// overlapping segments matters.
 func (r *rewriter) extractData() error {
 	m := r.module
 	if !r.options.ExtractData {
@@ -104,7 +105,7 @@ func (r *rewriter) extractData() error {
 		m.DropData()
 		return nil
 	}
-	// Passive segments keep their indices. In the place of an active one stands an empty one.
+	// Passive segments keep their indices: an empty segment replaces each active one.
 	for i := range m.Data {
 		if m.Data[i].Mode == wasm.SegmentActive {
 			m.Data[i] = wasm.DataSegment{Offset: wasm.I32Const(0)}
@@ -113,8 +114,8 @@ func (r *rewriter) extractData() error {
 	return nil
 }
 
-// image returns the content of the active segments, whether there are passive ones, and why the active ones
-// must stay, if they must.
+// image returns the content of the active segments, whether there are passive ones, and the reason
+// if the active ones must stay.
 func (r *rewriter) image() (image []Segment, passive bool, kept string) {
 	if r.facts.usesActiveData {
 		return nil, false, "memory.init or data.drop refers to an active data segment"
@@ -132,7 +133,7 @@ func (r *rewriter) image() (image []Segment, passive bool, kept string) {
 		case !constant:
 			return nil, false, fmt.Sprintf("the offset of data segment %d is not an i32.const", i)
 		case uint64(uint32(offset))+uint64(len(segment.Bytes)) > size:
-			// Instantiation of the module must fail, as it would have without the rewrite.
+			// Instantiating the module must fail, as it would without the rewrite.
 			return nil, false, fmt.Sprintf("data segment %d lies outside of the initial memory", i)
 		}
 		image = append(image, Segment{Offset: uint32(offset), Bytes: segment.Bytes})

@@ -22,7 +22,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// meter makes the code pay fuel, and moves the function indices in it.
+// meter makes the code pay fuel, and shifts the function indices in it.
 func (r *rewriter) meter() error {
 	metered := r.entries()
 	nodes := len(r.graph.seen)
@@ -60,7 +60,7 @@ func (r *rewriter) meter() error {
 	return nil
 }
 
-// entries marks the functions that the outside can call. They pay for themselves.
+// entries marks the functions that can be called from outside. They pay for themselves.
 func (r *rewriter) entries() []bool {
 	metered := make([]bool, r.graph.functions)
 	mark := func(index uint32) {
@@ -89,25 +89,27 @@ func (r *rewriter) entries() []bool {
 // emitter writes rewritten bodies.
 type emitter struct {
 	r *rewriter
-	// fuel and stack are the indices of the globals with these.
+	// fuel and stack are the indices of these globals.
 	fuel, stack uint32
-	// blockTypes are the types that were added for blocks, by what they yield.
+	// blockTypes are the types added for blocks, by their results.
 	blockTypes map[string]int
-	// scratch is the index of the first scratch local in the current function, and local that of the fuel in tight loops.
+	// scratch is the index of the first scratch local in the current function. local is the index
+	// of the local that holds the fuel in tight loops.
 	scratch, local uint32
-	// replacer has the scratch locals for replacements in it.
+	// replacer has the current function's scratch locals for replacements.
 	replacer replacer
 	charges  int
 	// portioned are the functions that are added to the module, in order.
 	portioned []portioned
-	// arena is where the code goes: one allocation for many functions.
+	// arena holds the code. One allocation serves many functions.
 	arena []byte
 }
 
-// arenaSize is the size of one allocation for rewritten code, in bytes, unless all code is less than half of it.
+// arenaSize is the size in bytes of one allocation for rewritten code, unless all code is less than
+// half of it.
 const arenaSize = 1 << 20
 
-// declareLocals adds the locals that the rewritten code of a function needs.
+// declareLocals adds the locals that a function's rewritten code needs.
 func (e *emitter) declareLocals(body *wasm.Body, c *coster, parameters uint32) {
 	if c.bulk {
 		e.scratch = parameters + body.Locals
@@ -120,7 +122,7 @@ func (e *emitter) declareLocals(body *wasm.Body, c *coster, parameters uint32) {
 	e.replacer.declare(body, parameters, c.replaced)
 }
 
-// emit replaces the code of body by the rewritten one: the spans between the sites are copied.
+// emit replaces the code of body with the rewritten code. It copies the code between the sites.
 func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64) {
 	e.declareLocals(body, c, uint32(len(t.Params)))
 	need := len(body.Code)
@@ -171,7 +173,7 @@ func (e *emitter) emit(body *wasm.Body, c *coster, t *wasm.FuncType, stack int64
 	body.Code = out[:len(out):len(out)]
 }
 
-// appendCosts appends a charge of a cost that is known.
+// appendCosts appends a charge with a known cost.
 func (e *emitter) appendCosts(out []byte, s *site) []byte {
 	e.charges++
 	switch s.kind {
@@ -193,16 +195,17 @@ func (e *emitter) appendSlack(out []byte, cost int64) []byte {
 	return e.appendFuel(append(appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost), byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
 }
 
-// appendPay appends what follows once fuel and cost are on the stack. wazero keeps a global that was just set in a
-// register, so reading it back costs no load.
+// appendPay appends the rest of a charge, with fuel and cost on the stack. wazero keeps a global
+// that was just set in a register, so reading it back costs no load.
 func (e *emitter) appendPay(out []byte) []byte {
 	out = e.appendFuel(append(out, byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
 	return e.appendTick(e.appendFuel(appendBlocks(out), wasm.OpGlobalGet))
 }
 
-// appendBlocks opens the blocks around what puts on the stack whether there has to be a tick, which is if it is negative;
-// [emitter.appendTick] closes them. The way past the tick is a branch of its own. So wazero 1.12 compares and branches
-// at once, and allocates registers behind the blocks as they are before them, not as they are behind the call.
+// appendBlocks opens the blocks around the code that puts the checked value on the stack; a
+// negative value requires a tick. [emitter.appendTick] closes the blocks. The way past the tick is
+// a separate branch. With that, wazero 1.12 fuses the compare and the branch, and allocates
+// registers after the blocks as before them, not as after the call.
 func appendBlocks(out []byte) []byte {
 	return append(out, byte(wasm.OpBlock), wasm.BlockTypeEmpty, byte(wasm.OpBlock), wasm.BlockTypeEmpty)
 }
@@ -211,7 +214,7 @@ func (e *emitter) appendTick(out []byte) []byte {
 	return append(wasm.AppendUint32(append(appendPast(out), byte(wasm.OpCall)), e.r.tick()), byte(wasm.OpEnd))
 }
 
-// appendPast appends the branches to what closes the inner block, and past it.
+// appendPast appends the branches to the end of the inner block, and past it.
 func appendPast(out []byte) []byte {
 	return append(out, byte(wasm.OpI64Const), 0, byte(wasm.OpI64LtS), byte(wasm.OpBrIf), 0, byte(wasm.OpBr), 1, byte(wasm.OpEnd))
 }

@@ -32,7 +32,8 @@ import (
 // portion is the fuel that the tests grant at a time, as a host would.
 const portion = 50_000
 
-// TestEndlessEnds runs modules that would run for ever, or for years, until the host refuses to grant more fuel.
+// TestEndlessEnds runs modules that would run forever, or for years, until the host grants no more
+// fuel.
 func TestEndlessEnds(t *testing.T) {
 	for _, name := range []string{
 		"spin", "mutual_recursion", "indirect_recursion", "tail_recursion", "exponential", "br_table_loop",
@@ -58,7 +59,7 @@ func TestBulkOperationsPayByLength(t *testing.T) {
 	require.Greater(t, m.ticks, int64(10))
 }
 
-// run runs the function run of a committed module to its end.
+// run runs the function run of a module in testdata to its end.
 func run(t *testing.T, name string, m *meter) api.Module {
 	t.Helper()
 	result, err := rewrite.Module(read(t, name), options)
@@ -85,7 +86,7 @@ func straight(n int) []byte {
 	return m.Encode()
 }
 
-// TestStraightCode runs code without loops: it costs its length, and long code is paid in pieces.
+// TestStraightCode runs code without loops. It costs its length, and long code pays in pieces.
 func TestStraightCode(t *testing.T) {
 	for n, charges := range map[int]int{10_000: 3, 20_000: 5} {
 		result, err := rewrite.Module(straight(n), options)
@@ -102,8 +103,8 @@ func TestStraightCode(t *testing.T) {
 	}
 }
 
-// nested builds a module of functions that each call the one before twice, unless their argument is not zero: 2^n calls,
-// each of which pays for what it does only where it does it.
+// nested builds a module of functions that each call the previous one twice, unless their argument
+// is not zero. That makes 2^n calls, each of which pays for its work only where it does it.
 func nested(n int) []byte {
 	code := []byte{byte(wasm.OpBlock), wasm.BlockTypeEmpty, byte(wasm.OpLocalGet), 0, byte(wasm.OpBrIf), 0}
 	for range 60 {
@@ -123,7 +124,8 @@ func nested(n int) []byte {
 	return m.Encode()
 }
 
-// TestSlackIsLookedAt runs code that pays where it does not look at what is left: something else looks before long.
+// TestSlackIsLookedAt runs code that pays without checking the remaining fuel. Other code checks it
+// soon after.
 func TestSlackIsLookedAt(t *testing.T) {
 	result, err := rewrite.Module(nested(40), options)
 	require.NoError(t, err)
@@ -131,15 +133,16 @@ func TestSlackIsLookedAt(t *testing.T) {
 	mod := instantiate(t, newRuntime(t), result, m)
 	_, err = mod.ExportedFunction("run").Call(context.Background(), 1)
 	require.NoError(t, err)
-	require.Less(t, m.consumed(mod), int64(20), "what does not run is not paid for")
+	require.Less(t, m.consumed(mod), int64(20), "code that does not run is not paid for")
 	_, err = mod.ExportedFunction("run").Call(context.Background(), 0)
 	require.ErrorIs(t, err, errOutOfFuel)
 	require.Greater(t, m.consumed(mod), (m.limit-1)*portion)
 	require.Less(t, m.consumed(mod), (m.limit+2)*portion)
 }
 
-// stacked builds a module of functions that each call the one before many times in a row, the first of which adds long. What
-// each does is paid at checkpoints, but for the little behind the last.
+// stacked builds a module of functions that each call the previous one many times in a row. The
+// first function adds for a long time. Each pays for its work at checkpoints, except for the little
+// after the last one.
 func stacked(n int) []byte {
 	m := wasm.Module{Types: []wasm.FuncType{{}}}
 	long := bytes.Repeat([]byte{byte(wasm.OpI32Const), 1, byte(wasm.OpDrop)}, 5001)
@@ -156,7 +159,8 @@ func stacked(n int) []byte {
 	return m.Encode()
 }
 
-// TestCallsArePaidNearThem runs calls of calls of long functions: no caller pays for all of it before it begins.
+// TestCallsArePaidNearThem runs nested calls of long functions. No caller pays for all of it in
+// advance.
 func TestCallsArePaidNearThem(t *testing.T) {
 	result, err := rewrite.Module(stacked(7), options)
 	require.NoError(t, err)
@@ -168,8 +172,8 @@ func TestCallsArePaidNearThem(t *testing.T) {
 	require.Less(t, m.consumed(mod), (m.limit+2)*portion)
 }
 
-// TestFuelIsDeterministic runs the same work with fuel in portions of different sizes, and twice in one instance. It
-// computes what the module computes without the rewrite.
+// TestFuelIsDeterministic runs the same work with different portions of fuel, and twice in one
+// instance. The results must match those without the rewrite.
 func TestFuelIsDeterministic(t *testing.T) {
 	ctx := context.Background()
 	plain, err := newRuntime(t).Instantiate(ctx, read(t, "arithmetic"))
@@ -199,7 +203,8 @@ func TestFuelIsDeterministic(t *testing.T) {
 	require.EqualValues(t, 2*65536/8, consumed[0]-consumed[1], "only the first run can grow the memory by two pages")
 }
 
-// TestFuelIsNearTheInstructionCount compares fuel with the number of instructions that a loop executes.
+// TestFuelIsNearTheInstructionCount compares the fuel with the number of instructions that a loop
+// executes.
 func TestFuelIsNearTheInstructionCount(t *testing.T) {
 	m := &meter{portion: portion, limit: 1000}
 	mod := run(t, "arithmetic", m)
@@ -207,8 +212,8 @@ func TestFuelIsNearTheInstructionCount(t *testing.T) {
 	require.Less(t, m.consumed(mod), int64(15_000_000))
 }
 
-// TestDeepReturnsPay checks that a recursive function pays behind the call as well: returning from a deep stack runs
-// the ends of many functions without entering any.
+// TestDeepReturnsPay checks that a recursive function also pays after the call: returning from a
+// deep stack runs the ends of many functions without entering any.
 func TestDeepReturnsPay(t *testing.T) {
 	result, err := rewrite.Module(read(t, "deep_return"), options)
 	require.NoError(t, err)
@@ -224,5 +229,5 @@ func TestDeepReturnsPay(t *testing.T) {
 		}
 	}
 	require.NoError(t, c.Err())
-	require.Equal(t, []uint32{tick, deep, tick}, calls, "at the entry and behind the call")
+	require.Equal(t, []uint32{tick, deep, tick}, calls, "at the entry and after the call")
 }

@@ -25,37 +25,43 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// Options say how a module is rewritten. There are no defaults: [Module] refuses options that leave a name or limit
-// out.
+// Options controls a rewrite. There are no defaults: [Module] refuses options with a missing name
+// or limit.
 type Options struct {
-	// TickModule and TickName are module and name of the imported function that metered code calls when it is out of
-	// fuel. It has no parameters and no results. Modules that import anything else from TickModule are refused.
-	TickModule, TickName string
-	// ExportPrefix starts the names of all exports that the rewrite adds. Modules that export such a name themselves
+	// TickModule and TickName name the imported function that metered code calls when it is out of
+	// fuel. It has no parameters and no results. Modules that import anything else from TickModule
 	// are refused.
+	TickModule, TickName string
+	// ExportPrefix starts the names of all exports that the rewrite adds. Modules that export such
+	// a name themselves are refused.
 	ExportPrefix string
-	// MemoryMaxPages becomes the declared maximum of the memory, own or imported, in pages of 64 KiB: 1 to
-	// [wasm.MaxMemoryPages]. Modules whose minimum is above it are refused. A smaller maximum of the module's own is
-	// raised too, and reported as [Memory.OriginalMax]: the host's allocator enforces it.
+	// MemoryMaxPages becomes the declared maximum of the memory, own or imported, in pages of 64
+	// KiB: 1 to [wasm.MaxMemoryPages]. Modules with a larger minimum are refused. If the module
+	// declares a smaller maximum, that is raised, too, and reported as [Memory.OriginalMax]; the
+	// host's allocator enforces it.
 	MemoryMaxPages uint32
-	// AdoptMemory makes an imported memory the module's own. It is for hosts that would make a memory for every instance
-	// of the module and share it with nobody.
+	// AdoptMemory makes an imported memory the module's own. It is for hosts that make a separate
+	// memory for every instance of the module.
 	AdoptMemory bool
-	// TableMaxEntries bounds the declared maximums of all tables together: 1 to [wasm.MaxTableSize]. Modules whose
-	// minimums are above it are refused.
+	// TableMaxEntries bounds the sum of the declared maximums of all tables: 1 to
+	// [wasm.MaxTableSize]. Modules whose minimums exceed it are refused.
 	TableMaxEntries uint32
-	// ExtractData takes active data segments out of the module and reports them as [Result.Image]. Whoever makes the
-	// memory, be it the module's own or imported, must put them there before any function runs.
+	// ExtractData removes active data segments from the module and reports them as [Result.Image].
+	// Whoever makes the memory, own or imported, must write them there before any function runs.
 	ExtractData bool
-	// ExportStart turns the start function into an export, so that the host calls it when and how it wants.
+	// ExportStart turns the start function into an export, so that the host decides when to call
+	// it.
 	ExportStart bool
-	// LowerReferences takes typed function references out of the module, for engines that do not have them. Whether
-	// they were used as their types demand is not checked then: it makes no difference to the module that results.
+	// LowerReferences removes typed function references from the module, for engines that do not
+	// support them. The rewrite then does not check that they are used as their types demand: the
+	// resulting module does not depend on it.
 	LowerReferences bool
-	// ReplaceMiscompiled puts others in the place of the instructions that wazero 1.12 compiles wrongly for arm64: integer
-	// remainders, i64x2.bitmask, and i32.and and i64.and where their results are compared. What the module computes and the fuel that it burns stay the same.
+	// ReplaceMiscompiled replaces the instructions that wazero 1.12 miscompiles for arm64: integer
+	// remainders, i64x2.bitmask, and i32.and and i64.and where their results are compared. The
+	// module's results and the fuel that it burns stay the same.
 	ReplaceMiscompiled bool
-	// Park makes a program ready to be stopped where it reads, if that is possible. Nil leaves it as it is.
+	// Park prepares a program so that it can be stopped where it reads, if possible. Nil does
+	// nothing.
 	Park *Park
 }
 
@@ -74,7 +80,7 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// checkReserved refuses modules that use a name which the rewrite keeps for itself.
+// checkReserved refuses modules that use a name reserved for the rewrite.
 func (o *Options) checkReserved(m *wasm.Module) error {
 	for i := range m.Imports {
 		if m.Imports[i].Module == o.TickModule {
@@ -89,51 +95,53 @@ func (o *Options) checkReserved(m *wasm.Module) error {
 	return nil
 }
 
-// Result is a rewritten module and what the host must know of it.
+// Result is a rewritten module, with what the host must know about it.
 type Result struct {
 	// Module is the rewritten module in the binary format.
 	Module []byte
-	// FuelExport is the name of the exported mutable i64 global that holds the fuel. It starts at zero, so that a host
-	// which forgets to fill it gets a tick at once. The host may set it to any value from 0 to 1<<62.
+	// FuelExport is the name of the exported mutable i64 global that holds the fuel. It starts at
+	// zero, so that a host which forgets to fill it gets a tick immediately. The host may set it to
+	// any value from 0 to 1<<62.
 	FuelExport string
-	// StackExport is the name of the exported mutable i64 global that holds the bytes of stack which are left, as
-	// estimated. It starts at [MaxStackBytes]; the host may set it to less. Where it is negative, the code calls the
-	// tick: the host has to end the call then. After a call that ended so, or by a trap, the host has to set it again.
+	// StackExport is the name of the exported mutable i64 global that holds the estimated remaining
+	// bytes of stack. It starts at [MaxStackBytes]; the host may set it to less. When it is
+	// negative, the code calls the tick, and the host must then end the call. After a call that
+	// ended this way, or by a trap, the host must set it again.
 	StackExport string
-	// Globals are the mutable globals of the module that the host can save and restore.
+	// Globals are the module's mutable globals, which the host can save and restore.
 	Globals []Global
-	// Memory describes the memory as the module had it.
+	// Memory describes the original module's memory.
 	Memory Memory
-	// Image is the content of the data segments that were taken out, in the order in which they are to be written:
-	// later ones may overwrite earlier ones. It aliases the input. Nil if there was nothing to take out, or if ImageKept
-	// says why not.
+	// Image is the content of the extracted data segments, in the order in which the host must
+	// write them: later segments may overwrite earlier ones. It aliases the input. It is nil if
+	// there was nothing to extract, or if ImageKept is set.
 	Image []Segment
-	// ImageKept says why active data segments were left in the module although [Options.ExtractData] was set; empty if
-	// they were not.
+	// ImageKept says why active data segments were left in the module despite
+	// [Options.ExtractData]. It is empty if none were.
 	ImageKept string
-	// Instance is what the runtime makes for each instance of the rewritten module.
+	// Instance counts what the runtime makes for each instance of the rewritten module.
 	Instance Contents
-	// HasStart says that the module has a start function.
+	// HasStart is set if the module has a start function.
 	HasStart bool
-	// StartExport is the name of the exported start function, if there is one and [Options.ExportStart] was set.
-	// The host must call it once, before any other function.
+	// StartExport is the name of the exported start function, if there is one and
+	// [Options.ExportStart] was set. The host must call it once, before any other function.
 	StartExport string
-	// ParkExport is the name of the exported function that starts the program or resumes it; see [Options.Park]. Empty if
-	// the program cannot be resumed.
+	// ParkExport is the name of the exported function that starts or resumes the program; see
+	// [Options.Park]. It is empty if the program cannot be resumed.
 	ParkExport string
-	// NeedsFreshInstance says, one reason an entry, why an instance cannot be reset by restoring memory and Globals.
-	// Empty if it can; at most 100.
+	// NeedsFreshInstance lists the reasons why restoring memory and Globals does not reset an
+	// instance, at most 100. It is empty if an instance can be reset.
 	NeedsFreshInstance []string
-	// FunctionImports are the functions that the module imported before the rewrite.
+	// FunctionImports are the functions that the original module imports.
 	FunctionImports []FunctionImport
-	// Exports are the exports that the module had before the rewrite, with the indices of that time.
+	// Exports are the exports of the original module, with their original indices.
 	Exports []wasm.Export
 	// FunctionExports are the types of the functions among Exports, by name.
 	FunctionExports map[string]wasm.FuncType
-	// Charges is the number of places at which the code pays fuel.
+	// Charges is the number of places where the code pays fuel.
 	Charges int
-	// Weigh counts what compiling Module costs, with function indices as they were before the rewrite. It takes half as
-	// long as the rewrite. Whoever keeps it keeps the module that was taken apart.
+	// Weigh counts what Module costs to compile, with the original function indices. It takes half
+	// as long as the rewrite. Keeping it keeps the decoded module in memory.
 	Weigh func() (*weight.Weight, error)
 }
 
@@ -149,9 +157,10 @@ type Global struct {
 
 // Memory describes the memory of a module before the rewrite.
 type Memory struct {
-	// Present says that there is one. All other fields are zero if not.
+	// Present is set if the module has a memory. All other fields are zero otherwise.
 	Present bool
-	// ImportModule and ImportName say where an imported memory comes from, or came from before it was adopted.
+	// ImportModule and ImportName are the names by which the module imports its memory, or imported
+	// it before the memory was adopted.
 	Imported                 bool
 	ImportModule, ImportName string
 	// MinPages is the initial size, in pages of 64 KiB.
@@ -161,17 +170,17 @@ type Memory struct {
 	HasMax      bool
 }
 
-// Contents counts what every instance of a module has of its own, beside memory.
+// Contents counts what each instance of a module has apart from memory.
 type Contents struct {
-	// Globals is how many globals there are, with those that the rewrite adds.
+	// Globals is the number of globals, including those that the rewrite adds.
 	Globals int
-	// TableEntries is how many entries all tables start with together.
+	// TableEntries is the total number of entries with which all tables start.
 	TableEntries uint64
-	// ElementEntries is how many entries all element segments have together.
+	// ElementEntries is the total number of entries in all element segments.
 	ElementEntries uint64
-	// Segments is how many element and data segments there are.
+	// Segments is the number of element and data segments.
 	Segments int
-	// DataBytes is how many bytes the active data segments have that were not taken out.
+	// DataBytes is the number of bytes in active data segments that were not extracted.
 	DataBytes uint64
 }
 

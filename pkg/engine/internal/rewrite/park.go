@@ -23,16 +23,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// Park says how a program is made ready to be stopped where it reads its input, and to be resumed there as often as the
-// host likes.
+// Park describes how to prepare a program so that the host can stop it where it reads its input,
+// and resume it there any number of times.
 type Park struct {
-	// Main is the exported function that is the program.
+	// Main is the exported function that runs the program.
 	Main string
-	// ReadModule and ReadName are the imported function by which it reads: four parameters and a result of type i32, as
-	// fd_read of WASI has them.
+	// ReadModule and ReadName name the imported function with which the program reads. It has four
+	// parameters and a result, all of type i32, like WASI's fd_read.
 	ReadModule, ReadName string
-	// Again is the result with which the import asks to be called again at once, with the same parameters. The program
-	// never sees it.
+	// Again is the result with which the import asks to be called again immediately, with the same
+	// parameters. The program never sees it.
 	Again uint32
 }
 
@@ -42,10 +42,12 @@ var readType = wasm.FuncType{
 	Results: []wasm.ValueType{{Code: wasm.I32}},
 }
 
-// park adds two functions behind those that the module has. One takes the place of the import everywhere, and calls it
-// until it has another result than Again: so a program can be resumed in the import without knowing of it. The other, which is exported under the name that park returns, calls the import with a first parameter of all
-// ones, where the host can resume the program instead of having it start, and then the program. The name is empty, and
-// nothing is changed, if the module does not have both once.
+// park adds two functions after those of the module. The first replaces the import everywhere, and
+// calls it until the result is not Again. A program can therefore be resumed in the import without
+// noticing. The second is exported under the name that park returns. It calls the import with a
+// first parameter of all ones, where the host can resume the program instead of starting it, and
+// then calls the program. If the module does not have the import and the program exactly once, park
+// changes nothing and returns an empty name.
 func park(m *wasm.Module, o *Options) (export string, err error) {
 	read, main, ok := parkable(m, o.Park)
 	if !ok {
@@ -63,7 +65,8 @@ func park(m *wasm.Module, o *Options) (export string, err error) {
 	return export, nil
 }
 
-// parkable returns the indices of the import and the program, and whether all is as it must be.
+// parkable returns the indices of the import and of the program, and whether the module can be
+// parked.
 func parkable(m *wasm.Module, p *Park) (read, main uint32, ok bool) {
 	found := 0
 	index := uint32(0)
@@ -94,7 +97,7 @@ func sameType(a, b *wasm.FuncType) bool {
 	return slices.Equal(a.Params, b.Params) && slices.Equal(a.Results, b.Results)
 }
 
-// replaceFunction puts a function in the place of another wherever that is called or referred to.
+// replaceFunction replaces a function with another wherever it is called or referenced.
 func replaceFunction(m *wasm.Module, from, to uint32) error {
 	replace := func(index uint32) uint32 {
 		if index == from {
@@ -111,7 +114,7 @@ func replaceFunction(m *wasm.Module, from, to uint32) error {
 	return replaceInCode(m, from, to)
 }
 
-// replaceReferences maps the functions that tables, globals and element segments refer to.
+// replaceReferences maps the functions that tables, globals, and element segments refer to.
 func replaceReferences(m *wasm.Module, replace func(index uint32) uint32) {
 	for i := range m.Globals {
 		m.Globals[i].Init = m.Globals[i].Init.RenumberFunctions(replace)
@@ -158,9 +161,9 @@ func replaceInCode(m *wasm.Module, from, to uint32) error {
 	return nil
 }
 
-// readBody calls the import for as long as it asks for it.
+// readBody calls the import as long as it returns again.
 func readBody(read, again uint32) wasm.Body {
-	const result = 4 // the local behind the parameters
+	const result = 4 // the local after the parameters
 	code := []byte{byte(wasm.OpLoop), wasm.BlockTypeEmpty}
 	for parameter := byte(0); parameter < result; parameter++ {
 		code = append(code, byte(wasm.OpLocalGet), parameter)
@@ -174,7 +177,7 @@ func readBody(read, again uint32) wasm.Body {
 	return body
 }
 
-// mainBody gives the host an opportunity, and then calls the program.
+// mainBody gives the host an opportunity to resume the program, and then calls the program.
 func mainBody(read, main uint32) wasm.Body {
 	code := wasm.AppendInt64([]byte{byte(wasm.OpI32Const)}, -1)
 	for range len(readType.Params) - 1 {

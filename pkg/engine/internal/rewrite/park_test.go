@@ -32,8 +32,8 @@ func parking() rewrite.Options {
 	return o
 }
 
-// TestParkRepeatsReads shows that a program reads again when it is asked to, by whatever way it reads, and does not
-// notice.
+// TestParkRepeatsReads checks that a program repeats a read on request, whichever way it reads,
+// without noticing.
 func TestParkRepeatsReads(t *testing.T) {
 	result, err := rewrite.Module(read(t, "reader"), parking())
 	require.NoError(t, err)
@@ -69,7 +69,8 @@ func TestParkRepeatsReads(t *testing.T) {
 	require.EqualValues(t, 42+43+44+45+44+45+46+47, mod.ExportedGlobal("sum").Get())
 }
 
-// TestWhatCannotBeParkedIsLeftAlone shows that a module which is no such program is rewritten as ever.
+// TestWhatCannotBeParkedIsLeftAlone checks that a module that cannot be parked is rewritten as
+// usual.
 func TestWhatCannotBeParkedIsLeftAlone(t *testing.T) {
 	for name, change := range map[string]func(m *wasm.Module){
 		"reads nothing":     func(m *wasm.Module) { m.Imports[0].Name = "other" },
@@ -82,7 +83,7 @@ func TestWhatCannotBeParkedIsLeftAlone(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// Nothing but imports and exports: the changes make no sense of the code.
+			// Use only the imports and exports: the changes invalidate the code.
 			m := &wasm.Module{
 				Types:     []wasm.FuncType{{Params: types(4), Results: types(1)}, {}},
 				Imports:   []wasm.Import{{Module: "env", Name: "read"}},

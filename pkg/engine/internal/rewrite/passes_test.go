@@ -31,13 +31,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// TestGlobalsCanBeRestored saves the exported globals, lets the module change them and sets them back.
+// TestGlobalsCanBeRestored saves the exported globals, lets the module change them, and restores
+// them.
 func TestGlobalsCanBeRestored(t *testing.T) {
 	ctx := context.Background()
 	result, err := rewrite.Module(read(t, "state"), plainOptions())
 	require.NoError(t, err)
 	require.Empty(t, result.NeedsFreshInstance)
-	require.Len(t, result.Globals, 4, "all mutable ones")
+	require.Len(t, result.Globals, 4, "all mutable globals")
 	mod := instantiate(t, newRuntime(t), result, &meter{portion: portion, limit: 10})
 	sum := func() float64 {
 		out, err := mod.ExportedFunction("sum").Call(ctx)
@@ -59,7 +60,8 @@ func TestGlobalsCanBeRestored(t *testing.T) {
 	require.InDelta(t, 70+8+1.5+2.5, sum(), 0)
 }
 
-// TestStartFunctionIsExported checks that the start function runs when the host calls it, and not before.
+// TestStartFunctionIsExported checks that the start function runs when the host calls it, and not
+// before.
 func TestStartFunctionIsExported(t *testing.T) {
 	ctx := context.Background()
 	result, err := rewrite.Module(read(t, "state"), options)
@@ -75,7 +77,7 @@ func TestStartFunctionIsExported(t *testing.T) {
 	require.EqualValues(t, 70, a.Get())
 }
 
-// TestImage checks that the segments which were taken out give the memory that the module would have had.
+// TestImage checks that the extracted segments give the memory that the module would have had.
 func TestImage(t *testing.T) {
 	ctx := context.Background()
 	plain, err := newRuntime(t).Instantiate(ctx, read(t, "state"))
@@ -97,7 +99,8 @@ func TestImage(t *testing.T) {
 	require.Equal(t, make([]byte, 65536), empty)
 }
 
-// TestPassiveSegmentsKeepTheirIndex takes an active segment out of a module that uses a passive one.
+// TestPassiveSegmentsKeepTheirIndex extracts an active segment from a module that uses a passive
+// one.
 func TestPassiveSegmentsKeepTheirIndex(t *testing.T) {
 	result, err := rewrite.Module(read(t, "passive"), options)
 	require.NoError(t, err)
@@ -120,7 +123,7 @@ func withData(offset wasm.ConstExpr, imports ...wasm.Import) []byte {
 	return m.Encode()
 }
 
-// TestImageIsKept checks when active segments have to stay in the module.
+// TestImageIsKept checks when active segments must stay in the module.
 func TestImageIsKept(t *testing.T) {
 	global := wasm.Import{Module: "env", Name: "base", Kind: wasm.ExternGlobal, Global: wasm.GlobalType{Type: wasm.ValueType{Code: wasm.I32}}}
 	for name, c := range map[string]struct {
@@ -149,7 +152,7 @@ func TestImageIsKept(t *testing.T) {
 	}
 }
 
-// TestNeedsFreshInstance lists the reasons of a module that has all of them.
+// TestNeedsFreshInstance checks the reasons for a module that has all of them.
 func TestNeedsFreshInstance(t *testing.T) {
 	result, err := rewrite.Module(read(t, "mutators"), options)
 	require.NoError(t, err)
@@ -158,8 +161,8 @@ func TestNeedsFreshInstance(t *testing.T) {
 		"table.set changes a table", "table.grow changes a table", "table.init changes a table",
 		"table.copy changes a table", "table.fill changes a table",
 		"elem.drop drops an element segment", "data.drop drops a data segment",
-		"global 1 is a mutable funcref, which the host cannot set back",
-		"global 2 is a mutable v128, which the host cannot set back",
+		"global 1 is a mutable funcref, which the host cannot restore",
+		"global 2 is a mutable v128, which the host cannot restore",
 	}, result.NeedsFreshInstance)
 }
 
@@ -177,7 +180,7 @@ func TestReasonsAreBounded(t *testing.T) {
 	require.Len(t, result.NeedsFreshInstance, 100)
 }
 
-// TestMemoryLimit checks the declared maximum and what is reported.
+// TestMemoryLimit checks the declared maximum and the reported values.
 func TestMemoryLimit(t *testing.T) {
 	o := options
 	o.MemoryMaxPages = 17
@@ -226,7 +229,7 @@ func TestTableLimit(t *testing.T) {
 	require.Equal(t, wasm.Limits{Min: 5, Max: 6, HasMax: true}, m.Tables[1].Type.Limits)
 }
 
-// TestNames checks that the names of functions and locals follow their functions, in the trap of a rewritten module.
+// TestNames checks that a trap in a rewritten module shows the right names of functions and locals.
 func TestNames(t *testing.T) {
 	ctx := context.Background()
 	result, err := rewrite.Module(read(t, "names"), options)
@@ -245,7 +248,7 @@ func TestNames(t *testing.T) {
 	require.Equal(t, []wasm.Export{{Name: "run", Kind: wasm.ExternFunction, Index: 2}}, result.Exports)
 }
 
-// TestCustomSectionsStay checks that custom sections keep content and place.
+// TestCustomSectionsStay checks that custom sections keep their content and place.
 func TestCustomSectionsStay(t *testing.T) {
 	module := read(t, "spin")
 	head, tail := "\x00\x06\x04headxy"[:8], "\x00\x06\x04tail\x00"
@@ -257,7 +260,7 @@ func TestCustomSectionsStay(t *testing.T) {
 	require.Equal(t, tail, string(result.Module[len(result.Module)-len(tail):]))
 }
 
-// TestRefused checks the modules and options that are refused, and what is said.
+// TestRefused checks which modules and options are refused, and the errors.
 func TestRefused(t *testing.T) {
 	empty := (&wasm.Module{}).Encode()
 	nullary := []wasm.FuncType{{}}
@@ -300,7 +303,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestGoProgram runs a rewritten Go program, which uses most of what toolchains emit, and compares what it prints.
+// TestGoProgram runs a rewritten Go program, which uses most of what toolchains emit, and compares
+// its output.
 func TestGoProgram(t *testing.T) {
 	module := buildGo(t, goProgram)
 	result, err := rewrite.Module(module, plainOptions())
@@ -309,7 +313,7 @@ func TestGoProgram(t *testing.T) {
 	require.Equal(t, output(t, module, nil), output(t, result.Module, &meter{export: result.FuelExport, portion: portion, limit: 1 << 40}))
 }
 
-// output runs the function _start of a program for WASI and returns what it prints.
+// output runs the function _start of a WASI program and returns its output.
 func output(t *testing.T, module []byte, m *meter) string {
 	t.Helper()
 	var stdout strings.Builder

@@ -22,20 +22,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// portionBytes is the most that one instruction does to memory. A longer operation is done by a function that the
-// rewrite adds, in portions, with a tick after each: nothing can interrupt an instruction, and the first write to a page
-// waits for the kernel. It has to be a multiple of what a unit pays for.
+// portionBytes is the maximum number of bytes that one instruction processes. Functions added by
+// the rewrite run longer operations in portions, with a tick after each. Nothing can interrupt an
+// instruction, and the first write to a page waits for the kernel. portionBytes must be a multiple
+// of the bytes that one unit pays for.
 const portionBytes = 512 << 10
 
-// portioned is a function that does a bulk operation in portions.
+// portioned is a function that runs a bulk operation in portions.
 type portioned struct {
 	op wasm.Opcode
 	// segment is the data segment of a memory.init.
 	segment uint32
 }
 
-// instruction is the operation in its shortest encoding. One that is longer than it has to be, wazero's interpreter takes
-// in code that is never reached only, so that it must not be copied from there.
+// instruction returns the operation in its shortest encoding. wazero's interpreter accepts longer
+// encodings only in unreachable code, so the original instruction must not be copied.
 func (p portioned) instruction() []byte {
 	code := wasm.AppendUint32([]byte{byte(p.op >> 8)}, uint32(p.op&0xff))
 	if p.op == wasm.OpMemoryInit {
@@ -47,8 +48,9 @@ func (p portioned) instruction() []byte {
 	return append(code, 0)
 }
 
-// portion returns the index of the function that does an operation in portions, if there has to be one. Tables are
-// bounded by far less than memories, and so is what a short data segment can initialise.
+// portion returns the index of the function that runs an operation in portions, if one is needed.
+// Tables have a much lower bound than memories, and a short data segment can initialize only
+// little.
 func (e *emitter) portion(s *site) (function uint32, divisible bool) {
 	p := portioned{op: s.op}
 	switch s.op {
@@ -66,7 +68,7 @@ func (e *emitter) portion(s *site) (function uint32, divisible bool) {
 		n = len(e.portioned)
 		e.portioned = append(e.portioned, p)
 	}
-	// Behind the functions that the module defines, which the tick has moved by one.
+	// The function comes after those that the module defines, which the tick has shifted by one.
 	return e.r.shift(uint32(len(e.r.functionTypes) + n)), true
 }
 
@@ -94,9 +96,9 @@ func (e *emitter) appendPortioned() {
 	m.Types = append(m.Types, wasm.FuncType{Params: []wasm.ValueType{i32, i32, i32}})
 }
 
-// portionedCode is the body of a portioned function. Nothing is written if the operation lies out of bounds: so its end
-// is tried first, with a length of zero. An operation whose end is beyond 4 GiB is carried out as it is: it traps, or
-// ends exactly there.
+// portionedCode returns the body of a portioned function. An out-of-bounds operation must not write
+// anything, so the code first tries its end with a length of zero. If the end is beyond 4 GiB, the
+// code runs the operation unchanged: it traps, or ends exactly there.
 func (e *emitter) portionedCode(p portioned) []byte {
 	code := []byte{byte(wasm.OpBlock), wasm.BlockTypeEmpty}
 	code = appendWraps(code, portionTarget)
@@ -106,7 +108,7 @@ func (e *emitter) portionedCode(p portioned) []byte {
 	code = p.appendOperands(code, portionLength)
 	code = append(append(code, byte(wasm.OpI32Const), 0), p.instruction()...)
 	if p.op == wasm.OpMemoryCopy {
-		// What overlaps has to be moved from the far end.
+		// Overlapping memory must be moved from the far end.
 		code = appendLocals(code, wasm.OpLocalGet, portionTarget, portionSource)
 		code = append(code, byte(wasm.OpI32GtU), byte(wasm.OpIf), wasm.BlockTypeEmpty)
 		code = append(e.appendBackward(code, p), byte(wasm.OpReturn), byte(wasm.OpEnd))
@@ -117,15 +119,16 @@ func (e *emitter) portionedCode(p portioned) []byte {
 	return append(code, byte(wasm.OpEnd))
 }
 
-// appendWraps appends a branch out of the block that is taken if an operand and the length exceed 32 bits.
+// appendWraps appends a branch out of the block that is taken if an operand plus the length exceeds
+// 32 bits.
 func appendWraps(code []byte, operand uint32) []byte {
 	code = appendLocals(code, wasm.OpLocalGet, operand, portionLength)
 	code = appendLocals(append(code, byte(wasm.OpI32Add)), wasm.OpLocalGet, operand)
 	return append(code, byte(wasm.OpI32LtU), byte(wasm.OpBrIf), 0)
 }
 
-// appendOperands puts target and source on the stack, at a distance that a local holds. The value of a fill stays what
-// it is.
+// appendOperands puts target and source on the stack, each plus the distance in a local. The value
+// of a fill stays unchanged.
 func (p portioned) appendOperands(code []byte, distance uint32) []byte {
 	code = append(appendLocals(code, wasm.OpLocalGet, portionTarget, distance), byte(wasm.OpI32Add))
 	code = appendLocals(code, wasm.OpLocalGet, portionSource)

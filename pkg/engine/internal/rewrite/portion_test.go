@@ -47,8 +47,8 @@ func bulkModule(t testing.TB, n int) []byte {
 	return m.Encode()
 }
 
-// TestLongBulkOperations carries out bulk operations of all lengths, inside and outside of memory, in a rewritten module
-// and in the plain one: both trap alike and leave the same memory behind.
+// TestLongBulkOperations runs bulk operations of all lengths, in and out of bounds, in a rewritten
+// module and in the original. Both must trap alike and leave the same memory.
 func TestLongBulkOperations(t *testing.T) {
 	ctx := context.Background()
 	const size, segment = 4 * mib, mib + 3
@@ -114,7 +114,8 @@ func contents(t testing.TB, m api.Module) [sha256.Size]byte {
 	return sha256.Sum256(b)
 }
 
-// TestAddedFunctionsAreShared checks that operations of one kind share one function, and that a short segment needs none.
+// TestAddedFunctionsAreShared checks that operations of one kind share one function, and that a
+// short segment needs none.
 func TestAddedFunctionsAreShared(t *testing.T) {
 	for length, added := range map[int]int{half: 2, half + 1: 3} {
 		module := bulkModule(t, length)
@@ -156,5 +157,5 @@ func TestAdoptedMemory(t *testing.T) {
 	require.EqualValues(t, 42, call("get", 8))
 	require.EqualValues(t, 2, call("grow", 3))
 	require.EqualValues(t, 1<<32-1, call("grow", 1))
-	require.True(t, bytes.Contains(result.Module, []byte("memory")), "what the module exports stays exported")
+	require.True(t, bytes.Contains(result.Module, []byte("memory")), "the module's exports stay")
 }

@@ -23,16 +23,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// lowerDeclarations and lowerCode make references to functions of any type references to functions, as they were before
-// the proposal of typed function references, and the instructions of the proposal what comes to the same: a call of a
-// reference becomes a call through a table of its own, which compares the type when it is made. That table is added if
-// there are such calls, and its index returned; what it holds is never used but by the call that put it there.
+// lowerCode and lowerDeclarations remove the proposal of typed function references from a module.
+// References to functions of any type become plain function references. The proposal's instructions
+// become equivalent ones: a call of a reference becomes a call through an added table, which
+// compares the type at the call. lowerCode adds the table if there are such calls, and returns its
+// index. Only the call that put a reference there ever uses it.
 //
-// Null references of a type that is not of functions are lowered, too, but instructions that ask whether a reference is
-// null only know functions: a module that has them for others is refused by whoever compiles it.
+// Null references of non-function types are lowered, too. However, instructions that test a
+// reference for null support only functions: the compiler refuses a module that has them for other
+// types.
 //
-// Types that differed in such references alone become one. The module's own table calls, which compare types as well,
-// then go through where they would have trapped; the callee finds out when it uses the reference.
+// Types that differed only in such references become one. The module's own table calls, which also
+// compare types, then succeed where they would have trapped. The callee detects this when it uses
+// the reference.
 func lowerCode(m *wasm.Module) (scratchTable *uint32, err error) {
 	types := m.FunctionTypes()
 	imported := len(types) - len(m.Functions)
@@ -46,7 +49,7 @@ func lowerCode(m *wasm.Module) (scratchTable *uint32, err error) {
 		return nil, nil
 	}
 	if l.used > l.table {
-		// The table that is added must not be the one that was missing.
+		// The added table must not stand in for a missing one.
 		return nil, &wasm.Error{Offset: l.usedAt, Message: fmt.Sprintf("unknown table %d, expected an index below %d", l.used-1, l.table)}
 	}
 	m.Tables = append(m.Tables, wasm.Table{Type: wasm.TableType{
@@ -55,7 +58,7 @@ func lowerCode(m *wasm.Module) (scratchTable *uint32, err error) {
 	return &l.table, nil
 }
 
-// lowerType returns the type without what the proposal added.
+// lowerType returns the type without the proposal's additions.
 func lowerType(t wasm.ValueType) wasm.ValueType {
 	switch {
 	case t.Code != wasm.Ref && t.Code != wasm.RefNull:
@@ -72,7 +75,7 @@ func lowerTypes(types []wasm.ValueType) {
 	}
 }
 
-// isTyped says whether an instruction is of the proposal, or states a type of it.
+// isTyped reports whether an instruction belongs to the proposal or contains one of its types.
 func isTyped(in *wasm.Instruction, cursor *wasm.Cursor) bool {
 	switch in.Op {
 	case wasm.OpBlock, wasm.OpLoop, wasm.OpIf:
@@ -89,7 +92,8 @@ func isTyped(in *wasm.Instruction, cursor *wasm.Cursor) bool {
 	return t != lowerType(t)
 }
 
-// mayHaveTyped says whether locals that a body declares may be of a type of the proposal. It takes numbers for types.
+// mayHaveTyped reports whether the locals of a body may have one of the proposal's types. It may
+// mistake numbers for types.
 func mayHaveTyped(body *wasm.Body) bool {
 	return bytes.IndexByte(body.LocalDecls, wasm.Ref) >= 0 || bytes.IndexByte(body.LocalDecls, wasm.RefNull) >= 0
 }
@@ -146,7 +150,7 @@ type lowering struct {
 	used   uint32
 	usedAt int
 
-	// reference is the local, of the body at hand, that holds a reference for a while.
+	// reference is the current body's local that temporarily holds a reference.
 	reference uint32
 	needed    bool
 	out       []byte
@@ -174,7 +178,8 @@ func (l *lowering) body(body *wasm.Body, params uint32) error {
 	return nil
 }
 
-// noteTables takes note of the tables that an instruction uses: nobody has checked yet that they exist.
+// noteTables records the tables that an instruction uses, because nothing has checked yet that they
+// exist.
 func (l *lowering) noteTables(body *wasm.Body, in *wasm.Instruction) {
 	var used uint32
 	switch in.Op {
@@ -192,19 +197,19 @@ func (l *lowering) noteTables(body *wasm.Body, in *wasm.Instruction) {
 	}
 }
 
-// replace puts code in the place of an instruction.
+// replace replaces an instruction with code.
 func (l *lowering) replace(code []byte, in *wasm.Instruction, with ...byte) {
 	l.out = append(append(l.out, code[l.copied:in.Start]...), with...)
 	l.copied = in.End
 }
 
-// local encodes an instruction with the local that holds the reference.
+// local encodes an instruction on the local that holds the reference.
 func (l *lowering) local(op wasm.Opcode) []byte {
 	l.needed = true
 	return wasm.AppendUint32([]byte{byte(op)}, l.reference)
 }
 
-// isNull leaves a reference where it is saved, and whether it is null on the stack.
+// isNull saves a reference in the local, and leaves on the stack whether it is null.
 func (l *lowering) isNull() []byte {
 	return append(l.local(wasm.OpLocalTee), byte(wasm.OpRefIsNull))
 }
@@ -236,14 +241,14 @@ func (l *lowering) instruction(code []byte, in *wasm.Instruction) {
 	}
 }
 
-// lowerImmediate lowers the type that an instruction states, which is its last immediate.
+// lowerImmediate lowers the type in an instruction, which is its last immediate.
 func (l *lowering) lowerImmediate(code []byte, in *wasm.Instruction, before ...byte) {
 	if t := l.cursor.ValueType(); t != lowerType(t) {
 		l.replace(code, in, append(before, lowerType(t).Code)...)
 	}
 }
 
-// call makes a call of a reference one through the table.
+// call turns a call of a reference into one through the table.
 func (l *lowering) call(code []byte, in *wasm.Instruction, op wasm.Opcode) {
 	l.calls = true
 	with := append(l.local(wasm.OpLocalSet), byte(wasm.OpI32Const), 0)

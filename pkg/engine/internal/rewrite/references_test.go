@@ -39,13 +39,13 @@ func lowering() rewrite.Options {
 	return o
 }
 
-// TestLoweredReferences runs a module that uses all of the proposal, on an engine without it.
+// TestLoweredReferences runs a module that uses the whole proposal, on an engine without it.
 func TestLoweredReferences(t *testing.T) {
 	ctx := context.Background()
 	module := read(t, "typed/references")
 	result, err := rewrite.Module(module, lowering())
 	require.NoError(t, err)
-	require.Empty(t, result.NeedsFreshInstance, "the table for calls is nothing to reset")
+	require.Empty(t, result.NeedsFreshInstance, "the table for calls does not need a reset")
 	for name, config := range map[string]wazero.RuntimeConfig{
 		"compiled": wazero.NewRuntimeConfigCompiler(), "interpreted": wazero.NewRuntimeConfigInterpreter(),
 	} {
@@ -85,8 +85,8 @@ func TestLoweredReferences(t *testing.T) {
 	}
 }
 
-// TestSpecSuiteLowers lowers every module of the specification's test suite. What an engine with typed function
-// references accepts, one without must accept then.
+// TestSpecSuiteLowers lowers every module of the specification's test suite. If an engine with
+// typed function references accepts a module, one without must accept the lowered module.
 func TestSpecSuiteLowers(t *testing.T) {
 	ctx := context.Background()
 	with := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features))
@@ -127,8 +127,8 @@ func TestSpecSuiteLowers(t *testing.T) {
 	require.LessOrEqual(t, unsupported, 19)
 }
 
-// FuzzLower lowers modules: what an engine with typed function references accepts, one without must accept then, but for
-// what is known not to be supported.
+// FuzzLower lowers modules. If an engine with typed function references accepts a module, one
+// without must accept the lowered module, except for what is known not to be supported.
 func FuzzLower(f *testing.F) {
 	f.Add(read(f, "typed/references"))
 	f.Add(read(f, "reader"))
@@ -148,7 +148,7 @@ func FuzzLower(f *testing.F) {
 	})
 }
 
-// TestTheTableForCallsIsNobodyElses shows that an index of a table which a module does not have stays wrong.
+// TestTheTableForCallsIsNobodyElses checks that an invalid table index stays invalid.
 func TestTheTableForCallsIsNobodyElses(t *testing.T) {
 	m, err := wasm.Decode(read(t, "typed/references"))
 	require.NoError(t, err)

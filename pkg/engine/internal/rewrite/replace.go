@@ -18,14 +18,15 @@ package rewrite
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// wazero 1.12 compiles three kinds of instructions wrongly for arm64. The code of remainders and of i64x2.bitmask writes to
-// the register of the result more than once, and needs other registers in between. Where registers are short, what was
-// written first goes to the stack, from where it is never read back right. And a branch that compares what and returns with
-// zero sets the flags by an instruction that says nothing of what is greater than zero, and of what is less without a
-// sign. So other instructions take their place, which do the same and trap for the same reasons. They cost what the
-// one did that they replace: fuel does not depend on the processor.
+// wazero 1.12 miscompiles three kinds of instructions for arm64. The code for remainders and for
+// i64x2.bitmask writes to the result register more than once, and needs other registers in between.
+// If registers are short, the first write is spilled to the stack, and never read back correctly. A
+// branch that compares the result of an and with zero sets the flags with an instruction that does
+// not support "greater than zero" or unsigned "less than". The rewrite therefore replaces these
+// instructions with others that have the same results and traps. They cost the same as the replaced
+// ones, because fuel must not depend on the processor.
 
-// replaced is a set of the types whose scratch locals a function needs for its replacements.
+// replaced is the set of types for which a function needs scratch locals.
 type replaced uint8
 
 const (
@@ -34,7 +35,7 @@ const (
 	replacedV128
 )
 
-// scratchOf is what the replacement of an instruction needs, 0 if it is not replaced.
+// scratchOf returns the scratch locals that the replacement of an instruction needs, or 0.
 func scratchOf(op wasm.Opcode) replaced {
 	switch op {
 	case wasm.OpI32RemS, wasm.OpI32RemU:
@@ -47,14 +48,15 @@ func scratchOf(op wasm.Opcode) replaced {
 	return 0
 }
 
-// isReplaced is whether an instruction is replaced.
+// isReplaced reports whether an instruction is replaced.
 func isReplaced(op wasm.Opcode) bool { return isAnd(op) || scratchOf(op) != 0 }
 
-// isAnd is whether a comparison of what an instruction returns may be compiled wrongly. Which value is compared with
-// which cannot be told from the code alone, as both may come from locals: so each and is replaced.
+// isAnd reports whether a comparison of an instruction's result may be miscompiled. The code alone
+// does not show which values are compared, because both may come from locals, so every and is
+// replaced.
 func isAnd(op wasm.Opcode) bool { return op == wasm.OpI32And || op == wasm.OpI64And }
 
-// replace is called for every instruction, behind what it adds to the path.
+// replace is called for every instruction, after the instruction was added to the path.
 func (c *coster) replace(in *wasm.Instruction) {
 	if isReplaced(in.Op) {
 		c.replaced |= scratchOf(in.Op)
@@ -62,10 +64,11 @@ func (c *coster) replace(in *wasm.Instruction) {
 	}
 }
 
-// replacer holds the scratch locals of a function: a dividend and a divisor for each type of integers, and a vector.
+// replacer holds the scratch locals of a function: a dividend and a divisor for each integer type,
+// and a vector.
 type replacer struct{ i32, i64, v128 uint32 }
 
-// declare adds the scratch locals to a body whose next local is the one given.
+// declare adds the scratch locals to a body. parameters is the number of the function's parameters.
 func (r *replacer) declare(body *wasm.Body, parameters uint32, needs replaced) {
 	for _, s := range []struct {
 		need  replaced
@@ -84,8 +87,8 @@ func (r *replacer) declare(body *wasm.Body, parameters uint32, needs replaced) {
 	}
 }
 
-// append appends what takes the place of an instruction. To or the result of an and with zero changes nothing, but that a
-// comparison no longer sees the and.
+// append appends the replacement of an instruction. An or of an and's result with zero changes
+// nothing, but hides the and from a comparison.
 func (r *replacer) append(out []byte, op wasm.Opcode) []byte {
 	switch op {
 	case wasm.OpI32And:
@@ -109,8 +112,9 @@ func (r *replacer) append(out []byte, op wasm.Opcode) []byte {
 	}
 }
 
-// appendDivisor sets the second of two scratch locals to the divisor on the stack, or to 1 in place of -1: all numbers
-// leave nothing by either, and the smallest one can be divided by 1.
+// appendDivisor sets the second of two scratch locals to the divisor on the stack, but to 1 instead
+// of -1. Both divide every number without a remainder, but the smallest number can only be divided
+// by 1.
 func appendDivisor(out []byte, local uint32, constant, equal wasm.Opcode) []byte {
 	out = appendLocals(out, wasm.OpLocalSet, local+1)
 	out = appendLocals(append(out, byte(constant), 1), wasm.OpLocalGet, local+1, local+1)
@@ -118,14 +122,14 @@ func appendDivisor(out []byte, local uint32, constant, equal wasm.Opcode) []byte
 	return appendLocals(out, wasm.OpLocalSet, local+1)
 }
 
-// appendRemainder appends a - a/b*b, of a on the stack and b in the second of two scratch locals.
+// appendRemainder appends a - a/b*b, with a on the stack and b in the second of two scratch locals.
 func appendRemainder(out []byte, local uint32, divide, multiply, subtract wasm.Opcode) []byte {
 	out = appendLocals(out, wasm.OpLocalTee, local)
 	out = append(appendLocals(out, wasm.OpLocalGet, local, local+1), byte(divide))
 	return append(appendLocals(out, wasm.OpLocalGet, local+1), byte(multiply), byte(subtract))
 }
 
-// appendBitmask appends what puts the sign bits of two lanes side by side.
+// appendBitmask appends code that combines the sign bits of two lanes.
 func (r *replacer) appendBitmask(out []byte) []byte {
 	lane := func(n byte) {
 		out = append(wasm.AppendUint32(append(out, byte(wasm.OpI64x2ExtractLane>>8)), uint32(wasm.OpI64x2ExtractLane&0xff)), n)

@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// remainder is an instruction and what the specification says of it: the remainder, and whether it traps.
+// remainder is an instruction with its result according to the specification, or a trap.
 type remainder struct {
 	name string
 	op   wasm.Opcode
@@ -56,8 +56,9 @@ var remainders = []remainder{
 	{"i64.rem_u", wasm.OpI64RemU, wasm.I64, func(a, b uint64) uint64 { return a % b }},
 }
 
-// crowded is a module with a function of two parameters that computes the same 40 times in each of three turns of a loop
-// that calls, with all that it computed alive until the end. It traps unless all of that is the same, and returns it.
+// crowded returns a module with a function of two parameters. The function computes the same value
+// 40 times in each of three iterations of a loop that calls, and keeps all results alive until the
+// end. It traps unless all results are the same, and returns the result.
 func crowded(parameter, result byte, compute func(g *generator)) []byte {
 	const count, turns = 40, 2 + 40
 	g := &generator{}
@@ -94,7 +95,7 @@ func crowded(parameter, result byte, compute func(g *generator)) []byte {
 	return g.m.Encode()
 }
 
-// crowded is a module of remainders.
+// crowded returns such a module for remainders.
 func (r remainder) crowded() []byte {
 	return crowded(r.of, r.of, func(g *generator) {
 		g.op(wasm.OpLocalGet, 0)
@@ -103,7 +104,8 @@ func (r remainder) crowded() []byte {
 	})
 }
 
-// TestRemaindersAreReplaced computes what is special about remainders, compiled where registers are short.
+// TestRemaindersAreReplaced computes special cases of remainders in code that is short of
+// registers.
 func TestRemaindersAreReplaced(t *testing.T) {
 	ctx := context.Background()
 	numbers := []uint64{0, 1, 2, 3, 7, 1 << 31, 1<<31 - 1, math.MaxUint32, 1 << 63, 1<<63 - 1, math.MaxUint64, math.MaxUint64 - 6, 1 << 40}
@@ -141,7 +143,7 @@ func requireRemainder(t *testing.T, f api.Function, r remainder, a, b uint64) {
 	require.True(t, sameValue(f.Definition().ResultTypes()[0], r.want(a, b), got[0]), "%s is %x", what, got[0])
 }
 
-// requireNone shows that no function of a module has an instruction.
+// requireNone checks that no function of a module contains an instruction.
 func requireNone(t *testing.T, module []byte, op wasm.Opcode) {
 	t.Helper()
 	m, err := wasm.Decode(module)
@@ -156,7 +158,7 @@ func requireNone(t *testing.T, module []byte, op wasm.Opcode) {
 	}
 }
 
-// TestReplacementsCostTheSame holds the fuel of rewritten modules against that of the same ones for another processor.
+// TestReplacementsCostTheSame compares the fuel of modules that are rewritten for two processors.
 func TestReplacementsCostTheSame(t *testing.T) {
 	for seed := range uint64(15) {
 		module := generate(entropyOf(seed))
@@ -172,7 +174,7 @@ func TestReplacementsCostTheSame(t *testing.T) {
 	}
 }
 
-// TestBitmasksAreReplaced computes the sign bits of two lanes, where registers are short.
+// TestBitmasksAreReplaced computes the sign bits of two lanes in code that is short of registers.
 func TestBitmasksAreReplaced(t *testing.T) {
 	result := withReplacements(t, crowded(wasm.I64, wasm.I32, func(g *generator) {
 		g.op(wasm.OpLocalGet, 0)
@@ -194,7 +196,7 @@ func TestBitmasksAreReplaced(t *testing.T) {
 	}
 }
 
-// TestMaskedComparisons branches by comparisons of a & b with zero, on either side.
+// TestMaskedComparisons branches on comparisons of a & b with zero on either side.
 func TestMaskedComparisons(t *testing.T) {
 	ctx := context.Background()
 	type relation struct {
@@ -250,7 +252,8 @@ func TestMaskedComparisons(t *testing.T) {
 	}
 }
 
-// masked is a module with a function that returns 1 if a comparison of its two parameters' common bits with zero holds.
+// masked returns a module with a function that returns 1 if comparing the common bits of its two
+// parameters with zero succeeds.
 func masked(of byte, compare wasm.Opcode, zeroFirst bool) []byte {
 	g := &generator{}
 	vt := wasm.ValueType{Code: of}

@@ -25,9 +25,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// Module rewrites a module in the binary format. The input is not changed; [Result.Image] aliases it. Errors wrap
-// [*wasm.Error] and [*wasm.UnsupportedError] if the input is malformed or uses an unsupported proposal. Module may be
-// called concurrently.
+// Module rewrites a module in the binary format. It does not change the input, but [Result.Image]
+// aliases it. Errors wrap [*wasm.Error] and [*wasm.UnsupportedError] if the input is malformed or
+// uses an unsupported proposal. Module is safe for concurrent use.
 func Module(input []byte, options Options) (*Result, error) {
 	if err := options.validate(); err != nil {
 		return nil, err
@@ -54,7 +54,9 @@ func Module(input []byte, options Options) (*Result, error) {
 	r.functionTypes, r.imported = m.FunctionTypes(), uint32(m.ImportedCount(wasm.ExternFunction))
 	for _, pass := range []func() error{
 		r.checkStart,
-		r.scan, // everything after it may rely on every body being well-formed, and free of typed references if they are lowered
+		// Later passes may rely on well-formed bodies, and on bodies without typed references if these
+		// are lowered.
+		r.scan,
 		r.limitTables,
 		r.limitMemory,
 		r.extractData,
@@ -67,7 +69,7 @@ func Module(input []byte, options Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	// A copy: whoever keeps the result must not keep what the rewrite worked with.
+	// Copy the result, so that keeping it does not keep the rewriter's working data.
 	result, size := r.result, len(input)
 	result.Weigh = func() (*weight.Weight, error) { return weight.Of(m, size, 1) }
 	result.Instance = contents(m)
@@ -104,20 +106,20 @@ type rewriter struct {
 
 	facts facts
 	graph callGraph
-	// codeBytes is how much code there is.
+	// codeBytes is the total size of the code.
 	codeBytes int
 }
 
-// functionType is the type of function index of the input.
+// functionType returns the type of a function by its index in the input.
 func (r *rewriter) functionType(index uint32) *wasm.FuncType {
 	return &r.module.Types[r.functionTypes[index]]
 }
 
-// tick is the index of the tick function in the output: the last import.
+// tick returns the index of the tick function in the output: the last import.
 func (r *rewriter) tick() uint32 { return r.imported }
 
-// shift maps the index of a function in the input to its index in the output. Imports stand first in the index space,
-// so the one that is added moves every function which the module defines.
+// shift maps a function index from the input to the output. Imports come first in the index space,
+// so the added import shifts every function that the module defines.
 func (r *rewriter) shift(index uint32) uint32 {
 	if index >= r.imported {
 		return index + 1
@@ -125,7 +127,8 @@ func (r *rewriter) shift(index uint32) uint32 {
 	return index
 }
 
-// renumber adds the tick import and moves all function indices outside of the code, which [rewriter.meter] has done.
+// renumber adds the tick import and shifts all function indices outside of the code.
+// [rewriter.meter] has shifted those in the code.
 func (r *rewriter) renumber() error {
 	m := r.module
 	r.reportFunctions()
@@ -181,15 +184,17 @@ func (r *rewriter) reportFunctions() {
 	}
 }
 
-// fuelGlobal is the index of the global that holds the fuel: behind all others, so that none of them moves.
+// fuelGlobal returns the index of the fuel global. It comes after all others, so that none of them
+// moves.
 func (r *rewriter) fuelGlobal() uint32 {
 	return uint32(r.module.ImportedCount(wasm.ExternGlobal) + len(r.module.Globals))
 }
 
-// stackGlobal is the index of the global that holds the stack.
+// stackGlobal returns the index of the stack global.
 func (r *rewriter) stackGlobal() uint32 { return r.fuelGlobal() + 1 }
 
-// exportGlobals exports every mutable global of the module under a reserved name, and adds the fuel and the stack.
+// exportGlobals exports every mutable global of the module under a reserved name, and adds the fuel
+// and stack globals.
 func (r *rewriter) exportGlobals() error {
 	m := r.module
 	imported := m.ImportedCount(wasm.ExternGlobal)
@@ -203,7 +208,7 @@ func (r *rewriter) exportGlobals() error {
 		switch t.Type.Code {
 		case wasm.I32, wasm.I64, wasm.F32, wasm.F64:
 		default:
-			r.needsFresh(fmt.Sprintf("global %d is a mutable %s, which the host cannot set back", index, t.Type))
+			r.needsFresh(fmt.Sprintf("global %d is a mutable %s, which the host cannot restore", index, t.Type))
 			continue
 		}
 		name := r.options.ExportPrefix + "global." + strconv.Itoa(int(index))
@@ -221,7 +226,8 @@ func (r *rewriter) exportGlobals() error {
 	return nil
 }
 
-// checkStart checks the signature of the start function, because nobody else does once it is an export.
+// checkStart checks the signature of the start function, because nothing else does once it is an
+// export.
 func (r *rewriter) checkStart() error {
 	if r.module.Start == nil {
 		return nil
@@ -233,7 +239,8 @@ func (r *rewriter) checkStart() error {
 	return nil
 }
 
-// exportStart turns the start function into an export. It runs behind renumber: the index is that of the output.
+// exportStart turns the start function into an export. It runs after renumber, so the index is the
+// output's.
 func (r *rewriter) exportStart() error {
 	m := r.module
 	if m.Start == nil || !r.options.ExportStart {
@@ -245,7 +252,8 @@ func (r *rewriter) exportStart() error {
 	return nil
 }
 
-// maxReasons bounds [Result.NeedsFreshInstance]: one would be enough, the others are for people to read.
+// maxReasons bounds [Result.NeedsFreshInstance]. One reason would suffice; the others are for
+// readers.
 const maxReasons = 100
 
 func (r *rewriter) needsFresh(reason string) {

@@ -23,19 +23,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// facts are what the passes need to know of the module as a whole.
+// facts are the properties of the whole module that the passes need.
 type facts struct {
-	// usesActiveData says that an instruction refers to an active data segment.
+	// usesActiveData is set if an instruction refers to an active data segment.
 	usesActiveData bool
-	// scratchTable is the table through which [lowerCode] makes calls, or nil. What it holds matters to nobody.
+	// scratchTable is the table through which [lowerCode] makes calls, or nil. Its content does not
+	// matter.
 	scratchTable *uint32
-	// addressTaken marks the functions of the index space to which a reference exists.
+	// addressTaken marks the functions to which a reference exists.
 	addressTaken []bool
-	// escapes says that references to functions may leave the module or come into it.
+	// escapes is set if function references may leave or enter the module.
 	escapes bool
 }
 
-// mutators are the instructions that change state which lies neither in memory nor in globals.
+// mutators are the instructions that change state outside of memory and globals.
 var mutators = map[wasm.Opcode]string{
 	wasm.OpTableSet:  "table.set changes a table",
 	wasm.OpTableGrow: "table.grow changes a table",
@@ -46,8 +47,8 @@ var mutators = map[wasm.Opcode]string{
 	wasm.OpDataDrop:  "data.drop drops a data segment",
 }
 
-// scan checks all bodies, gathers the facts and builds the call graph. Hardly any module has typed references: their
-// code is lowered only once some were found.
+// scan checks all bodies, gathers the facts, and builds the call graph. Hardly any module has typed
+// references, so scan lowers the code only after it found some.
 func (r *rewriter) scan() error {
 	err := r.scanBodies(r.options.LowerReferences)
 	if errors.Is(err, errTyped) {
@@ -65,7 +66,8 @@ func (r *rewriter) scan() error {
 // errTyped ends a scan that looks for typed references.
 var errTyped = errors.New("the code has typed references")
 
-// scanBodies walks over all bodies once. With lower set it returns errTyped if any has to be lowered.
+// scanBodies walks over all bodies once. With lower set, it returns errTyped if any must be
+// lowered.
 func (r *rewriter) scanBodies(lower bool) error {
 	m := r.module
 	r.facts.addressTaken = make([]bool, len(r.functionTypes))
@@ -117,7 +119,7 @@ func (s *scanner) body(i uint32) error {
 	return nil
 }
 
-// isPlain says that an instruction is none that the scan looks at: that is so for most of any code.
+// isPlain reports whether the scan can skip an instruction, as it can most code.
 func isPlain(op wasm.Opcode) bool {
 	return op >= wasm.OpLocalGet && op < wasm.OpRefNull && op != wasm.OpTableSet
 }
@@ -159,8 +161,8 @@ func (r *rewriter) scanDataUse(body *wasm.Body, in *wasm.Instruction) error {
 	return nil
 }
 
-// takeAddresses marks the functions that element segments and constant expressions refer to. Validation demands that
-// every function which ref.func in code refers to is among these or exported.
+// takeAddresses marks the functions that element segments and constant expressions refer to. A
+// valid module uses ref.func in code only for these and for exported functions.
 func (r *rewriter) takeAddresses() {
 	m := r.module
 	mark := func(index uint32) { r.facts.addressTaken[index] = true }
@@ -181,8 +183,8 @@ func (r *rewriter) takeAddresses() {
 	}
 }
 
-// declaredFunctions marks the functions that ref.func in code may refer to. The rewrite checks it because it may add an
-// export, which declares a function.
+// declaredFunctions marks the functions that ref.func in code may refer to. The rewrite checks this
+// because it may add an export, which declares a function.
 func (r *rewriter) declaredFunctions() []bool {
 	declared := make([]bool, len(r.functionTypes))
 	copy(declared, r.facts.addressTaken)
@@ -196,9 +198,9 @@ func (r *rewriter) declaredFunctions() []bool {
 	return declared
 }
 
-// referencesEscape says whether function references can pass between the module and the outside, so that the outside
-// may call functions that are not exported: through a table or global that is imported or exported, or as parameter
-// or result.
+// referencesEscape reports whether function references can pass between the module and the outside:
+// as parameters or results, or through an imported or exported table or global. The outside may
+// then call functions that are not exported.
 func (r *rewriter) referencesEscape() bool {
 	m := r.module
 	tables, globals := m.TableTypes(), m.GlobalTypes()
@@ -248,7 +250,7 @@ func passesFunctions(t *wasm.FuncType) bool {
 	return false
 }
 
-// reportImportedState names state that belongs to somebody else: it cannot be set back with the instance.
+// reportImportedState reports state that others own: resetting the instance cannot restore it.
 func (r *rewriter) reportImportedState() {
 	for i := range r.module.Imports {
 		im := &r.module.Imports[i]

@@ -18,15 +18,15 @@ package rewrite
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// site is a place in a body where the rewrite changes something. Sites are in the order of the code.
+// site is a place in a body that the rewrite changes. Sites are in code order.
 type site struct {
 	kind siteKind
-	// start and end delimit the instruction that is replaced; they are equal where something is only inserted.
+	// start and end delimit the replaced instruction. They are equal where code is only inserted.
 	start, end uint32
-	// cost is what a charge pays.
+	// cost is the cost of a charge.
 	cost int64
-	// x is the function index of a siteFunction and the first index of a siteBulk, op the opcode of both, and of a
-	// siteReplaced.
+	// x is the function index of a siteFunction and the first index of a siteBulk. op is the opcode
+	// of these two and of a siteReplaced.
 	x  uint32
 	op wasm.Opcode
 }
@@ -39,23 +39,25 @@ const (
 	siteFunction
 	// siteBulk is an instruction that pays by an operand.
 	siteBulk
-	// siteEnter is where a function pays and takes from the stack, and siteLeave its end, where it gives back. On the way out go
-	// also siteReturn, a return that becomes a branch to label x, and siteTailCall, before a tail call.
+	// siteEnter is where a function pays fuel and takes stack, and siteLeave its end, where it
+	// gives the stack back. On other ways out, siteReturn is a return that becomes a branch to
+	// label x, and siteTailCall is before a tail call.
 	siteEnter
 	siteLeave
 	siteReturn
 	siteTailCall
-	// siteLoad is before a tight loop, where the fuel goes from its global into a local, siteTurn at the loop's head. The
-	// fuel goes back at every siteStore, and at every siteBranch, a br_if to label x, if it is taken. See tight.go.
+	// siteLoad is before a tight loop, where the fuel moves from its global into a local. siteTurn
+	// is at the loop's head. The fuel moves back at every siteStore, and at every siteBranch, a
+	// br_if to label x, if it is taken. See tight.go.
 	siteLoad
 	siteTurn
 	siteStore
 	siteBranch
-	// siteSlack pays without a look at what is left.
+	// siteSlack pays without checking the remaining fuel.
 	siteSlack
-	// siteReplaced is an instruction in whose place go others; see replace.go.
+	// siteReplaced is a replaced instruction; see replace.go.
 	siteReplaced
-	// siteNone is one that turned out not to be needed.
+	// siteNone is a site that turned out not to be needed.
 	siteNone
 )
 
@@ -67,7 +69,7 @@ func functionSite(in *wasm.Instruction) site {
 	return site{kind: siteFunction, start: uint32(in.Start), end: uint32(in.End), x: in.X, op: in.Op}
 }
 
-// growth bounds the bytes by which a site makes the code longer.
+// growth bounds the number of bytes by which a site lengthens the code.
 func (s *site) growth() int {
 	switch s.kind {
 	case siteFunction:

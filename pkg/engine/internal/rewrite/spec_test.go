@@ -29,9 +29,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/internal/rewrite"
 )
 
-// TestSpecSuiteSurvives rewrites every module of the specification's test suite. What wazero accepts must be rewritten
-// and accepted again, with all passes and with none of the optional ones; what wazero refuses must be refused by us,
-// or by wazero after the rewrite.
+// TestSpecSuiteSurvives rewrites every module of the specification's test suite. A module that
+// wazero accepts must be rewritten and accepted again, with all passes and with none of the
+// optional ones. A module that wazero refuses must be refused by the rewrite, or by wazero after
+// the rewrite.
 func TestSpecSuiteSurvives(t *testing.T) {
 	ctx := context.Background()
 	r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features))
@@ -65,7 +66,7 @@ func TestSpecSuiteSurvives(t *testing.T) {
 	require.Greater(t, refused, 3000)
 }
 
-// TestValidator checks rewritten modules with the validator of WABT, an implementation that shares nothing with ours.
+// TestValidator checks rewritten modules with WABT's validator, an independent implementation.
 func TestValidator(t *testing.T) {
 	validator, err := exec.LookPath("wasm-validate")
 	if err != nil {

@@ -19,30 +19,33 @@ package rewrite
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
 const (
-	// frameBytes is what every frame takes: return address, saved registers, arguments that do not fit in registers.
+	// frameBytes is the size of every frame: the return address, saved registers, and arguments
+	// that do not fit in registers.
 	frameBytes = 64
-	// slotBytes is what a local takes, and what a value does that outlives a call.
+	// slotBytes is the size of a local, or of a value that outlives a call.
 	slotBytes = 8
-	// codePerSlotLog2 makes a slot of 16 bytes of code: to make a value, to call, and to use the value takes five at
-	// least, and little code is of that kind.
+	// codePerSlotLog2 makes 16 bytes of code one slot. Making a value, calling, and using the value
+	// take at least five bytes, and little code is of that kind.
 	codePerSlotLog2 = 4
 )
 
-// MaxStackBytes is the most that the stack global can hold. It starts with it.
+// MaxStackBytes is the maximum and the initial value of the stack global.
 const MaxStackBytes = 1 << 30
 
-// frame estimates the stack that a call of a function takes, without what it calls. How large frames are is the
-// engine's affair, and it does not tell: the estimate is higher than what functions of a usual shape have.
+// frame estimates the stack that a call of a function takes, without its callees. The engine
+// determines the size of frames and does not report it. The estimate is higher than the frames of
+// ordinary functions.
 func frame(t *wasm.FuncType, body *wasm.Body) int64 {
 	values := int64(len(t.Params)) + int64(len(t.Results)) + int64(body.Locals)
 	return frameBytes + slotBytes*(values+int64(len(body.Code))>>codePerSlotLog2)
 }
 
-// extraValues is how many values an instruction of few bytes makes that may outlive a call, beyond the one that the
-// length of the code stands for.
+// extraValues returns how many values that may outlive a call a short instruction makes, beyond the
+// one that the length of the code accounts for.
 func extraValues(values int) int64 { return int64(max(0, values-1)) }
 
-// stackOf is what a call of a node takes with all that it calls, but for functions that pay for themselves.
+// stackOf returns the stack of a call of a node and its callees, except functions that pay for
+// themselves.
 func (c *coster) stackOf(node uint32, metered []bool) int64 {
 	deepest := int64(0)
 	for _, next := range c.r.graph.successors(node) {
@@ -56,8 +59,9 @@ func (c *coster) stackOf(node uint32, metered []bool) int64 {
 	return min(deepest, MaxStackBytes)
 }
 
-// appendEnter appends: fuel = fuel - cost; stack = stack - bytes; if one of them is negative, tick. Then it opens a block
-// around the body, so that there is one way out, on which the function gives back what it took of the stack.
+// appendEnter appends: fuel = fuel - cost; stack = stack - bytes; if either is negative, tick. It
+// then opens a block around the body, so that there is one way out, where the function gives its
+// stack back.
 func (e *emitter) appendEnter(out []byte, cost, bytes int64, t *wasm.FuncType) []byte {
 	out = appendConst(e.appendFuel(out, wasm.OpGlobalGet), cost)
 	out = e.appendFuel(append(out, byte(wasm.OpI64Sub)), wasm.OpGlobalSet)
@@ -73,7 +77,8 @@ func (e *emitter) appendStack(out []byte, op wasm.Opcode, bytes int64) []byte {
 	return wasm.AppendUint32(append(out, byte(op), byte(wasm.OpGlobalSet)), e.stack)
 }
 
-// blockType is the type of a block that takes nothing and yields results. One with several is a type of the module.
+// blockType returns the type of a block without parameters and with the given results. A type with
+// several results is added to the module.
 func (e *emitter) blockType(results []wasm.ValueType) []byte {
 	if len(results) == 0 {
 		return []byte{wasm.BlockTypeEmpty}

@@ -51,7 +51,8 @@ func limited(t *testing.T, result *rewrite.Result, bytes int32) (api.Module, api
 	return mod, stack
 }
 
-// Whatever way a function is left, it gives back what it took of the stack, and has the same result as without.
+// On every way out, a function gives its stack back, and returns the same result as without the
+// rewrite.
 func TestStackIsGivenBack(t *testing.T) {
 	module := read(t, "ways_out")
 	plain, err := newRuntime(t).Instantiate(context.Background(), module)
@@ -72,10 +73,10 @@ func TestStackIsGivenBack(t *testing.T) {
 	}
 	_, err = mod.ExportedFunction("trap").Call(context.Background(), 40)
 	require.ErrorContains(t, err, "unreachable")
-	require.Less(t, stack.Get(), uint64(bytes), "who traps gives nothing back")
+	require.Less(t, stack.Get(), uint64(bytes), "a trapped call gives nothing back")
 }
 
-// Functions that call themselves are stopped where the stack ends, and those that do not nest go on.
+// Recursive functions are stopped where the stack ends. Functions that do not nest continue.
 func TestStackEnds(t *testing.T) {
 	result, err := rewrite.Module(read(t, "ways_out"), options)
 	require.NoError(t, err)

@@ -37,13 +37,13 @@ import (
 const features = api.CoreFeaturesV2 | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst |
 	experimental.CoreFeaturesTypedFunctionReferences
 
-// options have every pass on.
+// options enables every pass.
 var options = rewrite.Options{
 	TickModule: "test-admission", TickName: "tick", ExportPrefix: "test-admission/",
 	MemoryMaxPages: 65536, TableMaxEntries: 10_000_000, ExtractData: true, ExportStart: true,
 }
 
-// plainOptions leave everything in place that the host would have to do otherwise.
+// plainOptions changes nothing that would require work by the host.
 func plainOptions() rewrite.Options {
 	o := options
 	o.ExtractData, o.ExportStart = false, false
@@ -54,8 +54,8 @@ func runtimeConfig() wazero.RuntimeConfig {
 	return wazero.NewRuntimeConfigCompiler().WithCoreFeatures(features).WithDebugInfoEnabled(false)
 }
 
-// read returns a committed module. Each is made from the text beside it by
-// wat2wasm --debug-names --enable-tail-call.
+// read returns a module from testdata. Each was made from the text beside it with wat2wasm
+// --debug-names --enable-tail-call.
 func read(t testing.TB, name string) []byte {
 	t.Helper()
 	module, err := os.ReadFile(filepath.Join("testdata", name+".wasm"))
@@ -73,7 +73,7 @@ type meter struct {
 	ticks          int64
 }
 
-// consumed is the fuel that a module has burnt since its instantiation.
+// consumed is the fuel that a module has burned since its instantiation.
 func (m *meter) consumed(mod api.Module) int64 {
 	return m.ticks*m.portion - int64(mod.ExportedGlobal(m.export).Get())
 }
@@ -124,8 +124,8 @@ func buildGo(t testing.TB, source string) []byte {
 	return module
 }
 
-// specModules calls f with every module of the core specification's test suite that wazero carries, and of the
-// proposals that the rewriter supports.
+// specModules calls f with every module of the core specification's test suite that is part of
+// wazero, and of the proposals that the rewriter supports.
 func specModules(t testing.TB, f func(name string, module []byte)) {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()

@@ -18,12 +18,13 @@ package rewrite
 
 import "github.com/wasm-admission/wasm-admission/internal/wasm"
 
-// A loop is tight if it calls nothing, has no bulk operations and no other loop in it. It has the fuel in a local, so that
-// a turn neither loads nor stores it: that is what a loop over the bytes of a text spends most of its time with otherwise.
-// The global has the fuel again behind the loop and whenever the tick is called. If the loop traps, what it has burnt since
-// the last tick is not accounted for: less than the host granted it at that time, and always the same.
+// A loop is tight if it calls nothing and contains no bulk operations and no other loop. It keeps
+// the fuel in a local, so that an iteration neither loads nor stores the global. Otherwise, a loop
+// over the bytes of a text spends most of its time on that. The code stores the fuel in the global
+// after the loop, and whenever it calls the tick. If the loop traps, the fuel burned since the last
+// tick is not accounted for: less than the host granted at that tick, and always the same amount.
 
-// wayIn is called before a loop is opened.
+// wayIn is called before a loop opens.
 func (c *coster) wayIn(in *wasm.Instruction) {
 	c.loosen()
 	c.ways = append(c.ways[:0], len(c.sites))
@@ -51,7 +52,7 @@ func (c *coster) wayOut(in *wasm.Instruction, targets ...uint32) {
 	}
 }
 
-// loosen is called for what no tight loop has.
+// loosen marks the innermost loop as not tight.
 func (c *coster) loosen() {
 	top := &c.regions[len(c.regions)-1]
 	if !top.tight {
@@ -72,7 +73,7 @@ func (c *coster) closeTight(in *wasm.Instruction, head int) {
 	}
 }
 
-// appendTurn appends what [emitter.appendCharge] does, for a fuel in the local.
+// appendTurn is like [emitter.appendCharge], for fuel in the local.
 func (e *emitter) appendTurn(out []byte, cost int64) []byte {
 	out = appendConst(appendLocals(out, wasm.OpLocalGet, e.local), cost)
 	out = appendLocals(append(out, byte(wasm.OpI64Sub)), wasm.OpLocalSet, e.local)

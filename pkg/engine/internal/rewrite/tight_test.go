@@ -28,8 +28,8 @@ import (
 	count "github.com/wasm-admission/wasm-admission/test/counting"
 )
 
-// TestTightLoops checks that the fuel is in its global again on every way out of a loop, and that it gets there when there is
-// a tick in the loop.
+// TestTightLoops checks that the fuel is back in its global on every way out of a loop, and when a
+// loop calls the tick.
 func TestTightLoops(t *testing.T) {
 	ctx := context.Background()
 	module := read(t, "tight")
@@ -53,7 +53,7 @@ func TestTightLoops(t *testing.T) {
 					executed = counted.ExportedGlobal(count.Export).Get() - executed
 					if e.Name == "trap" {
 						require.ErrorContains(t, err, "integer divide by zero")
-						require.Greater(t, consumed+portion, int64(executed), "what was burnt since the last tick may be missing")
+						require.Greater(t, consumed+portion, int64(executed), "fuel burned since the last tick may be missing")
 						continue
 					}
 					require.NoError(t, err)

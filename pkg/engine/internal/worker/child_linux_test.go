@@ -45,7 +45,7 @@ func TestFilesAreLimited(t *testing.T) {
 	require.ErrorContains(t, p.run(t.Context(), t.TempDir(), "large-file"), "file too large")
 }
 
-// TestWhatAChildHas looks at a child from outside.
+// TestWhatAChildHas inspects a child from outside.
 func TestWhatAChildHas(t *testing.T) {
 	inherited, err := unix.Open(os.DevNull, unix.O_RDONLY, 0) // without close-on-exec
 	require.NoError(t, err)
@@ -60,7 +60,7 @@ func TestWhatAChildHas(t *testing.T) {
 	for _, fd := range descriptors {
 		target, err := os.Readlink(proc + "fd/" + fd.Name())
 		require.NoError(t, err)
-		require.Regexp(t, `^(pipe:|anon_inode:\[(eventpoll|eventfd)\]|/sys/fs/cgroup/)`, target, "the streams and what Go's runtime opens")
+		require.Regexp(t, `^(pipe:|anon_inode:\[(eventpoll|eventfd)\]|/sys/fs/cgroup/)`, target, "the streams and the files that Go's runtime opens")
 	}
 	directory, err := os.Readlink(proc + "cwd")
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestWhatAChildHas(t *testing.T) {
 
 const orphanVariable = "WORKER_TEST_PARENT"
 
-// TestNoChildOutlivesItsParent kills a process that has an idle child and one that works.
+// TestNoChildOutlivesItsParent kills a process with an idle child and a working one.
 func TestNoChildOutlivesItsParent(t *testing.T) {
 	if directory := os.Getenv(orphanVariable); directory != "" {
 		p, _ := newPool(t, Options{Workers: 2, MemoryBytes: 2 * sharedBytes})
@@ -98,7 +98,7 @@ func TestNoChildOutlivesItsParent(t *testing.T) {
 	}
 	skipWithoutPrograms(t)
 	parent := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	// Who is killed removes no directory: it gets one.
+	// A killed process removes no directories, so give it one.
 	parent.Env = append(os.Environ(), orphanVariable+"="+t.TempDir())
 	output, err := parent.StdoutPipe()
 	require.NoError(t, err)
@@ -121,6 +121,6 @@ func TestNoChildOutlivesItsParent(t *testing.T) {
 	for n := range children {
 		ready, err := unix.Poll(children[n:n+1], 60_000)
 		require.NoError(t, err)
-		require.Equal(t, 1, ready, "child %d lives on", pids[n])
+		require.Equal(t, 1, ready, "child %d is still alive", pids[n])
 	}
 }

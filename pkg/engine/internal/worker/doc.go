@@ -14,36 +14,35 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package worker has modules compiled in child processes of the same binary, so that
-// what the compiler costs, and what becomes of it, is not the parent's.
+// Package worker compiles modules in child processes of the same binary, so that neither the cost
+// nor the failure of a compilation affects the parent.
 //
-// # What it is
+// # What a child is
 //
-// A child is a boundary for resources and no sandbox: no guest runs there, and it is the
-// same user with the same files. It bounds data, the size of files, processor time, the
-// Go stack and open files, inherits neither descriptors nor environment, and ends with its
-// parent. What a module makes the compiler do (a stack overflow, which is fatal to a Go
-// process and which nothing can recover from; memory; time) ends a child and a load. A
-// compiler that is taken over could write any code into the result, in a child as in the
-// parent: who trusts what comes back trusts the compiler.
+// A child bounds resources. It is not a sandbox: no guest runs there, and it runs as the same user
+// with access to the same files. A child limits its data, file sizes, processor time, Go stack, and
+// open files. It inherits neither descriptors nor environment, and it ends with its parent. A
+// module can make the compiler use up memory or time, or overflow its stack, which is fatal to a Go
+// process and not recoverable. In a child, this ends only the child and the load. A compromised
+// compiler could write any code into its result, in a child as in the parent. Trusting the result
+// therefore means trusting the compiler.
 //
 // # How it works
 //
-// A program says with [Serve], before it does anything else, that it can be started as a
-// child; a program that does not is never started as one. A [Pool] starts children when
-// there is something to compile, gives each several modules, one after another, and ends
-// those that have had nothing to do for a while. A module goes to a child over its
-// standard input, the answer comes over its standard output: done, or the compiler's
-// error. What was compiled lies in a directory that the task names.
+// A program calls [Serve] before anything else to declare that it can be started as a child. A
+// program that does not is never started as one. A [Pool] starts children when there is something
+// to compile, gives each child several modules, one after another, and ends children that were idle
+// for a while. The parent sends a module over the child's standard input. The answer comes over its
+// standard output: done, or the compiler's error. The child writes the compiled code to a directory
+// that the task names.
 //
-// The parent kills a child that takes longer than the context of a task allows. A child
-// that dies takes no more than one module with it: the one that it had. That is tried once
-// more, alone, with all the memory that children may take together, before it is
-// blamed, as others may have been at fault: the kernel, which was short of memory, the
-// modules before it in the same child.
+// The parent kills a child that runs beyond the context of its task. A child that dies fails only
+// the module that it was compiling. The pool retries that module once, alone, with all the memory
+// that children may take together. Only then does it blame the module, because there may have been
+// another reason: a kernel short of memory, or earlier modules in the same child.
 //
 // # Systems
 //
-// On Linux all of this holds. On other systems the parent keeps the time, and the child
-// limits its stack and tells its collector how much memory it may use, which is a wish and no limit.
+// All of this holds on Linux. On other systems, the parent enforces the time limit. The child
+// limits its stack and gives its garbage collector a memory limit, which is only a soft limit.
 package worker

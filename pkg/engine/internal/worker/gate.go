@@ -18,22 +18,23 @@ package worker
 
 import "context"
 
-// Gate lets some in at a time, or one who is alone. It is safe for concurrent use.
+// Gate admits a limited number of callers at a time, or one caller alone. It is safe for concurrent
+// use.
 type Gate struct {
 	slots chan struct{}
 	alone chan struct{}
 }
 
-// NewGate returns a gate for n at a time.
+// NewGate returns a gate that admits n callers at a time.
 func NewGate(n int) *Gate {
 	return &Gate{slots: make(chan struct{}, n), alone: make(chan struct{}, 1)}
 }
 
-// Size returns how many may be in at a time.
+// Size returns how many callers the gate admits at a time.
 func (g *Gate) Size() int { return cap(g.slots) }
 
-// Enter waits until the caller may come in, or until the context ends, whose cause is then
-// the error. The caller calls leave afterwards.
+// Enter waits until the gate admits the caller, or until the context ends; the error is then the
+// context's cause. The caller must call leave afterwards.
 func (g *Gate) Enter(ctx context.Context, alone bool) (leave func(), err error) {
 	if !alone {
 		if err := take(ctx, g.slots); err != nil {
@@ -41,7 +42,7 @@ func (g *Gate) Enter(ctx context.Context, alone bool) (leave func(), err error) 
 		}
 		return func() { <-g.slots }, nil
 	}
-	// Two who took a part of the slots each would wait for each other.
+	// Take all slots one caller at a time: two callers that each hold some would deadlock.
 	if err := take(ctx, g.alone); err != nil {
 		return nil, err
 	}

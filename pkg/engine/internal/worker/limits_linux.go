@@ -27,14 +27,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxOpenFiles is enough for the compiler's cache and what the runtime has open.
+// maxOpenFiles is enough for the compiler's cache and the runtime's open files.
 const maxOpenFiles = 64
 
-// impose bounds this process, which is a child, for the rest of its life.
+// impose limits this process, a child, for the rest of its life.
 func (l limits) impose() error {
 	closeInherited()
-	// If memory is short, the kernel should take this process and not its parent. A process that
-	// is not dumpable may not say so.
+	// If memory is short, the kernel should kill this process and not its parent. A process that is
+	// not dumpable cannot set this.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	bounds := []struct {
 		name     string
@@ -45,7 +45,7 @@ func (l limits) impose() error {
 		{"open files", unix.RLIMIT_NOFILE, maxOpenFiles},
 		{"size of files", unix.RLIMIT_FSIZE, uint64(l.DataBytes)}, // the code was in memory before
 		{"processor time", unix.RLIMIT_CPU, l.CPUSeconds},
-		// Not the address space, of which a Go program reserves much more than it uses.
+		// Do not limit the address space: a Go program reserves much more of it than it uses.
 		{"data", unix.RLIMIT_DATA, uint64(l.DataBytes)},
 	}
 	for _, b := range bounds {
@@ -59,7 +59,7 @@ func (l limits) impose() error {
 	return nil
 }
 
-// lower lowers a limit, the hard one too: of processor time Go heeds no other.
+// lower lowers a limit, including the hard limit: Go ignores the soft limit on processor time.
 func lower(resource int, value uint64) error {
 	var now syscall.Rlimit
 	if err := syscall.Getrlimit(resource, &now); err != nil {
@@ -69,8 +69,9 @@ func lower(resource int, value uint64) error {
 	return syscall.Setrlimit(resource, &syscall.Rlimit{Cur: value, Max: value})
 }
 
-// closeInherited closes what the parent did not mean to hand on: what was open when this program began
-// to run is what has no close-on-exec flag, which everything has that Go opens itself.
+// closeInherited closes descriptors that the parent did not mean to pass on. Descriptors that were
+// open when this program started lack close-on-exec, which Go sets on everything that it opens
+// itself.
 func closeInherited() {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -87,8 +88,8 @@ func closeInherited() {
 	}
 }
 
-// executable is the binary that this process runs, even if another was put in its place.
+// executable returns the binary that this process runs, even if the file was replaced.
 func executable() (string, error) { return "/proc/self/exe", nil }
 
-// endsWithParent has the kernel kill a child when the thread that started it ends.
+// endsWithParent makes the kernel kill a child when the thread that started it ends.
 func endsWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }

@@ -23,10 +23,10 @@ import (
 	"syscall"
 )
 
-// impose leaves it to the parent's clock and the collector.
+// impose does nothing here: the parent's clock and the garbage collector's soft limit must suffice.
 func (limits) impose() error { return nil }
 
 func executable() (string, error) { return os.Executable() }
 
-// endsWithParent leaves it to the end of the standard input.
+// endsWithParent does nothing here: a child ends when its standard input ends.
 func endsWithParent() *syscall.SysProcAttr { return nil }

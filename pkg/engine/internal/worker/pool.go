@@ -26,30 +26,30 @@ import (
 	"time"
 )
 
-// sharedBytes is what a child of several may take, in bytes.
+// sharedBytes is the memory limit in bytes of a child that compiles beside others.
 const sharedBytes = 256 << 20
 
-// MinMemoryBytes is the least memory that a child can do anything with, in bytes.
+// MinMemoryBytes is the least memory in bytes with which a child can work.
 const MinMemoryBytes = 128 << 20
 
-// Options configure a [Pool].
+// Options configures a [Pool].
 type Options struct {
-	// Workers is how many children may compile at a time. There are fewer where they would not fit
-	// into MemoryBytes with 256 MiB each.
+	// Workers is the maximum number of children that compile at a time. There are fewer if that
+	// many would not fit into MemoryBytes with 256 MiB each.
 	Workers int
-	// MemoryBytes bounds the memory of all children together, in bytes, at least
-	// [MinMemoryBytes]. A child has at most 256 MiB of it, one that is alone all.
+	// MemoryBytes bounds the memory of all children together in bytes, and is at least
+	// [MinMemoryBytes]. A child gets at most 256 MiB of it. A child that runs alone gets all of it.
 	MemoryBytes int64
-	// Timeout is how long a task can take at most. It is for the contexts of tasks to see to it; a
-	// child has twice the processor time.
+	// Timeout is the maximum duration of a task. The contexts of tasks must enforce it. A child has
+	// twice that as its processor time.
 	Timeout time.Duration
-	// Idle is how long a child with nothing to do is kept. Default: 5 seconds.
+	// Idle is how long an idle child is kept. Default: 5 seconds.
 	Idle time.Duration
-	// Logger gets what happens to children. Required.
+	// Logger receives the pool's log. Required.
 	Logger *slog.Logger
 }
 
-// Pool starts children, hands tasks to them, and ends them. It is safe for concurrent use.
+// Pool starts children, gives them tasks, and ends them. It is safe for concurrent use.
 type Pool struct {
 	options Options
 	slots   *Gate
@@ -58,14 +58,14 @@ type Pool struct {
 	idle    []*process
 	running int
 	closed  bool
-	// children are those that run; none is added when the pool is closed.
+	// children counts the running children. The pool adds none after it is closed.
 	children sync.WaitGroup
 }
 
 // ErrClosed is returned after [Pool.Close].
 var ErrClosed = errors.New("pool of compilers is closed")
 
-// NewPool returns a pool. It starts no child.
+// NewPool returns a pool. It does not start a child.
 func NewPool(o Options) *Pool {
 	if o.Idle == 0 {
 		o.Idle = 5 * time.Second
@@ -74,23 +74,23 @@ func NewPool(o Options) *Pool {
 	return &Pool{options: o, slots: NewGate(max(1, workers))}
 }
 
-// Running returns how many children there are.
+// Running returns the number of children.
 func (p *Pool) Running() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.running
 }
 
-// Compile has a child compile a module. prepare empties the task's directory; it is called before every
-// try. Tasks that are alone have all memory to themselves. The error is what the compiler
-// said, a [*DiedError], or the cause of the context's end.
+// Compile compiles a module in a child. Before every attempt it calls prepare, which must empty the
+// task's directory. A task that runs alone gets all the memory. The error comes from the compiler,
+// is a [*DiedError], or is the cause of the context's end.
 func (p *Pool) Compile(ctx context.Context, t Task, alone bool, prepare func() error) error {
 	if err := t.check(); err != nil {
 		return err
 	}
 	err := p.try(ctx, &t, alone, prepare)
 	if d := (*DiedError)(nil); errors.As(err, &d) && !alone {
-		p.options.Logger.Warn("A process that compiled modules ended: the last one is tried once more, alone", "how", d.How, "said", d.Said)
+		p.options.Logger.Warn("A process that compiles modules died: retrying its last module alone", "how", d.How, "said", d.Said)
 		return p.try(ctx, &t, true, prepare)
 	}
 	return err
@@ -117,8 +117,8 @@ func (p *Pool) try(ctx context.Context, t *Task, alone bool, prepare func() erro
 	return err
 }
 
-// take returns a child that is idle, or a new one. The caller has a slot, all of them for
-// one that is alone.
+// take returns an idle child or a new one. The caller must hold a slot, or all slots for a child
+// that runs alone.
 func (p *Pool) take(alone bool) (*process, error) {
 	l := limits{DataBytes: min(p.options.MemoryBytes, sharedBytes), CPUSeconds: uint64(math.Ceil(2*p.options.Timeout.Seconds())) + 1}
 	if alone {
@@ -138,14 +138,14 @@ func (p *Pool) take(alone bool) (*process, error) {
 	}
 	child, err := start(l)
 	if err != nil {
-		return nil, fmt.Errorf("starting a process that compiles: %w", err)
+		return nil, fmt.Errorf("starting a process to compile modules: %w", err)
 	}
 	p.running++
 	p.children.Add(1)
 	return child, nil
 }
 
-// putBack keeps a child for the next task, for a while.
+// putBack keeps a child for the next task, until it was idle for too long.
 func (p *Pool) putBack(child *process) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -173,7 +173,7 @@ func (p *Pool) retire(child *process) {
 	}
 }
 
-// endIdle ends all children that have nothing to do.
+// endIdle ends all idle children.
 func (p *Pool) endIdle() {
 	p.mu.Lock()
 	idle := p.idle
@@ -185,7 +185,7 @@ func (p *Pool) endIdle() {
 	}
 }
 
-// end ends a child that nobody else has.
+// end ends a child that nobody else uses.
 func (p *Pool) end(child *process) {
 	child.end()
 	p.mu.Lock()

@@ -34,7 +34,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain has children do what the module says, which is a word in these tests.
+// TestMain lets children do what the module says, which is a word in these tests.
 func TestMain(m *testing.M) {
 	Serve(func(t Task) error {
 		word, argument, _ := strings.Cut(string(t.Module), " ")
@@ -85,8 +85,8 @@ func recurse(n int) int {
 	return recurse(n+1) + 1
 }
 
-// skipWithoutPrograms skips what starts this binary again where its processor is emulated: the kernel starts no program
-// for that one.
+// skipWithoutPrograms skips tests that start this binary again if the processor is emulated,
+// because the kernel cannot start programs for that processor.
 func skipWithoutPrograms(t *testing.T) {
 	t.Helper()
 	if errors.Is(exec.Command(os.Args[0], "-test.run=^$").Run(), syscall.ENOEXEC) {
@@ -123,7 +123,7 @@ func result(t *testing.T, directory string) string {
 
 func TestAChildCompilesSeveralModules(t *testing.T) {
 	p, log := newPool(t, Options{})
-	require.Zero(t, p.Running(), "none is started before there is something to do")
+	require.Zero(t, p.Running(), "no child starts before there is a task")
 	directory := t.TempDir()
 	large := strings.Repeat("x", 1<<20)
 	for range 3 {
@@ -134,7 +134,7 @@ func TestAChildCompilesSeveralModules(t *testing.T) {
 	require.EqualError(t, p.run(t.Context(), directory, "fail no module\n"), "no module ")
 	require.Len(t, p.run(t.Context(), directory, "fail "+large).Error(), maxAnswer)
 	require.NoError(t, p.run(t.Context(), directory, "write"))
-	require.Equal(t, 1, p.Running(), "what the compiler says ends nobody")
+	require.Equal(t, 1, p.Running(), "a compiler's error does not end the child")
 	require.Empty(t, log.String())
 	require.ErrorContains(t, p.run(t.Context(), strings.Repeat("d", maxDirectory+1), ""), "directory has a path of 4097 bytes: at most 4096")
 }
@@ -147,7 +147,7 @@ func TestNothingOfTheEnvironmentIsInherited(t *testing.T) {
 	require.Equal(t, "GOMAXPROCS=1\nGOGC=off\nGOTRACEBACK=none", result(t, directory))
 }
 
-// Of modules that wait, only the one that ends children is blamed, after a second try.
+// Of several waiting modules, only the one that kills children is blamed, after a second attempt.
 func TestOnlyTheCulpritIsBlamed(t *testing.T) {
 	p, _ := newPool(t, Options{Workers: 2, MemoryBytes: 2 * sharedBytes})
 	errs := make([]error, 20)
@@ -178,8 +178,8 @@ func TestAModuleIsTriedOnceMore(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, 2, prepared)
-	require.Contains(t, log.String(), "the last one is tried once more, alone")
-	require.Zero(t, p.Running(), "what was alone is not kept")
+	require.Contains(t, log.String(), "retrying its last module alone")
+	require.Zero(t, p.Running(), "a child that ran alone is not kept")
 	unprepared := errors.New("unprepared")
 	require.ErrorIs(t, p.Compile(t.Context(), Task{}, false, func() error { return unprepared }), unprepared)
 }
@@ -214,7 +214,8 @@ func TestIdleChildrenEnd(t *testing.T) {
 	require.NoError(t, p.run(t.Context(), t.TempDir(), "write"))
 }
 
-// A child that was killed while it was idle, by the kernel that was short of memory say, is nobody's fault.
+// A child that was killed while it was idle, for example by a kernel short of memory, blames no
+// module.
 func TestIdleChildrenAreKilled(t *testing.T) {
 	p, _ := newPool(t, Options{})
 	require.NoError(t, p.run(t.Context(), t.TempDir(), "write"))

@@ -31,11 +31,11 @@ import (
 	"time"
 )
 
-// DiedError says that a child ended while it compiled a module.
+// DiedError means that a child ended while it compiled a module.
 type DiedError struct {
-	// How says how it ended: its exit code, or the signal.
+	// How is how it ended: its exit code or the signal.
 	How string
-	// Said is the beginning of what it wrote to its standard error, in one line.
+	// Said is the beginning of its standard error, as a single line.
 	Said string
 }
 
@@ -47,7 +47,7 @@ func (e *DiedError) Error() string {
 	return fmt.Sprintf("the process that compiled it ended: %s: %s", e.How, e.Said)
 }
 
-// process is a child. One goroutine at a time uses it.
+// process is a child. Only one goroutine at a time uses it.
 type process struct {
 	command *exec.Cmd
 	tasks   *os.File
@@ -55,11 +55,11 @@ type process struct {
 	stderr  beginning
 	exited  chan struct{}
 
-	used  time.Duration // what its tasks took
-	timer *time.Timer   // ends it when it is idle
+	used  time.Duration // the duration of its tasks
+	timer *time.Timer   // ends it after it was idle for too long
 }
 
-// start starts a child, and returns when it runs.
+// start starts a child and returns when it runs.
 func start(l limits) (*process, error) {
 	program, err := executable()
 	if err != nil {
@@ -86,16 +86,16 @@ func start(l limits) (*process, error) {
 		Stdin:  stdin,
 		Stdout: stdout,
 		Stderr: &p.stderr,
-		// Nothing of the parent's environment, which may hold secrets and settings. A child compiles
-		// on one processor, as there are others beside it. What a large program sets
-		// up before main is garbage to be kept rather than collected.
+		// The child gets none of the parent's environment, which may hold secrets and settings. It
+		// uses one processor because other children run beside it. With GOGC=off, it does not
+		// spend time on collecting what a large program allocates before main.
 		Env:         []string{"GOMAXPROCS=1", "GOGC=off", "GOTRACEBACK=none"},
 		SysProcAttr: endsWithParent(),
 	}
 	started := make(chan error)
 	go p.own(started)
 	err = <-started
-	_, _ = stdin.Close(), stdout.Close() // the child's
+	_, _ = stdin.Close(), stdout.Close() // the child's ends of the pipes
 	if err != nil {
 		_, _ = tasks.Close(), answers.Close()
 		return nil, err
@@ -103,8 +103,8 @@ func start(l limits) (*process, error) {
 	return p, nil
 }
 
-// own starts the child and stays until it ends, on one thread: the kernel takes the end of the thread
-// for that of the parent.
+// own starts the child and stays on one thread until the child ends, because the kernel treats the
+// end of that thread as the end of the parent.
 func (p *process) own(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -113,12 +113,12 @@ func (p *process) own(started chan<- error) {
 	if err != nil {
 		return
 	}
-	_ = p.command.Wait() // its state says it all
+	_ = p.command.Wait() // the process state has all the details
 	close(p.exited)
 }
 
-// compile has the child compile a module. It returns what the compiler said, a [DiedError], or
-// the cause of the end of the context, and whether the child can be used further.
+// compile makes the child compile a module. It returns the compiler's error, a [DiedError], or the
+// cause of the context's end. It also returns whether the child can be used again.
 func (p *process) compile(ctx context.Context, t *Task) (err error, usable bool) { //nolint:revive // the error is the result
 	begin := time.Now()
 	stop := context.AfterFunc(ctx, p.kill)
@@ -151,9 +151,9 @@ func (p *process) exchange(t *Task) (failure, broken error) {
 	return readAnswer(p.answers)
 }
 
-func (p *process) kill() { _ = p.command.Process.Kill() } // it fails if there is nothing to kill
+func (p *process) kill() { _ = p.command.Process.Kill() } // fails if the child has already ended
 
-// end kills the child, which has nothing to save, and waits until it is gone.
+// end kills the child, which has no state to save, and waits until it has ended.
 func (p *process) end() {
 	p.kill()
 	<-p.exited
@@ -166,7 +166,7 @@ type beginning struct {
 	kept []byte
 }
 
-// maxSaid bounds what is kept of a child's standard error.
+// maxSaid is the number of bytes kept of a child's standard error.
 const maxSaid = 2048
 
 func (b *beginning) Write(text []byte) (int, error) {
@@ -176,7 +176,7 @@ func (b *beginning) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// line returns the first lines that say what happened, as one.
+// line returns the first lines, which say what happened, as a single line.
 func (b *beginning) line() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

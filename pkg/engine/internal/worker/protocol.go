@@ -26,28 +26,29 @@ import (
 
 // Task is a module to compile.
 type Task struct {
-	// Module is its encoding.
+	// Module is the module in the binary format.
 	Module []byte
-	// Mark is what else the compiler needs, at most 255 bytes; nobody here looks at it.
+	// Mark is data for the compiler, at most 255 bytes. This package does not interpret it.
 	Mark []byte
-	// Directory is the absolute path of where the result goes, which is empty.
+	// Directory is the absolute path of the empty directory for the result.
 	Directory string
 }
 
-// Bounds of what is sent. The child trusts its parent; the bounds are for what goes wrong.
+// Bounds on messages. The child trusts its parent, so these only catch mistakes.
 const (
 	maxModule    = 1 << 30
 	maxDirectory = 4096
 	maxAnswer    = 4096
 )
 
-// The answers.
+// The kinds of answers.
 const (
 	answerDone  = 0
 	answerError = 1
 )
 
-// writeTask sends a task: three times a length, 4 bytes in little endian, and so many bytes.
+// writeTask sends a task as three parts, each a little-endian length of 4 bytes followed by its
+// bytes.
 func writeTask(w io.Writer, t *Task) error {
 	for _, part := range [][]byte{t.Mark, []byte(t.Directory), t.Module} {
 		if err := binary.Write(w, binary.LittleEndian, uint32(len(part))); err != nil {
@@ -60,7 +61,7 @@ func writeTask(w io.Writer, t *Task) error {
 	return nil
 }
 
-// check refuses what could not be sent.
+// check refuses a task that cannot be sent.
 func (t *Task) check() error {
 	switch {
 	case len(t.Mark) > 255:
@@ -97,7 +98,7 @@ func readPart(r io.Reader, most uint32) ([]byte, error) {
 	return part, err
 }
 
-// writeAnswer says how a task ended: a byte, and for an error a length and its text.
+// writeAnswer sends the result of a task: a byte, and for an error also the length and the text.
 func writeAnswer(w io.Writer, failure error) error {
 	if failure == nil {
 		_, err := w.Write([]byte{answerDone})
@@ -110,7 +111,7 @@ func writeAnswer(w io.Writer, failure error) error {
 	return err
 }
 
-// readAnswer returns what the compiler said, and apart from it what went wrong with reading.
+// readAnswer returns the compiler's error and, separately, an error in reading the answer.
 func readAnswer(r io.Reader) (failure, err error) {
 	var kind [1]byte
 	if _, err := io.ReadFull(r, kind[:]); err != nil {
@@ -129,7 +130,8 @@ func readAnswer(r io.Reader) (failure, err error) {
 	return nil, fmt.Errorf("answer begins with %d", kind[0])
 }
 
-// printable takes out of a text what no log should have: what a compiler says quotes the module.
+// printable replaces characters that must not appear in logs. The compiler's errors quote the
+// module.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == '\ufffd' {

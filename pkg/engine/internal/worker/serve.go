@@ -24,22 +24,22 @@ import (
 	"sync/atomic"
 )
 
-// Argument is the first argument of a process that is a child.
+// Argument is the first argument of a child process.
 const Argument = "wasm-compile"
 
-// Compiler does what a task says, in a child: it compiles the module into the directory.
-// It may panic, which ends the child.
+// Compiler compiles the task's module into its directory, in a child. It may panic, which ends the
+// child.
 type Compiler func(Task) error
 
 var declared atomic.Bool
 
-// Declared says whether this program has called [Serve], so that its binary can be started
-// as a child. One that cannot would run itself for ever.
+// Declared reports whether this program has called [Serve], so that its binary can be started as a
+// child. A program that has not would start itself forever.
 func Declared() bool { return declared.Load() }
 
-// Serve is called first thing in a program. In a process that was started as a child it
-// compiles what its parent sends, and never returns. In all others it takes note that the
-// program can be started as a child, and returns.
+// Serve must be the first call in a program. In a process that was started as a child, it compiles
+// what its parent sends, and never returns. In any other process, it records that the program can
+// be started as a child, and returns.
 func Serve(compile Compiler) {
 	if len(os.Args) < 2 || os.Args[1] != Argument {
 		declared.Store(true)
@@ -49,31 +49,31 @@ func Serve(compile Compiler) {
 	os.Exit(1)
 }
 
-// limits are what a child bounds itself to before it reads anything.
+// limits are the limits that a child sets for itself before it reads anything.
 type limits struct {
-	// DataBytes is for its heap and all other memory that it can write.
+	// DataBytes limits its heap and all other memory that it can write.
 	DataBytes int64 `json:"dataBytes"`
-	// CPUSeconds is for all that it compiles. The parent's clock is for each module.
+	// CPUSeconds limits everything that it compiles. The parent's clock limits each module.
 	CPUSeconds uint64 `json:"cpuSeconds"`
 }
 
-// maxStack bounds the stack of a goroutine, in bytes. The compiler of a module that is as
-// large as any known takes a few megabytes. A stack that grows is copied, so that three
-// halves of it count as data.
+// maxStack is the maximum size of a goroutine's stack in bytes. For the largest known module, the
+// compiler takes a few megabytes. Growing a stack copies it, so one and a half times its size
+// counts as data.
 const maxStack = 64 << 20
 
-// serve returns if it cannot begin, or cannot answer. The end of its input ends the process.
+// serve returns if it cannot begin or cannot answer. The end of its input ends the process.
 func serve(arguments []string, compile Compiler) error {
 	var l limits
 	if len(arguments) != 1 || json.Unmarshal([]byte(arguments[0]), &l) != nil || l.DataBytes <= 0 {
-		return fmt.Errorf("%s is for use by the process that compiles WebAssembly modules, and takes its limits", Argument)
+		return fmt.Errorf("%s is only for processes that the WebAssembly engine starts to compile modules, and takes their limits", Argument)
 	}
 	if err := l.impose(); err != nil {
 		return err
 	}
 	debug.SetMaxStack(maxStack)
-	// What is not heap counts as data too. The collector has little to do for a small module, and works
-	// more as the limit comes near.
+	// Data is more than the heap, so the heap gets three quarters. For a small module, the garbage
+	// collector has little to do; it works more as the limit comes near.
 	debug.SetMemoryLimit(l.DataBytes / 4 * 3)
 	debug.SetGCPercent(400)
 
@@ -82,19 +82,19 @@ func serve(arguments []string, compile Compiler) error {
 		for {
 			t, err := readTask(os.Stdin)
 			if err != nil {
-				// The parent has ended, or wants no more, whatever is being compiled.
+				// The parent has ended or closed the pipe. Stop, whatever is being compiled.
 				os.Exit(0)
 			}
 			tasks <- t
 		}
 	}()
 	for {
-		// A panic ends the child, as much else does that a compiler can come to: for want of memory, it may be.
+		// A panic ends the child, like other failures of a compiler, for example out of memory.
 		if err := writeAnswer(os.Stdout, compile(*<-tasks)); err != nil {
 			return err
 		}
 	}
 }
 
-// standardStreams are the descriptors that a child is given.
+// standardStreams is the number of descriptors that a child gets.
 const standardStreams = 3

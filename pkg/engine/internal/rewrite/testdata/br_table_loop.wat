@@ -1,4 +1,4 @@
-;; A branch table goes back to the head of a loop from inside of blocks.
+;; A branch table continues a loop from inside blocks.
 (module
   (func (export "run") (local $i i32)
     (loop $again

@@ -1,4 +1,4 @@
-;; Bulk operations on memory with the operands of the caller. The test puts a longer segment in the place of this one.
+;; Bulk operations on memory with the caller's operands. The test replaces the segment with a longer one.
 (module
   (memory (export "memory") 64)
   (data $short "short")

@@ -1,4 +1,4 @@
-;; Goes down a deep stack, and does its work on the way back.
+;; Nests calls deeply, and does its work on the way back.
 (module
   (func $deep (param $n i32) (result i32) (local $s i32)
     (if (i32.eqz (local.get $n)) (then (return (i32.const 0))))

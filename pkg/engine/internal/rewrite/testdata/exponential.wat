@@ -1,4 +1,4 @@
-;; 33 functions without loop or recursion, 2^32 calls.
+;; 33 functions without loops or recursion, but 2^32 calls.
 (module
   (func $f0 nop)
   (func $f1 (call $f0) (call $f0))

@@ -1,4 +1,4 @@
-;; Sixteen fills of 64 KiB on straight code: without a charge by length this would cost a few units.
+;; Sixteen fills of 64 KiB in straight code. Without a charge by length, they would cost only a few units.
 (module
   (memory 1)
   (func $fill (memory.fill (i32.const 0) (i32.const 1) (i32.const 65536)))

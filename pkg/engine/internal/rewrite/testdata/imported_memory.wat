@@ -1,4 +1,4 @@
-;; A module that imports its memory, as those of the Open Policy Agent do.
+;; A module that imports its memory, like those of the Open Policy Agent.
 (module
   (import "env" "memory" (memory 2 9))
   (import "env" "log" (func $log (param i32)))

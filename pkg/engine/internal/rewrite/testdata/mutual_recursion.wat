@@ -1,4 +1,4 @@
-;; Each level calls the other function twice, so that the stack stays shallow while the run does not end.
+;; Each level calls the other function twice, so the stack stays shallow but the run does not end.
 (module
   (func $even (param i32)
     (if (local.get 0) (then

@@ -1,4 +1,4 @@
-;; A program that reads by a call, a tail call, through a table and through a table at its end.
+;; A program that reads with a call, a tail call, a call through a table, and a tail call through a table.
 (module
   (type $read (func (param i32 i32 i32 i32) (result i32)))
   (import "env" "read" (func $read (type $read)))

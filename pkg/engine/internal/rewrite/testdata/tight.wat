@@ -1,4 +1,4 @@
-;; Every way into and out of a loop that calls nothing. Each function turns as
+;; Every way into and out of a loop that calls nothing. Each function loops as
 ;; often as its parameter says.
 (module
   (memory 1)

@@ -13,7 +13,7 @@
       (loop
         (if (i32.eqz (local.get 0)) (then (return (i32.const 0))))
         (br_if 1 (i32.and (local.get 0) (i32.const 1)))
-        ;; A value that the return has to leave behind.
+        ;; A value that the return must discard.
         (i32.const 7)
         (return (i32.add (i32.const 1) (call $return (i32.sub (local.get 0) (i32.const 1)))))))
     (i32.add (i32.const 1) (call $return (i32.sub (local.get 0) (i32.const 1)))))
@@ -37,7 +37,7 @@
     (call $several (i32.sub (local.get 0) (i32.const 1)))
     (return))
 
-  ;; It never nests: what it takes it has to give back before it goes on.
+  ;; It never nests: it must give its stack back before the tail call.
   (func $tail (export "tail") (param i32) (result i32)
     (if (result i32) (local.get 0)
       (then (return_call $tail (i32.sub (local.get 0) (i32.const 1))))

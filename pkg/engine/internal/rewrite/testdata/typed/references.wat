@@ -1,4 +1,4 @@
-;; Uses every instruction and every place for a type that typed function references have.
+;; Uses every instruction of typed function references, and every place for one of their types.
 ;; Made by wasm-as --all-features of binaryen.
 (module
   (type $unary (func (param i32) (result i32)))
