@@ -33,6 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/layout"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -158,10 +159,15 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 
 // configuredRoot returns the trust root of the flag or of the configuration, nil if it has none.
 func (c *command) configuredRoot(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted) (*sigstore.Root, error) {
-	verification := wanted.Config.Verification
-	switch {
-	case f.trustConfig != "":
+	if f.trustConfig != "" {
 		return readTrustRoot(f.trustConfig)
+	}
+	return c.rootOf(ctx, wanted.Config.Verification)
+}
+
+// rootOf returns the trust root that a configuration names, nil if it names none.
+func (c *command) rootOf(ctx context.Context, verification *wasmadmission.Verification) (*sigstore.Root, error) {
+	switch {
 	case verification == nil:
 		return nil, nil
 	case verification.TrustRoot.File != "":

@@ -106,7 +106,7 @@ distributing policies.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say what is done, on the standard error")
 	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never write colors; the variable NO_COLOR does the same")
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.bundle(), c.info(), c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions(), c.top(), c.status())
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.bundle(), c.sync(), c.info(), c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions(), c.top(), c.status())
 	markUsage(root)
 	return root
 }
