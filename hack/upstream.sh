@@ -18,7 +18,8 @@
 #
 #   pkg/, internal/   -> staging/src/k8s.io/wasm-admission, as far as the plugin imports them
 #   plugin/           -> plugin/pkg/admission/wasm
-#   hack/upstream/wiring.patch: feature gate, order of plugins, health checks, main
+#   cmd/kube-apiserver/status.go -> cmd/kube-apiserver/app/wasmadmission_status.go
+#   hack/upstream/wiring.patch: feature gate, order of plugins, health checks, status, main
 #
 # Usage: hack/upstream.sh [TREE]. TREE is a checkout of Kubernetes at KUBE_VERSION, which is
 # changed. Without it, a tree is assembled in .cache/upstream from the modules of the Go proxy.
@@ -99,6 +100,9 @@ lay() {
 		-e "s#\"$module/featuregate\"#\"k8s.io/kubernetes/pkg/features\"#" \
 		-e 's#\bfeaturegate\.WasmAdmission\b#features.WasmAdmission#g' {} +
 	adopt "$tree/$plugin"
+	# What the server's status has to know of the server.
+	local status=$tree/cmd/kube-apiserver/app/wasmadmission_status.go
+	sed -e 's/^package main$/package app/' -e "s#\"$module/pkg/#\"k8s.io/wasm-admission/pkg/#" cmd/kube-apiserver/status.go >"$status"
 }
 
 # require makes the staging module's go.mod, and adds it to that of Kubernetes: at the versions
