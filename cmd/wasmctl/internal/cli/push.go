@@ -53,16 +53,15 @@ func (c *command) push() *cobra.Command {
 digest of its manifest.
 
 POLICY is the path of a module, the URI of one in the store of policies, or the
-beginning of the digest of one there. URI is one of a registry; without a tag it
-means latest.
+beginning of the digest of one there. URI is in a registry. The default tag is latest.
 
-POLICY may be a directory instead. Then its manifests, the files whose names end
-with .yaml, .yml or .json, are pushed as a set, which sync brings to servers. lint
---policy-directory says whether a server would take them.
+POLICY may also be a directory. Then its manifests, the files whose names end with
+.yaml, .yml or .json, are pushed as a set, which sync brings to servers. Use lint
+--policy-directory to check whether a server would accept them.
 
-The annotations of the policy's metadata become those of the manifest, but for
-those that have several lines. The source of the policy becomes
-org.opencontainers.image.source as well, unless there is one.`,
+The annotations in the policy's metadata become those of the manifest, except for
+annotations with several lines. The policy's source also becomes
+org.opencontainers.image.source, unless that is set.`,
 		Example: `  wasmctl push annotated-policy.wasm registry://registry.example.com/policies/policy:v1.0.0
   wasmctl push -o json annotated-policy.wasm registry.example.com/policies/policy:v1.0.0
   wasmctl push policies.d registry.example.com/policies/set:prod`,
@@ -73,7 +72,7 @@ org.opencontainers.image.source as well, unless there is one.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&f.force, "force", "f", false, "push a policy without metadata, too")
+	flags.BoolVarP(&f.force, "force", "f", false, "push a policy even without metadata")
 	f.outputFlag.add(flags, "text", "json")
 	f.registryFlags.add(flags)
 	f.addModuleSize(flags)

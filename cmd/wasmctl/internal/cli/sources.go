@@ -37,8 +37,8 @@ type registryFlags struct {
 }
 
 func (f *registryFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.sourcesPath, "sources-path", "", "`file` that says how registries are asked: a sources.yml of Kubewarden (default sources.yaml in kwctl's directory, if there is one)")
-	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a config.json of Docker, for registries that want credentials (default that of DOCKER_CONFIG, or ~/.docker)")
+	flags.StringVar(&f.sourcesPath, "sources-path", "", "Kubewarden sources.yml `file` with settings for registries (default sources.yaml in kwctl's directory, if there is one)")
+	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a Docker config.json, for credentials of registries (default DOCKER_CONFIG, or ~/.docker)")
 }
 
 // options returns how modules are fetched: into no store, and from none.
@@ -59,7 +59,7 @@ type sourceFlags struct {
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	f.registryFlags.add(flags)
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and compiled code (default wasmctl in the user's cache directory)")
 	flags.BoolVar(&f.disableCache, "disable-wasmtime-cache", false, "do not keep compiled code")
 	f.limitFlags.add(flags)
 }

@@ -58,20 +58,20 @@ func (c *command) sync() *cobra.Command {
 configuration names, and does so again whenever the tag moves. push DIRECTORY pushes
 such a set: manifests, which name modules in registries or in files.
 
-CONFIGURATION is that of the server, on its machine. What it says holds here: the
-set must have the signatures that verification demands, and registries are asked
-with the mirrors, authorities and credentials of sources. A configuration that
-requires no signatures is refused, unless URI has the digest of the set.
+CONFIGURATION is the server's own, on its machine. The set must have the signatures
+that its verification requires, and registries are asked with the mirrors, authorities
+and credentials of its sources. If it requires no signatures, URI must contain the
+digest of the set.
 
 The policy directory becomes a symbolic link to a version in a directory beside it,
-whose name ends with .versions. A rename replaces the link, after the new version
-was verified, written, and read as the server reads it. Modules are not fetched: the
-server does that. Whatever fails leaves the directory as it is, and is tried again
-after the interval, to which up to a fifth is added at random. Files that somebody
-else changes are put back. The version before is kept.
+whose name ends with .versions. The new version is verified, written, and read as the
+server reads it. Then a rename replaces the link. Modules are not fetched: the server
+does that. If anything fails, the directory stays as it is, and the command tries
+again after the interval, plus up to a fifth of it at random. Files that somebody else
+changed are restored. The previous version is kept.
 
-The configuration, and what it names, is read each time. After ten failures in a
-row the command ends with exit code 1.`,
+The configuration and the files that it names are read again each time. After ten
+failures in a row, the command ends with exit code 1.`,
 		Example: `  wasmctl sync /etc/kubernetes/wasm-admission/config.yaml registry://registry.example.com/policies/set:prod
   wasmctl sync --once /etc/kubernetes/wasm-admission/config.yaml registry.example.com/policies/set:prod`,
 		Args: twoArguments("CONFIGURATION", "the configuration of a server, such as /etc/kubernetes/wasm-admission/config.yaml",
@@ -81,7 +81,7 @@ row the command ends with exit code 1.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&f.once, "once", false, "end after the first attempt, with 1 if it failed")
+	flags.BoolVar(&f.once, "once", false, "exit after the first attempt, with 1 if it failed")
 	flags.DurationVar(&f.interval, "interval", time.Minute, "`time` between attempts, from 10s to 24h")
 	return cmd
 }
