@@ -69,6 +69,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Recorder gets what the engine does in numbers; nil discards them.
 	Recorder Recorder
+	// Sampler is told which functions of guests burn fuel; nil, as in a server, is not.
+	Sampler *Sampler
 
 	// architecture is the one for whose faults there is a way around, this one if it is
 	// empty. Tests set it.
