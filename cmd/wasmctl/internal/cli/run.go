@@ -50,6 +50,7 @@ type runFlags struct {
 	raw, allowContextAware bool
 	hostCapabilities       []string
 	timeout                time.Duration
+	fuelProfile            string
 }
 
 func (c *command) run() *cobra.Command {
@@ -73,10 +74,17 @@ The policy may change the object. First it validates its settings. If they are
 invalid, the exit code is 1.
 
 The cluster of the kubeconfig's current context answers host calls, or a recorded
-session does.`,
+session does.
+
+With --fuel-profile, the command samples which functions burn fuel, and writes a line
+for each stack of functions, in the format of flame graph tools. The functions have
+names if the module was built with them: without -s for Go, and without strip for
+Rust. Sampling takes time, so raise --timeout if necessary. It does not change the
+fuel.`,
 		Example: `  wasmctl run --request-path request.json --settings-json '{"labels": {"team": "."}}' policy.wasm
   wasmctl run -r pod.yaml --operation CREATE --user ann policy.wasm
   wasmctl run -r - registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3 <request.json
+  wasmctl run -r request.json --fuel-profile fuel.folded --timeout 30s policy.wasm
   wasmctl run -r request.json --allow-context-aware --replay-host-capabilities-interactions session.yml policy.wasm`,
 		Args: oneArgument("POLICY", "the path or URI of a module, or a file of manifests"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
@@ -87,6 +95,7 @@ session does.`,
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().StringVar(&f.fuelProfile, "fuel-profile", "", "`file` for the fuel that each stack of functions burned; a summary goes to standard error")
 	f.outputFlag.add(cmd.Flags(), "json", "yaml", "table")
 	f.completeFormats(cmd)
 	return cmd
@@ -112,13 +121,24 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) e
 	if err := f.check(); err != nil {
 		return err
 	}
+	profile := &fuelProfile{}
+	if f.fuelProfile != "" {
+		f.sampler = profile.sampler()
+	}
 	return c.withPolicies(ctx, f, argument, func(policies []asked) error {
 		for _, p := range policies {
-			if err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, c.review(ctx, p.Policy, p.request)); err != nil {
+			profile.begin(p.Name())
+			response := c.review(ctx, p.Policy, p.request)
+			profile.end()
+			if err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, response); err != nil {
 				return err
 			}
 		}
-		return nil
+		if f.fuelProfile == "" {
+			return nil
+		}
+		profile.summarize(c.Err)
+		return writeWhole(f.fuelProfile, profile.write)
 	})
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -55,6 +56,8 @@ type sourceFlags struct {
 	registryFlags
 	cache        string
 	disableCache bool
+	// sampler is told what burns fuel; nil is not.
+	sampler *engine.Sampler
 }
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
@@ -103,7 +106,7 @@ func (f *sourceFlags) evaluator(fetcher policyset.Fetcher, timeout time.Duration
 	if err != nil {
 		return nil, err
 	}
-	return evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Limits: limits, Timeout: timeout})
+	return evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Limits: limits, Timeout: timeout, Sampler: f.sampler})
 }
 
 // codeDirectory is where compiled code is kept, "" if it is not.
