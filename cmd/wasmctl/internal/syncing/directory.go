@@ -145,6 +145,14 @@ func (d *directory) change(version string) error {
 	return errors.Join(safefile.SyncDirectory(filepath.Dir(d.path)), d.removeBut(now, before))
 }
 
+// discard removes a version, unless the link names it: a change may fail after the rename.
+func (d *directory) discard(version string) error {
+	if filepath.Base(version) == d.current() {
+		return nil
+	}
+	return os.RemoveAll(version)
+}
+
 // removeBut removes all versions but these.
 func (d *directory) removeBut(keep ...string) error {
 	entries, err := os.ReadDir(d.versions())

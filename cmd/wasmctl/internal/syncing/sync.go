@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"oras.land/oras-go/v2/registry/remote"
@@ -117,7 +116,7 @@ func (w *Wanted) from(ctx context.Context, from *remote.Repository, name string,
 		err = d.change(version)
 	}
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(version))
+		return nil, errors.Join(err, d.discard(version))
 	}
 	result.Changed = true
 	return result, nil

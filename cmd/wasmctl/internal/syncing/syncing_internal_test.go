@@ -189,3 +189,23 @@ func TestOneAtATime(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, d.close())
 }
+
+// What fails once the link names a version leaves that version there.
+func TestDiscard(t *testing.T) {
+	d, err := openDirectory(filepath.Join(t.TempDir(), "policies.d"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, d.close()) })
+	manifest := layer("manifest", 1)
+	current, err := d.write(manifest, []file{{"a.yaml", []byte("a")}})
+	require.NoError(t, err)
+	require.NoError(t, d.change(current))
+	refused, err := d.write(manifest, []file{{"a.yaml", []byte("b")}})
+	require.NoError(t, err)
+	for _, version := range []string{current, refused} {
+		require.NoError(t, d.discard(version))
+	}
+	require.NoDirExists(t, refused)
+	content, err := os.ReadFile(filepath.Join(d.path, "a.yaml"))
+	require.NoError(t, err)
+	require.Equal(t, "a", string(content))
+}
