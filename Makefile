@@ -132,6 +132,11 @@ kubeadm-manifest:
 registry:
 	cd test/registry/server && $(GO) build -o $(CURDIR)/bin/registry .
 
+## serve-registry: serve a registry on loopback until Ctrl-C, to try pushing with; it keeps nothing
+serve-registry: registry
+	@directory=$$(mktemp -d); trap 'rm -rf "$$directory"' EXIT INT TERM; \
+		tail -f /dev/null | bin/registry -root "$$directory" | sed -u 's/^/export REGISTRY=/'
+
 ## etcd: make bin/etcd, which tests take away from a server
 etcd:
 	$(SERVER) $(GO) build -o $(CURDIR)/bin/etcd ./etcd
@@ -182,7 +187,7 @@ bats-tool:
 		echo "bats is missing and cannot be fetched: its tests are skipped (apt-get install bats)" >&2
 
 ## test-docs: follow the guides in docs/authors and docs/admins word for word, as far as that needs no cluster (minutes)
-test-docs: build wasmctl kubectl
+test-docs: build wasmctl kubectl cosign registry
 	$(GO) test -count=1 -v -timeout=60m ./test/docs -docs
 
 # Without the race detector: what has one goroutine, or compiles modules by packages that are
@@ -318,7 +323,7 @@ kind-parts:
 		-X $(package).gitVersion=$(KUBE_VERSION) -X $(package).gitMajor=$(KUBE_MAJOR) -X $(package).gitMinor=$(KUBE_MINOR))" $(KIND)/parts.sh
 
 ## e2e-kind: put the image of kube-apiserver into clusters that kind makes, one node and three control planes (root, Debian; the first time an hour, then about 20 minutes)
-e2e-kind: kind-parts
+e2e-kind: kind-parts registry
 	$(MAKE) image PLATFORMS=linux/$$($(GO) env GOARCH) DIST=$(KIND_DIST)
 	$(GO) test -c -o bin/kind.test ./test/kind
 	cd test/kind && GO="$(GO)" KUBE_VERSION=$(KUBE_VERSION) KIND_DIST=$(KIND_DIST) KIND_COMMIT=$(GIT_COMMIT) $(CURDIR)/bin/kind.test -kind -test.v -test.timeout=0 -test.run '^TestKind$$'

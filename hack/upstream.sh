@@ -18,7 +18,8 @@
 #
 #   pkg/, internal/   -> staging/src/k8s.io/wasm-admission, as far as the plugin imports them
 #   plugin/           -> plugin/pkg/admission/wasm
-#   hack/upstream/wiring.patch: feature gate, order of plugins, health checks, main
+#   cmd/kube-apiserver/status.go -> cmd/kube-apiserver/app/wasmadmission_status.go
+#   hack/upstream/wiring.patch: feature gate, order of plugins, health checks, status, main
 #
 # Usage: hack/upstream.sh [TREE]. TREE is a checkout of Kubernetes at KUBE_VERSION, which is
 # changed. Without it, a tree is assembled in .cache/upstream from the modules of the Go proxy.
@@ -78,6 +79,19 @@ adopt() {
 		while read -r directory; do find "$directory" -maxdepth 1 -name '*_test.go' -delete; done
 }
 
+# prune removes tests that import a package of ours which is not laid, with the others of their
+# directory.
+prune() {
+	local file package
+	{ grep -rl --include='*_test.go' '"k8s.io/wasm-admission/' "$staging" "$tree/$plugin" || true; } |
+		while read -r file; do
+			if [ ! -e "$file" ]; then continue; fi
+			sed -n 's#.*"k8s.io/wasm-admission/\([^"]*\)".*#\1#p' "$file" | while read -r package; do
+				if [ ! -d "$staging/$package" ]; then find "$(dirname "$file")" -maxdepth 1 -name '*_test.go' -delete; fi
+			done
+		done
+}
+
 # lay puts the packages that the plugin is made of where a pull request would.
 lay() {
 	local directory
@@ -99,6 +113,10 @@ lay() {
 		-e "s#\"$module/featuregate\"#\"k8s.io/kubernetes/pkg/features\"#" \
 		-e 's#\bfeaturegate\.WasmAdmission\b#features.WasmAdmission#g' {} +
 	adopt "$tree/$plugin"
+	prune
+	# What the server's status has to know of the server.
+	local status=$tree/cmd/kube-apiserver/app/wasmadmission_status.go
+	sed -e 's/^package main$/package app/' -e "s#\"$module/pkg/#\"k8s.io/wasm-admission/pkg/#" cmd/kube-apiserver/status.go >"$status"
 }
 
 # require makes the staging module's go.mod, and adds it to that of Kubernetes: at the versions

@@ -14,7 +14,7 @@
 # limitations under the License.
 
 # Starts the kube-apiserver that hack/upstream.sh has built, with a policy, and shows that it
-# refuses a privileged Pod and admits another. It needs bin/etcd (make etcd), openssl and
+# refuses a privileged Pod, admits another, and reports its status. It needs bin/etcd (make etcd), openssl and
 # curl. Usage: hack/upstream/check.sh KUBE_APISERVER. Settings: PORT.
 
 set -euo pipefail
@@ -87,3 +87,12 @@ answer=$(create allowed '{}')
 grep '"kind": "Pod"' <<<"$answer" || { printf '%s\n' "$answer" >&2; exit 1; }
 answer=$(create denied '{"privileged": true}')
 grep -F 'WasmAdmission policy \"no-privileged-pods\" denied the request' <<<"$answer" || { printf '%s\n' "$answer" >&2; exit 1; }
+for ((try = 0; ; try++)); do
+	answer=$(ask /apis/coordination.k8s.io/v1/namespaces/kube-system/leases)
+	if grep -o '"name": "wasm-admission-[^"]*"' <<<"$answer"; then break; fi
+	if [ "$try" -eq 60 ]; then
+		printf '%s\n' "$answer" >&2
+		exit 1
+	fi
+	sleep 1
+done

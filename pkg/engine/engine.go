@@ -52,6 +52,7 @@ type Engine struct {
 	limits      Limits
 	logger      *slog.Logger
 	recorder    Recorder
+	sampler     *Sampler // nil: nobody is told
 	interpreter bool
 	faults      faults
 	strategy    memory.Strategy
@@ -90,6 +91,7 @@ func New(o Options) (*Engine, error) {
 		limits:      o.Limits.withDefaults(),
 		logger:      o.Logger,
 		recorder:    o.Recorder,
+		sampler:     o.Sampler,
 		interpreter: o.Interpreter,
 		faults:      faultsOf(o.architecture),
 		modules:     map[moduleKey]*Module{},

@@ -173,7 +173,11 @@ func (l *linker) export(f HostFunction) {
 
 func (l *linker) instantiate(ctx context.Context) error {
 	for name, builder := range l.builders {
-		compiled, err := builder.Compile(ctx)
+		var compiled wazero.CompiledModule
+		listened, err := l.sampled(ctx, name)
+		if err == nil {
+			compiled, err = builder.Compile(listened)
+		}
 		if err == nil {
 			_, err = l.module.runtime.InstantiateModule(ctx, compiled, moduleConfig().WithName(name))
 		}

@@ -38,6 +38,7 @@ type meter struct {
 	granted  int64 // given to the guest and not yet settled
 	left     int64 // not yet given to the guest
 	budget   int64
+	portion  int64 // what is granted at a time
 	deadline time.Time
 	done     <-chan struct{}
 	ctx      context.Context
@@ -52,7 +53,7 @@ func (m *meter) begin(ctx context.Context, limits *Limits, deadline time.Time) {
 }
 
 func (m *meter) grant() {
-	m.granted = min(m.left, quantum)
+	m.granted = min(m.left, m.portion)
 	m.left -= m.granted
 	m.fuel.Set(uint64(m.granted))
 }

@@ -72,6 +72,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Recorder receives the engine's measurements. Nil discards them.
 	Recorder Recorder
+	// Sampler is told which functions of guests burn fuel; nil, as in a server, is not.
+	Sampler *Sampler
 
 	// architecture selects whose processor faults the engine works around. Empty means this
 	// processor's. Tests set it.

@@ -107,6 +107,7 @@ func (m *Module) instantiate(ctx context.Context, image *memory.Image) (made *In
 	if err = i.fillMemory(ctx, image); err != nil {
 		return nil, err
 	}
+	i.meter.portion = m.engine.portion()
 	i.meter.fuel = i.guest.ExportedGlobal(m.rewritten.FuelExport).(api.MutableGlobal)
 	i.meter.stack = i.guest.ExportedGlobal(m.rewritten.StackExport).(api.MutableGlobal)
 	for _, g := range m.rewritten.Globals {

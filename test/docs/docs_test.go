@@ -211,7 +211,7 @@ func (r *reader) serve(text string) string {
 	lines := bufio.NewScanner(read)
 	for lines.Scan() {
 		log.WriteString(lines.Text() + "\n")
-		if strings.HasPrefix(lines.Text(), "export KUBECONFIG=") {
+		if strings.HasPrefix(lines.Text(), "export ") {
 			go func() {
 				for lines.Scan() {
 				}

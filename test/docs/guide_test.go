@@ -29,9 +29,9 @@ import (
 var kinds = map[string]string{
 	"run":     "every command succeeds",
 	"denied":  "the last command fails, the others succeed",
-	"serve":   "the command runs until the page ends, and prints the line that exports KUBECONFIG",
+	"serve":   "the command runs until the page ends, and prints a line that begins with export",
 	"cluster": "not run: it needs a cluster",
-	"network": "not run: it needs the internet, or a registry",
+	"network": "not run: it needs the internet",
 }
 
 // A page is a guide.

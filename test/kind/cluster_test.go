@@ -157,6 +157,12 @@ func (c *cluster) address(t *testing.T, node string) string {
 	return strings.TrimSpace(must(t, "docker", "inspect", "--format", "{{.NetworkSettings.Networks.kind.IPAddress}}", node))
 }
 
+// gateway is the machine's own address in Docker's network.
+func (c *cluster) gateway(t *testing.T) string {
+	t.Helper()
+	return strings.TrimSpace(must(t, "docker", "inspect", "--format", "{{.NetworkSettings.Networks.kind.Gateway}}", c.nodes[0]))
+}
+
 // on runs a command on a node.
 func (c *cluster) on(t *testing.T, node string, arguments ...string) string {
 	t.Helper()

@@ -55,6 +55,8 @@ patches: {directory: /etc/kubernetes/patches}`)
 	for _, each := range controlPlaneCases {
 		counted.run(t, each.name, func(t *testing.T) { each.run(t, c) })
 	}
+	counted.run(t, "SyncedByADaemonSet", func(t *testing.T) { c.synced(t, r) })
+	counted.run(t, "ThreeSystemPodsRun", func(t *testing.T) { c.becomesWhole(t) })
 }
 
 // preloaded is the image of nodes that have the server under test.
@@ -67,7 +69,6 @@ var controlPlaneCases = []policyCase{
 	{"PolicyRolledNodeByNode", policyRolled},
 	{"OneKilled", oneKilled},
 	{"RestartedOneByOne", restartedOneByOne},
-	{"ThreeSystemPodsRun", func(t *testing.T, c *cluster) { c.becomesWhole(t) }},
 }
 
 // requireEachRefuses asks servers by their own addresses.

@@ -33,6 +33,8 @@ type release struct {
 	archive string
 	// webhookArchive has that of the webhook.
 	webhookArchive string
+	// wasmctlArchive has that of the command line.
+	wasmctlArchive string
 	// manifests is the directory deploy of the archive of manifests.
 	manifests string
 	// commit is what the server has to say that it was built of.
@@ -57,6 +59,7 @@ func openRelease(t *testing.T) *release {
 	return &release{
 		archive:        one("images/kube-apiserver-*.docker.tar"),
 		webhookArchive: one("images/wasm-admission-webhook-*.docker.tar"),
+		wasmctlArchive: one("images/wasmctl-*.docker.tar"),
 		manifests:      found[0],
 		commit:         os.Getenv("KIND_COMMIT"),
 	}

@@ -84,8 +84,7 @@ func (c *cluster) serveModules(t *testing.T, node string) string {
 	t.Helper()
 	// Pods are known to their node alone.
 	must(t, "ip", "route", "replace", "10.244.0.0/24", "via", c.address(t, node))
-	gateway := strings.TrimSpace(must(t, "docker", "inspect", "--format", "{{.NetworkSettings.Networks.kind.Gateway}}", node))
-	listener, err := net.Listen("tcp", net.JoinHostPort(gateway, "0"))
+	listener, err := net.Listen("tcp", net.JoinHostPort(c.gateway(t), "0"))
 	require.NoError(t, err)
 	server := &http.Server{Handler: http.FileServer(http.Dir(filepath.Join(root(t), "test/policies"))), ReadHeaderTimeout: time.Minute}
 	go func() { _ = server.Serve(listener) }()

@@ -155,6 +155,15 @@ func TestAlertsAreComplete(t *testing.T) {
 		require.Positive(t, quiet[r.Alert], "rules_test.yaml: no case in which %s does not", r.Alert)
 	}
 	require.Equal(t, strings.Count(string(runbook), "\n## WasmAdmission"), alerts, "the runbook has an alert that is none")
+
+	watch, err := os.ReadFile(documents + "admins/watch.md")
+	require.NoError(t, err)
+	for _, r := range rules {
+		if r.Alert != "" {
+			require.Contains(t, string(watch), "\n| ["+r.Alert+"](../runbook.md#"+strings.ToLower(r.Alert)+") | ", "docs/admins/watch.md")
+		}
+	}
+	require.Equal(t, strings.Count(string(watch), "\n| [WasmAdmission"), alerts, "docs/admins/watch.md has an alert that is none")
 }
 
 // cases counts in how many cases of the tests each alert fires and does not.

@@ -46,9 +46,10 @@ func (c *command) annotate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "annotate MODULE",
 		Short: "Write metadata into a module",
-		Long: `Copies a module with the metadata of a YAML file in it. A guest of waPC is asked
-which version of the protocol it speaks. Host capabilities that the module seems
-to call and the metadata does not name, or the other way round, earn a warning.`,
+		Long: `Copies a module and writes the metadata from a YAML file into the copy. For a waPC
+guest, it also records the protocol version that the guest reports. It warns if the
+module seems to call host capabilities that the metadata does not name, or the other
+way round.`,
 		Example: `  wasmctl annotate -m metadata.yml -o annotated-policy.wasm policy.wasm`,
 		Args:    oneArgument("MODULE", "the path or URI of a module"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {

@@ -32,10 +32,10 @@ func (c *command) save() *cobra.Command {
 	output := ""
 	cmd := &cobra.Command{
 		Use:   "save POLICY...",
-		Short: "Save policies of the store into an archive",
-		Long: `Writes policies of the store into an archive, which load takes where there is no
-network: a gzipped tar. POLICY is a URI, or the beginning of a digest. Signatures
-are not in it.`,
+		Short: "Save policies from the store into an archive",
+		Long: `Writes policies from the store into an archive, a gzipped tar, which load reads where
+there is no network. POLICY is a URI, or the beginning of a digest. The archive does
+not contain signatures: use bundle for that.`,
 		Example: `  wasmctl save -o policies.tar.gz registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
 		Args:    someArguments("POLICY", "the URIs of policies in the store, or the beginnings of their digests"),
 		RunE: func(_ *cobra.Command, arguments []string) error {
@@ -97,10 +97,10 @@ func (c *command) load() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load",
 		Short: "Load policies from an archive into the store",
-		Long: `Puts the policies of an archive that save wrote, or kwctl, into the store, in place
-of those that are there. An archive with anything else in it is refused before
-anything is kept. The store trusts the archive: nothing in it says that a policy
-is what its name says.`,
+		Long: `Puts the policies of an archive that save or kwctl wrote into the store. They replace
+those that are there. An archive with anything else in it is refused before anything
+is stored. The store trusts the archive: nothing in it proves that a policy is what
+its name says.`,
 		Example: `  wasmctl load --input policies.tar.gz`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -49,18 +49,18 @@ func (c *command) bench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench POLICY",
 		Short: "Measure how long a policy takes",
-		Long: `Measures how long a policy takes to answer a request, and to say whether its
-settings are valid, as Criterion does: after a time for warming up, samples of
-ever more evaluations are taken. The time of one is the slope of the line through
-all samples, between the bounds of its 95 % confidence interval; mean, standard
-deviation, median and median absolute deviation have theirs. They come from
-resampling what was measured. Outliers are those of Tukey's fences.
+		Long: `Measures how long a policy takes to evaluate a request, and to validate its settings.
+It measures as Criterion does: after a warm-up, it takes samples with more and more
+evaluations. The time of one evaluation is the slope of the line through all samples,
+with its 95 % confidence interval. Mean, standard deviation, median and median
+absolute deviation have confidence intervals too, from resampling. Outliers are those
+outside Tukey's fences.
 
-POLICY and the request are those of run. With a recorded session each evaluation
-is answered from its beginning. What the policy logs is not shown.
+POLICY and the request are those of run. With a recorded session, each evaluation
+starts at the session's beginning. The policy's log is not shown.
 
-With --dump-results-to-disk, measurements are compared with those that are in
-target/simple-bench, and take their place. They are in the form of kwctl's.`,
+With --dump-results-to-disk, measurements are compared with those in
+target/simple-bench, and then replace them. They have kwctl's format.`,
 		Example: `  wasmctl bench -r request.json policy.wasm
   wasmctl bench --measurement-time 10 --dump-results-to-disk -r request.json policy.wasm`,
 		Args: oneArgument("POLICY", "the path or URI of a module, or a file of manifests"),
@@ -76,11 +76,11 @@ target/simple-bench, and take their place. They are in the form of kwctl's.`,
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
-	flags.Var((*seconds)(&f.config.WarmUp), "warm-up-time", "`seconds` of evaluations that do not count, or a time such as 500ms")
-	flags.Var((*seconds)(&f.config.Measurement), "measurement-time", "`seconds` that all samples should take, or a time such as 500ms; slow policies take longer")
+	flags.Var((*seconds)(&f.config.WarmUp), "warm-up-time", "`seconds` of warm-up before the measurement, or a time such as 500ms")
+	flags.Var((*seconds)(&f.config.Measurement), "measurement-time", "`seconds` for all samples, or a time such as 500ms; slow policies take longer")
 	flags.IntVar(&f.config.Samples, "num-samples", f.config.Samples, "`number` of samples")
-	flags.IntVar(&f.config.Resamples, "num-resamples", f.config.Resamples, "`number` of times that the samples are resampled")
-	flags.BoolVar(&f.dump, "dump-results-to-disk", false, "keep the measurements in target/simple-bench, and compare them with those that are there")
+	flags.IntVar(&f.config.Resamples, "num-resamples", f.config.Resamples, "`number` of resamples")
+	flags.BoolVar(&f.dump, "dump-results-to-disk", false, "save the measurements in target/simple-bench, and compare them with the previous ones")
 	return cmd
 }
 

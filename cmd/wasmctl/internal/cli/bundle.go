@@ -33,6 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission"
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 	"github.com/wasm-admission/wasm-admission/pkg/layout"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -49,27 +50,27 @@ func (c *command) bundle() *cobra.Command {
 	f := &bundleFlags{}
 	cmd := &cobra.Command{
 		Use:   "bundle [CONFIGURATION] [URI...]",
-		Short: "Take policies and their signatures to where there is no network",
+		Short: "Bundle policies and their signatures for use without a network",
 		Long: `Collects the modules of policies into an OCI image layout: those of a server's
-configuration and of the manifests in its policy directory, and those of URIs, from
-registries and web servers, with their signatures in all formats and the trust root
-that the configuration names. sources.layout of a server's configuration has the
-server take everything from there. Modules in files are not in it.
+configuration, of the manifests in its policy directory, and of URIs. They come from
+registries and web servers, with their signatures in all formats, and with the trust
+root that the configuration names. A server whose configuration has sources.layout
+takes all modules from there. Modules in files are not included.
 
-What the configuration's verification demands is demanded here already. The same
-modules make the same bytes. The trust root is written into a file beside as well,
-for verification.trustRoot.file: a server does not take it from the layout that it
-is to verify.
+The signatures that the configuration's verification requires are required here, too.
+The same modules make the same bytes. The trust root is also written to a file beside
+the bundle, for verification.trustRoot.file: a server does not take it from the layout
+that it has to verify.
 
-With --verify nothing is written. Everything in a bundle is compared with its
-digests; with a configuration or URIs, it has to have all of their modules, and
-those the signatures that the configuration demands. The trust root is that of
---sigstore-trust-config, else the file that the configuration names, else that in
-the bundle, which proves nothing if the bundle is not trusted. The exit code is 1
-if anything is wrong.
+With --verify, nothing is written. Everything in a bundle is checked against its
+digests. With a configuration or URIs, the bundle must have all of their modules, with
+the signatures that the configuration requires. The trust root is that of
+--sigstore-trust-config, or else the file that the configuration names, or else the
+one in the bundle, which proves nothing if you do not trust the bundle. The exit code
+is 1 if anything is wrong.
 
-Registries are asked as the flags say, as by pull, and not as the configuration has
-it for the server.`,
+Flags set how registries are asked, as for pull. The configuration's sources do not
+apply.`,
 		Example: `  wasmctl bundle -o policies.tar /etc/kubernetes/admission.yaml
   wasmctl bundle -o policies.tar --policy-directory policies.d
   wasmctl bundle -o policies registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
@@ -79,10 +80,10 @@ it for the server.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.output, "output", "o", "", "`path` to write: a tar if it ends with .tar, and else a directory that does not exist yet")
-	flags.StringVar(&f.verify, "verify", "", "verify the bundle at a `path` instead")
-	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to take instead of the configuration's")
-	flags.StringVar(&f.trustConfig, "sigstore-trust-config", "", "`file` with the trust root of a Sigstore, as trusted_root.json or ClientTrustConfig (default that of the configuration)")
+	flags.StringVarP(&f.output, "output", "o", "", "`path` to write: a tar if it ends with .tar, or else a new directory")
+	flags.StringVar(&f.verify, "verify", "", "verify the bundle at this `path` instead")
+	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to use instead of the configuration's")
+	flags.StringVar(&f.trustConfig, "sigstore-trust-config", "", "`file` with a Sigstore trust root, a trusted_root.json or ClientTrustConfig (default that of the configuration)")
 	f.add(flags)
 	f.addModuleSize(flags)
 	return cmd
@@ -158,10 +159,15 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 
 // configuredRoot returns the trust root of the flag or of the configuration, nil if it has none.
 func (c *command) configuredRoot(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted) (*sigstore.Root, error) {
-	verification := wanted.Config.Verification
-	switch {
-	case f.trustConfig != "":
+	if f.trustConfig != "" {
 		return readTrustRoot(f.trustConfig)
+	}
+	return c.rootOf(ctx, wanted.Config.Verification)
+}
+
+// rootOf returns the trust root that a configuration names, nil if it names none.
+func (c *command) rootOf(ctx context.Context, verification *wasmadmission.Verification) (*sigstore.Root, error) {
+	switch {
 	case verification == nil:
 		return nil, nil
 	case verification.TrustRoot.File != "":

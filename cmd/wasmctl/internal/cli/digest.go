@@ -37,12 +37,12 @@ func (c *command) digest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "digest POLICY",
 		Short: "Print a policy's reference with its digest",
-		Long: `Asks a registry what a tag stands for and prints the reference with the digest of
-the manifest. The manifest is read and hashed: what the registry calls it does
-not count.
+		Long: `Asks a registry for the manifest of a tag, and prints the reference with the
+manifest's digest. The digest is computed from the manifest, not taken from the
+registry's answer.
 
-Of a file it is the digest of the module, as the field digest of a policy in a
-configuration has it.`,
+For a file, it prints the digest of the module, as in the field digest of a policy in
+a configuration.`,
 		Example: `  wasmctl digest registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl digest policy.wasm`,
 		Args: oneArgument("POLICY", "the URI of a policy in a registry, or the path of a module"),

@@ -33,7 +33,7 @@ func (c *command) docs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "docs",
 		Short:   "Write the documentation of all commands",
-		Long:    `Writes what the commands say of themselves into a file, in Markdown.`,
+		Long:    `Writes the help of all commands to a file, in Markdown.`,
 		Example: `  wasmctl docs -o wasmctl.md`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -42,9 +42,9 @@ type hostCallFlags struct {
 }
 
 func (f *hostCallFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.record, "record-host-capabilities-interactions", "", "write what the policy asks of its host, and what it is answered, into a `file`")
-	flags.StringVar(&f.replay, "replay-host-capabilities-interactions", "", "answer from such a `file` and from nothing else")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which cluster answers (default that of KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.record, "record-host-capabilities-interactions", "", "record the policy's host calls and their answers in a `file`")
+	flags.StringVar(&f.replay, "replay-host-capabilities-interactions", "", "answer host calls only from such a `file`")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster that answers host calls (default KUBECONFIG, or ~/.kube/config)")
 }
 
 // checkSession refuses flags that do not go together.

@@ -60,21 +60,20 @@ func (c *command) inspect() *cobra.Command {
 	f := &inspectFlags{}
 	cmd := &cobra.Command{
 		Use:   "inspect MODULE",
-		Short: "Show what a module is, without having it decide anything",
-		Long: `Shows a module's metadata, its digest, what it imports and exports, the features
-of WebAssembly that it uses, the host capabilities whose names are in its data,
-whether a server with the limits given would refuse it, whether instances of it
-can be used again, and how near it is to each bound on what compiling a module
-may cost, with the function that has most.
+		Short: "Describe a module without evaluating a request",
+		Long: `Shows a module's metadata, digest, imports, exports, the WebAssembly features that it
+uses, and the host capabilities whose names are in its data. It also shows whether a
+server with the given limits would refuse the module, whether its instances can be
+reused, and how near it is to each limit on compilation, with the largest function.
 
-It also shows what the module is made for, whatever its metadata says: waPC, WASI,
-where it is a command, or the ABI of the Open Policy Agent. A policy in Rego is
-asked for its entrypoints and for the built-in functions that it wants of its
-host; those that it would not get are named, with the reason.
+It finds out the module's ABI, whatever its metadata says: waPC, WASI (a command), or
+that of the Open Policy Agent. For a policy in Rego, it lists the entrypoints and the
+built-in functions that it needs of its host, and says which of them are missing and
+why.
 
-With --show-signatures the registry, or what is beside a file, is asked for
-signatures, in both formats that cosign has written. What they say of themselves
-is shown and not verified: verify does that.`,
+With --show-signatures, it looks for signatures in the registry or beside the file, in
+both of cosign's formats. It shows what they claim, and does not verify it: use
+verify for that.`,
 		Example: `  wasmctl inspect policy.wasm
   wasmctl inspect -o json registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
 		Args: oneArgument("MODULE", "the path or URI of a module"),
@@ -84,7 +83,7 @@ is shown and not verified: verify does that.`,
 	}
 	f.outputFlag.add(cmd.Flags(), "table", "json", "yaml")
 	f.sourceFlags.add(cmd.Flags())
-	cmd.Flags().BoolVar(&f.showSignatures, "show-signatures", false, "show which signatures there are, without verifying them")
+	cmd.Flags().BoolVar(&f.showSignatures, "show-signatures", false, "list signatures, without verifying them")
 	f.completeFormats(cmd)
 	return cmd
 }

@@ -38,7 +38,7 @@ type limitFlags struct {
 }
 
 func (f *limitFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.path, "limits", "", "`file` with the configuration of a server, whose limits are taken (default those of a server that was told nothing)")
+	flags.StringVar(&f.path, "limits", "", "`file` with a server's configuration, whose limits apply (default: the default limits)")
 	f.addModuleSize(flags)
 	flags.StringVar(&f.memory, "memory", "", "`quantity` instead of limits.memory, such as 512Mi")
 	flags.StringVar(&f.stack, "stack", "", "`quantity` instead of limits.stack, such as 8Mi")

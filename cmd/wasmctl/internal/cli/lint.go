@@ -38,24 +38,23 @@ func (c *command) lint() *cobra.Command {
 	f := &lintFlags{}
 	cmd := &cobra.Command{
 		Use:   "lint [CONFIGURATION]",
-		Short: "Say whether a server would start with a configuration",
-		Long: `Does what kube-apiserver does with its policies when it starts: reads the
-configuration and the manifests in its policy directory, fetches and compiles
-all modules, and asks each policy whether its settings are valid. Every problem
-is named, with its policy, file and field. The exit code is 1 if there is any.
+		Short: "Check whether a server would start with a configuration",
+		Long: `Does what kube-apiserver does with its policies when it starts: it reads the
+configuration and the manifests in its policy directory, fetches and compiles all
+modules, and has each policy validate its settings. It names every problem with its
+policy, file and field. The exit code is 1 if there is any.
 
-CONFIGURATION is a WasmAdmissionConfiguration, or the AdmissionConfiguration of
-a server that holds or names one. The state directory that it names is the
-server's and is left alone. Files are as safe as a server wants them: they must
-not be writable by others.
+CONFIGURATION is a WasmAdmissionConfiguration, or the AdmissionConfiguration of a
+server that contains or names one. The server's state directory is not touched. As on
+a server, files must not be writable by others.
 
-CONFIGURATION may be a break-glass file instead. It is looked at alone, and the
-exit code is 1 if a server would not obey it now. One that a configuration names
-is looked at too: what is wrong with it is a warning, as a server would start.
+CONFIGURATION may also be a break-glass file. It is checked alone, and the exit code
+is 1 if a server would not obey it now. A break-glass file that a configuration names
+is checked too. Its problems are warnings, because a server would start.
 
-With --against, a running server is asked whether it serves this already. It
-tells hashes: the same files under the same paths have the same hash. What
-differs, if anything does, it does not tell.`,
+With --against, the command also asks a running server whether it serves this
+configuration already. It compares hashes: the same files under the same paths have
+the same hash. It cannot tell what differs.`,
 		Example: `  wasmctl lint /etc/kubernetes/admission.yaml
   wasmctl lint --policy-directory policies.d
   wasmctl lint break-glass.yaml
@@ -73,9 +72,9 @@ differs, if anything does, it does not tell.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to take instead of the configuration's")
-	flags.StringVar(&f.against, "against", "", "compare with what a server runs: the `kubeconfig` to reach it with")
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
+	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to use instead of the configuration's")
+	flags.StringVar(&f.against, "against", "", "`kubeconfig` of a running server to compare with")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and compiled code (default wasmctl in the user's cache directory)")
 	f.outputFlag.add(flags, "table", "json", "yaml")
 	f.completeFormats(cmd)
 	return cmd

@@ -273,3 +273,16 @@ func TestAnnotateRego(t *testing.T) {
 		require.NoFileExists(t, out)
 	}
 }
+
+// A profile has the functions that burn fuel, and changes neither the answer nor the fuel.
+func TestFuelProfileOfARun(t *testing.T) {
+	profile := filepath.Join(t.TempDir(), "fuel.folded")
+	want := call(t, "run", "-r", request, privileged+"policy.wasm")
+	got := call(t, "run", "-r", request, "--fuel-profile", profile, privileged+"policy.wasm")
+	require.Equal(t, cli.ExitOK, got.code, got.err)
+	require.Equal(t, want.out, got.out)
+	require.Contains(t, got.err, "own fuel")
+	text, err := os.ReadFile(profile)
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^[^;]+;(function \d+;?)+ \d+$`, string(text))
+}

@@ -34,9 +34,9 @@ type objectFlags struct {
 
 func (f *objectFlags) add(flags *pflag.FlagSet) {
 	f.flags = flags
-	flags.StringVar(&f.operation, "operation", "CREATE", "`operation` of the request that is made of an object: CREATE, UPDATE (from the same object) or DELETE")
-	flags.StringVar(&f.user, "user", "kubernetes-admin", "`name` of the user in the request that is made of an object")
-	flags.StringArrayVar(&f.groups, "group", []string{"system:authenticated"}, "`group` of the user in the request that is made of an object; may be repeated")
+	flags.StringVar(&f.operation, "operation", "CREATE", "`operation` of a request that is made from an object: CREATE, UPDATE (from the same object) or DELETE")
+	flags.StringVar(&f.user, "user", "kubernetes-admin", "`name` of the user in a request that is made from an object")
+	flags.StringArrayVar(&f.groups, "group", []string{"system:authenticated"}, "`group` of the user in a request that is made from an object; may be repeated")
 }
 
 // object returns what the flags say. Several policies are asked about the same request.

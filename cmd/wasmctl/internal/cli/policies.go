@@ -37,9 +37,9 @@ func (c *command) policies() *cobra.Command {
 	return &cobra.Command{
 		Use:   "policies",
 		Short: "List the store of policies",
-		Long: `Lists the policies that were pulled or loaded: whether they say of themselves that
-they change objects and that they read the cluster, the beginning of their
-digests, by which run and the other commands find them, and their sizes.`,
+		Long: `Lists the policies that were pulled or loaded: whether they are mutating and read the
+cluster, according to their metadata, their size, and the beginning of their digest,
+which other commands accept as a name.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return c.listPolicies() },
 	}

@@ -46,15 +46,14 @@ func (c *command) pull() *cobra.Command {
 		Use:   "pull URI",
 		Short: "Fetch a policy into the store of policies",
 		Long: `Fetches a policy from a registry or a web server and puts it into the store of
-policies, where run and the other commands find it without asking anybody. The
-store is kwctl's. A policy that is there is not fetched again: remove it before,
-with rm. The tag latest is fetched always.
+policies. run and other commands find it there without a network. The store is
+kwctl's. A policy that is already there is not fetched again: remove it first, with
+rm. The tag latest is always fetched.
 
-A URI without a scheme is one of a registry. Without a tag it means latest.
+A URI without a scheme is in a registry. The default tag is latest.
 
-If signatures are demanded, by flags or by a verification config, nothing is written
-that does not have them. What is in the store already is verified as well: its
-source has to name it.`,
+If flags or a verification config require signatures, nothing is written without
+them. A policy that is already in the store is verified as well, with its source.`,
 		Example: `  wasmctl pull registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl pull --github-owner kubewarden ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl pull -o policy.wasm https://example.com/policies/policy.wasm`,
@@ -64,7 +63,7 @@ source has to name it.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write instead, or a directory for it")
+	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write instead, or a directory for the file")
 	f.registryFlags.add(flags)
 	f.addModuleSize(flags)
 	f.verificationFlags.add(flags)

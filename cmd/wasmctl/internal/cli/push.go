@@ -31,6 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/host"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/syncing"
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
@@ -47,27 +48,31 @@ func (c *command) push() *cobra.Command {
 	f := &pushFlags{}
 	cmd := &cobra.Command{
 		Use:   "push POLICY URI",
-		Short: "Push a policy to a registry",
+		Short: "Push a policy to a registry, or a set of policies",
 		Long: `Pushes a policy to a registry and prints its immutable reference, which has the
 digest of its manifest.
 
 POLICY is the path of a module, the URI of one in the store of policies, or the
-beginning of the digest of one there. URI is one of a registry; without a tag it
-means latest.
+beginning of the digest of one there. URI is in a registry. The default tag is latest.
 
-The annotations of the policy's metadata become those of the manifest, but for
-those that have several lines. The source of the policy becomes
-org.opencontainers.image.source as well, unless there is one.`,
+POLICY may also be a directory. Then its manifests, the files whose names end with
+.yaml, .yml or .json, are pushed as a set, which sync brings to servers. Use lint
+--policy-directory to check whether a server would accept them.
+
+The annotations in the policy's metadata become those of the manifest, except for
+annotations with several lines. The policy's source also becomes
+org.opencontainers.image.source, unless that is set.`,
 		Example: `  wasmctl push annotated-policy.wasm registry://registry.example.com/policies/policy:v1.0.0
-  wasmctl push -o json annotated-policy.wasm registry.example.com/policies/policy:v1.0.0`,
-		Args: twoArguments("POLICY", "the path of a module, or one of the store of policies",
+  wasmctl push -o json annotated-policy.wasm registry.example.com/policies/policy:v1.0.0
+  wasmctl push policies.d registry.example.com/policies/set:prod`,
+		Args: twoArguments("POLICY", "the path of a module or of a directory of manifests, or one of the store of policies",
 			"URI", "where it goes, such as registry://registry.example.com/policies/policy:v1.0.0"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
 			return c.pushPolicy(cmd.Context(), f, arguments[0], arguments[1])
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&f.force, "force", "f", false, "push a policy without metadata, too")
+	flags.BoolVarP(&f.force, "force", "f", false, "push a policy even without metadata")
 	f.outputFlag.add(flags, "text", "json")
 	f.registryFlags.add(flags)
 	f.addModuleSize(flags)
@@ -86,22 +91,11 @@ func (c *command) pushPolicy(ctx context.Context, f *pushFlags, policy, uri stri
 	options.Progress = c.Transferred
 	fetcher := sources.NewFetcher(options)
 	defer func() { err = errors.Join(err, fetcher.Close()) }()
-	content, err := localPolicy(ctx, fetcher, policy)
-	if err != nil {
-		return err
+	push := c.pushModule
+	if syncing.IsDirectory(policy) {
+		push = c.pushSet
 	}
-	annotations, err := c.manifestAnnotations(f, content)
-	if err != nil {
-		return fmt.Errorf("%s: %w", module.Redact(policy), err)
-	}
-	remote, err := fetcher.Remote(c.quietly(ctx))
-	if err != nil {
-		return err
-	}
-	uri = registryURI(uri)
-	done := c.Progress("Pushing to " + module.Redact(uri))
-	reference, err := remote.Push(c.quietly(ctx), uri, content, annotations)
-	done()
+	reference, err := push(c.quietly(ctx), f, fetcher, policy, registryURI(uri))
 	if err != nil {
 		return err
 	}
@@ -110,6 +104,39 @@ func (c *command) pushPolicy(ctx context.Context, f *pushFlags, policy, uri stri
 	}
 	_, err = fmt.Fprintf(c.Out, "Policy successfully pushed: %s\n", reference)
 	return err
+}
+
+// pushModule pushes one policy.
+func (c *command) pushModule(ctx context.Context, f *pushFlags, fetcher *sources.Fetcher, policy, uri string) (string, error) {
+	content, err := localPolicy(ctx, fetcher, policy)
+	if err != nil {
+		return "", err
+	}
+	annotations, err := c.manifestAnnotations(f, content)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", module.Redact(policy), err)
+	}
+	remote, err := fetcher.Remote(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer c.Progress("Pushing to " + module.Redact(uri))()
+	return remote.Push(ctx, uri, content, annotations)
+}
+
+// pushSet pushes the manifests in a directory.
+func (c *command) pushSet(ctx context.Context, _ *pushFlags, fetcher *sources.Fetcher, directory, uri string) (string, error) {
+	asked, err := fetcher.Sources(ctx)
+	if err != nil {
+		return "", err
+	}
+	asked.Mirrors = nil // they get nothing
+	registries, err := module.NewRegistries(module.RegistriesOptions{Sources: asked})
+	if err != nil {
+		return "", err
+	}
+	defer c.Progress("Pushing to " + module.Redact(uri))()
+	return syncing.Push(ctx, registries, directory, uri)
 }
 
 // localPolicy reads a module from a file, or from the store of policies. Nobody is asked

@@ -87,14 +87,13 @@ func New(name string, streams *terminal.Streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   name,
 		Short: "Try, test and check admission policies in WebAssembly",
-		Long: `wasmctl is for those who write admission policies in WebAssembly and for those who
-roll them out. It evaluates them with the engine, the limits and the conventions
-of kube-apiserver's WasmAdmission plugin.
+		Long: `wasmctl is for authors and administrators of admission policies in WebAssembly. It
+evaluates them with the same engine, limits and conventions as kube-apiserver's
+WasmAdmission plugin.
 
-It exits with 0 if all is well, with 1 if something is wrong, and with 2 if the
-command line is; status has more codes. Linked or renamed to kwctl, it takes the
-place of Kubewarden's kwctl for running, measuring, annotating, verifying and
-distributing policies.`,
+The exit code is 0 for success, 1 if something is wrong, and 2 if the command line is
+wrong; status has more codes. If it is linked or renamed to kwctl, it replaces
+Kubewarden's kwctl to run, measure, annotate, verify and distribute policies.`,
 		Version:          buildinfo.String(),
 		PersistentPreRun: func(cmd *cobra.Command, _ []string) { c.flags = cmd.Flags() },
 		SilenceErrors:    true,
@@ -104,9 +103,9 @@ distributing policies.`,
 	root.SetOut(streams.Out)
 	root.SetErr(streams.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "say what is done, on the standard error")
-	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never write colors; the variable NO_COLOR does the same")
-	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.bundle(), c.info(), c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions(), c.top(), c.status())
+	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "log details to standard error")
+	root.PersistentFlags().BoolVar(&streams.NoColor, "no-color", false, "never use colors; the variable NO_COLOR does the same")
+	root.AddCommand(c.run(), c.test(), c.inspect(), c.lint(), c.annotate(), c.pull(), c.push(), c.digest(), c.policies(), c.rm(), c.save(), c.load(), c.bundle(), c.sync(), c.info(), c.verify(), c.scaffold(), c.bench(), c.docs(), c.completions(), c.top(), c.status())
 	markUsage(root)
 	return root
 }

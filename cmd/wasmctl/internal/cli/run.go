@@ -50,33 +50,41 @@ type runFlags struct {
 	raw, allowContextAware bool
 	hostCapabilities       []string
 	timeout                time.Duration
+	fuelProfile            string
 }
 
 func (c *command) run() *cobra.Command {
 	f := &runFlags{}
 	cmd := &cobra.Command{
 		Use:   "run POLICY",
-		Short: "Have a policy answer a request",
-		Long: `Evaluates a request and prints the AdmissionResponse as a line of JSON. What the
-policy logs goes to the standard error. A request that is rejected is no error.
+		Short: "Evaluate a request with a policy",
+		Long: `Evaluates a request and prints the AdmissionResponse as a line of JSON. The policy's
+log goes to standard error. A rejected request is not an error.
 
-POLICY is the path or URI of a module, or a YAML file of Kubewarden's policies
-and policy groups. Those of a file are evaluated one after the other, each with
-a line of its own, with the settings, the mode and the rights that they have
-there; they are asked whatever their rules say.
+POLICY is the path or URI of a module, or a YAML file with Kubewarden policies and
+policy groups. The policies in a file are evaluated one after the other, with the
+settings, mode and permissions that the file gives them. Each prints a line. Their
+rules are ignored.
 
-The request may also be an object as kubectl applies it, in YAML or JSON: one is
-made of it, with the operation and the user of the flags. The resource is the
-plural that is usual for the kind.
+The request may also be an object, as you would apply it with kubectl, in YAML or
+JSON. Flags set the operation and the user of the request that is made from it. The
+resource is the usual plural of the kind.
 
-The policy may change objects. It is asked whether its settings are valid first;
-if they are not, the exit code is 1.
+The policy may change the object. First it validates its settings. If they are
+invalid, the exit code is 1.
 
-Host capabilities are answered live, by the cluster of the current context of
-the kubeconfig, or from a recorded session.`,
+The cluster of the kubeconfig's current context answers host calls, or a recorded
+session does.
+
+With --fuel-profile, the command samples which functions burn fuel, and writes a line
+for each stack of functions, in the format of flame graph tools. The functions have
+names if the module was built with them: without -s for Go, and without strip for
+Rust. Sampling takes time, so raise --timeout if necessary. It does not change the
+fuel.`,
 		Example: `  wasmctl run --request-path request.json --settings-json '{"labels": {"team": "."}}' policy.wasm
   wasmctl run -r pod.yaml --operation CREATE --user ann policy.wasm
   wasmctl run -r - registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3 <request.json
+  wasmctl run -r request.json --fuel-profile fuel.folded --timeout 30s policy.wasm
   wasmctl run -r request.json --allow-context-aware --replay-host-capabilities-interactions session.yml policy.wasm`,
 		Args: oneArgument("POLICY", "the path or URI of a module, or a file of manifests"),
 		RunE: func(cmd *cobra.Command, arguments []string) error {
@@ -87,6 +95,7 @@ the kubeconfig, or from a recorded session.`,
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().StringVar(&f.fuelProfile, "fuel-profile", "", "`file` for the fuel that each stack of functions burned; a summary goes to standard error")
 	f.outputFlag.add(cmd.Flags(), "json", "yaml", "table")
 	f.completeFormats(cmd)
 	return cmd
@@ -94,14 +103,14 @@ the kubeconfig, or from a recorded session.`,
 
 func (f *runFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview, an AdmissionRequest or an object, in JSON or YAML, or - for the standard input (required)")
+	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview, an AdmissionRequest or an object, in JSON or YAML, or - for standard input (required)")
 	f.object.add(flags)
 	f.settings.add(flags)
-	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy whose module does not say: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
-	flags.BoolVar(&f.raw, "raw", false, "hand the request to the policy as it is")
-	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its module asks for")
+	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy whose metadata has none: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
+	flags.BoolVar(&f.raw, "raw", false, "pass the request to the policy unchanged")
+	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its metadata names")
 	flags.StringArrayVar(&f.hostCapabilities, "allowed-host-capabilities", []string{"*"}, "host capabilities that the policy may call, as `patterns` such as oci/*")
-	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that the evaluation may take (default limits.evaluationTimeout, 2s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "time limit of an evaluation, a `duration` (default limits.evaluationTimeout, 2s)")
 	f.hostCallFlags.add(flags)
 	f.sourceFlags.add(flags)
 	f.verificationFlags.add(flags)
@@ -112,13 +121,24 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) e
 	if err := f.check(); err != nil {
 		return err
 	}
+	profile := &fuelProfile{}
+	if f.fuelProfile != "" {
+		f.sampler = profile.sampler()
+	}
 	return c.withPolicies(ctx, f, argument, func(policies []asked) error {
 		for _, p := range policies {
-			if err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, c.review(ctx, p.Policy, p.request)); err != nil {
+			profile.begin(p.Name())
+			response := c.review(ctx, p.Policy, p.request)
+			profile.end()
+			if err := c.printResponse(&f.outputFlag, p.Name(), len(policies) > 1, response); err != nil {
 				return err
 			}
 		}
-		return nil
+		if f.fuelProfile == "" {
+			return nil
+		}
+		profile.summarize(c.Err)
+		return writeWhole(f.fuelProfile, profile.write)
 	})
 }
 

@@ -22,8 +22,8 @@ import "github.com/spf13/cobra"
 func (c *command) scaffold() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scaffold",
-		Short: "Write something to begin with",
-		Long:  `Writes files to begin with to the standard output, or the directory of a policy, each by a command of its own.`,
+		Short: "Write files to start from",
+		Long:  `Each command writes files to start from, to standard output or into a directory.`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usagef("scaffold: say what is to be written: %s", listed(namesOf(cmd.Commands())))

@@ -43,8 +43,8 @@ func (c *command) scaffoldArtifactHub() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "artifacthub",
 		Short: "Write a description for Artifact Hub",
-		Long: `Writes an artifacthub-pkg.yml, with which https://artifacthub.io lists a policy, out
-of the policy's metadata.`,
+		Long: `Writes an artifacthub-pkg.yml from the policy's metadata. https://artifacthub.io reads
+it to list the policy.`,
 		Example: `  wasmctl scaffold artifacthub -m metadata.yml -q questions-ui.yml -o artifacthub-pkg.yml`,
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return c.describeForHub(f) },
@@ -52,10 +52,10 @@ of the policy's metadata.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "`file` with the policy's metadata, in YAML (default metadata.yml or metadata.yaml)")
 	flags.StringVarP(&f.questions, "questions-path", "q", "", "`file` with the questions that a user interface asks, in YAML (default questions-ui.yml or questions.yml, if there is one)")
-	flags.StringVarP(&f.version, "version", "v", "", "`version` of the policy, such as 1.2.3, if its metadata does not say")
-	flags.StringVarP(&f.output, "output", "o", "", "`file` to write (default the standard output)")
+	flags.StringVarP(&f.version, "version", "v", "", "`version` of the policy, such as 1.2.3, if its metadata has none")
+	flags.StringVarP(&f.output, "output", "o", "", "`file` to write (default standard output)")
 	// kwctl has -v mean the version here, which it cannot beside the flag of all commands.
-	flags.BoolVar(&c.verbose, "verbose", false, "say what is done, on the standard error")
+	flags.BoolVar(&c.verbose, "verbose", false, "log details to standard error")
 	return cmd
 }
 

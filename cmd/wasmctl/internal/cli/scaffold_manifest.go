@@ -46,8 +46,8 @@ func (c *command) scaffoldManifest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manifest POLICY",
 		Short: "Write the manifest of a policy",
-		Long: `Writes a custom resource of Kubewarden for a policy, with the rules and the rest
-that its metadata suggests. A policy directory takes it as a cluster does.
+		Long: `Writes a Kubewarden custom resource for a policy, with the rules and other fields that
+its metadata suggests. It works in a policy directory and in a cluster.
 
 POLICY is the path or URI of a module, or the beginning of the digest of one in
 the store.`,
@@ -67,8 +67,8 @@ the store.`,
 	flags := cmd.Flags()
 	flags.StringVarP(&f.kind, "type", "t", "", "`kind` of the resource: "+strings.Join(scaffolding.Kinds, ", ")+" (required)")
 	flags.StringVar(&f.title, "title", "", "`name` of the policy (default the title in its metadata)")
-	flags.StringVar(&f.namespace, "namespace", "", "`namespace` of an AdmissionPolicy (default that of whoever applies it)")
-	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "have the policy read the kinds that its module asks for")
+	flags.StringVar(&f.namespace, "namespace", "", "`namespace` of an AdmissionPolicy (default: none, so kubectl's applies)")
+	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its metadata names")
 	f.settings.add(flags)
 	f.sourceFlags.add(flags)
 	f.verificationFlags.add(flags)

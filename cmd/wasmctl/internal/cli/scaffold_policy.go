@@ -35,13 +35,12 @@ func (c *command) scaffoldPolicy() *cobra.Command {
 	f := &scaffoldPolicyFlags{}
 	cmd := &cobra.Command{
 		Use:   "policy DIRECTORY",
-		Short: "Write a policy to begin with",
-		Long: `Writes a policy that denies Pods without a label into a directory, which is made and
-must be empty: source code, metadata, cases for test, and a Makefile that builds and
-tests it.
+		Short: "Write a policy to start from",
+		Long: `Writes a policy that denies Pods without a label into a new or empty directory: source
+code, metadata, cases for test, and a Makefile that builds and tests it.
 
-In Go it comes with the SDK, in the directory sdk: nothing is fetched to build it. In
-Rust it uses Kubewarden's crate kubewarden-policy-sdk, and in Rego the compiler opa.`,
+In Go, it contains the SDK in the directory sdk, so that the build fetches nothing. In
+Rust, it uses Kubewarden's crate kubewarden-policy-sdk, and in Rego the compiler opa.`,
 		Example: `  wasmctl scaffold policy --language go owner-required
   make -C owner-required test`,
 		Args: oneArgument("DIRECTORY", "the directory to write"),

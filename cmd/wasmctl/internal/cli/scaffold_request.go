@@ -41,13 +41,12 @@ func (c *command) scaffoldAdmissionRequest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "admission-request",
 		Short: "Write the AdmissionRequest of an object",
-		Long: `Writes the AdmissionRequest that a server would hand to a policy if somebody
-created, updated or deleted an object, which run takes as it is.
+		Long: `Writes the AdmissionRequest that a server would send to a policy if somebody created,
+updated or deleted an object. run accepts it.
 
-Which resource a kind has, and whether it has namespaces, is known of the kinds of
-Kubernetes. Of others the cluster of the current context of the kubeconfig is
-asked, whose answer is kept. If there is none, what is usual is written, with a
-warning.`,
+The command knows the resources and scopes of Kubernetes' own kinds. For other kinds
+it asks the cluster of the kubeconfig's current context, and keeps the answer. Without
+a cluster, it writes what is usual, with a warning.`,
 		Example: `  wasmctl scaffold admission-request -o CREATE --object pod.yaml >request.json
   wasmctl scaffold admission-request -o UPDATE --object new.yaml --old-object old.yaml
   wasmctl scaffold admission-request -o DELETE --old-object pod.yaml`,
@@ -61,10 +60,10 @@ warning.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.operation, "operation", "o", "", "`operation`: "+strings.Join(review.Operations, ", ")+" (required)")
-	flags.StringVar(&f.object, "object", "", "`file` with the object that is created, or what it is updated to, in YAML or JSON")
-	flags.StringVar(&f.old, "old-object", "", "`file` with the object that is updated or deleted, as it is, in YAML or JSON")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which cluster is asked for kinds (default that of KUBECONFIG, or ~/.kube/config)")
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for what the cluster says (default wasmctl in the user's cache directory)")
+	flags.StringVar(&f.object, "object", "", "`file` with the object that is created, or its new state, in YAML or JSON")
+	flags.StringVar(&f.old, "old-object", "", "`file` with the existing object that is updated or deleted, in YAML or JSON")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster that is asked for kinds (default KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for the cluster's answers (default wasmctl in the user's cache directory)")
 	complete(cmd, "operation", review.Operations...)
 	return cmd
 }

@@ -32,15 +32,15 @@ func (c *command) scaffoldVAP() *cobra.Command {
 	f := &scaffoldVAPFlags{}
 	cmd := &cobra.Command{
 		Use:   "vap",
-		Short: "Make a ClusterAdmissionPolicy of a ValidatingAdmissionPolicy",
-		Long: `Writes a ClusterAdmissionPolicy that has Kubewarden's CEL policy decide as a
-ValidatingAdmissionPolicy and its binding do. Both files may be the same.
+		Short: "Convert a ValidatingAdmissionPolicy to a ClusterAdmissionPolicy",
+		Long: `Writes a ClusterAdmissionPolicy with Kubewarden's CEL policy that decides as a
+ValidatingAdmissionPolicy and its binding do. Both may be in the same file.
 
-Variables, validations, parameters, match conditions, selectors, the failure
-policy and the match policy are carried over; where the policy and its binding
-both say something, both count. What cannot be carried over and would have the
-new policy see more or less is an error that names the field; the rest earns a
-warning.`,
+Variables, validations, parameters, match conditions, selectors, the failure policy
+and the match policy are carried over. If the policy and its binding both restrict
+something, both restrictions apply. If a field cannot be carried over and the new
+policy would match more or fewer requests, that is an error that names the field.
+Other fields cause a warning.`,
 		Example: `  wasmctl scaffold vap --policy vap.yaml --binding vap-binding.yaml
   wasmctl scaffold vap -p vap.yaml -b vap.yaml --cel-policy ghcr.io/kubewarden/policies/cel-policy:v1.5.0`,
 		Args: cobra.NoArgs,

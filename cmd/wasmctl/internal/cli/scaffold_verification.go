@@ -70,9 +70,8 @@ func (c *command) scaffoldVerificationConfig() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verification-config",
 		Short: "Write a verification config",
-		Long: `Writes a verification config of Kubewarden, which says whose signatures a policy
-must have. As it stands it wants those of the Kubewarden project; what else there
-is stands in comments.`,
+		Long: `Writes a Kubewarden verification config, which says whose signatures a policy must
+have. It requires those of the Kubewarden project. Comments show the other options.`,
 		Example: `  wasmctl scaffold verification-config >verification-config.yml`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

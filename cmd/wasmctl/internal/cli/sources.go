@@ -26,6 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/evaluation"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/sources"
+	"github.com/wasm-admission/wasm-admission/pkg/engine"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
@@ -37,8 +38,8 @@ type registryFlags struct {
 }
 
 func (f *registryFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.sourcesPath, "sources-path", "", "`file` that says how registries are asked: a sources.yml of Kubewarden (default sources.yaml in kwctl's directory, if there is one)")
-	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a config.json of Docker, for registries that want credentials (default that of DOCKER_CONFIG, or ~/.docker)")
+	flags.StringVar(&f.sourcesPath, "sources-path", "", "Kubewarden sources.yml `file` with settings for registries (default sources.yaml in kwctl's directory, if there is one)")
+	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a Docker config.json, for credentials of registries (default DOCKER_CONFIG, or ~/.docker)")
 }
 
 // options returns how modules are fetched: into no store, and from none.
@@ -55,11 +56,13 @@ type sourceFlags struct {
 	registryFlags
 	cache        string
 	disableCache bool
+	// sampler is told what burns fuel; nil is not.
+	sampler *engine.Sampler
 }
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	f.registryFlags.add(flags)
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and compiled code (default wasmctl in the user's cache directory)")
 	flags.BoolVar(&f.disableCache, "disable-wasmtime-cache", false, "do not keep compiled code")
 	f.limitFlags.add(flags)
 }
@@ -103,7 +106,7 @@ func (f *sourceFlags) evaluator(fetcher policyset.Fetcher, timeout time.Duration
 	if err != nil {
 		return nil, err
 	}
-	return evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Limits: limits, Timeout: timeout})
+	return evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Limits: limits, Timeout: timeout, Sampler: f.sampler})
 }
 
 // codeDirectory is where compiled code is kept, "" if it is not.

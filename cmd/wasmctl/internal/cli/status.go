@@ -44,25 +44,25 @@ func (c *command) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show which policies the servers of a cluster serve",
-		Long: `Reads the Leases by which apiservers tell what they serve, and shows a line for
-each: whether it runs what is configured, the hashes of both, since when, how many
-policies these are, its version, and when it renewed its Lease last. Below it says
-what is wrong:
+		Long: `Reads the Leases in which apiservers report what they serve, and shows a line for
+each: whether it runs its configured policies, the hashes of both sets, since when,
+how many policies, its version, and when it last renewed its Lease. Below the table it
+names problems:
 
   skew     servers run different policies, or have different configurations
-  refused  a server cannot load what is configured, and serves the policies before
-  unknown  a server does not renew its Lease, or is known by its identity Lease only
+  refused  a server cannot load its configured policies, and serves the previous ones
+  unknown  a server does not renew its Lease, or has only an identity Lease
 
-It exits with 3 for skew, 4 if a server refuses and 5 if one is unknown; the first
-of these that is so counts.
+It exits with 3 for skew, 4 if a server refuses its policies, and 5 if one is unknown:
+the first that applies.
 
-When a Lease was renewed is compared with those of the others, and with no clock of
-this machine. If one seems to be late, which clocks that differ can do too, all are
-watched until they are renewed, for --wait at most. Meanwhile standard error has what
-is known already.
+The age of a Lease is compared with that of other Leases, not with this machine's
+clock. If one seems late, which may also be due to different clocks, the command
+watches all of them until they are renewed, for at most --wait. Meanwhile
+standard error has what is known already.
 
-Who asks has to be allowed to list Leases in the namespace kube-system, or in that
-of the webhook servers.`,
+You need permission to list Leases in the namespace kube-system, or in that of the
+webhook servers.`,
 		Example: `  wasmctl status
   wasmctl status --webhooks wasm-admission
   wasmctl status -o json | jq '.servers[].report.policies'`,
@@ -72,9 +72,9 @@ of the webhook servers.`,
 	flags := cmd.Flags()
 	f.output.add(flags, "table", "json", "yaml")
 	f.output.completeFormats(cmd)
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which server to ask (default that of KUBECONFIG, or ~/.kube/config)")
-	flags.StringVar(&f.webhooks, "webhooks", "", "show the webhook servers in a `namespace` in place of the apiservers")
-	flags.DurationVar(&f.wait, "wait", time.Minute, "how long to watch Leases at most that seem to be late")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.webhooks, "webhooks", "", "show the webhook servers in a `namespace` instead of the apiservers")
+	flags.DurationVar(&f.wait, "wait", time.Minute, "how long to watch Leases that seem late")
 	return cmd
 }
 

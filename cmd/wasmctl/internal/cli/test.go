@@ -44,24 +44,24 @@ func (c *command) test() *cobra.Command {
 	f := &testFlags{}
 	cmd := &cobra.Command{
 		Use:   "test PATH...",
-		Short: "Run cases, which say what policies make of requests",
-		Long: `Runs the cases in the files and below the directories given, in files that are
-called cases.yaml or end with .cases.yaml:
+		Short: "Test policies with cases: requests and expected verdicts",
+		Long: `Runs the cases in the given files, and in the files below the given directories that
+are called cases.yaml or end with .cases.yaml:
 
-  policy: policy.wasm              # the module, beside this file if left out
-  settings: {labels: {team: "."}}  # of all cases that have none of their own
+  policy: policy.wasm              # the module; this is the default
+  settings: {labels: {team: "."}}  # for all cases without settings
   cases:
   - request: testdata/pod-create.json
     expect: {allowed: false, message: 'required labels: label "team" is missing'}
-  - settings: {}                   # without a request: are they accepted?
+  - settings: {}                   # without a request: validates the settings
     expect: {settingsError: at least one label is required}
 
-An object that a policy changes is compared with testdata/mutated/pod-create.json
-if there is such a file; if not, it must stay as it is. All fields are described
-in docs/wasmctl.md.
+If there is a file testdata/mutated/pod-create.json, the mutated object must equal it.
+Otherwise, the policy must not change the object. docs/wasmctl.md describes all
+fields.
 
-The exit code is 1 if a case fails. Host calls are answered from the session that
-a case names, and else not at all.`,
+The exit code is 1 if a case fails. Host calls are answered only from the session
+that a case names.`,
 		Example: `  wasmctl test .
   wasmctl test --junit report.xml policies/`,
 		Args: someArguments("PATH", "a file of cases, or a directory with some"),
@@ -73,9 +73,9 @@ a case names, and else not at all.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.junit, "junit", "", "write the results as JUnit's XML into a `file` too, or to the standard output if it is -")
+	flags.StringVar(&f.junit, "junit", "", "also write the results as JUnit XML to a `file`, or to standard output if it is -")
 	flags.StringVar(&f.only, "only", "", "run only cases with this `text` in their name")
-	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that an evaluation may take (default limits.evaluationTimeout, 2s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "time limit of an evaluation, a `duration` (default limits.evaluationTimeout, 2s)")
 	f.outputFlag.add(flags, "table", "json", "yaml", "junit")
 	f.sourceFlags.add(flags)
 	f.completeFormats(cmd)

@@ -44,23 +44,23 @@ func (c *command) top() *cobra.Command {
 	f := &topFlags{}
 	cmd := &cobra.Command{
 		Use:   "top [METRICS]",
-		Short: "Show what policies cost a server and what they decide",
-		Long: `Reads the metrics of a server and shows its policies in the terminal: how much
-they evaluate, deny, fail and change, and what time and fuel that takes. What is
-shown is how much a second, since the last look. The keys t, f, d, x, e and n
-sort by time, fuel, denials, failures, evaluations and name; q quits.
+		Short: "Show what policies cost a server, and what they decide",
+		Long: `Reads the metrics of a server and shows its policies in the terminal: how many
+requests they evaluate, deny, fail and change, and how much time and fuel that takes.
+The values are per second, since the last reading. The keys t, f, d, x, e and n sort
+by time, fuel, denials, failures, evaluations and name; q quits.
 
 Fuel is the same on every machine for the same requests; time is not. Policies
-that were never asked are not shown. A policy whose breaker is open is answered
-by its failure policy.
+without evaluations are not shown. A policy with an open breaker is not evaluated: its
+failure policy applies.
 
-METRICS is a URL or a file, such as one that a collector wrote. Without it the
-server of the kubeconfig is asked, whose user has to be allowed to get /metrics.
-Of several servers behind one address another may answer each time, and then
-there is nothing to compare: name one by its own address.
+METRICS is a URL or a file, such as one that a collector wrote. Without it, the
+command asks the server of the kubeconfig, whose user needs permission to get
+/metrics. If several servers share an address, each reading may come from another one,
+and values cannot be compared: name one server by its own address.
 
-With --once it prints a plain table of all that was counted since the server
-started, for pipes.`,
+With --once, it prints a plain table of all counts since the server's start, for
+pipes.`,
 		Example: `  wasmctl top --sort fuel
   wasmctl top --once --sort denials | head -n 5
   kubectl proxy & wasmctl top http://127.0.0.1:8001/metrics`,
@@ -70,10 +70,10 @@ started, for pipes.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which server to ask (default that of KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default KUBECONFIG, or ~/.kube/config)")
 	flags.StringVar(&f.order, "sort", string(top.Orders[0]), "`order`: "+strings.Join(orders(), ", "))
-	flags.DurationVar(&f.interval, "interval", 2*time.Second, "how long after one look comes the next")
-	flags.BoolVar(&f.once, "once", false, "print a plain table and end")
+	flags.DurationVar(&f.interval, "interval", 2*time.Second, "time between two readings")
+	flags.BoolVar(&f.once, "once", false, "print a plain table and exit")
 	complete(cmd, "sort", orders()...)
 	return cmd
 }

@@ -47,14 +47,14 @@ type verificationFlags struct {
 }
 
 func (f *verificationFlags) add(flags *pflag.FlagSet) {
-	flags.StringArrayVarP(&f.keys, "verification-key", "k", nil, "`file` with a public key that must have signed the policy; may be repeated, then all must have")
-	flags.StringArrayVarP(&f.annotations, "verification-annotation", "a", nil, "annotation, as `key=value`, that must have been signed along, by each that must have signed; may be repeated")
-	flags.StringArrayVar(&f.email, "cert-email", nil, "`address` of e-mail, or another subject, that a certificate of who must have signed has; goes with --cert-oidc-issuer")
-	flags.StringArrayVar(&f.issuer, "cert-oidc-issuer", nil, "`URL` of the issuer of OIDC tokens that vouches for --cert-email")
-	flags.StringArrayVar(&f.owner, "github-owner", nil, "`account` on GitHub one of whose workflows must have signed")
-	flags.StringArrayVar(&f.repo, "github-repo", nil, "`repository` of --github-owner, without the owner, whose workflow it must be")
-	flags.StringArrayVar(&f.verificationConfig, "verification-config-path", nil, "`file` with a verification config of Kubewarden instead of the flags above (default "+verificationConfigFile+" in kwctl's directory, if there is one)")
-	flags.StringArrayVar(&f.sigstoreTrustConfig, "sigstore-trust-config", nil, "`file` with the trust root of a Sigstore, as trusted_root.json or ClientTrustConfig (default that of the public Sigstore)")
+	flags.StringArrayVarP(&f.keys, "verification-key", "k", nil, "`file` with a public key that must have signed the policy; if repeated, all keys must have")
+	flags.StringArrayVarP(&f.annotations, "verification-annotation", "a", nil, "annotation, as `key=value`, that each required signature must contain; may be repeated")
+	flags.StringArrayVar(&f.email, "cert-email", nil, "email `address` or other subject of the signer's certificate; requires --cert-oidc-issuer")
+	flags.StringArrayVar(&f.issuer, "cert-oidc-issuer", nil, "`URL` of the OIDC issuer for --cert-email")
+	flags.StringArrayVar(&f.owner, "github-owner", nil, "GitHub `account` whose workflow must have signed")
+	flags.StringArrayVar(&f.repo, "github-repo", nil, "`repository` of --github-owner, without the owner, whose workflow must have signed")
+	flags.StringArrayVar(&f.verificationConfig, "verification-config-path", nil, "`file` with a Kubewarden verification config, instead of the flags above (default "+verificationConfigFile+" in kwctl's directory, if there is one)")
+	flags.StringArrayVar(&f.sigstoreTrustConfig, "sigstore-trust-config", nil, "`file` with a Sigstore trust root, a trusted_root.json or ClientTrustConfig (default that of the public Sigstore)")
 }
 
 // The texts are those that Kubewarden's users know.

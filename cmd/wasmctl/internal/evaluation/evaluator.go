@@ -49,6 +49,8 @@ type Options struct {
 	Limits *wasmadmission.Limits
 	// Timeout bounds an evaluation's wall-clock time. Default: that of the limits.
 	Timeout time.Duration
+	// Sampler is told which functions of guests burn fuel; nil is not.
+	Sampler *engine.Sampler
 }
 
 // Evaluator loads policies. It is safe for concurrent use. Close it after use.
@@ -73,7 +75,7 @@ func New(options Options) (*Evaluator, error) {
 		Guests: host.Guests(), Fetcher: options.Fetcher,
 		AdjustEngine: func(o *engine.Options) {
 			// A command may end with a module that it was given, and others may have the directory.
-			o.CacheDirectory, o.Compilation = options.CodeDirectory, engine.InProcess
+			o.CacheDirectory, o.Compilation, o.Sampler = options.CodeDirectory, engine.InProcess, options.Sampler
 		},
 	})
 	if err != nil {
