@@ -70,11 +70,11 @@ func TestDecodeValidationResponse(t *testing.T) {
 	}
 }
 
-// Of what a guest says beside its verdict, no more is kept than anybody is told.
+// The host keeps no more annotations and warnings than it passes on.
 func TestWhatIsKeptOfAResponse(t *testing.T) {
 	var annotations, warnings []string
 	for n := range 1000 {
-		// In no order.
+		// The keys are unsorted.
 		annotations = append(annotations, fmt.Sprintf(`"key-%03d":"%d"`, n*7%1000, n))
 		warnings = append(warnings, fmt.Sprintf(`"%d"`, n))
 	}
@@ -116,7 +116,7 @@ func TestDecodeSettingsValidationResponse(t *testing.T) {
 	}
 }
 
-// Most guests in Rust say null for what they have none of, in each evaluation.
+// Most guests in Rust send null for each field that they leave empty.
 func TestNullsTakeNoDecoder(t *testing.T) {
 	null, a, warnings := []byte("null"), &annotations{}, &texts{}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
@@ -126,7 +126,7 @@ func TestNullsTakeNoDecoder(t *testing.T) {
 	}))
 }
 
-// What most guests say takes no decoder either, and comes to the same.
+// The common form of an answer takes no decoder, and decodes to the same response.
 func TestUsualResponses(t *testing.T) {
 	for data, usual := range map[string]bool{
 		`{"accepted":true}`: true,

@@ -149,7 +149,7 @@ func TestRunReplaysTheCluster(t *testing.T) {
 	}
 	lists := exchange("!KubernetesListResourceAll {api_version: v1, kind: Namespace}", `{"items":[{"metadata":{"name":"shop","labels":{"owner":"recorded"}}}]}`)
 	names := exchange("!KubernetesGetResourcePluralName {api_version: v1, kind: Namespace}", `"namespaces"`)
-	const missing = "reading what the policy may see of the cluster: Replay error: the list of recorded responses is empty"
+	const missing = "reading the policy's cluster inventory: Replay error: the list of recorded responses is empty"
 	for session, want := range map[string][]string{
 		lists + names: {`"allowed":true`, `"patchType":"JSONPatch"`},
 		names + lists: {`"allowed":true`, `"patchType":"JSONPatch"`},
