@@ -28,7 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// labelled returns a list of objects with these metadata, as JSON.
+// labelled returns a list of objects with the given metadata in JSON.
 func labelled(t testing.TB, m mask, metadata ...string) *list {
 	t.Helper()
 	changes := map[identity][]byte{}
@@ -46,7 +46,7 @@ func labelled(t testing.TB, m mask, metadata ...string) *list {
 	return l
 }
 
-// choose returns the names of what a selector chooses.
+// chooseNames returns the names of the objects that a selector chooses.
 func (l *list) chooseNames(t *testing.T, label, field, namespace string) []string {
 	t.Helper()
 	c, err := newChoice(label, field)
@@ -124,7 +124,7 @@ func TestFieldsAreSelected(t *testing.T) {
 	}
 }
 
-// What a selection returns is what a list of nothing but those objects would be.
+// A choice reads like a list that contains only the chosen objects.
 func TestChoicesReadAsListsDo(t *testing.T) {
 	x, y, z := `{"namespace": "a", "name": "x", "labels": {"app": "x"}}`, `{"namespace": "a", "name": "y", "labels": {"app": "y"}}`, `{"namespace": "b", "name": "z", "labels": {"app": "x"}}`
 	l := labelled(t, nil, z, y, x)
@@ -170,7 +170,7 @@ func TestChoicesAreRememberedWithinBounds(t *testing.T) {
 	require.False(t, l.choices.put("large", make([]byte, minChoices), minChoices), "one that is too large is not")
 }
 
-// A selection is work that a guest waits for: there is an end to it.
+// Choosing objects ends when its context ends, because a guest waits for it.
 func TestChoosingIsBounded(t *testing.T) {
 	text := "a0"
 	for n := 1; n < maxRequirements; n++ {
@@ -190,8 +190,8 @@ func TestChoosingIsBounded(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// BenchmarkChoose is what selecting a hundredth of 10,000 pods costs: the first time after
-// a change of any of them, and every other time.
+// BenchmarkChoose measures the selection of one percent of 10,000 pods: the first time after a
+// change, and all later times.
 func BenchmarkChoose(b *testing.B) {
 	changes := map[identity][]byte{}
 	l := newList(newEncoder(podResource, nil))
