@@ -79,7 +79,7 @@ func TestDemandsOfPolicies(t *testing.T) {
 		})
 	}
 	_, err = modules.New(modules.Options{Config: config})
-	require.ErrorContains(t, err, "this program was built without what does that")
+	require.ErrorContains(t, err, "this program was built without a signature checker")
 	_, err = modules.New(modules.Options{Checker: sigstore.New(nil), Required: true})
 	require.ErrorContains(t, err, "it is not said whose")
 	identities, err := verification.ParseConfig([]byte(keyless))
@@ -120,7 +120,7 @@ func TestIdentityChangesWithWhatIsDemanded(t *testing.T) {
 	require.Equal(t, keys, newVerifier(t, key.Config()).Identity(""))
 }
 
-// BenchmarkWarmStart is what verifying adds to a start for which everything is in the store.
+// BenchmarkWarmStart measures what verification adds to a start with a complete store.
 func BenchmarkWarmStart(b *testing.B) {
 	const policies = 22
 	key := signing.NewKey(b)

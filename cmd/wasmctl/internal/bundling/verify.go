@@ -181,7 +181,7 @@ func readManifest(ctx context.Context, l *layout.Layout, entry ocispec.Descripto
 		err = json.Unmarshal(content, into)
 	}
 	if err != nil {
-		return fmt.Errorf("is no manifest: %w", err)
+		return fmt.Errorf("is not a manifest: %w", err)
 	}
 	return nil
 }

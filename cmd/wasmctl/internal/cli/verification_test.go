@@ -72,7 +72,7 @@ func TestVerifyByKeys(t *testing.T) {
 		}
 		s.refuses(cli.ExitProblem, s.manifest+": no signature meets allOf[0] of the verification flags: key sha256:", "verify", "-k", s.foreignFile, uri)
 		s.refuses(cli.ExitProblem, `wants annotation "env" to be "test", not "prod"`, "verify", "-k", s.keyFile, "-a", "env=test", uri)
-		s.refuses(cli.ExitProblem, `wants annotation "stable", which was not signed along`, "verify", "-k", s.keyFile, "-a", "env=prod", "-a", "stable=true", uri)
+		s.refuses(cli.ExitProblem, `wants annotation "stable", which the signature does not cover`, "verify", "-k", s.keyFile, "-a", "env=prod", "-a", "stable=true", uri)
 		// All of them must have signed.
 		s.refuses(cli.ExitProblem, "no signature meets allOf[1] of the verification flags", "verify", "-k", s.keyFile, "-k", s.foreignFile, uri)
 	}
@@ -116,7 +116,7 @@ func TestVerificationFlagsThatAreWrong(t *testing.T) {
 		"no annotation":          {`--verification-annotation: "env" is no annotation: write key=value`, []string{"-k", s.keyFile, "-a", "env"}},
 		"repository alone":       {"the repository owner is missing", []string{"--github-repo", "policies"}},
 		"empty repository":       {"--github-repo: is empty", []string{"--github-owner", "kubewarden", "--github-repo", ""}},
-		"owner with a slash":     {`--github-owner: owner: "kubewarden/policies" is no account on GitHub`, []string{"--github-owner", "kubewarden/policies"}},
+		"owner with a slash":     {`--github-owner: owner: "kubewarden/policies" is not a GitHub account`, []string{"--github-owner", "kubewarden/policies"}},
 		"e-mail alone":           {"You must pass the email and OIDC issuer", []string{"--cert-email", "ann@example.com"}},
 		"issuer alone":           {"You must pass the email and OIDC issuer", []string{"--cert-oidc-issuer", "https://example.com"}},
 		"empty e-mail":           {"--cert-email, --cert-oidc-issuer: subject: has not exactly one of", []string{"--cert-email", "", "--cert-oidc-issuer", "https://example.com"}},
