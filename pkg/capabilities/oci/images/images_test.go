@@ -123,7 +123,7 @@ func TestWhatIsSaidOfAnImage(t *testing.T) {
 		_, err = call(t, i, oci.ManifestDigest, name+":none")
 		require.ErrorContains(t, err, "Callback evaluation failure: fetch registry://"+name+":none: not found")
 		_, err = call(t, i, oci.ManifestDigest, name+"@sha256:short")
-		require.ErrorContains(t, err, "what follows the @ must be the digest of a manifest")
+		require.ErrorContains(t, err, "the part after the @ must be the digest of a manifest")
 	})
 }
 
