@@ -32,7 +32,7 @@ const wildcard = "*"
 type group map[string]group
 
 // tree holds the paths of all host capabilities that a grant can name. It follows Kubewarden's
-// catalogue. It omits tracing, which needs no grant. For oci, net and crypto, the version is part
+// catalog. It omits tracing, which needs no grant. For oci, net and crypto, the version is part
 // of the operation's name.
 var tree = group{
 	"crypto": {

@@ -208,8 +208,8 @@ func TestDemandsAreMet(t *testing.T) {
 		"annotations":           {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod", "team", "x", "more", "y"))}, ""},
 		"a wrong one":           {prod, []*verification.Candidate{by(t, "x", a, signed("env", "dev", "team", "x"))}, `wants annotation "env" to be "prod", not "dev"`},
 		"a missing one":         {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod"))}, `wants annotation "team", which the signature does not cover`},
-		"on another's":          {prod, []*verification.Candidate{by(t, "x", b, signed("env", "prod", "team", "x")), by(t, "y", a, signed())}, "which was not signed along"},
-		"one each on two":       {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod")), by(t, "y", a, signed("team", "x"))}, "which was not signed along"},
+		"on another's":          {prod, []*verification.Candidate{by(t, "x", b, signed("env", "prod", "team", "x")), by(t, "y", a, signed())}, "which the signature does not cover"},
+		"one each on two":       {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod")), by(t, "y", a, signed("team", "x"))}, "which the signature does not cover"},
 		"keyless only":          {prod, []*verification.Candidate{by(t, "x", nil, identity(actions, "", workflow))}, "x: not by key sha256:"},
 		"lines in what is said": {prod, []*verification.Candidate{by(t, "a\nb\x00", b, signed())}, "found 1: a b : not by key"},
 	} {

@@ -133,7 +133,7 @@ func (g *Guest) Entrypoints() []string {
 
 // Close implements [abi.Guest].
 func (g *Guest) Close() {
-	g.letGo(g.last)
+	g.release(g.last)
 	g.making.Wait()
 	g.module.Close()
 }
@@ -162,7 +162,7 @@ func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents)
 	if err != nil {
 		return nil, abi.Usage{}, err
 	}
-	defer g.letGo(s)
+	defer g.release(s)
 	return g.run(ctx, env, d, s)
 }
 

@@ -74,7 +74,7 @@ func (g *Guest) parsed(ctx context.Context, env *abi.Environment, data text) (*s
 	select {
 	case <-s.ready:
 	case <-ctx.Done():
-		g.letGo(s)
+		g.release(s)
 		cause := engine.CauseCanceled
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cause = engine.CauseDeadline
@@ -85,7 +85,7 @@ func (g *Guest) parsed(ctx context.Context, env *abi.Environment, data text) (*s
 	if s.err == nil {
 		return s, nil
 	}
-	g.letGo(s)
+	g.release(s)
 	if errors.Is(s.err, engine.ErrNotDerivable) {
 		g.states.none.Store(true)
 		return nil, nil
@@ -106,7 +106,7 @@ func (g *Guest) hold(ctx context.Context, env *abi.Environment, data text) *stat
 	}
 	s.holders++
 	g.states.mu.Unlock()
-	g.letGo(before)
+	g.release(before)
 	return s
 }
 
@@ -164,9 +164,9 @@ func (s *states) forget(gone *state) {
 	s.all = slices.DeleteFunc(s.all, func(other *state) bool { return other == gone })
 }
 
-// letGo releases the hold of a policy or an evaluation on a state. The last release frees the
+// release releases the hold of a policy or an evaluation on a state. The last release frees the
 // state. A nil state is ignored.
-func (g *Guest) letGo(s *state) {
+func (g *Guest) release(s *state) {
 	if s == nil {
 		return
 	}

@@ -196,10 +196,10 @@ func TestStatesAreShared(t *testing.T) {
 	require.InDelta(t, one, s.pagesAndImages(), pages)
 
 	require.NoError(t, s.validate(t.Context(), 0, []byte(`"a"`)), "the module is as it was")
-	s.guests[1].letGo(s.guests[1].last)
+	s.guests[1].release(s.guests[1].last)
 	s.guests[1].last = nil
 	require.Len(t, s.guests[0].states.all, 1)
-	s.guests[0].letGo(s.guests[0].last)
+	s.guests[0].release(s.guests[0].last)
 	s.guests[0].last = nil
 	require.Empty(t, s.guests[0].states.all)
 	require.InDelta(t, before, s.pagesAndImages(), pages)
@@ -255,7 +255,7 @@ func TestStatesThatNobodyNeedsAreNotMade(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.Canceled)
 
 	require.Equal(t, 1, s.holders(large("b")))
-	s.guests[0].letGo(s.guests[0].last)
+	s.guests[0].release(s.guests[0].last)
 	s.guests[0].last = nil
 	s.guests[0].making.Wait() // while the instance is occupied
 	release()

@@ -160,7 +160,7 @@ func FuzzEncode(f *testing.F) {
 		if json.Unmarshal([]byte(text), &u.Object) != nil || u.Object == nil {
 			return
 		}
-		namespace, name, labelled := u.GetNamespace(), u.GetName(), u.GetLabels()
+		namespace, name, labeled := u.GetNamespace(), u.GetName(), u.GetLabels()
 		e := newEncoder(podResource, nil)
 		encoded, err := e.encode(u)
 		if err != nil {
@@ -172,7 +172,7 @@ func FuzzEncode(f *testing.F) {
 		l, err := newList(e).with(map[identity][]byte{{string(inNamespace), string(named)}: encoded})
 		require.NoError(t, err)
 		require.Len(t, namesOf(t, l.response), 1)
-		for key, value := range labelled {
+		for key, value := range labeled {
 			of := l.labelsOf(0)
 			got, has := of.Lookup(key)
 			if encoded := inner(key); encoded != key { // no selector names such a label

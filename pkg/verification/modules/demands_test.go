@@ -64,7 +64,7 @@ func TestDemandsOfPolicies(t *testing.T) {
 		"they add":               {config, true, modules.Demands{Config: []byte(other.Config())}, "allOf[0] of the policy's verification.config"},
 		"broken":                 {config, true, modules.Demands{Config: []byte(`{}`)}, "the policy's verification.config: apiVersion: is missing"},
 		"empty":                  {foreign, false, modules.Demands{Required: true, Config: []byte{}}, "allOf[0] of verification.config"},
-		"no JSON":                {config, true, modules.Demands{Config: []byte(`x`)}, "what the policy demands cannot be read"},
+		"no JSON":                {config, true, modules.Demands{Config: []byte(`x`)}, "the policy's demands cannot be read"},
 		"identities":             {config, true, modules.Demands{Config: []byte(keyless)}, "demands signatures by identities: there is no trust root"},
 	} {
 		t.Run(name, func(t *testing.T) {

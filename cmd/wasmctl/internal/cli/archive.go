@@ -32,10 +32,10 @@ func (c *command) save() *cobra.Command {
 	output := ""
 	cmd := &cobra.Command{
 		Use:   "save POLICY...",
-		Short: "Save policies of the store into an archive",
-		Long: `Writes policies of the store into an archive, which load takes where there is no
-network: a gzipped tar. POLICY is a URI, or the beginning of a digest. Signatures
-are not in it.`,
+		Short: "Save policies from the store into an archive",
+		Long: `Writes policies from the store into an archive, a gzipped tar file. The command load
+reads it on a machine without a network. POLICY is a URI, or the beginning of a
+digest. The archive does not contain signatures.`,
 		Example: `  wasmctl save -o policies.tar.gz registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
 		Args:    someArguments("POLICY", "the URIs of policies in the store, or the beginnings of their digests"),
 		RunE: func(_ *cobra.Command, arguments []string) error {
@@ -45,7 +45,7 @@ are not in it.`,
 			return c.savePolicies(output, arguments)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "`file` to write (required)")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "output `file` (required)")
 	return cmd
 }
 
@@ -66,11 +66,11 @@ func (c *command) savePolicies(output string, arguments []string) error {
 	return writeWhole(output, func(w io.Writer) error { return store.Save(w, uris) })
 }
 
-// writeWhole writes a file, which is not there, or stays as it was, if anything fails.
+// writeWhole writes a file atomically. If anything fails, the file stays as it was.
 func writeWhole(path string, write func(io.Writer) error) (err error) {
-	// It takes the place of what is there, which must not be a device, or a link to one.
+	// The new file replaces an existing one, which must not be a device, or a link to one.
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file: name one", path)
+		return fmt.Errorf("%s is not a regular file: name one", path)
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
@@ -81,12 +81,12 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(file.Name()) // it is of no use
+		_ = os.Remove(file.Name()) // it is incomplete
 	}
 	return err
 }
 
-// loadFlags are those of load.
+// loadFlags are the flags of load.
 type loadFlags struct {
 	limitFlags
 	input string
@@ -97,15 +97,15 @@ func (c *command) load() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load",
 		Short: "Load policies from an archive into the store",
-		Long: `Puts the policies of an archive that save wrote, or kwctl, into the store, in place
-of those that are there. An archive with anything else in it is refused before
-anything is kept. The store trusts the archive: nothing in it says that a policy
-is what its name says.`,
+		Long: `Loads the policies of an archive from save, or from kwctl, into the store. They
+replace existing policies with the same URI. An archive with any other content is
+refused before anything is stored. The store trusts the archive: nothing in the archive
+proves that a policy is the one that its name says.`,
 		Example: `  wasmctl load --input policies.tar.gz`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if f.input == "" {
-				return usagef("--input is required: name an archive that save wrote")
+				return usagef("--input is required: name an archive from save")
 			}
 			return c.loadPolicies(f)
 		},

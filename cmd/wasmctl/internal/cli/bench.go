@@ -34,10 +34,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/benchmark"
 )
 
-// dumpDirectory is where measurements are kept: where kwctl keeps them, if it is built here.
+// dumpDirectory is the directory for measurements. kwctl uses the same one.
 var dumpDirectory = filepath.Join("target", "simple-bench")
 
-// benchFlags are those of bench, beside those of run.
+// benchFlags are the flags of bench, in addition to those of run.
 type benchFlags struct {
 	runFlags
 	config benchmark.Config
@@ -49,18 +49,18 @@ func (c *command) bench() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench POLICY",
 		Short: "Measure how long a policy takes",
-		Long: `Measures how long a policy takes to answer a request, and to say whether its
-settings are valid, as Criterion does: after a time for warming up, samples of
-ever more evaluations are taken. The time of one is the slope of the line through
-all samples, between the bounds of its 95 % confidence interval; mean, standard
-deviation, median and median absolute deviation have theirs. They come from
-resampling what was measured. Outliers are those of Tukey's fences.
+		Long: `Measures how long a policy takes to answer a request and to validate its settings, in
+the way that Criterion does. After a warm-up time, it takes samples with more and more
+evaluations. The time of an evaluation is the slope of the line through all samples,
+with the bounds of its 95% confidence interval. Mean, standard deviation, median and
+median absolute deviation also have such bounds, which come from resampling the
+measurements. Outliers are determined with Tukey's fences.
 
-POLICY and the request are those of run. With a recorded session each evaluation
-is answered from its beginning. What the policy logs is not shown.
+POLICY and the request are those of run. A recorded session is replayed from its
+beginning for each evaluation. The policy's log is not shown.
 
-With --dump-results-to-disk, measurements are compared with those that are in
-target/simple-bench, and take their place. They are in the form of kwctl's.`,
+With --dump-results-to-disk, measurements are compared with those in
+target/simple-bench, and replace them. They have kwctl's format.`,
 		Example: `  wasmctl bench -r request.json policy.wasm
   wasmctl bench --measurement-time 10 --dump-results-to-disk -r request.json policy.wasm`,
 		Args: oneArgument("POLICY", "the path or URI of a module, or a file of manifests"),
@@ -79,8 +79,8 @@ target/simple-bench, and take their place. They are in the form of kwctl's.`,
 	flags.Var((*seconds)(&f.config.WarmUp), "warm-up-time", "`seconds` of evaluations that do not count, or a time such as 500ms")
 	flags.Var((*seconds)(&f.config.Measurement), "measurement-time", "`seconds` that all samples should take, or a time such as 500ms; slow policies take longer")
 	flags.IntVar(&f.config.Samples, "num-samples", f.config.Samples, "`number` of samples")
-	flags.IntVar(&f.config.Resamples, "num-resamples", f.config.Resamples, "`number` of times that the samples are resampled")
-	flags.BoolVar(&f.dump, "dump-results-to-disk", false, "keep the measurements in target/simple-bench, and compare them with those that are there")
+	flags.IntVar(&f.config.Resamples, "num-resamples", f.config.Resamples, "`number` of resamplings")
+	flags.BoolVar(&f.dump, "dump-results-to-disk", false, "store the measurements in target/simple-bench, and compare them with earlier ones")
 	return cmd
 }
 
@@ -99,7 +99,7 @@ func (f *benchFlags) checkCounts() error {
 	return nil
 }
 
-// seconds is a flag for a time: whole seconds, as kwctl has it, or with a unit.
+// seconds is a flag for a duration: a number of seconds, as in kwctl, or a time with a unit.
 type seconds time.Duration
 
 var _ pflag.Value = new(seconds)
@@ -134,10 +134,10 @@ func (c *command) benchPolicy(ctx context.Context, f *benchFlags, argument strin
 			again := f.again()
 			response := p.Review(silent, p.request)
 			if response.Status != nil && response.Status.Code >= http.StatusInternalServerError {
-				c.warn("what is measured is an evaluation that fails: " + response.Status.Message)
+				c.warn("the measured evaluation fails: " + response.Status.Message)
 			}
 			if err := c.measure(silent, f, prefix+"validate_settings", func() {
-				_ = p.ValidateSettings(silent) // it was valid
+				_ = p.ValidateSettings(silent) // it was valid before
 			}); err != nil {
 				return err
 			}
@@ -152,7 +152,7 @@ func (c *command) benchPolicy(ctx context.Context, f *benchFlags, argument strin
 	})
 }
 
-// measure measures one thing, and prints what comes of it.
+// measure measures one operation and prints the results.
 func (c *command) measure(ctx context.Context, f *benchFlags, label string, iterate func()) error {
 	out := benchPrinter{command: c, label: label}
 	out.warmingUp(f.config.WarmUp)

@@ -39,7 +39,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
 )
 
-// bundleFlags are those of bundle.
+// bundleFlags are the flags of bundle.
 type bundleFlags struct {
 	registryFlags
 	output, verify, policyDirectory, trustConfig string
@@ -49,27 +49,27 @@ func (c *command) bundle() *cobra.Command {
 	f := &bundleFlags{}
 	cmd := &cobra.Command{
 		Use:   "bundle [CONFIGURATION] [URI...]",
-		Short: "Take policies and their signatures to where there is no network",
-		Long: `Collects the modules of policies into an OCI image layout: those of a server's
-configuration and of the manifests in its policy directory, and those of URIs, from
-registries and web servers, with their signatures in all formats and the trust root
-that the configuration names. sources.layout of a server's configuration has the
-server take everything from there. Modules in files are not in it.
+		Short: "Bundle policies and their signatures for servers without a network",
+		Long: `Collects the modules of policies into an OCI image layout, with their signatures in all
+formats, and with the trust root that the configuration names. The modules are those of
+a server's configuration, of the manifests in its policy directory, and of URIs. They
+come from registries and web servers; modules in files are not bundled. A server takes
+everything from the bundle if its configuration sets sources.layout.
 
-What the configuration's verification demands is demanded here already. The same
-modules make the same bytes. The trust root is written into a file beside as well,
-for verification.trustRoot.file: a server does not take it from the layout that it
-is to verify.
+The demands of the configuration's verification are checked while bundling. The same
+modules result in the same bytes. The trust root is also written into a file beside the
+bundle, for verification.trustRoot.file: a server does not take its trust root from the
+layout that it verifies.
 
-With --verify nothing is written. Everything in a bundle is compared with its
-digests; with a configuration or URIs, it has to have all of their modules, and
-those the signatures that the configuration demands. The trust root is that of
---sigstore-trust-config, else the file that the configuration names, else that in
-the bundle, which proves nothing if the bundle is not trusted. The exit code is 1
-if anything is wrong.
+With --verify, nothing is written. All content of a bundle is compared with its
+digests. If a configuration or URIs are given, the bundle must contain all of their
+modules, with the signatures that the configuration demands. The trust root is that of
+--sigstore-trust-config, or else the file that the configuration names, or else the
+bundle's own, which proves nothing if the bundle is not trusted. The exit code is 1 if
+there is any problem.
 
-Registries are asked as the flags say, as by pull, and not as the configuration has
-it for the server.`,
+Access to registries follows the flags, as in pull, and not the server's
+configuration.`,
 		Example: `  wasmctl bundle -o policies.tar /etc/kubernetes/admission.yaml
   wasmctl bundle -o policies.tar --policy-directory policies.d
   wasmctl bundle -o policies registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
@@ -79,10 +79,10 @@ it for the server.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.output, "output", "o", "", "`path` to write: a tar if it ends with .tar, and else a directory that does not exist yet")
-	flags.StringVar(&f.verify, "verify", "", "verify the bundle at a `path` instead")
-	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to take instead of the configuration's")
-	flags.StringVar(&f.trustConfig, "sigstore-trust-config", "", "`file` with the trust root of a Sigstore, as trusted_root.json or ClientTrustConfig (default that of the configuration)")
+	flags.StringVarP(&f.output, "output", "o", "", "output `path`: a tar file if it ends with .tar, otherwise a new directory")
+	flags.StringVar(&f.verify, "verify", "", "verify the bundle at a `path` instead of writing one")
+	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to use instead of the configuration's")
+	flags.StringVar(&f.trustConfig, "sigstore-trust-config", "", "`file` with a Sigstore trust root: a trusted_root.json or ClientTrustConfig (default: that of the configuration)")
 	f.add(flags)
 	f.addModuleSize(flags)
 	return cmd
@@ -108,7 +108,7 @@ func (c *command) bundlePolicies(ctx context.Context, f *bundleFlags, arguments 
 	return c.writeBundle(c.quietly(ctx), f, wanted)
 }
 
-// wanted returns what the arguments are about.
+// wanted returns the modules that the arguments select.
 func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 	wanted, path := &bundling.Wanted{}, ""
 	for _, argument := range arguments {
@@ -116,7 +116,7 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 		case strings.Contains(argument, "://"):
 			wanted.URIs = append(wanted.URIs, argument)
 		case path != "":
-			return nil, usagef("there is one CONFIGURATION at a time: %q is one more; URIs have a scheme, such as registry://", argument)
+			return nil, usagef("only one CONFIGURATION is allowed, but there is also %q; URIs have a scheme, such as registry://", argument)
 		default:
 			path = argument
 		}
@@ -146,7 +146,7 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 		config.Limits.ModuleSize = limits.ModuleSize
 	}
 	if config.Sources.Layout == "" {
-		config.Sources.Layout = "/bundle" // the server that this is for needs no directory to keep modules in
+		config.Sources.Layout = "/bundle" // a server with this bundle needs no directory for modules
 	}
 	wanted.Config = config
 	if err := wanted.Validate(); err != nil {
@@ -156,7 +156,8 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 	return wanted, nil
 }
 
-// configuredRoot returns the trust root of the flag or of the configuration, nil if it has none.
+// configuredRoot returns the trust root from the flag or the configuration, or nil if there is
+// none.
 func (c *command) configuredRoot(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted) (*sigstore.Root, error) {
 	verification := wanted.Config.Verification
 	switch {
@@ -185,7 +186,8 @@ func (c *command) configuredRoot(ctx context.Context, f *bundleFlags, wanted *bu
 	return nil, nil
 }
 
-// writeBundle collects everything into a directory beside the output, which becomes the output or is written into it.
+// writeBundle collects everything into a directory beside the output. The directory then becomes
+// the output, or is written into a tar file.
 func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted) (err error) {
 	options, err := f.options()
 	if err != nil {
@@ -199,7 +201,7 @@ func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundl
 	}
 	isTar := strings.HasSuffix(f.output, ".tar")
 	if _, err := os.Lstat(f.output); err == nil && !isTar {
-		return fmt.Errorf("%s exists already: name a directory that does not, or a file that ends with .tar", f.output)
+		return fmt.Errorf("%s already exists: name a new directory, or a file that ends with .tar", f.output)
 	}
 	directory, err := os.MkdirTemp(filepath.Dir(f.output), filepath.Base(f.output)+".*")
 	if err != nil {
@@ -226,7 +228,7 @@ func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundl
 	if err := writeWhole(beside, func(w io.Writer) error { _, err := w.Write(wanted.Root.JSON()); return err }); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "The trust root %s is in %s, too: for verification.trustRoot.file\n", wanted.Root.Digest(), terminal.Plain(beside))
+	fmt.Fprintf(c.Out, "The trust root %s is also in %s, for verification.trustRoot.file\n", wanted.Root.Digest(), terminal.Plain(beside))
 	return nil
 }
 
@@ -235,11 +237,11 @@ func (c *command) listBundled(modules []bundling.Module, local []string) {
 		fmt.Fprintf(c.Out, "%s %s, signatures: %d\n", terminal.Plain(module.Redact(m.URI)), m.Digest, m.Signatures)
 	}
 	for _, uri := range local {
-		fmt.Fprintf(c.Out, "%s is not in it: it is read where it is\n", terminal.Plain(uri))
+		fmt.Fprintf(c.Out, "%s is not in the bundle: a server reads it from its place\n", terminal.Plain(uri))
 	}
 }
 
-// verifyBundle says whether a bundle can be believed, and has what is wanted.
+// verifyBundle checks whether a bundle is intact, properly signed and complete.
 func (c *command) verifyBundle(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted, named bool) error {
 	path, err := filepath.Abs(f.verify)
 	if err != nil {
@@ -274,9 +276,9 @@ func (c *command) verifyBundle(ctx context.Context, f *bundleFlags, wanted *bund
 	fmt.Fprintf(c.Out, "%d manifests and %d other blobs have their digests\n", checked.Manifests, checked.Blobs)
 	switch {
 	case !named:
-		fmt.Fprintln(c.Out, "Signatures were not verified: name a configuration whose verification says whose are needed")
+		fmt.Fprintln(c.Out, "Signatures were not verified: name a configuration whose verification demands signatures")
 	case !demands:
-		fmt.Fprintln(c.Out, "Signatures were not verified: the configuration has no verification for all policies")
+		fmt.Fprintln(c.Out, "Signatures were not verified: the configuration does not demand any for all policies")
 	case wanted.Root != nil:
 		fmt.Fprintf(c.Out, "Certificates are verified by %s trust root, %s\n", whose, wanted.Root.Digest())
 	}

@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// digestFlags are those of digest.
+// digestFlags are the flags of digest.
 type digestFlags struct{ registryFlags }
 
 func (c *command) digest() *cobra.Command {
@@ -37,12 +37,12 @@ func (c *command) digest() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "digest POLICY",
 		Short: "Print a policy's reference with its digest",
-		Long: `Asks a registry what a tag stands for and prints the reference with the digest of
-the manifest. The manifest is read and hashed: what the registry calls it does
-not count.
+		Long: `Asks a registry for the manifest of a tag, and prints the reference with the digest of
+the manifest. The digest is computed from the manifest's content; the one that the
+registry reports does not count.
 
-Of a file it is the digest of the module, as the field digest of a policy in a
-configuration has it.`,
+For a file, it prints the digest of the module, in the form of a policy's field digest
+in a configuration.`,
 		Example: `  wasmctl digest registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl digest policy.wasm`,
 		Args: oneArgument("POLICY", "the URI of a policy in a registry, or the path of a module"),

@@ -29,8 +29,8 @@ import (
 func (c *command) info() *cobra.Command {
 	return &cobra.Command{
 		Use:   "info",
-		Short: "Show the version, and where the store and the configuration are",
-		Long: `Shows the version, and which directories there are: the store of policies and the
+		Short: "Show the version and the directories in use",
+		Long: `Shows the version and the directories in use: the store of policies and the
 configuration, which are kwctl's, and the cache of modules and compiled code.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -37,20 +37,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// inspectFlags are those of inspect.
+// inspectFlags are the flags of inspect.
 type inspectFlags struct {
 	sourceFlags
 	outputFlag
 	showSignatures bool
 }
 
-// inspected is what there is to say of a module.
+// inspected holds everything to print about a module.
 type inspected struct {
 	*inspection.Report
 	Signatures *signatures.Report `json:"signatures,omitempty"`
 }
 
-// metadataAlone is what kwctl says of a module in YAML.
+// metadataAlone is the content that kwctl prints about a module in YAML.
 type metadataAlone struct {
 	*abi.Metadata
 	Signatures *signatures.Report `json:"signatures,omitempty"`
@@ -60,21 +60,21 @@ func (c *command) inspect() *cobra.Command {
 	f := &inspectFlags{}
 	cmd := &cobra.Command{
 		Use:   "inspect MODULE",
-		Short: "Show what a module is, without having it decide anything",
-		Long: `Shows a module's metadata, its digest, what it imports and exports, the features
-of WebAssembly that it uses, the host capabilities whose names are in its data,
-whether a server with the limits given would refuse it, whether instances of it
-can be used again, and how near it is to each bound on what compiling a module
-may cost, with the function that has most.
+		Short: "Describe a module without evaluating it",
+		Long: `Shows a module's metadata, its digest, its imports and exports, the WebAssembly
+features that it uses, and the host capabilities whose names occur in its data. It also
+shows whether a server with the given limits would refuse the module, whether its
+instances can be reused, and how close it is to each limit on the cost of compilation,
+with the function that contributes the most.
 
-It also shows what the module is made for, whatever its metadata says: waPC, WASI,
-where it is a command, or the ABI of the Open Policy Agent. A policy in Rego is
-asked for its entrypoints and for the built-in functions that it wants of its
-host; those that it would not get are named, with the reason.
+It shows which convention the module was built for, regardless of its metadata: waPC,
+WASI (if it is a command), or the ABI of the Open Policy Agent. A Rego policy is asked
+for its entrypoints and for the built-in functions that it requires from its host.
+Functions that the host does not provide are listed with the reason.
 
-With --show-signatures the registry, or what is beside a file, is asked for
-signatures, in both formats that cosign has written. What they say of themselves
-is shown and not verified: verify does that.`,
+With --show-signatures, it looks for signatures in the registry or beside the file, in
+both of cosign's formats. It shows what the signatures say about themselves, without
+verifying them: use verify for that.`,
 		Example: `  wasmctl inspect policy.wasm
   wasmctl inspect -o json registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3`,
 		Args: oneArgument("MODULE", "the path or URI of a module"),
@@ -84,7 +84,7 @@ is shown and not verified: verify does that.`,
 	}
 	f.outputFlag.add(cmd.Flags(), "table", "json", "yaml")
 	f.sourceFlags.add(cmd.Flags())
-	cmd.Flags().BoolVar(&f.showSignatures, "show-signatures", false, "show which signatures there are, without verifying them")
+	cmd.Flags().BoolVar(&f.showSignatures, "show-signatures", false, "show signatures without verifying them")
 	f.completeFormats(cmd)
 	return cmd
 }
@@ -125,7 +125,7 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 	})
 }
 
-// describeRego notes what a policy in Rego says of itself.
+// describeRego reads the description that a Rego policy gives of itself.
 func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspection.Rego, binary []byte) (err error) {
 	evaluator, err := f.evaluator(nil, 0)
 	if err != nil {
@@ -139,8 +139,8 @@ func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspecti
 	return nil
 }
 
-// fetch fetches a module that is named on the command line, and has it verified unless the
-// verifier is nil.
+// fetch fetches the module that the command line names. It verifies the module unless the verifier
+// is nil.
 func (c *command) fetch(ctx context.Context, f *sourceFlags, verifier module.Verifier, argument string) (fetched *module.Module, err error) {
 	uri, err := sources.URI(argument)
 	if err != nil {
@@ -181,12 +181,12 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 	return err
 }
 
-// writeCompilation writes how near a module is to what would be refused as too costly.
+// writeCompilation writes how close a module is to the limits on the cost of its compilation.
 func (c *command) writeCompilation(w io.Writer, counts []weight.Count) error {
 	if len(counts) == 0 {
 		return nil
 	}
-	fmt.Fprintf(w, "\n%s:\n", c.Paint(terminal.Bold, "What compiling it costs"))
+	fmt.Fprintf(w, "\n%s:\n", c.Paint(terminal.Bold, "Cost of compilation"))
 	return columns(w, func(w io.Writer) {
 		for _, count := range counts {
 			share := fmt.Sprintf("%d%%", int64(100*float64(count.Value)/float64(count.Bound)))
@@ -224,7 +224,7 @@ func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {
 	}
 }
 
-// kindNames writes kinds as Kubewarden's users do.
+// kindNames formats kinds as Kubewarden's users write them.
 func kindNames(kinds []abi.ContextAwareResource) (names []string) {
 	for _, kind := range kinds {
 		names = append(names, kind.APIVersion+"/"+kind.Kind)
@@ -232,17 +232,17 @@ func kindNames(kinds []abi.ContextAwareResource) (names []string) {
 	return names
 }
 
-// writeConvention writes what a module is made for.
+// writeConvention writes the calling convention that a module was built for.
 func (c *command) writeConvention(w io.Writer, r *inspection.Report) {
 	switch r.Convention {
 	case inspection.ConventionWaPC:
 		fmt.Fprintln(w, "Made for:\twaPC")
 	case inspection.ConventionWASI:
-		fmt.Fprintln(w, "Made for:\tWASI, as a command: it begins at _start, reads the standard input and writes the standard output")
+		fmt.Fprintln(w, "Made for:\tWASI, as a command: it starts at _start, reads the standard input and writes the standard output")
 	case inspection.ConventionRego:
 		c.writeRego(w, r.Rego)
 	default:
-		fmt.Fprintf(w, "Made for:\t%s\n", c.Paint(terminal.Red, "nothing that policies are made for"))
+		fmt.Fprintf(w, "Made for:\t%s\n", c.Paint(terminal.Red, "no known convention for policies"))
 	}
 }
 
@@ -259,7 +259,7 @@ func (c *command) writeRego(w io.Writer, r *inspection.Rego) {
 	fmt.Fprintf(w, "Entrypoints:\t%s\n", listed(r.Entrypoints))
 	fmt.Fprintf(w, "Built-in functions:\t%s\n", listed(r.Builtins))
 	if len(r.MissingBuiltins) > 0 {
-		fmt.Fprintf(w, "Missing of them:\t%s\n", c.Paint(terminal.Red, listed(r.MissingBuiltins)+": no server loads it"))
+		fmt.Fprintf(w, "Not provided:\t%s\n", c.Paint(terminal.Red, listed(r.MissingBuiltins)+": no server loads it"))
 		for _, name := range slices.Sorted(maps.Keys(r.WithheldReasons)) {
 			fmt.Fprintf(w, "  %s:\t%s\n", name, r.WithheldReasons[name])
 		}

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// lintFlags are those of lint.
+// lintFlags are the flags of lint.
 type lintFlags struct {
 	outputFlag
 	sourceFlags
@@ -38,24 +38,23 @@ func (c *command) lint() *cobra.Command {
 	f := &lintFlags{}
 	cmd := &cobra.Command{
 		Use:   "lint [CONFIGURATION]",
-		Short: "Say whether a server would start with a configuration",
-		Long: `Does what kube-apiserver does with its policies when it starts: reads the
-configuration and the manifests in its policy directory, fetches and compiles
-all modules, and asks each policy whether its settings are valid. Every problem
-is named, with its policy, file and field. The exit code is 1 if there is any.
+		Short: "Check whether a server would start with a configuration",
+		Long: `Does what kube-apiserver does with its policies at the start: it reads the configuration
+and the manifests in its policy directory, fetches and compiles all modules, and asks
+each policy whether its settings are valid. It lists every problem with its policy, file
+and field. The exit code is 1 if there is any problem.
 
-CONFIGURATION is a WasmAdmissionConfiguration, or the AdmissionConfiguration of
-a server that holds or names one. The state directory that it names is the
-server's and is left alone. Files are as safe as a server wants them: they must
-not be writable by others.
+CONFIGURATION is a WasmAdmissionConfiguration, or the AdmissionConfiguration of a server
+that contains or names one. The state directory belongs to the server and is not used.
+Files must be as safe as a server requires: others must not be able to write them.
 
-CONFIGURATION may be a break-glass file instead. It is looked at alone, and the
-exit code is 1 if a server would not obey it now. One that a configuration names
-is looked at too: what is wrong with it is a warning, as a server would start.
+CONFIGURATION may also be a break-glass file. It is then checked alone, and the exit
+code is 1 if a server would not obey it now. A break-glass file that a configuration
+names is checked too. Its problems are only warnings, because a server would start.
 
-With --against, a running server is asked whether it serves this already. It
-tells hashes: the same files under the same paths have the same hash. What
-differs, if anything does, it does not tell.`,
+With --against, a running server is asked whether it already serves this configuration.
+The server only reports hashes: the same files under the same paths have the same hash.
+It does not report which of them differ.`,
 		Example: `  wasmctl lint /etc/kubernetes/admission.yaml
   wasmctl lint --policy-directory policies.d
   wasmctl lint break-glass.yaml
@@ -73,9 +72,9 @@ differs, if anything does, it does not tell.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to take instead of the configuration's")
-	flags.StringVar(&f.against, "against", "", "compare with what a server runs: the `kubeconfig` to reach it with")
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
+	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to use instead of the configuration's")
+	flags.StringVar(&f.against, "against", "", "compare with the server of a `kubeconfig`")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default: wasmctl in the user's cache directory)")
 	f.outputFlag.add(flags, "table", "json", "yaml")
 	f.completeFormats(cmd)
 	return cmd
@@ -118,7 +117,7 @@ func (c *command) writeLint(w io.Writer, r *linting.Report) error {
 		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "warning:"), terminal.Plain(warning))
 	}
 	for _, unseen := range r.Unseen {
-		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "not looked at:"), unseen)
+		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "not checked:"), unseen)
 	}
 	switch bad := len(r.Problems) > 0; {
 	case r.BreakGlass && bad:
@@ -160,10 +159,10 @@ func (c *command) writeServer(w io.Writer, r *linting.Report) {
 	case r.Hash == "":
 		fmt.Fprintf(w, "The server at %s serves the set %s, and would go on with it.\n", s.URL, s.Running)
 	default:
-		fmt.Fprintf(w, "The server at %s serves %s, %s: policies, settings, modules or the paths of files would change. It does not tell which.\n",
+		fmt.Fprintf(w, "The server at %s serves %s, %s: policies, settings, modules or the paths of files would change. It does not report which.\n",
 			s.URL, c.Paint(terminal.Yellow, "another set"), s.Running)
 	}
 	if s.Problem != "" {
-		fmt.Fprintf(w, "It cannot load what its own files ask for (%s):\n%s\n", s.Desired, s.Problem)
+		fmt.Fprintf(w, "It cannot load its own configuration (%s):\n%s\n", s.Desired, s.Problem)
 	}
 }

@@ -33,7 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// pullFlags are those of pull.
+// pullFlags are the flags of pull.
 type pullFlags struct {
 	registryFlags
 	verificationFlags
@@ -44,17 +44,17 @@ func (c *command) pull() *cobra.Command {
 	f := &pullFlags{}
 	cmd := &cobra.Command{
 		Use:   "pull URI",
-		Short: "Fetch a policy into the store of policies",
-		Long: `Fetches a policy from a registry or a web server and puts it into the store of
-policies, where run and the other commands find it without asking anybody. The
-store is kwctl's. A policy that is there is not fetched again: remove it before,
-with rm. The tag latest is fetched always.
+		Short: "Fetch a policy into the store",
+		Long: `Fetches a policy from a registry or a web server into the store of policies, where run
+and other commands find it without network access. The store is kwctl's. A policy that
+is already in the store is not fetched again: remove it first, with rm. The tag latest
+is always fetched.
 
-A URI without a scheme is one of a registry. Without a tag it means latest.
+A URI without a scheme names a registry. Without a tag, it means latest.
 
-If signatures are demanded, by flags or by a verification config, nothing is written
-that does not have them. What is in the store already is verified as well: its
-source has to name it.`,
+If flags or a verification config demand signatures, a policy without them is not
+written. A policy that is already in the store is verified as well: its source must
+confirm it.`,
 		Example: `  wasmctl pull registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl pull --github-owner kubewarden ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl pull -o policy.wasm https://example.com/policies/policy.wasm`,
@@ -64,15 +64,14 @@ source has to name it.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write instead, or a directory for it")
+	flags.StringVarP(&f.output, "output-path", "o", "", "output `file` or directory, instead of the store")
 	f.registryFlags.add(flags)
 	f.addModuleSize(flags)
 	f.verificationFlags.add(flags)
 	return cmd
 }
 
-// registryURI returns the URI of an argument, which is one of a registry if it has no
-// scheme.
+// registryURI returns the URI of an argument. Without a scheme, it names a registry.
 func registryURI(argument string) string {
 	if strings.Contains(argument, "://") {
 		return argument
@@ -80,8 +79,8 @@ func registryURI(argument string) string {
 	return "registry://" + argument
 }
 
-// isPath tells whether an argument can only be a path: no host begins with a dot or a
-// slash, and a reference has a host and a repository.
+// isPath reports whether an argument can only be a path. No host begins with a dot or a slash, and
+// a reference needs a host and a repository.
 func isPath(argument string) bool {
 	return strings.HasPrefix(argument, ".") || strings.HasPrefix(argument, "/") || !strings.Contains(argument, "/")
 }
@@ -89,7 +88,7 @@ func isPath(argument string) bool {
 func (c *command) pullPolicy(ctx context.Context, f *pullFlags, argument string) error {
 	uri := registryURI(argument)
 	if strings.HasPrefix(uri, "file://") {
-		return usagef("pull fetches from registries and web servers: %s is a file already", uri)
+		return usagef("pull fetches from registries and web servers: %s is already a file", uri)
 	}
 	output, store, err := destination(f, uri)
 	if err != nil {
@@ -114,7 +113,7 @@ func (c *command) pullPolicy(ctx context.Context, f *pullFlags, argument string)
 	return store.Put(uri, m.Bytes)
 }
 
-// destination returns where a policy is written: a file, or the store of policies.
+// destination returns where to write a policy: a file, or the store of policies.
 func destination(f *pullFlags, uri string) (output string, store *policystore.Store, err error) {
 	if f.output != "" {
 		output, err = outputFile(f.output, uri)
@@ -127,9 +126,9 @@ func destination(f *pullFlags, uri string) (output string, store *policystore.St
 	return "", store, err
 }
 
-// fetchURI fetches a module as it is at its source now. What is named by a digest is kept
-// beside the store of policies, which does not vouch for digests; so is what was verified, with
-// what it was verified by.
+// fetchURI fetches the current module from its source. A module named by a digest is kept beside
+// the store of policies, because the store does not guarantee digests. The same goes for a verified
+// module, which is kept with its evidence.
 func (c *command) fetchURI(ctx context.Context, f *pullFlags, store *policystore.Store, verifier module.Verifier, uri string) (m *module.Module, err error) {
 	options, err := f.options()
 	if err != nil {
@@ -148,8 +147,8 @@ func (c *command) fetchURI(ctx context.Context, f *pullFlags, store *policystore
 	return fetcher.Get(c.quietly(ctx), module.Request{URI: uri})
 }
 
-// outputFile returns the file that --output-path means for a URI: in a directory the one
-// with the last part of the URI as its name.
+// outputFile returns the file that --output-path names for a URI. In a directory, the file gets the
+// last part of the URI as its name.
 func outputFile(output, uri string) (string, error) {
 	info, err := os.Stat(output)
 	if isDirectory := err == nil && info.IsDir(); !isDirectory {

@@ -36,7 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// pushFlags are those of push.
+// pushFlags are the flags of push.
 type pushFlags struct {
 	registryFlags
 	outputFlag
@@ -48,16 +48,15 @@ func (c *command) push() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "push POLICY URI",
 		Short: "Push a policy to a registry",
-		Long: `Pushes a policy to a registry and prints its immutable reference, which has the
+		Long: `Pushes a policy to a registry, and prints its immutable reference, which contains the
 digest of its manifest.
 
-POLICY is the path of a module, the URI of one in the store of policies, or the
-beginning of the digest of one there. URI is one of a registry; without a tag it
-means latest.
+POLICY is the path of a module, the URI of a policy in the store, or the beginning of
+its digest there. URI names a registry. Without a tag, it means latest.
 
-The annotations of the policy's metadata become those of the manifest, but for
-those that have several lines. The source of the policy becomes
-org.opencontainers.image.source as well, unless there is one.`,
+The annotations of the policy's metadata become annotations of the manifest, except for
+those with several lines. The source of the policy also becomes
+org.opencontainers.image.source, unless that annotation exists.`,
 		Example: `  wasmctl push annotated-policy.wasm registry://registry.example.com/policies/policy:v1.0.0
   wasmctl push -o json annotated-policy.wasm registry.example.com/policies/policy:v1.0.0`,
 		Args: twoArguments("POLICY", "the path of a module, or one of the store of policies",
@@ -67,7 +66,7 @@ org.opencontainers.image.source as well, unless there is one.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.BoolVarP(&f.force, "force", "f", false, "push a policy without metadata, too")
+	flags.BoolVarP(&f.force, "force", "f", false, "also push a policy without metadata")
 	f.outputFlag.add(flags, "text", "json")
 	f.registryFlags.add(flags)
 	f.addModuleSize(flags)
@@ -112,8 +111,7 @@ func (c *command) pushPolicy(ctx context.Context, f *pushFlags, policy, uri stri
 	return err
 }
 
-// localPolicy reads a module from a file, or from the store of policies. Nobody is asked
-// for it.
+// localPolicy reads a module from a file, or from the store of policies. It uses no network.
 func localPolicy(ctx context.Context, fetcher *sources.Fetcher, argument string) ([]byte, error) {
 	uri, err := sources.URI(argument)
 	if err != nil {
@@ -137,7 +135,7 @@ func localPolicy(ctx context.Context, fetcher *sources.Fetcher, argument string)
 	return content, err
 }
 
-// manifestAnnotations returns the annotations that a module gives to its manifest.
+// manifestAnnotations returns the annotations of the module for its manifest.
 func (c *command) manifestAnnotations(f *pushFlags, binary []byte) (map[string]string, error) {
 	decoded, err := wasm.Decode(binary)
 	if err != nil {

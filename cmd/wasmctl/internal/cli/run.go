@@ -37,7 +37,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// runFlags are those of run.
+// runFlags are the flags of run.
 type runFlags struct {
 	sourceFlags
 	hostCallFlags
@@ -56,24 +56,23 @@ func (c *command) run() *cobra.Command {
 	f := &runFlags{}
 	cmd := &cobra.Command{
 		Use:   "run POLICY",
-		Short: "Have a policy answer a request",
-		Long: `Evaluates a request and prints the AdmissionResponse as a line of JSON. What the
-policy logs goes to the standard error. A request that is rejected is no error.
+		Short: "Evaluate a request",
+		Long: `Evaluates a request and prints the AdmissionResponse as a line of JSON. The policy's log
+goes to the standard error. A rejected request is not an error.
 
-POLICY is the path or URI of a module, or a YAML file of Kubewarden's policies
-and policy groups. Those of a file are evaluated one after the other, each with
-a line of its own, with the settings, the mode and the rights that they have
-there; they are asked whatever their rules say.
+POLICY is the path or URI of a module, or a YAML file of Kubewarden policies and policy
+groups. The policies of a file are evaluated one after the other, with the settings,
+mode and permissions in the file. Each prints a separate line. Their rules are ignored.
 
-The request may also be an object as kubectl applies it, in YAML or JSON: one is
-made of it, with the operation and the user of the flags. The resource is the
-plural that is usual for the kind.
+The request may also be an object in YAML or JSON, as for kubectl apply. A request is
+then built from it, with the operation and user of the flags. The resource is the usual
+plural of the kind.
 
-The policy may change objects. It is asked whether its settings are valid first;
-if they are not, the exit code is 1.
+The policy may change objects. It first validates its settings; if they are invalid, the
+exit code is 1.
 
-Host capabilities are answered live, by the cluster of the current context of
-the kubeconfig, or from a recorded session.`,
+Host capabilities are answered live by the cluster in the current context of the
+kubeconfig, or from a recorded session.`,
 		Example: `  wasmctl run --request-path request.json --settings-json '{"labels": {"team": "."}}' policy.wasm
   wasmctl run -r pod.yaml --operation CREATE --user ann policy.wasm
   wasmctl run -r - registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3 <request.json
@@ -97,11 +96,11 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVarP(&f.requestPath, "request-path", "r", "", "`file` with an AdmissionReview, an AdmissionRequest or an object, in JSON or YAML, or - for the standard input (required)")
 	f.object.add(flags)
 	f.settings.add(flags)
-	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy whose module does not say: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
-	flags.BoolVar(&f.raw, "raw", false, "hand the request to the policy as it is")
-	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its module asks for")
+	flags.StringVarP(&f.executionMode, "execution-mode", "e", "", "`mode` of a policy without metadata: opa, gatekeeper, kubewarden-wapc (or kubewarden), wasi")
+	flags.BoolVar(&f.raw, "raw", false, "pass the request to the policy unchanged")
+	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its metadata lists")
 	flags.StringArrayVar(&f.hostCapabilities, "allowed-host-capabilities", []string{"*"}, "host capabilities that the policy may call, as `patterns` such as oci/*")
-	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that the evaluation may take (default limits.evaluationTimeout, 2s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "maximum `time` of the evaluation (default: limits.evaluationTimeout, 2s)")
 	f.hostCallFlags.add(flags)
 	f.sourceFlags.add(flags)
 	f.verificationFlags.add(flags)
@@ -122,14 +121,14 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) e
 	})
 }
 
-// asked is a policy with what it is asked.
+// asked is a policy with the request for it.
 type asked struct {
 	*evaluation.Policy
 	request *review.Request
 }
 
-// withPolicies loads the policies that the arguments name, and has each of them asked what the
-// flags say. When that is done, it ends the session with the host.
+// withPolicies loads the policies that the arguments name, and calls ask with each policy's
+// request. It then ends the session with the host.
 func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string, ask func([]asked) error) (err error) {
 	if f.requestPath == "" {
 		return usagef("--request-path is required: name a file with a request, or - for the standard input")
@@ -197,7 +196,7 @@ func (c *command) loadToRun(ctx context.Context, f *runFlags, evaluator *evaluat
 	return c.loadModule(ctx, f, evaluator, argument, answers)
 }
 
-// review has a policy answer a request. What the policy logs is heard.
+// review evaluates a request. The policy's log is shown.
 func (c *command) review(ctx context.Context, policy *evaluation.Policy, request *review.Request) *review.Response {
 	done := c.Progress("Evaluating " + module.Redact(policy.Name()))
 	response := policy.Review(c.heard(ctx), request)
@@ -208,12 +207,12 @@ func (c *command) review(ctx context.Context, policy *evaluation.Policy, request
 	return response
 }
 
-// isManifest is whether an argument names a file of manifests.
+// isManifest reports whether an argument names a file of manifests.
 func isManifest(argument string) bool {
 	return slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(argument))
 }
 
-// images returns what asks registries for policies, as modules are fetched from them.
+// images returns what asks registries for policies, in the same way as modules are fetched.
 func (c *command) images(ctx context.Context, f *verificationFlags, fetcher *sources.Fetcher) oci.Images {
 	return host.Images(func() (o images.Options, err error) {
 		if o.Sources, err = fetcher.Sources(c.quietly(ctx)); err == nil {
@@ -234,8 +233,8 @@ func (c *command) loadManifests(ctx context.Context, f *runFlags, evaluator *eva
 	return evaluator.LoadManifests(c.quietly(ctx), kubewarden.File{Path: path, Content: content}, answers)
 }
 
-// checkManifestFlags refuses what a file of manifests says itself. kwctl ignores the flags; in
-// its place they earn a warning.
+// checkManifestFlags refuses flags that duplicate fields of a manifest file. kwctl ignores these
+// flags; under that name, they only cause a warning.
 func (c *command) checkManifestFlags(f *runFlags) error {
 	if f.raw {
 		return usagef("--raw cannot be used with a file of manifests: name the module")
@@ -278,7 +277,7 @@ func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evalua
 		return nil, err
 	}
 	if len(policy.Denied) > 0 {
-		fmt.Fprintf(c.Err, "Warning: the policy would read %s and may not: if it should, add --allow-context-aware\n", listed(kindNames(policy.Denied)))
+		fmt.Fprintf(c.Err, "Warning: the policy wants to read %s, but may not: to allow it, add --allow-context-aware\n", listed(kindNames(policy.Denied)))
 	}
 	return []*evaluation.Policy{policy}, nil
 }

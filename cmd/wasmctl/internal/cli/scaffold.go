@@ -18,15 +18,15 @@ package cli
 
 import "github.com/spf13/cobra"
 
-// scaffold is the parent of the commands that write what people begin with.
+// scaffold is the parent of the commands that write files to start with.
 func (c *command) scaffold() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scaffold",
-		Short: "Write something to begin with",
-		Long:  `Writes files to begin with to the standard output, or the directory of a policy, each by a command of its own.`,
+		Short: "Write files to start with",
+		Long:  `Writes files to start with, to the standard output or, for a policy, into a directory. Each kind of file has its own command.`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("scaffold: say what is to be written: %s", listed(namesOf(cmd.Commands())))
+			return usagef("scaffold: name what to write: %s", listed(namesOf(cmd.Commands())))
 		},
 	}
 	cmd.AddCommand(c.scaffoldAdmissionRequest(), c.scaffoldArtifactHub(), c.scaffoldManifest(), c.scaffoldPolicy(), c.scaffoldVAP(), c.scaffoldVerificationConfig())

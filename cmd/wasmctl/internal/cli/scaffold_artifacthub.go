@@ -29,13 +29,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/scaffolding"
 )
 
-// Files that count if no others are named, the first that is there.
+// The default files. The first one that exists counts.
 var (
 	metadataFiles  = []string{"metadata.yml", "metadata.yaml"}
 	questionsFiles = []string{"questions-ui.yml", "questions-ui.yaml", "questions.yml", "questions.yaml"}
 )
 
-// artifactHubFlags are those of scaffold artifacthub.
+// artifactHubFlags are the flags of scaffold artifacthub.
 type artifactHubFlags struct{ metadata, questions, version, output string }
 
 func (c *command) scaffoldArtifactHub() *cobra.Command {
@@ -43,19 +43,19 @@ func (c *command) scaffoldArtifactHub() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "artifacthub",
 		Short: "Write a description for Artifact Hub",
-		Long: `Writes an artifacthub-pkg.yml, with which https://artifacthub.io lists a policy, out
-of the policy's metadata.`,
+		Long: `Writes an artifacthub-pkg.yml from the policy's metadata. https://artifacthub.io lists
+the policy with it.`,
 		Example: `  wasmctl scaffold artifacthub -m metadata.yml -q questions-ui.yml -o artifacthub-pkg.yml`,
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return c.describeForHub(f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "`file` with the policy's metadata, in YAML (default metadata.yml or metadata.yaml)")
-	flags.StringVarP(&f.questions, "questions-path", "q", "", "`file` with the questions that a user interface asks, in YAML (default questions-ui.yml or questions.yml, if there is one)")
-	flags.StringVarP(&f.version, "version", "v", "", "`version` of the policy, such as 1.2.3, if its metadata does not say")
-	flags.StringVarP(&f.output, "output", "o", "", "`file` to write (default the standard output)")
-	// kwctl has -v mean the version here, which it cannot beside the flag of all commands.
-	flags.BoolVar(&c.verbose, "verbose", false, "say what is done, on the standard error")
+	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "YAML `file` with the policy's metadata (default: metadata.yml or metadata.yaml)")
+	flags.StringVarP(&f.questions, "questions-path", "q", "", "YAML `file` with the questions for a user interface (default: questions-ui.yml or questions.yml, if it exists)")
+	flags.StringVarP(&f.version, "version", "v", "", "`version` of the policy, such as 1.2.3, if its metadata has none")
+	flags.StringVarP(&f.output, "output", "o", "", "output `file` (default: standard output)")
+	// In kwctl, -v stands for the version here. The common flag -v is in the way of that.
+	flags.BoolVar(&c.verbose, "verbose", false, "report progress on the standard error")
 	return cmd
 }
 
@@ -98,8 +98,7 @@ func (c *command) describeForHub(f *artifactHubFlags) error {
 	})
 }
 
-// firstFile returns the path that was named, or else the first of others that is there; "" if
-// none is.
+// firstFile returns the named path, or otherwise the first existing one of the others, or "".
 func firstFile(named string, others []string) string {
 	if named != "" {
 		return named

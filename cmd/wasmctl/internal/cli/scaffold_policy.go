@@ -28,20 +28,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/scaffolding"
 )
 
-// scaffoldPolicyFlags are those of scaffold policy.
+// scaffoldPolicyFlags are the flags of scaffold policy.
 type scaffoldPolicyFlags struct{ language, name string }
 
 func (c *command) scaffoldPolicy() *cobra.Command {
 	f := &scaffoldPolicyFlags{}
 	cmd := &cobra.Command{
 		Use:   "policy DIRECTORY",
-		Short: "Write a policy to begin with",
-		Long: `Writes a policy that denies Pods without a label into a directory, which is made and
-must be empty: source code, metadata, cases for test, and a Makefile that builds and
-tests it.
+		Short: "Write a policy to start with",
+		Long: `Writes a policy that denies Pods without a label: source code, metadata, test cases, and
+a Makefile that builds and tests it. DIRECTORY is created if necessary, and must be
+empty.
 
-In Go it comes with the SDK, in the directory sdk: nothing is fetched to build it. In
-Rust it uses Kubewarden's crate kubewarden-policy-sdk, and in Rego the compiler opa.`,
+In Go, the policy includes the SDK in the directory sdk, so that nothing is fetched to
+build it. In Rust, it uses Kubewarden's crate kubewarden-policy-sdk, and in Rego the
+compiler opa.`,
 		Example: `  wasmctl scaffold policy --language go owner-required
   make -C owner-required test`,
 		Args: oneArgument("DIRECTORY", "the directory to write"),
@@ -54,7 +55,7 @@ Rust it uses Kubewarden's crate kubewarden-policy-sdk, and in Rego the compiler 
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.language, "language", "", "`language`: "+strings.Join(scaffolding.Languages, ", ")+" (required)")
-	flags.StringVar(&f.name, "name", "", "`name` of the policy, of letters a to z, digits and dashes (default that of the directory)")
+	flags.StringVar(&f.name, "name", "", "`name` of the policy, with the characters a-z, 0-9 and - (default: that of the directory)")
 	complete(cmd, "language", scaffolding.Languages...)
 	return cmd
 }

@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
-// scaffoldRequestFlags are those of scaffold admission-request.
+// scaffoldRequestFlags are the flags of scaffold admission-request.
 type scaffoldRequestFlags struct {
 	operation, object, old string
 	kubeconfig, cache      string
@@ -40,14 +40,13 @@ func (c *command) scaffoldAdmissionRequest() *cobra.Command {
 	f := &scaffoldRequestFlags{}
 	cmd := &cobra.Command{
 		Use:   "admission-request",
-		Short: "Write the AdmissionRequest of an object",
-		Long: `Writes the AdmissionRequest that a server would hand to a policy if somebody
-created, updated or deleted an object, which run takes as it is.
+		Short: "Write the AdmissionRequest for an object",
+		Long: `Writes the AdmissionRequest that a server would send to a policy if somebody created,
+updated or deleted an object. The command run accepts it unchanged.
 
-Which resource a kind has, and whether it has namespaces, is known of the kinds of
-Kubernetes. Of others the cluster of the current context of the kubeconfig is
-asked, whose answer is kept. If there is none, what is usual is written, with a
-warning.`,
+The resources and scopes of Kubernetes' own kinds are built in. For other kinds, the
+cluster in the current context of the kubeconfig is asked, and its answer is cached. If
+there is no cluster, the usual values are written, with a warning.`,
 		Example: `  wasmctl scaffold admission-request -o CREATE --object pod.yaml >request.json
   wasmctl scaffold admission-request -o UPDATE --object new.yaml --old-object old.yaml
   wasmctl scaffold admission-request -o DELETE --old-object pod.yaml`,
@@ -61,15 +60,15 @@ warning.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.operation, "operation", "o", "", "`operation`: "+strings.Join(review.Operations, ", ")+" (required)")
-	flags.StringVar(&f.object, "object", "", "`file` with the object that is created, or what it is updated to, in YAML or JSON")
-	flags.StringVar(&f.old, "old-object", "", "`file` with the object that is updated or deleted, as it is, in YAML or JSON")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which cluster is asked for kinds (default that of KUBECONFIG, or ~/.kube/config)")
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for what the cluster says (default wasmctl in the user's cache directory)")
+	flags.StringVar(&f.object, "object", "", "YAML or JSON `file` with the created object, or the object after an update")
+	flags.StringVar(&f.old, "old-object", "", "YAML or JSON `file` with the object before an update or a deletion")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster to ask for kinds (default: KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for the cluster's answers (default: wasmctl in the user's cache directory)")
 	complete(cmd, "operation", review.Operations...)
 	return cmd
 }
 
-// check says whether there are the objects that the operation wants.
+// check returns an error if an object is missing that the operation needs.
 func (f *scaffoldRequestFlags) check() error {
 	if !slices.Contains(review.Operations, f.operation) {
 		return usagef("--operation: there is no %q of an object: write one of %s", f.operation, strings.Join(review.Operations, ", "))
@@ -103,7 +102,7 @@ func (c *command) writeRequest(ctx context.Context, f *scaffoldRequestFlags) err
 		}
 	}
 	served := kinds.Options{Kubeconfig: f.kubeconfig, CacheDirectory: (&sourceFlags{cache: f.cache}).directory("discovery")}
-	// Who asks is who kwctl says it is.
+	// The user is the one that kwctl uses.
 	made := review.Object{UID: "705ab4f5-6393-11e8-b7cc-42010a800002", Operation: f.operation, User: "test-user", Groups: []string{"system:masters"}}
 	request, err := made.Request(object, old, func(kind schema.GroupVersionKind) review.Resource {
 		defer c.Progress("Asking the cluster for " + kind.Kind)()

@@ -25,22 +25,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// scaffoldVAPFlags are those of scaffold vap.
+// scaffoldVAPFlags are the flags of scaffold vap.
 type scaffoldVAPFlags struct{ policy, binding, module string }
 
 func (c *command) scaffoldVAP() *cobra.Command {
 	f := &scaffoldVAPFlags{}
 	cmd := &cobra.Command{
 		Use:   "vap",
-		Short: "Make a ClusterAdmissionPolicy of a ValidatingAdmissionPolicy",
-		Long: `Writes a ClusterAdmissionPolicy that has Kubewarden's CEL policy decide as a
-ValidatingAdmissionPolicy and its binding do. Both files may be the same.
+		Short: "Convert a ValidatingAdmissionPolicy into a ClusterAdmissionPolicy",
+		Long: `Writes a ClusterAdmissionPolicy with which Kubewarden's CEL policy decides like a
+ValidatingAdmissionPolicy and its binding. Both may be in the same file.
 
-Variables, validations, parameters, match conditions, selectors, the failure
-policy and the match policy are carried over; where the policy and its binding
-both say something, both count. What cannot be carried over and would have the
-new policy see more or less is an error that names the field; the rest earns a
-warning.`,
+The result has the variables, validations, parameters, match conditions, selectors,
+failure policy and match policy. If both the policy and its binding set one of them,
+both count. A field that cannot be converted is an error if the new policy would see
+more or fewer requests without it, and otherwise a warning.`,
 		Example: `  wasmctl scaffold vap --policy vap.yaml --binding vap-binding.yaml
   wasmctl scaffold vap -p vap.yaml -b vap.yaml --cel-policy ghcr.io/kubewarden/policies/cel-policy:v1.5.0`,
 		Args: cobra.NoArgs,
@@ -79,7 +78,7 @@ func (c *command) convertVAP(f *scaffoldVAPFlags) error {
 	if err != nil {
 		return err
 	}
-	// These two are kwctl's words.
+	// These two messages are kwctl's.
 	if reference, err := moduleuri.ParseReference(strings.TrimPrefix(f.module, "registry://")); err != nil {
 		if !strings.Contains(f.module, "://") || strings.HasPrefix(f.module, "registry://") {
 			warnings = append([]string{"The CEL policy module specified is not a valid OCI reference"}, warnings...)

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 )
 
-// sampleVerificationConfig is the config that kwctl begins with. PATH stands for where it is
-// found, and NAME for what the command is called.
+// sampleVerificationConfig is the config that kwctl writes. PATH stands for the path where it is
+// expected, and NAME for the command's name.
 const sampleVerificationConfig = `# Kubewarden's verification config: which signatures a policy must have.
 #
 # As it stands, policies must be signed by the Kubewarden project.
@@ -70,9 +70,9 @@ func (c *command) scaffoldVerificationConfig() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verification-config",
 		Short: "Write a verification config",
-		Long: `Writes a verification config of Kubewarden, which says whose signatures a policy
-must have. As it stands it wants those of the Kubewarden project; what else there
-is stands in comments.`,
+		Long: `Writes a Kubewarden verification config, which says whose signatures a policy must have.
+The active part demands those of the Kubewarden project. Comments show the other
+options.`,
 		Example: `  wasmctl scaffold verification-config >verification-config.yml`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

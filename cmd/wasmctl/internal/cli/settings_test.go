@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// Called kwctl, run reads settings as kwctl does.
+// Under the name kwctl, run reads settings as kwctl does.
 func TestSettingsOfKwctl(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	policy := filepath.Join(t.TempDir(), "policy.wasm")
@@ -59,7 +59,7 @@ func TestSettingsOfKwctl(t *testing.T) {
 	}
 }
 
-// What cannot be decoded is told in one line that names the file, without words of Go.
+// A decoding error is one line that names the file, without Go terms.
 func TestProblemsOfFiles(t *testing.T) {
 	const policy = policies + "no-latest-tag/policy.wasm"
 	run := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", policy}
@@ -93,7 +93,7 @@ func TestProblemsOfFiles(t *testing.T) {
 	}
 	got := call(t, append(run, "--settings-json", "[1]")...)
 	require.Equal(t, "Error: --settings-json: the settings are not an object: array does not fit: write an object\n", got.err)
-	// Of several problems each names the file.
+	// If there are several problems, each names the file.
 	path := file(t, "metadata.yml", "executionMode: x\n")
 	got = call(t, append(annotate, "-m", path)...)
 	require.Contains(t, got.err, "Error: "+path+": rules: required field is missing\n"+path+": mutating: required field is missing\n"+path+": ")

@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// statusFlags are those of status.
+// statusFlags are the flags of status.
 type statusFlags struct {
 	output     outputFlag
 	kubeconfig string
@@ -44,24 +44,23 @@ func (c *command) status() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show which policies the servers of a cluster serve",
-		Long: `Reads the Leases by which apiservers tell what they serve, and shows a line for
-each: whether it runs what is configured, the hashes of both, since when, how many
-policies these are, its version, and when it renewed its Lease last. Below it says
-what is wrong:
+		Long: `Reads the Leases in which apiservers report what they serve, and shows a line for each:
+whether it runs its configuration, the hashes of both, since when, the number of
+policies, its version, and when it last renewed its Lease. Problems follow below:
 
   skew     servers run different policies, or have different configurations
-  refused  a server cannot load what is configured, and serves the policies before
-  unknown  a server does not renew its Lease, or is known by its identity Lease only
+  refused  a server cannot load its configuration, and still serves earlier policies
+  unknown  a server does not renew its Lease, or only its identity Lease is known
 
-It exits with 3 for skew, 4 if a server refuses and 5 if one is unknown; the first
-of these that is so counts.
+The exit code is 3 for skew, 4 if a server refuses, and 5 if a server is unknown; the
+first one that applies counts.
 
-When a Lease was renewed is compared with those of the others, and with no clock of
-this machine. If one seems to be late, which clocks that differ can do too, all are
-watched until they are renewed, for --wait at most.
+Renewal times are compared with each other, and not with this machine's clock. If a
+Lease seems to be late, which may also result from different clocks, all Leases are
+watched until they are renewed, for at most --wait.
 
-Who asks has to be allowed to list Leases in the namespace kube-system, or in that
-of the webhook servers.`,
+The user must be allowed to list Leases in the namespace kube-system, or in that of the
+webhook servers.`,
 		Example: `  wasmctl status
   wasmctl status --webhooks wasm-admission
   wasmctl status -o json | jq '.servers[].report.policies'`,
@@ -71,9 +70,9 @@ of the webhook servers.`,
 	flags := cmd.Flags()
 	f.output.add(flags, "table", "json", "yaml")
 	f.output.completeFormats(cmd)
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which server to ask (default that of KUBECONFIG, or ~/.kube/config)")
-	flags.StringVar(&f.webhooks, "webhooks", "", "show the webhook servers in a `namespace` in place of the apiservers")
-	flags.DurationVar(&f.wait, "wait", time.Minute, "how long to watch Leases at most that seem to be late")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default: KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.webhooks, "webhooks", "", "show the webhook servers in a `namespace` instead of the apiservers")
+	flags.DurationVar(&f.wait, "wait", time.Minute, "maximum time to watch Leases that seem to be late")
 	return cmd
 }
 
@@ -112,7 +111,7 @@ func (c *command) showStatus(ctx context.Context, f *statusFlags) error {
 	return exitOf(table)
 }
 
-// exitOf returns what the command ends with.
+// exitOf returns the exit code of the command.
 func exitOf(t *status.Table) error {
 	switch {
 	case t.Skew != "":

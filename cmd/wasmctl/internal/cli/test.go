@@ -32,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// testFlags are those of test.
+// testFlags are the flags of test.
 type testFlags struct {
 	sourceFlags
 	outputFlag
@@ -44,24 +44,24 @@ func (c *command) test() *cobra.Command {
 	f := &testFlags{}
 	cmd := &cobra.Command{
 		Use:   "test PATH...",
-		Short: "Run cases, which say what policies make of requests",
-		Long: `Runs the cases in the files and below the directories given, in files that are
-called cases.yaml or end with .cases.yaml:
+		Short: "Run test cases for policies",
+		Long: `Runs the test cases in the given files and directories. In directories and below, it
+reads files with the name cases.yaml or the suffix .cases.yaml:
 
-  policy: policy.wasm              # the module, beside this file if left out
-  settings: {labels: {team: "."}}  # of all cases that have none of their own
+  policy: policy.wasm              # the module (default: policy.wasm beside this file)
+  settings: {labels: {team: "."}}  # for all cases without settings
   cases:
   - request: testdata/pod-create.json
     expect: {allowed: false, message: 'required labels: label "team" is missing'}
-  - settings: {}                   # without a request: are they accepted?
+  - settings: {}                   # without a request, the settings are validated
     expect: {settingsError: at least one label is required}
 
-An object that a policy changes is compared with testdata/mutated/pod-create.json
-if there is such a file; if not, it must stay as it is. All fields are described
-in docs/wasmctl.md.
+If testdata/mutated/pod-create.json exists, the policy must change the object to its
+content. Otherwise, the policy must not change the object. docs/wasmctl.md describes all
+fields.
 
-The exit code is 1 if a case fails. Host calls are answered from the session that
-a case names, and else not at all.`,
+The exit code is 1 if a case fails. Host calls are answered from the session that a case
+names, and fail without a session.`,
 		Example: `  wasmctl test .
   wasmctl test --junit report.xml policies/`,
 		Args: someArguments("PATH", "a file of cases, or a directory with some"),
@@ -73,9 +73,9 @@ a case names, and else not at all.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.junit, "junit", "", "write the results as JUnit's XML into a `file` too, or to the standard output if it is -")
-	flags.StringVar(&f.only, "only", "", "run only cases with this `text` in their name")
-	flags.DurationVar(&f.timeout, "timeout", 0, "`time` that an evaluation may take (default limits.evaluationTimeout, 2s)")
+	flags.StringVar(&f.junit, "junit", "", "also write the results as JUnit XML into a `file`, or to the standard output with -")
+	flags.StringVar(&f.only, "only", "", "run only cases whose name contains this `text`")
+	flags.DurationVar(&f.timeout, "timeout", 0, "maximum `time` of an evaluation (default: limits.evaluationTimeout, 2s)")
 	f.outputFlag.add(flags, "table", "json", "yaml", "junit")
 	f.sourceFlags.add(flags)
 	f.completeFormats(cmd)
@@ -144,7 +144,7 @@ func (c *command) runCases(ctx context.Context, f *testFlags, files []*admission
 	return admissiontest.Run(c.quietly(ctx), shell, files), nil
 }
 
-// caseResult is a result as it is printed.
+// caseResult is a result in the form in which it is printed.
 type caseResult struct {
 	File     string   `json:"file"`
 	Case     string   `json:"case"`
@@ -154,7 +154,7 @@ type caseResult struct {
 	Error    string   `json:"error,omitempty"`
 }
 
-// What becomes of a case.
+// The possible results of a case.
 const (
 	casePassed = "passed"
 	caseFailed = "failed"
@@ -188,13 +188,13 @@ func (c *command) printResults(f *testFlags, results []admissiontest.Result) err
 	return f.print(c.Out, all, func(w io.Writer) error { return c.writeResults(w, all) })
 }
 
-// writeResults writes a table of all cases, then what is wrong with those that failed, and
-// how many there are.
+// writeResults writes a table of all cases, then the details of failed cases and the totals.
 func (c *command) writeResults(w io.Writer, results []caseResult) error {
 	err := columns(w, func(w io.Writer) {
 		fmt.Fprintln(w, "FILE\tCASE\tSECONDS\tRESULT")
 		for _, r := range results {
-			// The last column: escapes of colours have no width.
+			// The escape sequences of colors would count as width, so this column must be the last
+			// one.
 			fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\n", r.File, abbreviate(r.Case), r.Seconds, c.paintResult(r.Result))
 		}
 	})
@@ -215,7 +215,7 @@ func (c *command) writeResults(w io.Writer, results []caseResult) error {
 	return err
 }
 
-// abbreviate cuts a name to what a table has room for.
+// abbreviate cuts a name to the width of a table.
 func abbreviate(name string) string {
 	const most = 50
 	if runes := []rune(name); len(runes) > most {

@@ -30,10 +30,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/top"
 )
 
-// leastInterval keeps a slip of the pen from keeping a server busy.
+// leastInterval prevents a typing error from overloading a server.
 const leastInterval = 100 * time.Millisecond
 
-// topFlags are those of top.
+// topFlags are the flags of top.
 type topFlags struct {
 	kubeconfig, order string
 	interval          time.Duration
@@ -44,23 +44,23 @@ func (c *command) top() *cobra.Command {
 	f := &topFlags{}
 	cmd := &cobra.Command{
 		Use:   "top [METRICS]",
-		Short: "Show what policies cost a server and what they decide",
-		Long: `Reads the metrics of a server and shows its policies in the terminal: how much
-they evaluate, deny, fail and change, and what time and fuel that takes. What is
-shown is how much a second, since the last look. The keys t, f, d, x, e and n
-sort by time, fuel, denials, failures, evaluations and name; q quits.
+		Short: "Show the cost and the decisions of policies on a server",
+		Long: `Reads the metrics of a server and shows its policies in the terminal: their evaluations,
+denials, failures and changes, and the time and fuel that they take. All values are
+per second since the last reading. The keys t, f, d, x, e and n sort by time, fuel,
+denials, failures, evaluations and name; q quits.
 
-Fuel is the same on every machine for the same requests; time is not. Policies
-that were never asked are not shown. A policy whose breaker is open is answered
-by its failure policy.
+Fuel is the same on every machine for the same requests; time is not. Policies without
+any evaluation are not shown. If the breaker of a policy is open, its failure policy
+decides.
 
-METRICS is a URL or a file, such as one that a collector wrote. Without it the
-server of the kubeconfig is asked, whose user has to be allowed to get /metrics.
-Of several servers behind one address another may answer each time, and then
-there is nothing to compare: name one by its own address.
+METRICS is a URL or a file, for example one from a collector. Without it, the server of
+the kubeconfig is asked, and its user must be allowed to get /metrics. If an address has
+several servers behind it, each reading may come from a different one and cannot be
+compared: use the address of a single server.
 
-With --once it prints a plain table of all that was counted since the server
-started, for pipes.`,
+With --once, it prints a plain table of all counts since the server started, for
+pipes.`,
 		Example: `  wasmctl top --sort fuel
   wasmctl top --once --sort denials | head -n 5
   kubectl proxy & wasmctl top http://127.0.0.1:8001/metrics`,
@@ -70,10 +70,10 @@ started, for pipes.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "`file` that says which server to ask (default that of KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default: KUBECONFIG, or ~/.kube/config)")
 	flags.StringVar(&f.order, "sort", string(top.Orders[0]), "`order`: "+strings.Join(orders(), ", "))
-	flags.DurationVar(&f.interval, "interval", 2*time.Second, "how long after one look comes the next")
-	flags.BoolVar(&f.once, "once", false, "print a plain table and end")
+	flags.DurationVar(&f.interval, "interval", 2*time.Second, "time between two readings")
+	flags.BoolVar(&f.once, "once", false, "print a plain table and exit")
 	complete(cmd, "sort", orders()...)
 	return cmd
 }
@@ -85,11 +85,11 @@ func orders() (names []string) {
 	return names
 }
 
-// atMostOneArgument demands that there is not a second argument.
+// atMostOneArgument refuses a second argument.
 func atMostOneArgument(name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, arguments []string) error {
 		if len(arguments) > 1 {
-			return usagef("there is one %s at a time: %q is one more", name, arguments[1])
+			return usagef("only one %s is allowed, but there is also %q", name, arguments[1])
 		}
 		return nil
 	}
@@ -102,7 +102,7 @@ func (c *command) showTop(ctx context.Context, f *topFlags, where string) (err e
 	case f.interval < leastInterval:
 		return usagef("--interval: %s is too short: write %s or more", f.interval, leastInterval)
 	case where != "" && f.kubeconfig != "":
-		return usagef("--kubeconfig: METRICS says already where they come from: remove one of both")
+		return usagef("--kubeconfig: METRICS already names their source: remove one of the two")
 	}
 	source, err := top.NewSource(where, f.kubeconfig)
 	if err != nil {

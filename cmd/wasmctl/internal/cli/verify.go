@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// verifyFlags are those of verify.
+// verifyFlags are the flags of verify.
 type verifyFlags struct {
 	registryFlags
 	verificationFlags
@@ -37,20 +37,19 @@ func (c *command) verify() *cobra.Command {
 	f := &verifyFlags{}
 	cmd := &cobra.Command{
 		Use:   "verify POLICY",
-		Short: "Verify that a policy has the signatures that it must have",
-		Long: `Verifies the signatures of a policy as a server does, and exits with 1 if those are
-not there that the flags or a verification config demand. The line that says so
-names the policy, its digest, what is not met and what was found.
+		Short: "Verify the signatures of a policy",
+		Long: `Verifies the signatures of a policy as a server does. The exit code is 1 if signatures
+are missing that the flags or a verification config demand. The error names the policy,
+its digest, the unmet demands and the signatures found.
 
-Of a policy in a registry it looks for both what cosign has written until version
-2, an image of signatures, and what it writes since, bundles that refer to the
-policy. Of a file, and of a URL, it looks for a bundle beside it: NAME.wasm has
-NAME.wasm.sigstore.json, as cosign sign-blob --bundle writes it. The policy is
-fetched, and has to be what was signed.
+For a policy in a registry, it looks for both formats of cosign: signature images, which
+cosign wrote up to version 2, and bundles that refer to the policy. For a file or a URL,
+it looks for a bundle beside it: NAME.wasm has NAME.wasm.sigstore.json, as cosign
+sign-blob --bundle writes it. The policy is fetched, and must be what was signed.
 
-Signatures by keys need no log and no trust root. For those by identities the
-trust root of the public Sigstore is fetched once a day; without a network a copy
-counts. Nothing that is in a store is believed.`,
+Signatures by keys need no log and no trust root. For signatures by identities, the
+public Sigstore's trust root is fetched once a day; without a network, a copy is used.
+The content of a store is never trusted.`,
 		Example: `  wasmctl verify -k cosign.pub -a env=prod registry.example.com/policies/policy:v1.0.0
   wasmctl verify --github-owner kubewarden --github-repo policies registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl verify --verification-config-path verification-config.yml policy.wasm`,

@@ -39,7 +39,7 @@ func hubPackage() *scaffolding.Package {
 	return &scaffolding.Package{Metadata: m, Questions: []byte("questions contents"), CreatedAt: time.Unix(0, 0), Command: "kwctl"}
 }
 
-// The expectation is the one of Kubewarden's own test, but for what newer versions add.
+// The expected text is that of Kubewarden's own test, plus additions of newer versions.
 func TestArtifactHub(t *testing.T) {
 	text, err := hubPackage().Describe()
 	require.NoError(t, err)
@@ -100,7 +100,7 @@ func TestArtifactHubRefuses(t *testing.T) {
 	require.EqualError(t, err, "no annotations in policy metadata. policy metadata must specify annotations")
 }
 
-// Other hosts than GitHub have no releases that are known; the metadata's version counts.
+// Releases on hosts other than GitHub are unknown, so the metadata's version counts.
 func TestArtifactHubVersions(t *testing.T) {
 	p := hubPackage()
 	p.Metadata.Annotations["io.kubewarden.policy.source"] = "https://example.com/repo"

@@ -37,15 +37,15 @@ type evaluation struct {
 	memo  any
 	lines []string
 	// fuel limits the fuel that may be burned. Zero is no limit.
-	burnt, fuel int64
+	burned, fuel int64
 }
 
 func (e *evaluation) call(ctx context.Context, b Builtins, name string, arguments ...string) (string, error) {
 	c := &rego.BuiltinCall{
 		Context: ctx, Memo: &e.memo, Limit: 1000,
 		Burn: func(units int64) error {
-			if e.burnt += units; e.fuel > 0 && e.burnt > e.fuel {
-				return &engine.LimitError{Limit: "units of fuel", Value: e.burnt, Max: e.fuel}
+			if e.burned += units; e.fuel > 0 && e.burned > e.fuel {
+				return &engine.LimitError{Limit: "units of fuel", Value: e.burned, Max: e.fuel}
 			}
 			return nil
 		},

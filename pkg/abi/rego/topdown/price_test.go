@@ -32,13 +32,13 @@ func TestCallsBurnFuel(t *testing.T) {
 	var e evaluation
 	_, err := e.call(t.Context(), Builtins{}, "hex.encode", `"a"`)
 	require.NoError(t, err)
-	small := e.burnt
+	small := e.burned
 	require.GreaterOrEqual(t, small, int64(callWork))
 	e = evaluation{}
 	_, err = e.call(t.Context(), Builtins{}, "hex.encode", `"`+strings.Repeat("a", 400)+`"`)
 	require.NoError(t, err)
-	require.Greater(t, e.burnt, small+400*byteWork)
-	for _, fuel := range []int64{1, callWork + 10*byteWork, e.burnt - 1} {
+	require.Greater(t, e.burned, small+400*byteWork)
+	for _, fuel := range []int64{1, callWork + 10*byteWork, e.burned - 1} {
 		e = evaluation{fuel: fuel}
 		_, err = e.call(t.Context(), Builtins{}, "hex.encode", `"`+strings.Repeat("a", 400)+`"`)
 		require.ErrorContains(t, err, "units of fuel")

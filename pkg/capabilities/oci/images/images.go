@@ -183,16 +183,16 @@ func (i *Images) Ask(ctx context.Context, caller *capabilities.Caller, operation
 func (i *Images) ask(ctx context.Context, policy, operation, image string, request []byte) ([]byte, result, error) {
 	host, uri, err := expand(image)
 	if err != nil {
-		return nil, resultFailed, unlucky(err)
+		return nil, resultFailed, asShortage(err)
 	}
 	if !i.named.match("https", host) {
-		return nil, resultDenied, unlucky(forbid("image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
+		return nil, resultDenied, asShortage(forbid("image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
 			"to capabilities.oci.registries of the configuration", image, host, host))
 	}
 	q := question{policy: policy, registry: host, key: i.key(operation, request)}
 	if known := i.answers.known(q.key); known != nil {
 		answer, how, err := known.result(resultCached)
-		return answer, how, unlucky(err)
+		return answer, how, asShortage(err)
 	}
 	l := &look{registries: i.registries, operation: operation, uri: uri}
 	if operation == oci.VerifyV1 || operation == oci.VerifyV2 {
@@ -202,13 +202,13 @@ func (i *Images) ask(ctx context.Context, policy, operation, image string, reque
 	}
 	q.ask = l.run
 	answer, how, err := i.answers.get(ctx, q)
-	return answer, how, unlucky(err)
+	return answer, how, asShortage(err)
 }
 
-// unlucky marks an error that is not the policy's fault. Clients name images, and registries may
+// asShortage marks an error that is not the policy's fault. Clients name images, and registries may
 // fail. If such errors made a policy look broken, a client that creates Pods could open the
 // policy's breaker, and other images would be decided without the policy.
-func unlucky(err error) error {
+func asShortage(err error) error {
 	if err == nil {
 		return nil
 	}
