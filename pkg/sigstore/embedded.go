@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// The copy comes from the npm package @sigstore/tuf. The Sigstore project publishes this package with
-// the content of its TUF repository at the time.
+// The copy comes from the npm package @sigstore/tuf. The Sigstore project publishes this package
+// with the content of its TUF repository at the time.
 //
 //go:generate ../../hack/update-trusted-root.sh
 //go:embed embedded/trusted_root.json

@@ -98,7 +98,8 @@ func uriOf(place string) (uri string, ok bool) {
 
 // IsFixed reports whether a URI's module may come from a store without asking its source. This is
 // true for URLs and for tags other than "latest", because users who pull expect these to keep their
-// meaning. It is false for digests, because only the source can show that the bytes have the digest.
+// meaning. It is false for digests, because only the source can show that the bytes have the
+// digest.
 func IsFixed(uri string) bool {
 	place, err := placeOf(uri)
 	if err != nil || !strings.HasPrefix(place, "registry/") {
