@@ -82,7 +82,7 @@ configuration.`,
 	flags.StringVarP(&f.output, "output", "o", "", "output `path`: a tar file if it ends with .tar, otherwise a new directory")
 	flags.StringVar(&f.verify, "verify", "", "verify the bundle at a `path` instead of writing one")
 	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to use instead of the configuration's")
-	flags.StringVar(&f.trustConfig, "sigstore-trust-config", "", "`file` with a Sigstore trust root: a trusted_root.json or ClientTrustConfig (default: that of the configuration)")
+	flags.StringVar(&f.trustConfig, "sigstore-trust-config", "", "`file` with a Sigstore trust root: a trusted_root.json or ClientTrustConfig (default that of the configuration)")
 	f.add(flags)
 	f.addModuleSize(flags)
 	return cmd

@@ -44,7 +44,7 @@ type hostCallFlags struct {
 func (f *hostCallFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.record, "record-host-capabilities-interactions", "", "record the policy's host calls and their answers in a `file`")
 	flags.StringVar(&f.replay, "replay-host-capabilities-interactions", "", "answer host calls only from such a `file`")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster that answers (default: KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster that answers (default KUBECONFIG, or ~/.kube/config)")
 }
 
 // checkSession refuses flags that exclude each other.

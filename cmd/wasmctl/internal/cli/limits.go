@@ -38,7 +38,7 @@ type limitFlags struct {
 }
 
 func (f *limitFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.path, "limits", "", "`file` with a server's configuration, whose limits apply (default: a server's default limits)")
+	flags.StringVar(&f.path, "limits", "", "`file` with a server's configuration, whose limits apply (default a server's default limits)")
 	f.addModuleSize(flags)
 	flags.StringVar(&f.memory, "memory", "", "`quantity` instead of limits.memory, such as 512Mi")
 	flags.StringVar(&f.stack, "stack", "", "`quantity` instead of limits.stack, such as 8Mi")

@@ -74,7 +74,7 @@ It does not report which of them differ.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.policyDirectory, "policy-directory", "", "`directory` of manifests to use instead of the configuration's")
 	flags.StringVar(&f.against, "against", "", "compare with the server of a `kubeconfig`")
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default: wasmctl in the user's cache directory)")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
 	f.outputFlag.add(flags, "table", "json", "yaml")
 	f.completeFormats(cmd)
 	return cmd

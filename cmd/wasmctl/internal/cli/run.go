@@ -100,7 +100,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.raw, "raw", false, "pass the request to the policy unchanged")
 	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "let the policy read the kinds that its metadata lists")
 	flags.StringArrayVar(&f.hostCapabilities, "allowed-host-capabilities", []string{"*"}, "host capabilities that the policy may call, as `patterns` such as oci/*")
-	flags.DurationVar(&f.timeout, "timeout", 0, "maximum `time` of the evaluation (default: limits.evaluationTimeout, 2s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "maximum `time` of the evaluation (default limits.evaluationTimeout, 2s)")
 	f.hostCallFlags.add(flags)
 	f.sourceFlags.add(flags)
 	f.verificationFlags.add(flags)

@@ -50,10 +50,10 @@ the policy with it.`,
 		RunE:    func(*cobra.Command, []string) error { return c.describeForHub(f) },
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "YAML `file` with the policy's metadata (default: metadata.yml or metadata.yaml)")
-	flags.StringVarP(&f.questions, "questions-path", "q", "", "YAML `file` with the questions for a user interface (default: questions-ui.yml or questions.yml, if it exists)")
+	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "YAML `file` with the policy's metadata (default metadata.yml or metadata.yaml)")
+	flags.StringVarP(&f.questions, "questions-path", "q", "", "YAML `file` with the questions for a user interface (default questions-ui.yml or questions.yml, if it exists)")
 	flags.StringVarP(&f.version, "version", "v", "", "`version` of the policy, such as 1.2.3, if its metadata has none")
-	flags.StringVarP(&f.output, "output", "o", "", "output `file` (default: standard output)")
+	flags.StringVarP(&f.output, "output", "o", "", "output `file` (default standard output)")
 	// In kwctl, -v stands for the version here. The common flag -v is in the way of that.
 	flags.BoolVar(&c.verbose, "verbose", false, "report progress on the standard error")
 	return cmd

@@ -66,8 +66,8 @@ store.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.kind, "type", "t", "", "`kind` of the resource: "+strings.Join(scaffolding.Kinds, ", ")+" (required)")
-	flags.StringVar(&f.title, "title", "", "`name` of the policy (default: the title in its metadata)")
-	flags.StringVar(&f.namespace, "namespace", "", "`namespace` of an AdmissionPolicy (default: that of the kubeconfig when it is applied)")
+	flags.StringVar(&f.title, "title", "", "`name` of the policy (default the title in its metadata)")
+	flags.StringVar(&f.namespace, "namespace", "", "`namespace` of an AdmissionPolicy (default that of the kubeconfig when it is applied)")
 	flags.BoolVar(&f.allowContextAware, "allow-context-aware", false, "allow the policy to read the kinds that its metadata lists")
 	f.settings.add(flags)
 	f.sourceFlags.add(flags)

@@ -55,7 +55,7 @@ compiler opa.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.language, "language", "", "`language`: "+strings.Join(scaffolding.Languages, ", ")+" (required)")
-	flags.StringVar(&f.name, "name", "", "`name` of the policy, with the characters a-z, 0-9 and - (default: that of the directory)")
+	flags.StringVar(&f.name, "name", "", "`name` of the policy, with the characters a-z, 0-9 and - (default that of the directory)")
 	complete(cmd, "language", scaffolding.Languages...)
 	return cmd
 }

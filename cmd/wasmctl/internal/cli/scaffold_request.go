@@ -62,8 +62,8 @@ there is no cluster, the usual values are written, with a warning.`,
 	flags.StringVarP(&f.operation, "operation", "o", "", "`operation`: "+strings.Join(review.Operations, ", ")+" (required)")
 	flags.StringVar(&f.object, "object", "", "YAML or JSON `file` with the created object, or the object after an update")
 	flags.StringVar(&f.old, "old-object", "", "YAML or JSON `file` with the object before an update or a deletion")
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster to ask for kinds (default: KUBECONFIG, or ~/.kube/config)")
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for the cluster's answers (default: wasmctl in the user's cache directory)")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster to ask for kinds (default KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for the cluster's answers (default wasmctl in the user's cache directory)")
 	complete(cmd, "operation", review.Operations...)
 	return cmd
 }

@@ -37,8 +37,8 @@ type registryFlags struct {
 }
 
 func (f *registryFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.sourcesPath, "sources-path", "", "Kubewarden sources.yml `file`, which configures access to registries (default: sources.yaml in kwctl's directory, if it exists)")
-	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with Docker's config.json, for credentials of registries (default: DOCKER_CONFIG, or ~/.docker)")
+	flags.StringVar(&f.sourcesPath, "sources-path", "", "Kubewarden sources.yml `file`, which configures access to registries (default sources.yaml in kwctl's directory, if it exists)")
+	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with Docker's config.json, for credentials of registries (default DOCKER_CONFIG, or ~/.docker)")
 }
 
 // options returns how to fetch modules, without a store.
@@ -59,7 +59,7 @@ type sourceFlags struct {
 
 func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	f.registryFlags.add(flags)
-	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default: wasmctl in the user's cache directory)")
+	flags.StringVar(&f.cache, "cache-directory", "", "`directory` for modules from registries and for compiled code (default wasmctl in the user's cache directory)")
 	flags.BoolVar(&f.disableCache, "disable-wasmtime-cache", false, "do not keep compiled code")
 	f.limitFlags.add(flags)
 }

@@ -70,7 +70,7 @@ webhook servers.`,
 	flags := cmd.Flags()
 	f.output.add(flags, "table", "json", "yaml")
 	f.output.completeFormats(cmd)
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default: KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default KUBECONFIG, or ~/.kube/config)")
 	flags.StringVar(&f.webhooks, "webhooks", "", "show the webhook servers in a `namespace` instead of the apiservers")
 	flags.DurationVar(&f.wait, "wait", time.Minute, "maximum time to watch Leases that seem to be late")
 	return cmd

@@ -75,7 +75,7 @@ names, and fail without a session.`,
 	flags := cmd.Flags()
 	flags.StringVar(&f.junit, "junit", "", "also write the results as JUnit XML into a `file`, or to the standard output with -")
 	flags.StringVar(&f.only, "only", "", "run only cases whose name contains this `text`")
-	flags.DurationVar(&f.timeout, "timeout", 0, "maximum `time` of an evaluation (default: limits.evaluationTimeout, 2s)")
+	flags.DurationVar(&f.timeout, "timeout", 0, "maximum `time` of an evaluation (default limits.evaluationTimeout, 2s)")
 	f.outputFlag.add(flags, "table", "json", "yaml", "junit")
 	f.sourceFlags.add(flags)
 	f.completeFormats(cmd)

@@ -70,7 +70,7 @@ pipes.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default: KUBECONFIG, or ~/.kube/config)")
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the server to ask (default KUBECONFIG, or ~/.kube/config)")
 	flags.StringVar(&f.order, "sort", string(top.Orders[0]), "`order`: "+strings.Join(orders(), ", "))
 	flags.DurationVar(&f.interval, "interval", 2*time.Second, "time between two readings")
 	flags.BoolVar(&f.once, "once", false, "print a plain table and exit")

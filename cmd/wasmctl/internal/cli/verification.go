@@ -53,8 +53,8 @@ func (f *verificationFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.issuer, "cert-oidc-issuer", nil, "`URL` of the OIDC issuer that vouches for --cert-email")
 	flags.StringArrayVar(&f.owner, "github-owner", nil, "GitHub `account` whose workflow must have signed the policy")
 	flags.StringArrayVar(&f.repo, "github-repo", nil, "`repository` of --github-owner, without the owner, whose workflow must have signed the policy")
-	flags.StringArrayVar(&f.verificationConfig, "verification-config-path", nil, "`file` with a Kubewarden verification config, instead of the flags above (default: "+verificationConfigFile+" in kwctl's directory, if it exists)")
-	flags.StringArrayVar(&f.sigstoreTrustConfig, "sigstore-trust-config", nil, "`file` with a Sigstore trust root: a trusted_root.json or ClientTrustConfig (default: that of the public Sigstore)")
+	flags.StringArrayVar(&f.verificationConfig, "verification-config-path", nil, "`file` with a Kubewarden verification config, instead of the flags above (default "+verificationConfigFile+" in kwctl's directory, if it exists)")
+	flags.StringArrayVar(&f.sigstoreTrustConfig, "sigstore-trust-config", nil, "`file` with a Sigstore trust root: a trusted_root.json or ClientTrustConfig (default that of the public Sigstore)")
 }
 
 // Kubewarden's users know these texts.
