@@ -108,11 +108,11 @@ func (o *options) validate() error {
 	}
 	for flag, value := range map[string]int64{"max-body-bytes": o.maxBodyBytes, "max-bytes": o.maxBytes, "max-requests": o.maxRequests} {
 		if value <= 0 {
-			problem("--%s: %d: has to be positive", flag, value)
+			problem("--%s: %d: must be positive", flag, value)
 		}
 	}
 	if o.maxBytes < o.maxBodyBytes {
-		problem("--max-bytes: %d: has to be at least --max-body-bytes, %d", o.maxBytes, o.maxBodyBytes)
+		problem("--max-bytes: %d: must be at least --max-body-bytes, %d", o.maxBytes, o.maxBodyBytes)
 	}
 	for flag, value := range map[string]time.Duration{"drain-delay": o.drainDelay, "drain-timeout": o.drainTimeout} {
 		if value < 0 {

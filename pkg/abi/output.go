@@ -131,7 +131,7 @@ func elements(field string, begin json.Delim, data []byte, element func(*json.De
 	case err != nil:
 		return fmt.Errorf("%s: %w", field, err)
 	case first != begin:
-		return fmt.Errorf("%s: cannot unmarshal what does not begin with %v", field, begin)
+		return fmt.Errorf("%s: cannot unmarshal a value that does not begin with %v", field, begin)
 	}
 	for decoder.More() {
 		if err := element(decoder); err != nil {

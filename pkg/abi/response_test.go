@@ -48,11 +48,11 @@ func TestDecodeValidationResponse(t *testing.T) {
 		{name: "negative code", data: `{"accepted":false,"code":-1}`, err: "code -1 is out of range"},
 		{name: "large code", data: `{"accepted":false,"code":65536}`, err: "code 65536 is out of range"},
 		{name: "fractional code", data: `{"accepted":false,"code":4.5}`, err: "cannot unmarshal number"},
-		{name: "annotations in a list", data: `{"accepted":true,"audit_annotations":["a"]}`, err: "audit_annotations: cannot unmarshal what does not begin with {"},
+		{name: "annotations in a list", data: `{"accepted":true,"audit_annotations":["a"]}`, err: "audit_annotations: cannot unmarshal a value that does not begin with {"},
 		{name: "annotation of a number", data: `{"accepted":true,"audit_annotations":{"a":1}}`, err: `audit_annotations: value of "a": json: cannot unmarshal number`},
 		{name: "no annotations", data: `{"accepted":true,"audit_annotations":{},"warnings":[]}`, want: ValidationResponse{Accepted: true}},
 		{name: "nulls inside", data: `{"accepted":true,"audit_annotations":{"a":null},"warnings":[null]}`, want: ValidationResponse{Accepted: true, AuditAnnotations: map[string]string{"a": ""}, Warnings: []string{""}}},
-		{name: "warnings in an object", data: `{"accepted":true,"warnings":{}}`, err: "warnings: cannot unmarshal what does not begin with ["},
+		{name: "warnings in an object", data: `{"accepted":true,"warnings":{}}`, err: "warnings: cannot unmarshal a value that does not begin with ["},
 		{name: "a number as warning", data: `{"accepted":true,"warnings":["a",1]}`, err: "warnings: warning 1: json: cannot unmarshal number"},
 		{name: "no UTF-8", data: "{\"accepted\":true,\"message\":\"\xff\"}", err: "not UTF-8"},
 	} {

@@ -94,7 +94,7 @@ func Describe(candidate *verification.Candidate, artifact verification.Artifact)
 		d.Format += " " + e.version
 	}
 	if err := errors.Join(d.who(e), d.what(e, artifact), d.when(e)); err != nil {
-		d.Problem = wrap("it is no signature of this artifact", err).Error()
+		d.Problem = wrap("it is not a signature of this artifact", err).Error()
 	}
 	return d
 }

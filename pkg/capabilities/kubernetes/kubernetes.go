@@ -190,7 +190,7 @@ func (k *Kubernetes) granted(ctx context.Context, caller *capabilities.Caller, a
 		return resource{}, err
 	}
 	if r.isSecret() && !caller.Secrets {
-		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "Secrets need a grant of their own beside the policy's contextAwareResources")
+		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "Secrets need a separate grant in addition to the policy's contextAwareResources")
 	}
 	return r, nil
 }

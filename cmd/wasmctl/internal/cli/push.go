@@ -150,7 +150,7 @@ func (c *command) manifestAnnotations(f *pushFlags, binary []byte) (map[string]s
 		}
 		kept, dropped := annotate.ManifestAnnotations(metadata.Annotations)
 		for _, name := range dropped {
-			c.logger(slog.LevelError).Info("Annotation has several lines and is left out", "annotation", name)
+			c.logger(slog.LevelError).Info("Annotation has several lines and is omitted", "annotation", name)
 		}
 		return kept, nil
 	case !f.force:

@@ -112,7 +112,7 @@ type NotFoundError struct {
 
 // Error says what to do.
 func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("Cannot find policy '%s' inside of the local store: pull it first, and see what there is with the command policies", e.Policy)
+	return fmt.Sprintf("Cannot find policy '%s' inside of the local store: pull it first, or list the store with the command policies", e.Policy)
 }
 
 // Get returns the module with a URI. If there is none, the error is a [*NotFoundError].

@@ -219,7 +219,7 @@ func (b *hubBuilder) url(name string) string {
 		return ""
 	}
 	if u, err := url.Parse(text); err != nil || u.Scheme == "" || u.Host == "" {
-		b.fail("annotation %q in policy metadata is malformed: %q is no URL: write one such as https://github.com/kubewarden/cel-policy", name, text)
+		b.fail("annotation %q in policy metadata is malformed: %q is not a URL: write one such as https://github.com/kubewarden/cel-policy", name, text)
 	}
 	return text
 }

@@ -80,8 +80,8 @@ func TestArtifactHubRefuses(t *testing.T) {
 		"keywords":        {"io.artifacthub.keywords", "foo,,bar", "must be csv values"},
 		"author":          {"io.kubewarden.policy.author", "Foo foo@example.com, Bar <bar@example.com>", `must be csv values of "name <email>"`},
 		"author's email":  {"io.kubewarden.policy.author", "Bar <#$%#$%>", `must be csv values of "name <email>"`},
-		"URL":             {"io.kubewarden.policy.url", "@&*foo", "is no URL"},
-		"source":          {"io.kubewarden.policy.source", "@&*foo", "is no URL"},
+		"URL":             {"io.kubewarden.policy.url", "@&*foo", "is not a URL"},
+		"source":          {"io.kubewarden.policy.source", "@&*foo", "is not a URL"},
 		"hidden":          {"io.kubewarden.hidden-ui", "perhaps", "is neither true nor false"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -121,7 +121,7 @@ func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 	}
 	warnings = append(warnings, p.grant(spec)...)
 	if p.Kind == KindAdmissionPolicy && p.Namespace == "" {
-		warnings = append(warnings, "metadata.namespace is left to whoever applies the policy, and a policy directory wants one: write it, or name it with --namespace")
+		warnings = append(warnings, "metadata.namespace is missing, and a policy directory requires it: write it, or set it with --namespace")
 	}
 	annotations := map[string]string{}
 	for _, name := range []string{annotationSeverity, annotationCategory} {

@@ -105,7 +105,7 @@ var strict = []string{
 var withheld = map[string]string{
 	"http.send":          network,
 	"net.lookup_ip_addr": network,
-	"opa.runtime":        "it tells of the host's environment",
+	"opa.runtime":        "it reveals the host's environment",
 
 	"json.match_schema":  schemas,
 	"json.verify_schema": schemas,
@@ -162,12 +162,12 @@ var withheld = map[string]string{
 
 const (
 	network   = "it reaches out to the network"
-	schemas   = "a schema may refer to files of the host, and to itself without end: what overflows Go's stack ends the process"
-	queries   = "it compares the fields of a query with each other, through fragments in fragments, and cannot be interrupted"
-	languages = "it parses a whole language, for which no bound on time and stack is known"
-	secrets   = "it works with private keys, which policies have no use for, at a cost that grows with the cube of their length"
-	tokens    = "it verifies tokens and messages by keys, which admission requests do not carry, and a signature takes as long as whoever made the key wants"
-	casts     = "the language has given it up: is_array and its siblings, or a comprehension, say the same"
+	schemas   = "a schema may refer to files of the host, or to itself without end, and an overflow of Go's stack ends the process"
+	queries   = "it compares the fields of a query with each other, including those of nested fragments, and cannot be interrupted"
+	languages = "it parses a complete language, without a known bound on time and stack"
+	secrets   = "it works with private keys, which policies do not need, at a cost that grows with the cube of their length"
+	tokens    = "it verifies tokens and messages with keys, which admission requests do not carry, and the author of a key decides how long a check takes"
+	casts     = "it is deprecated: use is_array and the like, or a comprehension"
 	chains    = "it checks up to a hundred signatures by keys of any length to find a chain"
 	compiled  = "the compiler of the Open Policy Agent replaces it"
 )

@@ -87,7 +87,7 @@ func TestHostPatterns(t *testing.T) {
 	for _, pattern := range []string{"", "a*.example.com", "*.*", "a.*.com", "**"} {
 		_, err := parseHosts("field", []string{pattern})
 		require.ErrorContains(t, err, "field: ", pattern)
-		require.ErrorContains(t, err, "is no pattern of hosts")
+		require.ErrorContains(t, err, "is not a host pattern")
 	}
 }
 
