@@ -81,7 +81,7 @@ func TestDemandsOfPolicies(t *testing.T) {
 	_, err = modules.New(modules.Options{Config: config})
 	require.ErrorContains(t, err, "this program was built without a signature checker")
 	_, err = modules.New(modules.Options{Checker: sigstore.New(nil), Required: true})
-	require.ErrorContains(t, err, "it is not said whose")
+	require.ErrorContains(t, err, "no config says whose")
 	identities, err := verification.ParseConfig([]byte(keyless))
 	require.NoError(t, err)
 	_, err = modules.New(modules.Options{Checker: sigstore.New(nil), Config: identities, Required: true})
