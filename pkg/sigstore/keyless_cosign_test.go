@@ -81,7 +81,7 @@ func TestKeylessByCosign(t *testing.T) {
 				require.Error(t, err)
 				// The log entry belongs to another signature.
 				_, err = checker.Keyless(t.Context(), resigned(t, candidate), verification.Artifact{Digest: digest})
-				require.ErrorContains(t, err, "not verified: the log does not prove that it has this signature")
+				require.ErrorContains(t, err, "not verified: the log does not prove that it contains this signature")
 			}
 			require.Equal(t, 1, found)
 			for _, q := range []struct {

@@ -280,7 +280,7 @@ func TestRun(t *testing.T) {
 		require.Contains(t, said, `source="embedded"`)
 		require.Contains(t, said, `age="48h0m0s"`)
 		if !kept {
-			require.ErrorContains(t, p.Status().Err, "cannot be kept")
+			require.ErrorContains(t, p.Status().Err, "cannot be saved")
 		}
 	}
 }

@@ -194,7 +194,7 @@ func (x *table) timestamps() {
 		}
 		token(b).SignedTimestamp = nested
 	}))
-	add("of indefinite length", "no DER", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = []byte{0x30, 0x80, 0, 0} }))
+	add("of indefinite length", "not DER", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = []byte{0x30, 0x80, 0, 0} }))
 	add("too many", "at most 4", x.changed(good, func(b *protobundle.Bundle) {
 		data := b.VerificationMaterial.TimestampVerificationData
 		for len(data.Rfc3161Timestamps) <= MaxTimestamps {

@@ -70,7 +70,7 @@ func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io
 		f.replayed = replay
 		return host.Replay(replay), func(stderr io.Writer) error {
 			if left := replay.Left(); len(left) > 0 {
-				fmt.Fprintf(stderr, "Warning: %s: %d of the recorded exchanges were not used, the first is %s\n", f.replay, len(left), left[0].Request)
+				fmt.Fprintf(stderr, "Warning: %s: %d of the recorded exchanges were not asked for, first %s\n", f.replay, len(left), left[0].Request)
 			}
 			return nil
 		}, nil

@@ -43,7 +43,7 @@ func TestSettingsOfKwctl(t *testing.T) {
 		"boolean of YAML 1.1": {[]string{"-s", file(t, "settings.yml", "accepted: yes\n")}, accepted, isText},
 		"boolean":             {[]string{"-s", file(t, "settings.yml", "accepted: true\n")}, accepted, accepted},
 		"two documents":       {[]string{"-s", file(t, "settings.yml", "accepted: true\n---\n")}, accepted, "there is more than one document"},
-		"tag":                 {[]string{"-s", file(t, "settings.yml", "accepted: !x true\n")}, "", "the tag !x is not known"},
+		"tag":                 {[]string{"-s", file(t, "settings.yml", "accepted: !x true\n")}, "", "unknown tag !x"},
 		"empty file":          {[]string{"-s", file(t, "settings.yml", "")}, "", "the document is empty"},
 		"empty text":          {[]string{"--settings-json", ""}, "", "--settings-json: the settings are not an object"},
 		"YAML as JSON":        {[]string{"--settings-json", "accepted: true"}, accepted, "--settings-json: the settings are not an object"},

@@ -119,7 +119,7 @@ func TestVerificationFlagsThatAreWrong(t *testing.T) {
 		"owner with a slash":     {`--github-owner: owner: "kubewarden/policies" is not a GitHub account`, []string{"--github-owner", "kubewarden/policies"}},
 		"e-mail alone":           {"You must pass the email and OIDC issuer", []string{"--cert-email", "ann@example.com"}},
 		"issuer alone":           {"You must pass the email and OIDC issuer", []string{"--cert-oidc-issuer", "https://example.com"}},
-		"empty e-mail":           {"--cert-email, --cert-oidc-issuer: subject: has not exactly one of", []string{"--cert-email", "", "--cert-oidc-issuer", "https://example.com"}},
+		"empty e-mail":           {"--cert-email, --cert-oidc-issuer: subject: must have exactly one of", []string{"--cert-email", "", "--cert-oidc-issuer", "https://example.com"}},
 		"two owners":             {"--github-owner: occurs 2 times: write it once", []string{"--github-owner", "a", "--github-owner", "b"}},
 		"config and flags":       {"cannot be used in conjunction with other verification flags", []string{"-k", s.keyFile, "--verification-config-path", "x"}},
 		"private key":            {"is a private key, which everybody who reads", []string{"-k", private}},

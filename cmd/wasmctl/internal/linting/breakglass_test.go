@@ -100,5 +100,5 @@ func TestBreakGlassFileAlone(t *testing.T) {
 
 	report = linting.Lint(t.Context(), linting.Options{Path: w.path("break-glass.yaml"), PolicyDirectory: w.path("policies.d")})
 	require.Len(t, report.Problems, 1)
-	require.Contains(t, report.Problems[0], "leave out the policy directory")
+	require.Contains(t, report.Problems[0], "omit the policy directory")
 }

@@ -119,7 +119,7 @@ func TestStore(t *testing.T) {
 func TestStoreRefuses(t *testing.T) {
 	s := New(t.TempDir())
 	s.maxModuleBytes, s.maxEntries = 16, 5
-	require.ErrorContains(t, s.Put(tagged, []byte("text")), "no WebAssembly module")
+	require.ErrorContains(t, s.Put(tagged, []byte("text")), "not a WebAssembly module")
 	require.ErrorContains(t, s.Put(tagged, module("larger than 16 bytes")), "at most 16 are kept")
 	require.ErrorContains(t, s.Put("https://example.com/../../a", module("")), "has no place")
 	require.NoError(t, s.Put(tagged, module("")))
@@ -205,7 +205,7 @@ func TestLoadRefuses(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	writeArchive(t, text, []*tar.Header{good}, []byte("text"))
 	_, err = s.Load(text, 32)
-	require.ErrorContains(t, err, "no WebAssembly module")
+	require.ErrorContains(t, err, "not a WebAssembly module")
 }
 
 func writeArchive(t *testing.T, path string, headers []*tar.Header, content []byte) {

@@ -95,7 +95,7 @@ spec:
 	text, warnings, err = policy.Manifest()
 	require.NoError(t, err)
 	require.Equal(t, []string{"The policy would read the cluster (v1/Namespace), which an AdmissionPolicy cannot: make a ClusterAdmissionPolicy of it."}, warnings[:1])
-	require.Contains(t, warnings[1], "metadata.namespace is left to whoever applies the policy")
+	require.Contains(t, warnings[1], "metadata.namespace is missing")
 	require.NotContains(t, string(text), "contextAware")
 
 	policy.Namespace = "shop"

@@ -60,7 +60,7 @@ func TestToJSONRefuses(t *testing.T) {
 		"":                "the document is empty",
 		"a: 1\n---\nb: 2": "there is more than one document",
 		"a: 1\n---\n":     "there is more than one document",
-		"a: !secret 1":    "line 1: the tag !secret is not known",
+		"a: !secret 1":    "line 1: unknown tag !secret",
 		"a: !map {b: 1}":  "line 1: the tag !map is not known",
 		"a: 1\na: 2":      `duplicate key "a"`,
 		"[a]: 1":          "a key is not a scalar",
