@@ -120,7 +120,7 @@ func TestBundle(t *testing.T) {
 	said := b.does("bundle", "-o", b.output+".tar", b.configuration)
 	for _, want := range []string{
 		b.old + " " + b.manifest + ", signatures: 1\n", b.packed + " sha256:", b.keyless + " " + b.identified + ", signatures: 1\n",
-		b.server + " sha256:", "file:///etc/local.wasm is not in the bundle", "is in " + b.output + ".trusted_root.json, too",
+		b.server + " sha256:", "file:///etc/local.wasm is not in the bundle", "is also in " + b.output + ".trusted_root.json",
 	} {
 		require.Contains(t, said, want)
 	}

@@ -121,7 +121,7 @@ func (s *Shell) replaying(ctx context.Context, c *admissiontest.Case) (*Policy, 
 	return policy, func() error {
 		policy.Close()
 		if left := replay.Left(); len(left) > 0 {
-			return fmt.Errorf("%s: %d of the recorded exchanges were not used, the first is %s", c.Session, len(left), left[0].Request)
+			return fmt.Errorf("%s: %d of the recorded exchanges were not asked for, first %s", c.Session, len(left), left[0].Request)
 		}
 		return nil
 	}, nil

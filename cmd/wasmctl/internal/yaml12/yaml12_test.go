@@ -61,7 +61,7 @@ func TestToJSONRefuses(t *testing.T) {
 		"a: 1\n---\nb: 2": "there is more than one document",
 		"a: 1\n---\n":     "there is more than one document",
 		"a: !secret 1":    "line 1: unknown tag !secret",
-		"a: !map {b: 1}":  "line 1: the tag !map is not known",
+		"a: !map {b: 1}":  "line 1: unknown tag !map",
 		"a: 1\na: 2":      `duplicate key "a"`,
 		"[a]: 1":          "a key is not a scalar",
 		"a: &x [*x]":      "nested deeper than 128 levels",
