@@ -35,14 +35,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
-// checkAdmissionConfiguration looks at the AdmissionConfiguration file for
-// entries that upstream drops without a word and that were meant for
-// WasmAdmission, and at the flags for what switches a configured plugin off: its
-// policies would silently not be enforced. Both end the start. An entry for any other unknown plugin is legal upstream, where one
-// file may serve servers of several versions: it only earns a warning.
+// checkAdmissionConfiguration checks the AdmissionConfiguration file for entries that were meant
+// for WasmAdmission but that upstream ignores silently. It also checks the flags for one that
+// disables a configured plugin. In both cases, the plugin's policies would silently not be
+// enforced, so the server does not start. An entry for any other unknown plugin only causes a
+// warning, because it is legal upstream, where one file may serve servers of several versions.
 //
-// A gate that is on while the flags switch off a plugin that nothing configures
-// is worth a warning: nobody loses a policy by it.
+// If the gate is on while the flags disable the plugin and nothing configures it, a warning is
+// enough: no policy is lost.
 func checkAdmissionConfiguration(opts *kubeoptions.AdmissionOptions, gate bool) error {
 	if flag := disabledBy(opts); flag != "" && gate {
 		klog.Warningf("Feature gate %s is on, but %s switches the plugin off: NO POLICY is enforced", featuregate.WasmAdmission, flag)
@@ -75,8 +75,8 @@ func checkAdmissionConfiguration(opts *kubeoptions.AdmissionOptions, gate bool) 
 	return nil
 }
 
-// readAdmissionConfiguration decodes file. It returns nil if there is none or
-// it cannot be decoded: the server reads it again and says what is wrong.
+// readAdmissionConfiguration decodes the file. It returns nil if there is no file or if it cannot
+// be decoded. In the latter case, the server reads the file again and reports the error.
 func readAdmissionConfiguration(file string) *apiserver.AdmissionConfiguration {
 	if file == "" {
 		return nil
@@ -95,9 +95,9 @@ func readAdmissionConfiguration(file string) *apiserver.AdmissionConfiguration {
 	return config
 }
 
-// checkEntries finds what upstream would overlook in the entries of the plugin:
-// it takes the first of several, prefers configuration to path, and ends the
-// process with a stack dump when path cannot be read.
+// checkEntries finds problems in the plugin's entries that upstream overlooks or handles badly.
+// Upstream uses the first of several entries, prefers configuration to path, and ends the process
+// with a stack dump if path cannot be read.
 func checkEntries(file string, entries []apiserver.AdmissionPluginConfiguration) []string {
 	var problems []string
 	if len(entries) > 1 {
@@ -124,9 +124,9 @@ func checkEntries(file string, entries []apiserver.AdmissionPluginConfiguration)
 	return problems
 }
 
-// disabledBy returns how the flags switch the plugin off: by
-// --disable-admission-plugins, or by the deprecated --admission-control, which
-// switches off all that it does not name. It returns "" if they do not.
+// disabledBy returns the flag that disables the plugin: --disable-admission-plugins, or the
+// deprecated --admission-control, which disables all plugins that it does not list. It returns ""
+// if neither does.
 func disabledBy(opts *kubeoptions.AdmissionOptions) string {
 	switch {
 	case opts.PluginNames != nil && !slices.Contains(opts.PluginNames, wasm.PluginName):
@@ -137,9 +137,9 @@ func disabledBy(opts *kubeoptions.AdmissionOptions) string {
 	return ""
 }
 
-// resemblesPluginName reports whether name, which no plugin has, was meant for
-// WasmAdmission: it contains "wasm", as no plugin of Kubernetes does, or is at
-// most two edits away, whatever its case and separators.
+// resemblesPluginName reports whether an unknown name was probably meant for WasmAdmission. Such a
+// name contains "wasm", which no plugin of Kubernetes does, or is at most two edits away, ignoring
+// case and separators.
 func resemblesPluginName(name string) bool {
 	name = strings.NewReplacer("-", "", "_", "", ".", "", " ", "").Replace(strings.ToLower(name))
 	return strings.Contains(name, "wasm") || explain.EditDistance(name, strings.ToLower(wasm.PluginName)) <= 2

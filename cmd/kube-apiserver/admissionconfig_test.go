@@ -31,14 +31,14 @@ func TestCheckAdmissionConfiguration(t *testing.T) {
 		plugins string
 		disable []string // --disable-admission-plugins
 		only    []string // --admission-control
-		want    []string // of each problem, a part
+		want    []string // a part of each problem
 	}{
 		"nothing":            {plugins: `[]`},
 		"the plugin inline":  {plugins: `[{name: WasmAdmission, configuration: {}}]`},
 		"the plugin by path": {plugins: `[{name: WasmAdmission, path: readable.yaml}]`},
 		"another plugin":     {plugins: `[{name: PodSecurity, configuration: {}}]`},
 		"an unknown plugin":  {plugins: `[{name: PluginOfAnotherVersion, configuration: {}}]`},
-		"misspelt": {
+		"misspelled": {
 			plugins: `[{name: WasmAdmision}, {name: wasm-admission}, {name: WsamAdmission}]`,
 			want:    []string{`called "WasmAdmision"`, `called "wasm-admission"`, `called "WsamAdmission"`},
 		},

@@ -44,11 +44,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
-// newServerCommand builds the command of the API server. It does what
-// app.NewAPIServerCommand does, which offers no way to add a plugin or a gate.
+// newServerCommand builds the command of the API server. It does the same as
+// app.NewAPIServerCommand, which has no way to add a plugin or a gate.
 func newServerCommand(ctx context.Context, listener net.Listener) *cobra.Command {
-	// Before the flags exist: they list the gates, and binding them closes the
-	// set. The logging gates are added by package app when it is initialised.
+	// This comes before the flags, because they list the gates, and binding them closes the set.
+	// Package app adds the logging gates in its initialization.
 	utilruntime.Must(featuregate.Add(utilfeature.DefaultMutableFeatureGate))
 
 	opts := options.NewServerRunOptions()
@@ -68,7 +68,7 @@ own; see "kube-apiserver dev --help".`,
 			if err := globals.Set(); err != nil {
 				return err
 			}
-			// The loopback clients would log warnings meant for users.
+			// The loopback clients would log warnings that are meant for users.
 			rest.SetDefaultWarningHandler(rest.NoWarnings{})
 			return nil
 		},
@@ -114,8 +114,8 @@ func addFlags(cmd *cobra.Command, opts *options.ServerRunOptions) {
 	cliflag.SetUsageAndHelpFunc(cmd, sections, columns)
 }
 
-// printVersion prints the versions of Kubernetes, as upstream does, and of the plugin if the
-// flags ask for them, and reports whether they do. What reads upstream's line finds it first.
+// printVersion prints the versions of Kubernetes and of the plugin if the flags ask for them, and
+// reports whether it did. Upstream's line comes first, for programs that parse it.
 func printVersion(w io.Writer, flags *pflag.FlagSet) bool {
 	switch flag := flags.Lookup("version").Value.String(); flag {
 	case string(verflag.VersionTrue):
@@ -138,9 +138,8 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// complete fills in what the flags left open and validates the whole: first
-// what upstream validates, then what the admission configuration says of
-// WasmAdmission.
+// complete fills in the defaults and validates the options. Upstream's validation runs first, and
+// then the check of the admission configuration for WasmAdmission.
 func complete(ctx context.Context, opts *options.ServerRunOptions) (options.CompletedOptions, error) {
 	completed, err := opts.Complete(ctx)
 	if err != nil {

@@ -25,7 +25,7 @@ import (
 	"k8s.io/component-base/version/verflag"
 )
 
-// The first line is upstream's, which others read.
+// The first line is upstream's, which other programs parse.
 func TestPrintVersion(t *testing.T) {
 	const plugin = `WasmAdmission \S+, commit \S+\n$`
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)

@@ -27,24 +27,24 @@ import (
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
-// startError marks a failure after flags were parsed and logging was set up.
+// startError marks a failure that occurred after the flags were parsed and logging was set up.
 type startError struct{ err error }
 
 func (e *startError) Error() string { return e.err.Error() }
 func (e *startError) Unwrap() error { return e.err }
 
-// refusal lists what is wrong with the configuration of WasmAdmission. Its
-// Error has one problem a line, as that of the plugin has.
+// refusal lists the problems of the WasmAdmission configuration. Its Error has one problem per
+// line, like the plugin's errors.
 type refusal struct{ problems []string }
 
 func (e *refusal) Error() string { return strings.Join(e.problems, "\n") }
 
-// reportFailure tells on w why the command failed.
+// reportFailure writes to w why the command failed.
 //
-// Problems with the configuration of WasmAdmission get a line each, beginning
-// with "kube-apiserver: WasmAdmission: ": upstream would quote them all into
-// one line of the log, which nobody can read. All else is told as upstream
-// tells it: plainly while flags are parsed, through the log afterwards.
+// Each problem of the WasmAdmission configuration gets its own line, beginning with
+// "kube-apiserver: WasmAdmission: ". Upstream would quote them all in one unreadable line of the
+// log. All other errors are reported as upstream does: plainly while flags are parsed, and through
+// the log afterwards.
 func reportFailure(w io.Writer, err error) {
 	if problems := wasmProblems(err); len(problems) > 0 {
 		for _, problem := range problems {
@@ -60,15 +60,15 @@ func reportFailure(w io.Writer, err error) {
 	fmt.Fprintf(w, "Error: %v\n", err)
 }
 
-// wasmProblems returns the lines of err if it stems from WasmAdmission, else
-// nothing.
+// wasmProblems returns the lines of an error that comes from WasmAdmission, or nil for any other
+// error.
 func wasmProblems(err error) []string {
 	text := ""
 	if refused := (*refusal)(nil); errors.As(err, &refused) {
 		text = refused.Error()
 	} else {
-		// admission.Plugins names the plugin whose factory or whose validation
-		// failed, but formats the cause with %v: only the text is left of it.
+		// admission.Plugins names the plugin whose factory or validation failed, but formats the
+		// cause with %v, so only its text remains.
 		_, text, _ = strings.Cut(err.Error(), fmt.Sprintf("admission plugin %q: ", wasm.PluginName))
 	}
 	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })

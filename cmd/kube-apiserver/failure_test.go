@@ -41,8 +41,7 @@ type noConfig struct{}
 
 func (noConfig) ConfigFor(string) (io.Reader, error) { return nil, nil }
 
-// initialize returns how admission.Plugins reports what the factory of a
-// plugin returns.
+// initialize returns admission.Plugins' error for an error of a plugin's factory.
 func initialize(name string, factory admission.Factory) error {
 	plugins := admission.NewPlugins()
 	plugins.Register(name, factory)

@@ -14,19 +14,18 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// kube-apiserver is the API server of Kubernetes v1.37 with the WasmAdmission
-// admission plugin and its feature gate compiled in. It takes the flags of the
-// upstream command, unchanged.
+// kube-apiserver is the Kubernetes v1.37 API server with the WasmAdmission admission plugin and its
+// feature gate compiled in. It accepts the same flags as the upstream command.
 //
-// `kube-apiserver dev` runs the same server with an etcd, certificates and a
-// kubeconfig of its own, for tests and for trying policies out.
+// `kube-apiserver dev` runs the same server with its own etcd, certificates and kubeconfig, for
+// tests and for trying out policies.
 package main
 
 import (
 	"context"
 	"net"
 	"os"
-	_ "time/tzdata" // the time zones of CronJobs, for images without them
+	_ "time/tzdata" // time zones for CronJobs, for images without them
 
 	"github.com/spf13/cobra"
 	genericapiserver "k8s.io/apiserver/pkg/server"
@@ -40,12 +39,12 @@ import (
 )
 
 func main() {
-	// Before anything else: modules are compiled in children of this binary.
+	// This must come first, because modules are compiled in child processes of this binary.
 	engine.ServeCompilations()
 	ctx := context.Background()
 	if !isDev(os.Args[1:]) {
-		// Once a process: a second call panics. At a second signal the process ends without
-		// more ado, which dev cannot have: it removes its directory.
+		// This may run only once in a process, because a second call panics. The second signal ends
+		// the process immediately. dev cannot use this, because it must remove its directory.
 		ctx = genericapiserver.SetupSignalContext()
 	}
 	os.Exit(run(ctx, os.Args[1:]))
@@ -53,10 +52,9 @@ func main() {
 
 func isDev(args []string) bool { return len(args) > 0 && args[0] == "dev" }
 
-// run executes the command line args and returns the exit code. It chooses the
-// command itself, rather than have dev as a cobra subcommand, so that nothing
-// about the server's command differs from upstream: neither help nor the
-// handling of arguments nor the hooks that a subcommand would inherit.
+// run runs the command line args and returns the exit code. It selects the command itself. If dev
+// were a cobra subcommand, the server's command would differ from upstream: in its help, its
+// handling of arguments, and the hooks that a subcommand inherits.
 func run(ctx context.Context, args []string) int {
 	var err error
 	if isDev(args) {
@@ -80,9 +78,9 @@ func run(ctx context.Context, args []string) int {
 	return 0
 }
 
-// serve runs the API server with the given flags until ctx ends. A listener
-// that is not nil takes the place of the one that the flags describe. Feature
-// gates and flags are global in Kubernetes: serve works once a process.
+// serve runs the API server with the given flags until ctx ends. A non-nil listener replaces the
+// one that the flags describe. Feature gates and flags are global in Kubernetes, so serve works
+// only once in a process.
 func serve(ctx context.Context, args []string, listener net.Listener) error {
 	cmd := newServerCommand(ctx, listener)
 	cmd.SetArgs(args)

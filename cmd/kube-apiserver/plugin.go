@@ -30,20 +30,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
-// addPlugin registers WasmAdmission and places it just before
-// MutatingAdmissionPolicy: after the built-in plugins that fill in defaults,
-// before everything else that an administrator configures, and before
-// ResourceQuota, which must count what is admitted in the end. The plugin is on
-// by default and does nothing while its feature gate is off. The checkers
-// report whether it is ready to serve, and whether it serves what is configured;
-// the status tells it to others.
+// addPlugin registers WasmAdmission and places it directly before MutatingAdmissionPolicy. It thus
+// runs after the built-in plugins that set defaults, and before everything else that an
+// administrator configures. It also runs before ResourceQuota, which must count the final objects.
+// The plugin is enabled by default, and does nothing while its feature gate is off. The returned
+// checkers report whether the plugin is ready and serves its configuration. The returned status
+// reports the same to others.
 func addPlugin(opts *genericoptions.AdmissionOptions) ([]healthz.HealthChecker, *serving.Status) {
 	told := &serving.Status{}
 	readyz := wasm.Register(opts.Plugins,
 		wasm.WithGuests(abi.ExecutionModeOPA, topdown.Loader(abi.ExecutionModeOPA)),
 		wasm.WithGuests(abi.ExecutionModeGatekeeper, topdown.Loader(abi.ExecutionModeGatekeeper)),
 		wasm.WithChecker(sigstore.ForConfiguration), wasm.WithStatus(told))
-	// The slice is a package variable of k8s.io/kubernetes: insert into a copy.
+	// The slice is a package variable of k8s.io/kubernetes, so insert into a copy.
 	order := slices.Clone(opts.RecommendedPluginOrder)
 	at := slices.Index(order, mutating.PluginName)
 	if at < 0 {

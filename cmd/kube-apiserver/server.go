@@ -32,9 +32,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/loopback"
 )
 
-// runServer builds the chain of API servers and serves until ctx ends. It is
-// app.Run taken apart, so that the front server, which takes all requests and
-// answers /readyz, can mark those of its own, has the plugin's checks and tells its status.
+// runServer builds the chain of API servers and serves until ctx ends. It repeats the steps of
+// app.Run to extend the front server, which receives all requests and answers /readyz. The front
+// server marks its own requests, includes the plugin's checks, and reports the plugin's status.
 func runServer(ctx context.Context, opts options.CompletedOptions, readyz []healthz.HealthChecker, told *serving.Status) error {
 	klog.InfoS("Starting kube-apiserver", "version", utilversion.Get())
 	klog.InfoS("Golang settings", "GOGC", os.Getenv("GOGC"), "GOMAXPROCS", os.Getenv("GOMAXPROCS"), "GOTRACEBACK", os.Getenv("GOTRACEBACK"))
@@ -72,9 +72,9 @@ func runServer(ctx context.Context, opts options.CompletedOptions, readyz []heal
 	return prepared.Run(ctx)
 }
 
-// markOwnRequests has the front server mark the requests that the apiserver sends to
-// itself. Its handlers serve the servers behind it too. The configuration is a
-// completed one, as completing it adds the authenticator of the private credential.
+// markOwnRequests makes the front server mark the requests that the apiserver sends to itself. Its
+// handlers also serve the servers behind it. The configuration must be completed, because
+// completion adds the authenticator of the private credential.
 func markOwnRequests(front genericapiserver.CompletedConfig) {
 	front.Authentication.Authenticator = loopback.Authenticator(front.Authentication.Authenticator, front.LoopbackClientConfig.BearerToken)
 }

@@ -32,8 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/loopback"
 )
 
-// Both implementations of impersonation replace the marked user, even by one that is
-// the same in all that requests can carry.
+// Both implementations of impersonation replace the marked user, even with a user whose name,
+// groups, UID and extra are the same.
 func TestImpersonationTakesTheMarkAway(t *testing.T) {
 	const token = "a-private-credential"
 	apiserver := &user.DefaultInfo{Name: user.APIServerUser, UID: "known", Groups: []string{user.AllAuthenticated, user.SystemPrivilegedGroup}}

@@ -30,19 +30,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/assembly/serving"
 )
 
-// renewVariable is an environment variable that says how often the status of the server is
-// renewed. It is no flag, as the flags are those of upstream, and is for tests.
+// renewVariable is the environment variable with the interval at which the server's status is
+// renewed. It is for tests, and is not a flag, because the flags must match upstream.
 const renewVariable = "WASM_ADMISSION_STATUS_INTERVAL"
 
-// leastRenewEvery keeps a slip of the pen from keeping etcd busy, and mostRenewEvery from
-// having a server seem to be gone: no Lease counts for longer than ten minutes.
+// leastRenewEvery prevents a typing error from overloading etcd. mostRenewEvery prevents a server
+// from looking dead, because no Lease is valid for longer than ten minutes.
 const leastRenewEvery, mostRenewEvery = 100 * time.Millisecond, 3 * time.Minute
 
-// statusHook is the name of the hooks by which the status is told.
+// statusHook is the name of the hooks that report the status.
 const statusHook = "wasm-admission-status"
 
-// tellStatus has the front server tell its status from when it serves, and take it back
-// before it stops. Its requests have the private credential that is marked.
+// tellStatus makes the front server report its status while it serves, and withdraw it before it
+// stops. These requests use the private credential, which is marked.
 func tellStatus(server *genericapiserver.GenericAPIServer, config genericapiserver.CompletedConfig, told *serving.Status) error {
 	options, err := statusOptions(config)
 	if err != nil {
@@ -63,8 +63,8 @@ func tellStatus(server *genericapiserver.GenericAPIServer, config genericapiserv
 	return server.AddPreShutdownHook(statusHook, told.Stop)
 }
 
-// statusOptions says who the server is: by its host name, as in its identity Lease, and by
-// the address that it advertises, as hosts may share a name.
+// statusOptions identifies the server: by its host name, as its identity Lease does, and by its
+// advertised address, because hosts may share a name.
 func statusOptions(config genericapiserver.CompletedConfig) (serving.StatusOptions, error) {
 	o := serving.StatusOptions{Kubernetes: utilversion.Get().GitVersion}
 	var err error
@@ -83,14 +83,14 @@ func statusOptions(config genericapiserver.CompletedConfig) (serving.StatusOptio
 	return o, err
 }
 
-// renewEvery reads the variable. Nothing means the default.
+// renewEvery parses the variable. An empty value selects the default.
 func renewEvery(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil
 	}
 	every, err := time.ParseDuration(text)
 	if err != nil || every < leastRenewEvery || every > mostRenewEvery {
-		return 0, fmt.Errorf("environment variable %s: %q is no duration from %s to %s, such as 40s", renewVariable, text, leastRenewEvery, mostRenewEvery)
+		return 0, fmt.Errorf("environment variable %s: %q is not a duration from %s to %s, such as 40s", renewVariable, text, leastRenewEvery, mostRenewEvery)
 	}
 	return every, nil
 }

@@ -31,6 +31,6 @@ func TestRenewEvery(t *testing.T) {
 	}
 	for _, text := range []string{"99ms", "181s", "-1s", "often"} {
 		_, err := renewEvery(text)
-		require.ErrorContains(t, err, "environment variable WASM_ADMISSION_STATUS_INTERVAL: \""+text+"\" is no duration from 100ms to 3m0s, such as 40s")
+		require.ErrorContains(t, err, "environment variable WASM_ADMISSION_STATUS_INTERVAL: \""+text+"\" is not a duration from 100ms to 3m0s, such as 40s")
 	}
 }

@@ -26,12 +26,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/webhook/registration"
 )
 
-// certificates are those of this server, watched.
+// certificates holds this server's certificates, which are watched.
 type certificates struct {
 	controller *dynamiccertificates.DynamicServingCertificateController
 	serving    *dynamiccertificates.DynamicCertKeyPairContent
-	clientCA   *dynamiccertificates.DynamicFileCAContent // nil: clients need none
-	bundle     *dynamiccertificates.DynamicFileCAContent // nil: the apiserver is told of none
+	clientCA   *dynamiccertificates.DynamicFileCAContent // nil: clients need no certificate
+	bundle     *dynamiccertificates.DynamicFileCAContent // nil: the apiserver receives no bundle
 	base       *tls.Config
 }
 
@@ -63,8 +63,8 @@ func readCertificates(o *options) (*certificates, error) {
 	return c, nil
 }
 
-// watch takes over certificates that are replaced, until ctx ends. The writer, if it is not
-// nil, is told of another CA bundle.
+// watch applies changed certificates until ctx ends. A non-nil writer is informed of a changed CA
+// bundle.
 func (c *certificates) watch(ctx context.Context, writer *registration.Writer) {
 	c.serving.AddListener(c.controller)
 	go c.serving.Run(ctx, 1)
@@ -79,5 +79,5 @@ func (c *certificates) watch(ctx context.Context, writer *registration.Writer) {
 	go c.controller.Run(1, ctx.Done())
 }
 
-// config returns what connections are taken with.
+// config returns the TLS configuration of the listener.
 func (c *certificates) config() *tls.Config { return c.base }

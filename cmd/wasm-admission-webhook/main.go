@@ -15,9 +15,9 @@ limitations under the License.
 */
 
 // wasm-admission-webhook runs the policies of a WasmAdmissionConfiguration behind admission
-// webhooks, for clusters whose apiserver cannot be given the WasmAdmission plugin. It takes
-// the same configuration, manifests and modules, and answers as the plugin does, but for what
-// only the apiserver can do; docs/webhook.md says what that is.
+// webhooks, for clusters whose apiserver cannot include the WasmAdmission plugin. It accepts the
+// same configuration, manifests and modules, and answers like the plugin, except for features that
+// need the apiserver. docs/webhook.md lists these.
 package main
 
 import (
@@ -39,7 +39,7 @@ import (
 )
 
 func main() {
-	// Before anything else: modules are compiled in children of this binary.
+	// This must come first, because modules are compiled in child processes of this binary.
 	engine.ServeCompilations()
 	release := holdBallast()
 	code := run(newCommand(), os.Stderr)
@@ -47,15 +47,15 @@ func main() {
 	os.Exit(code)
 }
 
-// run runs the command and returns the exit code. Problems get a line each, as a
-// configuration has several.
+// run runs the command and returns the exit code. Each problem gets its own line, because a
+// configuration may have several.
 func run(command *cobra.Command, stderr io.Writer) int {
 	err := cli.RunNoErrOutput(command)
 	if err == nil {
 		return 0
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
-		_, _ = fmt.Fprintf(stderr, "wasm-admission-webhook: %s\n", line) // there is nowhere else to tell it
+		_, _ = fmt.Fprintf(stderr, "wasm-admission-webhook: %s\n", line) // there is no other place to report an error
 	}
 	return 1
 }

@@ -38,7 +38,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/webhook/registration"
 )
 
-// options are what the flags say.
+// options holds the values of the flags.
 type options struct {
 	config, kubeconfig          string
 	address, statusAddress      string
@@ -68,26 +68,26 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.kubeconfig, "kubeconfig", o.kubeconfig, "kubeconfig of the cluster; that of the Pod's service account if empty")
 	flags.StringVar(&o.address, "bind-address", o.address, "host:port to serve admission reviews at, over TLS")
 	flags.StringVar(&o.statusAddress, "status-address", o.statusAddress, "host:port to serve /healthz, /readyz and /metrics at, without TLS")
-	flags.StringVar(&o.certificate, "tls-cert-file", o.certificate, "file with the serving certificate, in PEM; it is watched")
-	flags.StringVar(&o.key, "tls-private-key-file", o.key, "file with the key of the serving certificate, in PEM; it is watched")
-	flags.StringVar(&o.clientCA, "client-ca-file", o.clientCA, "file with certificates, in PEM, by one of which a client's has to be signed; it is watched. If empty, anybody may send admission reviews")
-	flags.StringVar(&o.service, "service", o.service, "NAMESPACE/NAME or NAMESPACE/NAME:PORT of the Service that the apiserver reaches this server by")
-	flags.StringVar(&o.url, "url", o.url, "https:// URL that the apiserver reaches this server by, instead of a Service")
-	flags.StringVar(&o.caBundle, "ca-bundle-file", o.caBundle, "file with certificates, in PEM, by which the apiserver verifies the serving certificate; it is watched. If empty, the webhook configurations keep those that somebody else puts there")
+	flags.StringVar(&o.certificate, "tls-cert-file", o.certificate, "PEM file with the serving certificate; it is watched")
+	flags.StringVar(&o.key, "tls-private-key-file", o.key, "PEM file with the key of the serving certificate; it is watched")
+	flags.StringVar(&o.clientCA, "client-ca-file", o.clientCA, "PEM file with the CA certificates for client certificates; it is watched. If empty, anybody may send admission reviews")
+	flags.StringVar(&o.service, "service", o.service, "NAMESPACE/NAME or NAMESPACE/NAME:PORT of the Service through which the apiserver reaches this server")
+	flags.StringVar(&o.url, "url", o.url, "https:// URL at which the apiserver reaches this server, instead of a Service")
+	flags.StringVar(&o.caBundle, "ca-bundle-file", o.caBundle, "PEM file with the CA certificates with which the apiserver verifies the serving certificate; it is watched. If empty, the webhook configurations keep the certificates that others put there")
 	flags.StringVar(&o.configurationName, "configuration-name", o.configurationName, "name of the ValidatingWebhookConfiguration and the MutatingWebhookConfiguration")
-	flags.StringVar(&o.statusNamespace, "status-namespace", o.statusNamespace, "namespace of the Leases by which replicas tell what they serve; that of the Service if empty. Without both nothing is told")
-	flags.StringSliceVar(&o.excludedNamespaces, "exclude-namespaces", o.excludedNamespaces, "namespaces that no policy sees, beside that of the Service")
+	flags.StringVar(&o.statusNamespace, "status-namespace", o.statusNamespace, "namespace of the Leases in which replicas report what they serve; that of the Service if empty. Without both, nothing is reported")
+	flags.StringSliceVar(&o.excludedNamespaces, "exclude-namespaces", o.excludedNamespaces, "namespaces that no policy sees, in addition to that of the Service")
 	flags.BoolVar(&o.write, "write-webhook-configurations", o.write, "keep the webhook configurations of the cluster up to date with the policies")
-	flags.BoolVar(&o.print, "print-webhook-configurations", o.print, "print the webhook configurations of the policies as YAML, and end; neither a cluster nor certificates are needed")
-	flags.Int64Var(&o.maxBodyBytes, "max-body-bytes", o.maxBodyBytes, "largest admission review that is read")
-	flags.Int64Var(&o.maxBytes, "max-bytes", o.maxBytes, "bytes that the admission reviews under way may have together; more are refused")
-	flags.Int64Var(&o.maxRequests, "max-requests", o.maxRequests, "admission reviews that may be under way; more are refused")
-	flags.DurationVar(&o.drainDelay, "drain-delay", o.drainDelay, "how long to go on serving after SIGTERM, unready, until no apiserver sends anything here")
-	flags.DurationVar(&o.drainTimeout, "drain-timeout", o.drainTimeout, "how long to wait after that for the admission reviews that are under way")
+	flags.BoolVar(&o.print, "print-webhook-configurations", o.print, "print the webhook configurations of the policies as YAML and exit; neither a cluster nor certificates are needed")
+	flags.Int64Var(&o.maxBodyBytes, "max-body-bytes", o.maxBodyBytes, "maximum size of an admission review, in bytes")
+	flags.Int64Var(&o.maxBytes, "max-bytes", o.maxBytes, "maximum total size of concurrent admission reviews, in bytes; further ones are refused")
+	flags.Int64Var(&o.maxRequests, "max-requests", o.maxRequests, "maximum number of concurrent admission reviews; further ones are refused")
+	flags.DurationVar(&o.drainDelay, "drain-delay", o.drainDelay, "how long to keep serving after SIGTERM, while unready, until no apiserver sends reviews here")
+	flags.DurationVar(&o.drainTimeout, "drain-timeout", o.drainTimeout, "how long to wait after that for running admission reviews")
 }
 
-// validate checks the flags, and reads what they name and is read once. The error has a line
-// for each problem.
+// validate checks the flags, and reads the files that are read only once. The error has a line for
+// each problem.
 func (o *options) validate() error {
 	var problems []error
 	problem := func(format string, arguments ...any) { problems = append(problems, fmt.Errorf(format, arguments...)) }
@@ -108,11 +108,11 @@ func (o *options) validate() error {
 	}
 	for flag, value := range map[string]int64{"max-body-bytes": o.maxBodyBytes, "max-bytes": o.maxBytes, "max-requests": o.maxRequests} {
 		if value <= 0 {
-			problem("--%s: %d: has to be positive", flag, value)
+			problem("--%s: %d: must be positive", flag, value)
 		}
 	}
 	if o.maxBytes < o.maxBodyBytes {
-		problem("--max-bytes: %d: has to be at least --max-body-bytes, %d", o.maxBytes, o.maxBodyBytes)
+		problem("--max-bytes: %d: must be at least --max-body-bytes, %d", o.maxBytes, o.maxBodyBytes)
 	}
 	for flag, value := range map[string]time.Duration{"drain-delay": o.drainDelay, "drain-timeout": o.drainTimeout} {
 		if value < 0 {
@@ -127,8 +127,8 @@ func (o *options) validate() error {
 	return errors.Join(problems...)
 }
 
-// maxBundleBytes bounds the certificates of a webhook configuration: etcd takes 1.5 MiB of it
-// all, and each webhook has them.
+// maxBundleBytes bounds the certificates in a webhook configuration. Each webhook contains them,
+// and etcd accepts 1.5 MiB in total.
 const maxBundleBytes = 64 << 10
 
 func (o *options) validateTarget() error {
@@ -136,10 +136,10 @@ func (o *options) validateTarget() error {
 	case !o.write && !o.print:
 		return nil
 	case (o.service == "") == (o.url == ""):
-		return errors.New("--service, --url: say with one of them how the apiserver reaches this server, or have no webhook configurations written with --write-webhook-configurations=false")
+		return errors.New("--service, --url: set one of them, through which the apiserver reaches this server, or do not write webhook configurations, with --write-webhook-configurations=false")
 	case o.url != "":
 		if u, err := url.Parse(o.url); err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			return fmt.Errorf("--url: %q: has to be https://host or https://host:port, without a path", o.url)
+			return fmt.Errorf("--url: %q: must be https://host or https://host:port, without a path", o.url)
 		}
 		return nil
 	}
@@ -148,7 +148,7 @@ func (o *options) validateTarget() error {
 	o.serviceReference = &admissionregistrationv1.ServiceReference{Namespace: namespace, Name: name}
 	number, err := strconv.ParseUint(port, 10, 16)
 	if !found || hasPort && (err != nil || number == 0) || len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1035Label(name)) > 0 {
-		return fmt.Errorf("--service: %q: has to be NAMESPACE/NAME or NAMESPACE/NAME:PORT", o.service)
+		return fmt.Errorf("--service: %q: must be NAMESPACE/NAME or NAMESPACE/NAME:PORT", o.service)
 	}
 	if hasPort {
 		o.serviceReference.Port = new(int32(number))
@@ -168,8 +168,8 @@ func (o *options) target(config *wasmadmission.WasmAdmissionConfiguration) regis
 	return t
 }
 
-// restConfig returns how the cluster is reached. Nothing is rationed here: policies wait for
-// the answers, and the apiserver has fairness of its own.
+// restConfig returns the client configuration for the cluster. It sets no rate limit, because
+// policies wait for the answers, and the apiserver has its own fairness.
 func (o *options) restConfig() (*rest.Config, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", o.kubeconfig)
 	if err != nil {
@@ -179,7 +179,7 @@ func (o *options) restConfig() (*rest.Config, error) {
 	return config, nil
 }
 
-// readBounded reads a file that is not larger than it may be.
+// readBounded reads a file up to a maximum size.
 func readBounded(path string, most int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -51,19 +51,19 @@ func TestFlags(t *testing.T) {
 		{[]string{"--config="}, "--config: name a file"},
 		{[]string{"--config=" + filepath.Join(directory, "none")}, "--config: open "},
 		{[]string{"--tls-cert-file="}, "--tls-cert-file, --tls-private-key-file: name the files"},
-		{[]string{"--service="}, "--service, --url: say with one of them"},
-		{[]string{"--url=https://h"}, "--service, --url: say with one of them"},
-		{[]string{"--service=s"}, `--service: "s": has to be NAMESPACE/NAME`},
-		{[]string{"--service=n/s:x"}, `--service: "n/s:x": has to be`},
-		{[]string{"--service=n/s:0"}, `--service: "n/s:0": has to be`},
-		{[]string{"--service=n/s:65536"}, `--service: "n/s:65536": has to be`},
-		{[]string{"--service=N/s"}, `--service: "N/s": has to be`},
-		{[]string{"--service=", "--url=http://h"}, `--url: "http://h": has to be https://host`},
+		{[]string{"--service="}, "--service, --url: set one of them"},
+		{[]string{"--url=https://h"}, "--service, --url: set one of them"},
+		{[]string{"--service=s"}, `--service: "s": must be NAMESPACE/NAME`},
+		{[]string{"--service=n/s:x"}, `--service: "n/s:x": must be`},
+		{[]string{"--service=n/s:0"}, `--service: "n/s:0": must be`},
+		{[]string{"--service=n/s:65536"}, `--service: "n/s:65536": must be`},
+		{[]string{"--service=N/s"}, `--service: "N/s": must be`},
+		{[]string{"--service=", "--url=http://h"}, `--url: "http://h": must be https://host`},
 		{[]string{"--service=", "--url=https://h/path"}, "without a path"},
 		{[]string{"--service=", "--url=https://u:p@h"}, "without a path"},
 		{[]string{"--configuration-name=A b"}, `--configuration-name: "A b": `},
-		{[]string{"--max-requests=0"}, "--max-requests: 0: has to be positive"},
-		{[]string{"--max-bytes=1"}, "--max-bytes: 1: has to be at least --max-body-bytes"},
+		{[]string{"--max-requests=0"}, "--max-requests: 0: must be positive"},
+		{[]string{"--max-bytes=1"}, "--max-bytes: 1: must be at least --max-body-bytes"},
 		{[]string{"--drain-delay=-1s"}, "--drain-delay: -1s: must not be negative"},
 		{[]string{"--ca-bundle-file=" + large}, "has more than 65536 bytes"},
 	} {
@@ -72,7 +72,7 @@ func TestFlags(t *testing.T) {
 	require.NoError(t, parse(t, "--config="+config, "--tls-cert-file=c", "--tls-private-key-file=k", "--write-webhook-configurations=false").validate())
 }
 
-// The namespace of the server itself is not asked about: its Pods can always be created.
+// The webhooks exclude the server's own namespace, so that its Pods can always be created.
 func TestTheOwnNamespaceIsExcluded(t *testing.T) {
 	o := parse(t, "--service=own/s:8443", "--exclude-namespaces=a,b")
 	require.NoError(t, o.validateTarget())

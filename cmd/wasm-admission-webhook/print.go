@@ -41,8 +41,8 @@ func (o *options) decode() (*wasmadmission.WasmAdmissionConfiguration, error) {
 	return config, err
 }
 
-// printConfigurations loads the policies, whose rules may stand in their modules, and prints
-// the webhook configurations that they make.
+// printConfigurations loads the policies, because their rules may be in their modules, and prints
+// the resulting webhook configurations.
 func printConfigurations(ctx context.Context, o *options, stdout io.Writer) (err error) {
 	config, err := o.decode()
 	if err != nil {

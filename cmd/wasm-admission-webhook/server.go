@@ -45,7 +45,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/webhook/registration"
 )
 
-// guests are how policies of further execution modes are loaded.
+// guests returns the loaders for policies of further execution modes.
 func guests() map[abi.ExecutionMode]policyset.GuestLoader {
 	return map[abi.ExecutionMode]policyset.GuestLoader{
 		abi.ExecutionModeOPA:        topdown.Loader(abi.ExecutionModeOPA),
@@ -53,8 +53,8 @@ func guests() map[abi.ExecutionMode]policyset.GuestLoader {
 	}
 }
 
-// excluded are the resources that admission never sees in process, as they are questions and
-// nothing that is stored.
+// excluded returns the resources that in-process admission never sees. They are requests for an
+// answer and are not stored.
 func excluded() []schema.GroupResource {
 	var excluded []schema.GroupResource
 	for group, resources := range map[string][]string{
@@ -68,7 +68,7 @@ func excluded() []schema.GroupResource {
 	return excluded
 }
 
-// server is what this process serves with.
+// server is the state of this process.
 type server struct {
 	options      *options
 	status       *status
@@ -80,10 +80,10 @@ type server struct {
 	writer       *registration.Writer // nil: nothing is written
 }
 
-// serve serves until ctx ends, and then until what is under way is answered.
+// serve serves until ctx ends, and then until all running requests are answered.
 func serve(ctx context.Context, o *options) (err error) {
 	ctx = klog.NewContext(ctx, klog.Background().WithName("WasmAdmission"))
-	// What requests are served with outlives ctx.
+	// The context of running requests must outlive ctx.
 	working, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	told := &serving.Status{}
@@ -109,7 +109,7 @@ func serve(ctx context.Context, o *options) (err error) {
 	s.certificates.watch(working, s.writer)
 	reviews.serve(s.certificates.config())
 	if s.writer != nil {
-		// Once there is somebody to answer.
+		// The webhook configurations are written only once this server answers.
 		go s.writer.Run(ctx)
 	}
 	s.tell(working, reviews)
@@ -125,7 +125,7 @@ func serve(ctx context.Context, o *options) (err error) {
 	}
 }
 
-// load loads the policies, and returns once what they are asked with is known. They are
+// load loads the policies, and returns once the informers' caches are filled. The policies are
 // served until working ends.
 func (s *server) load(ctx, working context.Context, end context.CancelFunc) error {
 	defer context.AfterFunc(ctx, end)()
@@ -157,8 +157,7 @@ func (s *server) load(ctx, working context.Context, end context.CancelFunc) erro
 	return s.policies.Subscribe(s.writer.Use)
 }
 
-// cluster returns the cluster that the requests are for. What policies may see of it, the
-// apiserver is asked.
+// cluster returns the cluster of the requests. It asks the apiserver what policies may read.
 func (o *options) cluster() (*serving.Cluster, error) {
 	config, err := o.restConfig()
 	if err != nil {
@@ -175,7 +174,7 @@ func (o *options) cluster() (*serving.Cluster, error) {
 	authorizer, err := authorizerfactory.DelegatingAuthorizerConfig{
 		SubjectAccessReviewClient: client.AuthorizationV1(),
 		AllowCacheTTL:             decisionLifetime, DenyCacheTTL: decisionLifetime,
-		// A request waits for it.
+		// A request waits for this.
 		WebhookRetryBackoff: &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Jitter: 0.2, Steps: 3},
 	}.New()
 	if err != nil {
@@ -187,15 +186,16 @@ func (o *options) cluster() (*serving.Cluster, error) {
 	}, nil
 }
 
-// decisionLifetime is how long what the apiserver said of a user counts.
+// decisionLifetime is how long the apiserver's decision about a user stays valid.
 const decisionLifetime = 5 * time.Second
 
-// drain ends serving: first those who send reviews are told to send them elsewhere, which
-// takes them a while, and then what is under way is answered. The status is served meanwhile.
+// drain ends serving. It first reports that the server is not ready, and waits until clients send
+// their reviews elsewhere. It then waits for the running reviews. The status stays available
+// meanwhile.
 func (s *server) drain(ctx context.Context, reviews *endpoint) error {
 	klog.FromContext(ctx).Info("Draining", "delay", s.options.drainDelay, "timeout", s.options.drainTimeout)
 	s.status.set("draining")
-	_ = s.told.Stop() // it returns none
+	_ = s.told.Stop() // it returns no error
 	select {
 	case <-time.After(s.options.drainDelay):
 	case err := <-reviews.failed:
@@ -204,19 +204,19 @@ func (s *server) drain(ctx context.Context, reviews *endpoint) error {
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.drainTimeout)
 	defer cancel()
 	if err := reviews.server.Shutdown(within); err != nil {
-		return errors.Join(fmt.Errorf("admission reviews were still under way after --drain-timeout: %w", err), reviews.server.Close())
+		return errors.Join(fmt.Errorf("admission reviews were still running after --drain-timeout: %w", err), reviews.server.Close())
 	}
 	return nil
 }
 
-// endpoint is something that is served at an address.
+// endpoint is a server at an address.
 type endpoint struct {
 	server   *http.Server
 	listener net.Listener
 	failed   chan error
 }
 
-// listen takes an address, which a flag names. Requests have the values of ctx.
+// listen opens the address of a flag. Requests inherit the values of ctx.
 func listen(ctx context.Context, flag, address string, handler http.Handler) (*endpoint, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -231,7 +231,7 @@ func listen(ctx context.Context, flag, address string, handler http.Handler) (*e
 	}, nil
 }
 
-// serve serves until the server is closed, over TLS if there is a configuration of that.
+// serve serves until the server is closed. It uses TLS if there is a configuration.
 func (e *endpoint) serve(config *tls.Config) {
 	e.server.TLSConfig = config
 	go func() {

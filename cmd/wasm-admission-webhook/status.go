@@ -32,7 +32,7 @@ import (
 	leasestatus "github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// status is whether this server is to be sent admission reviews.
+// status reports whether this server is ready for admission reviews.
 type status struct{ unready atomic.Pointer[string] }
 
 func newStatus() *status {
@@ -41,7 +41,7 @@ func newStatus() *status {
 	return s
 }
 
-// set says why not; "" means that it is.
+// set sets the reason why the server is not ready, or "" if it is.
 func (s *status) set(unready string) { s.unready.Store(&unready) }
 
 func (s *status) check(*http.Request) error {
@@ -51,7 +51,7 @@ func (s *status) check(*http.Request) error {
 	return nil
 }
 
-// handler serves what is to be known of this server. Checks are those of the policies.
+// handler serves health checks and metrics. The given checks are those of the policies.
 func (s *status) handler(checks []healthz.HealthChecker) http.Handler {
 	mux := http.NewServeMux()
 	healthz.InstallHandler(mux, healthz.PingHealthz)
@@ -60,7 +60,8 @@ func (s *status) handler(checks []healthz.HealthChecker) http.Handler {
 	return mux
 }
 
-// tell has a Lease say what this replica serves until ctx ends. A Pod's host name is its own.
+// tell reports in a Lease what this replica serves, until ctx ends. Each Pod has a unique host
+// name.
 func (s *server) tell(ctx context.Context, reviews *endpoint) {
 	namespace := s.options.statusNamespace
 	if reference := s.options.serviceReference; reference != nil {
@@ -71,7 +72,7 @@ func (s *server) tell(ctx context.Context, reviews *endpoint) {
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "The status is not told, as the name of this host is not known")
+		klog.FromContext(ctx).Error(err, "The status is not reported, because the name of this host is unknown")
 		return
 	}
 	go s.told.Run(ctx, serving.StatusOptions{

@@ -29,10 +29,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing/keyless"
 )
 
-// batsFiles are written as those that come with Kubewarden's policies.
+// batsFiles are tests in the style of those that come with Kubewarden's policies.
 const batsFiles = "../../test/bats"
 
-// findBats returns the path of bats: what is installed, or what `make bats-tool` fetched.
+// findBats returns the path of bats: the installed one, or the one that `make bats-tool` fetched.
 func findBats(t *testing.T) string {
 	t.Helper()
 	if path, err := exec.LookPath("bats"); err == nil {
@@ -46,10 +46,10 @@ func findBats(t *testing.T) string {
 	return path
 }
 
-// TestBats runs the Bats files with kwctl being wasmctl. There is a registry without TLS.
+// TestBats runs the Bats files with wasmctl in place of kwctl, and with a registry without TLS.
 func TestBats(t *testing.T) {
 	tool := findBats(t)
-	// What is read here is what the result of this test depends on, for `go test`.
+	// `go test` caches by the files read, so read all files on which the result depends.
 	require.NoError(t, filepath.WalkDir(batsFiles, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
 			_, err = os.ReadFile(path)

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command wasmctl is the command line for those who write admission policies in
-// WebAssembly and for those who roll them out.
+// Command wasmctl is the command line tool for people who write or roll out admission policies in
+// WebAssembly.
 package main
 
 import (
@@ -32,7 +32,8 @@ import (
 )
 
 func main() {
-	// Before anything else: lint compiles modules in children of this binary, as a server does.
+	// This must come first, because lint compiles modules in child processes of this binary, like a
+	// server.
 	engine.ServeCompilations()
 	os.Exit(run())
 }

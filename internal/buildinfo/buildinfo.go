@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package buildinfo says what a binary was built of.
+// Package buildinfo reports the version and commit of a binary.
 package buildinfo
 
 import (
@@ -22,11 +22,12 @@ import (
 	"runtime/debug"
 )
 
-// gitVersion and gitCommit are what make links in: a checkout has no version of its own.
+// gitVersion and gitCommit are set by make at link time, because a checkout has no version of its
+// own.
 var gitVersion, gitCommit string
 
-// String returns the version and the commit that this binary was built of, as far as they
-// are known, such as "v0.1.0, commit 1a2b3c".
+// String returns the version and commit of this binary as far as they are known, such as "v0.1.0,
+// commit 1a2b3c".
 func String() string {
 	version, commit := gitVersion, gitCommit
 	if info, ok := debug.ReadBuildInfo(); ok {

@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package explain says what a strict decoder found wrong with a file in the terms of
-// whoever wrote the file: one line for each problem, with the field and what to write
-// instead. [InOneLine] makes one line of them for logs.
+// Package explain rewrites the errors of strict decoders for the author of a file. Each problem
+// gets one line, with the field and the remedy. [InOneLine] joins the lines into one for logs.
 package explain
 
 import (
@@ -40,9 +39,9 @@ const (
 	twice   = "remove one of the two"
 )
 
-// Strict adds the remedy to an error about a field that is unknown or occurs twice, and
-// splits the one error that the YAML parser makes of all repeated fields. Of these, it
-// returns a hundred: a document may have millions.
+// Strict adds the remedy to an error about an unknown or duplicate field. It splits the YAML
+// parser's single error about all duplicate fields, and returns at most a hundred of them, because
+// a document may have millions.
 func Strict(err error) []error {
 	const most = 100
 	if strings.HasPrefix(err.Error(), "unknown field") {
@@ -65,10 +64,9 @@ func Strict(err error) []error {
 	return lines
 }
 
-// Fields decodes the fields of an object one by one, each as that of a new object, and
-// returns an error for each that cannot be decoded, is unknown or occurs twice. The decoder
-// itself stops at the first value of a wrong type, and does not name the field of a wrong
-// quantity or duration.
+// Fields decodes the fields of an object one by one, each into a new object. It returns an error
+// for each field that cannot be decoded, is unknown, or occurs twice. The decoder itself stops at
+// the first value of a wrong type, and does not name the field of an invalid quantity or duration.
 func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject func() any) []error {
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -90,8 +88,9 @@ func Fields(fldPath *field.Path, fields map[string]json.RawMessage, newObject fu
 	return errs
 }
 
-// isTime is whether a field in which a number stands is for a duration. The decoder's error
-// says no more than that it is for a text: of these, only a duration refuses another.
+// isTime reports whether a field with a number as its value expects a duration. The decoder's error
+// says only that the field expects a string. A duration differs from other strings in that it
+// refuses an arbitrary one.
 func isTime(name string, err error, newObject func() any) bool {
 	if mismatch := (*json.UnmarshalTypeError)(nil); !errors.As(err, &mismatch) || !strings.HasPrefix(mismatch.Value, "number") {
 		return false
@@ -103,7 +102,7 @@ func isTime(name string, err error, newObject func() any) bool {
 	return reads("1s") && !reads("no time")
 }
 
-// within makes the path of a strict error one from the root.
+// within prefixes the path in a strict error with the path from the root.
 func within(fldPath *field.Path, err error) error {
 	if at := kjson.FieldError(nil); fldPath != nil && errors.As(err, &at) {
 		at.SetFieldPath(fldPath.String() + "." + at.FieldPath())
@@ -115,8 +114,9 @@ func wrongField(fldPath *field.Path, name string, value json.RawMessage, err err
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &mismatch):
-		// The error may be about a field inside the object. encoding/json names embedded
-		// structs, which the file does not: those around the field, and that of a rule.
+		// The error may be about a field inside the object. encoding/json includes the names of
+		// embedded structs, which do not occur in the file: those around the field, and that of a
+		// rule.
 		inside := mismatch.Field[max(0, strings.Index(mismatch.Field, name)):]
 		inside = strings.Replace(inside, "rules.Rule.", "rules.", 1)
 		return fmt.Errorf("%s: %s does not fit: write %s%s", fldPath.Child(inside), mismatch.Value, Expected(mismatch.Type), example(mismatch, inside, value))
@@ -129,8 +129,8 @@ func wrongField(fldPath *field.Path, name string, value json.RawMessage, err err
 	return fmt.Errorf("%s: %w: correct the value", fldPath.Child(name), err)
 }
 
-// example shows the list that was probably meant by a string in its place, "" for other
-// mistakes. The path leads to the string, from the field whose value is given.
+// example returns the list that the author probably meant by a string in its place, or "" for other
+// mistakes. The path leads to the string, starting at the field with the given value.
 func example(mismatch *json.UnmarshalTypeError, path string, value json.RawMessage) string {
 	const most = 100
 	if mismatch.Value != "string" || mismatch.Type.Kind() != reflect.Slice || mismatch.Type.Elem().Kind() != reflect.String {
@@ -147,8 +147,8 @@ func example(mismatch *json.UnmarshalTypeError, path string, value json.RawMessa
 	return fmt.Sprintf(": [%q]", text)
 }
 
-// stringAt returns the first string at a path, which does not tell the elements of a list
-// apart; "" if there is none.
+// stringAt returns the first string at a path, or "" if there is none. The path does not
+// distinguish the elements of a list.
 func stringAt(value any, path []string) string {
 	switch value := value.(type) {
 	case string:
@@ -169,7 +169,7 @@ func stringAt(value any, path []string) string {
 	return ""
 }
 
-// Expected says in the terms of YAML what decodes into a Go type.
+// Expected describes in YAML terms what decodes into a Go type.
 func Expected(goType reflect.Type) string {
 	switch goType.Kind() {
 	case reflect.Bool:

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/explain"
 )
 
-// rules are an object with lists.
+// rules is an object with lists.
 type rules struct {
 	Names []string `json:"names"`
 	Rules []struct {
@@ -36,7 +36,7 @@ type rules struct {
 	Numbers []int `json:"numbers"`
 }
 
-// A string where a list belongs is most likely its only element.
+// A string in place of a list is most likely the list's only element.
 func TestAStringInPlaceOfAList(t *testing.T) {
 	for text, want := range map[string]string{
 		`{"names": "*"}`: `names: string does not fit: write a list: ["*"]`,

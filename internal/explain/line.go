@@ -22,15 +22,15 @@ import (
 	"strings"
 )
 
-// InOneLine returns an error that tells the problems of another, a line each, in one line with
-// numbers: a log has a line for each entry, and kubectl quotes what a health check says, so
-// that the ends of lines become "\n". What the error begins with before its problems stays in
-// front. An error of one line is returned as it is; it is nil for nil.
+// InOneLine joins an error with a line for each problem into one line with numbers. A log has one
+// line for each entry, and kubectl quotes the message of a health check, which turns line breaks
+// into "\n". The text before the first problem stays in front. An error of one line is returned
+// unchanged. InOneLine returns nil for nil.
 func InOneLine(err error) error {
 	if err == nil || !strings.Contains(err.Error(), "\n") {
 		return err
 	}
-	// What wraps the problems has their text at its end, behind words of its own.
+	// A wrapping error ends with the text of the problems, after its own text.
 	list := err
 	for inner := errors.Unwrap(list); inner != nil && strings.HasSuffix(list.Error(), inner.Error()); inner = errors.Unwrap(inner) {
 		if !strings.Contains(inner.Error(), "\n") {

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/explain"
 )
 
-// kubectl prints the reason of a health check quoted: there the ends of lines are "\n".
+// kubectl quotes the reason of a health check, which turns line breaks into "\n".
 func TestInOneLine(t *testing.T) {
 	one, two := errors.New("a: wrong"), errors.New("a: wrong\nb: wrong")
 	for want, err := range map[string]error{

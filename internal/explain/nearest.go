@@ -18,8 +18,8 @@ package explain
 
 import "strings"
 
-// Nearest returns which of some names was meant by one that is none of them: the one that it is
-// but for its case, or at most two edits away, the nearest of these; "" if none is.
+// Nearest returns the known name that was probably meant by an unknown one: a name that differs
+// only in case, or else the nearest one with at most two edits. It returns "" if there is none.
 func Nearest(name string, known []string) (nearest string) {
 	least := 3
 	for _, candidate := range known {

@@ -24,8 +24,8 @@ import (
 	"strings"
 )
 
-// Value words an error about a value of the wrong type in the terms of YAML. Other errors
-// it returns as they are.
+// Value rewords an error about a value of the wrong type in YAML terms. It returns other errors
+// unchanged.
 func Value(err error) error {
 	mismatch := (*json.UnmarshalTypeError)(nil)
 	if !errors.As(err, &mismatch) {
@@ -38,14 +38,14 @@ func Value(err error) error {
 	return errors.New(text)
 }
 
-// The parser's errors that name types of Go.
+// The parser's errors that name Go types.
 var (
 	wrongType    = regexp.MustCompile(`^(line \d+: )cannot unmarshal !!(\w+)(?: .*)? into (\S+)$`)
 	unknownField = regexp.MustCompile(`^(line \d+: )field (\S+) not found in type \S+$`)
 )
 
-// YAML puts on one line what a YAML parser found wrong, in the terms of whoever wrote the
-// document, with the remedy for each.
+// YAML rewords a YAML parser's errors in one line for the document's author, with the remedy for
+// each.
 func YAML(err error) error {
 	text := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
 	if !strings.Contains(text, "unmarshal errors:") {
@@ -65,7 +65,7 @@ func YAML(err error) error {
 	return errors.New(strings.Join(lines, "; "))
 }
 
-// yamlType names what the parser calls a type of YAML.
+// yamlType returns the name of a YAML type from the parser's tag.
 func yamlType(tag string) string {
 	switch tag {
 	case "map":
@@ -78,7 +78,7 @@ func yamlType(tag string) string {
 	return tag
 }
 
-// expectedText is [Expected] for a type whose name is all that is known.
+// expectedText is [Expected] for a type of which only the name is known.
 func expectedText(goType string) string {
 	switch {
 	case strings.HasPrefix(goType, "[]"):

@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package filewatch says when files are worth looking at again. What it says is a
-// hint and never the truth: events get lost, come twice, and do not exist on some
-// file systems. So whoever is called looks at the content, and is called at an
-// interval even when nothing was reported.
+// Package filewatch reports when files may have changed. A report is only a hint: events get lost,
+// come twice, and do not exist on some file systems. Callers must therefore compare the content.
+// They are also called at an interval without any event.
 package filewatch
 
 import (
@@ -29,42 +28,41 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// DefaultQuiet is how long files have to be left alone before they are looked at:
-// long enough for an editor or a `kubectl cp` to finish, and short beside the time
-// that a person takes to try out the change.
+// DefaultQuiet is how long files must remain unchanged before look is called. It is long enough for
+// an editor or a `kubectl cp` to finish, and short compared with the time that a person takes to
+// test a change.
 const DefaultQuiet = 50 * time.Millisecond
 
-// longestBurst is how many quiet times a burst of changes is waited out.
+// longestBurst limits the wait during a burst of changes, as a multiple of the quiet time.
 const longestBurst = 10
 
-// Options say what is watched and how. Paths and Interval are required.
+// Options configure [Run]. Paths and Interval are required.
 type Options struct {
-	// Paths returns the files and directories to watch, absolute. It is called before
-	// every wait. A path need not exist. Of a directory every entry counts, not what
-	// is below.
+	// Paths returns the absolute paths of the files and directories to watch. Run calls it before
+	// every wait. A path need not exist. For a directory, Run watches its entries, but no deeper
+	// levels.
 	Paths func() []string
-	// Interval is how often look is called when nothing is reported.
+	// Interval is the time between calls of look when there are no events.
 	Interval time.Duration
-	// Quiet is how long nothing must have been reported before look is called after a
-	// report. Reports that do not end are waited out ten times as long. Default:
-	// DefaultQuiet.
+	// Quiet is how long there must be no event before look is called after an event. If events do
+	// not stop, look is called after ten times as long. The default is DefaultQuiet.
 	Quiet time.Duration
-	// Also has look called at once when it gets a value; nil never does.
+	// Also triggers an immediate call of look for each value. Nil is allowed.
 	Also <-chan struct{}
-	// Clock is for tests. Default: the system's.
+	// Clock is for tests. The default is the system clock.
 	Clock clock.WithTicker
 }
 
-// Run calls look when one of the paths may have changed and at every interval, until
-// ctx ends. Calls do not overlap. Without the system's help, as when it has no
-// watches left, only the interval remains, and the log says so.
+// Run calls look when one of the paths may have changed, and at every interval, until ctx ends.
+// Calls do not overlap. If the system cannot watch files, for example because it has no watches
+// left, Run logs that and uses only the interval.
 //
-// A path that is new gets an extra look once it is watched, so that no change is
-// missed between the look that found it and the watch.
+// A new path causes an extra call of look once it is watched. Otherwise, a change between the call
+// that found the path and the start of the watch could be missed.
 func Run(ctx context.Context, o Options, look func(context.Context)) {
 	watcher, err := newWatcher(klog.FromContext(ctx))
 	if err != nil {
-		klog.FromContext(ctx).Error(err, "Files cannot be watched: changes are found at the interval only", "interval", o.Interval)
+		klog.FromContext(ctx).Error(err, "Files cannot be watched: changes are only found at the interval", "interval", o.Interval)
 		run(ctx, o, unwatched{}, look)
 		return
 	}
@@ -72,16 +70,15 @@ func Run(ctx context.Context, o Options, look func(context.Context)) {
 	run(ctx, o, watcher, look)
 }
 
-// reporter is what a watch comes to.
+// reporter reports changes of watched paths.
 type reporter interface {
-	// watch makes paths the watched ones, and says whether one of them was not
-	// watched before.
+	// watch replaces the watched paths. It returns true if one of them was not watched before.
 	watch(paths []string) (added bool)
-	// changes gets a value when something may have changed.
+	// changes receives a value when something may have changed.
 	changes() <-chan struct{}
 }
 
-// unwatched reports nothing.
+// unwatched never reports a change.
 type unwatched struct{}
 
 func (unwatched) watch([]string) bool      { return false }
@@ -111,7 +108,7 @@ func run(ctx context.Context, o Options, reports reporter, look func(context.Con
 	}
 }
 
-// settle waits until the reports end.
+// settle waits until no more events come, or for at most longestBurst quiet times.
 func settle(ctx context.Context, o Options, reports reporter) {
 	quiet, enough := o.Clock.NewTimer(o.Quiet), o.Clock.NewTimer(longestBurst*o.Quiet)
 	defer quiet.Stop()

@@ -29,12 +29,12 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// fakeReports are reports that a test makes up.
+// fakeReports are reports created by a test.
 type fakeReports struct {
 	reports chan struct{}
 	added   chan bool
 	also    chan struct{}
-	// asked counts how often the code under test began to wait for a report.
+	// asked counts how often the code under test has started to wait for a report.
 	asked atomic.Int64
 }
 
@@ -45,8 +45,8 @@ func (f *fakeReports) changes() <-chan struct{} {
 	return f.reports
 }
 
-// report makes a report up, and returns when the code under test has set its timers and
-// waits for the next one.
+// report sends a report. It returns when the code under test has set its timers and waits for the
+// next report.
 func (f *fakeReports) report(t *testing.T) {
 	t.Helper()
 	waitsAfter := func(n int64) {
@@ -58,7 +58,7 @@ func (f *fakeReports) report(t *testing.T) {
 	waitsAfter(before)
 }
 
-// start runs a watch by a fake clock, and returns what says that it looked.
+// start starts Run with a fake clock. The returned channel reports the calls of look.
 func start(t *testing.T) (*fakeReports, *clocktesting.FakeClock, <-chan time.Time) {
 	t.Helper()
 	reports := &fakeReports{reports: make(chan struct{}), added: make(chan bool), also: make(chan struct{})}
@@ -141,7 +141,7 @@ func TestABurstWithoutEndIsCut(t *testing.T) {
 	reports.added <- false
 }
 
-// Real files, with a clock whose interval never comes.
+// This test uses real files, and a clock whose interval never ends.
 func TestChangesOnDisk(t *testing.T) {
 	root := t.TempDir()
 	write := func(path, content string) {
@@ -163,7 +163,7 @@ func TestChangesOnDisk(t *testing.T) {
 	require.NoError(t, os.MkdirAll(at("elsewhere"), 0o700))
 	paths := []string{at("directory"), at("modules", "a.wasm"), at("volume", "b.wasm"), at("current", "policies"), at("elsewhere", "later")}
 
-	// Each look tells what it saw. Without a report there is none for an hour.
+	// Each call of look sends what it saw. Without a report, there is no call for an hour.
 	looks := make(chan string)
 	go Run(t.Context(), Options{Paths: func() []string { return paths }, Interval: time.Hour, Quiet: time.Millisecond}, func(ctx context.Context) {
 		select {
@@ -171,7 +171,7 @@ func TestChangesOnDisk(t *testing.T) {
 		case <-ctx.Done():
 		}
 	})
-	<-looks // everything is watched
+	<-looks // all paths are watched
 	for _, change := range []struct {
 		name string
 		make func()
@@ -205,7 +205,7 @@ func TestChangesOnDisk(t *testing.T) {
 	}
 }
 
-// contents is what is at paths: names, modes and bytes.
+// contents describes the content of paths: names, modes and bytes.
 func contents(paths []string) (seen string) {
 	for _, path := range paths {
 		files := []string{path}

@@ -25,13 +25,12 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// dataLink is the entry of a ConfigMap's or Secret's volume that Kubernetes
-// exchanges when the content changes. The files themselves are links through it and
-// get no event.
+// dataLink is the entry in a ConfigMap or Secret volume that Kubernetes replaces when the content
+// changes. The files themselves are links through it and cause no events.
 const dataLink = "..data"
 
-// watcher watches directories only: a file that is replaced takes its watch along,
-// the name that the next one gets does not.
+// watcher watches only directories. The watch of a file ends when the file is replaced, and does
+// not move to the new file of the same name.
 type watcher struct {
 	logger   klog.Logger
 	events   *fsnotify.Watcher
@@ -42,13 +41,13 @@ type watcher struct {
 	failed   map[string]bool
 }
 
-// watched is a directory and the entries in it that matter.
+// watched is a directory with the entries to report.
 type watched struct {
 	entries names
 	info    fs.FileInfo
 }
 
-// names are entries of a directory; nil stands for all.
+// names is a set of entries in a directory. Nil stands for all entries.
 type names map[string]bool
 
 func newWatcher(logger klog.Logger) (*watcher, error) {
@@ -60,7 +59,7 @@ func newWatcher(logger klog.Logger) (*watcher, error) {
 		logger:   logger,
 		events:   events,
 		targets:  make(chan map[string]names),
-		reports:  make(chan struct{}, 1), // one is as good as many
+		reports:  make(chan struct{}, 1), // more than one would add nothing
 		done:     make(chan struct{}),
 		watching: map[string]watched{},
 		failed:   map[string]bool{},
@@ -70,7 +69,7 @@ func newWatcher(logger klog.Logger) (*watcher, error) {
 }
 
 func (w *watcher) close() {
-	_ = w.events.Close() // it fails if it is closed already
+	_ = w.events.Close() // it fails only if it is already closed
 	<-w.done
 }
 
@@ -106,8 +105,8 @@ func (w *watcher) forget(directory string) {
 	delete(w.failed, directory)
 }
 
-// add watches a directory. It is new if it was not watched, not for all of the
-// entries, or if its name has come to stand for another directory.
+// add watches a directory. It returns true if the directory was not watched before, if some of the
+// entries were not, or if its name now stands for another directory.
 func (w *watcher) add(directory string, entries names) (isNew bool, err error) {
 	before, known := w.watching[directory]
 	info, err := os.Stat(directory)
@@ -119,7 +118,8 @@ func (w *watcher) add(directory string, entries names) (isNew bool, err error) {
 		w.forget(directory)
 		known = false
 	}
-	// Even if it is known: the watch is gone if the directory was, for a while.
+	// This is needed for a known directory as well, because its watch ends if the directory is
+	// removed for a while.
 	if err := w.events.Add(directory); err != nil {
 		w.forget(directory)
 		return false, err
@@ -128,7 +128,7 @@ func (w *watcher) add(directory string, entries names) (isNew bool, err error) {
 	return !known || !before.entries.includes(entries), nil
 }
 
-// includes is whether all entries are among the names.
+// includes reports whether names contains all the entries.
 func (n names) includes(entries names) bool {
 	if n == nil {
 		return true
@@ -141,9 +141,8 @@ func (n names) includes(entries names) bool {
 	return entries != nil
 }
 
-// targetsOf returns the directories to watch for paths and the entries in them that
-// matter: of each path the entry itself, and that which it leads to through links;
-// of a directory everything.
+// targetsOf returns the directories to watch for the paths, with the entries to report. A path adds
+// its own entry and the entry that its links lead to. A directory adds all its entries.
 func targetsOf(paths []string) map[string]names {
 	targets := map[string]names{}
 	for _, path := range paths {
@@ -154,7 +153,7 @@ func targetsOf(paths []string) map[string]names {
 			continue
 		}
 		addEntry(targets, target)
-		// Under both names: the system may report an event under either.
+		// The system may report an event under either name.
 		if info, err := os.Stat(target); err == nil && info.IsDir() {
 			targets[path], targets[target] = nil, nil
 		}
@@ -175,7 +174,7 @@ func addEntry(targets map[string]names, path string) {
 	entries[filepath.Base(path)] = true
 }
 
-// sift reports the events that matter.
+// sift passes on the events about targets.
 func (w *watcher) sift() {
 	defer close(w.done)
 	var targets map[string]names
@@ -206,8 +205,8 @@ func (w *watcher) report() {
 	}
 }
 
-// matters is whether an event is about a target. An event about a watched directory
-// as such has its name.
+// matters reports whether an event is about a target. An event about a watched directory itself
+// carries the directory's name.
 func matters(targets map[string]names, name string) bool {
 	if _, watched := targets[name]; watched {
 		return true

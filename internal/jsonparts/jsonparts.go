@@ -14,8 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package jsonparts bounds what JSON that others wrote takes in memory once it is decoded. Three bytes, {}, in a list,
-// become a descriptor of some hundred: a manifest of 4 MiB takes 400 MiB. So what is decoded is bounded by its parts too.
+// Package jsonparts bounds the memory that JSON from others takes once it is decoded. The three
+// bytes {}, in a list decode to a descriptor of several hundred bytes, so a manifest of 4 MiB takes
+// 400 MiB. Decoders of such JSON therefore need a bound on its parts as well.
 package jsonparts
 
 import (
@@ -23,11 +24,12 @@ import (
 	"io"
 )
 
-// MaxManifest bounds the parts of a manifest, an index, or a page of a list of referrers: some thousand entries with what
-// is usual in one. They take some ten megabytes.
+// MaxManifest bounds the parts of a manifest, an index, or a page of a referrer list. It allows
+// several thousand typical entries, which take some tens of megabytes.
 const MaxManifest = 50_000
 
-// Check refuses JSON with more parts than most: commas and opening brackets outside of strings.
+// Check refuses JSON with more than the given number of parts: commas and opening brackets outside
+// of strings.
 func Check(content []byte, most int) error {
 	c := counter{most: most}
 	return c.count(content)

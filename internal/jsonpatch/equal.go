@@ -25,7 +25,7 @@ import (
 	"strconv"
 )
 
-// Equal is whether two values that Decode read mean the same.
+// Equal reports whether two values from Decode are equal.
 func Equal(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:
@@ -50,10 +50,10 @@ func Equal(a, b any) bool {
 	}
 }
 
-// Same is whether two texts in JSON mean the same. The first is decoded; the second, which
-// may be anybody's, is only read, up to where it differs, and so costs no memory that the
-// first does not. One that has a name twice in an object is the same only if it is so byte
-// for byte.
+// Same reports whether two JSON texts are equal. It decodes the first one. It only scans the second
+// one, which may come from anybody, up to the first difference. Memory use therefore depends only
+// on the first text. A second text with duplicate names in an object counts as equal only if both
+// are the same byte for byte.
 func Same(value, other []byte) bool {
 	if bytes.Equal(value, other) {
 		return true
@@ -71,8 +71,8 @@ func Same(value, other []byte) bool {
 	return errors.Is(err, io.EOF)
 }
 
-// next is whether the value that comes next means the same as one that Decode read. It goes
-// no deeper than that.
+// next reports whether the next value equals a value from Decode. It recurses no deeper than that
+// value.
 func next(decoder *json.Decoder, value any) bool {
 	token, err := decoder.Token()
 	if err != nil {
@@ -99,7 +99,7 @@ func next(decoder *json.Decoder, value any) bool {
 	return Equal(token, value)
 }
 
-// nextFields is whether the rest of an object that comes next has the same fields.
+// nextFields reports whether the rest of the next object has the same fields.
 func nextFields(decoder *json.Decoder, fields map[string]any) bool {
 	seen := make(map[string]struct{}, len(fields))
 	for decoder.More() {
@@ -118,14 +118,14 @@ func nextFields(decoder *json.Decoder, fields map[string]any) bool {
 	return err == nil && len(seen) == len(fields)
 }
 
-// sameNumber is whether an API server stores two numbers as the same: 1 and 1.0 are, and
-// integers that are too large for a float64 are told apart.
+// sameNumber reports whether an API server stores two numbers as the same number. It does so for 1
+// and 1.0, but not for different integers that are too large for a float64.
 func sameNumber(a, b json.Number) bool {
 	return a == b || stored(a) == stored(b)
 }
 
-// stored is how an API server writes a number: it reads an int64 if it can, and else a float64.
-// What is neither stays as it is.
+// stored returns a number as an API server writes it. The server reads an int64 if possible, and
+// otherwise a float64. A number that fits neither stays unchanged.
 func stored(n json.Number) string {
 	if integer, err := n.Int64(); err == nil {
 		return strconv.FormatInt(integer, 10)

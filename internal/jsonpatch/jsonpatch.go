@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package jsonpatch compares values of JSON, of any size and from anybody, and says what
-// leads from one to the other.
+// Package jsonpatch compares JSON values of any size and origin, and computes the patch from one to
+// the other.
 package jsonpatch
 
 import (
@@ -28,8 +28,7 @@ import (
 	"strings"
 )
 
-// Decode reads a value and keeps its numbers as they are written. Nothing at all is
-// null.
+// Decode decodes a value and keeps its numbers as written. An empty text decodes to null.
 func Decode(data []byte) (value any, err error) {
 	if len(data) == 0 {
 		return nil, nil
@@ -45,38 +44,38 @@ func Decode(data []byte) (value any, err error) {
 	return value, nil
 }
 
-// Operation is one of a JSON patch (RFC 6902).
+// Operation is an operation of a JSON patch (RFC 6902).
 type Operation struct {
 	// Op is "add", "remove" or "replace".
 	Op string `json:"op"`
 	// Path is a JSON pointer (RFC 6901).
 	Path string `json:"path"`
-	// Value is what is added or put in place of what there is.
+	// Value is the added or replacing value.
 	Value json.RawMessage `json:"value,omitempty"`
 }
 
-// ErrTooLarge says that a patch was given up.
+// ErrTooLarge says that a patch exceeds its size limit.
 var ErrTooLarge = errors.New("the patch is too large")
 
-// diff is a JSON patch in the making. What it is made of comes from a guest, so its size
-// is counted while it grows: paths repeat names, and so a patch can be thousands of times
-// larger than the objects that it leads from and to. A path is written where something
-// differs, and not at each value that is compared, for the same reason.
+// diff is a JSON patch under construction. Its values come from a guest, so its size is counted
+// while it grows. Paths repeat names, so a patch can be thousands of times larger than the objects
+// it compares. For the same reason, a path is only written where values differ, and not for each
+// compared value.
 type diff struct {
 	operations []Operation
 	room       int
 	path       []step
 }
 
-// step leads from a value to one in it: by its name, or else by its position.
+// step leads from a value to one of its members by name, or to one of its elements by position.
 type step struct {
 	name     string
 	position int
 	inArray  bool
 }
 
-// Diff returns a patch that makes one value of the other, of at most limit bytes or
-// a little more. Arrays are compared position by position.
+// Diff returns a patch that turns one value into the other. If the patch grows beyond about limit
+// bytes, it returns [ErrTooLarge]. Arrays are compared position by position.
 func Diff(before, after any, limit int) ([]Operation, error) {
 	d := &diff{room: limit}
 	if err := d.values(before, after); err != nil {
@@ -144,7 +143,7 @@ func (d *diff) arrays(before, after []any) error {
 
 func element(n int) step { return step{position: n, inArray: true} }
 
-// at does something a step further.
+// at calls do for a value one step further down.
 func (d *diff) at(s step, do func() error) error {
 	d.path = append(d.path, s)
 	err := do()
@@ -152,7 +151,7 @@ func (d *diff) at(s step, do func() error) error {
 	return err
 }
 
-// pointer writes the path, if there is room for it.
+// pointer returns the path, if there is room for it.
 func (d *diff) pointer() (string, error) {
 	var path strings.Builder
 	for _, s := range d.path {
@@ -169,7 +168,7 @@ func (d *diff) pointer() (string, error) {
 	return path.String(), nil
 }
 
-// add adds an operation; those that remove something have no value.
+// add adds an operation. An operation that removes a value has no value.
 func (d *diff) add(op string, value any) error {
 	path, err := d.pointer()
 	if err != nil {
@@ -191,7 +190,7 @@ func (d *diff) add(op string, value any) error {
 // escapePointer escapes a name for a JSON pointer (RFC 6901).
 var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
 
-// sortedNames returns the names of both objects, each once.
+// sortedNames returns the names of both objects without duplicates.
 func sortedNames(a, b map[string]any) []string {
 	names := make([]string, 0, len(a)+len(b))
 	for name := range a {

@@ -59,7 +59,7 @@ func TestEqual(t *testing.T) {
 	}
 }
 
-// Numbers are the same if what an API server stores of them is.
+// Numbers are equal if an API server stores them as the same number.
 func TestNumbersAreComparedAsTheyAreStored(t *testing.T) {
 	numbers := []string{
 		"0", "-0", "0.0", "-0.0", "1", "1.0", "1e0", "10e-1", "-1", "-1.0", "1.5", "15e-1", "1000", "1e3",
@@ -103,13 +103,13 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// What is compared with a small value costs no memory, however large it is.
+// Comparing a large value with a small one takes no memory for the large one.
 func TestSameReadsOnly(t *testing.T) {
 	large := []byte(`{"a":[` + strings.Repeat("0,", 1<<19) + `0]}`)
 	require.Less(t, allocated(func() { require.False(t, Same([]byte(`{"a":[0,0]}`), large)) }), uint64(64<<10))
 }
 
-// allocated returns how many bytes something allocates.
+// allocated returns the number of bytes that do allocates.
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -133,7 +133,7 @@ func FuzzSame(f *testing.F) {
 			require.True(t, Equal(x, y))
 			return
 		}
-		// Unless a name is in it twice, it would have been the same.
+		// Equal values must compare as the same, unless an object has duplicate names.
 		encoded, err := json.Marshal(y)
 		require.NoError(t, err)
 		require.Equal(t, Equal(x, y), Same([]byte(a), encoded))
@@ -156,7 +156,7 @@ func TestDiff(t *testing.T) {
 	}
 }
 
-// A patch can be far larger than the objects: here the name is in each path.
+// A patch can be far larger than the objects. Here, each path contains the name.
 func TestDiffIsBounded(t *testing.T) {
 	name := strings.Repeat("n", 10<<10)
 	before := value(t, `{"`+name+`":[`+strings.Repeat("0,", 10_000)+`0]}`)
@@ -165,7 +165,7 @@ func TestDiffIsBounded(t *testing.T) {
 	require.ErrorIs(t, err, ErrTooLarge)
 }
 
-// The paths of values that are the same are not written.
+// The paths of equal values are not written.
 func TestDiffWritesNoPathInVain(t *testing.T) {
 	name := strings.Repeat("n", 64<<10)
 	before := value(t, `{"`+name+`":[`+strings.Repeat("0,", 4_000)+`0]}`)
@@ -178,7 +178,7 @@ func TestDiffWritesNoPathInVain(t *testing.T) {
 	}), uint64(4<<20))
 }
 
-// A patch makes of one value the other.
+// A patch turns one value into the other.
 func FuzzDiff(f *testing.F) {
 	f.Add(`{"a":1,"b":[1,2,{"c":null}]}`, `{"b":[{"c":[]},2],"d~/":"x"}`)
 	f.Add(`{"a":[1,2,3]}`, `{"a":[]}`)
@@ -186,7 +186,7 @@ func FuzzDiff(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, after string) {
 		was, errWas := Decode([]byte(before))
 		is, errIs := Decode([]byte(after))
-		// What is patched are objects.
+		// Patches apply to objects.
 		_, okWas := was.(map[string]any)
 		_, okIs := is.(map[string]any)
 		if errWas != nil || errIs != nil || !okWas || !okIs {
@@ -202,7 +202,7 @@ func FuzzDiff(f *testing.F) {
 		require.NoError(t, err)
 		patch, err := evanphx.DecodePatch(encoded)
 		require.NoError(t, err)
-		clean, err := json.Marshal(was) // as the objects of an apiserver: no name twice
+		clean, err := json.Marshal(was) // like the objects of an API server, it has no duplicate names
 		require.NoError(t, err)
 		patched, err := patch.Apply(clean)
 		require.NoError(t, err, "%s", encoded)

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package moduleuri has the rules of how modules and their hosts are named, for those who
-// judge a configuration and those who fetch by it.
+// Package moduleuri defines the names of modules and their hosts. Both the validation of
+// configurations and the code that fetches modules use it.
 package moduleuri
 
 import (
@@ -31,24 +31,24 @@ import (
 	"oras.land/oras-go/v2/registry"
 )
 
-// MaxBytes is the longest that a URI may be after its scheme.
+// MaxBytes is the maximum length of a URI after its scheme.
 const MaxBytes = 4096
 
-// IsTooLong is whether a URI, or a scheme alone, is longer than it may be.
+// IsTooLong reports whether the scheme of a URI, or the part after it, exceeds [MaxBytes].
 func IsTooLong(uri string) bool {
 	scheme, rest, _ := strings.Cut(uri, "://")
 	return max(len(scheme), len(rest)) > MaxBytes
 }
 
-// Reasons why a reference is none, beside those of its host, repository and tag.
+// Errors about a reference, apart from those about its host, repository and tag.
 var (
-	ErrDigest   = errors.New("what follows the @ must be the digest of a manifest: sha256: and 64 lower-case hexadecimal digits")
+	ErrDigest   = errors.New("the part after the @ must be the digest of a manifest: sha256: and 64 lower-case hexadecimal digits")
 	ErrEmptyTag = errors.New("the tag is empty")
 )
 
 var digestPattern = regexp.MustCompile("^sha256:[0-9a-f]{64}$")
 
-// IsDigest is whether a text is a digest. Others than SHA-256 are not in use.
+// IsDigest reports whether a text is a SHA-256 digest. No other digests are supported.
 func IsDigest(text string) bool { return digestPattern.MatchString(text) }
 
 // Reference names an artifact in a registry.
@@ -59,8 +59,8 @@ type Reference struct {
 	Digest     string // of the manifest; "" if there is none
 }
 
-// ParseReference parses what follows registry://. A tag beside a digest must be valid, and
-// has no other effect.
+// ParseReference parses the part after registry://. A tag beside a digest must be valid, but has no
+// effect.
 func ParseReference(text string) (Reference, error) {
 	name, digest, hasDigest := strings.Cut(text, "@")
 	if hasDigest && !IsDigest(digest) {
@@ -80,28 +80,29 @@ func ParseReference(text string) (Reference, error) {
 	return ref, nil
 }
 
-// LayoutScheme is that of URIs of modules in OCI image layouts.
+// LayoutScheme is the scheme of URIs of modules in OCI image layouts.
 const LayoutScheme = "oci-layout"
 
-// Reasons why a place in a layout is none.
+// Errors about a place in a layout.
 var (
-	ErrNoReference = errors.New("what is in the layout is not named")
-	ErrLayoutPath  = errors.New("the path of a layout is absolute and clean")
+	ErrNoReference = errors.New("the URI does not name an artifact in the layout")
+	ErrLayoutPath  = errors.New("the path of a layout must be absolute and clean")
 )
 
 // InLayout names an artifact in an OCI image layout.
 type InLayout struct {
-	// Path is that of the layout, a directory or a tar.
+	// Path is the path of the layout, a directory or a tar file.
 	Path string
-	// Repository is host/repository; "" has the tags that stand alone.
+	// Repository is host/repository, or "" for tags without a repository.
 	Repository string
 	Tag        string // "" if there is a digest
 	Digest     string // of the manifest; "" if there is none
 }
 
-// ParseInLayout parses what follows oci-layout:// as skopeo and BuildKit have it: the path, a
-// colon, and what the index of the layout calls it, a reference or a tag; or an @ and the digest
-// of the manifest behind either. A tag beside a digest has no effect.
+// ParseInLayout parses the part after oci-layout:// in the syntax of skopeo and BuildKit. This is
+// the path, a colon, and the name of the artifact in the layout's index: a reference or a tag.
+// Instead of a name, or after it, there may be an @ and the digest of the manifest. A tag beside a
+// digest has no effect.
 func ParseInLayout(text string) (InLayout, error) {
 	end := strings.IndexAny(text, ":@")
 	if end < 0 {
@@ -132,8 +133,8 @@ func ParseInLayout(text string) (InLayout, error) {
 
 var tagPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 
-// IsListed is whether a host is in a list, in which one without a port stands for the ports
-// of https and http. Elsewhere it has that of the scheme.
+// IsListed reports whether a host is in a list. An entry without a port covers the default ports of
+// https and http. A host without a port has the default port of the scheme.
 func IsListed(list []string, scheme, host string) bool {
 	host = WithPort(scheme, host)
 	return slices.ContainsFunc(list, func(entry string) bool {
@@ -141,7 +142,7 @@ func IsListed(list []string, scheme, host string) bool {
 	})
 }
 
-// WithPort returns host:port, with the default port of the scheme if there is none.
+// WithPort returns host:port. It adds the default port of the scheme if there is none.
 func WithPort(scheme, host string) string {
 	u := url.URL{Host: strings.ToLower(host)}
 	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), DefaultPort(scheme)))

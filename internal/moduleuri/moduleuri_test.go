@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// What a configuration may say is fetched: the scheme does not count for either.
+// The longest URI that a configuration allows can be fetched. Neither limit counts the scheme.
 func TestTheLongestURI(t *testing.T) {
 	longest := strings.Repeat("a", moduleuri.MaxBytes)
 	for uri, tooLong := range map[string]bool{

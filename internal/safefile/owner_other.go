@@ -23,8 +23,8 @@ import (
 	"io/fs"
 )
 
-// checkOwnerAndMode refuses everything: without owners and modes nobody can
-// tell who wrote a file.
+// checkOwnerAndMode refuses every file, because without owners and modes nobody can tell who wrote
+// it.
 func checkOwnerAndMode(string, fs.FileInfo) error {
 	return errors.New("files cannot be read safely on this system: it has no file owners and modes to check")
 }

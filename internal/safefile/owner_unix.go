@@ -25,8 +25,8 @@ import (
 	"syscall"
 )
 
-// checkOwnerAndMode refuses what group or others may write and what belongs to
-// neither root nor the user of this process.
+// checkOwnerAndMode refuses a file that group or others can write, and a file that belongs neither
+// to root nor to the user of this process.
 func checkOwnerAndMode(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
 		return fmt.Errorf("%s has mode %04o: group and others must not be able to write it (chmod go-w %s)", path, mode, path)
@@ -34,9 +34,9 @@ func checkOwnerAndMode(path string, info fs.FileInfo) error {
 	return checkOwner(path, info)
 }
 
-// checkOnTheWay checks a directory on the way to a file. One with the sticky bit, such
-// as /tmp, may be writable: nobody can replace another user's entries there, and the
-// entry that is on the way is checked itself.
+// checkOnTheWay checks a directory on the path to a file. A directory with the sticky bit, such as
+// /tmp, may be writable: nobody can replace another user's entries there, and the next entry on the
+// path is checked itself.
 func checkOnTheWay(path string, info fs.FileInfo) error {
 	if info.Mode()&fs.ModeSticky != 0 {
 		return checkOwner(path, info)

@@ -24,16 +24,16 @@ import (
 	"path/filepath"
 )
 
-// ErrLocked says that somebody else holds a lock.
+// ErrLocked says that another process or caller holds the lock.
 var ErrLocked = errors.New("locked by another")
 
-// CheckPrivate refuses what belongs to another user than this process runs as, or what
-// group or others have access to.
+// CheckPrivate refuses a file that belongs to another user than that of this process, or to which
+// group or others have any access.
 func CheckPrivate(path string, info fs.FileInfo) error { return check(path, info, os.Geteuid()) }
 
-// PrivateDirectory makes a directory with mode 0700, and those above it, if it does not
-// exist, and refuses one that is not private. A symbolic link is no directory; the
-// path has no trailing slash, which would have the link followed.
+// PrivateDirectory creates a directory with mode 0700, and its parents, if it does not exist. It
+// refuses an existing one that is not private. A symbolic link does not count as a directory. The
+// path must have no trailing slash, because the system would then follow a link.
 func PrivateDirectory(path string) error {
 	if !supported {
 		return fmt.Errorf("%s: file owners, modes and locks: %w", path, errors.ErrUnsupported)
@@ -51,9 +51,9 @@ func PrivateDirectory(path string) error {
 	return CheckPrivate(path, info)
 }
 
-// Lock makes a file if it does not exist and locks it until the file that it
-// returns is closed. If another process, or another caller in this one, holds the
-// lock, the error is [ErrLocked] at once.
+// Lock creates a file if it does not exist, and locks it until the returned file is closed. If
+// another process, or another caller in this process, holds the lock, Lock returns [ErrLocked] at
+// once.
 func Lock(path string) (*os.File, error) {
 	f, err := openFile(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
@@ -66,7 +66,7 @@ func Lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// OpenPrivate opens a private regular file for reading. It follows no symbolic link.
+// OpenPrivate opens a private regular file for reading. It does not follow symbolic links.
 func OpenPrivate(path string) (*os.File, error) {
 	f, err := openFile(path, os.O_RDONLY)
 	if err != nil {
@@ -86,8 +86,8 @@ func OpenPrivate(path string) (*os.File, error) {
 	return f, nil
 }
 
-// ReadPrivate returns the content of a private regular file. One with more than maxBytes bytes
-// is not read; the error is a [*TooLargeError].
+// ReadPrivate returns the content of a private regular file. For a file with more than maxBytes
+// bytes, it returns a [*TooLargeError].
 func ReadPrivate(path string, maxBytes int64) ([]byte, error) {
 	f, err := OpenPrivate(path)
 	if err != nil {
@@ -97,9 +97,9 @@ func ReadPrivate(path string, maxBytes int64) ([]byte, error) {
 	return readAtMost(f, path, maxBytes)
 }
 
-// WritePrivate puts a private file at a path, whole or not at all, and through to the
-// disk. What is written meanwhile has a name that begins with [TemporaryPrefix], in
-// the same directory, where an interrupted run leaves it.
+// WritePrivate writes a private file atomically, and syncs it to the disk. It first writes a file
+// whose name begins with [TemporaryPrefix] in the same directory. An interrupted run leaves this
+// file behind.
 func WritePrivate(path string, content []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), TemporaryPrefix+"*")
 	if err != nil {
@@ -126,10 +126,10 @@ func WritePrivate(path string, content []byte) (err error) {
 	return SyncDirectory(filepath.Dir(path))
 }
 
-// TemporaryPrefix begins the names of files that [WritePrivate] has not finished.
+// TemporaryPrefix is the prefix of files that [WritePrivate] has not finished.
 const TemporaryPrefix = ".tmp-"
 
-// SyncDirectory writes the names in a directory through to the disk.
+// SyncDirectory syncs the names in a directory to the disk.
 func SyncDirectory(directory string) error {
 	f, err := os.Open(directory)
 	if err != nil {

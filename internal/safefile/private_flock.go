@@ -26,7 +26,7 @@ import (
 	"syscall"
 )
 
-// supported says whether this system has what privacy is made of.
+// supported reports whether this system has file owners, modes and locks.
 const supported = true
 
 func check(path string, info fs.FileInfo, user int) error {
@@ -39,8 +39,8 @@ func check(path string, info fs.FileInfo, user int) error {
 	return nil
 }
 
-// openFile opens what is at a path itself: a named pipe must not block, a
-// symbolic link must not be followed.
+// openFile opens the file at a path without blocking on a named pipe, and without following a
+// symbolic link.
 func openFile(path string, flags int) (*os.File, error) {
 	return os.OpenFile(path, flags|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 }

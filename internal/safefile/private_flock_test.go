@@ -79,7 +79,7 @@ func TestWritePrivateReplacesWhole(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, content, string(got))
 	}
-	// A directory in the way: nothing is left behind.
+	// A directory is in the way. Nothing is left behind.
 	require.NoError(t, os.Mkdir(filepath.Join(root, "directory"), 0o700))
 	require.Error(t, WritePrivate(filepath.Join(root, "directory"), nil))
 	entries, err := os.ReadDir(root)

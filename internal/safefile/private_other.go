@@ -24,11 +24,10 @@ import (
 	"os"
 )
 
-// supported says whether this system has what privacy is made of.
+// supported reports whether this system has file owners, modes and locks.
 const supported = false
 
-// Without owners, modes and locks nobody can tell who put something into a
-// directory.
+// Without owners, modes and locks, nobody can tell who wrote into a directory.
 
 func check(string, fs.FileInfo, int) error { return errors.ErrUnsupported }
 

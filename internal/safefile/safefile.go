@@ -16,15 +16,16 @@ limitations under the License.
 
 // Package safefile reads and writes files and directories that decide what the apiserver runs.
 //
-// [Read], [Open] and [ReadNames] are for what an administrator puts there: policies, manifests,
-// credentials. They read only what nobody but root and the user of this process can have
-// written or put there. The other functions are for what this process keeps for itself, which
-// becomes code inside the apiserver: they refuse what belongs to another user, and what group
-// or others have any access to. The directories above are for the administrator to protect. On
-// systems without file owners, modes and locks these fail with an error that wraps
-// [errors.ErrUnsupported].
+// [Read], [Open] and [ReadNames] are for an administrator's files: policies, manifests and
+// credentials. They accept only files that nobody except root and the user of this process can have
+// written or put there.
 //
-// The functions hold no state and may be called concurrently.
+// The other functions are for this process's own files, which become code inside the apiserver.
+// They refuse files that belong to another user, and files to which group or others have any
+// access. The administrator must protect the directories above. On systems without file owners,
+// modes and locks, these functions fail with an error that wraps [errors.ErrUnsupported].
+//
+// The functions hold no state and are safe for concurrent use.
 package safefile
 
 import (
@@ -37,7 +38,7 @@ import (
 	"slices"
 )
 
-// TooLargeError says that a file is larger than it may be.
+// TooLargeError says that a file exceeds its size limit.
 type TooLargeError struct {
 	// Path is the file.
 	Path string
@@ -52,9 +53,9 @@ func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("%s has %d bytes, at most %d are allowed", e.Path, e.Size, e.Max)
 }
 
-// Read returns the content of the regular file at an absolute path, which may lead over
-// symbolic links. It fails if others could have written the file or a directory on the
-// way to it, and with a *TooLargeError if it has more than maxBytes.
+// Read returns the content of the regular file at an absolute path, which may contain symbolic
+// links. It fails if others could have written the file or a directory on its path. If the file has
+// more than maxBytes bytes, the error is a *TooLargeError.
 func Read(path string, maxBytes int64) ([]byte, error) {
 	file, err := Open(path)
 	if err != nil {
@@ -64,18 +65,18 @@ func Read(path string, maxBytes int64) ([]byte, error) {
 	return readAtMost(file, path, maxBytes)
 }
 
-// Open opens the regular file at an absolute path as [Read] does, for what is too large to be
-// read at once.
+// Open opens the regular file at an absolute path with the same checks as [Read]. It is for files
+// that are too large to read at once.
 func Open(path string) (*os.File, error) { return open(path, "a regular file", fs.FileMode.IsRegular) }
 
-// open opens what is at an absolute path, if nobody else can have put or written it there.
+// open opens the file at an absolute path, if nobody else can have put or written it there.
 func open(path, what string, is func(fs.FileMode) bool) (*os.File, error) {
 	target, err := resolve(path)
 	if err != nil {
 		return nil, err
 	}
-	// Nobody else can put another file in its place from here on. Opening comes
-	// last: a FIFO would keep it waiting.
+	// From here on, nobody else can replace the file. The file is opened last, because opening a
+	// FIFO would block.
 	info, err := os.Lstat(target)
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func open(path, what string, is func(fs.FileMode) bool) (*os.File, error) {
 	return os.Open(target)
 }
 
-// readAtMost reads an open file, which was named by a path.
+// readAtMost reads an open file. The path is for errors.
 func readAtMost(file *os.File, path string, maxBytes int64) ([]byte, error) {
 	content, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
 	if err != nil {
@@ -105,9 +106,9 @@ func readAtMost(file *os.File, path string, maxBytes int64) ([]byte, error) {
 	return nil, &TooLargeError{Path: path, Size: size, Max: maxBytes}
 }
 
-// ReadNames returns the names of the entries of the directory at an absolute path, in
-// order. The path may lead over symbolic links. It fails if others could have put an
-// entry there, and if there are more than maxEntries.
+// ReadNames returns the sorted names of the entries in the directory at an absolute path, which may
+// contain symbolic links. It fails if others could have put an entry there, and if there are more
+// than maxEntries.
 func ReadNames(path string, maxEntries int) ([]string, error) {
 	directory, err := open(path, "a directory", fs.FileMode.IsDir)
 	if err != nil {
@@ -125,16 +126,16 @@ func ReadNames(path string, maxEntries int) ([]string, error) {
 	return names, nil
 }
 
-// resolve follows the symbolic links of an absolute path, which are how ConfigMaps and
-// package managers switch versions: both the way to the link and the way to its target
-// must be safe.
+// resolve follows the symbolic links of an absolute path. ConfigMaps and package managers use links
+// to switch versions. Both the path to the link and the path to its target must be safe.
 func resolve(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		return "", fmt.Errorf("%q is not an absolute path", path)
 	}
 	target, err := filepath.EvalSymlinks(path)
 	if at := (*fs.PathError)(nil); errors.As(err, &at) && at.Path != path {
-		// It names what is missing, a directory on the way perhaps, and not what is wanted.
+		// The error of EvalSymlinks may name a missing directory on the path instead of the
+		// requested file.
 		return "", &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	if err != nil {
@@ -148,7 +149,7 @@ func resolve(path string) (string, error) {
 	return target, nil
 }
 
-// checkDirectories checks every directory on the way to path.
+// checkDirectories checks every directory on the path.
 func checkDirectories(path string) error {
 	for directory := filepath.Dir(path); ; directory = filepath.Dir(directory) {
 		info, err := os.Stat(directory)

@@ -54,7 +54,7 @@ func TestRead(t *testing.T) {
 	require.EqualError(t, err, path+" has 9 bytes, at most 8 are allowed")
 }
 
-// Kubernetes switches the content of a ConfigMap volume by symbolic links.
+// Kubernetes switches the content of a ConfigMap volume with symbolic links.
 func TestReadFollowsLinks(t *testing.T) {
 	directory := t.TempDir()
 	write(t, filepath.Join(directory, "..2026", "file"))
@@ -77,7 +77,7 @@ func TestReadRefuses(t *testing.T) {
 	}{
 		"a missing file": {func(string) {}, "no such file or directory"},
 		"a directory":    {func(path string) { require.NoError(t, os.MkdirAll(path, 0o755)) }, "is not a regular file"},
-		// Opening one that nobody writes to would wait for ever.
+		// Opening a FIFO without a writer would block forever.
 		"a FIFO": {func(path string) {
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 			require.NoError(t, unix.Mkfifo(path, 0o600))
@@ -97,7 +97,7 @@ func TestReadRefuses(t *testing.T) {
 			require.ErrorContains(t, err, test.err)
 		})
 	}
-	// It is the file that is wanted, whatever is missing on the way to it.
+	// The error names the requested file, whatever is missing on its path.
 	path := filepath.Join(directory, "none", "at", "all")
 	_, err := safefile.Read(path, 10)
 	require.EqualError(t, err, "open "+path+": lstat "+filepath.Join(directory, "none")+": no such file or directory")
@@ -136,8 +136,8 @@ func TestReadNames(t *testing.T) {
 	require.ErrorContains(t, err, "policies has mode 0775")
 }
 
-// Who may write elsewhere in a directory with the sticky bit cannot replace entries of
-// others, but can add some: such a directory cannot be listed.
+// In a directory with the sticky bit, other users cannot replace each other's entries, but can add
+// entries. Such a directory cannot be listed safely.
 func TestReadNamesRefusesStickyDirectories(t *testing.T) {
 	directory := t.TempDir()
 	require.NoError(t, os.Chmod(directory, 0o777|os.ModeSticky))

@@ -23,17 +23,17 @@ import (
 	"unicode/utf8"
 )
 
-// Document is one of those in a stream, before it is parsed.
+// Document is a document of a stream before it is parsed.
 type Document struct {
 	// Content is its text.
 	Content []byte
-	// Line is how many lines of the stream are above it.
+	// Line is the number of lines in the stream before it.
 	Line int
 }
 
-// Documents parts a stream at lines of "---" and "...", wherever they are (YAML 1.2, section
-// 9.1), and leaves out documents that hold nothing but comments and directives. Parsers that
-// read the first one leave out the rest in silence.
+// Documents splits a stream at lines of "---" and "...", wherever they are (YAML 1.2, section 9.1).
+// It skips documents that contain only comments and directives. Parsers that read only the first
+// document ignore the others silently.
 func Documents(stream []byte) iter.Seq[Document] {
 	return func(yield func(Document) bool) {
 		current, empty, line := Document{}, true, 0
@@ -48,13 +48,13 @@ func Documents(stream []byte) iter.Seq[Document] {
 			}
 			switch {
 			case isEnd:
-				text = tail // which may hold a comment
+				text = tail // may hold a comment
 			case isStart:
-				text = rest // in which the document may begin
+				text = rest // the document may begin in it
 			}
 			trimmed := bytes.TrimSpace(text)
 			if (isStart || isEnd) && len(trimmed) == 0 {
-				// The parser takes a tab beside a marker for one in a document.
+				// The parser would take a tab beside a marker for part of the document.
 				text = []byte("\n")
 			}
 			current.Content = append(current.Content, text...)
@@ -69,17 +69,17 @@ func Documents(stream []byte) iter.Seq[Document] {
 	}
 }
 
-// blanks are what the parser takes for the end of a marker: blanks and all ends of lines.
+// blanks are the characters that end a marker for the parser: blanks and all kinds of line breaks.
 const blanks = " \t\r\n\u0085\u2028\u2029"
 
-// marker says whether a line begins with a marker of documents, and what is beside it.
+// marker reports whether a line begins with a document marker, and returns the text after it.
 func marker(line []byte, text string) ([]byte, bool) {
 	rest, ok := bytes.CutPrefix(line, []byte(text))
 	next, _ := utf8.DecodeRune(rest)
 	return rest, ok && (len(rest) == 0 || strings.ContainsRune(blanks, next))
 }
 
-// Count says how many documents a stream has, up to most.
+// Count returns the number of documents in a stream, up to most.
 func Count(stream []byte, most int) (count int) {
 	for range Documents(stream) {
 		if count++; count == most {

@@ -49,14 +49,15 @@ func TestDocuments(t *testing.T) {
 		require.Equal(t, min(len(want), 1), strictyaml.Count([]byte(stream), 1), "%q", stream)
 		require.Equal(t, len(want), strictyaml.Count([]byte(stream), 9), "%q", stream)
 
-		// The parser leaves nothing out in silence: it sees as many, or refuses the stream.
+		// The parser must see the same number of documents, or refuse the stream. It must not skip
+		// one silently.
 		if parsed, err := parse(stream); err == nil {
 			require.Equal(t, len(want), parsed, "%q", stream)
 		}
 	}
 }
 
-// parse counts the documents of a stream that are not empty.
+// parse counts the non-empty documents of a stream.
 func parse(stream string) (count int, err error) {
 	decoder := yamlv3.NewDecoder(bytes.NewReader([]byte(stream)))
 	for {

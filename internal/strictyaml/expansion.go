@@ -23,14 +23,14 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// MaxExpanded is what a document with aliases may grow to when they are written out, in
-// bytes: 4 MiB, or twice its own size if that is more.
+// MaxExpanded limits the size in bytes of a document with its aliases expanded: 4 MiB, or twice the
+// document's own size if that is more.
 const MaxExpanded = 4 << 20
 
-// CheckExpansion refuses a document that would grow beyond [MaxExpanded] when its aliases
-// are written out. The parser bounds how many nodes there are then, but not how large: a
-// text of a megabyte may be named a thousand times. [ToJSON] and [Unmarshal] check it
-// themselves; others call it before they give text to a parser that follows aliases.
+// CheckExpansion refuses a document that would exceed [MaxExpanded] with its aliases expanded. The
+// parser bounds the number of nodes but not their size: a thousand aliases may refer to a text of a
+// megabyte. [ToJSON] and [Unmarshal] call CheckExpansion. Other code must call it before it passes
+// a text to a parser that follows aliases.
 func CheckExpansion(document []byte) error {
 	if !bytes.ContainsRune(document, '&') || !bytes.ContainsRune(document, '*') {
 		return nil
@@ -51,17 +51,16 @@ func CheckExpansion(document []byte) error {
 	return nil
 }
 
-// expansion measures nodes.
+// expansion computes the sizes of nodes.
 type expansion struct {
-	// sizes are those of each anchor's node with aliases written out, 0 while it is
-	// being measured.
+	// sizes holds the expanded size of each anchor's node, or 0 while it is being computed.
 	sizes map[*yamlv3.Node]int
 	most  int
-	// endless is an alias within what it names.
+	// endless is an alias inside the node that it refers to.
 	endless *yamlv3.Node
 }
 
-// of returns the size of a node, at most a little more than the largest allowed.
+// of returns the size of a node. It stops shortly above the limit.
 func (e *expansion) of(node *yamlv3.Node) int {
 	if node.Alias != nil {
 		size, known := e.sizes[node.Alias]

@@ -14,11 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package strictyaml reads YAML as kubectl does, and refuses a key that is written twice.
-// The strict functions of sigs.k8s.io/yaml take a key that overrides one of a merge key
-// ("<<") for such a key; these do not. They also read the first of several documents and
-// say nothing of the others; these refuse them. And they write out aliases to any size;
-// these do not.
+// Package strictyaml reads YAML like kubectl, but refuses duplicate keys. The strict functions of
+// sigs.k8s.io/yaml also refuse a key that overrides one from a merge key ("<<"), which this package
+// accepts. They ignore all documents after the first, and expand aliases to any size. This package
+// refuses both.
 package strictyaml
 
 import (
@@ -32,9 +31,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// ToJSON returns a YAML document as JSON. A key that a mapping has twice is an error, one
-// that overrides a merged key is not. What follows the document is an error too, unless it
-// is empty. So are aliases that [CheckExpansion] refuses.
+// ToJSON converts a YAML document to JSON. A duplicate key in a mapping is an error, but a key that
+// overrides a merged key is not. Further documents are an error unless they are empty. Aliases that
+// [CheckExpansion] refuses are an error.
 func ToJSON(document []byte) (object []byte, err error) {
 	err = read(document,
 		func() error { object, err = yaml.YAMLToJSONStrict(document); return err },
@@ -45,16 +44,17 @@ func ToJSON(document []byte) (object []byte, err error) {
 	return object, nil
 }
 
-// Unmarshal reads a YAML document into an object with JSON's tags. It refuses unknown
-// fields, and what [ToJSON] refuses. After an error the object may be partly set.
+// Unmarshal decodes a YAML document into an object with JSON tags. It refuses unknown fields, and
+// everything that [ToJSON] refuses. After an error, the object may be partly set.
 func Unmarshal(document []byte, object any) error {
 	return read(document,
 		func() error { return yaml.UnmarshalStrict(document, object) },
 		func() error { return yaml.Unmarshal(document, object, yaml.DisallowUnknownFields) })
 }
 
-// read has a document read strictly, or leniently if that may have failed of merge keys and it
-// has no key twice, and makes the checks that the library does not.
+// read decodes a document with the strict function. If that fails, possibly because of merge keys,
+// and there are no duplicate keys, it uses the lenient function. It also makes the checks that the
+// library lacks.
 func read(document []byte, strictly, leniently func() error) error {
 	if err := CheckExpansion(document); err != nil {
 		return err
@@ -72,11 +72,11 @@ func read(document []byte, strictly, leniently func() error) error {
 	return checkEnd(document)
 }
 
-// syntax is what the parser's errors begin with if they are about one place of the text.
+// syntax matches the beginning of the parser's errors about a single place in the text.
 var syntax = regexp.MustCompile(`^(error converting YAML to JSON: )?yaml: (found |did not find |could not find |mapping values |block )`)
 
-// WithLine adds the line to an error of the parser that has none: of the first line it names
-// everything but the number.
+// WithLine adds the line number to an error of the parser that lacks it. The parser omits the
+// number of the first line.
 func WithLine(err error) error {
 	if err == nil || !syntax.MatchString(err.Error()) {
 		return err
@@ -84,10 +84,10 @@ func WithLine(err error) error {
 	return errors.New(syntax.ReplaceAllString(err.Error(), "${1}yaml: line 1: ${2}"))
 }
 
-// checkEnd refuses text that holds something behind its first document.
+// checkEnd refuses text with content after its first document.
 func checkEnd(text []byte) error {
 	if !bytes.Contains(text, []byte("---")) && !bytes.Contains(text, []byte("...")) {
-		return nil // most have one, and are spared the second parser
+		return nil // most texts have one, and skip the second parser
 	}
 	decoder := yamlv3.NewDecoder(bytes.NewReader(text))
 	for first := true; ; first = false {
@@ -103,17 +103,17 @@ func checkEnd(text []byte) error {
 	}
 }
 
-// isEmpty is whether a document holds nothing, which reads as null, but not whether null is
-// written in it.
+// isEmpty reports whether a document is empty, which decodes to null. A document that contains null
+// is not empty.
 func isEmpty(document *yamlv3.Node) bool {
 	return len(document.Content) == 1 && document.Content[0].ShortTag() == "!!null" && document.Content[0].Value == ""
 }
 
-// hasMergeKeys is whether a document may have merge keys: most have none, and are spared
-// the second parser.
+// hasMergeKeys reports whether a document may have merge keys. Most have none, and skip the second
+// parser.
 func hasMergeKeys(document []byte) bool { return bytes.Contains(document, []byte("<<")) }
 
-// checkKeys refuses a document in which a mapping has a key twice.
+// checkKeys refuses a document with a duplicate key in a mapping.
 func checkKeys(document []byte) error {
 	var root yamlv3.Node
 	if err := yamlv3.Unmarshal(document, &root); err != nil {
@@ -122,7 +122,7 @@ func checkKeys(document []byte) error {
 	return checkNode(&root)
 }
 
-// checkNode does not follow aliases: what they name is checked where it stands.
+// checkNode does not follow aliases. It checks the node of an anchor where the anchor is.
 func checkNode(node *yamlv3.Node) error {
 	if node.Kind == yamlv3.MappingNode {
 		seen := map[string]bool{}
@@ -131,7 +131,7 @@ func checkNode(node *yamlv3.Node) error {
 			if key.Kind != yamlv3.ScalarNode || key.ShortTag() == "!!merge" {
 				continue
 			}
-			// In JSON a number is the same key as its text.
+			// In JSON, a number and its text are the same key.
 			var value any
 			if err := key.Decode(&value); err != nil {
 				return err

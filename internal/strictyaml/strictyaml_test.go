@@ -52,7 +52,7 @@ func TestKeys(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.NoError(t, errObject)
-			// kubectl reads with this.
+			// kubectl uses this function.
 			want, err := yaml.YAMLToJSON([]byte(test.yaml))
 			require.NoError(t, err)
 			require.JSONEq(t, string(want), string(got))
@@ -70,7 +70,7 @@ func TestUnmarshalRefusesUnknownFields(t *testing.T) {
 	require.ErrorContains(t, Unmarshal([]byte("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: 1\n"), &object), `unknown field "c"`)
 }
 
-// The parser underneath reads the first document and says nothing of the others.
+// The underlying parser reads the first document and ignores the others silently.
 func TestDocuments(t *testing.T) {
 	const second = "a second document begins"
 	for name, test := range map[string]struct{ yaml, err string }{
@@ -104,7 +104,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// The parser underneath counts nodes, and not what they hold.
+// The underlying parser counts nodes, but not their size.
 func TestAliasesAreBounded(t *testing.T) {
 	const tooLarge = "aliases make it larger than 4194304 bytes"
 	text := strings.Repeat("x", MaxExpanded/256)
@@ -131,7 +131,7 @@ func TestAliasesAreBounded(t *testing.T) {
 	}
 }
 
-// The parser names no line when it means the first.
+// The parser omits the line number if it means the first line.
 func TestSyntaxErrorsNameTheirLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"\ta: 1\n":        "yaml: line 1: found character that cannot start any token",

@@ -16,11 +16,12 @@ limitations under the License.
 
 package wasm
 
-// ConstExpr is an encoded constant expression, with its end. Nil where an expression is optional.
+// ConstExpr is an encoded constant expression, including its end. It is nil where an optional
+// expression is missing.
 type ConstExpr []byte
 
-// constExpr reads a constant expression: of the core specification, and i32 and i64 add, sub and mul of the extended
-// constant expressions. Indices are checked, types are not.
+// constExpr reads a constant expression of the core specification, or with i32 and i64 add, sub and
+// mul from the extended constant expressions. It checks indices, but not types.
 func (d *decoder) constExpr(r *reader) ConstExpr {
 	if r.err != nil {
 		return nil
@@ -55,9 +56,10 @@ func (d *decoder) constExpr(r *reader) ConstExpr {
 	return ConstExpr(r.buf[start:r.pos:r.pos])
 }
 
-// reference refuses an expression that yields a plain funcref where a more special reference type t is expected. Types
-// are the engine's business, but wazero 1.12 takes any funcref in a constant expression for a reference to function 0
-// (validateConstExpression in its internal/wasm), and the import that a rewrite adds may change what function 0 is.
+// reference refuses an expression that yields a plain funcref where a more specific reference type
+// t is expected. The engine normally checks types. But wazero 1.12 takes any funcref in a constant
+// expression for a reference to function 0 (validateConstExpression in its internal/wasm), and a
+// rewrite that adds an import may change what function 0 is.
 func (d *decoder) reference(r *reader, at int, t ValueType, e ConstExpr) {
 	plain := ValueType{Code: RefNull, Heap: HeapFunc}
 	if r.err != nil || t.Code != Ref && t.Code != RefNull || t == plain {
@@ -81,7 +83,7 @@ func (d *decoder) reference(r *reader, at int, t ValueType, e ConstExpr) {
 	r.failAt(at, "constant expression of type funcref, expected %s %d", t, t.Heap)
 }
 
-// constant says whether an instruction may stand in a constant expression.
+// constant reports whether an instruction is allowed in a constant expression.
 func constant(op Opcode) bool {
 	switch op {
 	case OpI32Const, OpI64Const, OpF32Const, OpF64Const, OpV128Const, OpGlobalGet, OpRefNull, OpRefFunc, OpEnd,
@@ -101,7 +103,8 @@ func I64Const(v int64) ConstExpr {
 	return append(AppendInt64([]byte{byte(OpI64Const)}, v), byte(OpEnd))
 }
 
-// I32 returns the value of an expression that is one i32.const, and whether it is that.
+// I32 returns the value of an expression that consists of one i32.const. It returns false for any
+// other expression.
 func (e ConstExpr) I32() (int32, bool) {
 	if len(e) < 3 || e[0] != byte(OpI32Const) {
 		return 0, false
@@ -113,13 +116,13 @@ func (e ConstExpr) I32() (int32, bool) {
 	return int32(v), true
 }
 
-// cursor walks an expression that was decoded before, so that every index in it is known to exist.
+// cursor walks a decoded expression. Every index in it is known to exist.
 func (e ConstExpr) cursor() *Cursor {
 	const unbounded = ^uint32(0)
 	return &Cursor{code: e, depth: 1, ifs: []bool{false}, types: unbounded, functions: unbounded, globals: unbounded}
 }
 
-// IsExtended is whether e computes, by an instruction of the extended constant expressions.
+// IsExtended reports whether e computes with an instruction of the extended constant expressions.
 func (e ConstExpr) IsExtended() bool {
 	if e == nil {
 		return false
@@ -147,8 +150,8 @@ func (e ConstExpr) Functions(yield func(index uint32)) {
 	}
 }
 
-// RenumberFunctions returns e with every function index replaced by what renumber says. It returns e itself if there
-// is none.
+// RenumberFunctions returns e with renumber applied to every function index. It returns e itself if
+// there are none.
 func (e ConstExpr) RenumberFunctions(renumber func(index uint32) uint32) ConstExpr {
 	var out ConstExpr
 	copied := 0

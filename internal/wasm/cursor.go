@@ -26,27 +26,28 @@ type Instruction struct {
 	Op Opcode
 	// Start and End delimit the instruction in the code: opcode and immediates.
 	Start, End int
-	// X is the index that the instruction refers to: function, type, local, global, table, data or element segment,
-	// or label. For block, loop and if it is the type index or [NoType]; for br_table the number of labels,
-	// the default included.
+	// X is the index that the instruction refers to: function, type, local, global, table, data or
+	// element segment, or label. For block, loop and if, it is the type index or [NoType]. For
+	// br_table, it is the number of labels including the default.
 	X uint32
-	// Y is the second index of an instruction that has two: the table of a call_indirect, the table or memory of an
-	// init, the source of a copy. For block, loop and if with [NoType] it is the number of results, 0 or 1.
+	// Y is the second index of an instruction that has two: the table of a call_indirect, the table
+	// or memory of an init, the source of a copy. For block, loop and if with [NoType], it is the
+	// number of results, 0 or 1.
 	Y uint32
 }
 
-// Cursor walks over the instructions of one function body. It checks encodings, block structure, and that the types,
-// functions, globals, locals and labels that are referred to exist.
+// Cursor walks over the instructions of one function body. It checks encodings and block structure.
+// It also checks that all referenced types, functions, globals, locals and labels exist.
 type Cursor struct {
 	code []byte
 	// base is the position of code in the module.
 	base int
 	pos  int
-	// depth is the number of open blocks, the body itself included.
+	// depth is the number of open blocks including the body itself.
 	depth int
 	// ifs marks for each open block whether an else may follow.
 	ifs []bool
-	// open says that code may go on behind the final end.
+	// open allows code after the final end.
 	open bool
 	err  error
 
@@ -55,8 +56,8 @@ type Cursor struct {
 	valueType                         ValueType
 }
 
-// Cursor returns a cursor that can be pointed at the bodies of m one after another with [Cursor.Reset]. The sizes of
-// the index spaces are those of m at this moment.
+// Cursor returns a cursor for the bodies of m. [Cursor.Reset] points it at one body after another.
+// The sizes of the index spaces are those of m at the time of the call.
 func (m *Module) Cursor() *Cursor {
 	return &Cursor{
 		types:     uint32(len(m.Types)),
@@ -75,15 +76,16 @@ func (c *Cursor) Reset(body *Body, params int) {
 // Err returns the error that ended the walk, or nil if it reached the end of the body.
 func (c *Cursor) Err() error { return c.err }
 
-// Depth is the number of blocks that are open behind the last instruction; the body counts as one.
+// Depth returns the number of open blocks after the last instruction. The body counts as one.
 func (c *Cursor) Depth() int { return c.depth }
 
-// Targets returns the labels of the br_table that [Cursor.Next] has just yielded, the default last. The slice is valid
-// until the next call of Next.
+// Targets returns the labels of the br_table that [Cursor.Next] has just returned, with the default
+// last. The slice is valid until the next call of Next.
 func (c *Cursor) Targets() []uint32 { return c.targets }
 
-// ValueType returns the type in the instruction that [Cursor.Next] has just yielded: the result of a block with one,
-// that of a select that states it, or a nullable reference to what a ref.null names.
+// ValueType returns the type in the instruction that [Cursor.Next] has just returned: the result of
+// a block with one result, the stated type of a select, or a nullable reference to the heap type of
+// a ref.null.
 func (c *Cursor) ValueType() ValueType { return c.valueType }
 
 // Next reads the next instruction into in. It returns false at the end of the body or at an error; see [Cursor.Err].
@@ -129,8 +131,8 @@ func (c *Cursor) Next(in *Instruction) bool {
 	return c.err == nil
 }
 
-// NextNotable is [Cursor.Next] without most of the instructions that do nothing but compute: constants, arithmetic,
-// locals, loads and stores. It checks these as Next does.
+// NextNotable is like [Cursor.Next], but skips most instructions that only compute: constants,
+// arithmetic, locals, loads and stores. It checks them as Next does.
 func (c *Cursor) NextNotable(in *Instruction) bool {
 	if c.depth > 0 && c.err == nil {
 		c.skipComputing()
@@ -138,7 +140,7 @@ func (c *Cursor) NextNotable(in *Instruction) bool {
 	return c.Next(in)
 }
 
-// skipComputing skips instructions for as long as they are encoded in a usual way. What is not, Next looks at.
+// skipComputing skips instructions with a common encoding. Next handles the others.
 func (c *Cursor) skipComputing() {
 	code, pos := c.code, c.pos
 	for pos < len(code) {
@@ -195,7 +197,8 @@ func (c *Cursor) structure(in *Instruction) {
 	}
 }
 
-// blockType reads the type of a block: empty, one value type, or a type index. The two former are negative numbers.
+// blockType reads the type of a block: empty, one value type, or a type index. Empty and value
+// types are encoded as negative numbers.
 func (c *Cursor) blockType(in *Instruction) {
 	in.X, in.Y = NoType, 0
 	if c.pos < len(c.code) && c.code[c.pos] == BlockTypeEmpty {
@@ -219,7 +222,7 @@ func (c *Cursor) blockType(in *Instruction) {
 	in.X = uint32(v)
 }
 
-// rare handles the immediates that occur too seldom to matter for speed.
+// rare handles the immediates that are too rare to matter for speed.
 func (c *Cursor) rare(in *Instruction, class immediate) {
 	switch class {
 	case immBrTable:
@@ -277,7 +280,7 @@ func (c *Cursor) brTable(in *Instruction) {
 	in.X = n + 1
 }
 
-// misc handles the instructions behind prefix 0xfc: saturating conversions and bulk operations.
+// misc handles the instructions with prefix 0xfc: saturating conversions and bulk operations.
 func (c *Cursor) misc(in *Instruction) {
 	at := c.pos
 	sub := c.u32()
@@ -313,9 +316,10 @@ func (c *Cursor) misc(in *Instruction) {
 	}
 }
 
-// vector handles the instructions behind prefix 0xfd: fixed-width SIMD. Their opcodes are integers of variable length,
-// and wazero 1.12 takes the first byte for all of one. That makes no difference for the shortest encoding: of opcodes
-// from 0x80 on, the second byte is 1, which is nop. In a longer one it finds instructions that nobody else sees.
+// vector handles the instructions with prefix 0xfd: fixed-width SIMD. Their opcodes are integers of
+// variable length, but wazero 1.12 reads only the first byte. This makes no difference for the
+// shortest encoding: for opcodes from 0x80 on, the second byte is 1, which is nop. In a longer
+// encoding, wazero would find other instructions than this package.
 func (c *Cursor) vector(in *Instruction) {
 	at := c.pos
 	sub := c.u32()

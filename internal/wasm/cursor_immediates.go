@@ -16,7 +16,8 @@ limitations under the License.
 
 package wasm
 
-// The immediates of instructions, read straight from the code: a cursor spends most of its time here.
+// The immediates of instructions, read directly from the code, because a cursor spends most of its
+// time here.
 
 func (c *Cursor) u32() uint32 {
 	if c.pos < len(c.code) && c.code[c.pos] < 0x80 {
@@ -43,7 +44,7 @@ func (c *Cursor) index(what string, n uint32) uint32 {
 	return v
 }
 
-// local is index, for what is read most.
+// local is index for locals, the most frequent immediate.
 func (c *Cursor) local() uint32 {
 	if next := skipIndex(c.code, c.pos, c.locals); next > 0 {
 		c.pos = next
@@ -71,8 +72,9 @@ func (c *Cursor) constant(short int, bits uint) {
 	c.signed(bits)
 }
 
-// skipShort returns the position behind an integer of at most so many bytes that all their bits count, where no
-// encoding is wrong. It returns zero if the integer is longer, or cut off.
+// skipShort returns the position after an integer of at most short bytes. All bits of such an
+// integer count, so no encoding of it is invalid. It returns zero if the integer is longer or cut
+// off.
 func skipShort(code []byte, pos, short int) int {
 	for end := min(pos+short, len(code)); pos < end; pos++ {
 		if code[pos] < 0x80 {
@@ -82,7 +84,7 @@ func skipShort(code []byte, pos, short int) int {
 	return 0
 }
 
-// skipIndex returns the position behind an index of one byte that is below n, and zero if it is none.
+// skipIndex returns the position after a one-byte index below n, or zero for anything else.
 func skipIndex(code []byte, pos int, n uint32) int {
 	if pos < len(code) && code[pos] < 0x80 && uint32(code[pos]) < n {
 		return pos + 1
@@ -117,7 +119,7 @@ func (c *Cursor) memArg() {
 	c.u32()
 }
 
-// memory reads the index of a memory, which is always zero.
+// memory reads the index of a memory, which must be zero.
 func (c *Cursor) memory() {
 	at := c.pos
 	if index := c.u32(); index != 0 {
@@ -133,7 +135,7 @@ func (c *Cursor) readValueType() {
 	c.adopt(&r)
 }
 
-// adopt takes over position and error of a reader that ran on the code alone.
+// adopt takes over the position and error of a reader that read from the code alone.
 func (c *Cursor) adopt(r *reader) {
 	c.pos = r.pos
 	if c.err != nil || r.err == nil {

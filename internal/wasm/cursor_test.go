@@ -26,14 +26,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// isNotable are the instructions that [wasm.Cursor.NextNotable] must not skip.
+// isNotable reports whether [wasm.Cursor.NextNotable] must not skip the instruction.
 func isNotable(op wasm.Opcode) bool {
 	return op >= wasm.OpBlock && op <= wasm.OpBrTable || op >= wasm.OpCall && op <= wasm.OpReturnCallRef || op == wasm.OpSelectTyped ||
 		op >= wasm.OpGlobalGet && op <= wasm.OpTableSet || op == wasm.OpMemorySize || op == wasm.OpMemoryGrow ||
 		op >= wasm.OpRefNull && op != wasm.OpRefIsNull
 }
 
-// notable walks over a body and returns what it finds of these, and how the walk ends.
+// notable walks over a body. It returns the notable instructions and the error of the walk.
 func notable(c *wasm.Cursor, body *wasm.Body, params int, next func(*wasm.Instruction) bool) (found []wasm.Instruction, err error) {
 	c.Reset(body, params)
 	for in := (wasm.Instruction{}); next(&in); in = (wasm.Instruction{}) {
@@ -44,7 +44,8 @@ func notable(c *wasm.Cursor, body *wasm.Body, params int, next func(*wasm.Instru
 	return found, c.Err()
 }
 
-// TestNextNotable compares the two ways to walk over all code of the specification's test suite, as it is and damaged.
+// TestNextNotable compares the two ways to walk over all code of the specification's test suite,
+// unchanged and damaged.
 func TestNextNotable(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	bodies, wrong := 0, 0

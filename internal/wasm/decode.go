@@ -42,14 +42,14 @@ const (
 	sectionCount = int(sectionDataCount) + 1
 )
 
-// sectionOrder is the order of the sections in a module: the data count section stands before the code, so that
-// the code can be validated in one pass.
+// sectionOrder is the order of the sections in a module. The data count section comes before the
+// code, so that the code can be validated in one pass.
 var sectionOrder = [...]sectionID{
 	sectionType, sectionImport, sectionFunction, sectionTable, sectionMemory, sectionGlobal, sectionExport,
 	sectionStart, sectionElement, sectionDataCount, sectionCode, sectionData,
 }
 
-// sectionRank is the place of a section in sectionOrder, from 1.
+// sectionRank is the position of a section in sectionOrder, starting with 1.
 var sectionRank = func() (rank [sectionCount]int) {
 	for i, id := range sectionOrder {
 		rank[id] = i + 1
@@ -57,7 +57,7 @@ var sectionRank = func() (rank [sectionCount]int) {
 	return rank
 }()
 
-// String is the name of the section, as the specification has it.
+// String returns the name of the section from the specification.
 func (id sectionID) String() string {
 	names := [...]string{
 		"custom", "type", "import", "function", "table", "memory", "global", "export", "start", "element", "code",
@@ -74,7 +74,7 @@ var (
 	version = []byte{1, 0, 0, 0}
 )
 
-// Decode takes a module apart. The result aliases input. Errors are [*Error] or [*UnsupportedError].
+// Decode decodes a module. The result aliases input. Errors are [*Error] or [*UnsupportedError].
 func Decode(input []byte) (*Module, error) {
 	if len(input) > MaxModuleSize {
 		return nil, &Error{Message: fmt.Sprintf("%d bytes, expected at most %d", len(input), MaxModuleSize)}
@@ -121,14 +121,14 @@ func (r *reader) header() {
 	r.pos = 8
 }
 
-// decoder holds what later sections need of earlier ones: the sizes of the index spaces.
+// decoder holds the sizes of the index spaces, which later sections need.
 type decoder struct {
 	module                      *Module
 	functions, tables, memories int
 	globals                     []GlobalType
 }
 
-// section reads one section; last is the non-custom section before it. It returns the new last.
+// section reads one section. last is the previous non-custom section. It returns the new last.
 func (d *decoder) section(r *reader, last sectionID) sectionID {
 	at := r.pos
 	id := sectionID(r.byte("section id"))

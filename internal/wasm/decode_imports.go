@@ -16,15 +16,15 @@ limitations under the License.
 
 package wasm
 
-// What stands in place of an import's kind where several imports of one module are written together (compact import
-// section), behind an empty name.
+// These bytes replace an import's kind where several imports of one module are encoded together
+// (compact import section), after an empty name.
 const (
 	importsOfModule byte = 0x7f // names with a type each
 	importsOfType   byte = 0x7e // a type, and names
 )
 
-// imports reads the import section. Imports that are written together are taken apart: a module that is encoded again
-// has none.
+// imports reads the import section. It splits imports that are encoded together, and
+// [Module.Encode] writes them separately.
 func (d *decoder) imports(r *reader) {
 	n := r.count("imports", 4, MaxImports)
 	d.module.Imports = make([]Import, 0, n)
@@ -69,7 +69,7 @@ func (d *decoder) importsOfType(r *reader, module string) {
 	}
 }
 
-// importType reads what is imported.
+// importType reads the type of an import.
 func (d *decoder) importType(r *reader, im *Import) {
 	im.Kind = d.externKind(r, "import")
 	if r.err != nil {

@@ -89,8 +89,8 @@ func (d *decoder) tableType(r *reader) TableType {
 	return t
 }
 
-// tableSection reads the tables. A table with an expression for its entries starts with the bytes 0x40 0x00 (typed
-// function references).
+// tableSection reads the tables. A table with an initial expression for its entries starts with the
+// bytes 0x40 0x00 (typed function references).
 func (d *decoder) tableSection(r *reader) {
 	n := r.count("tables", 3, MaxTables)
 	d.module.Tables = make([]Table, 0, n)
@@ -127,7 +127,7 @@ func (d *decoder) memory(r *reader, at int) Limits {
 	return d.memoryType(r)
 }
 
-// countMemory adds a memory to the index space, which has room for one.
+// countMemory adds a memory to the index space, which may hold only one.
 func (d *decoder) countMemory(r *reader, at int) {
 	if d.memories++; d.memories > 1 {
 		r.unsupported(at, proposalMultiMemory, "second memory")
@@ -168,7 +168,7 @@ func (d *decoder) globalSection(r *reader) {
 		g.Init = d.constExpr(r)
 		d.reference(r, at, g.Type.Type, g.Init)
 		d.module.Globals = append(d.module.Globals, g)
-		// Only now: an initialiser may use what stands before it.
+		// The global is added only now, because its initializer may use only earlier globals.
 		d.globals = append(d.globals, g.Type)
 	}
 }

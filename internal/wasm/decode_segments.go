@@ -19,7 +19,8 @@ package wasm
 // Flags of an element segment (https://www.w3.org/TR/wasm-core-2/#element-section).
 const (
 	elementNotActive = 1 << iota
-	// elementExplicit means a table index in an active segment, and declarative in another.
+	// elementExplicit marks a table index in an active segment. Any other segment with it is
+	// declarative.
 	elementExplicit
 	elementExprs
 )
@@ -145,7 +146,7 @@ func (d *decoder) code(r *reader) {
 	}
 }
 
-// body reads the local declarations and takes the rest as code; the instructions are the business of [Cursor].
+// body reads the local declarations and takes the rest as code. [Cursor] reads the instructions.
 func (d *decoder) body(r *reader, at int) Body {
 	groups := r.count("local declarations", 2, MaxBodySize)
 	start := r.pos

@@ -14,33 +14,35 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package wasm reads and writes the WebAssembly binary format, as far as a tool needs it that instruments modules.
+// Package wasm reads and writes the WebAssembly binary format, for tools that instrument modules.
 //
-// The format is that of the WebAssembly core specification 2.0 (https://www.w3.org/TR/wasm-core-2/#binary-format)
-// with the proposals tail call, typed function references, extended constant expressions and compact import section.
-// Every other proposal is refused with an [UnsupportedError] that names it; nothing that is not understood is ever
-// passed through.
+// The format is that of the WebAssembly core specification 2.0
+// (https://www.w3.org/TR/wasm-core-2/#binary-format) with the proposals tail call, typed function
+// references, extended constant expressions and compact import section. Every other proposal is
+// refused with an [UnsupportedError] that names it. The package never passes on anything that it
+// does not understand.
 //
-// # What is decoded, and what is not
+// # Decoding
 //
-// [Decode] takes the sections apart into a [Module]. Function bodies stay what they are in the file: a span of bytes
-// that aliases the input. Real modules hold tens of megabytes of code, so there is no tree of instruction objects; a
-// [Cursor] walks one body and yields opcode and immediates, and whoever rewrites copies the spans in between.
-// Custom sections are kept byte for byte, at their place between the other sections.
+// [Decode] splits the sections into a [Module]. Function bodies stay as they are in the file: a
+// span of bytes that aliases the input. Real modules hold tens of megabytes of code, so there is no
+// tree of instruction objects. A [Cursor] walks one body and returns opcodes and immediates. A
+// rewriter copies the spans between the instructions that it changes. Custom sections are kept byte
+// for byte, at their place between the other sections.
 //
-// # What is checked, and what is not
+// # Checks
 //
-// Input is hostile. Framing is checked in full: section order, sizes, counts (a count never allocates memory before it
-// has been compared with the bytes that are left), LEB128 encodings, UTF-8 in names, trailing bytes, and the
-// implementation limits that the WebAssembly JavaScript Interface states
-// (https://webassembly.github.io/spec/js-api/#limits). The cursor checks block structure and nesting, and that every
-// index of a type, function, global, local and label exists: adding one of these to a module must not make a dangling
-// index valid. Operand types are not checked: that is the work of the engine that compiles the result, and wazero
-// does it on every module.
+// Input is hostile. Decode checks the framing completely: section order, sizes, counts, LEB128
+// encodings, UTF-8 in names, and trailing bytes. It compares a count with the remaining bytes
+// before it allocates memory for it. It also checks the implementation limits of the WebAssembly
+// JavaScript Interface (https://webassembly.github.io/spec/js-api/#limits). The cursor checks block
+// structure and nesting, and that every index of a type, function, global, local and label exists.
+// Otherwise, adding one of these to a module could make a dangling index valid. Neither checks
+// operand types: the engine that compiles the result does, and wazero does it on every module.
 //
-// Errors are [*Error] or [*UnsupportedError]; both carry the byte offset in the input. Nothing here panics on any
-// input.
+// Errors are [*Error] or [*UnsupportedError]. Both carry the byte offset in the input. No input
+// causes a panic.
 //
-// A Module aliases the bytes that it was decoded from. It is not safe for concurrent modification; concurrent reading
-// is fine.
+// A Module aliases the bytes that it was decoded from. It is safe for concurrent reading, but not
+// for concurrent modification.
 package wasm

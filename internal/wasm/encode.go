@@ -16,8 +16,9 @@ limitations under the License.
 
 package wasm
 
-// Encode returns the module in the binary format. Sizes, counts and indices outside of code and expressions take their
-// shortest form; everything else is what Decode found or the caller put there.
+// Encode returns the module in the binary format. Sizes, counts and indices outside of code and
+// expressions take their shortest form. Everything else stays as Decode found it or as the caller
+// set it.
 func (m *Module) Encode() []byte {
 	out := make([]byte, 0, m.estimateSize())
 	out = append(append(out, magic...), version...)
@@ -35,7 +36,7 @@ func (m *Module) Encode() []byte {
 	return out
 }
 
-// estimateSize is about the size of the encoded module, so that the large sections do not move while it grows.
+// estimateSize returns the approximate size of the encoded module, to avoid reallocations.
 func (m *Module) estimateSize() int {
 	size := 4096 + 8*len(m.Types) + 32*len(m.Imports) + 4*len(m.Functions) + 16*len(m.Globals) + 32*len(m.Exports)
 	for i := range m.Bodies {
@@ -53,10 +54,10 @@ func (m *Module) estimateSize() int {
 	return size
 }
 
-// maxLEB32 is the most bytes that a 32-bit integer takes.
+// maxLEB32 is the maximum size of an encoded 32-bit integer.
 const maxLEB32 = 5
 
-// appendCustom appends the custom sections that stand behind section id.
+// appendCustom appends the custom sections that follow section id.
 func (m *Module) appendCustom(out []byte, id sectionID) []byte {
 	for i := range m.Custom {
 		c := &m.Custom[i]
@@ -67,7 +68,7 @@ func (m *Module) appendCustom(out []byte, id sectionID) []byte {
 	return out
 }
 
-// appendSection appends the content of a section, or nothing if the module does without it.
+// appendSection appends the content of a section, or nothing if the module has no such section.
 func (m *Module) appendSection(out []byte, id sectionID) []byte {
 	switch id {
 	case sectionType:
@@ -100,7 +101,8 @@ func (m *Module) appendSection(out []byte, id sectionID) []byte {
 	return out
 }
 
-// appendCode appends the code section. It is most of a module, so it is written in place: its size is computed first.
+// appendCode appends the code section. It is most of a module, so its size is computed first and it
+// is written in place.
 func (m *Module) appendCode(out []byte) []byte {
 	if len(m.Bodies) == 0 && !m.present[sectionCode] {
 		return out
@@ -124,7 +126,7 @@ func (m *Module) appendCode(out []byte) []byte {
 
 func (b *Body) size() int { return sizeUint32(b.LocalGroups) + len(b.LocalDecls) + len(b.Code) }
 
-// appendVector appends a vector. An empty one is left out unless keep is set.
+// appendVector appends a vector. It omits an empty one unless keep is set.
 func appendVector[T any](out []byte, keep bool, items []T, appendItem func([]byte, *T) []byte) []byte {
 	if len(items) == 0 && !keep {
 		return out

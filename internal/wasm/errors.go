@@ -18,7 +18,7 @@ package wasm
 
 import "fmt"
 
-// Error says that the input is malformed: where, and what was expected there.
+// Error says where the input is malformed, and what was expected there.
 type Error struct {
 	// Offset is the position in the module, in bytes from its start.
 	Offset int
@@ -35,9 +35,9 @@ func (e *Error) Error() string {
 type UnsupportedError struct {
 	// Offset is the position in the module, in bytes from its start.
 	Offset int
-	// Proposal is the name of the WebAssembly proposal, as its repository is called.
+	// Proposal is the name of the WebAssembly proposal's repository.
 	Proposal string
-	// Feature says what of the proposal was found.
+	// Feature says which part of the proposal was found.
 	Feature string
 }
 
@@ -46,7 +46,7 @@ func (e *UnsupportedError) Error() string {
 	return fmt.Sprintf("unsupported wasm feature at offset %#x: %s of the %s proposal", e.Offset, e.Feature, e.Proposal)
 }
 
-// The proposals that are recognised in order to refuse them by name.
+// The proposals that are refused by name.
 const (
 	proposalThreads        = "threads"
 	proposalExceptions     = "exception-handling"

@@ -24,7 +24,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// FuzzDecode decodes anything. What decodes must encode to something that decodes to the same.
+// FuzzDecode decodes arbitrary input. A module that decodes must encode to one that decodes to the
+// same module.
 func FuzzDecode(f *testing.F) {
 	f.Add((&wasm.Module{}).Encode())
 	f.Fuzz(func(t *testing.T, input []byte) {

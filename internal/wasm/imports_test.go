@@ -24,7 +24,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// What is written together is read as if it stood alone, and written so.
+// Imports that are encoded together are read as separate imports, and written as such.
 func TestImportsWrittenTogether(t *testing.T) {
 	plain := header + nullary + section(2, "\x05"+
 		"\x01m\x01a\x00\x00"+"\x01m\x01b\x02\x00\x01"+"\x01n\x01c\x00\x00"+"\x01n\x01d\x00\x00"+"\x00\x00\x00\x00")

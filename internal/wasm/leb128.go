@@ -16,9 +16,10 @@ limitations under the License.
 
 package wasm
 
-// LEB128 as the binary format uses it: an integer of N bits takes at most ceil(N/7) bytes, padding within that is
-// legal (linkers rely on it), and the bits of the last byte that are beyond N must be zero or, for signed integers,
-// copies of the sign (https://www.w3.org/TR/wasm-core-2/#integers).
+// This file implements LEB128 as the binary format uses it. An integer of N bits takes at most
+// ceil(N/7) bytes. Padding within that is legal, and linkers rely on it. The bits of the last byte
+// beyond N must be zero or, for signed integers, copies of the sign
+// (https://www.w3.org/TR/wasm-core-2/#integers).
 
 type lebStatus uint8
 
@@ -29,7 +30,7 @@ const (
 	lebTooLarge
 )
 
-// String says what is wrong, for error messages.
+// String describes the problem for error messages.
 func (s lebStatus) String() string {
 	switch s {
 	case lebTruncated:
@@ -42,7 +43,7 @@ func (s lebStatus) String() string {
 	return "ok"
 }
 
-// uleb32 reads an unsigned 32-bit integer from b at pos, and returns it with the position behind it.
+// uleb32 reads an unsigned 32-bit integer from b at pos. It also returns the position after it.
 func uleb32(b []byte, pos int) (uint32, int, lebStatus) {
 	var v uint32
 	for shift := 0; shift < 35; shift += 7 {
@@ -76,7 +77,7 @@ func sleb(b []byte, pos int, bits uint) (int64, int, lebStatus) {
 			continue
 		}
 		if used := bits - shift; used < 7 {
-			// Of the last byte only the low bits count; the others repeat the sign bit.
+			// Only the low bits of the last byte count. The others repeat the sign bit.
 			rest := int8(c<<1) >> used
 			if rest != 0 && rest != -1 {
 				return 0, pos, lebTooLarge
@@ -111,7 +112,7 @@ func AppendInt64(dst []byte, v int64) []byte {
 	}
 }
 
-// sizeUint32 is the number of bytes that AppendUint32 appends.
+// sizeUint32 returns the number of bytes that AppendUint32 appends.
 func sizeUint32(v uint32) int {
 	n := 1
 	for v >= 0x80 {

@@ -32,8 +32,8 @@ func section(id byte, payload string) string {
 	return string([]byte{id, byte(len(payload)&0x7f) | 0x80, byte(len(payload) >> 7)}) + payload
 }
 
-// withCode returns a module of one function without parameters and results; code is its body behind the local
-// declarations, without the end.
+// withCode returns a module with one function without parameters and results. Code is the
+// function's body after the local declarations, without the end.
 func withCode(code string) string {
 	body := "\x00" + code + "\x0b"
 	return header + section(1, "\x01\x60\x00\x00") + section(3, "\x01\x00") +
@@ -48,10 +48,10 @@ func decodeAndWalk(input string) error {
 	return err
 }
 
-// nullary is a type section with the one type of functions without parameters and results.
+// nullary is a type section with only the type of functions without parameters and results.
 var nullary = section(1, "\x01\x60\x00\x00")
 
-// malformed are inputs that are refused, with the offset and what is said.
+// malformed holds inputs that must be refused, with the error message including its offset.
 var malformed = map[string]struct{ input, message string }{
 	"empty":                    {"", "0x0: not a WebAssembly module: 0 bytes, expected the 8 bytes of the magic number and the version"},
 	"magic":                    {"\x00asn\x01\x00\x00\x00", "0x0: not a WebAssembly module: magic number 0061736e, expected 0061736d"},
@@ -118,7 +118,7 @@ var malformed = map[string]struct{ input, message string }{
 	"null of a subtype":        {header + nullary + section(6, "\x01\x63\x00\x00\xd0\x70\x0b"), "0x16: constant expression of type funcref, expected ref null 0"},
 }
 
-// TestMalformed checks what is refused, where, and what is said.
+// TestMalformed checks that inputs are refused with the expected offset and message.
 func TestMalformed(t *testing.T) {
 	for name, c := range malformed {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestBodySizeLimit(t *testing.T) {
 	require.ErrorContains(t, decodeAndWalk(body(wasm.MaxBodySize+1)), "7654322 bytes of the function body, expected at most 7654321")
 }
 
-// TestUnsupported checks that every proposal is refused by its name.
+// TestUnsupported checks that every unsupported proposal is refused by name.
 func TestUnsupported(t *testing.T) {
 	for name, c := range map[string]struct{ input, proposal string }{
 		"component":          {"\x00asm\x0d\x00\x01\x00", "component-model"},
@@ -195,7 +195,7 @@ func TestUnsupported(t *testing.T) {
 	}
 }
 
-// TestCountsAllocateNothing decodes sections that promise more than they hold.
+// TestCountsAllocateNothing decodes sections whose counts exceed their content.
 func TestCountsAllocateNothing(t *testing.T) {
 	for id := byte(1); id <= 11; id++ {
 		input := []byte(header + section(id, "\xff\xff\x3f"))
@@ -208,7 +208,8 @@ func TestCountsAllocateNothing(t *testing.T) {
 	}
 }
 
-// TestRenumberNames checks the subsections that are keyed by function, and that others stay.
+// TestRenumberNames checks that subsections keyed by function are renumbered, and that others stay
+// unchanged.
 func TestRenumberNames(t *testing.T) {
 	payload := "\x00\x02\x01m" + "\x01\x07\x02\x00\x01a\x7f\x01b" + "\x02\x06\x01\x7f\x01\x00\x01x" + "\x07\x04\x01\x7f\x01g"
 	expected := "\x00\x02\x01m" + "\x01\x08\x02\x00\x01a\x80\x01\x01b" + "\x02\x07\x01\x80\x01\x01\x00\x01x" + "\x07\x04\x01\x7f\x01g"
@@ -222,7 +223,7 @@ func TestRenumberNames(t *testing.T) {
 	require.Equal(t, expected, string(out))
 }
 
-// TestRenumberNamesRefuses has sections of which wazero would read more than is there.
+// TestRenumberNamesRefuses covers sections of which wazero would read more than they contain.
 func TestRenumberNamesRefuses(t *testing.T) {
 	many := string(wasm.AppendUint32(nil, wasm.MaxNames+1)) + strings.Repeat("\x00\x00", wasm.MaxNames+1)
 	for name, c := range map[string]struct{ payload, want string }{

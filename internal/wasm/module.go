@@ -16,7 +16,7 @@ limitations under the License.
 
 package wasm
 
-// Module is a module taken apart by section. Byte slices in it alias the input of [Decode]; replace them, do not
+// Module is a decoded module. Its byte slices alias the input of [Decode]: replace them, but do not
 // write into them.
 type Module struct {
 	Types   []FuncType
@@ -24,7 +24,7 @@ type Module struct {
 	// Functions holds, for each function that the module defines, the index of its type.
 	Functions []uint32
 	Tables    []Table
-	// Memories has at most one entry: more is the multi-memory proposal.
+	// Memories has at most one entry. More would be the multi-memory proposal.
 	Memories []Limits
 	Globals  []Global
 	Exports  []Export
@@ -36,20 +36,20 @@ type Module struct {
 	// Bodies are the bodies of Functions, in the same order.
 	Bodies []Body
 	Data   []DataSegment
-	// Custom sections in the order of the file.
+	// Custom holds the custom sections in the order of the file.
 	Custom []CustomSection
 
 	// present marks the sections that the input had, so that empty ones survive.
 	present [sectionCount]bool
-	// compact is whether imports were written together.
+	// compact reports whether the input encoded imports together.
 	compact bool
 }
 
-// HasCompactImports is whether the module was read from a binary that writes several imports
-// of one module together (compact import section). They are taken apart.
+// HasCompactImports reports whether the module's binary encodes several imports of one module
+// together (compact import section). Decode splits these imports.
 func (m *Module) HasCompactImports() bool { return m.compact }
 
-// ExternKind says what an import or export is.
+// ExternKind is the kind of an import or export.
 type ExternKind byte
 
 // The kinds of imports and exports, as they are encoded.
@@ -60,7 +60,7 @@ const (
 	ExternGlobal   ExternKind = 3
 )
 
-// String is the name of k in the text format.
+// String returns the name of k in the text format.
 func (k ExternKind) String() string {
 	switch k {
 	case ExternFunction:
@@ -75,7 +75,7 @@ func (k ExternKind) String() string {
 	return "unknown kind"
 }
 
-// Import is one import. Which of the last four fields counts depends on Kind.
+// Import is one import. Kind decides which of the last four fields is valid.
 type Import struct {
 	Module, Name string
 	Kind         ExternKind
@@ -110,8 +110,8 @@ type Export struct {
 // SegmentMode says when a data or element segment is used.
 type SegmentMode uint8
 
-// Active segments are copied when the module is instantiated, passive ones by instructions; declarative element
-// segments only declare that references to their functions are taken.
+// Instantiating the module copies active segments. Instructions copy passive ones. Declarative
+// element segments only declare that code takes references to their functions.
 const (
 	SegmentActive SegmentMode = iota
 	SegmentPassive
@@ -121,7 +121,7 @@ const (
 // Element is an element segment: references for a table. Either Functions or Exprs is in use.
 type Element struct {
 	Mode SegmentMode
-	// Table and Offset are those of an active segment.
+	// Table and Offset are valid for an active segment.
 	Table  uint32
 	Offset ConstExpr
 	Type   ValueType
@@ -131,7 +131,7 @@ type Element struct {
 	UsesExprs bool
 	Exprs     []ConstExpr
 
-	// explicit marks an active segment that spells out table index and type although it need not.
+	// explicit marks an active segment that encodes its table index and type without need.
 	explicit bool
 }
 
@@ -139,11 +139,11 @@ type Element struct {
 type DataSegment struct {
 	// Mode is active or passive.
 	Mode SegmentMode
-	// Offset is that of an active segment.
+	// Offset is valid for an active segment.
 	Offset ConstExpr
 	Bytes  []byte
 
-	// explicit marks an active segment that spells out the memory index although it need not.
+	// explicit marks an active segment that encodes its memory index without need.
 	explicit bool
 }
 
@@ -153,9 +153,9 @@ type Body struct {
 	LocalGroups uint32
 	// LocalDecls are the encoded local declarations, without their number.
 	LocalDecls []byte
-	// Locals is the number of locals declared, parameters not counted.
+	// Locals is the number of declared locals, without parameters.
 	Locals uint32
-	// Code is the encoded expression, with its final end.
+	// Code is the encoded expression, including its final end.
 	Code []byte
 	// Offset is the position of Code in the input.
 	Offset int
@@ -164,15 +164,15 @@ type Body struct {
 // CustomSection is a custom section.
 type CustomSection struct {
 	Name string
-	// Payload is what follows the name.
+	// Payload is the content after the name.
 	Payload []byte
 
-	// after is the section in whose wake this one stands.
+	// after is the section that this one follows.
 	after sectionID
 }
 
-// ImportedCount is the number of imports of a kind, and so the index of the first thing of that kind that the module
-// defines itself.
+// ImportedCount returns the number of imports of a kind. This is also the index of the module's own
+// first item of that kind.
 func (m *Module) ImportedCount(kind ExternKind) int {
 	n := 0
 	for i := range m.Imports {
@@ -183,7 +183,8 @@ func (m *Module) ImportedCount(kind ExternKind) int {
 	return n
 }
 
-// FunctionTypes returns the type index of every function, imported ones first: the function index space.
+// FunctionTypes returns the type indices of the function index space: the imported functions, then
+// the module's own.
 func (m *Module) FunctionTypes() []uint32 {
 	types := make([]uint32, 0, len(m.Imports)+len(m.Functions))
 	for i := range m.Imports {
@@ -194,7 +195,8 @@ func (m *Module) FunctionTypes() []uint32 {
 	return append(types, m.Functions...)
 }
 
-// GlobalTypes returns the type of every global, imported ones first: the global index space.
+// GlobalTypes returns the types of the global index space: the imported globals, then the module's
+// own.
 func (m *Module) GlobalTypes() []GlobalType {
 	types := make([]GlobalType, 0, len(m.Globals))
 	for i := range m.Imports {
@@ -208,7 +210,8 @@ func (m *Module) GlobalTypes() []GlobalType {
 	return types
 }
 
-// TableTypes returns the type of every table, imported ones first: the table index space.
+// TableTypes returns the types of the table index space: the imported tables, then the module's
+// own.
 func (m *Module) TableTypes() []TableType {
 	var types []TableType
 	for i := range m.Imports {
@@ -222,7 +225,7 @@ func (m *Module) TableTypes() []TableType {
 	return types
 }
 
-// DropData removes the data section and the data count section, which no instruction may refer to any more.
+// DropData removes the data section and the data count section. No instruction may refer to them.
 func (m *Module) DropData() {
 	m.Data, m.DataCount = nil, nil
 	m.present[sectionData], m.present[sectionDataCount] = false, false
@@ -239,7 +242,7 @@ func (b *Body) MapLocals(replace func(ValueType) ValueType) {
 	b.LocalDecls = decls
 }
 
-// DeclareLocals adds n locals of type t behind those that the body has.
+// DeclareLocals adds n locals of type t after the existing locals of the body.
 func (b *Body) DeclareLocals(n uint32, t ValueType) {
 	decls := append([]byte(nil), b.LocalDecls...)
 	b.LocalDecls = AppendValueType(AppendUint32(decls, n), t)

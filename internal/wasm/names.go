@@ -18,11 +18,12 @@ package wasm
 
 import "fmt"
 
-// NameSection is the name of the custom section that holds names for debugging
-// (https://www.w3.org/TR/wasm-core-2/#name-section, and for labels the extended name section proposal).
+// NameSection is the name of the custom section with debug names
+// (https://www.w3.org/TR/wasm-core-2/#name-section, and the extended name section proposal for
+// labels).
 const NameSection = "name"
 
-// Subsections of the name section: the name of the module, and those whose entries are keyed by function index.
+// The subsections of the name section for the module's name and for maps keyed by function index.
 const (
 	nameModule    byte = 0
 	nameFunctions byte = 1
@@ -30,12 +31,13 @@ const (
 	nameLabels    byte = 3
 )
 
-// RenumberNames returns the payload of a name section with every function index replaced by what renumber says, which
-// must be monotonic, as the entries are sorted by index. Names themselves and all other subsections stay as they are.
-// Offsets in errors count from the start of the payload.
+// RenumberNames returns the payload of a name section with renumber applied to every function
+// index. renumber must be monotonic, because the entries are sorted by index. Names and all other
+// subsections stay unchanged. Offsets in errors count from the start of the payload.
 //
-// It is strict where the specification would have a section ignored: wazero 1.12 does not look at the sizes of
-// subsections, and makes room for as many names as it reads of, which kills the process if it reads something else there.
+// RenumberNames refuses a malformed section, although the specification would ignore it. wazero
+// 1.12 does not check the sizes of subsections, and allocates memory for the number of names that
+// it reads. A wrong number there would kill the process.
 func RenumberNames(payload []byte, renumber func(index uint32) uint32) ([]byte, error) {
 	r := &reader{buf: payload, end: len(payload)}
 	out := make([]byte, 0, len(payload)+len(payload)/16)
@@ -65,8 +67,8 @@ func RenumberNames(payload []byte, renumber func(index uint32) uint32) ([]byte, 
 	return out, nil
 }
 
-// renumberMap copies a map from function index to name, or with indirect set to a map of names. It takes from left how
-// many there are.
+// renumberMap copies a map from function index to name, or with indirect to a map of names. It
+// subtracts the number of entries from left.
 func (r *reader) renumberMap(indirect bool, left *int, renumber func(uint32) uint32) []byte {
 	out := make([]byte, 0, r.remaining()+r.remaining()/16)
 	n := r.count("names", 2, *left)
@@ -92,8 +94,8 @@ func (r *reader) renumberMap(indirect bool, left *int, renumber func(uint32) uin
 	return out
 }
 
-// FunctionNames returns the names that a name section has for functions that are wanted, by index. Of a section that is
-// malformed it returns what comes before.
+// FunctionNames returns the names of the wanted functions from a name section, by index. For a
+// malformed section, it returns the names before the error.
 func FunctionNames(payload []byte, wanted map[uint32]bool) map[uint32]string {
 	names := map[uint32]string{}
 	r := &reader{buf: payload, end: len(payload)}

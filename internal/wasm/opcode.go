@@ -16,11 +16,12 @@ limitations under the License.
 
 package wasm
 
-// Opcode is the operation of an instruction: its byte, or for instructions of two parts the prefix byte times 256 plus
-// the number behind it.
+// Opcode is the operation of an instruction: its byte, or for an instruction with a prefix, the
+// prefix byte times 256 plus the number after it.
 type Opcode uint16
 
-// The opcodes that this package and its users tell apart (https://www.w3.org/TR/wasm-core-2/#instructions).
+// The opcodes that this package and its users distinguish
+// (https://www.w3.org/TR/wasm-core-2/#instructions).
 const (
 	OpUnreachable        Opcode = 0x00
 	OpNop                Opcode = 0x01
@@ -111,7 +112,7 @@ const (
 // BlockTypeEmpty is the encoded type of a block without parameters and results.
 const BlockTypeEmpty byte = 0x40
 
-// immediate is a class of instructions whose immediates look the same.
+// immediate is a class of instructions with the same kind of immediates.
 type immediate uint8
 
 const (
@@ -140,7 +141,7 @@ const (
 	immPrefixVector
 )
 
-// immediates tells the class of every instruction of one byte.
+// immediates maps each one-byte instruction to its class.
 var immediates = func() (t [256]immediate) {
 	fill := func(class immediate, from, to int) {
 		for op := from; op <= to; op++ {
@@ -181,7 +182,7 @@ var immediates = func() (t [256]immediate) {
 	return t
 }()
 
-// opcodeProposal names the proposal that an instruction of one byte belongs to, or is empty.
+// opcodeProposal returns the proposal that a one-byte instruction belongs to, or "".
 func opcodeProposal(op byte) string {
 	switch {
 	case op >= 0x06 && op <= 0x0a, op == 0x18, op == 0x19, op == 0x1f:

@@ -21,10 +21,10 @@ import (
 	"unicode/utf8"
 )
 
-// reader reads one section. It keeps the first error and returns zero values from then on, so that callers check once
-// per entity rather than once per byte.
+// reader reads one section. It keeps the first error and returns zero values from then on, so that
+// callers check for errors once per entity instead of once per byte.
 type reader struct {
-	// buf is the whole module; pos and end are offsets in it, so errors need no translation.
+	// buf is the whole module. pos and end are offsets in it, so that errors need no conversion.
 	buf      []byte
 	pos, end int
 	err      error
@@ -78,7 +78,7 @@ func (r *reader) s33(what string) int64 {
 	return v
 }
 
-// index reads an index and checks it against the number of things that there are.
+// index reads an index and checks that it is below n.
 func (r *reader) index(what string, n int) uint32 {
 	at := r.pos
 	v := r.u32(what + " index")
@@ -89,8 +89,8 @@ func (r *reader) index(what string, n int) uint32 {
 	return v
 }
 
-// count reads the length of a vector. Whoever allocates by it may trust it: it is at most limit, and the bytes that
-// are left suffice for that many elements of at least minSize bytes.
+// count reads the length of a vector. It is safe to allocate by the result: it is at most limit,
+// and the remaining bytes suffice for that many elements of at least minSize bytes.
 func (r *reader) count(what string, minSize, limit int) int {
 	at := r.pos
 	n := int64(r.u32(what))

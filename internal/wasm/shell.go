@@ -18,12 +18,13 @@ package wasm
 
 import "fmt"
 
-// Shell returns an encoded module without its code: each function does nothing but trap. Of its custom sections only
-// the names of the module and its functions are left. Everything else is as in the module, byte for byte.
+// Shell returns an encoded module without its code: each function only traps. It keeps the names of
+// the module and its functions, and drops all other custom sections. Everything else stays the
+// same, byte for byte.
 //
-// It stands in for the module where only declarations matter, that is, beside code that was compiled from the module
-// before. mark tells shells apart whose modules declare the same; it becomes the payload of a custom section under
-// the name that goes with it.
+// A shell replaces the module where only declarations matter, next to code that was compiled from
+// the module before. mark distinguishes the shells of modules with the same declarations. It
+// becomes the payload of a custom section with the given name.
 func Shell(module []byte, name string, mark []byte) ([]byte, error) {
 	r := &reader{buf: module, end: len(module)}
 	r.header()
@@ -69,7 +70,8 @@ func appendCustom(out []byte, name string, payload []byte) []byte {
 	return append(appendName(out, name), payload...)
 }
 
-// functionNames returns what the payload of a name section says of the module and its functions.
+// functionNames returns the parts of a name section's payload that name the module and its
+// functions.
 func (r *reader) functionNames() []byte {
 	var names []byte
 	for r.err == nil && r.pos < r.end {

@@ -29,8 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// specModules calls f with every module of the core specification's test suite that wazero carries, and of the
-// proposals that this package supports.
+// specModules calls f with every module in wazero's copy of the core specification's test suite,
+// and of the proposals that this package supports.
 func specModules(t testing.TB, f func(name string, module []byte)) {
 	t.Helper()
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/tetratelabs/wazero").Output()
@@ -67,8 +67,9 @@ func walk(m *wasm.Module) error {
 	return nil
 }
 
-// TestSpecSuiteRoundTrip decodes and encodes the specification's test suite. Its modules are in the shortest form, but
-// for a few that test the encoding of integers; of those the second encoding must equal the first.
+// TestSpecSuiteRoundTrip decodes and encodes the specification's test suite. Its modules are in the
+// shortest form, except for a few that test the encoding of integers. For those, the second
+// encoding must equal the first.
 func TestSpecSuiteRoundTrip(t *testing.T) {
 	decoded, identical := 0, 0
 	specModules(t, func(name string, module []byte) {
@@ -92,7 +93,8 @@ func TestSpecSuiteRoundTrip(t *testing.T) {
 	require.Less(t, decoded-identical, 50)
 }
 
-// TestGoModuleRoundTrip decodes and encodes a module of the Go toolchain, which pads the sizes of sections.
+// TestGoModuleRoundTrip decodes and encodes a module from the Go toolchain, which pads the sizes of
+// sections.
 func TestGoModuleRoundTrip(t *testing.T) {
 	dir := t.TempDir()
 	source := filepath.Join(dir, "main.go")
@@ -111,7 +113,8 @@ func TestGoModuleRoundTrip(t *testing.T) {
 	require.Equal(t, sections(module), sections(m.Encode()))
 }
 
-// sections takes the sections of a module apart into ids and payloads, so that the width of sizes does not matter.
+// sections splits a module into section ids and payloads, so that the encoded width of sizes does
+// not matter.
 func sections(module []byte) []string {
 	var out []string
 	for pos := 8; pos < len(module); {

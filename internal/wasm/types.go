@@ -39,8 +39,8 @@ const (
 	RefNull byte = 0x63
 )
 
-// Abstract heap types, as the negative numbers that their encodings are. Those without values are of garbage
-// collection: optimisers write null references so.
+// Abstract heap types, as the negative numbers of their encodings. The types without values belong
+// to garbage collection: optimizers use them for null references.
 const (
 	HeapFunc     int64 = -0x10
 	HeapExtern   int64 = -0x11
@@ -48,23 +48,23 @@ const (
 	HeapNoExtern int64 = -0x0e
 )
 
-// First bytes of null references to these.
+// The first bytes of null references to these types.
 const (
 	nullFuncRef   byte = 0x73
 	nullExternRef byte = 0x72
 )
 
-// IsReference says whether t is a reference type.
+// IsReference reports whether t is a reference type.
 func (t ValueType) IsReference() bool {
 	return t.Code == FuncRef || t.Code == ExternRef || t.Code == Ref || t.Code == RefNull
 }
 
-// IsFunctionReference says whether values of t refer to functions.
+// IsFunctionReference reports whether values of t refer to functions.
 func (t ValueType) IsFunctionReference() bool {
 	return t.Code == FuncRef || (t.Code == Ref || t.Code == RefNull) && t.Heap != HeapExtern && t.Heap != HeapNoExtern
 }
 
-// String is the name of t in the text format.
+// String returns the name of t in the text format.
 func (t ValueType) String() string {
 	switch t.Code {
 	case I32:
@@ -150,8 +150,8 @@ func (r *reader) refType(what string) ValueType {
 	return t
 }
 
-// heapType reads a heap type. Whether a type index exists is checked by [Module.checkHeap], as types may be referred to
-// before they are known.
+// heapType reads a heap type. [reader.checkHeap] checks later that a type index exists, because
+// types may be used before they are known.
 func (r *reader) heapType() int64 {
 	at := r.pos
 	h := r.s33("heap type")
@@ -165,7 +165,7 @@ func (r *reader) heapType() int64 {
 	return h
 }
 
-// typeProposal names the proposal that a type's first byte belongs to.
+// typeProposal returns the proposal that a type's first byte belongs to, or "".
 func typeProposal(code byte) string {
 	switch code {
 	case 0x6a, 0x6b, 0x6c, 0x6d, 0x6e, 0x71, nullExternRef, nullFuncRef, 0x78, 0x77, 0x50, 0x4f, 0x4e, 0x5e, 0x5f:
@@ -182,7 +182,7 @@ func typeProposal(code byte) string {
 	return ""
 }
 
-// AppendValueType appends t to dst as the binary format has it.
+// AppendValueType appends t to dst in the binary format.
 func AppendValueType(dst []byte, t ValueType) []byte {
 	dst = append(dst, t.Code)
 	if t.Code == Ref || t.Code == RefNull {

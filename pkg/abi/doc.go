@@ -14,15 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package abi is what a policy and its host say to each other: the requests and
-// settings that go in, the responses that come out, and the metadata that a
-// policy carries in its binary. The format is Kubewarden's policy protocol,
+// Package abi defines what a policy and its host exchange: requests and settings, responses, and
+// the metadata that a policy carries in its binary. The format is Kubewarden's policy protocol,
 // version 1 (https://docs.kubewarden.io, "Policy specification").
 //
-// How the bytes get across is a calling convention; there is one package for
-// each: [github.com/wasm-admission/wasm-admission/pkg/abi/wapc] and
+// A calling convention moves the bytes between host and guest. Each convention has its own package:
+// [github.com/wasm-admission/wasm-admission/pkg/abi/wapc] and
 // [github.com/wasm-admission/wasm-admission/pkg/abi/wasi].
 //
-// Everything that comes from a guest is hostile. What is decoded here is bounded
-// in size by the caller's [Limits] and checked before it is believed.
+// All data from a guest is hostile. This package bounds the size of whatever it decodes by the
+// caller's [Limits], and checks it before use.
 package abi

@@ -21,71 +21,67 @@ import (
 	"time"
 )
 
-// Environment is what a policy has around it while its guest runs. It is the
-// same for all evaluations of the policy, and safe for concurrent use.
+// Environment holds what a policy's guest uses while it runs. All evaluations of the policy share
+// it. It is safe for concurrent use.
 type Environment struct {
 	// Capabilities answers the guest's host calls.
 	Capabilities Capabilities
-	// Inventory is what a guest that cannot make host calls is given of the cluster; nil
-	// if the policy may read nothing.
+	// Inventory provides cluster data to guests that cannot make host calls. It is nil if the
+	// policy may read nothing.
 	Inventory Inventory
-	// Log gets the lines that the guest prints.
+	// Log receives the lines that the guest prints.
 	Log Log
-	// Limits bounds what crosses the border.
+	// Limits bounds the data exchanged with the guest.
 	Limits Limits
-	// Timeout bounds an evaluation's wall-clock time.
+	// Timeout bounds the wall-clock time of one evaluation.
 	Timeout time.Duration
 }
 
-// Limits bounds what crosses the border between guest and host in one
-// evaluation. All of them must be positive.
+// Limits bounds the data that guest and host exchange in one evaluation. All fields must be
+// positive.
 type Limits struct {
-	// RequestBytes is the largest payload that is handed to a guest.
+	// RequestBytes is the size limit of the payload for a guest.
 	RequestBytes int64
-	// ResponseBytes is the largest response that is taken from a guest.
+	// ResponseBytes is the size limit of a guest's response.
 	ResponseBytes int64
-	// HostCallPayloadBytes is the largest payload of a host call, in either
-	// direction.
+	// HostCallPayloadBytes is the size limit of a host call's payload, in either direction.
 	HostCallPayloadBytes int64
-	// HostCalls is how many host calls an evaluation may make.
+	// HostCalls limits the number of host calls in one evaluation.
 	HostCalls int64
-	// LogLineBytes is how much of a line that a guest prints is kept.
+	// LogLineBytes is the number of bytes kept of each line that a guest prints.
 	LogLineBytes int64
 }
 
-// LimitRequestBytes is what errors call the limit [Limits.RequestBytes]. It is the one
-// that is exceeded before the guest is asked.
+// LimitRequestBytes is the name of the limit [Limits.RequestBytes] in errors. A request can exceed
+// it before any guest runs.
 const LimitRequestBytes = "bytes of request"
 
-// HostCall is a guest's call of a host capability. All of it is the guest's
-// word.
+// HostCall is a guest's call of a host capability. The guest controls all of its fields.
 type HostCall struct {
 	Binding, Namespace, Operation string
-	// Payload is valid during the call only.
+	// Payload is valid only during the call.
 	Payload []byte
 }
 
-// Capabilities answers host calls. An error's text goes to the guest.
-// Implementations are bound to one policy and safe for concurrent use; they
-// return when ctx ends.
+// Capabilities answers host calls. The text of an error goes to the guest. An implementation
+// belongs to one policy, is safe for concurrent use, and returns when ctx ends.
 type Capabilities interface {
 	Call(ctx context.Context, call HostCall) ([]byte, error)
 }
 
-// Inventory is what a policy may read of the cluster, as one document. It is for guests
-// in Rego, which have it in their data instead of asking for it. Implementations are
-// bound to one policy and safe for concurrent use; they return when ctx ends.
+// Inventory provides the cluster data that a policy may read, as one document. Guests in Rego find
+// it in their data instead of asking for it. An implementation belongs to one policy, is safe for
+// concurrent use, and returns when ctx ends.
 type Inventory interface {
-	// Inventory returns a JSON object in the shape that guests of the mode expect:
-	// data.kubernetes of opa, data.inventory of gatekeeper. It is built once for each
-	// change of the cluster and shared: it must not be changed. The generation is another
-	// for each document.
+	// Inventory returns a JSON object in the shape that guests of the mode expect: data.kubernetes
+	// for opa, data.inventory for gatekeeper. Each change of the cluster produces one document,
+	// which all evaluations share. Callers must not modify it. Each document has a different
+	// generation.
 	Inventory(ctx context.Context, mode ExecutionMode) (document []byte, generation uint64, err error)
 }
 
-// Log gets what a guest prints, a line at a time. Source says by which way it
-// came: "console", "stdout" or "stderr". Implementations bound how much they
-// keep, and are safe for concurrent use.
+// Log receives what a guest prints, one line at a time. The source is "console", "stdout" or
+// "stderr". Implementations bound how much they keep, and are safe for concurrent use.
 type Log interface {
 	Line(ctx context.Context, source, text string)
 }
@@ -93,33 +89,33 @@ type Log interface {
 // Guest runs the operations of one policy module. It is safe for concurrent
 // use.
 type Guest interface {
-	// Validate evaluates an admission request. Request and settings are JSON;
-	// they are spliced into one payload and not copied before. Settings must not
-	// be changed afterwards: a guest may be kept that has read them. What was used
-	// up is told of failures too.
+	// Validate evaluates an admission request. Request and settings are JSON. Validate joins them
+	// into one payload without a copy. Callers must not change the settings afterwards, because a
+	// guest that has read them may be kept. Usage is also valid if Validate returns an error.
 	Validate(ctx context.Context, env *Environment, request, settings []byte) (*ValidationResponse, Usage, error)
-	// ValidateSettings asks the policy whether it can work with the settings.
+	// ValidateSettings asks the policy whether it accepts the settings.
 	ValidateSettings(ctx context.Context, env *Environment, settings []byte) (*SettingsValidationResponse, error)
-	// ProtocolVersion asks the guest which version of the protocol it speaks.
+	// ProtocolVersion asks the guest for its version of the protocol.
 	ProtocolVersion(ctx context.Context, env *Environment) (string, error)
-	// Close frees the module. No operation may be running.
+	// Close frees the module. The caller must ensure that no operation is running.
 	Close()
 }
 
-// Usage is what an evaluation used up.
+// Usage reports the resources that an evaluation consumed.
 type Usage struct {
-	// Fuel is what the guest burnt, one to two and a half units for each instruction. It is the
-	// same on every machine.
+	// Fuel is the fuel that the guest burned: 1 to 2.5 units for each instruction. It is the same
+	// on every machine.
 	Fuel int64
-	// MemoryBytes is the size of the guest's linear memory at the end.
+	// MemoryBytes is the final size of the guest's linear memory.
 	MemoryBytes int64
-	// Wait is how long it waited for an instance of the guest, zero if it found one.
+	// Wait is the time that the evaluation waited for an instance. It is zero if an instance was
+	// free.
 	Wait time.Duration
-	// Reset is how long it took to bring the instance back to its pristine state.
+	// Reset is the time that the reset of the instance to its pristine state took.
 	Reset time.Duration
 }
 
-// Add counts another evaluation in.
+// Add adds the usage of another evaluation.
 func (u *Usage) Add(other Usage) {
 	u.Fuel += other.Fuel
 	u.MemoryBytes += other.MemoryBytes
@@ -127,32 +123,32 @@ func (u *Usage) Add(other Usage) {
 	u.Reset += other.Reset
 }
 
-// ShortageError says that a host call could not be answered because of what is short for
-// all policies, or had to wait too long for it, or because of what a client named and others
-// say of it. An evaluation that fails after it does not
-// make the policy look broken.
+// ShortageError says that a host call failed for a reason outside the policy: a resource that all
+// policies share was exhausted, the call waited too long for it, or a server that a client named
+// did not answer as needed. If an evaluation fails after a shortage, the policy does not count as
+// broken.
 type ShortageError struct {
-	// Err says what is short, or what came of the call.
+	// Err says what ran short, or how the call failed.
 	Err error
 }
 
 // Error implements the error interface.
 func (e *ShortageError) Error() string { return e.Err.Error() }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (e *ShortageError) Unwrap() error { return e.Err }
 
-// GuestError is an error that a guest reported of its own accord.
+// GuestError is an error that the guest itself reported.
 type GuestError struct {
-	// Text is what the guest said.
+	// Text is the guest's error message.
 	Text string
-	// End is how a guest ended that is a program: with a status other than zero, or by a
-	// trap. What it said stands for itself then. Nil if the guest answered with an error.
+	// End says how a WASI command ended: with a nonzero status, or by a trap. Text then stands
+	// alone in the error message. End is nil if the guest answered with an error.
 	End error
 }
 
-// Error implements the error interface with the text that Kubewarden's users
-// know. Of a program that ended without a word it says how it ended.
+// Error returns the text that Kubewarden's users know. For a program that ended without printing an
+// error, it says how the program ended.
 func (e *GuestError) Error() string {
 	switch {
 	case e.End == nil:
@@ -163,26 +159,25 @@ func (e *GuestError) Error() string {
 	return e.Text
 }
 
-// Unwrap returns how the guest ended.
+// Unwrap returns End.
 func (e *GuestError) Unwrap() error { return e.End }
 
-// ResponseError says that a guest answered something that is no response.
+// ResponseError says that a guest's answer is not a valid response.
 type ResponseError struct {
-	// Err says what is wrong with it.
+	// Err says what is wrong with the answer.
 	Err error
-	// Expected is what it should have been, for guests that are programs. Kubewarden has
-	// another text for these.
+	// Expected names the expected response, for guests that are programs. Kubewarden words the
+	// errors of these guests differently.
 	Expected string
 }
 
-// What a program's answer should have been.
+// The values of [ResponseError.Expected].
 const (
 	ExpectedValidation         = "policy validation response"
 	ExpectedSettingsValidation = "settings validation response"
 )
 
-// Error implements the error interface with the text that Kubewarden's users
-// know.
+// Error returns the text that Kubewarden's users know.
 func (e *ResponseError) Error() string {
 	if e.Expected != "" {
 		return "Cannot deserialize " + e.Expected + ": " + e.Err.Error()
@@ -190,5 +185,5 @@ func (e *ResponseError) Error() string {
 	return "invalid response from policy: " + e.Err.Error()
 }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (e *ResponseError) Unwrap() error { return e.Err }

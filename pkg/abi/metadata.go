@@ -27,24 +27,23 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// MetadataSection is the name of the custom section in which a policy carries
-// its metadata, as JSON.
+// MetadataSection is the name of the custom section that holds a policy's metadata as JSON.
 const MetadataSection = "io.kubewarden.metadata"
 
-// KubewardenVersion is the version of the Kubewarden stack whose protocol this
-// package speaks. A policy that wants a later one is refused.
+// KubewardenVersion is the version of the Kubewarden stack whose protocol this package speaks.
+// Policies that require a later version are refused.
 const KubewardenVersion = "1.36"
 
-// What a policy says of the protocol's version.
+// The values of protocolVersion in a policy's metadata.
 const (
-	// ProtocolVersion1 is the only version of the protocol that there is.
+	// ProtocolVersion1 is the only version of the protocol so far.
 	ProtocolVersion1 = "v1"
-	// ProtocolVersionUnknown is what is written into guests that cannot be asked: all but
-	// those of waPC.
+	// ProtocolVersionUnknown stands for the version of a guest that the host cannot ask. Only waPC
+	// guests can be asked.
 	ProtocolVersionUnknown = "Unknown"
 )
 
-// ExecutionMode is how a policy's guest is spoken to.
+// ExecutionMode says which calling convention or engine runs a policy's guest.
 type ExecutionMode string
 
 // The execution modes of Kubewarden.
@@ -55,35 +54,34 @@ const (
 	ExecutionModeGatekeeper ExecutionMode = "gatekeeper"
 )
 
-// Metadata is what a policy says of itself.
+// Metadata describes a policy. The policy itself carries it.
 type Metadata struct {
 	// ProtocolVersion is "v1" for waPC guests and "Unknown" for others.
 	ProtocolVersion string `json:"protocolVersion"`
-	// Rules are what the policy wants to see; a configuration without rules
-	// takes them from here.
+	// Rules select the requests that the policy wants to see. A configuration without rules uses
+	// these.
 	Rules []Rule `json:"rules"`
 	// Annotations describe the policy to people.
 	Annotations map[string]string `json:"annotations"`
-	// Mutating is whether the policy changes objects.
+	// Mutating reports whether the policy changes objects.
 	Mutating bool `json:"mutating"`
-	// BackgroundAudit is a hint for audits of what exists already.
+	// BackgroundAudit is a hint for audits of existing objects.
 	BackgroundAudit bool `json:"backgroundAudit"`
-	// ContextAwareResources is what the policy would like to read. It grants
-	// nothing.
+	// ContextAwareResources lists the kinds that the policy would like to read. It grants nothing.
 	ContextAwareResources []ContextAwareResource `json:"contextAwareResources"`
-	// ExecutionMode is how the guest is spoken to; waPC if it does not say.
+	// ExecutionMode is the guest's execution mode. The default is waPC.
 	ExecutionMode ExecutionMode `json:"executionMode"`
 	// PolicyType is "kubernetes" (the default) or "raw".
 	PolicyType string `json:"policyType"`
-	// HostCapabilities is what the policy would like to call. It grants
+	// HostCapabilities lists the host capabilities that the policy would like to call. It grants
 	// nothing.
 	HostCapabilities []string `json:"hostCapabilities"`
-	// MinimumKubewardenVersion is the oldest stack that the policy runs on;
-	// empty for any.
+	// MinimumKubewardenVersion is the oldest Kubewarden stack that the policy runs on. An empty
+	// value allows any version.
 	MinimumKubewardenVersion string `json:"minimumKubewardenVersion"`
 }
 
-// Rule names requests as admission webhooks do.
+// Rule selects requests in the way that a webhook configuration does.
 type Rule struct {
 	APIGroups   []string `json:"apiGroups"`
 	APIVersions []string `json:"apiVersions"`
@@ -97,9 +95,9 @@ type ContextAwareResource struct {
 	Kind       string `json:"kind"`
 }
 
-// ReadMetadata finds a policy's metadata in its binary, and checks that it is
-// complete and of this version of the protocol. Of several sections the
-// first counts. Unknown fields are ignored.
+// ReadMetadata reads a policy's metadata from its binary. It checks that the metadata is complete
+// and belongs to this version of the protocol. If there are several metadata sections, the first
+// one counts. Unknown fields are ignored.
 func ReadMetadata(binary []byte) (*Metadata, error) {
 	module, err := wasm.Decode(binary)
 	if err != nil {
@@ -128,7 +126,7 @@ func decodeMetadata(section []byte) (*Metadata, error) {
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(section, metadata); err != nil {
 		return nil, err
 	}
-	// The decoder cannot tell what is missing from what is empty.
+	// The decoder cannot tell a missing field from an empty one.
 	var present map[string]any
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(section, &present); err != nil {
 		return nil, err
@@ -139,8 +137,8 @@ func decodeMetadata(section []byte) (*Metadata, error) {
 	return metadata, nil
 }
 
-// Validate says what keeps a host from having a policy with this metadata. It is an error
-// with a line for each problem.
+// Validate returns the reasons why a host cannot accept a policy with this metadata. The error has
+// one line for each problem.
 func (m *Metadata) Validate() error {
 	var errs []error
 	switch m.ExecutionMode {
@@ -173,7 +171,7 @@ func (m *Metadata) Validate() error {
 	return errors.Join(errs...)
 }
 
-// validateMinimumVersion compares major and minor only, as Kubewarden does.
+// validateMinimumVersion compares only the major and minor versions, as Kubewarden does.
 func (m *Metadata) validateMinimumVersion() error {
 	if m.MinimumKubewardenVersion == "" {
 		return nil

@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// annotated returns a module that has nothing but custom sections, given as
-// names and contents in turn.
+// annotated returns a module that consists of custom sections only, given as alternating names and
+// contents.
 func annotated(sections ...string) []byte {
 	wasm := []byte("\x00asm\x01\x00\x00\x00")
 	for n := 0; n < len(sections); n += 2 {
@@ -115,7 +115,7 @@ func TestReadMetadataRefuses(t *testing.T) {
 	}
 }
 
-// What Kubewarden's reader takes for missing when it is null.
+// Kubewarden's reader takes null for missing in these fields.
 func TestReadMetadataWithNulls(t *testing.T) {
 	metadata, err := ReadMetadata(annotated(MetadataSection, `{"protocolVersion": null, "rules": [], "annotations": null, "mutating": false, "executionMode": "wasi", "hostCapabilities": null, "minimumKubewardenVersion": null}`))
 	require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestReadMetadataWithNulls(t *testing.T) {
 	require.ErrorContains(t, err, "protocolVersion: required for execution mode kubewarden-wapc")
 }
 
-// Patch and pre-release do not count, as in Kubewarden.
+// The patch version and pre-release are ignored, as in Kubewarden.
 func TestMinimumVersion(t *testing.T) {
 	for _, minimum := range []string{"1.36.99", "1.36.0-beta.1", "1.0.0", "0.1.0"} {
 		_, err := ReadMetadata(annotated(MetadataSection, strings.Replace(validMetadata, "1.30.0", minimum, 1)))

@@ -24,17 +24,17 @@ import (
 	"slices"
 )
 
-// How many of a response's audit annotations and warnings are kept. A guest may have a
-// hundred bytes of the host's memory for each byte that it says in this way, and nobody is
-// told of so many.
+// These bounds apply to the audit annotations and warnings of one response. Each byte of a guest's
+// answer could otherwise take about a hundred bytes of host memory, and no client receives that
+// many entries.
 const (
 	maxAuditAnnotations = 128
 	maxWarnings         = 128
 )
 
-// KeepAnnotations returns those annotations that a response may have, and how many more
-// there are: the ones with the smallest keys, so that all replicas keep the same. Their
-// order costs what those cost that are kept.
+// KeepAnnotations returns the annotations that a response may carry, and the number of those it
+// dropped. It keeps the smallest keys, so that all replicas keep the same ones. Only the entries
+// that it keeps are sorted.
 func KeepAnnotations(all map[string]string) (kept map[string]string, omitted int) {
 	if len(all) <= maxAuditAnnotations {
 		return all, 0
@@ -46,9 +46,9 @@ func KeepAnnotations(all map[string]string) (kept map[string]string, omitted int
 	return a.kept(), a.omitted
 }
 
-// annotations are audit annotations that are being decoded, as many as are kept.
+// annotations collects audit annotations while they are decoded, up to the bound.
 type annotations struct {
-	entries []annotation // in the order of their keys
+	entries []annotation // sorted by key
 	omitted int
 }
 
@@ -70,7 +70,7 @@ func (a *annotations) add(key, value string) {
 	a.entries = slices.Insert(a.entries, n, annotation{key, value})
 }
 
-// kept returns them; nil if there are none.
+// kept returns the collected annotations, or nil if there are none.
 func (a *annotations) kept() map[string]string {
 	if len(a.entries) == 0 {
 		return nil
@@ -98,7 +98,7 @@ func (a *annotations) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// texts are warnings that are being decoded: the first ones.
+// texts collects warnings while they are decoded. It keeps the first ones, up to the bound.
 type texts struct {
 	kept    []string
 	omitted int
@@ -120,8 +120,8 @@ func (t *texts) UnmarshalJSON(data []byte) error {
 	})
 }
 
-// elements calls a function for each element of an object or an array, one after another.
-// Null has none, and takes no decoder: it is what most guests in Rust say.
+// elements calls a function for each element of an object or an array in turn. A null has no
+// elements and is handled without a decoder, because most guests in Rust send nulls.
 func elements(field string, begin json.Delim, data []byte, element func(*json.Decoder) error) error {
 	if string(data) == "null" {
 		return nil
@@ -131,7 +131,7 @@ func elements(field string, begin json.Delim, data []byte, element func(*json.De
 	case err != nil:
 		return fmt.Errorf("%s: %w", field, err)
 	case first != begin:
-		return fmt.Errorf("%s: cannot unmarshal what does not begin with %v", field, begin)
+		return fmt.Errorf("%s: cannot unmarshal a value that does not begin with %v", field, begin)
 	}
 	for decoder.More() {
 		if err := element(decoder); err != nil {

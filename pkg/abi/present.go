@@ -22,9 +22,9 @@ import (
 	"slices"
 )
 
-// checkPresent refuses what Kubewarden's reader refuses because it is missing, null or
-// empty: a null stands for a missing value in protocolVersion, annotations,
-// hostCapabilities and minimumKubewardenVersion, and nowhere else.
+// checkPresent refuses the same missing, null and empty fields as Kubewarden's reader. Null counts
+// as missing for protocolVersion, annotations, hostCapabilities and minimumKubewardenVersion, and
+// is refused everywhere else.
 func checkPresent(fields map[string]any) error {
 	for _, name := range []string{"rules", "mutating"} {
 		if fields[name] == nil {
@@ -73,7 +73,7 @@ func checkRules(value any) error {
 	return nil
 }
 
-// checkElements refuses a list with a null in it.
+// checkElements refuses a list that contains a null.
 func checkElements(path string, value any) error {
 	list, _ := value.([]any)
 	if n := slices.IndexFunc(list, func(element any) bool { return element == nil }); n >= 0 {

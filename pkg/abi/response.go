@@ -28,53 +28,50 @@ import (
 	kjson "sigs.k8s.io/json"
 )
 
-// ValidationResponse is a policy's answer to an admission request. In JSON its
-// names are in snake case, fields that are null count as absent, and fields that
-// are not known are ignored.
+// ValidationResponse is a policy's answer to an admission request. Its JSON names are in snake
+// case. Null fields count as absent, and unknown fields are ignored.
 type ValidationResponse struct {
 	// Accepted is the verdict.
 	Accepted bool
-	// Message tells people why; empty if the policy gave none.
+	// Message explains the verdict to people. It is empty if the policy gave no message.
 	Message string
-	// Code is the HTTP status that the policy asks for, as given: 0 to 65535,
-	// 0 if the policy gave none.
+	// Code is the HTTP status that the policy asks for, unchanged: 0 to 65535, or 0 if the policy
+	// gave none.
 	Code int32
-	// Reason and Details are those of the status that the policy answers with, as given;
-	// empty if it gave none. Only policies of the Open Policy Agent answer with one.
+	// Reason and Details come unchanged from the status in the policy's answer. They are empty if
+	// it gave none. Only Open Policy Agent policies answer with a status.
 	Reason  string
 	Details *metav1.StatusDetails
-	// MutatedObject is the object as the policy wants it, whole, or nil if it
-	// changes nothing.
+	// MutatedObject is the complete object that the policy wants, or nil if it changes nothing.
 	MutatedObject json.RawMessage
-	// Patch is the JSON patch (RFC 6902) that MutatedObject was made with, as the policy
-	// gave it; nil if the policy gave the object, or changes nothing.
+	// Patch is the JSON patch (RFC 6902) from the policy that produced MutatedObject. It is nil if
+	// the policy returned the object itself, or changes nothing.
 	Patch []byte
-	// AuditAnnotations are for the audit event.
+	// AuditAnnotations go into the audit event.
 	AuditAnnotations map[string]string
-	// Warnings are for whoever sent the request.
+	// Warnings go to the client that sent the request.
 	Warnings []string
-	// OmittedAuditAnnotations and OmittedWarnings are how many more there were, of which
-	// 128 each are kept.
+	// OmittedAuditAnnotations and OmittedWarnings count the entries dropped. At most 128 of each
+	// are kept.
 	OmittedAuditAnnotations, OmittedWarnings int
-	// Causes are what the members of a policy group said that refused. No guest can set
+	// Causes are the answers of the policy group members that refused the request. No guest can set
 	// them.
 	Causes []Cause
 }
 
-// Explanation is what tells people why: the message, or else the reason, where many
-// policies have what they want to say.
+// Explanation returns the message, or the reason if the message is empty: many policies explain
+// themselves in the reason.
 func (r *ValidationResponse) Explanation() string { return cmp.Or(r.Message, r.Reason) }
 
-// Cause is a member's part in the verdict of a policy group.
+// Cause is the part of one member in the verdict of a policy group.
 type Cause struct {
-	// Field names the member as in the group's configuration: spec.policies.<name>.
+	// Field names the member by its path in the group's configuration: spec.policies.<name>.
 	Field string
-	// Message is what the member said; empty if it gave no reason.
+	// Message is the member's message. It is empty if the member gave no reason.
 	Message string
 }
 
-// DecodeValidationResponse reads a policy's answer. Errors are of type
-// [*ResponseError].
+// DecodeValidationResponse decodes a policy's answer. Errors are of type [*ResponseError].
 func DecodeValidationResponse(data []byte) (*ValidationResponse, error) {
 	if usual := decodeUsual(data); usual != nil {
 		return usual, nil
@@ -82,7 +79,7 @@ func DecodeValidationResponse(data []byte) (*ValidationResponse, error) {
 	return decodeAny(data)
 }
 
-// decodeAny reads an answer, whatever it is.
+// decodeAny decodes any answer, with the full decoder.
 func decodeAny(data []byte) (*ValidationResponse, error) {
 	var wire struct {
 		Accepted         *bool           `json:"accepted"`
@@ -120,16 +117,16 @@ func decodeAny(data []byte) (*ValidationResponse, error) {
 	return r, nil
 }
 
-// SettingsValidationResponse is a policy's answer to settings.
+// SettingsValidationResponse is a policy's answer to a settings validation.
 type SettingsValidationResponse struct {
-	// Valid is whether the policy can work with them.
+	// Valid reports whether the policy accepts the settings.
 	Valid bool
-	// Message tells people why not; empty if the policy gave none.
+	// Message explains a refusal. It is empty if the policy gave no message.
 	Message string
 }
 
-// DecodeSettingsValidationResponse reads a policy's answer to settings. Errors
-// are of type [*ResponseError].
+// DecodeSettingsValidationResponse decodes a policy's answer to a settings validation. Errors are
+// of type [*ResponseError].
 func DecodeSettingsValidationResponse(data []byte) (*SettingsValidationResponse, error) {
 	var wire struct {
 		Valid   *bool   `json:"valid"`
@@ -148,7 +145,7 @@ func DecodeSettingsValidationResponse(data []byte) (*SettingsValidationResponse,
 	return r, nil
 }
 
-// decode is strict where Go's own decoder is not: names are told apart by case.
+// decode is stricter than Go's own decoder: it distinguishes field names by case.
 func decode(data []byte, into any) error {
 	if !utf8.Valid(data) {
 		return &ResponseError{Err: errors.New("not UTF-8")}

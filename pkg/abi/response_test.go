@@ -48,11 +48,11 @@ func TestDecodeValidationResponse(t *testing.T) {
 		{name: "negative code", data: `{"accepted":false,"code":-1}`, err: "code -1 is out of range"},
 		{name: "large code", data: `{"accepted":false,"code":65536}`, err: "code 65536 is out of range"},
 		{name: "fractional code", data: `{"accepted":false,"code":4.5}`, err: "cannot unmarshal number"},
-		{name: "annotations in a list", data: `{"accepted":true,"audit_annotations":["a"]}`, err: "audit_annotations: cannot unmarshal what does not begin with {"},
+		{name: "annotations in a list", data: `{"accepted":true,"audit_annotations":["a"]}`, err: "audit_annotations: cannot unmarshal a value that does not begin with {"},
 		{name: "annotation of a number", data: `{"accepted":true,"audit_annotations":{"a":1}}`, err: `audit_annotations: value of "a": json: cannot unmarshal number`},
 		{name: "no annotations", data: `{"accepted":true,"audit_annotations":{},"warnings":[]}`, want: ValidationResponse{Accepted: true}},
 		{name: "nulls inside", data: `{"accepted":true,"audit_annotations":{"a":null},"warnings":[null]}`, want: ValidationResponse{Accepted: true, AuditAnnotations: map[string]string{"a": ""}, Warnings: []string{""}}},
-		{name: "warnings in an object", data: `{"accepted":true,"warnings":{}}`, err: "warnings: cannot unmarshal what does not begin with ["},
+		{name: "warnings in an object", data: `{"accepted":true,"warnings":{}}`, err: "warnings: cannot unmarshal a value that does not begin with ["},
 		{name: "a number as warning", data: `{"accepted":true,"warnings":["a",1]}`, err: "warnings: warning 1: json: cannot unmarshal number"},
 		{name: "no UTF-8", data: "{\"accepted\":true,\"message\":\"\xff\"}", err: "not UTF-8"},
 	} {
@@ -70,11 +70,11 @@ func TestDecodeValidationResponse(t *testing.T) {
 	}
 }
 
-// Of what a guest says beside its verdict, no more is kept than anybody is told.
+// The host keeps no more annotations and warnings than it passes on.
 func TestWhatIsKeptOfAResponse(t *testing.T) {
 	var annotations, warnings []string
 	for n := range 1000 {
-		// In no order.
+		// The keys are unsorted.
 		annotations = append(annotations, fmt.Sprintf(`"key-%03d":"%d"`, n*7%1000, n))
 		warnings = append(warnings, fmt.Sprintf(`"%d"`, n))
 	}
@@ -116,7 +116,7 @@ func TestDecodeSettingsValidationResponse(t *testing.T) {
 	}
 }
 
-// Most guests in Rust say null for what they have none of, in each evaluation.
+// Most guests in Rust send null for each field that they leave empty.
 func TestNullsTakeNoDecoder(t *testing.T) {
 	null, a, warnings := []byte("null"), &annotations{}, &texts{}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
@@ -126,7 +126,7 @@ func TestNullsTakeNoDecoder(t *testing.T) {
 	}))
 }
 
-// What most guests say takes no decoder either, and comes to the same.
+// The common form of an answer takes no decoder, and decodes to the same response.
 func TestUsualResponses(t *testing.T) {
 	for data, usual := range map[string]bool{
 		`{"accepted":true}`: true,

@@ -21,9 +21,9 @@ import (
 	"math"
 )
 
-// decodeUsual reads an answer as nearly all guests give it: without spaces, escapes and what
-// is not ASCII, and with a verdict, a message and a code alone, each at most once. That takes
-// no decoder. It returns nil for any other answer, whatever that is.
+// decodeUsual decodes the common form of an answer without a JSON decoder. That form has no spaces,
+// no escapes and only ASCII characters. It holds a verdict, a message and a code, and nulls for the
+// other fields, each at most once. decodeUsual returns nil for any other answer, valid or not.
 func decodeUsual(data []byte) *ValidationResponse {
 	response := &ValidationResponse{}
 	var known [len(usualFields)]bool
@@ -51,8 +51,8 @@ func decodeUsual(data []byte) *ValidationResponse {
 	return response
 }
 
-// usualFields are the fields of a response, and what reads them: the rest behind a value, if
-// that is usual. The first has to be there.
+// usualFields are the fields of a response with their readers. A reader returns the rest of the
+// data behind the value, and false for an uncommon value. The first field is required.
 var usualFields = [...]struct {
 	name string
 	read func(*ValidationResponse, []byte) (rest []byte, ok bool)
@@ -110,8 +110,8 @@ func readCode(r *ValidationResponse, data []byte) (rest []byte, ok bool) {
 	return data[n:], n > 0
 }
 
-// plainText takes a string of printable ASCII without escapes. The rest is nil if there is
-// none.
+// plainText reads a string of printable ASCII without escapes. It returns a nil rest for anything
+// else.
 func plainText(data []byte) (text, rest []byte) {
 	if len(data) == 0 || data[0] != '"' {
 		return nil, nil

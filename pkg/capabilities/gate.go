@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package capabilities answers the host calls of policies: the questions that a
-// guest may ask of its host, and whether it may ask them. Each kind of question
-// has a package of its own below this one; all of them are reached through the
-// [Gate].
+// Package capabilities answers the host calls of policies. It decides which host capabilities a
+// policy may call, and forwards each call to the capability. Each capability has its own package
+// below this one. All calls pass through the [Gate].
 package capabilities
 
 import (
@@ -36,74 +35,75 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
-// binding is the only one that Kubewarden's SDKs use.
+// binding is the only binding that Kubewarden's SDKs use.
 const binding = "kubewarden"
 
-// tracingNamespace holds the capabilities that need no grant: writing a line to
-// the log tells a policy nothing.
+// tracingNamespace holds the capabilities that need no grant, because writing a line to the log
+// tells a policy nothing.
 const tracingNamespace = "tracing"
 
 const (
-	// violationsPerSecond is how many violations of one policy are logged, with a burst
-	// of violationBurst. One policy that is written wrongly makes one for each request.
+	// violationsPerSecond is the number of violations logged per second and policy, with a burst of
+	// violationBurst. A faulty policy causes a violation for each request.
 	violationsPerSecond = 1
 	violationBurst      = 10
-	// loggedPathBytes is how much of a path that a guest made up is logged.
+	// loggedPathBytes is the number of bytes logged of a path that a guest made up.
 	loggedPathBytes = 256
 )
 
-// Caller is the policy that a host call comes from, and what it may read.
+// Caller is the policy that makes a host call, with its permissions to read.
 type Caller struct {
 	// Policy is the policy's name.
 	Policy string
-	// Resources are the kinds that the policy was granted to read.
+	// Resources are the kinds that the policy may read.
 	Resources []abi.ContextAwareResource
-	// Secrets is whether Secrets may be among them: naming the kind is not enough.
+	// Secrets reports whether the policy may read Secrets. Listing the kind in Resources is not
+	// enough.
 	Secrets bool
 }
 
-// Capability answers the host calls of one namespace. An error's text goes to
-// the guest. The payload is valid during the call only. Implementations are safe for
-// concurrent use, do not change the caller, and return when ctx ends.
+// Capability answers the host calls of one namespace. The text of an error goes to the guest. The
+// payload is valid only during the call. Implementations are safe for concurrent use, do not modify
+// the caller, and return when ctx ends.
 type Capability interface {
 	Call(ctx context.Context, caller *Caller, operation string, payload []byte) ([]byte, error)
 }
 
-// Inventories has the inventories of policies that cannot make host calls.
-// Implementations are safe for concurrent use.
+// Inventories provides the inventories of policies that cannot make host calls. Implementations are
+// safe for concurrent use.
 type Inventories interface {
-	// Inventory returns that of a policy; nil if the policy was granted no kinds.
+	// Inventory returns the policy's inventory, or nil if the policy may read no kinds.
 	Inventory(caller *Caller) abi.Inventory
 }
 
-// FailedError says that a call was allowed and understood, and failed.
+// FailedError says that a valid and permitted call failed.
 type FailedError struct{ Err error }
 
-// Error implements the error interface with the text that Kubewarden's users know.
+// Error returns the text that Kubewarden's users know.
 func (e *FailedError) Error() string { return "Callback evaluation failure: " + e.Err.Error() }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (e *FailedError) Unwrap() error { return e.Err }
 
-// GateOptions say what a policy may call.
+// GateOptions say which capabilities a policy may call.
 type GateOptions struct {
 	// Caller is the policy.
 	Caller Caller
-	// Grants are the host capabilities that it may call; none grant nothing.
+	// Grants are the host capabilities that the policy may call. Empty grants allow none.
 	Grants Patterns
-	// Tracing answers the namespace tracing, which needs no grant. Required.
+	// Tracing answers the namespace tracing, which needs no grant. It is required.
 	Tracing Capability
-	// Shared are the capabilities that need a grant, by namespace. One that is missing
-	// fails with a message that says so. The map must not be changed any more.
+	// Shared holds the capabilities that need a grant, by namespace. A call of a missing one fails
+	// with an error that says so. The caller must not modify the map afterwards.
 	Shared map[string]Capability
 }
 
-// Gate stands between one policy and the capabilities. It implements
-// [abi.Capabilities] and is safe for concurrent use.
+// Gate decides which capabilities one policy may call. It implements [abi.Capabilities] and is safe
+// for concurrent use.
 type Gate struct {
 	options GateOptions
 	limiter *rate.Limiter
-	// unlogged counts the violations since the last one that was logged.
+	// unlogged counts the violations since the last logged one.
 	unlogged atomic.Int64
 }
 
@@ -117,7 +117,7 @@ func NewGate(options GateOptions) *Gate {
 // Call implements [abi.Capabilities].
 func (g *Gate) Call(ctx context.Context, call abi.HostCall) ([]byte, error) {
 	if call.Namespace == tracingNamespace {
-		return g.answer(ctx, call) // nobody waits for what is logged
+		return g.answer(ctx, call) // logging has no latency worth a span
 	}
 	ctx, span := spans.Start(ctx, spans.HostCall)
 	answer, err := g.answer(ctx, call)
@@ -128,8 +128,8 @@ func (g *Gate) Call(ctx context.Context, call abi.HostCall) ([]byte, error) {
 	return answer, err
 }
 
-// describe tells a span of a host call. What a guest calls a capability that there is none
-// of is its own word, which may be anything.
+// describe sets the attributes of a host call's span. The name of an unknown capability is not
+// recorded, because the guest could choose any text.
 func describe(span spans.Span, call abi.HostCall, answer []byte, err error) {
 	path := "unknown"
 	if tree[call.Namespace].has(call.Operation) {
@@ -145,9 +145,8 @@ func describe(span spans.Span, call abi.HostCall, answer []byte, err error) {
 	}
 }
 
-// answer asks the capability that is called. The checks come in Kubewarden's order: the
-// binding, the grant, whether there is such a capability, and only then the payload,
-// which is the capability's own business.
+// answer forwards a call to its capability. It checks in Kubewarden's order: first the binding,
+// then the grant, then whether the capability exists. The capability checks the payload.
 func (g *Gate) answer(ctx context.Context, call abi.HostCall) ([]byte, error) {
 	if call.Binding != binding {
 		return nil, fmt.Errorf("unknown binding: %s", call.Binding)
@@ -174,8 +173,8 @@ func (g *Gate) answer(ctx context.Context, call abi.HostCall) ([]byte, error) {
 	return g.ask(ctx, capability, call)
 }
 
-// ask calls a capability. A panic in it is told to the log, and to the guest only that
-// there was one.
+// ask calls a capability. It logs the details of a panic, and tells the guest only that an internal
+// error occurred.
 func (g *Gate) ask(ctx context.Context, capability Capability, call abi.HostCall) (answer []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -187,7 +186,7 @@ func (g *Gate) ask(ctx context.Context, capability Capability, call abi.HostCall
 	return capability.Call(ctx, &g.options.Caller, call.Operation, call.Payload)
 }
 
-// report logs a violation, at a rate.
+// report logs a violation, up to the rate limit.
 func (g *Gate) report(ctx context.Context, path string) {
 	if !g.limiter.Allow() {
 		g.unlogged.Add(1)

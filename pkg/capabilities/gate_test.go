@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
-// recorder is a capability that answers with what it was called with.
+// recorder is a capability that returns the call it received.
 type recorder struct{ called int }
 
 func (r *recorder) Call(_ context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
@@ -43,7 +43,7 @@ func (r *recorder) Call(_ context.Context, caller *capabilities.Caller, operatio
 	return []byte(caller.Policy + " " + operation + " " + string(payload)), nil
 }
 
-// function is a capability.
+// function is a capability with a constant answer.
 type function func() ([]byte, error)
 
 func (f function) Call(context.Context, *capabilities.Caller, string, []byte) ([]byte, error) {
@@ -57,7 +57,7 @@ func grants(t *testing.T, texts ...string) capabilities.Patterns {
 	return patterns
 }
 
-// every has a capability in each namespace, all the same.
+// every returns a map with the same capability in each namespace.
 func every(c capabilities.Capability) map[string]capabilities.Capability {
 	return map[string]capabilities.Capability{"kubernetes": c, "net": c, "crypto": c, "oci": c}
 }
@@ -88,7 +88,7 @@ func TestHostCallsAreTraced(t *testing.T) {
 			ctx, request := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spansEnded)).Tracer("server").Start(t.Context(), "request")
 			_, err := gate.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: test.namespace, Operation: test.operation, Payload: []byte("{}")})
 			require.Equal(t, test.status != "", err != nil)
-			_, _ = gate.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log"}) // which has no span
+			_, _ = gate.Call(ctx, abi.HostCall{Binding: "kubewarden", Namespace: "tracing", Operation: "log"}) // tracing has no span
 
 			require.Len(t, spansEnded.Ended(), 1)
 			span := spansEnded.Ended()[0]

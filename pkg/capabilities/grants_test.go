@@ -26,7 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// leaves are all operations that there are, by namespace.
+// leaves are all existing operations, by namespace.
 var leaves = map[string][]string{
 	"kubernetes": {"list_resources_by_namespace", "list_resources_all", "get_resource", "can_i"},
 	"oci":        {"v1/verify", "v2/verify", "v1/manifest_digest", "v1/oci_manifest", "v1/oci_manifest_config"},
@@ -34,7 +34,7 @@ var leaves = map[string][]string{
 	"crypto":     {"v1/is_certificate_trusted"},
 }
 
-// crafted returns ways to write a name that are not the name.
+// crafted returns variants of a name that must not pass for the name.
 func crafted(name string) []string {
 	long := strings.Repeat("x", 1<<16)
 	return []string{
@@ -44,8 +44,8 @@ func crafted(name string) []string {
 	}
 }
 
-// A policy without a grant gets nothing, whatever it writes: only tracing answers, and
-// no other capability is ever asked.
+// A policy without grants reaches only tracing, whatever name it calls. No other capability sees a
+// call.
 func TestNothingIsReachedWithoutAGrant(t *testing.T) {
 	behind, log := &recorder{}, &recorder{}
 	gate := capabilities.NewGate(capabilities.GateOptions{Tracing: log, Shared: every(behind)})
@@ -66,7 +66,7 @@ func TestNothingIsReachedWithoutAGrant(t *testing.T) {
 			for _, o := range crafted(operation) {
 				refuse("kubewarden", namespace, o)
 			}
-			// The border between namespace and operation moves.
+			// This variant moves the boundary between namespace and operation.
 			path := namespace + "/" + operation
 			for n := range path {
 				refuse("kubewarden", path[:n], path[n:])
@@ -80,7 +80,7 @@ func TestNothingIsReachedWithoutAGrant(t *testing.T) {
 	require.Zero(t, log.called)
 }
 
-// A grant reaches what it names and nothing beside.
+// A grant covers exactly the capabilities that it names.
 func TestAGrantReachesOnlyWhatItNames(t *testing.T) {
 	for granted, operations := range leaves {
 		for _, pattern := range []string{granted + "/*", granted + "/" + operations[0]} {
@@ -107,7 +107,7 @@ func TestAGrantReachesOnlyWhatItNames(t *testing.T) {
 	}
 }
 
-// FuzzGate looks for a name that gets past the grants to a capability.
+// FuzzGate searches for a name that passes the grants and reaches a capability.
 func FuzzGate(f *testing.F) {
 	for namespace, operations := range leaves {
 		for _, operation := range operations {

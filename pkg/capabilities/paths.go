@@ -21,7 +21,7 @@ import (
 	"slices"
 )
 
-// Paths returns the paths of all host capabilities that a grant can name, in order.
+// Paths returns the sorted paths of all host capabilities that a grant can name.
 func Paths() []string { return leaves("", tree) }
 
 func leaves(prefix string, of group) (paths []string) {

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each path is a pattern that grants itself, and there is no other leaf.
+// Each path is a pattern that grants itself. The tree has no other leaves.
 func TestPaths(t *testing.T) {
 	require.Equal(t, []string{
 		"crypto/v1/is_certificate_trusted",

@@ -14,7 +14,6 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package capabilities decides which host capabilities a policy may call.
 package capabilities
 
 import (
@@ -25,16 +24,16 @@ import (
 	"strings"
 )
 
-// wildcard is the pattern, or the last segment of one, that matches everything.
+// wildcard matches everything. It is a pattern by itself, or the last segment of one.
 const wildcard = "*"
 
-// group is a segment of a capability path with what may follow it; a segment that
-// ends a path has nil.
+// group maps a segment of a capability path to the segments below it. A segment that ends a path
+// maps to nil.
 type group map[string]group
 
-// tree holds the paths of all host capabilities that a grant can name. It follows the
-// catalogue of Kubewarden; tracing is missing because it needs no grant. The version
-// of oci, net and crypto is part of the operation's name.
+// tree holds the paths of all host capabilities that a grant can name. It follows Kubewarden's
+// catalog. It omits tracing, which needs no grant. For oci, net and crypto, the version is part
+// of the operation's name.
 var tree = group{
 	"crypto": {
 		"v1": {"is_certificate_trusted": nil},
@@ -59,7 +58,7 @@ var tree = group{
 	},
 }
 
-// has tells whether a path below the group, such as "v1/verify", is that of a capability.
+// has reports whether a path below the group, such as "v1/verify", names a capability.
 func (g group) has(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		next, known := g[segment]
@@ -71,17 +70,17 @@ func (g group) has(path string) bool {
 	return g == nil
 }
 
-// Pattern grants one host capability or a group of them. The zero value grants none.
-// A Pattern is immutable and safe for concurrent use.
+// Pattern grants one host capability or a group of them. The zero value grants none. A Pattern is
+// immutable and safe for concurrent use.
 type Pattern struct {
-	// text is the pattern as it was written; ParsePattern has checked it.
+	// text is the pattern as written. ParsePattern has checked it.
 	text string
 }
 
-// ParsePattern reads one entry of a policy's hostCapabilities: "*" for every
-// capability, "<group>/*" such as "oci/*" or "oci/v1/*" for all below a group, or one
-// whole path such as "oci/v1/verify". The syntax is Kubewarden's. Errors say what to
-// write instead and do not repeat the text.
+// ParsePattern parses one entry of a policy's hostCapabilities: "*" for every capability,
+// "<group>/*" such as "oci/*" or "oci/v1/*" for everything below a group, or one complete path such
+// as "oci/v1/verify". The syntax is Kubewarden's. Errors suggest what to write instead, and do not
+// repeat the text.
 func ParsePattern(text string) (Pattern, error) {
 	if text == "" {
 		return Pattern{}, errors.New(`is empty: write a path such as "oci/v1/verify", a prefix such as "oci/*", or "*" for all`)
@@ -133,10 +132,10 @@ func names(of group) string {
 	return strings.Join(slices.Sorted(maps.Keys(of)), ", ")
 }
 
-// Matches tells whether the pattern grants the capability with this path, which is
-// "<namespace>/<operation>" of a host call, such as "kubernetes/can_i" or
-// "oci/v2/verify". The path may be anything: one that no capability has is matched
-// like any other and has to be refused where it would be served.
+// Matches reports whether the pattern grants the capability with this path. The path is
+// "<namespace>/<operation>" of a host call, such as "kubernetes/can_i" or "oci/v2/verify". Matches
+// accepts any path, even if no capability has it. The code that serves the call must refuse unknown
+// paths.
 func (p Pattern) Matches(path string) bool {
 	if p.text == wildcard {
 		return true
@@ -147,16 +146,16 @@ func (p Pattern) Matches(path string) bool {
 	return p.text != "" && p.text == path
 }
 
-// String returns the pattern as it was written.
+// String returns the pattern as written.
 func (p Pattern) String() string {
 	return p.text
 }
 
-// Patterns are all grants of a policy. None grant nothing.
+// Patterns holds all grants of a policy. Empty Patterns grant nothing.
 type Patterns []Pattern
 
-// ParsePatterns reads all entries of a policy's hostCapabilities. The error names
-// every entry that is wrong, one a line.
+// ParsePatterns parses all entries of a policy's hostCapabilities. The error names every invalid
+// entry on a separate line.
 func ParsePatterns(texts []string) (Patterns, error) {
 	var errs []error
 	patterns := make(Patterns, 0, len(texts))
@@ -174,7 +173,7 @@ func ParsePatterns(texts []string) (Patterns, error) {
 	return patterns, nil
 }
 
-// Matches tells whether any of the patterns grants the capability with this path.
+// Matches reports whether any of the patterns grants the capability with this path.
 func (p Patterns) Matches(path string) bool {
 	return slices.ContainsFunc(p, func(pattern Pattern) bool { return pattern.Matches(path) })
 }

@@ -73,7 +73,7 @@ func TestPatternMatches(t *testing.T) {
 	}
 }
 
-// Every path of the catalogue can be granted by itself, by each prefix and by "*".
+// Every path in the catalog can be granted by itself, by each prefix, and by "*".
 func TestEveryCapabilityCanBeGranted(t *testing.T) {
 	var walk func(prefix string, at group, above []string)
 	found := 0

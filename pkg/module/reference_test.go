@@ -46,7 +46,7 @@ func TestParseReference(t *testing.T) {
 		"registry://":                                       "missing registry or repository",
 		"registry://example.com":                            "missing registry or repository",
 		"registry:///a":                                     "invalid registry",
-		"registry://user:password@example.com/a":            "what follows the @",
+		"registry://user:password@example.com/a":            "the part after the @",
 		"registry://example.com/A":                          "invalid repository",
 		"registry://example.com/a/../b":                     "invalid repository",
 		"registry://example.com/a?x=1":                      "invalid repository",
@@ -54,12 +54,12 @@ func TestParseReference(t *testing.T) {
 		"registry://example.com/a:b:c":                      "invalid tag",
 		"registry://example.com/a:-b":                       "invalid tag",
 		"registry://example.com/a: @sha256:" + hex64:        "invalid tag",
-		"registry://example.com/a@":                         "what follows the @",
-		"registry://example.com/a@sha256:" + hex64[:62]:     "what follows the @",
-		"registry://example.com/a@sha256:" + hex64 + "\n":   "what follows the @",
-		"registry://example.com/a@SHA256:" + hex64:          "what follows the @",
-		"registry://example.com/a@sha512:" + hex64 + hex64:  "what follows the @",
-		"registry://example.com/a@sha256:" + hex64 + "@x:y": "what follows the @",
+		"registry://example.com/a@":                         "the part after the @",
+		"registry://example.com/a@sha256:" + hex64[:62]:     "the part after the @",
+		"registry://example.com/a@sha256:" + hex64 + "\n":   "the part after the @",
+		"registry://example.com/a@SHA256:" + hex64:          "the part after the @",
+		"registry://example.com/a@sha512:" + hex64 + hex64:  "the part after the @",
+		"registry://example.com/a@sha256:" + hex64 + "@x:y": "the part after the @",
 	} {
 		_, err := parseReference(uri)
 		require.ErrorContains(t, err, text, uri)

@@ -34,11 +34,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// annotatedVersion has the library try SHA-256 too for certificates on P-384 and P-521, as cosign 2 signed with them.
+// annotatedVersion makes the library also try SHA-256 for certificates on P-384 and P-521, because
+// cosign 2 signed with it.
 const annotatedVersion = "v0.1"
 
-// readAnnotated makes an entity of what cosign 2 wrote into the annotations of a layer: the payload is what is signed, and
-// certificate and log entry go where they are in a bundle.
+// readAnnotated builds an entity from the annotations of a layer that cosign 2 wrote. The payload
+// is the signed document. Certificate and log entry go where a bundle has them.
 func readAnnotated(candidate *verification.Candidate) (*entity, error) {
 	if err := errors.Join(
 		bounded("the payload", len(candidate.Payload), MaxPayloadBytes),
@@ -50,7 +51,7 @@ func readAnnotated(candidate *verification.Candidate) (*entity, error) {
 		return nil, err
 	}
 	if len(candidate.Signature) == 0 {
-		return nil, errors.New("no signature stands beside the payload")
+		return nil, errors.New("the payload has no signature")
 	}
 	e := &entity{payload: candidate.Payload, version: annotatedVersion}
 	algorithm := "sha256"
@@ -83,7 +84,7 @@ func hashed(payload []byte, algorithm string) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-// annotatedCertificate is a certificate with intermediate ones that came with it.
+// annotatedCertificate is a certificate with its intermediates.
 type annotatedCertificate struct {
 	verify.VerificationContent
 	intermediates []*x509.Certificate
@@ -108,7 +109,7 @@ func readCertificate(candidate *verification.Candidate) (verify.VerificationCont
 		return nil, err
 	}
 	for _, c := range chain {
-		// Roots come from the trust root alone.
+		// Roots come only from the trust root.
 		if c.IsCA && string(c.RawSubject) != string(c.RawIssuer) {
 			content.intermediates = append(content.intermediates, c)
 		}

@@ -26,32 +26,37 @@ import (
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// Bounds on what a candidate consists of. All of it comes from a registry, or lies beside a module.
+// Bounds on the parts of a candidate. All of them come from a registry, or from a file beside a
+// module.
 const (
-	// MaxBundleBytes bounds a Sigstore bundle, which has some ten thousand bytes.
+	// MaxBundleBytes bounds a Sigstore bundle. Typical bundles have about 10,000 bytes.
 	MaxBundleBytes = 256 << 10
-	// maxBundleParts bounds what a bundle consists of, by its commas and brackets: reading one that is nothing else takes a
-	// second for a mebibyte. One within all bounds has a few hundred.
+	// maxBundleParts bounds the parts of a bundle, which its commas and brackets delimit. A bundle
+	// of 1 MiB that consists only of these takes a second to parse. A bundle within all bounds has
+	// a few hundred.
 	maxBundleParts = 1024
-	// MaxPayloadBytes bounds a document in the simple signing format, and the statement in a bundle.
+	// MaxPayloadBytes bounds a document in the simple signing format, and the statement in a
+	// bundle.
 	MaxPayloadBytes = 64 << 10
-	// MaxSignatureBytes bounds a signature; one by RSA with 8192 bits has 1024.
+	// MaxSignatureBytes bounds a signature. A signature by an RSA key of 8192 bits has 1024 bytes.
 	MaxSignatureBytes = 2 << 10
 	// MaxCertificateBytes bounds a certificate, in PEM or DER.
 	MaxCertificateBytes = 64 << 10
 	// MaxChainCertificates bounds the number of certificates in a chain.
 	MaxChainCertificates = 10
-	// MaxLogEntries bounds the number of entries of transparency logs.
+	// MaxLogEntries bounds the number of transparency log entries.
 	MaxLogEntries = 4
-	// MaxLogBodyBytes bounds the body of an entry of a transparency log: a signature, and the certificate or key.
+	// MaxLogBodyBytes bounds the body of a transparency log entry: a signature, and the certificate
+	// or key.
 	MaxLogBodyBytes = 16 << 10
-	// MaxLogProofHashes bounds the hashes that prove that an entry is in a log; a tree with 2^64 entries needs 64.
+	// MaxLogProofHashes bounds the hashes of an inclusion proof. A tree with 2^64 entries needs 64.
 	MaxLogProofHashes = 64
 	// MaxTimestamps bounds the number of signed timestamps.
 	MaxTimestamps = 4
-	// MaxTimestampBytes bounds a signed timestamp, certificates included.
+	// MaxTimestampBytes bounds a signed timestamp, including its certificates.
 	MaxTimestampBytes = 8 << 10
-	// maxTimestampDepth bounds how deep a signed timestamp is nested; real ones are half as deep.
+	// maxTimestampDepth bounds the nesting of a signed timestamp. Real timestamps nest half as
+	// deep.
 	maxTimestampDepth = 24
 	// MaxKeyBytes bounds a public key in PEM.
 	MaxKeyBytes = 16 << 10
@@ -59,7 +64,7 @@ const (
 	MaxRootBytes = 4 << 20
 )
 
-// bounded refuses what is too large.
+// bounded returns an error if a size exceeds its limit.
 func bounded(what string, size, limit int) error {
 	if size > limit {
 		return fmt.Errorf("%s has %d bytes, at most %d are read", what, size, limit)
@@ -67,7 +72,7 @@ func bounded(what string, size, limit int) error {
 	return nil
 }
 
-// counted refuses what is too many.
+// counted returns an error if a number exceeds its limit.
 func counted(what string, count, limit int) error {
 	if count > limit {
 		return fmt.Errorf("the bundle has %d %s, at most %d are read", count, what, limit)
@@ -75,7 +80,7 @@ func counted(what string, count, limit int) error {
 	return nil
 }
 
-// boundParts bounds what a bundle consists of.
+// boundParts checks the number of parts of a bundle.
 func boundParts(content []byte) error {
 	parts := 0
 	for _, b := range content {
@@ -89,7 +94,7 @@ func boundParts(content []byte) error {
 	return nil
 }
 
-// isShallow says whether DER is nested no deeper than levels.
+// isShallow reports whether DER is nested no deeper than levels.
 func isShallow(der cryptobyte.String, levels int) bool {
 	for !der.Empty() {
 		var content cryptobyte.String
@@ -104,9 +109,9 @@ func isShallow(der cryptobyte.String, levels int) bool {
 	return true
 }
 
-// boundMaterial bounds what a bundle has beside its signature, before the library reads it: reading an entry of a log
-// verifies a signature with the key in it, and reading a timestamp descends as deep as whoever made it likes, at a cost
-// that is the square of that.
+// boundMaterial checks the parts of a bundle beside its signature before the library parses them.
+// To parse a log entry, the library verifies a signature with a key from the entry. To parse a
+// timestamp, it recurses as deep as the author of the timestamp chose, at quadratic cost.
 func boundMaterial(material *protobundle.VerificationMaterial) error {
 	certificates := material.GetX509CertificateChain().GetCertificates()
 	if c := material.GetCertificate(); c != nil {
@@ -130,7 +135,7 @@ func boundMaterial(material *protobundle.VerificationMaterial) error {
 			return err
 		}
 		if !isShallow(timestamp.GetSignedTimestamp(), maxTimestampDepth) {
-			return fmt.Errorf("a timestamp in the bundle is no DER, or is nested more than %d deep", maxTimestampDepth)
+			return fmt.Errorf("a timestamp in the bundle is not DER, or is nested more than %d deep", maxTimestampDepth)
 		}
 	}
 	for _, entry := range material.GetTlogEntries() {

@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// Bounds that TestTampered does not exceed.
+// TestTampered does not reach these bounds.
 func TestBounds(t *testing.T) {
 	f := newForge(t)
 	checker := f.checker(t)

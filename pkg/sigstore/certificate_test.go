@@ -38,11 +38,11 @@ func TestCertificate(t *testing.T) {
 	leaf, key := f.leaf(t, request{})
 	expired, expiredKey := f.leaf(t, request{notBefore: time.Now().Add(-10*time.Minute - 30*time.Second)})
 	payload := simpleSigning(t, image.Digest, map[string]any{"env": "prod"})
-	inTime := time.Now().Add(-time.Minute) // the library makes authorities that are two minutes old
+	inTime := time.Now().Add(-time.Minute) // the library creates authorities that are two minutes old
 	chain := [][]byte{pemOf("CERTIFICATE", f.authority.Raw), pemOf("CERTIFICATE", f.top.Raw)}
 	byHint := envelope(t, key, statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod"}))
 	byCertificate := f.certified(t, envelope(t, key, statement(t, image.Digest, signaturePredicate, map[string]any{"env": "prod"})), leaf, time.Now())
-	// The log has the key, as if the certificate had been attached afterwards.
+	// The log holds the key, as if the certificate had been attached later.
 	keyLogged := f.annotated(t, leaf, key, payload, time.Now())
 	keyLogged.RekorBundle = f.logOfKey(t, publicPEM(t, key), payload, keyLogged.Signature)
 	for _, c := range []struct {
@@ -76,7 +76,7 @@ func older(b *protobundle.Bundle) *protobundle.Bundle {
 	return b
 }
 
-// logOfKey is the annotation with the log's entry for a signature by a key.
+// logOfKey returns the annotation with the log entry for a signature by a key.
 func (f *forge) logOfKey(t testing.TB, key, payload, signed []byte) []byte {
 	t.Helper()
 	sum := sha256.Sum256(payload)
@@ -100,7 +100,7 @@ func (f *forge) logOfKey(t testing.TB, key, payload, signed []byte) []byte {
 	return content
 }
 
-// Fields that nobody signs say nothing.
+// Unsigned fields have no effect.
 func TestWhatNobodySigns(t *testing.T) {
 	f := newForge(t)
 	leaf, key := f.leaf(t, request{})
@@ -114,7 +114,7 @@ func TestWhatNobodySigns(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What is not asked for need not be readable.
+// Fields that the check does not need may be unreadable.
 func TestWhatIsNotAskedFor(t *testing.T) {
 	f := newForge(t)
 	leaf, key := f.leaf(t, request{})

@@ -30,16 +30,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// Checker is a [verification.Checker].
+// Checker implements [verification.Checker] with the Sigstore libraries.
 type Checker struct {
 	current func() *Root
 }
 
 var _ verification.Checker = &Checker{}
 
-// New returns a checker that verifies certificates against what current returns at the time, which may be nil: then there
-// is no trust root, and keys alone can be verified, as with a nil function. It is called for each candidate, and
-// concurrently.
+// New returns a checker that verifies certificates against the root that current returns. The
+// checker calls current for each candidate, and concurrently. If current is nil or returns nil,
+// there is no trust root, and only keys can be verified.
 func New(current func() *Root) *Checker {
 	if current == nil {
 		current = func() *Root { return nil }
@@ -55,8 +55,9 @@ func (c *Checker) TrustRoot() string {
 	return ""
 }
 
-// Key implements [verification.Checker]. Of RSA both paddings are accepted, of P-384 and P-521 the hash that goes with them
-// and SHA-256, of Ed25519 the plain and the prehashed form. A bundle with a certificate is refused, as cosign does.
+// Key implements [verification.Checker]. It accepts both paddings for RSA, the curve's own hash and
+// SHA-256 for P-384 and P-521, and the plain and the prehashed form for Ed25519. It refuses a
+// bundle with a certificate, as cosign does.
 func (c *Checker) Key(ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact, key []byte) (signed *verification.Signed, err error) {
 	defer guard(&signed, &err)
 	parsed, err := parseKey(key)
@@ -70,7 +71,7 @@ func (c *Checker) Key(ctx context.Context, candidate *verification.Candidate, ar
 	if e.payload == nil && e.content.Certificate() != nil {
 		return nil, errors.New("the bundle is signed by a certificate, not by a key")
 	}
-	// The library would prefer a certificate to the key.
+	// The library would prefer the certificate to the key.
 	e.content = &withoutCertificate{}
 	material, way, err := onlyKey(parsed, e.digestOnly(artifact))
 	if err != nil {
@@ -83,8 +84,9 @@ func (c *Checker) Key(ctx context.Context, candidate *verification.Candidate, ar
 	return signed, err
 }
 
-// Keyless implements [verification.Checker]. What the trust root has is demanded: an entry of one of its logs if it has
-// any, else a timestamp; and a certificate that one of its logs of certificates has seen, if it has any.
+// Keyless implements [verification.Checker]. Its demands depend on the trust root. If the root has
+// a transparency log, a log entry is required, and otherwise a timestamp. If the root has a
+// certificate transparency log, such a log must have seen the certificate.
 func (c *Checker) Keyless(ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact) (signed *verification.Signed, err error) {
 	defer guard(&signed, &err)
 	trusted := c.current()
@@ -114,9 +116,10 @@ func (c *Checker) Keyless(ctx context.Context, candidate *verification.Candidate
 	return signed, nil
 }
 
-// Certificate implements [verification.Checker]. The certificate has to be for signing code, and has to be valid: if rekor
-// is set when the log says that it signed, else now. The identity is nil: who made the certificate may write into it
-// whatever they like. It wraps [verification.ErrNoTrustRoot] only if rekor is set.
+// Certificate implements [verification.Checker]. The certificate must be for code signing, and must
+// be valid: with rekor, at the time in the log entry, and otherwise now. The returned identity is
+// nil, because the issuer of the certificate can write any identity into it. The error wraps
+// [verification.ErrNoTrustRoot] only if rekor is set.
 func (c *Checker) Certificate(
 	ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact, certificate []byte, chain [][]byte, rekor bool,
 ) (signed *verification.Signed, err error) {
@@ -145,8 +148,8 @@ func (c *Checker) Certificate(
 	return e.verify(artifact, digest, material, observers(material)...)
 }
 
-// bare leaves out what stands beside a payload and is not asked for: what it says, or that it cannot be read, must not
-// matter then. Old entries of logs are of kinds that the library has given up.
+// bare removes the parts beside a payload that the check does not use, so that their content, or
+// being unreadable, has no effect. Old log entries have kinds that the library no longer supports.
 func bare(candidate *verification.Candidate, withLog bool) *verification.Candidate {
 	if len(candidate.Payload) == 0 {
 		return candidate
@@ -158,7 +161,7 @@ func bare(candidate *verification.Candidate, withLog bool) *verification.Candida
 	return c
 }
 
-// begin reads what every check begins with.
+// begin does the first steps of every check.
 func begin(ctx context.Context, candidate *verification.Candidate, artifact verification.Artifact) (*entity, []byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -171,22 +174,22 @@ func begin(ctx context.Context, candidate *verification.Candidate, artifact veri
 	return e, digest, err
 }
 
-// observers returns the options that demand that a log, or else a timestamp authority, has seen a signature.
+// observers returns the options that require a log entry, or a timestamp if there is no log.
 func observers(material root.TrustedMaterial) []verify.VerifierOption {
 	if len(material.RekorLogs()) == 0 {
 		return []verify.VerifierOption{verify.WithSignedTimestamps(1)}
 	}
-	// Either's time counts: entries of Rekor v2 have none, and come with a timestamp.
+	// Either time counts. Entries of Rekor v2 have no time, and come with a timestamp.
 	return []verify.VerifierOption{verify.WithTransparencyLog(1), verify.WithObserverTimestamps(1)}
 }
 
-// verify has the library verify an entity, and reads what it says.
+// verify verifies an entity with the library, and checks its claims.
 func (e *entity) verify(artifact verification.Artifact, digest []byte, material root.TrustedMaterial, options ...verify.VerifierOption) (*verification.Signed, error) {
 	verifier, err := verify.NewVerifier(material, options...)
 	if err != nil {
 		return nil, err
 	}
-	// Who signed is for our caller to judge: the library's expressions of identities are not anchored.
+	// The caller decides who may sign, because the library's identity patterns are not anchored.
 	result, err := verifier.Verify(e, verify.NewPolicy(e.policy(artifact, digest), verify.WithoutIdentitiesUnsafe()))
 	if err != nil {
 		return nil, wrap("not verified", clearer(err))
@@ -198,10 +201,10 @@ func (e *entity) verify(artifact verification.Artifact, digest []byte, material 
 	return &verification.Signed{Annotations: annotations}, nil
 }
 
-// guard makes a panic an error: libraries parse what hostile people wrote.
+// guard turns a panic into an error, because the libraries parse hostile input.
 func guard(signed **verification.Signed, err *error) {
 	if cause := recover(); cause != nil {
-		klog.Background().Error(nil, "A signature made the library that reads it panic; it is refused", "cause", oneLine(fmt.Sprint(cause)), "stack", string(debug.Stack()))
+		klog.Background().Error(nil, "A signature made the library panic and is refused", "cause", oneLine(fmt.Sprint(cause)), "stack", string(debug.Stack()))
 		*signed, *err = nil, wrap("it makes the library panic", fmt.Errorf("%v", cause))
 	}
 	if *err != nil {

@@ -43,11 +43,12 @@ import (
 
 var pss = options.WithRSAPSS(&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
 
-// ways are all ways in which a key may sign.
+// ways returns all ways in which a key may sign.
 func ways(t testing.TB) map[string]struct {
 	key     crypto.Signer
 	options []signature.LoadOption
-	// needsContent says that a file that is signed so cannot be verified by its SHA-256 digest.
+	// needsContent means that a signature of a file cannot be verified by the file's SHA-256 digest
+	// alone.
 	needsContent bool
 } {
 	t.Helper()
@@ -118,13 +119,13 @@ func TestKey(t *testing.T) {
 	}
 }
 
-// withoutDigest leaves out the digest, as cosign does for Ed25519.
+// withoutDigest removes the digest, as cosign does for Ed25519.
 func withoutDigest(b *protobundle.Bundle) *protobundle.Bundle {
 	b.GetMessageSignature().MessageDigest = &protocommon.HashOutput{}
 	return b
 }
 
-// another returns another key of the same kind.
+// another returns a new key of the same kind.
 func another(t testing.TB, key crypto.Signer) crypto.Signer {
 	t.Helper()
 	var made crypto.Signer
@@ -211,8 +212,8 @@ func BenchmarkChecker(b *testing.B) {
 	})
 }
 
-// Entries of Rekor 2 have no time, and come with a timestamp. The library's instance makes them, with certificates that no
-// log of certificates has seen.
+// Rekor 2 entries have no time, and come with a timestamp. The library's test instance creates
+// them, with certificates that no certificate transparency log has seen.
 func TestRekor2(t *testing.T) {
 	f := newForge(t)
 	made, err := f.virtual.AttestHashedRekordV2(testEmail, testIssuer, statement(t, image.Digest, signaturePredicate, nil))
@@ -264,7 +265,7 @@ func TestRekor2(t *testing.T) {
 	}
 }
 
-// bundleOf writes down what the library's instance made.
+// bundleOf converts an entity of the library's test instance into a bundle.
 func bundleOf(t testing.TB, made verify.SignedEntity) *protobundle.Bundle {
 	t.Helper()
 	content, err := made.VerificationContent()

@@ -27,11 +27,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// signaturePredicate is the predicate type of statements that are signatures. All others are attestations: somebody said
-// something about an image, and be it that it is malicious.
+// signaturePredicate is the predicate type of statements that are signatures. All other statements
+// are attestations, which may say anything about an image, even that it is malicious.
 const signaturePredicate = "https://sigstore.dev/cosign/sign/v1"
 
-// claims reads what an entity says, after its signature was verified, and refuses what is not a signature of the artifact.
+// claims returns the annotations of a verified entity. It refuses an entity that is not a signature
+// of the artifact.
 func (e *entity) claims(statement *intoto.Statement, artifact verification.Artifact) (map[string]string, error) {
 	switch {
 	case e.payload != nil:
@@ -45,7 +46,7 @@ func (e *entity) claims(statement *intoto.Statement, artifact verification.Artif
 	}
 }
 
-// payloadClaims reads a document in the simple signing format.
+// payloadClaims parses a document in the simple signing format.
 func payloadClaims(content []byte, digest string) (map[string]string, error) {
 	var document payload.SimpleContainerImage
 	if err := json.Unmarshal(content, &document); err != nil {
@@ -60,8 +61,9 @@ func payloadClaims(content []byte, digest string) (map[string]string, error) {
 	return onlyStrings(document.Optional), nil
 }
 
-// statementClaims reads a statement. It has one subject: annotations belong to a subject, and which of several they are
-// taken from would be for whoever made the statement to choose.
+// statementClaims parses a statement. The statement must have exactly one subject. Annotations
+// belong to a subject, and with several subjects, the statement's author could choose which ones
+// count.
 func statementClaims(statement *intoto.Statement, digest string) (map[string]string, error) {
 	if statement.GetPredicateType() != signaturePredicate {
 		return nil, fmt.Errorf("the statement is an attestation, not a signature: its predicate type is %q, not %q", statement.GetPredicateType(), signaturePredicate)

@@ -24,9 +24,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// ForConfiguration returns the checker with the trust root that a validated configuration names, or with none. That of
-// the public Sigstore is kept below the state directory, and up to date until the context ends; with one in a file the
-// checker is a [verification.Refresher]. The error says why a trust root cannot be used.
+// ForConfiguration returns a checker with the trust root that a validated configuration names, if
+// any. It keeps the public Sigstore's trust root below the state directory, and refreshes it until
+// the context ends. With a trust root in a file, the checker is a [verification.Refresher]. The
+// error says why a trust root cannot be used.
 func ForConfiguration(ctx context.Context, config *wasmadmission.WasmAdmissionConfiguration, o verification.RootOptions) (verification.Checker, error) {
 	switch v := config.Verification; {
 	case v != nil && v.TrustRoot.File != "":

@@ -31,7 +31,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// withoutCertificate says that whoever signed did so with a key that the candidate does not have.
+// withoutCertificate is the verification content of a signature by a key that the candidate does
+// not contain.
 type withoutCertificate struct{}
 
 var _ verify.VerificationContent = &withoutCertificate{}
@@ -43,8 +44,9 @@ func (*withoutCertificate) Intermediates() []*x509.Certificate               { r
 func (w *withoutCertificate) PublicKey() verify.PublicKeyProvider            { return w }
 func (*withoutCertificate) Hint() string                                     { return "" }
 
-// givenCertificate is a certificate that the caller demands, whatever the candidate has. The log may have its key instead:
-// cosign uploads that if the certificate is attached later.
+// givenCertificate is a certificate that the caller demands, whatever the candidate contains. The
+// log entry may hold the certificate's key instead: cosign uploads the key if the certificate is
+// attached later.
 type givenCertificate struct {
 	verify.VerificationContent
 }
@@ -57,7 +59,7 @@ func (c *givenCertificate) CompareKey(logged any, material root.TrustedMaterial)
 	return ok && logged != nil && key.Equal(logged)
 }
 
-// parseCertificates reads certificates in PEM, or one in DER.
+// parseCertificates parses PEM certificates, or one DER certificate.
 func parseCertificates(what string, text []byte, limit int) ([]*x509.Certificate, error) {
 	if err := bounded(what, len(text), limit*MaxCertificateBytes); err != nil {
 		return nil, err
@@ -87,13 +89,13 @@ func parseCertificates(what string, text []byte, limit int) ([]*x509.Certificate
 		}
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
-		return nil, fmt.Errorf("%s is followed by something that is no PEM", what)
+		return nil, fmt.Errorf("%s is followed by something that is not PEM", what)
 	}
 	return all, nil
 }
 
-// checkUsage refuses certificates that are not for signing code. The library asks the certificate, and takes none of an
-// answer for a yes.
+// checkUsage refuses certificates that are not for code signing. The library also checks the usage,
+// but accepts a certificate that states none.
 func checkUsage(c *x509.Certificate) error {
 	if c.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 		return errors.New("the certificate's key usage lacks digitalSignature")
@@ -106,7 +108,8 @@ func checkUsage(c *x509.Certificate) error {
 	return errors.New("the certificate's extended key usage lacks codeSigning")
 }
 
-// certificateMaterial is trusted material of one authority, with logs and timestamp authorities of a trust root.
+// certificateMaterial is the trusted material of one authority, with the logs and timestamp
+// authorities of a trust root.
 type certificateMaterial struct {
 	root.BaseTrustedMaterial
 	authority  root.CertificateAuthority
@@ -124,7 +127,7 @@ func (m *certificateMaterial) TimestampingAuthorities() []root.TimestampingAutho
 	return m.timestamps
 }
 
-// parseChain reads a certificate that the caller demands, and the chain that vouches for it.
+// parseChain parses a certificate that the caller demands, and the chain that vouches for it.
 func parseChain(text []byte, chain [][]byte) (root.CertificateAuthority, *x509.Certificate, error) {
 	leaf, err := parseCertificates("the certificate", text, 1)
 	if err != nil {

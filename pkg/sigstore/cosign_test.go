@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// sample is what the real cosign made with one key. `make cosign-sample` writes it.
+// sample holds artifacts that the real cosign signed with one key. `make cosign-sample` writes it.
 type sample struct {
 	Key        string          `json:"key"`
 	Digest     string          `json:"digest"`
@@ -87,8 +87,9 @@ func TestWhatCosignSigned(t *testing.T) {
 	}
 }
 
-// What npm published of sigstore-js was signed on the public Sigstore. Its statement is an attestation about a SHA-512, so
-// that it is no signature; but all before that is in order, with the embedded trust root.
+// npm published sigstore-js with a signature on the public Sigstore. Its statement is an
+// attestation about a SHA-512 digest, so it is not a signature. All checks before that one pass
+// with the embedded trust root.
 func TestWhatThePublicSigstoreSigned(t *testing.T) {
 	root, err := OpenPublicGood(PublicGoodOptions{})
 	require.NoError(t, err)

@@ -30,49 +30,51 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// Description is what a candidate says of itself. Nothing of it is verified: whoever wrote the candidate may have made it
-// up, texts included.
+// Description is what a candidate says about itself. Nothing in it is verified. The candidate's
+// author may have invented all of it, including the texts.
 type Description struct {
-	// Format is "simple signing", which is cosign 2's, or "bundle" and the version.
+	// Format is "simple signing" for cosign 2's format, or "bundle" with its version.
 	Format string `json:"format"`
-	// KeyHint is how a bundle that was signed by a key names it; most are "" or a digest of the key.
+	// KeyHint names the key of a bundle. It is usually "" or a digest of the key.
 	KeyHint string `json:"keyHint,omitempty"`
-	// Certificate is that of whoever signed, nil if that was done by a key.
+	// Certificate describes the signer's certificate. It is nil for a signature by a key.
 	Certificate *CertificateDescription `json:"certificate,omitempty"`
-	// Annotations are what was signed along.
+	// Annotations are the signed annotations.
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// Log are the entries of transparency logs, and Timestamps what timestamp authorities signed.
+	// Log lists the entries of transparency logs, and Timestamps the times from timestamp
+	// authorities.
 	Log        []LogDescription `json:"log,omitempty"`
 	Timestamps []time.Time      `json:"timestamps,omitempty"`
-	// Problem says why it cannot be a signature of the artifact, or cannot be read; "" if nothing speaks against it.
+	// Problem says why the candidate cannot be read, or cannot be a signature of the artifact. It
+	// is empty if there is no such reason.
 	Problem string `json:"problem,omitempty"`
 }
 
-// CertificateDescription is what a certificate says of whom it is for.
+// CertificateDescription is what a certificate says about its owner.
 type CertificateDescription struct {
-	// Issuer and Subjects are as those of a [verification.CertificateIdentity]. NoIdentity says why there are none, as in
-	// certificates that Fulcio has not made.
+	// Issuer and Subjects are those of a [verification.CertificateIdentity]. NoIdentity says why
+	// they are missing, for example because Fulcio did not issue the certificate.
 	Issuer     string   `json:"issuer,omitempty"`
 	Subjects   []string `json:"subjects,omitempty"`
 	NoIdentity string   `json:"noIdentity,omitempty"`
-	// Extensions are those of Fulcio, such as "sourceRepositoryURI", by their names.
+	// Extensions are Fulcio's extensions by name, such as "sourceRepositoryURI".
 	Extensions map[string]string `json:"extensions,omitempty"`
-	// NotBefore and NotAfter are when it was valid.
+	// NotBefore and NotAfter are the bounds of the certificate's validity.
 	NotBefore time.Time `json:"notBefore"`
 	NotAfter  time.Time `json:"notAfter"`
 }
 
-// LogDescription is an entry of a transparency log.
+// LogDescription describes an entry of a transparency log.
 type LogDescription struct {
-	// LogID names the log, in base64.
+	// LogID identifies the log, in base64.
 	LogID string `json:"logID"`
 	Index int64  `json:"index"`
-	// Time is when the log says that it was entered, nil if it does not.
+	// Time is the log's time of the entry, or nil if the log gives none.
 	Time *time.Time `json:"time,omitempty"`
 }
 
-// Describe reads what a candidate for an artifact says of itself. It is bounded as a [Checker] is, verifies nothing and
-// needs no trust root.
+// Describe reads what a candidate for an artifact says about itself. It has the same bounds as a
+// [Checker], verifies nothing, and needs no trust root.
 func Describe(candidate *verification.Candidate, artifact verification.Artifact) (d *Description) {
 	d = &Description{Format: "bundle"}
 	if len(candidate.Payload) > 0 {
@@ -92,12 +94,12 @@ func Describe(candidate *verification.Candidate, artifact verification.Artifact)
 		d.Format += " " + e.version
 	}
 	if err := errors.Join(d.who(e), d.what(e, artifact), d.when(e)); err != nil {
-		d.Problem = wrap("it is no signature of this artifact", err).Error()
+		d.Problem = wrap("it is not a signature of this artifact", err).Error()
 	}
 	return d
 }
 
-// who notes who signed.
+// who describes the signer.
 func (d *Description) who(e *entity) (err error) {
 	leaf := e.content.Certificate()
 	if leaf != nil {
@@ -139,7 +141,7 @@ func describeCertificate(leaf *x509.Certificate) (*CertificateDescription, error
 	return d, nil
 }
 
-// what notes what was signed.
+// what describes the signed content.
 func (d *Description) what(e *entity, artifact verification.Artifact) error {
 	claimed, err := e.unverified(artifact)
 	if len(claimed) > 0 {
@@ -151,7 +153,7 @@ func (d *Description) what(e *entity, artifact verification.Artifact) error {
 	return err
 }
 
-// unverified is as claims, of what nobody has verified.
+// unverified is like claims, for an unverified entity.
 func (e *entity) unverified(artifact verification.Artifact) (map[string]string, error) {
 	envelope := e.signature.EnvelopeContent()
 	if envelope == nil {
@@ -164,7 +166,7 @@ func (e *entity) unverified(artifact verification.Artifact) (map[string]string, 
 	return e.claims(statement, artifact)
 }
 
-// when notes who has seen it.
+// when describes the log entries and timestamps.
 func (d *Description) when(e *entity) error {
 	for _, entry := range e.entries {
 		l := LogDescription{Index: entry.LogIndex(), LogID: base64.StdEncoding.EncodeToString([]byte(entry.LogKeyID()))}

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// What is described is what a checker would find out, and it takes neither key nor trust root.
+// The description matches the findings of a checker, without a key or a trust root.
 func TestDescribe(t *testing.T) {
 	f, now := newForge(t), time.Now().Truncate(time.Second)
 	source := pkix.Extension{Id: certificate.OIDSourceRepositoryURI, Value: derString(t, "https://github.com/owner/name")}
@@ -62,7 +62,7 @@ func TestDescribe(t *testing.T) {
 	require.Equal(t, &Description{Format: "bundle v0.3", KeyHint: "the key", Annotations: map[string]string{"env": "prod"}}, Describe(candidate(t, byKey), image))
 }
 
-// What is no signature of the artifact is described as far as it can be read.
+// Candidates that are not signatures of the artifact are described as far as they can be read.
 func TestDescribeProblems(t *testing.T) {
 	f := newForge(t)
 	leaf, key := f.leaf(t, request{issuerV1: testIssuer, issuerV2: testIssuer + "/"})

@@ -14,11 +14,12 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package sigstore does what takes cryptography in verifying signatures, with the libraries of the Sigstore project: it is
-// the [verification.Checker], and it holds the trust root that certificates are verified against. It is the only package
-// that links these libraries, and whoever wants signatures verified hands it in.
+// Package sigstore verifies signatures with the libraries of the Sigstore project. It implements
+// [verification.Checker], and holds the trust root for certificates. No other package links these
+// libraries. Programs that verify signatures pass this package in.
 //
-// What the libraries leave to their callers is done here: that a key which was asked for has signed, whatever the bundle
-// says of keys; that a statement is a signature rather than an attestation, and is about the artifact; that both places of
-// an issuer agree; that input is bounded, and that a panic ends one candidate rather than the process.
+// The package also does what the libraries leave to their callers. It checks that the requested key
+// signed, whatever the bundle says about keys. It checks that a statement is a signature and not an
+// attestation, and that it is about the artifact. It checks that both places of an issuer agree. It
+// bounds its input, and a panic fails one candidate instead of the process.
 package sigstore

@@ -21,12 +21,12 @@ import (
 	"time"
 )
 
-// The copy is that which the npm package @sigstore/tuf has, which the Sigstore project publishes with what its TUF
-// repository says at the time.
+// The copy comes from the npm package @sigstore/tuf. The Sigstore project publishes this package
+// with the content of its TUF repository at the time.
 //
 //go:generate ../../hack/update-trusted-root.sh
 //go:embed embedded/trusted_root.json
 var embeddedRoot []byte
 
-// embeddedSince is when the package was published that the embedded copy is from.
+// embeddedSince is the publication time of the package with the embedded copy.
 var embeddedSince = time.Date(2026, time.November, 5, 0, 19, 12, 0, time.UTC)

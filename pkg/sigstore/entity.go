@@ -34,9 +34,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// entity is a candidate as the library verifies one, read once.
+// entity is a parsed candidate in the form that the library verifies.
 type entity struct {
-	// payload is the document that an entity in cosign's old format signs, nil in a bundle.
+	// payload is the signed document of cosign's old format. It is nil for a bundle.
 	payload []byte
 
 	content    verify.VerificationContent
@@ -72,7 +72,7 @@ func (e *entity) HasInclusionProof() bool {
 	return false
 }
 
-// read reads a candidate, and refuses what cannot be a signature of such an artifact.
+// read parses a candidate, and refuses one that cannot be a signature of the artifact.
 func read(candidate *verification.Candidate, artifact verification.Artifact) (*entity, error) {
 	switch {
 	case len(candidate.Bundle) > 0 && len(candidate.Payload) > 0:
@@ -138,8 +138,9 @@ func readBundle(content []byte, artifact verification.Artifact) (*entity, error)
 	}
 }
 
-// complete fills in the digest of a file whose content is there, if the bundle has none: cosign leaves it out for Ed25519,
-// and the library refuses such bundles, though a digest in a bundle is no more than a hint.
+// complete adds the digest of a file with known content to a bundle without one. cosign omits the
+// digest for Ed25519, and the library refuses such bundles, although the digest in a bundle is only
+// a hint.
 func (e *entity) complete(artifact verification.Artifact) {
 	if message := e.signature.MessageSignatureContent(); artifact.Content != nil && len(message.Digest()) == 0 {
 		sum := sha256.Sum256(artifact.Content)
@@ -147,7 +148,7 @@ func (e *entity) complete(artifact verification.Artifact) {
 	}
 }
 
-// policy returns what the library has to compare the signature with.
+// policy returns the artifact for the library to compare with the signature.
 func (e *entity) policy(artifact verification.Artifact, digest []byte) verify.ArtifactPolicyOption {
 	switch {
 	case e.payload != nil:
@@ -159,12 +160,12 @@ func (e *entity) policy(artifact verification.Artifact, digest []byte) verify.Ar
 	}
 }
 
-// digestOnly says whether the library has no more of what is signed than its SHA-256 digest.
+// digestOnly reports whether the library knows only the SHA-256 digest of the signed content.
 func (e *entity) digestOnly(artifact verification.Artifact) bool {
 	return e.signature.EnvelopeContent() == nil && e.payload == nil && artifact.Content == nil
 }
 
-// parseDigest reads an artifact's digest. The content, where there is one, has to be that of the digest.
+// parseDigest parses an artifact's digest. If there is content, it must match the digest.
 func parseDigest(artifact verification.Artifact) ([]byte, error) {
 	text, found := strings.CutPrefix(artifact.Digest, "sha256:")
 	digest, err := hex.DecodeString(text)

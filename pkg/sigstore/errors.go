@@ -24,10 +24,11 @@ import (
 	"github.com/transparency-dev/merkle/proof"
 )
 
-// maxErrorRunes bounds what is said of a candidate: libraries quote from it.
+// maxErrorRunes bounds the text about a candidate, because the libraries quote from it.
 const maxErrorRunes = 500
 
-// reason is an error in one line. Texts of libraries have line breaks, and parts that whoever made a candidate chose.
+// reason is an error with a one-line text. Texts of the libraries have line breaks, and parts that
+// the candidate's author chose.
 type reason struct {
 	text string
 	err  error
@@ -36,27 +37,28 @@ type reason struct {
 func (r *reason) Error() string { return r.text }
 func (r *reason) Unwrap() error { return r.err }
 
-// wrap says where an error happened, in one line.
+// wrap adds where an error happened, and makes its text one line.
 func wrap(where string, err error) error {
 	return &reason{text: oneLine(where + ": " + err.Error()), err: err}
 }
 
-// clearer puts into words what the library says of a proof of a log in the bytes of two hashes, leaves out the error that
-// it formats though there is none, and names what most often makes it count too few logs or timestamps.
+// clearer rewords some errors of the library. It explains a failed inclusion proof, for which the
+// library prints only two hashes. It removes a nil error from a text. It adds the usual cause when
+// the library counts too few logs or timestamps.
 func clearer(err error) error {
 	if errors.As(err, new(proof.RootMismatchError)) {
-		return &reason{text: "the log does not prove that it has this signature, by this certificate or key, of this content", err: err}
+		return &reason{text: "the log does not prove that it contains this signature of this content by this certificate or key", err: err}
 	}
 	if text, cut := strings.CutSuffix(err.Error(), "; error: %!w(<nil>)"); cut {
 		return &reason{text: text + ": there is none", err: err}
 	}
 	if strings.Contains(err.Error(), "not enough verified") {
-		return &reason{text: err.Error() + ": what it has of one is missing, not genuine, or of another Sigstore than the trust root", err: err}
+		return &reason{text: err.Error() + ": its entry or timestamp is missing, not genuine, or from another Sigstore instance than the trust root", err: err}
 	}
 	return err
 }
 
-// oneLine makes what cannot be printed a space, and cuts what is long.
+// oneLine replaces unprintable characters by spaces, and truncates a long text.
 func oneLine(text string) string {
 	cut, runes := false, 0
 	text = strings.Map(func(r rune) rune {

@@ -27,7 +27,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/fetcher"
 )
 
-// boundFetcher downloads for the TUF client within a context, which that knows nothing of.
+// boundFetcher adds a context to the downloads of the TUF client, which does not support contexts.
 type boundFetcher struct {
 	ctx    context.Context
 	client http.Client
@@ -40,13 +40,13 @@ func newFetcher(ctx context.Context, client *http.Client) *boundFetcher {
 	if client != nil {
 		f.client = *client
 	}
-	// The repository has no need of redirects, and what it names should not be asked.
+	// The repository needs no redirects, and the hosts that it names should not receive requests.
 	f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return f
 }
 
-// DownloadFile returns a file that has maxLength bytes at most. The TUF client learns from a status of 404 that there is no
-// newer root.
+// DownloadFile returns a file of at most maxLength bytes. A status of 404 tells the TUF client that
+// there is no newer root.
 func (f *boundFetcher) DownloadFile(url string, maxLength int64, _ time.Duration) ([]byte, error) {
 	request, err := http.NewRequestWithContext(f.ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

@@ -28,17 +28,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// FileRoot holds the trust root in a file, which may change. It is safe for concurrent use, but for
-// [FileRoot.Refresh].
+// FileRoot holds a trust root from a file that may change. It is safe for concurrent use, except
+// for [FileRoot.Refresh].
 type FileRoot struct {
 	path     string
 	recorder verification.RootRecorder
 	now      func() time.Time
 	current  atomic.Pointer[Root]
-	hash     string // of the content of the file that current is from
+	hash     string // of the file that current comes from
 }
 
-// OpenFileRoot reads a trust root. The error says why it cannot be used. A nil recorder discards notes.
+// OpenFileRoot reads a trust root. The error says why it cannot be used. A nil recorder discards
+// metrics.
 func OpenFileRoot(path string, recorder verification.RootRecorder) (*FileRoot, error) {
 	f := &FileRoot{path: path, recorder: recorder, now: time.Now}
 	if _, err := f.Refresh(); err != nil {
@@ -50,7 +51,7 @@ func OpenFileRoot(path string, recorder verification.RootRecorder) (*FileRoot, e
 // Current returns the trust root in use. It is never nil.
 func (f *FileRoot) Current() *Root { return f.current.Load() }
 
-// Refresh is that of [verification.Refresher]. A root in use that has expired is an error too.
+// Refresh implements [verification.Refresher]. It also fails if the root in use has expired.
 func (f *FileRoot) Refresh() (hash string, err error) {
 	content, err := safefile.Read(f.path, MaxRootBytes)
 	if err != nil {
@@ -69,7 +70,7 @@ func (f *FileRoot) Refresh() (hash string, err error) {
 	return hash, nil
 }
 
-// use has another root used.
+// use replaces the root in use.
 func (f *FileRoot) use(content []byte, hash string) error {
 	root, err := ParseRoot(content, f.now())
 	if err != nil {
@@ -83,7 +84,7 @@ func (f *FileRoot) use(content []byte, hash string) error {
 	return nil
 }
 
-// fileChecker verifies by the trust root in a file.
+// fileChecker verifies against the trust root in a file.
 type fileChecker struct {
 	*Checker
 	*FileRoot

@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// rootNotes are what a holder of a trust root tells.
+// rootNotes records the notifications of a trust root's holder.
 type rootNotes struct {
 	source string
 	since  time.Time
@@ -37,7 +37,7 @@ type rootNotes struct {
 
 func (n *rootNotes) SetTrustRoot(source string, since time.Time) { n.source, n.since = source, since }
 
-// A root that cannot be used is refused at the start, and later the one before stays.
+// An unusable root is refused at the start. Later, the previous root stays in use.
 func TestFileRootsAreRefused(t *testing.T) {
 	f := newForge(t)
 	whole, path := f.parts().json(t), filepath.Join(t.TempDir(), "root.json")
@@ -86,7 +86,7 @@ func TestFileRootsAreRefused(t *testing.T) {
 	}
 }
 
-// What is in use is looked at as well: a restart would be refused.
+// The root in use is checked as well, because a restart would refuse an expired one.
 func TestARootInUseExpires(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "root.json")
 	require.NoError(t, os.WriteFile(path, newForge(t).parts().json(t), 0o600))

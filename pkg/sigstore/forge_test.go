@@ -38,8 +38,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// forge is an instance of Sigstore: logs and timestamp authority are the library's, the certificate authority is our own,
-// since the library's leaves out what its logs of certificates would sign.
+// forge is a Sigstore instance. Its logs and timestamp authority come from the library. Its
+// certificate authority is our own, because the library's omits the signature of a certificate
+// transparency log.
 type forge struct {
 	virtual          *ca.VirtualSigstore
 	top, authority   *x509.Certificate
@@ -70,7 +71,7 @@ func newLog(t testing.TB) (*ecdsa.PrivateKey, [sha256.Size]byte) {
 	return key, sha256.Sum256(der)
 }
 
-// parts are what a trust root consists of, for tests to take away from.
+// parts are the parts of a trust root, from which tests can remove some.
 type parts struct {
 	authorities []root.CertificateAuthority
 	logs        map[string]*root.TransparencyLog
@@ -92,7 +93,7 @@ func (f *forge) parts() *parts {
 		}},
 	}
 	for id, log := range p.logs {
-		log.ID, _ = hex.DecodeString(id) // the library has the digits there
+		log.ID, _ = hex.DecodeString(id) // the library keeps the digits there
 	}
 	return p
 }
@@ -119,7 +120,7 @@ func (f *forge) checker(t testing.TB) *Checker {
 	return New(func() *Root { return r })
 }
 
-// request is what a certificate is asked for with. The zero value is filled in.
+// request describes a certificate to issue. Zero fields get default values.
 type request struct {
 	issuerV1, issuerV2 string
 	names              []asn1.RawValue
@@ -127,9 +128,9 @@ type request struct {
 	key                crypto.Signer
 	notBefore          time.Time
 	usage              []x509.ExtKeyUsage
-	// withoutLog leaves out what the log of certificates signs, foreignLog has another sign.
+	// withoutLog omits the signed certificate timestamp. foreignLog has another log sign it.
 	withoutLog, foreignLog bool
-	// authority and authorityKey are whose the certificate is, if not the forge's.
+	// authority and authorityKey issue the certificate instead of the forge, if set.
 	authority    *x509.Certificate
 	authorityKey *ecdsa.PrivateKey
 }
@@ -209,7 +210,8 @@ func issue(t testing.TB, template, parent *x509.Certificate, key crypto.PublicKe
 	return c
 }
 
-// timestampList is the extension of RFC 6962, section 3.3: what a log of certificates signed of a certificate without it.
+// timestampList is the extension of RFC 6962, section 3.3: a certificate transparency log's
+// signature of the certificate without the extension.
 func timestampList(t testing.TB, c, parent *x509.Certificate, log *ecdsa.PrivateKey, id [sha256.Size]byte) pkix.Extension {
 	t.Helper()
 	milliseconds := binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixMilli()))

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// judged requires of a verdict on what a fuzzer made what has to hold of each.
+// judged checks the properties of every verdict on fuzzed input.
 func judged(t *testing.T, signed *verification.Signed, err error) {
 	t.Helper()
 	if err == nil {
@@ -89,7 +89,7 @@ func FuzzPayload(f *testing.F) {
 		judged(t, signed, err)
 		_, err = checker.Key(t.Context(), c, image, foreign)
 		require.Error(t, err, "a key that has signed nothing is believed")
-		// Whatever is signed, it is read without harm.
+		// A payload must be parsed without a panic, even if it is signed.
 		_, _ = payloadClaims(payload, image.Digest)
 	})
 }

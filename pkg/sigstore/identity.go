@@ -30,18 +30,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// Where a certificate has its subject alternative names, and which of them are read.
+// The OID of a certificate's subject alternative names, and the tags of those that are read.
 var (
 	oidSubjectAlternativeName = asn1.ObjectIdentifier{2, 5, 29, 17}
 	tagEmail                  = cryptobyteasn1.Tag(1).ContextSpecific()
 	tagURI                    = cryptobyteasn1.Tag(6).ContextSpecific()
 )
 
-// githubIssuer begins the issuer of whoever may say of a workflow that it is one of github.com. An enterprise may have its
-// own, which goes on with a slash.
+// githubIssuer is the issuer that may vouch for workflows on github.com. An enterprise may have its
+// own issuer, which continues with a slash.
 const githubIssuer = "https://token.actions.githubusercontent.com"
 
-// identity reads what Fulcio attests in a certificate.
+// identity reads the identity that Fulcio attests in a certificate.
 func identity(c *x509.Certificate) (*verification.CertificateIdentity, error) {
 	issuer, err := issuer(c)
 	if err != nil {
@@ -63,8 +63,9 @@ func identity(c *x509.Certificate) (*verification.CertificateIdentity, error) {
 	return &verification.CertificateIdentity{Issuer: issuer, Subjects: subjects, SourceRepository: repository}, nil
 }
 
-// issuer reads the issuer from both places that it may have. The library takes what comes last, others what is older: a
-// certificate with two answers would be of somebody else to each.
+// issuer reads the issuer from both possible extensions. The library uses the last one, and other
+// tools the older one. A certificate with two different issuers would mean a different signer to
+// each.
 func issuer(c *x509.Certificate) (string, error) {
 	var first, second string
 	for _, extension := range c.Extensions {
@@ -89,7 +90,8 @@ func issuer(c *x509.Certificate) (string, error) {
 	}
 }
 
-// subjects reads e-mail addresses and URIs in the certificate's order, which the library does not keep.
+// subjects returns e-mail addresses and URIs in the certificate's order, which the library does not
+// preserve.
 func subjects(c *x509.Certificate) ([]string, error) {
 	var all []string
 	for _, extension := range c.Extensions {

@@ -53,8 +53,9 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
-// instance serves a forge on loopback, as cosign wants it: an authority that believes every token, a log of Rekor 2 with
-// one entry at a time, and a timestamp authority. What they answer is real; what real ones check of a request is left out.
+// instance serves a forge on loopback for cosign: an authority that accepts every token, a Rekor 2
+// log with one entry at a time, and a timestamp authority. The answers are real, but the instance
+// omits the checks that real servers make on requests.
 type instance struct {
 	*forge
 	t       testing.TB
@@ -88,7 +89,7 @@ func newInstance(t testing.TB) *instance {
 	return i
 }
 
-// trustedRoot is what the instance's clients trust.
+// trustedRoot returns the trust root for the instance's clients.
 func (i *instance) trustedRoot() *parts {
 	p := i.parts()
 	p.timestamps = []root.TimestampingAuthority{i.tsa}
@@ -99,7 +100,7 @@ func (i *instance) trustedRoot() *parts {
 	return p
 }
 
-// token is what an issuer would give out.
+// token returns a token in the form that an issuer would create.
 func (i *instance) token() string {
 	encode := func(v any) string { return base64.RawURLEncoding.EncodeToString(mustJSON(i.t, v)) }
 	return strings.Join([]string{encode(map[string]string{"alg": "ES256"}), encode(map[string]any{
@@ -108,7 +109,7 @@ func (i *instance) token() string {
 	}), "AAAA"}, ".")
 }
 
-// publicOnly is a key whose private half somebody else has.
+// publicOnly is a public key without its private key.
 type publicOnly struct{ crypto.PublicKey }
 
 func (p publicOnly) Public() crypto.PublicKey { return p.PublicKey }
@@ -192,7 +193,7 @@ func (i *instance) enter(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(content)
 }
 
-// entry is what a log of Rekor 2 with nothing else in it says of an entry.
+// entry returns the entry of a Rekor 2 log that holds nothing else.
 func (i *instance) entry(asked *rekortiles.HashedRekordRequestV002) (*protorekor.TransparencyLogEntry, error) {
 	plain, err := protojson.Marshal(&rekortiles.Entry{ApiVersion: "0.0.2", Kind: "hashedrekord", Spec: &rekortiles.Spec{
 		Spec: &rekortiles.Spec_HashedRekordV002{HashedRekordV002: &rekortiles.HashedRekordLogEntryV002{

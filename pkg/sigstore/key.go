@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// parseKey reads a public key in PEM.
+// parseKey parses a PEM public key.
 func parseKey(text []byte) (crypto.PublicKey, error) {
 	if err := bounded("the key", len(text), MaxKeyBytes); err != nil {
 		return nil, err
@@ -54,9 +54,10 @@ func parseKey(text []byte) (crypto.PublicKey, error) {
 	return key, verification.CheckKey(key)
 }
 
-// verifiers returns every way in which a key may have signed. A bundle does not say reliably which it was, and cosign has
-// changed its ways: P-384 and P-521 used to sign SHA-256. If all that is known of a message is its SHA-256 digest, the ways
-// that need more are left out; above all plain Ed25519, which would not look at the digest but verify the empty message.
+// verifiers returns a verifier for each way in which a key may have signed. A bundle does not state
+// the way reliably, and cosign has changed its ways: P-384 and P-521 keys used to sign SHA-256. If
+// only the SHA-256 digest of a message is known, the ways that need more are omitted. Plain Ed25519
+// above all would ignore the digest and verify the empty message.
 func verifiers(key crypto.PublicKey, digestOnly bool) ([]signature.Verifier, error) {
 	var all []signature.Verifier
 	var failed error
@@ -83,7 +84,7 @@ func verifiers(key crypto.PublicKey, digestOnly bool) ([]signature.Verifier, err
 	return all, failed
 }
 
-// ownHash is the hash that goes with a curve.
+// ownHash returns the hash that belongs to a curve.
 func ownHash(curve elliptic.Curve) crypto.Hash {
 	switch curve {
 	case elliptic.P384():
@@ -95,20 +96,22 @@ func ownHash(curve elliptic.Curve) crypto.Hash {
 	}
 }
 
-// errForeignKey says that another key has signed, if any.
+// errForeignKey says that the key did not sign.
 var errForeignKey = errors.New("not verified: the key has not signed this")
 
-// anyWay verifies a signature that one of several verifiers of one key accepts, for one caller at a time.
+// anyWay accepts a signature that any of the verifiers for one key accepts. It supports one caller
+// at a time.
 type anyWay struct {
 	key crypto.PublicKey
 	all []signature.Verifier
-	// refused says that none did. The library has a name of its own for that in an envelope, which nobody understands.
+	// refused reports that no verifier accepted the signature. For an envelope, the library's own
+	// error for that is hard to understand.
 	refused bool
 }
 
 func (a *anyWay) PublicKey(...signature.PublicKeyOption) (crypto.PublicKey, error) { return a.key, nil }
 
-// ValidAtTime is always true: whoever configured a key trusts it until it is taken away.
+// ValidAtTime returns true, because a configured key is trusted until it is removed.
 func (a *anyWay) ValidAtTime(time.Time) bool { return true }
 
 func (a *anyWay) VerifySignature(sig, message io.Reader, options ...signature.VerifyOption) error {
@@ -129,7 +132,7 @@ func (a *anyWay) VerifySignature(sig, message io.Reader, options ...signature.Ve
 	return errForeignKey
 }
 
-// onlyKey returns trusted material of one key, which it gives out whatever a bundle's hint says.
+// onlyKey returns trusted material with one key, which it returns for any hint of a bundle.
 func onlyKey(key crypto.PublicKey, digestOnly bool) (root.TrustedMaterial, *anyWay, error) {
 	all, err := verifiers(key, digestOnly)
 	if err != nil {

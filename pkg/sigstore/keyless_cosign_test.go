@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/cosign"
 )
 
-// The real cosign signs keyless, with an instance on loopback, and verifies too.
+// The real cosign signs keyless with an instance on loopback, and verifies as well.
 func TestKeylessByCosign(t *testing.T) {
 	c := cosign.New(t)
 	i := newInstance(t)
@@ -79,9 +79,9 @@ func TestKeylessByCosign(t *testing.T) {
 				require.Equal(t, &verification.CertificateIdentity{Issuer: testIssuer, Subjects: []string{wanted.subject}}, signed.Identity)
 				_, err = foreign.Keyless(t.Context(), candidate, verification.Artifact{Digest: digest})
 				require.Error(t, err)
-				// The log has an entry, of another signature.
+				// The log entry belongs to another signature.
 				_, err = checker.Keyless(t.Context(), resigned(t, candidate), verification.Artifact{Digest: digest})
-				require.ErrorContains(t, err, "not verified: the log does not prove that it has this signature")
+				require.ErrorContains(t, err, "not verified: the log does not prove that it contains this signature")
 			}
 			require.Equal(t, 1, found)
 			for _, q := range []struct {
@@ -125,7 +125,7 @@ func TestKeylessByCosign(t *testing.T) {
 	}
 }
 
-// resigned is a candidate with another signature in its bundle.
+// resigned replaces the signature in a candidate's bundle.
 func resigned(t *testing.T, candidate *verification.Candidate) *verification.Candidate {
 	t.Helper()
 	var b protobundle.Bundle
@@ -137,7 +137,7 @@ func resigned(t *testing.T, candidate *verification.Candidate) *verification.Can
 	return &verification.Candidate{Place: candidate.Place, Bundle: content}
 }
 
-// What tests hold to be signed in the old format is so for cosign too.
+// cosign also accepts the signatures in the old format that the forge creates.
 func TestCosignAcceptsTheForge(t *testing.T) {
 	c := cosign.New(t)
 	f, r := newForge(t), registry.Start(t, registry.Options{})
@@ -171,7 +171,7 @@ func TestCosignAcceptsTheForge(t *testing.T) {
 	require.Equal(t, 1, found)
 }
 
-// A certificate of an authority of one's own, which cosign attaches to what a key signs.
+// cosign attaches a certificate from a private authority to a signature by a key.
 func TestCertificateByCosign(t *testing.T) {
 	c := cosign.New(t)
 	f, foreign, r := newForge(t), newForge(t), registry.Start(t, registry.Options{})

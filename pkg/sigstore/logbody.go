@@ -30,20 +30,22 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// maxLogBodyDepth bounds how deep the body of a log entry is nested.
+// maxLogBodyDepth bounds the nesting of a log entry's body.
 const maxLogBodyDepth = 16
 
-// proposals are names in the body of an entry that has not been entered yet. The library would verify every signature in
-// it with every key in it.
+// proposals are names that occur in a body before it is entered into a log. The library would
+// verify every signature in such a body with every key in it.
 var proposals = []string{"proposedcontent", "payload"}
 
-// boundBody bounds the body of an entry of a log, and refuses what is no body that a log writes, as well as keys that
-// would take long: the library verifies the signature of an entry when it reads it, before anything says that a log has it.
+// boundBody checks the body of a log entry. It refuses a body that no log would write, and keys
+// that would take long to verify with. The library verifies the signature in an entry as soon as it
+// parses it, before it checks that a log contains the entry.
 func boundBody(body []byte) error {
 	if err := bounded("the body of a log entry", len(body), MaxLogBodyBytes); err != nil {
 		return err
 	}
-	// Logs write base64 and names. Without escapes and other alphabets a name cannot be written in two ways.
+	// Logs write only base64 and names. Without escapes and other alphabets, each name has only one
+	// spelling.
 	if slices.ContainsFunc(body, func(b byte) bool { return b == '\\' || b < ' ' || b > '~' }) {
 		return errors.New("the body of a log entry is not in canonical form")
 	}
@@ -65,13 +67,13 @@ func boundBody(body []byte) error {
 	return checkLoggedKeys(entry.Spec.Signature.PublicKey.Content)
 }
 
-// checkNames refuses names that are there twice, however they are written: of two the library might take the other. And
-// names of proposals.
+// checkNames refuses duplicate names, ignoring case, because the library might use either one. It
+// also refuses the names of proposals.
 func checkNames(body []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	var objects []map[string]bool // nil for a list
 	isName := func() bool { return len(objects) > 0 && objects[len(objects)-1] != nil }
-	named := false // the token before was a name
+	named := false // the previous token was a name
 	for {
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
@@ -108,7 +110,7 @@ func checkNames(body []byte) error {
 	}
 }
 
-// checkLoggedKeys refuses keys and certificates in PEM that are not verified with.
+// checkLoggedKeys refuses PEM keys and certificates of an unsupported kind or size.
 func checkLoggedKeys(text []byte) error {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		key, err := x509.ParsePKIXPublicKey(block.Bytes)

@@ -34,34 +34,38 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// Times of a [PublicGood].
+// The times of a [PublicGood].
 const (
-	// refreshEvery is how old a trust root gets before it is looked for anew.
+	// refreshEvery is the age at which a trust root is refreshed.
 	refreshEvery = 24 * time.Hour
 	// refreshTimeout bounds one refresh.
 	refreshTimeout = time.Minute
-	// oldAfter is how old a trust root is that is warned of: when three days' refreshes have failed.
+	// oldAfter is the age from which a warning is logged: the refreshes of three days have failed.
 	oldAfter = 3 * refreshEvery
-	// firstRetry and lastRetry bound the pause after a refresh that failed, which doubles.
+	// firstRetry and lastRetry bound the pause after a failed refresh, which doubles each time.
 	firstRetry, lastRetry = time.Minute, time.Hour
 )
 
-// Status is what there is to say about the public trust root.
+// Status describes the state of the public trust root.
 type Status struct {
-	// Source is where the root in use is from.
+	// Source is the origin of the root in use.
 	Source verification.RootSource
-	// Since is when it was known to be the newest: the older it is, the more may have been revoked or begun since.
+	// Since is the time at which the root was known to be the newest. An older root may miss more
+	// revocations and additions.
 	Since time.Time
-	// Err is why the last refresh failed, or why the cache was not used; nil if nothing has.
+	// Err says why the last refresh failed, or why the cache was not used. It is nil if neither
+	// happened.
 	Err error
 }
 
 // PublicGoodOptions configure a [PublicGood]. The zero value keeps nothing on disk.
 type PublicGoodOptions struct {
-	// Directory is an absolute path, of a directory of its own, where what was fetched is kept. It is made if it does not
-	// exist, and is not used unless it is private. "" means none: then every process begins with the embedded copy.
+	// Directory is the absolute path of a dedicated directory that caches the fetched root. It is
+	// created if missing, and must be private to be used. With "", every process starts with the
+	// embedded copy.
 	Directory string
-	// Client asks the repository; nil means one that takes proxies from the environment. Redirects are not followed.
+	// Client fetches from the repository. Nil is a client that uses the proxies from the
+	// environment. Redirects are not followed.
 	Client *http.Client
 }
 
@@ -75,18 +79,18 @@ type PublicGood struct {
 	status  Status
 }
 
-// source is what a trust root is fetched with.
+// source says where a trust root comes from.
 type source struct {
-	// repository is a URL, anchor the TUF root that is trusted.
+	// repository is the URL of the TUF repository, and anchor its trusted TUF root.
 	repository string
 	anchor     []byte
 	embedded   []byte
 	since      time.Time
 }
 
-// OpenPublicGood returns the trust root of the public Sigstore: the copy in the directory, or the embedded one if that is
-// newer or the other cannot be used, which [PublicGood.Status] tells. It asks no network. The error says that neither can
-// be used.
+// OpenPublicGood returns the trust root of the public Sigstore without network access. It uses the
+// copy in the directory, or the embedded copy if that is newer or the other one is unusable.
+// [PublicGood.Status] tells which. An error means that neither copy can be used.
 func OpenPublicGood(options PublicGoodOptions) (*PublicGood, error) {
 	return open(options, source{repository: tuf.DefaultMirror, anchor: tuf.DefaultRoot(), embedded: embeddedRoot, since: embeddedSince})
 }
@@ -116,16 +120,17 @@ func (p *PublicGood) Current() *Root {
 	return p.current
 }
 
-// Status says where the trust root in use is from, and how old it is.
+// Status returns the origin and age of the trust root in use.
 func (p *PublicGood) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.status
 }
 
-// Run refreshes the trust root every day until the context ends, at once if the root in use is older than that, and sooner
-// after a failure, an hour later at most. It calls changed, from its own goroutine, after the root in use was replaced by
-// one that differs. At the start, and with each refresh that fails, it warns of a root that is old.
+// Run refreshes the trust root every day until the context ends. It starts at once if the root in
+// use is older than a day. After a failure, it retries sooner, at the latest after an hour. It
+// calls changed, from its own goroutine, after a different root replaced the root in use. At the
+// start, and after each failed refresh, it logs a warning if the root is old.
 func (p *PublicGood) Run(ctx context.Context, options verification.RootOptions) {
 	logger := klog.FromContext(ctx)
 	p.tell(logger, options.Recorder)
@@ -143,7 +148,7 @@ func (p *PublicGood) Run(ctx context.Context, options verification.RootOptions) 
 		if ctx.Err() != nil {
 			return
 		}
-		// One that could not be kept is in use all the same.
+		// A root that could not be cached is still in use.
 		if digest := p.Current().Digest(); digest != before {
 			logger.Info("The trust root of the public Sigstore has changed", "digest", digest)
 			if options.Changed != nil {
@@ -155,13 +160,13 @@ func (p *PublicGood) Run(ctx context.Context, options verification.RootOptions) 
 			pause, retry = refreshEvery, firstRetry
 			continue
 		}
-		logger.Error(err, "The trust root of the public Sigstore is not refreshed, or not kept", "since", p.Status().Since, "retryAfter", retry)
+		logger.Error(err, "The trust root of the public Sigstore could not be refreshed or saved", "since", p.Status().Since, "retryAfter", retry)
 		pause, retry = retry, min(2*retry, lastRetry)
 	}
 }
 
-// tell notes where the root in use is from, and warns if it is old: it still refuses what it never knew, but has not heard
-// of what was revoked or begun since.
+// tell reports the origin of the root in use, and logs a warning if the root is old. An old root
+// still refuses unknown certificates, but misses recent revocations and additions.
 func (p *PublicGood) tell(logger klog.Logger, recorder verification.RootRecorder) {
 	status := p.Status()
 	if recorder != nil {
@@ -174,7 +179,7 @@ func (p *PublicGood) tell(logger klog.Logger, recorder verification.RootRecorder
 	}
 }
 
-// Refresh fetches the trust root once, within a minute. If that fails the root in use stays.
+// Refresh fetches the trust root once, within a minute. On failure, the root in use stays.
 func (p *PublicGood) Refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
@@ -183,7 +188,7 @@ func (p *PublicGood) Refresh(ctx context.Context) error {
 	if err != nil {
 		err = wrap("the trust root cannot be fetched from "+p.source.repository, err)
 	} else if err = p.writeCache(fetched, now); err != nil {
-		err = wrap("the trust root was fetched, but cannot be kept", err)
+		err = wrap("the trust root was fetched, but cannot be saved", err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,7 +199,7 @@ func (p *PublicGood) Refresh(ctx context.Context) error {
 	return err
 }
 
-// RefreshOld is Refresh if the root in use is more than a day old, at which [PublicGood.Run] looks for another.
+// RefreshOld calls Refresh if the root in use is more than a day old, like [PublicGood.Run].
 func (p *PublicGood) RefreshOld(ctx context.Context) error {
 	if time.Since(p.Status().Since) < refreshEvery {
 		return nil
@@ -202,7 +207,8 @@ func (p *PublicGood) RefreshOld(ctx context.Context) error {
 	return p.Refresh(ctx)
 }
 
-// fetch asks the TUF repository. What the TUF client keeps in the directory has it notice if the repository goes back.
+// fetch fetches the root from the TUF repository. The metadata that the TUF client keeps in the
+// directory lets it detect a rollback of the repository.
 func (p *PublicGood) fetch(ctx context.Context) (fetched *Root, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -235,7 +241,7 @@ func (p *PublicGood) fetch(ctx context.Context) (fetched *Root, err error) {
 	return ParseRoot(content, time.Now())
 }
 
-// kept is the file in the directory.
+// kept is the content of the cache file in the directory.
 type kept struct {
 	Since       time.Time       `json:"since"`
 	TrustedRoot json.RawMessage `json:"trustedRoot"`
@@ -256,7 +262,7 @@ func (p *PublicGood) writeCache(r *Root, now time.Time) error {
 	return safefile.WritePrivate(p.keptPath(), content)
 }
 
-// readCache returns what was kept, nil if nothing was.
+// readCache returns the cached root, or nil if there is none.
 func (p *PublicGood) readCache() (*Root, time.Time, error) {
 	if p.options.Directory == "" {
 		return nil, time.Time{}, nil

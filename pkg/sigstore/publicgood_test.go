@@ -42,7 +42,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// repository is a TUF repository that is served on loopback.
+// repository is a TUF repository served on loopback.
 type repository struct {
 	server *httptest.Server
 	root   *metadata.Metadata[metadata.RootType]
@@ -82,7 +82,7 @@ func (r *repository) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	_, _ = w.Write(content)
 }
 
-// publish has the repository serve a trust root, as a version with metadata that expires.
+// publish publishes a trust root in the repository, with the version and expiry of its metadata.
 func (r *repository) publish(t testing.TB, content []byte, version int64, expires time.Time) {
 	t.Helper()
 	r.mu.Lock()
@@ -144,7 +144,7 @@ func TestRefresh(t *testing.T) {
 	require.True(t, p.Status().Since.After(since))
 	require.NotEqual(t, before, p.Current().Digest())
 
-	// Another process begins with what was kept, without a network.
+	// The next process starts with the cached root, without network access.
 	r.server.Close()
 	again, err := open(PublicGoodOptions{Directory: directory}, r.source(t, old, since))
 	require.NoError(t, err)
@@ -156,13 +156,13 @@ func TestRefresh(t *testing.T) {
 	require.Error(t, again.Status().Err)
 	require.Equal(t, p.Current().Digest(), again.Current().Digest())
 
-	// A newer program has a newer copy.
+	// A newer program contains a newer copy.
 	newer, err := open(PublicGoodOptions{Directory: directory}, r.source(t, old, time.Now().Add(time.Second)))
 	require.NoError(t, err)
 	require.Equal(t, verification.RootEmbedded, newer.Status().Source)
 }
 
-// A command does not ask for what is of today.
+// A root of today is not fetched again.
 func TestRefreshOld(t *testing.T) {
 	r := newRepository(t)
 	old, renewed := newForge(t).parts().json(t), newForge(t).parts().json(t)
@@ -280,12 +280,12 @@ func TestRun(t *testing.T) {
 		require.Contains(t, said, `source="embedded"`)
 		require.Contains(t, said, `age="48h0m0s"`)
 		if !kept {
-			require.ErrorContains(t, p.Status().Err, "cannot be kept")
+			require.ErrorContains(t, p.Status().Err, "cannot be saved")
 		}
 	}
 }
 
-// A root that was not refreshed for days is warned of, with each refresh that fails.
+// A root that was not refreshed for days causes a warning at each failed refresh.
 func TestOldRootsAreWarnedOf(t *testing.T) {
 	p, err := open(PublicGoodOptions{}, source{repository: "https://tuf.example.com", embedded: newForge(t).parts().json(t)})
 	require.NoError(t, err)

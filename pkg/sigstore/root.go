@@ -28,8 +28,8 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/root"
 )
 
-// clientTrustConfigMediaType is that of the document in which a private instance of Sigstore tells its clients what to
-// trust, and where to sign.
+// clientTrustConfigMediaType is the media type of the document that tells clients of a private
+// Sigstore instance what to trust and where to sign.
 const clientTrustConfigMediaType = "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json"
 
 // Root is a trust root: certificate authorities, logs and timestamp authorities. It is immutable.
@@ -39,15 +39,17 @@ type Root struct {
 	digest   string
 }
 
-// Digest names the root: "sha256:" and 64 hexadecimal digits. Two that differ in blanks alone have the same.
+// Digest identifies the root: "sha256:" and 64 hexadecimal digits. Roots that differ only in white
+// space have the same digest.
 func (r *Root) Digest() string { return r.digest }
 
-// JSON returns the root as a trusted_root.json without blanks. It must not be changed.
+// JSON returns the root as a trusted_root.json without white space. The caller must not modify it.
 func (r *Root) JSON() []byte { return r.content }
 
-// ParseRoot reads a trust root from a trusted_root.json, or from a ClientTrustConfig, of which nothing but the trusted root
-// is used. It refuses what nothing could be verified with at the time now: without a certificate authority, without a
-// log or timestamp authority, or with none that is still valid.
+// ParseRoot parses a trust root from a trusted_root.json or a ClientTrustConfig. Of the latter, it
+// uses only the trusted root. It refuses a root that can verify nothing at the time now: a root
+// without a certificate authority, without a log or timestamp authority, or with none that is still
+// valid.
 func ParseRoot(content []byte, now time.Time) (parsed *Root, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -73,7 +75,7 @@ func ParseRoot(content []byte, now time.Time) (parsed *Root, err error) {
 	return parsed, nil
 }
 
-// trustedRoot takes the trusted root out of a document, and the blanks out of that.
+// trustedRoot extracts the trusted root from a document, and removes its white space.
 func trustedRoot(content []byte) ([]byte, error) {
 	var document struct {
 		MediaType   string          `json:"mediaType"`
@@ -102,7 +104,8 @@ func trustedRoot(content []byte) ([]byte, error) {
 	return compact.Bytes(), nil
 }
 
-// Usable says why nothing that is signed at the time now could be verified with the root; nil if something can.
+// Usable returns nil if the root can verify signatures made at the time now, and otherwise the
+// reason.
 func (r *Root) Usable(now time.Time) error {
 	authorities := r.material.FulcioCertificateAuthorities()
 	if len(authorities) == 0 {
@@ -127,7 +130,7 @@ func (r *Root) Usable(now time.Time) error {
 		}
 	}
 	if len(ends) == 0 {
-		return errors.New("the trust root has neither a transparency log nor a timestamp authority: nothing could say when a certificate signed")
+		return errors.New("the trust root has neither a transparency log nor a timestamp authority: nothing could prove when a certificate signed")
 	}
 	if end, expired := lastEnd(ends, now); expired {
 		return fmt.Errorf("the trust root is expired: its last log or timestamp authority was valid until %s", end.UTC().Format(time.RFC3339))
@@ -135,7 +138,7 @@ func (r *Root) Usable(now time.Time) error {
 	return nil
 }
 
-// earlier returns the earlier of two ends, of which a zero one is no end.
+// earlier returns the earlier of two ends. A zero time means no end.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
 		return b
@@ -143,7 +146,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// lastEnd returns the last of several ends, and whether all of them are over. A zero one never is.
+// lastEnd returns the latest end, and whether all ends have passed. A zero time never passes.
 func lastEnd(ends []time.Time, now time.Time) (last time.Time, over bool) {
 	for _, end := range ends {
 		if end.IsZero() || !end.Before(now) {

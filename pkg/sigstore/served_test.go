@@ -38,7 +38,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// serving is a policy whose module is signed by a certificate, with config and trust root in files.
+// serving is a policy whose module is signed with a certificate. Configuration and trust root are
+// in files.
 type serving struct {
 	*testing.T
 	directory string
@@ -46,9 +47,9 @@ type serving struct {
 	manager   *reload.Manager
 	served    atomic.Pointer[policyset.Set]
 	stop      func()
-	// looked gets a value whenever the manager has said how things stand.
+	// looked receives a value whenever the manager has reported its state.
 	looked chan struct{}
-	// kept gets a value whenever it has kept a set.
+	// kept receives a value whenever the manager has saved a policy set.
 	kept chan struct{}
 	*metrics.Policies
 }
@@ -83,7 +84,7 @@ func newServing(t *testing.T, f *forge) *serving {
 
 func (s *serving) path(name string) string { return filepath.Join(s.directory, name) }
 
-// put puts a file in the place of another, whole.
+// put replaces a file atomically.
 func (s *serving) put(name string, content []byte) {
 	s.Helper()
 	require.NoError(s, safefile.WritePrivate(s.path(name), content))
@@ -95,7 +96,8 @@ func (s *serving) demand(subject string) {
 	s.put("verification.yaml", fmt.Appendf(nil, "apiVersion: v1\nallOf: [{kind: genericIssuer, issuer: %q, subject: {equal: %q}}]\n", testIssuer, subject))
 }
 
-// start starts a server, and returns why it does not. It ends with the test at the latest.
+// start starts a server, and returns the reason if it does not start. The server stops with the
+// test at the latest.
 func (s *serving) start() error {
 	s.Helper()
 	config, err := assembly.Decode(fmt.Appendf(nil, `
@@ -141,7 +143,7 @@ policies:
 	return nil
 }
 
-// holdRoot has the trust root come from elsewhere than a file. What it returns refreshes it.
+// holdRoot takes the trust root from memory instead of a file. The returned function refreshes it.
 func (s *serving) holdRoot(content []byte) (refresh func([]byte)) {
 	s.Helper()
 	var root atomic.Pointer[Root]
@@ -160,7 +162,7 @@ func (s *serving) holdRoot(content []byte) (refresh func([]byte)) {
 	return refresh
 }
 
-// requireBad waits until a change is found to be bad, while what was served stays.
+// requireBad waits until a change is rejected, and checks that the previous set is still served.
 func (s *serving) requireBad(why string) {
 	s.Helper()
 	served := s.served.Load()
@@ -172,7 +174,7 @@ func (s *serving) requireBad(why string) {
 	require.Len(s, s.served.Load().Policies(), 1)
 }
 
-// requireGood waits until all is well.
+// requireGood waits until the latest change is served.
 func (s *serving) requireGood() {
 	s.Helper()
 	for s.manager.Check() != nil {
@@ -180,7 +182,7 @@ func (s *serving) requireGood() {
 	}
 }
 
-// both is a trust root with the parts of two.
+// both returns a trust root with the parts of two forges.
 func both(t *testing.T, f, other *forge) []byte {
 	t.Helper()
 	p, q := f.parts(), other.parts()
@@ -190,7 +192,7 @@ func both(t *testing.T, f, other *forge) []byte {
 	return p.json(t)
 }
 
-// What modules are verified by changes in its files, and everything is verified anew.
+// When the files with the demands or the trust root change, all modules are verified again.
 func TestTrustThatChanges(t *testing.T) {
 	f, other := newForge(t), newForge(t)
 	s := newServing(t, f)
@@ -234,7 +236,7 @@ func TestTrustThatChanges(t *testing.T) {
 	s.requireGood()
 }
 
-// A root that comes from elsewhere is looked at as soon as it is told of.
+// A change of a root that is not in a file takes effect at once.
 func TestRootsThatAreRefreshed(t *testing.T) {
 	f := newForge(t)
 	s := newServing(t, f)
@@ -247,8 +249,9 @@ func TestRootsThatAreRefreshed(t *testing.T) {
 	s.requireGood()
 }
 
-// A set that was kept is verified by what it was kept with, under what is demanded at the start and against the trust root
-// that there is then: another root is no reason to refuse it, and one that does not vouch for it is.
+// A saved set is verified with the evidence saved beside it, against the demands and the trust root
+// at the start. A different root is not a reason to refuse the set, unless that root does not vouch
+// for it.
 func TestKeptSetsAreVerifiedAnew(t *testing.T) {
 	f, other := newForge(t), newForge(t)
 	s := newServing(t, f)
@@ -281,7 +284,7 @@ func TestKeptSetsAreVerifiedAnew(t *testing.T) {
 	require.ErrorContains(t, s.start(), "is damaged")
 }
 
-// A set that stays the same is kept again with what it is verified by since.
+// If an unchanged set is verified with other evidence, the set is saved again.
 func TestWhatASetIsVerifiedByIsKept(t *testing.T) {
 	f, other := newForge(t), newForge(t)
 	s := newServing(t, f)

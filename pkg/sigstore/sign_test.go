@@ -43,7 +43,7 @@ import (
 
 const intotoType = "application/vnd.in-toto+json"
 
-// image is the artifact that tests sign.
+// image is the artifact that the tests sign.
 var image = verification.Artifact{Digest: digestOf("an image")}
 
 func digestOf(content string) string {
@@ -51,7 +51,7 @@ func digestOf(content string) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// statement is what cosign 3 signs.
+// statement returns the document that cosign 3 signs.
 func statement(t testing.TB, digest, predicateType string, annotations map[string]any) []byte {
 	t.Helper()
 	subject := map[string]any{"digest": map[string]string{"sha256": digest[len("sha256:"):]}}
@@ -65,7 +65,7 @@ func statement(t testing.TB, digest, predicateType string, annotations map[strin
 	return content
 }
 
-// simpleSigning is what cosign 2 signs.
+// simpleSigning returns the document that cosign 2 signs.
 func simpleSigning(t testing.TB, digest string, optional map[string]any) []byte {
 	t.Helper()
 	content, err := json.Marshal(map[string]any{
@@ -96,7 +96,7 @@ func sign(t testing.TB, key crypto.Signer, message []byte, options ...signature.
 	return signed
 }
 
-// envelope returns a bundle by a key, for tests to change.
+// envelope returns a bundle signed by a key, which tests may modify.
 func envelope(t testing.TB, key crypto.Signer, payload []byte, options ...signature.LoadOption) *protobundle.Bundle {
 	t.Helper()
 	return &protobundle.Bundle{
@@ -111,7 +111,7 @@ func envelope(t testing.TB, key crypto.Signer, payload []byte, options ...signat
 	}
 }
 
-// fileBundle returns what cosign sign-blob writes, by a key.
+// fileBundle returns a bundle as cosign sign-blob writes it for a key.
 func fileBundle(t testing.TB, key crypto.Signer, content []byte, options ...signature.LoadOption) *protobundle.Bundle {
 	t.Helper()
 	sum := sha256.Sum256(content)
@@ -123,7 +123,8 @@ func fileBundle(t testing.TB, key crypto.Signer, content []byte, options ...sign
 	return b
 }
 
-// certified puts a certificate, an entry of the log at a time, and a timestamp into a bundle by the certificate's key.
+// certified adds a certificate, a log entry with a time, and a timestamp to a bundle signed by the
+// certificate's key.
 func (f *forge) certified(t testing.TB, b *protobundle.Bundle, leaf *x509.Certificate, at time.Time) *protobundle.Bundle {
 	t.Helper()
 	material := b.GetVerificationMaterial()
@@ -154,7 +155,7 @@ func (f *forge) certified(t testing.TB, b *protobundle.Bundle, leaf *x509.Certif
 	return b
 }
 
-// timestamped puts a timestamp of now into a bundle.
+// timestamped adds a current timestamp to a bundle.
 func (f *forge) timestamped(t testing.TB, b *protobundle.Bundle) *protobundle.Bundle {
 	t.Helper()
 	signed := b.GetMessageSignature().GetSignature()
@@ -169,7 +170,7 @@ func (f *forge) timestamped(t testing.TB, b *protobundle.Bundle) *protobundle.Bu
 	return b
 }
 
-// hashedRekord is an entry of Rekor 1 for a signature of a digest.
+// hashedRekord returns a Rekor 1 entry for the signature of a digest.
 func (f *forge) hashedRekord(t testing.TB, leaf *x509.Certificate, digest, signed []byte, at time.Time) *protorekor.TransparencyLogEntry {
 	t.Helper()
 	body, err := json.Marshal(map[string]any{
@@ -200,7 +201,7 @@ func (f *forge) hashedRekord(t testing.TB, leaf *x509.Certificate, digest, signe
 	}
 }
 
-// annotated is a candidate as cosign 2 wrote it, with a certificate.
+// annotated returns a candidate in cosign 2's format, with a certificate.
 func (f *forge) annotated(t testing.TB, leaf *x509.Certificate, key crypto.Signer, payload []byte, at time.Time) *verification.Candidate {
 	t.Helper()
 	signed := sign(t, key, payload)

@@ -44,7 +44,7 @@ func mustJSON(t testing.TB, v any) []byte {
 	return content
 }
 
-// signedBy returns a bundle by a certificate that was asked for, with an entry of the log of now.
+// signedBy returns a bundle signed with the requested certificate, and with a current log entry.
 func (x *table) signedBy(r request, at time.Time) *protobundle.Bundle {
 	leaf, key := x.forge.leaf(x.t, r)
 	return x.forge.certified(x.t, envelope(x.t, key, statement(x.t, image.Digest, signaturePredicate, nil)), leaf, at)
@@ -77,7 +77,7 @@ func (x *table) certificates() {
 		leaf, key := x.forge.leaf(x.t, request{})
 		return candidate(x.t, x.forge.certified(x.t, envelope(x.t, key, statement(x.t, digestOf("another"), signaturePredicate, nil)), leaf, now))
 	}())
-	// Same key, but an identity that somebody else was given.
+	// The certificate has the same key, but was issued for another identity.
 	x.keyless("certificate exchanged", "does not match", func() *verification.Candidate {
 		leaf, key := x.forge.leaf(x.t, request{})
 		b := x.forge.certified(x.t, envelope(x.t, key, statement(x.t, image.Digest, signaturePredicate, nil)), leaf, now)
@@ -194,7 +194,7 @@ func (x *table) timestamps() {
 		}
 		token(b).SignedTimestamp = nested
 	}))
-	add("of indefinite length", "no DER", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = []byte{0x30, 0x80, 0, 0} }))
+	add("of indefinite length", "not DER", x.changed(good, func(b *protobundle.Bundle) { token(b).SignedTimestamp = []byte{0x30, 0x80, 0, 0} }))
 	add("too many", "at most 4", x.changed(good, func(b *protobundle.Bundle) {
 		data := b.VerificationMaterial.TimestampVerificationData
 		for len(data.Rfc3161Timestamps) <= MaxTimestamps {
@@ -256,7 +256,8 @@ func (x *table) annotations() {
 	})
 	changed("payload and signature of another", "", func(c *verification.Candidate) { c.Payload, c.Signature = other.Payload, other.Signature })
 	x.keyless("annotations: all of another", "about another artifact", other)
-	// Who makes a certificate may bring the authority along, but not have it trusted.
+	// A candidate may include the authority that issued its certificate. This does not make the
+	// authority trusted.
 	foreign := newForge(x.t)
 	foreignLeaf, foreignKey := foreign.leaf(x.t, request{})
 	brought := x.forge.annotated(x.t, foreignLeaf, foreignKey, payload, time.Now())

@@ -36,13 +36,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// tamperCase is a candidate that must be refused, and part of what is said.
+// tamperCase is a candidate that must be refused, with part of the expected error.
 type tamperCase struct {
 	name, want string
 	refuse     func() (*verification.Signed, error)
 }
 
-// table has what tamper cases are made of.
+// table holds the material for the cases.
 type table struct {
 	t       testing.TB
 	forge   *forge
@@ -55,7 +55,7 @@ func (x *table) add(name, want string, refuse func() (*verification.Signed, erro
 	x.cases = append(x.cases, tamperCase{name, want, refuse})
 }
 
-// byKey adds a case for a key, x.key if key is nil.
+// byKey adds a case for a key. A nil key stands for x.key.
 func (x *table) byKey(name, want string, c *verification.Candidate, artifact verification.Artifact, key []byte) {
 	if key == nil {
 		key = publicPEM(x.t, x.key)
@@ -67,7 +67,7 @@ func (x *table) keyless(name, want string, c *verification.Candidate) {
 	x.add("keyless: "+name, want, func() (*verification.Signed, error) { return x.checker.Keyless(x.t.Context(), c, image) })
 }
 
-// changed returns a bundle that was changed after it was made.
+// changed returns a bundle that was modified after signing.
 func (x *table) changed(b *protobundle.Bundle, change func(*protobundle.Bundle)) *verification.Candidate {
 	b = proto.Clone(b).(*protobundle.Bundle)
 	change(b)
@@ -113,7 +113,7 @@ func TestTampered(t *testing.T) {
 	require.GreaterOrEqual(t, len(x.cases), 60)
 }
 
-// payload returns a candidate in the old format, by x.key.
+// payload returns a candidate in the old format, signed by x.key.
 func (x *table) payload(content []byte) *verification.Candidate {
 	return &verification.Candidate{Payload: content, Signature: sign(x.t, x.key, content)}
 }
@@ -244,8 +244,8 @@ func (x *table) files() {
 	x.byKey("statement of a file", "not a signature of the file", candidate(x.t, envelope(x.t, x.key, statement(x.t, file.Digest, signaturePredicate, nil))), file, nil)
 	_, edwards, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(x.t, err)
-	// Verifying by digest, the library's verifier of plain Ed25519 looks at an empty message: who signed an empty file once
-	// would have signed them all.
+	// With a digest only, the library's verifier of plain Ed25519 verifies the empty message. A
+	// signature of one empty file would then be valid for all files.
 	empty := x.changed(fileBundle(x.t, edwards, nil), func(b *protobundle.Bundle) {
 		sum := sha256.Sum256(content)
 		b.GetMessageSignature().MessageDigest.Digest = sum[:]

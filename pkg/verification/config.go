@@ -16,23 +16,23 @@ limitations under the License.
 
 package verification
 
-// Kind says in which way a signature shows who made it.
+// Kind is the way in which a signature identifies its signer.
 type Kind string
 
 // The kinds of Kubewarden's verification config.
 const (
 	// KindPublicKey demands a signature by a key.
 	KindPublicKey Kind = "pubKey"
-	// KindGenericIssuer demands one by an identity that an issuer of OIDC tokens vouches for.
+	// KindGenericIssuer demands a signature by an identity from an issuer of OIDC tokens.
 	KindGenericIssuer Kind = "genericIssuer"
-	// KindGitHubAction demands one by a workflow of GitHub Actions.
+	// KindGitHubAction demands a signature by a GitHub Actions workflow.
 	KindGitHubAction Kind = "githubAction"
 )
 
-// gitHubIssuer is the issuer of the tokens that workflows of GitHub Actions sign with.
+// gitHubIssuer is the issuer of the tokens with which GitHub Actions workflows sign.
 const gitHubIssuer = "https://token.actions.githubusercontent.com"
 
-// Bounds of a config. Each signature that it names may be compared with each candidate.
+// Bounds of a config. Each of its signatures may be compared with each candidate.
 const (
 	// MaxConfigBytes bounds a config as text.
 	MaxConfigBytes = 256 << 10
@@ -42,50 +42,53 @@ const (
 	maxAnnotations = 32
 )
 
-// Config is Kubewarden's verification config, version v1: which signatures an artifact must have. [ParseConfig] makes one
-// that is valid and in normal form. It is not changed.
+// Config is Kubewarden's verification config, version v1. It says which signatures an artifact must
+// have. [ParseConfig] returns a valid config in normal form. A config is immutable.
 type Config struct {
-	// AllOf are signatures all of which must be there.
+	// AllOf lists signatures that are all required.
 	AllOf []Signature `json:"allOf,omitempty"`
-	// AnyOf are signatures some of which must be there; nil demands none. One of both is set at least.
+	// AnyOf lists signatures of which a minimum number is required. Nil demands none. At least one
+	// of AllOf and AnyOf is set.
 	AnyOf *AnyOf `json:"anyOf,omitempty"`
 }
 
 // AnyOf is a choice of signatures.
 type AnyOf struct {
-	// MinimumMatches is how many entries of Signatures must be met. Default: 1.
+	// MinimumMatches is the required number of entries of Signatures. The default is 1.
 	MinimumMatches int `json:"minimumMatches"`
-	// Signatures are never empty, and none is there twice. If more than one has to be met no key is there twice, so that
-	// whoever has one key counts once.
+	// Signatures is never empty and has no duplicates. If more than one entry is required, no key
+	// occurs twice, so that the owner of a key counts only once.
 	Signatures []Signature `json:"signatures"`
 }
 
-// Signature says what one signature must be.
+// Signature describes a required signature.
 type Signature struct {
 	Kind Kind `json:"kind"`
-	// Owner is, of a [KindGitHubAction], the account on GitHub that owns the workflow's repository, compared letter by
-	// letter. Of a [KindPublicKey] it is a text for people, perhaps "".
+	// Owner is, for a [KindGitHubAction], the GitHub account that owns the workflow's repository.
+	// It is compared exactly. For a [KindPublicKey], it is a text for people and may be "".
 	Owner string `json:"owner,omitempty"`
-	// Repo is the repository's name without its owner; "" means any of the owner's.
+	// Repo is the repository's name without its owner. With "", any repository of the owner is
+	// accepted.
 	Repo string `json:"repo,omitempty"`
-	// Key is in PEM (PKIX).
+	// Key is a PEM (PKIX) public key.
 	Key string `json:"key,omitempty"`
-	// Issuer is that of the token, compared letter by letter.
+	// Issuer is the issuer of the token. It is compared exactly.
 	Issuer string `json:"issuer,omitempty"`
-	// Subject is set for a [KindGenericIssuer] only.
+	// Subject is set only for a [KindGenericIssuer].
 	Subject *Subject `json:"subject,omitempty"`
-	// Annotations are what must have been signed along, by this very signature.
+	// Annotations are annotations that this signature must cover.
 	Annotations map[string]string `json:"annotations,omitempty"`
 
-	// fingerprint is the SHA-256 of the key in DER, in hexadecimal digits.
+	// fingerprint is the SHA-256 digest of the key in DER, in hexadecimal digits.
 	fingerprint string
 }
 
-// Subject says whose signature it must be. Exactly one field is set.
+// Subject describes the subject of a signer. Exactly one field is set.
 type Subject struct {
-	// Equal is the whole subject: an e-mail address or a URI.
+	// Equal is the complete subject: an e-mail address or a URI.
 	Equal string `json:"equal,omitempty"`
-	// URLPrefix is what the subject begins with. It is an absolute URL in normal form: its scheme and host are in lower
-	// case, it has no default port and no ".." in its path, which ends with a slash.
+	// URLPrefix is a prefix of the subject. It is an absolute URL in normal form: its scheme and
+	// host are in lower case, it has no default port, and its path has no ".." and ends with a
+	// slash.
 	URLPrefix string `json:"urlPrefix,omitempty"`
 }

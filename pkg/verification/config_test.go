@@ -49,7 +49,7 @@ func newKey(t testing.TB) (private *ecdsa.PrivateKey, public string) {
 	return private, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
 }
 
-// indented makes a text a value of YAML.
+// indented quotes a text as a YAML value.
 func indented(text string) string { return fmt.Sprintf("%q", text) }
 
 func TestParseConfig(t *testing.T) {
@@ -119,10 +119,10 @@ func TestParseConfigRefuses(t *testing.T) {
 		"no kind":             {allOf(`{owner: kubewarden}`), `allOf[0].kind: "" is not supported: write one of pubKey, genericIssuer, githubAction`},
 		"certificate":         {allOf(`{kind: certificate}`), `allOf[0].kind: "certificate" is not supported`},
 		"a text":              {allOf(`x`), "allOf[0]: is not an object with a kind"},
-		"no owner":            {allOf(`{kind: githubAction}`), `allOf[0].owner: "" is no account on GitHub`},
-		"owner with a slash":  {allOf(`{kind: githubAction, owner: a/b}`), `allOf[0].owner: "a/b" is no account on GitHub`},
+		"no owner":            {allOf(`{kind: githubAction}`), `allOf[0].owner: "" is not a GitHub account`},
+		"owner with a slash":  {allOf(`{kind: githubAction, owner: a/b}`), `allOf[0].owner: "a/b" is not a GitHub account`},
 		"empty repo":          {allOf(`{kind: githubAction, owner: a, repo: ""}`), "allOf[0].repo: is empty"},
-		"repo with a slash":   {allOf(`{kind: githubAction, owner: a, repo: a/b}`), `allOf[0].repo: "a/b" is no repository on GitHub`},
+		"repo with a slash":   {allOf(`{kind: githubAction, owner: a, repo: a/b}`), `allOf[0].repo: "a/b" is not a GitHub repository`},
 		"no key":              {allOf(`{kind: pubKey}`), "allOf[0].key: is missing: write the public key in PEM"},
 		"no PEM":              {allOf(`{kind: pubKey, key: x}`), "allOf[0].key: is not in PEM"},
 		"a private key":       {allOf(`{kind: pubKey, key: "-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----\n"}`), "allOf[0].key: is a private key"},
@@ -131,15 +131,15 @@ func TestParseConfigRefuses(t *testing.T) {
 		"two keys":            {allOf(`{kind: pubKey, key: ` + indented(key+key) + `}`), "allOf[0].key: has something behind the key"},
 		"a short key":         {allOf(`{kind: pubKey, key: ` + indented(rsa1024) + `}`), "allOf[0].key: the RSA key has 1024 bits: use one of 2048 to 8192"},
 		"no issuer":           {allOf(`{kind: genericIssuer, subject: {equal: a}}`), "allOf[0].issuer: is missing"},
-		"no subject":          {allOf(`{kind: genericIssuer, issuer: a}`), "allOf[0].subject: has not exactly one of equal and urlPrefix"},
-		"an empty subject":    {subject(`{}`), "allOf[0].subject: has not exactly one of equal and urlPrefix"},
-		"both subjects":       {subject(`{equal: a, urlPrefix: "https://a.example.com/"}`), "allOf[0].subject: has not exactly one of equal and urlPrefix"},
+		"no subject":          {allOf(`{kind: genericIssuer, issuer: a}`), "allOf[0].subject: must have exactly one of equal and urlPrefix"},
+		"an empty subject":    {subject(`{}`), "allOf[0].subject: must have exactly one of equal and urlPrefix"},
+		"both subjects":       {subject(`{equal: a, urlPrefix: "https://a.example.com/"}`), "allOf[0].subject: must have exactly one of equal and urlPrefix"},
 		"unknown subject":     {subject(`{regex: a}`), `unknown field "allOf[0].subject.regex"`},
-		"a relative prefix":   {subject(`{urlPrefix: github.com/org}`), "allOf[0].subject.urlPrefix: \"github.com/org\" is no absolute URL"},
-		"an opaque prefix":    {subject(`{urlPrefix: "mailto:a@example.com"}`), "is no absolute URL"},
+		"a relative prefix":   {subject(`{urlPrefix: github.com/org}`), "allOf[0].subject.urlPrefix: \"github.com/org\" is not an absolute URL"},
+		"an opaque prefix":    {subject(`{urlPrefix: "mailto:a@example.com"}`), "is not an absolute URL"},
 		"a prefix with query": {subject(`{urlPrefix: "https://github.com/org?x"}`), "has more than scheme, host and path"},
 		"a prefix with user":  {subject(`{urlPrefix: "https://a@github.com/org"}`), "has more than scheme, host and path"},
-		"escaped dots":        {subject(`{urlPrefix: "https://github.com/a/%2E./org"}`), "has dots that are escaped"},
+		"escaped dots":        {subject(`{urlPrefix: "https://github.com/a/%2E./org"}`), "has escaped dots"},
 		"annotation's number": {allOf(`{kind: githubAction, owner: a, annotations: {n: 1}}`), "allOf[0].annotations: number does not fit: write a string"},
 		"creator":             {allOf(`{kind: githubAction, owner: a, annotations: {creator: cosign}}`), "allOf[0].annotations[creator]: can never hold"},
 		"timestamp":           {allOf(`{kind: githubAction, owner: a, annotations: {timestamp: "1"}}`), "allOf[0].annotations[timestamp]: can never hold"},

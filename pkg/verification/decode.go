@@ -29,11 +29,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
-// configVersion is the version of Kubewarden's verification config that is understood.
+// configVersion is the supported version of Kubewarden's verification config.
 const configVersion = "v1"
 
-// ParseConfig reads a verification config in YAML or JSON. It is stricter than Kubewarden: it refuses what would accept
-// everything or nothing. Errors have a line for each problem, with its field and what to write instead.
+// ParseConfig parses a verification config in YAML or JSON. Unlike Kubewarden, it refuses configs
+// that accept everything or nothing. Errors have a line for each problem, with its field and the
+// remedy.
 func ParseConfig(document []byte) (*Config, error) {
 	if len(document) > MaxConfigBytes {
 		return nil, fmt.Errorf("the verification config has %d bytes, at most %d are allowed: make it smaller", len(document), MaxConfigBytes)
@@ -63,7 +64,7 @@ func ParseConfig(document []byte) (*Config, error) {
 	return config, nil
 }
 
-// checkVersion comes first: what would be said about the fields of something else would only mislead.
+// checkVersion runs first, because errors about the fields of another document would mislead.
 func checkVersion(object []byte) error {
 	var head map[string]json.RawMessage
 	if err := json.Unmarshal(object, &head); err != nil || head == nil {
@@ -79,7 +80,7 @@ func checkVersion(object []byte) error {
 	return nil
 }
 
-// configDocument is a config as it is written.
+// configDocument is a config as written.
 type configDocument struct {
 	APIVersion string             `json:"apiVersion"`
 	AllOf      *[]json.RawMessage `json:"allOf"`
@@ -113,7 +114,7 @@ type (
 	}
 )
 
-// config decodes the signatures and checks what is lost in the config.
+// config decodes the signatures, and checks what the config does not preserve.
 func (d *configDocument) config() (*Config, []error) {
 	if d.AllOf == nil && d.AnyOf == nil {
 		return nil, []error{errors.New("allOf: is missing, and so is anyOf: such a config would accept everything: write which signatures are demanded")}
@@ -187,7 +188,8 @@ func decodeSignature(path *field.Path, raw json.RawMessage) (*Signature, error) 
 	return nil, fmt.Errorf("%s: %.100q is not supported: write one of %s, %s, %s", path.Child("kind"), head.Kind, KindPublicKey, KindGenericIssuer, KindGitHubAction)
 }
 
-// decodeStrictly decodes an object and returns an error for each field that does not fit. A path of nil is the document.
+// decodeStrictly decodes an object and returns an error for each invalid field. A nil path is the
+// document.
 func decodeStrictly[T any](path *field.Path, raw []byte, into *T) error {
 	strict, err := kjson.UnmarshalStrict(raw, into)
 	if err == nil && len(strict) == 0 {
@@ -198,7 +200,7 @@ func decodeStrictly[T any](path *field.Path, raw []byte, into *T) error {
 		return err
 	}
 	errs := explain.Fields(path, fields, func() any { return new(T) })
-	if len(errs) == 0 { // a field that is there twice is lost in the map
+	if len(errs) == 0 { // the map does not show duplicate fields
 		for _, s := range strict {
 			errs = append(errs, explain.Strict(s)...)
 		}

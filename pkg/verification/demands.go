@@ -24,14 +24,14 @@ import (
 	"slices"
 )
 
-// NewConfig returns a config that demands all of some signatures, those that demand the same
-// once. Errors are as those of [ParseConfig].
+// NewConfig returns a config that demands all of the given signatures. It drops duplicates. Errors
+// are like those of [ParseConfig].
 func NewConfig(signatures ...Signature) (*Config, error) {
 	if len(signatures) == 0 || len(signatures) > maxSignatures {
 		return nil, fmt.Errorf("%d signatures are demanded: write from 1 to %d", len(signatures), maxSignatures)
 	}
 	c := &Config{AllOf: slices.Clone(signatures)}
-	c.normalize() // so that what is the same can be seen
+	c.normalize() // makes duplicates comparable
 	var distinct []Signature
 	for n := range c.AllOf {
 		if !slices.ContainsFunc(distinct, c.AllOf[n].demandsSameAs) {
@@ -49,18 +49,18 @@ func (s *Signature) demandsSameAs(other Signature) bool {
 	return s.Kind == other.Kind && s.Key == other.Key && s.demandsSame(&other)
 }
 
-// CertificateDemand demands a signature by a certificate, which no config can.
+// CertificateDemand demands a signature by a certificate. A config cannot express this.
 type CertificateDemand struct {
-	// Certificate and Chain are as [Checker] takes them.
+	// Certificate and Chain have the form that [Checker] expects.
 	Certificate []byte
 	Chain       [][]byte
-	// Rekor demands an entry of the log of the trust root.
+	// Rekor demands an entry in a log of the trust root.
 	Rekor bool
-	// Annotations are what must have been signed along.
+	// Annotations are annotations that the signature must cover.
 	Annotations map[string]string
 }
 
-// JudgeCertificate is [Judge] for a signature by a certificate.
+// JudgeCertificate is like [Judge], for a signature by a certificate.
 func JudgeCertificate(ctx context.Context, checker Checker, artifact Artifact, candidates iter.Seq2[*Candidate, error], d CertificateDemand) error {
 	var r report
 	wanted := &Signature{Kind: KindPublicKey, Annotations: d.Annotations}

@@ -48,7 +48,7 @@ func TestNewConfig(t *testing.T) {
 	}
 }
 
-// certified has the candidates at some places signed by the certificate that is asked for.
+// certified accepts the candidates at some places as signed by the expected certificate.
 type certified struct {
 	verification.Checker
 	places []string

@@ -14,12 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package verification decides whether what a policy is made of, or an image that a policy asks about, was signed by whom
-// the configuration demands. It finds signatures, in both formats that cosign has written, and judges who signed; whether
-// a signature is one is for a [Checker] to say, which is handed in (package sigstore).
+// Package verification decides whether an artifact has the signatures that a configuration demands.
+// The artifact is a policy's module, or an image that a policy asks about. It finds signatures in
+// both of cosign's formats, and decides whether their signers are acceptable. The caller provides a
+// [Checker], which verifies signatures cryptographically (package sigstore).
 package verification
 
 import "errors"
 
-// ErrNoTrustRoot says that certificates cannot be verified, because there is nothing to verify them against.
+// ErrNoTrustRoot says that certificates cannot be verified, because there is no trust root.
 var ErrNoTrustRoot = errors.New("there is no trust root")

@@ -28,26 +28,26 @@ import (
 	"strings"
 )
 
-// maxChecks bounds what is asked of a checker about one artifact. Each may cost it some signatures' verification.
+// maxChecks bounds the number of checks for one artifact. Each check may verify several signatures.
 const maxChecks = 1000
 
-// Demand is a config and what it is called in errors, such as "verification.config".
+// Demand is a config with its name in errors, such as "verification.config".
 type Demand struct {
 	Name   string
 	Config *Config
 }
 
-// Digest identifies what demands demand, by a digest. Their names do not count.
+// Digest returns a digest that identifies the demands. It ignores their names.
 func Digest(demands ...Demand) string {
 	sum := sha256.New()
 	encoder := json.NewEncoder(sum)
 	for _, d := range demands {
-		_ = encoder.Encode(d.Config) // of strings, numbers and maps of strings: it cannot fail
+		_ = encoder.Encode(d.Config) // strings, numbers and maps of strings cannot fail
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Keyless says whether a config demands identities, for which a checker needs a trust root.
+// Keyless reports whether a config demands identities, for which a checker needs a trust root.
 func (c *Config) Keyless() bool {
 	signatures := c.AllOf
 	if c.AnyOf != nil {
@@ -61,16 +61,16 @@ func (c *Config) Keyless() bool {
 	return false
 }
 
-// Judge says whether all demands are met by candidates. They are asked for one after the other, and no further than is
-// needed. An error that comes with one is a place that could not be read, or, as a [*SkippedError], something that is no
-// candidate; neither keeps others from being enough. Unless the demands are met, the error is an [*UnmetError], or the
-// context's.
+// Judge checks whether the candidates meet all demands. It takes candidates one by one, and stops
+// once all demands are met. An error from the sequence is a place that could not be read, or, as a
+// [*SkippedError], something that is not a candidate. Neither prevents other candidates from
+// meeting the demands. If the demands are not met, the error is an [*UnmetError], or the context's.
 func Judge(ctx context.Context, checker Checker, artifact Artifact, candidates iter.Seq2[*Candidate, error], demands ...Demand) error {
 	_, err := MetBy(ctx, checker, artifact, candidates, demands...)
 	return err
 }
 
-// MetBy is [Judge], and returns the candidates that the demands are met by, in their order.
+// MetBy is like [Judge], and returns the candidates that meet the demands, in their order.
 func MetBy(ctx context.Context, checker Checker, artifact Artifact, candidates iter.Seq2[*Candidate, error], demands ...Demand) ([]*Candidate, error) {
 	j := &judge{checker: checker, artifact: artifact}
 	for _, d := range demands {
@@ -97,14 +97,14 @@ func MetBy(ctx context.Context, checker Checker, artifact Artifact, candidates i
 	return nil, j.unmet()
 }
 
-// requirement is one that has to be met: an entry of allOf, or a whole anyOf.
+// requirement is a demand that must be met: an entry of allOf, or a whole anyOf.
 type requirement struct {
 	name    string
 	entries []*entry
 	least   int
 }
 
-// entry is a signature that is demanded.
+// entry is a demanded signature.
 type entry struct {
 	*Signature
 	name string
@@ -126,7 +126,7 @@ func newRequirements(d Demand) (all []*requirement) {
 	return all
 }
 
-// matches is how many entries are met.
+// matches returns the number of entries that are met.
 func (r *requirement) matches() (count int) {
 	for _, e := range r.entries {
 		if e.met {
@@ -136,7 +136,7 @@ func (r *requirement) matches() (count int) {
 	return count
 }
 
-// judge goes through the candidates for one artifact.
+// judge checks the candidates for one artifact.
 type judge struct {
 	checker  Checker
 	artifact Artifact
@@ -155,7 +155,7 @@ func (j *judge) isMet() bool {
 	return true
 }
 
-// take looks which entries a candidate meets that are not met yet.
+// take checks which of the open entries a candidate meets.
 func (j *judge) take(ctx context.Context, candidate *Candidate) error {
 	a := &asked{judge: j, candidate: candidate, answers: map[string]*answer{}}
 	meets := false
@@ -189,11 +189,11 @@ func (j *judge) take(ctx context.Context, candidate *Candidate) error {
 
 var errTooManyChecks = fmt.Errorf("the signatures that were found would take more than %d checks", maxChecks)
 
-// asked is what a checker said of one candidate. Each question is asked once.
+// asked caches a checker's answers about one candidate, so that each question is asked only once.
 type asked struct {
 	*judge
 	candidate *Candidate
-	answers   map[string]*answer // by the fingerprint of the key, "" is keyless
+	answers   map[string]*answer // by the key's fingerprint, or "" for keyless
 	differs   []string
 }
 
@@ -202,7 +202,7 @@ type answer struct {
 	err    error
 }
 
-// who returns who signed, if that may be whom a signature demands.
+// who returns the findings of the check that a demanded signature needs.
 func (a *asked) who(ctx context.Context, s *Signature) (*Signed, error) {
 	if known := a.answers[s.fingerprint]; known != nil {
 		return known.signed, known.err
@@ -216,17 +216,17 @@ func (a *asked) who(ctx context.Context, s *Signature) (*Signed, error) {
 	} else {
 		got.signed, got.err = a.checker.Keyless(ctx, a.candidate, a.artifact)
 		if got.err == nil && (got.signed == nil || got.signed.Identity == nil || len(got.signed.Identity.Subjects) == 0) {
-			got.err = errors.New("the certificate names nobody")
+			got.err = errors.New("the certificate names no subject")
 		}
 	}
 	if got.err == nil && got.signed == nil {
-		got.err = errors.New("it is not known what was signed")
+		got.err = errors.New("the checker does not say what was signed")
 	}
 	a.answers[s.fingerprint] = got
 	return got.signed, got.err
 }
 
-// accepts says whether who signed, and what was signed along, is what is demanded.
+// accepts returns nil if signer and signed annotations meet the demand.
 func (s *Signature) accepts(signed *Signed) error {
 	if s.Kind != KindPublicKey {
 		if err := s.acceptsIdentity(signed.Identity); err != nil {
@@ -236,7 +236,7 @@ func (s *Signature) accepts(signed *Signed) error {
 	for name, want := range s.Annotations {
 		switch got, ok := signed.Annotations[name]; {
 		case !ok:
-			return fmt.Errorf("wants annotation %q, which was not signed along", name)
+			return fmt.Errorf("wants annotation %q, which the signature does not cover", name)
 		case got != want:
 			return fmt.Errorf("wants annotation %q to be %.100q, not %.100q", name, want, got)
 		}
@@ -244,8 +244,8 @@ func (s *Signature) accepts(signed *Signed) error {
 	return nil
 }
 
-// acceptsIdentity compares letter by letter. Of several subjects the first counts, as in Kubewarden; Fulcio's certificates
-// have one.
+// acceptsIdentity compares exactly. If there are several subjects, the first one counts, as in
+// Kubewarden. Fulcio's certificates have one.
 func (s *Signature) acceptsIdentity(identity *CertificateIdentity) error {
 	subject, issuer := identity.Subjects[0], s.Issuer
 	if s.Kind == KindGitHubAction {
@@ -264,13 +264,13 @@ func (s *Signature) acceptsIdentity(identity *CertificateIdentity) error {
 	return nil
 }
 
-// hasPrefix is whether a subject begins with a prefix and leads nowhere else.
+// hasPrefix reports whether a subject is below a prefix.
 func hasPrefix(subject, prefix string) bool {
 	rest, ok := strings.CutPrefix(subject, prefix)
 	return ok && !leadsUp(rest)
 }
 
-// leadsUp is whether a path has a part that a server may take for the one above.
+// leadsUp reports whether a path has a segment that a server may interpret as the parent directory.
 func leadsUp(path string) bool {
 	for part := range strings.FieldsFuncSeq(path, func(r rune) bool { return r == '/' || r == '\\' }) {
 		if unescaped, err := url.PathUnescape(part); err != nil || unescaped == ".." {
@@ -280,7 +280,7 @@ func leadsUp(path string) bool {
 	return false
 }
 
-// acceptsWorkflow compares both places that a certificate of a workflow names its repository at.
+// acceptsWorkflow checks the repository of a workflow in both places where a certificate names it.
 func (s *Signature) acceptsWorkflow(subject, source string) error {
 	wants := fmt.Errorf("wants a workflow of %s/* on github.com", s.Owner)
 	if s.Repo != "" {

@@ -43,7 +43,7 @@ const (
 
 var artifact = verification.Artifact{Digest: "sha256:" + strings.Repeat("ab", 32)}
 
-// stated verifies keys with the standard library, and believes what a payload states of an identity.
+// stated verifies keys with the standard library, and trusts the identity that a payload states.
 type stated struct{ checks int }
 
 type statement struct {
@@ -85,7 +85,7 @@ func (*stated) read(c *verification.Candidate) (*verification.Signed, error) {
 	return &verification.Signed{Annotations: s.Annotations, Identity: s.Identity}, err
 }
 
-// by makes a candidate that a key signed; nil is keyless.
+// by returns a candidate signed by a key. A nil key makes it keyless.
 func by(t testing.TB, place string, key *ecdsa.PrivateKey, s statement) *verification.Candidate {
 	t.Helper()
 	payload, err := json.Marshal(s)
@@ -130,7 +130,7 @@ func TestIdentitiesAreCompared(t *testing.T) {
 	for name, c := range map[string]struct {
 		demand string
 		signed statement
-		want   string // in the error; "" accepts
+		want   string // in the error; "" means accepted
 	}{
 		"repository":                {github, identity(actions, source, workflow), ""},
 		"owner":                     {owner, identity(actions, source, workflow), ""},
@@ -156,7 +156,7 @@ func TestIdentitiesAreCompared(t *testing.T) {
 		"prefix of a longer name":   {prefix, identity(issuer, "", "https://github.com/org-evil/repo"), `begins with "https://github.com/org/"`},
 		"prefix in the middle":      {prefix, identity(issuer, "", "https://evil.com/https://github.com/org/"), `begins with "https://github.com/org/"`},
 		"prefix and a way up":       {prefix, identity(issuer, "", "https://github.com/org/../evil"), `begins with "https://github.com/org/"`},
-		"nobody":                    {equal, identity(issuer, ""), "the certificate names nobody"},
+		"nobody":                    {equal, identity(issuer, ""), "the certificate names no subject"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := verification.Judge(t.Context(), &stated{}, artifact, sequence(by(t, "one", nil, c.signed)), demand(t, c.demand))
@@ -207,9 +207,9 @@ func TestDemandsAreMet(t *testing.T) {
 		"and a foreign key":     {two, of(c, func() *ecdsa.PrivateKey { k, _ := newKey(t); return k }()), "found 2: layer 0: by key sha256:"},
 		"annotations":           {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod", "team", "x", "more", "y"))}, ""},
 		"a wrong one":           {prod, []*verification.Candidate{by(t, "x", a, signed("env", "dev", "team", "x"))}, `wants annotation "env" to be "prod", not "dev"`},
-		"a missing one":         {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod"))}, `wants annotation "team", which was not signed along`},
-		"on another's":          {prod, []*verification.Candidate{by(t, "x", b, signed("env", "prod", "team", "x")), by(t, "y", a, signed())}, "which was not signed along"},
-		"one each on two":       {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod")), by(t, "y", a, signed("team", "x"))}, "which was not signed along"},
+		"a missing one":         {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod"))}, `wants annotation "team", which the signature does not cover`},
+		"on another's":          {prod, []*verification.Candidate{by(t, "x", b, signed("env", "prod", "team", "x")), by(t, "y", a, signed())}, "which the signature does not cover"},
+		"one each on two":       {prod, []*verification.Candidate{by(t, "x", a, signed("env", "prod")), by(t, "y", a, signed("team", "x"))}, "which the signature does not cover"},
 		"keyless only":          {prod, []*verification.Candidate{by(t, "x", nil, identity(actions, "", workflow))}, "x: not by key sha256:"},
 		"lines in what is said": {prod, []*verification.Candidate{by(t, "a\nb\x00", b, signed())}, "found 1: a b : not by key"},
 	} {
@@ -231,7 +231,7 @@ func TestDemandsAreMet(t *testing.T) {
 	require.ErrorContains(t, err, "no signature meets allOf[0] of verification.config", "all demands have to be met")
 }
 
-// No more is read and checked than is needed.
+// Judge reads and checks only as many candidates as needed.
 func TestCandidatesAreOpenedLazily(t *testing.T) {
 	a, key := newKey(t)
 	opened := 0
@@ -248,7 +248,7 @@ func TestCandidatesAreOpenedLazily(t *testing.T) {
 	require.Equal(t, 1, opened)
 	require.Equal(t, 1, checker.checks)
 
-	// One candidate is asked once for each key, and once for identities.
+	// Each candidate is checked once for each key, and once for identities.
 	_, other := newKey(t)
 	document := "allOf: [{kind: pubKey, key: " + indented(other) + "}, {kind: pubKey, key: " + indented(other) + ", annotations: {a: b}}, " +
 		"{kind: githubAction, owner: a}, {kind: githubAction, owner: b}]"

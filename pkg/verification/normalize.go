@@ -35,13 +35,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// gitHubName is what names of accounts and repositories on GitHub look like.
+// gitHubName matches the names of GitHub accounts and repositories.
 var gitHubName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 
-// neverSigned are fields of a payload that cosign writes by itself, and no annotations.
+// neverSigned are the fields of a payload that cosign writes itself. They are not annotations.
 var neverSigned = []string{"creator", "timestamp"}
 
-// normalize checks what the fields hold and puts them into normal form.
+// normalize checks the fields and converts them to normal form.
 func (c *Config) normalize() (errs []error) {
 	allOf := field.NewPath("allOf")
 	for n := range c.AllOf {
@@ -58,7 +58,8 @@ func (c *Config) normalize() (errs []error) {
 	return errs
 }
 
-// checkDistinct refuses entries that one signature of one key would meet together, as far as that can be seen.
+// checkDistinct refuses entries that a single signature would meet together, as far as the config
+// shows it.
 func checkDistinct(path *field.Path, signatures []Signature, keysToo bool) (errs []error) {
 	for n := range signatures {
 		for before := range n {
@@ -94,10 +95,10 @@ func (s *Signature) normalize(path *field.Path) (errs []error) {
 		errs = append(errs, s.Subject.normalize(path.Child("subject")))
 	case KindGitHubAction:
 		if !gitHubName.MatchString(s.Owner) {
-			errs = append(errs, fmt.Errorf("%s: %.100q is no account on GitHub: write its name alone", path.Child("owner"), s.Owner))
+			errs = append(errs, fmt.Errorf("%s: %.100q is not a GitHub account: write only its name", path.Child("owner"), s.Owner))
 		}
 		if s.Repo != "" && !gitHubName.MatchString(s.Repo) {
-			errs = append(errs, fmt.Errorf("%s: %.100q is no repository on GitHub: write its name without the owner", path.Child("repo"), s.Repo))
+			errs = append(errs, fmt.Errorf("%s: %.100q is not a GitHub repository: write its name without the owner", path.Child("repo"), s.Repo))
 		}
 	}
 	annotations := path.Child("annotations")
@@ -112,7 +113,7 @@ func (s *Signature) normalize(path *field.Path) (errs []error) {
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
-// checkKey reads the key. The error does not have it: it may be a private one.
+// checkKey parses the key. The error does not quote the key, because it may be a private one.
 func (s *Signature) checkKey(path *field.Path) error {
 	if s.Key == "" {
 		return fmt.Errorf("%s: is missing: write the public key in PEM", path)
@@ -126,11 +127,11 @@ func (s *Signature) checkKey(path *field.Path) error {
 	case block.Type != "PUBLIC KEY":
 		return fmt.Errorf("%s: is a %.100q: write a PUBLIC KEY (PKIX)", path, block.Type)
 	case strings.TrimSpace(string(rest)) != "":
-		return fmt.Errorf("%s: has something behind the key: write one key, and another in an entry of its own", path)
+		return fmt.Errorf("%s: has something after the key: write one key, and another key in a separate entry", path)
 	}
 	key, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return fmt.Errorf("%s: is no public key (PKIX): %w: write what cosign public-key prints", path, err)
+		return fmt.Errorf("%s: is not a public key (PKIX): %w: write what cosign public-key prints", path, err)
 	}
 	if err := CheckKey(key); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -143,7 +144,7 @@ func (s *Signature) checkKey(path *field.Path) error {
 
 func (s *Subject) normalize(path *field.Path) error {
 	if s == nil || (s.Equal == "") == (s.URLPrefix == "") {
-		return fmt.Errorf("%s: has not exactly one of equal and urlPrefix: write the whole subject as equal, or what its URL begins with as urlPrefix", path)
+		return fmt.Errorf("%s: must have exactly one of equal and urlPrefix: write the whole subject as equal, or what its URL begins with as urlPrefix", path)
 	}
 	if s.URLPrefix == "" {
 		return nil
@@ -161,13 +162,13 @@ func normalizePrefix(prefix string) (string, error) {
 	u, err := url.Parse(prefix)
 	switch {
 	case err != nil || u.Scheme == "" || u.Hostname() == "" || u.Opaque != "":
-		return "", errors.New("is no absolute URL")
+		return "", errors.New("is not an absolute URL")
 	case u.User != nil || strings.ContainsAny(prefix, `?#\`):
 		return "", errors.New("has more than scheme, host and path")
 	case strings.Contains(strings.ToLower(u.EscapedPath()), "%2e"):
-		return "", errors.New("has dots that are escaped")
+		return "", errors.New("has escaped dots")
 	}
-	u = (&url.URL{}).ResolveReference(u) // what .. stands for
+	u = (&url.URL{}).ResolveReference(u) // resolves ..
 	u.Host = strings.ToLower(u.Host)
 	if u.Port() == "" || u.Port() == moduleuri.DefaultPort(u.Scheme) {
 		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())

@@ -25,35 +25,36 @@ import (
 )
 
 const (
-	// maxReported is how many of a kind an error names.
+	// maxReported is the number of items of a kind that an error names.
 	maxReported = 5
-	// maxReportedBytes is the length at which what is said of one is cut, in bytes.
+	// maxReportedBytes is the length at which an item's text is cut, in bytes.
 	maxReportedBytes = 400
 )
 
-// SkippedError says what was found that may have been meant for a signature, and cannot be taken for one.
+// SkippedError says that something may have been meant as a signature, but cannot be a candidate.
 type SkippedError struct {
-	// Place names it for people, as that of a [Candidate].
+	// Place names it for people, like the place of a [Candidate].
 	Place string
-	// Err is why, never nil.
+	// Err is the reason. It is never nil.
 	Err error
 }
 
 // Error implements the error interface.
 func (s *SkippedError) Error() string { return s.Place + ": " + s.Err.Error() }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (s *SkippedError) Unwrap() error { return s.Err }
 
-// UnmetError says which demands are not met, and by what. Its text is one line of bounded length.
+// UnmetError says which demands are not met, and which signatures were found. Its text is one line
+// of bounded length.
 type UnmetError struct {
-	// Unmet are the demands, each with what it wants.
+	// Unmet lists the unmet demands with their details.
 	Unmet []string
-	// Found are the signatures that were found, each with what was found out about it. Not all if there are many.
+	// Found lists the signatures with the findings about each, up to a limit.
 	Found []string
-	// Count is how many were found.
+	// Count is the total number of signatures found.
 	Count int
-	// Unread are the errors of places that could not be read, joined; nil if everything was read.
+	// Unread joins the errors of places that could not be read. It is nil if everything was read.
 	Unread error
 }
 
@@ -76,7 +77,7 @@ func (u *UnmetError) Error() string {
 // Unwrap returns the errors of places that could not be read.
 func (u *UnmetError) Unwrap() error { return u.Unread }
 
-// list makes one line of the first of count texts.
+// list joins the first texts of count into one line, and says how many more there are.
 func list(texts []string, count int) string {
 	shown := texts[:min(len(texts), maxReported)]
 	line := strings.Join(shown, "; ")
@@ -86,7 +87,7 @@ func list(texts []string, count int) string {
 	return line
 }
 
-// cut makes a text one line of bounded length: it may come from whoever wrote what was found.
+// cut makes a text one line of bounded length, because it may come from a candidate's author.
 func cut(text string) string {
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }), " ")
 	if len(text) > maxReportedBytes {
@@ -102,7 +103,7 @@ type report struct {
 	unread []error
 }
 
-// note takes an error that came in place of a candidate.
+// note records an error that came instead of a candidate.
 func (r *report) note(err error) {
 	if s := (*SkippedError)(nil); errors.As(err, &s) {
 		r.found(s.Place, s.Err.Error())
@@ -120,7 +121,7 @@ func (r *report) found(place, text string) {
 	}
 }
 
-// unmet makes the error.
+// unmet builds the error.
 func (j *judge) unmet() error {
 	u := &UnmetError{Found: j.lines, Count: j.count, Unread: errors.Join(j.unread...)}
 	for _, r := range j.open {
@@ -143,7 +144,7 @@ func (j *judge) unmet() error {
 	return u
 }
 
-// wants says what a signature demands.
+// wants describes the demands on a signature.
 func (s *Signature) wants() string {
 	var b strings.Builder
 	switch s.Kind {
@@ -173,7 +174,7 @@ func (s *Signature) wants() string {
 	return b.String()
 }
 
-// summary says what was found out about a candidate.
+// summary describes the findings about a candidate.
 func (a *asked) summary() string {
 	var by, refused []string
 	for fingerprint, answer := range a.answers {
@@ -190,7 +191,7 @@ func (a *asked) summary() string {
 	}
 	slices.Sort(by)
 	slices.Sort(refused)
-	if len(by) > 0 { // what it is tells more than what it is not
+	if len(by) > 0 { // who signed says more than who did not
 		refused = a.differs
 	}
 	return strings.Join(append(by, refused...), ", ")

@@ -18,42 +18,42 @@ package verification
 
 import "time"
 
-// RootSource says where a trust root is from. The set is closed.
+// RootSource is the origin of a trust root. The set is closed.
 type RootSource string
 
-// All sources.
+// The origins.
 const (
-	// RootEmbedded is the copy that the program was built with.
+	// RootEmbedded is the copy embedded in the program.
 	RootEmbedded RootSource = "embedded"
-	// RootCached is a copy that this program, or an earlier run of it, has kept.
+	// RootCached is a copy saved by this program or an earlier run of it.
 	RootCached RootSource = "cached"
 	// RootTUF is the TUF repository of the public Sigstore.
 	RootTUF RootSource = "tuf"
-	// RootFile is a file that the configuration names.
+	// RootFile is a file named in the configuration.
 	RootFile RootSource = "file"
 )
 
-// RootOptions are what the holder of a trust root tells others. All of it is optional.
+// RootOptions receive notifications from the holder of a trust root. All fields are optional.
 type RootOptions struct {
-	// Changed is called after certificates are verified against another root than before, if no
-	// [Refresher] was asked to. It may be called from any goroutine, and must not wait.
+	// Changed is called after the trust root was replaced, unless a [Refresher] was asked to do it.
+	// It may be called from any goroutine, and must not block.
 	Changed func()
-	// Recorder takes notes; nil discards them.
+	// Recorder records metrics. Nil discards them.
 	Recorder RootRecorder
 }
 
-// RootRecorder takes notes of trust roots. Implementations are safe for concurrent use.
+// RootRecorder records metrics of trust roots. Implementations are safe for concurrent use.
 type RootRecorder interface {
-	// SetTrustRoot says where the root in use is from, and when it was known to be the newest:
-	// for a file, when that was written.
+	// SetTrustRoot sets the origin of the root in use, and the time at which it was known to be the
+	// newest. For a file, that is the file's modification time.
 	SetTrustRoot(source string, since time.Time)
 }
 
-// Refresher is a [Checker] whose trust root is in a file.
+// Refresher is a [Checker] with a trust root in a file.
 type Refresher interface {
 	Checker
-	// Refresh reads the file, and has certificates verified against what is in it from then on.
-	// The hash is of what is in the file, in hexadecimal digits. An error says why that cannot be
-	// used; then the root in use stays. One call follows the other.
+	// Refresh reads the file. From then on, certificates are verified against its content. The hash
+	// is a digest of the content, in hexadecimal digits. An error says why the content cannot be
+	// used, and the root in use stays. Calls must not overlap.
 	Refresh() (hash string, err error)
 }

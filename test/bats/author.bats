@@ -105,7 +105,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   run kwctl annotate -m "$BATS_TEST_TMPDIR/metadata.yml" -o "$BATS_TEST_TMPDIR/policy.wasm" "$policies/no-latest-tag/policy.wasm"
   echo "output = ${output}"
   [ "$status" -eq 0 ]
-  [[ "$output" == *"contextAwareResource: nobody reads a field of this name: did you mean contextAwareResources?"* ]]
+  [[ "$output" == *"contextAwareResource: no host reads a field of this name: did you mean contextAwareResources?"* ]]
 }
 
 @test "docs" {

@@ -208,7 +208,7 @@ policies="$BATS_TEST_DIRNAME/../policies"
   run kwctl run --sources-path "$BATS_TEST_TMPDIR/sources.yml" -r "$policies/pod-privileged/testdata/pod-delete.json" registry://localhost:1/policy:v1
   echo "output = ${output}"
   [ "$status" -eq 1 ]
-  [[ "$output" == *"is no sources.yml of Kubewarden"* ]]
+  [[ "$output" == *"is not a Kubewarden sources.yml"* ]]
 }
 
 @test "a message of several lines" {

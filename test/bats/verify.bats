@@ -92,7 +92,7 @@ write_config() {
   HTTPS_PROXY=http://127.0.0.1:9 run kwctl verify --github-owner kubewarden "$keyless"
   echo "output = ${output}"
   [ "$status" -eq 1 ]
-  [[ "$output" == *"Warning: the trust root cannot be fetched"*"certificates are verified by what is known since 20"* ]]
+  [[ "$output" == *"Warning: the trust root cannot be fetched"*"certificates are verified with the trust root of 20"* ]]
   [[ "$output" == *"Image verification failed: missing signatures"* ]]
 }
 
@@ -131,7 +131,7 @@ write_config() {
   run kwctl run -k "$SIGNED/cosign.pub" -r "$request" "$old"
   echo "output = ${output}"
   [ "$status" -eq 1 ]
-  [[ "$output" == *"the store of policies has something else than its source"* ]]
+  [[ "$output" == *"the store of policies differs from the source"* ]]
 }
 
 @test "a file is verified by the bundle beside it" {

@@ -30,15 +30,14 @@ import (
 
 const (
 	pollInterval = 50 * time.Millisecond
-	// namespaceTimeout bounds how long the announcement waits for the namespace
-	// default: a policy may well refuse it.
+	// namespaceTimeout bounds how long the announcement waits for the namespace default, because a
+	// policy may refuse it.
 	namespaceTimeout = 5 * time.Second
 )
 
-// announce writes the line KUBECONFIG=path to stdout once the server of that
-// kubeconfig is ready and has made the namespace default, without which the
-// first things that users do would fail. It gives up when ctx ends; what keeps
-// it from announcing at all is told on stderr.
+// announce writes the line KUBECONFIG=path to stdout once the server of that kubeconfig is ready
+// and has created the namespace default. Without that namespace, users' first commands would fail.
+// It gives up when ctx ends. It reports any other obstacle on stderr.
 func announce(ctx context.Context, kubeconfig string, stdout, stderr io.Writer) {
 	client, err := newClient(kubeconfig)
 	if err != nil {
@@ -49,7 +48,7 @@ func announce(ctx context.Context, kubeconfig string, stdout, stderr io.Writer) 
 		return client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil, nil
 	})
 	if err != nil {
-		return // the server is being stopped
+		return // the server is stopping
 	}
 	err = wait.PollUntilContextTimeout(ctx, pollInterval, namespaceTimeout, true, func(ctx context.Context) (bool, error) {
 		_, err := client.CoreV1().Namespaces().Get(ctx, metav1.NamespaceDefault, metav1.GetOptions{})
@@ -70,6 +69,6 @@ func newClient(kubeconfig string) (*kubernetes.Clientset, error) {
 		return nil, err
 	}
 	config.UserAgent = "kube-apiserver-dev"
-	config.QPS = -1 // polls are paced already
+	config.QPS = -1 // the polls are already paced
 	return kubernetes.NewForConfig(config)
 }

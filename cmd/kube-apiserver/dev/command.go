@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package dev runs a whole control plane of one API server in a process, for
-// tests and for trying policies out: an etcd, certificates, a kubeconfig and the
-// server. It is not for production: one member, no fsync, one administrator.
+// Package dev runs a complete control plane with one API server in a process, for tests and for
+// trying out policies: an etcd, certificates, a kubeconfig and the server. It is not for
+// production: it has one etcd member, no fsync, and one administrator.
 package dev
 
 import (
@@ -48,14 +48,14 @@ type options struct {
 	exitOnStdinEOF bool
 }
 
-// NewCommand returns the command `kube-apiserver dev`, which runs serve. It
-// keeps serving until the context that it is executed with ends.
+// NewCommand returns the command `kube-apiserver dev`, which calls serve. It serves until its
+// context ends.
 func NewCommand(serve Serve) *cobra.Command {
 	opts := options{}
 	cmd := &cobra.Command{
 		Use:   "kube-apiserver dev [flags] [-- flags of kube-apiserver]",
-		Short: "Run the API server with an etcd, certificates and a kubeconfig of its own",
-		Long: `Run the API server with an etcd, certificates and a kubeconfig of its own.
+		Short: "Run the API server with its own etcd, certificates and kubeconfig",
+		Long: `Run the API server with its own etcd, certificates and kubeconfig.
 
 All state is kept in one directory, and only the loopback interface is
 listened on. Once the server answers, one line is written to standard output:
@@ -99,24 +99,24 @@ process, but not of the machine: etcd does not wait for the disk.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if opts.breakGlass != "" && opts.policies == "" && opts.manifests == "" {
-				return errors.New("--break-glass-file goes with --policies or --policy-directory")
+				return errors.New("--break-glass-file requires --policies or --policy-directory")
 			}
 			return run(cmd.Context(), opts, args, serve, cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.dir, "dir", "", "directory of all state, made if missing; start again with it to go on (default: a new one, removed at exit)")
+	flags.StringVar(&opts.dir, "dir", "", "directory for all state, created if missing and reused if it exists (default: a new one, removed at exit)")
 	flags.StringVar(&opts.policies, "policies", "", "directory of policies to enforce")
 	flags.StringVar(&opts.manifests, "policy-directory", "", "directory of Kubewarden manifests to enforce, which is watched")
-	flags.StringVar(&opts.breakGlass, "break-glass-file", "", "file that puts policies into monitor mode, which is watched and need not exist; goes with --policies or --policy-directory")
-	flags.StringVar(&opts.etcd, "etcd", "", "URL of an etcd to use instead of one of its own, with http://, https:// or unix://")
+	flags.StringVar(&opts.breakGlass, "break-glass-file", "", "watched file that puts policies into monitor mode and need not exist; requires --policies or --policy-directory")
+	flags.StringVar(&opts.etcd, "etcd", "", "URL of an existing etcd to use, with http://, https:// or unix://")
 	flags.Uint16Var(&opts.port, "port", 0, "port to serve on, 0 for a free one")
-	flags.BoolVar(&opts.exitOnStdinEOF, "exit-on-stdin-eof", false, "also end when standard input does, so as not to outlive the program that holds it")
+	flags.BoolVar(&opts.exitOnStdinEOF, "exit-on-stdin-eof", false, "also exit at the end of standard input, so as not to outlive the parent program")
 	return cmd
 }
 
-// run starts etcd and the server, announces the kubeconfig, and returns once
-// both have ended, the server first.
+// run starts etcd and the server, announces the kubeconfig, and returns after the server and then
+// etcd have ended.
 func run(ctx context.Context, opts options, flags []string, serve Serve, stdin io.Reader, stdout io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -138,7 +138,7 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 	if err != nil {
 		return fmt.Errorf("listening for the API server: %w", err)
 	}
-	// The server closes it too, but may fail before it gets so far.
+	// The server also closes it, but may fail before that.
 	defer func() { _ = listener.Close() }()
 
 	files, err := writeCredentials(state.dir, listener.Addr())
@@ -165,7 +165,7 @@ func run(ctx context.Context, opts options, flags []string, serve Serve, stdin i
 	return serve(ctx, append(serverFlags(files, opts.etcd, listener.Addr()), flags...), listener)
 }
 
-// serverFlags are the flags that dev gives to the server.
+// serverFlags returns the flags that dev passes to the server.
 func serverFlags(files *credentials, etcdURL string, addr net.Addr) []string {
 	return []string{
 		"--etcd-servers=" + etcdURL,

@@ -36,11 +36,11 @@ import (
 	"k8s.io/client-go/util/keyutil"
 )
 
-// validity of the certificates, which are made anew at every start.
+// validity is the validity of the certificates, which are created at every start.
 const validity = 365 * 24 * time.Hour
 
-// credentials are the paths of the files that a server and its administrator
-// need. Only their owner can read them.
+// credentials are the paths of the files that a server and its administrator need. Only their owner
+// can read them.
 type credentials struct {
 	ca                string // signs and verifies both sides
 	servingCert       string
@@ -49,11 +49,10 @@ type credentials struct {
 	kubeconfig        string
 }
 
-// writeCredentials writes a new authority, a serving certificate for the
-// loopback interface, and a kubeconfig of an administrator of the server at
-// addr. The key of the service accounts is kept if it exists, so that tokens
-// outlive a restart. The key of the authority is not kept: nothing else can be
-// signed by it.
+// writeCredentials writes a new certificate authority, a serving certificate for the loopback
+// interface, and a kubeconfig for an administrator of the server at addr. An existing key of the
+// service accounts is kept, so that tokens survive a restart. The key of the authority is not
+// stored, so nobody can sign further certificates with it.
 func writeCredentials(dir string, addr net.Addr) (*credentials, error) {
 	pki := filepath.Join(dir, "pki")
 	files := &credentials{
@@ -138,14 +137,14 @@ func newAuthority() (*authority, error) {
 	return &authority{cert: root, pem: encoded, key: key}, nil
 }
 
-// issue signs a certificate for a new key. The subject, names and use are those
-// of template, to which it adds the rest. Both results are PEM.
+// issue signs a certificate for a new key. The template contains the subject, names and usage;
+// issue adds the rest. Both results are PEM.
 func (a *authority) issue(template *x509.Certificate) (certificate, key []byte, err error) {
 	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
-	// CreateCertificate chooses a random serial number when there is none.
+	// CreateCertificate chooses a random serial number if there is none.
 	template.NotBefore = a.cert.NotBefore
 	template.NotAfter = a.cert.NotBefore.Add(validity)
 	template.KeyUsage = x509.KeyUsageDigitalSignature

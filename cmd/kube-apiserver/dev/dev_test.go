@@ -33,7 +33,7 @@ import (
 	"k8s.io/client-go/util/cert"
 )
 
-// execute runs the command with a server that does what serve says.
+// execute runs the command with serve as the server.
 func execute(t *testing.T, serve Serve, args ...string) (stdout string, err error) {
 	var out bytes.Buffer
 	cmd := NewCommand(serve)
@@ -76,10 +76,10 @@ func TestTemporaryDirectoryGoesAtExit(t *testing.T) {
 
 func TestEndsWithStandardInput(t *testing.T) {
 	_, err := execute(t, func(ctx context.Context, _ []string, _ net.Listener) error {
-		<-ctx.Done() // standard input is at its end from the start
+		<-ctx.Done() // standard input has ended from the start
 		return nil
 	}, "--exit-on-stdin-eof")
-	if err != nil { // it may come before etcd has started
+	if err != nil { // standard input may end before etcd has started
 		require.ErrorIs(t, err, context.Canceled)
 	}
 }

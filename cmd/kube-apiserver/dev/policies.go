@@ -32,13 +32,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/plugin/pkg/admission/wasm"
 )
 
-// policyFlags makes a configuration of the policies in the directories that the options
-// name, either of which may be "", and returns the flags that make the server use it.
+// policyFlags builds a configuration of the policies in the directories of the options, which may
+// be "". It returns the flags that make the server use it.
 //
-// Every file NAME.wasm in the directory of policies is a policy called NAME. A file NAME.yaml beside it
-// holds the other fields of the policy, such as its settings. The modules are copied
-// below dir: the server refuses files that others may write, and a checkout may be such
-// a place. Manifests stay where they are, and are watched.
+// Every file NAME.wasm in the directory of policies becomes a policy called NAME. A file NAME.yaml
+// beside it holds the policy's other fields, such as its settings. The modules are copied below
+// dir, because the server refuses files that others can write, as is common in a checkout.
+// Manifests stay in their place and are watched.
 func policyFlags(opts *options, dir string) ([]string, error) {
 	config := v1alpha1.WasmAdmissionConfiguration{StateDirectory: filepath.Join(dir, "wasm-admission")}
 	config.APIVersion, config.Kind = v1alpha1.SchemeGroupVersion.String(), "WasmAdmissionConfiguration"
@@ -65,8 +65,7 @@ func policyFlags(opts *options, dir string) ([]string, error) {
 	return []string{"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + file}, nil
 }
 
-// copyPolicies copies all modules of a directory and returns the policies that they
-// make.
+// copyPolicies copies all modules of a directory, and returns their policies.
 func copyPolicies(source, to string) ([]v1alpha1.Policy, error) {
 	modules, err := filepath.Glob(filepath.Join(source, "*.wasm"))
 	if err != nil {
@@ -89,7 +88,7 @@ func copyPolicies(source, to string) ([]v1alpha1.Policy, error) {
 	return policies, nil
 }
 
-// copyPolicy copies a module and returns the policy that it makes.
+// copyPolicy copies a module, and returns its policy.
 func copyPolicy(module, to string) (*v1alpha1.Policy, error) {
 	wasm, err := os.ReadFile(module)
 	if err != nil {

@@ -42,7 +42,7 @@ func TestPolicyFlags(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"--feature-gates=WasmAdmission=true", "--admission-control-config-file=" + dir + "/admission.yaml"}, flags)
 
-	// Read as the server reads it.
+	// The test reads the configuration in the same way as the server.
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
 	provider, err := admission.ReadAdmissionConfiguration([]string{"WasmAdmission"}, dir+"/admission.yaml", scheme)

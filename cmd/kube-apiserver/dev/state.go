@@ -27,16 +27,15 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 )
 
-// state is the directory in which everything is kept, held by one process at a
-// time.
+// state is the directory for all files. Only one process at a time may use it.
 type state struct {
 	dir       string // absolute
 	temporary bool
 	lock      *fileutil.LockedFile
 }
 
-// openState makes dir, or a new temporary directory if dir is empty, and locks
-// it. Without the lock a second server would wait in etcd, without end.
+// openState creates dir, or a new temporary directory if dir is empty, and locks it. Without the
+// lock, a second server would wait forever in etcd.
 func openState(dir string) (*state, error) {
 	s := &state{temporary: dir == ""}
 	var err error
@@ -58,7 +57,7 @@ func openState(dir string) (*state, error) {
 	return s, nil
 }
 
-// close gives the directory free, or removes it if it is a temporary one.
+// close unlocks the directory, and removes a temporary one.
 func (s *state) close() error {
 	err := s.lock.Close()
 	if s.temporary {
@@ -70,8 +69,8 @@ func (s *state) close() error {
 	return nil
 }
 
-// endOnSignals calls end at the first SIGINT or SIGTERM, and at the second ends the process
-// at once, without leaving a temporary directory behind. It goes on until stop is called.
+// endOnSignals calls end at the first SIGINT or SIGTERM. The second signal ends the process at
+// once, and removes a temporary directory. Call stop to stop the handling of signals.
 func (s *state) endOnSignals(end func()) (stop func()) {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -92,7 +91,7 @@ func (s *state) endOnSignals(end func()) (stop func()) {
 	}
 }
 
-// abandon removes a temporary directory in which somebody may still be writing.
+// abandon removes a temporary directory that another goroutine may still write to.
 func (s *state) abandon() {
 	if !s.temporary {
 		return

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command etcd runs the etcd of `kube-apiserver dev` as a process of its own, so that
-// a test can take it away from a server. It writes its URL to standard output, and ends
-// with its standard input.
+// Command etcd runs the etcd of `kube-apiserver dev` in a separate process, so that a test can
+// disconnect a server from it. It writes its URL to standard output, and ends when its standard
+// input does.
 package main
 
 import (

@@ -31,37 +31,39 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Builtins are the built-in functions of Rego that the host lends to guests: those that
-// the compiler does not put into the module. Implementations are safe for concurrent use.
+// Builtins are the built-in functions of Rego that the host provides to guests, because the
+// compiler does not put them into the module. Implementations are safe for concurrent use.
 type Builtins interface {
-	// Builtin finds a function by its name in Rego, such as "sprintf". It returns nil if
-	// there is none.
+	// Builtin finds a function by its Rego name, such as "sprintf". It returns nil for an unknown
+	// name.
 	Builtin(name string) Builtin
-	// Withheld says why a function is not lent that exists, and is empty for all others.
+	// Withheld returns the reason why an existing function is not provided, or an empty string for
+	// any other name.
 	Withheld(name string) string
 }
 
-// Builtin is a built-in function. It returns the text of its result, which is a value of
-// Rego without variables, or nil if that is undefined. An error ends the evaluation. It
-// returns soon after the call's context ends.
+// Builtin is a built-in function. It returns the text of its result, a Rego value without
+// variables, or nil for an undefined result. An error ends the evaluation. The function returns
+// soon after the call's context ends.
 type Builtin func(call *BuiltinCall) ([]byte, error)
 
-// BuiltinCall is a guest's call of a built-in function. All of it is the guest's word.
+// BuiltinCall is a guest's call of a built-in function. The guest controls the arguments.
 type BuiltinCall struct {
-	// Context ends with the evaluation.
+	// Context ends when the evaluation ends.
 	Context context.Context
-	// Arguments are the texts of values of Rego: JSON, and beside it sets, as {1, 2} and
-	// set(), and objects whose keys are any values. They have at most Limit bytes together.
+	// Arguments are the texts of Rego values. Apart from JSON, these may be sets, such as {1, 2}
+	// and set(), and objects with keys of any type. Together, the arguments have at most Limit
+	// bytes.
 	Arguments [][]byte
-	// Memo belongs to whoever implements the functions. It points to nil at an
-	// evaluation's first call and is kept until it ends.
+	// Memo is storage for the implementation of the functions. It points to nil at the first call
+	// of an evaluation, and lasts as long as the evaluation.
 	Memo *any
-	// Limit is how long the text of the result may be, in bytes.
+	// Limit is the maximum length of the result's text, in bytes.
 	Limit int64
-	// Burn charges the evaluation for the work of the call, in units of fuel, before that
-	// is done: about ten for a nanosecond. The function returns its error.
+	// Burn charges the evaluation for the work of the call before the call does it. The unit is
+	// fuel, about ten units for a nanosecond. A function returns Burn's error.
 	Burn func(units int64) error
-	// Print logs a line for the author of the policy.
+	// Print logs a line for the policy author.
 	Print func(line string)
 }
 
@@ -70,10 +72,10 @@ type namedBuiltin struct {
 	call Builtin
 }
 
-// maxDescriptionBytes bounds the lists that a guest gives of what it needs and offers.
+// maxDescriptionBytes bounds the lists in which a guest names its built-ins and entrypoints.
 const maxDescriptionBytes = 1 << 20
 
-// describe reads what the guest needs and offers.
+// describe reads the guest's list of required built-ins and its list of entrypoints.
 func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
 	i, err := acquire(ctx, g.module, &evaluation{env: &guestio.StartEnvironment}, 0)
 	if err != nil {
@@ -84,7 +86,7 @@ func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
 		return g.located(err)
 	}
 	if !slices.Contains(slices.Collect(maps.Values(g.entrypoints)), entrypoint) {
-		return g.located(errors.New("the policy has no entrypoint 0: compile it with one"))
+		return g.located(errors.New("the policy has no entrypoint 0: compile it with an entrypoint"))
 	}
 	needed, err := list(i, exportBuiltins)
 	if err != nil {
@@ -94,7 +96,7 @@ func (g *Guest) describe(ctx context.Context, builtins Builtins) error {
 	return g.located(err)
 }
 
-// list calls an export that returns numbers by name.
+// list calls an export that returns a map of names to numbers.
 func list(i *engine.Instance, export string) (map[string]int32, error) {
 	value, err := call(i, export)
 	if err != nil {
@@ -111,7 +113,7 @@ func list(i *engine.Instance, export string) (map[string]int32, error) {
 	return numbers, nil
 }
 
-// find looks up all functions that a guest needs.
+// find looks up all functions that a guest requires.
 func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, error) {
 	found := make(map[int32]namedBuiltin, len(needed))
 	var missing, reasons []string
@@ -132,13 +134,14 @@ func find(needed map[string]int32, builtins Builtins) (map[int32]namedBuiltin, e
 		found[needed[name]] = namedBuiltin{name: name, call: f}
 	}
 	if len(missing) > 0 {
-		text := fmt.Sprintf("Missing Rego builtins: {%s}", quoteAll(missing)) // what Kubewarden's users know
+		// This is the text that Kubewarden's users know.
+		text := fmt.Sprintf("Missing Rego builtins: {%s}", quoteAll(missing))
 		return nil, errors.New(strings.Join(append([]string{text}, reasons...), "; "))
 	}
 	return found, nil
 }
 
-// quoteAll lists names that the guest gave, the first of them if there are many.
+// quoteAll quotes the names that the guest gave. It returns only the first ones if there are many.
 func quoteAll(names []string) string {
 	const most, longest = 100, 100
 	var quoted []string
@@ -151,9 +154,9 @@ func quoteAll(names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// evaluation is the host's side of an evaluation. Its builtins are nil while the guest
-// starts and warms up: what they tell of the world must not be shared, so that all of
-// them are undefined then.
+// evaluation is the host's side of an evaluation. Its builtins are nil while the guest starts and
+// warms up, which makes all of them undefined. A snapshot must not hold what they report, such as
+// the time, because evaluations share it.
 type evaluation struct {
 	env      *abi.Environment
 	builtins map[int32]namedBuiltin
@@ -162,9 +165,9 @@ type evaluation struct {
 
 func evaluationOf(i *engine.Instance) *evaluation { return i.State().(*evaluation) }
 
-// callBuiltin makes the import by which guests call functions of some parameters. The
-// guest gives the function's number, a context without meaning, and the addresses of
-// values, and gets the address of a value, or 0 if it is undefined.
+// callBuiltin returns the import through which guests call functions with the given number of
+// parameters. The guest passes the function's number, a meaningless context, and the addresses of
+// values. It receives the address of a value, or 0 for undefined.
 func callBuiltin(parameters int) func(*engine.Instance, []uint64) {
 	return func(i *engine.Instance, stack []uint64) {
 		e := evaluationOf(i)
@@ -174,7 +177,7 @@ func callBuiltin(parameters int) func(*engine.Instance, []uint64) {
 		}
 		f, known := e.builtins[int32(stack[0])]
 		if !known {
-			i.Abort(fmt.Errorf("the guest calls built-in function %d, which it does not declare", int32(stack[0])))
+			i.Abort(fmt.Errorf("the guest calls built-in function %d without declaring it", int32(stack[0])))
 		}
 		c := &BuiltinCall{
 			Context: i.Context(), Memo: &e.memo, Limit: e.env.Limits.HostCallPayloadBytes,
@@ -188,7 +191,7 @@ func callBuiltin(parameters int) func(*engine.Instance, []uint64) {
 		}
 		result, err := f.run(c)
 		if err == nil {
-			// A function that was interrupted may take that for its answer.
+			// An interrupted function may have returned the interruption as its result.
 			err = c.Context.Err()
 		}
 		if err == nil && int64(len(result)) > c.Limit {
@@ -202,8 +205,7 @@ func callBuiltin(parameters int) func(*engine.Instance, []uint64) {
 	}
 }
 
-// run calls the function. Nothing that goes wrong in it may do harm to more than the
-// evaluation.
+// run calls the function. A panic in the function ends only the evaluation.
 func (f *namedBuiltin) run(c *BuiltinCall) (result []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -236,10 +238,10 @@ func parseValue(i *engine.Instance, name string, value []byte) uint32 {
 	return parsed
 }
 
-// maxAbortBytes bounds the text that a guest gives up with.
+// maxAbortBytes bounds the text of a guest that aborts.
 const maxAbortBytes = 64 << 10
 
-// abort ends the evaluation with the guest's text.
+// abort ends the evaluation with the guest's error text.
 func abort(i *engine.Instance, stack []uint64) {
 	p, err := guestio.Text(i, "text of opa_abort", uint32(stack[0]), maxAbortBytes)
 	if err != nil {
@@ -248,7 +250,7 @@ func abort(i *engine.Instance, stack []uint64) {
 	i.Abort(&abi.GuestError{Text: strings.ToValidUTF8(string(p), "\uFFFD")})
 }
 
-// printLine logs a line. One that is longer than what is kept of it is no reason to stop.
+// printLine logs a line. It cuts a line that is too long, and does not end the evaluation.
 func printLine(i *engine.Instance, stack []uint64) {
 	e, start := evaluationOf(i), uint32(stack[0])
 	room := i.Usage().MemoryBytes - int64(start)
@@ -257,7 +259,7 @@ func printLine(i *engine.Instance, stack []uint64) {
 		i.Abort(fmt.Errorf("opa_println: a text at address %d is outside the guest's memory", start))
 	}
 	line, _, _ := bytes.Cut(p, []byte{0})
-	i.Pay(int64(len(line))) // as for all that crosses the border
+	i.Pay(int64(len(line))) // like all data from the guest
 	e.print(i, string(line))
 }
 

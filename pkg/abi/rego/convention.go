@@ -23,7 +23,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Exports of a guest.
+// The exports of a guest.
 const (
 	exportBuiltins      = "builtins"
 	exportEntrypoints   = "entrypoints"
@@ -42,16 +42,16 @@ const (
 	exportEval          = "eval"
 )
 
-// entrypoint is the number of the expression that is evaluated: the first that the policy
+// entrypoint is the number of the evaluated expression. 0 is the first entrypoint that the policy
 // was compiled with.
 const entrypoint = 0
 
-// ABI returns the convention of Rego guests, by which an engine tells whether a module is one.
-// It must not be changed.
+// ABI returns the convention of Rego guests. Engines use it to recognize Rego guests. It must not
+// be changed.
 func ABI() *engine.ABI { return convention }
 
-// convention is the ABI as the engine needs to know it. It is the same for both modes,
-// and knows of no built-in function, so that all policies with the same binary share it.
+// convention describes the ABI to the engine. It serves both modes and names no built-in functions,
+// so that all policies with the same binary share it.
 var convention = &engine.ABI{
 	Name:   "Rego",
 	Memory: engine.MemoryImport{Module: "env", Name: "memory"},
@@ -72,10 +72,11 @@ var convention = &engine.ABI{
 	WarmUp:     warmUp,
 }
 
-// warmUpInput serves both modes.
+// warmUpInput is the input of the warm-up round, for both modes.
 const warmUpInput = `{"request":` + guestio.WarmUpRequest + `,"review":` + guestio.WarmUpRequest + `,"parameters":{}}`
 
-// warmUp evaluates once and gives the heap back, as hosts do that use an instance again.
+// warmUp evaluates the policy once and then resets the heap, as hosts do before they reuse an
+// instance.
 func warmUp(i *engine.Instance) error {
 	heap, err := i.Call(exportHeapGet)
 	if err != nil {
@@ -96,7 +97,7 @@ func warmUp(i *engine.Instance) error {
 	return err
 }
 
-// function describes an import of a guest. All its parameters and results are of type i32.
+// function describes an import of a guest. All parameters and results have the type i32.
 func function(name string, params, results int, call func(*engine.Instance, []uint64)) engine.HostFunction {
 	return engine.HostFunction{
 		Module:  "env",

@@ -26,15 +26,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// documents are what an evaluation is about. All parts are JSON that comes from the host.
+// documents are the input and data of an evaluation. All parts are JSON from the host.
 type documents struct {
 	input, data text
-	// limited is how many bytes count against the limit of a request: all but what the
-	// guest sees of the cluster, which only its memory bounds.
+	// limited is the number of bytes that count against the limit of a request. It excludes the
+	// cluster inventory, which only the guest's memory bounds.
 	limited int64
 }
 
-// documents lays out request, settings and cluster as policies of the mode expect them.
+// documents builds the documents from request, settings and inventory in the layout of the guest's
+// mode.
 func (g *Guest) documents(ctx context.Context, env *abi.Environment, request, settings []byte) (d documents, err error) {
 	inventory, err := g.inventory(ctx, env)
 	if err != nil {
@@ -60,8 +61,8 @@ func (g *Guest) documents(ctx context.Context, env *abi.Environment, request, se
 	return d, nil
 }
 
-// inventory returns what the policy may read of the cluster, nil if nothing. Waiting for
-// it takes from the evaluation's time.
+// inventory returns the cluster data that the policy may read, or nil if it may read none. The wait
+// for it counts as part of the evaluation's time.
 func (g *Guest) inventory(ctx context.Context, env *abi.Environment) ([]byte, error) {
 	if env.Inventory == nil {
 		return nil, nil
@@ -72,16 +73,16 @@ func (g *Guest) inventory(ctx context.Context, env *abi.Environment) ([]byte, er
 		if ctx.Err() != nil {
 			cause = engine.CauseDeadline
 		}
-		return nil, g.failure(cause, fmt.Errorf("reading what the policy may see of the cluster: %w", err))
+		return nil, g.failure(cause, fmt.Errorf("reading the policy's cluster inventory: %w", err))
 	}
 	return document, nil
 }
 
-// settingsRest is what is left of settings.
+// settingsRest caches settings without the key of the inventory.
 type settingsRest struct{ settings, rest []byte }
 
-// withoutKubernetes returns the rest of the settings where the cluster is part of the data.
-// A policy has the same settings in all evaluations.
+// withoutKubernetes returns the members of the settings that follow the inventory in the data. It
+// caches the result, because all evaluations of a policy use the same settings.
 func (g *Guest) withoutKubernetes(settings []byte) ([]byte, error) {
 	if r := g.rest.Load(); r != nil && bytes.Equal(r.settings, settings) {
 		return r.rest, nil
@@ -94,8 +95,8 @@ func (g *Guest) withoutKubernetes(settings []byte) ([]byte, error) {
 	return rest, nil
 }
 
-// withoutKubernetes returns the members of an object but for the one that the cluster
-// takes the place of, as the rest of an object that has members before.
+// withoutKubernetes returns the members of an object except kubernetes, whose place the inventory
+// takes. The result is the end of an object, to follow earlier members.
 func withoutKubernetes(settings []byte) ([]byte, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(settings, &members); err != nil {

@@ -14,14 +14,13 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package rego speaks with guests that the compiler of the Open Policy Agent made of
-// policies in Rego (https://www.openpolicyagent.org/docs/wasm). Input and data are parsed
-// inside the guest, which evaluates one expression and leaves a value that the host has it
-// print as JSON. What the compiler does not put into the module, its built-in functions,
-// the guest asks of the host by number: see [Builtins].
+// Package rego runs guests that the Open Policy Agent's compiler produced from Rego policies
+// (https://www.openpolicyagent.org/docs/wasm). The guest parses input and data, and evaluates one
+// expression. The host then has the guest print the result as JSON. The compiler does not put all
+// built-in functions into the module. The guest calls the others by number: see [Builtins].
 //
-// Kubewarden knows two kinds of them: policies of the Open Policy Agent, and those of
-// Gatekeeper.
+// Kubewarden distinguishes two kinds of these guests: Open Policy Agent policies, and Gatekeeper
+// policies.
 package rego
 
 import (
@@ -40,33 +39,33 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Guest is a policy in Rego. It implements [abi.Guest].
+// Guest is a Rego policy. It implements [abi.Guest].
 type Guest struct {
 	module *engine.Module
 	mode   abi.ExecutionMode
-	// builtins are what the guest asks the host for, by number.
+	// builtins are the host's functions that the guest requires, by number.
 	builtins map[int32]namedBuiltin
-	// entrypoints are the numbers of the expressions that the guest can evaluate.
+	// entrypoints maps the names of the expressions that the guest can evaluate to their numbers.
 	entrypoints map[string]int32
 
 	states *states
-	// last is the state of the data that was evaluated last. Guarded by states.mu.
+	// last is the state with the data of the latest evaluation. Guarded by states.mu.
 	last *state
-	// making is the states that this policy has begun to make.
+	// making counts the running goroutines that make states for this policy.
 	making sync.WaitGroup
-	// rest is what was made of the settings that came last.
+	// rest is derived from the latest settings.
 	rest atomic.Pointer[settingsRest]
 }
 
 var _ abi.Guest = &Guest{}
 
-// Load compiles a policy in Rego, which wants to be spoken to by mode:
-// [abi.ExecutionModeOPA] or [abi.ExecutionModeGatekeeper]. It fails if the policy needs a
-// built-in function that is not among builtins, and names all that are missing; nil stands
-// for none. Policies with the same binary share code.
+// Load compiles a Rego policy for an execution mode: [abi.ExecutionModeOPA] or
+// [abi.ExecutionModeGatekeeper]. It fails if builtins lacks a function that the policy requires,
+// and names all missing ones. Nil builtins provide no function. Policies with the same binary share
+// code.
 func Load(ctx context.Context, e *engine.Engine, wasm []byte, mode abi.ExecutionMode, builtins Builtins) (*Guest, error) {
 	if mode != abi.ExecutionModeOPA && mode != abi.ExecutionModeGatekeeper {
-		return nil, fmt.Errorf("execution mode %q is none of policies in Rego", mode)
+		return nil, fmt.Errorf("execution mode %q is not an execution mode of Rego policies", mode)
 	}
 	module, err := e.Load(ctx, wasm, convention)
 	if err != nil {
@@ -112,20 +111,20 @@ func (g *Guest) Validate(ctx context.Context, env *abi.Environment, request, set
 	return response, usage, err
 }
 
-// ValidateSettings implements [abi.Guest]. Policies in Rego take any settings.
+// ValidateSettings implements [abi.Guest]. Rego policies accept any settings.
 func (g *Guest) ValidateSettings(context.Context, *abi.Environment, []byte) (*abi.SettingsValidationResponse, error) {
 	return &abi.SettingsValidationResponse{Valid: true}, nil
 }
 
 var errNoProtocolVersion = errors.New("protocol_version is only applicable to a Kubewarden policy")
 
-// ProtocolVersion implements [abi.Guest]. Policies in Rego cannot be asked.
+// ProtocolVersion implements [abi.Guest]. It always fails, because a Rego policy cannot be asked.
 func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, error) {
 	return "", errNoProtocolVersion
 }
 
-// Entrypoints returns the names of what the policy was compiled with as its entrypoints,
-// by their numbers. The first is what is evaluated. They are the guest's word.
+// Entrypoints returns the names of the policy's entrypoints, ordered by number. Evaluations use the
+// first one. The names come from the guest and are not trustworthy.
 func (g *Guest) Entrypoints() []string {
 	return slices.SortedFunc(maps.Keys(g.entrypoints), func(a, b string) int {
 		return cmp.Or(cmp.Compare(g.entrypoints[a], g.entrypoints[b]), cmp.Compare(a, b))
@@ -134,20 +133,19 @@ func (g *Guest) Entrypoints() []string {
 
 // Close implements [abi.Guest].
 func (g *Guest) Close() {
-	g.letGo(g.last)
+	g.release(g.last)
 	g.making.Wait()
 	g.module.Close()
 }
 
-// Query evaluates the policy's first entrypoint on an input and data of the caller's, JSON
-// both, and returns its result set. An input of no bytes is undefined. The data must not be
-// changed afterwards. Query is for those who bring documents of another shape than
-// Kubewarden's policies expect.
+// Query evaluates the policy's first entrypoint and returns its result set. Both input and data are
+// JSON, in the caller's own layout. An empty input is undefined. The caller must not change the
+// data afterwards. Query is for callers whose documents differ from those of Kubewarden's policies.
 func (g *Guest) Query(ctx context.Context, env *abi.Environment, input, data []byte) ([]byte, abi.Usage, error) {
 	return g.evaluate(ctx, env, documents{input: text{input}, data: text{data}, limited: int64(len(input) + len(data))})
 }
 
-// evaluate has the guest evaluate the policy and returns its result set and what it used.
+// evaluate evaluates the policy in the guest. It returns the result set and the resources used.
 func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents) ([]byte, abi.Usage, error) {
 	if limit := min(env.Limits.RequestBytes, math.MaxInt32); d.limited > limit {
 		return nil, abi.Usage{}, g.failure(engine.CauseLimit, &engine.LimitError{Limit: abi.LimitRequestBytes, Value: d.limited, Max: limit, Setting: "limits.requestSize"})
@@ -164,12 +162,12 @@ func (g *Guest) evaluate(ctx context.Context, env *abi.Environment, d documents)
 	if err != nil {
 		return nil, abi.Usage{}, err
 	}
-	defer g.letGo(s)
+	defer g.release(s)
 	return g.run(ctx, env, d, s)
 }
 
-// within bounds a context by the time of an evaluation, of which what comes before the
-// guest takes its part. Zero leaves it to the engine.
+// within limits a context to an evaluation's time, which includes the preparations before the guest
+// runs. A zero timeout leaves the limit to the engine.
 func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout == 0 {
 		return context.WithCancel(ctx)
@@ -177,7 +175,8 @@ func within(ctx context.Context, timeout time.Duration) (context.Context, contex
 	return context.WithTimeout(ctx, timeout)
 }
 
-// run evaluates in the state of the data, or parses it if that is nil.
+// run evaluates the policy in the given state of the data. If the state is nil, the guest parses
+// the data first.
 func (g *Guest) run(ctx context.Context, env *abi.Environment, d documents, s *state) (_ []byte, usage abi.Usage, _ error) {
 	var from source = g.module
 	if s != nil {
@@ -192,7 +191,7 @@ func (g *Guest) run(ctx context.Context, env *abi.Environment, d documents, s *s
 	return result, usage, err
 }
 
-// source is what has instances: a module, or a state of it.
+// source provides instances: a module, or a derived state of it.
 type source interface {
 	Acquire(context.Context, engine.Evaluation) (*engine.Instance, error)
 }
@@ -205,7 +204,7 @@ func acquire(ctx context.Context, from source, state *evaluation, timeout time.D
 	return i, nil
 }
 
-// query evaluates, and puts errors of the host's own into the form of the engine's.
+// query evaluates the policy, and converts the host's own errors into engine errors.
 func (g *Guest) query(i *engine.Instance, d documents, s *state, limit int64) (_ []byte, err error) {
 	var data uint32
 	if s != nil {
@@ -221,12 +220,13 @@ func (g *Guest) query(i *engine.Instance, d documents, s *state, limit int64) (_
 	return text, g.located(err)
 }
 
-// located says of which module an error is, unless it is the engine's, which does.
+// located adds the module to an error that is not an engine error. Engine errors name the module
+// themselves.
 func (g *Guest) located(err error) error {
 	switch {
 	case err == nil || errors.As(err, new(*engine.Error)):
 		return err
-	case engine.CauseOf(err) != engine.CauseOther: // of what the host did, the fuel or the time was up
+	case engine.CauseOf(err) != engine.CauseOther: // the host's work ran out of fuel or time
 		return g.failure(engine.CauseOf(err), err)
 	case errors.As(err, new(*engine.LimitError)):
 		return g.failure(engine.CauseLimit, err)

@@ -33,7 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// lender lends one function.
+// lender provides one function.
 type lender map[string]Builtin
 
 func (l lender) Builtin(name string) Builtin { return l[name] }
@@ -45,7 +45,7 @@ func (l lender) Withheld(name string) string {
 	return ""
 }
 
-// host keeps what guests print, and is the cluster.
+// host keeps the output of guests, and also serves as the cluster.
 type host struct {
 	mu        sync.Mutex
 	lines     []string
@@ -98,7 +98,7 @@ func loadGuest(t testing.TB, f Builtin) *Guest {
 	return guest
 }
 
-// answer is a function that answers the same always.
+// answer returns a function with a constant result.
 func answer(text string) Builtin {
 	return func(*BuiltinCall) ([]byte, error) { return []byte(text), nil }
 }
@@ -138,7 +138,7 @@ func TestOutcomes(t *testing.T) {
 		{name: "dump outside memory", letter: "v", f: answer(accepts), err: "argument of f: a text at address 4294967295 is outside the guest's memory", cause: engine.CauseAbort},
 		{name: "argument outside memory", letter: "g", err: "argument of f: a text at address 4294967295 is outside the guest's memory", cause: engine.CauseAbort},
 		{name: "argument over the limit", letter: "b", f: answer("1"), limits: func(e *abi.Environment) { e.Limits.HostCallPayloadBytes = 9 }, err: "limit exceeded: 10 bytes of argument of f, at most 9 are allowed", cause: engine.CauseLimit},
-		{name: "function that is not declared", letter: "c", err: "the guest calls built-in function -1, which it does not declare", cause: engine.CauseAbort},
+		{name: "function that is not declared", letter: "c", err: "the guest calls built-in function -1 without declaring it", cause: engine.CauseAbort},
 		{name: "trap in a callback", letter: "w", err: "call of eval: opa_value_dump: wasm trap: unreachable", cause: engine.CauseUnreachable},
 		{name: "loop in a callback", letter: "j", limits: func(e *abi.Environment) { e.Timeout = time.Millisecond }, err: "execution deadline exceeded", cause: engine.CauseDeadline},
 		{name: "callback in a callback", letter: "r", err: "opa_value_dump: the guest called the host during a callback", cause: engine.CauseAbort},
@@ -187,7 +187,7 @@ func TestFunctionsGetTheirArguments(t *testing.T) {
 	var h host
 	for range 2 {
 		_, _, err := guest.Validate(t.Context(), h.environment(), []byte(`{}`), []byte(`"b"`))
-		// The value at address zero is what an undefined one comes to in this guest.
+		// In this guest, an undefined value becomes the value at address zero.
 		require.ErrorContains(t, err, "cannot interpret OPA policy result: unexpected end of JSON input")
 	}
 	one := []string{`0: `, `1: "argument"`, `2: "argument", "argument"`, `3: "argument", "argument", "argument"`,
@@ -196,7 +196,7 @@ func TestFunctionsGetTheirArguments(t *testing.T) {
 	require.Len(t, h.lines, 10)
 }
 
-// edited returns the guest with a text in the place of another of the same length.
+// edited returns the guest with one text replaced by another of the same length.
 func edited(t *testing.T, old, replacement string) []byte {
 	t.Helper()
 	require.Len(t, replacement, len(old))
@@ -295,7 +295,7 @@ func TestInventoryFails(t *testing.T) {
 	guest := loadGuest(t, answer("1"))
 	h := host{inventory: func(context.Context) ([]byte, error) { return nil, errors.New("not synced") }}
 	_, _, err := guest.Validate(t.Context(), h.environment(), []byte(`{}`), []byte(`"a"`))
-	require.ErrorContains(t, err, "reading what the policy may see of the cluster: not synced")
+	require.ErrorContains(t, err, "reading the policy's cluster inventory: not synced")
 
 	h.inventory = func(ctx context.Context) ([]byte, error) { <-ctx.Done(); return nil, ctx.Err() }
 	env := h.environment()
@@ -305,7 +305,7 @@ func TestInventoryFails(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-// What the host copies into the guest is paid for.
+// The evaluation pays for the data that the host copies into the guest.
 func TestLongRequestsCostMore(t *testing.T) {
 	guest := loadGuest(t, answer(accepts))
 	env := (&host{}).environment()

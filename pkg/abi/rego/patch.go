@@ -27,18 +27,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Bounds of a patch. The first is what the apiserver allows; copies can double an object
-// each, so that what comes of each is looked at.
+// The bounds of a patch. The apiserver allows as many operations. Each copy can double the object,
+// so the size is checked after each copy.
 const (
 	maxPatchOperations = 10_000
 	maxPatchCopies     = 100
 )
 
-// Each operation may move all elements of an array, or read all of an object. So what is
-// bounded is operations by bytes of the object and of the patch: about 130 on an object of
-// a MiB, and 2,500 on a small one. After each step, which does a quarter of that at most,
-// the evaluation's time is looked at. A step reads and writes the object, which counts as
-// much as many operations do; what has very many parts is not read at all.
+// Each operation may move all elements of an array, or read a whole object. The work bound is
+// therefore a product: operations times the bytes of object and patch. It allows about 130
+// operations on an object of 1 MiB, and 2,500 on a small one. Each step does at most a quarter of
+// the work, and the evaluation's deadline is checked between steps. A step also reads and writes
+// the object, which counts as stepOperations operations. Objects with very many parts are refused
+// unread.
 const (
 	maxPatchWork   = 1 << 28
 	maxStepWork    = maxPatchWork / 4
@@ -47,19 +48,18 @@ const (
 
 // patcher applies a JSON patch (RFC 6902) to a request's object.
 type patcher struct {
-	// limit is how many bytes the object may have after each step, and left the work that
-	// the operations may do yet.
+	// limit is the maximum size of the object after each step, in bytes. left is the work that
+	// remains for the operations.
 	limit, left int64
 	copies      int
 	// goOn returns an error once the evaluation's time is up.
 	goOn func() error
 }
 
-// patchObject applies a JSON patch to a request's object, and returns nil if the patch is
-// empty.
+// patchObject applies a JSON patch to a request's object. It returns nil for an empty patch.
 func (p *patcher) patchObject(request, patch []byte) (patched json.RawMessage, err error) {
 	defer func() {
-		// A library that was written for patches from friends.
+		// The patch library does not expect hostile patches.
 		if r := recover(); r != nil {
 			patched, err = nil, fmt.Errorf("patch: panic: %v", r)
 		}
@@ -84,14 +84,14 @@ func (p *patcher) patchObject(request, patch []byte) (patched json.RawMessage, e
 		return nil, fmt.Errorf("patch: reading the request: %w", err)
 	}
 	if len(r.Object) == 0 || string(r.Object) == "null" {
-		// The dispatcher refuses to change what is not there, whatever it is changed to.
+		// Without an object there is nothing to patch, and the dispatcher refuses any result.
 		return json.RawMessage(`{}`), nil
 	}
 	return p.apply(r.Object, operations, int64(len(patch)))
 }
 
-// apply applies the operations step by step. The values in the patch, of so many bytes,
-// are part of what operations may move.
+// apply applies the operations step by step. Operations may also move the values in the patch, so
+// patchBytes adds to the work of each.
 func (p *patcher) apply(object []byte, operations jsonpatch.Patch, patchBytes int64) (json.RawMessage, error) {
 	for len(operations) > 0 {
 		if err := p.goOn(); err != nil {
@@ -114,13 +114,13 @@ func (p *patcher) apply(object []byte, operations jsonpatch.Patch, patchBytes in
 		operations = operations[n:]
 	}
 	if !json.Valid(object) {
-		return nil, errors.New("patch: what it makes of the object is no JSON")
+		return nil, errors.New("patch: the patched object is not valid JSON")
 	}
 	return object, nil
 }
 
-// step returns how many operations are applied at once: those up to a copy, as long as they
-// are not too much for an object of that size. It pays for them.
+// step returns the number of operations in the next step. A step ends after a copy, or when its
+// work for an object of this size would be too much. step charges for the work.
 func (p *patcher) step(operations jsonpatch.Patch, size int64) (int, error) {
 	most := max(1, min(len(operations), int(maxStepWork/max(1, size))))
 	n := 0

@@ -25,8 +25,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// text is a document in parts, which are copied into the guest one after another and not
-// put together before.
+// text is a document in parts. The host copies the parts into the guest one after another, without
+// joining them first.
 type text [][]byte
 
 func (t text) size() (size int64) {
@@ -36,14 +36,14 @@ func (t text) size() (size int64) {
 	return size
 }
 
-// equal tells whether two documents are the same. Documents do not change, so that those
-// at the same address need not be compared.
+// equal reports whether two documents are equal. Documents never change, so those at the same
+// address need no comparison.
 func (t text) equal(other text) bool {
 	return slices.EqualFunc(t, other, bytes.Equal)
 }
 
-// query evaluates the policy on data that the guest has parsed, and returns the address of
-// its result set.
+// query evaluates the policy on data that the guest has parsed. It returns the address of the
+// result set.
 func query(i *engine.Instance, document text, data uint32) (result uint32, err error) {
 	var input uint32 // undefined
 	if document.size() > 0 {
@@ -82,7 +82,7 @@ func call(i *engine.Instance, function string, params ...uint32) (uint32, error)
 	return uint32(result), err
 }
 
-// parse copies a JSON document into the guest and has it make a value of it.
+// parse copies a JSON document into the guest, and has the guest parse it.
 func parse(i *engine.Instance, what string, document text) (uint32, error) {
 	size := document.size()
 	start, err := call(i, exportMalloc, uint32(size))

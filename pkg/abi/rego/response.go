@@ -32,9 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// decode reads a result set, whose first and only result must be there: policies for
-// which nothing is defined refuse nothing, which is not to be told from those that broke.
-// Names are told apart by case.
+// decode decodes a result set, which must have a first result. An undefined result does not count
+// as an acceptance, because it looks like that of a broken policy. Field names are case-sensitive.
 func decode[T any](kind string, data []byte) (*T, error) {
 	fail := func(err error) (*T, error) {
 		return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: %w", kind, err)}
@@ -60,9 +59,9 @@ func decode[T any](kind string, data []byte) (*T, error) {
 	return results[0].Result, nil
 }
 
-// maxParts is how many parts JSON of a guest may have: what is decoded takes up to a
-// hundred bytes for each beside its text. Who has Kubernetes' largest objects in a result has
-// some ten thousands.
+// maxParts limits the number of parts in JSON from a guest. Decoding takes up to a hundred bytes
+// for each part beside its text. A result with Kubernetes' largest objects has some tens of
+// thousands of parts.
 const maxParts = 200_000
 
 // checkParts refuses JSON that may have too many parts, before it is decoded.
@@ -73,8 +72,8 @@ func checkParts(what string, data []byte) error {
 	return nil
 }
 
-// review is what a policy of the Open Policy Agent evaluates to: an AdmissionReview, of
-// which the response counts.
+// review is the result of an Open Policy Agent policy: an AdmissionReview. Only its response
+// counts.
 type review struct {
 	Response *admissionResponse `json:"response"`
 }
@@ -99,8 +98,8 @@ type status struct {
 	Code *int64 `json:"code"`
 }
 
-// decodeReview reads the result of a policy of the Open Policy Agent about a request, whose
-// object it may patch.
+// decodeReview decodes an Open Policy Agent policy's result. The result may patch the object of the
+// request.
 func decodeReview(data, request []byte, p patcher) (*abi.ValidationResponse, error) {
 	const kind = "OPA"
 	r, err := decode[review](kind, data)
@@ -109,7 +108,7 @@ func decodeReview(data, request []byte, p patcher) (*abi.ValidationResponse, err
 	}
 	response, err := r.Response.validation(request, p)
 	if errors.As(err, new(*engine.Error)) {
-		// It is the time that is up, and not the answer that is wrong.
+		// The deadline has passed; the answer may be correct.
 		return nil, err
 	}
 	if err != nil {
@@ -135,7 +134,7 @@ func (r *admissionResponse) validation(request []byte, p patcher) (_ *abi.Valida
 		return v, nil
 	}
 	if r.PatchType == nil || *r.PatchType != "JSONPatch" {
-		return nil, errors.New("patchType must be JSONPatch where there is a patch")
+		return nil, errors.New("patchType must be JSONPatch if there is a patch")
 	}
 	if v.MutatedObject, err = p.patchObject(request, r.Patch); err != nil {
 		return nil, err
@@ -146,7 +145,7 @@ func (r *admissionResponse) validation(request []byte, p patcher) (_ *abi.Valida
 	return v, nil
 }
 
-// into takes what is said of a verdict over into a response.
+// into copies the status of a verdict into a response.
 func (s *status) into(v *abi.ValidationResponse) error {
 	if s.Message != nil {
 		v.Message = *s.Message
@@ -169,14 +168,13 @@ func (s *status) into(v *abi.ValidationResponse) error {
 	return nil
 }
 
-// violation is one of what a policy of Gatekeeper evaluates to. Its details are not for
-// users.
+// violation is an element of a Gatekeeper policy's result. Its details are not for users.
 type violation struct {
 	Message *string `json:"msg"`
 }
 
-// decodeViolations reads the result of a policy of Gatekeeper: it accepts what it finds
-// nothing wrong with.
+// decodeViolations decodes a Gatekeeper policy's result. A result without violations accepts the
+// request.
 func decodeViolations(data []byte) (*abi.ValidationResponse, error) {
 	const kind = "Gatekeeper"
 	raw, err := decode[[]json.RawMessage](kind, data)
@@ -188,7 +186,7 @@ func decodeViolations(data []byte) (*abi.ValidationResponse, error) {
 		var v *violation
 		err := kjson.UnmarshalCaseSensitivePreserveInts(r, &v)
 		if err == nil && v == nil {
-			err = errors.New("null is no violation")
+			err = errors.New("null is not a violation")
 		}
 		if err != nil {
 			return nil, &abi.ResponseError{Err: fmt.Errorf("cannot interpret %s policy result: violation %d: %w", kind, n, err)}

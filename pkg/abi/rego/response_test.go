@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// unhurried has all the time and work that there is.
+// unhurried returns a patcher without limits on time and work.
 func unhurried(limit int64) patcher {
 	return patcher{limit: limit, left: maxPatchWork, goOn: func() error { return nil }}
 }
@@ -73,7 +73,7 @@ func TestDecodeReview(t *testing.T) {
 		{name: "many parts", data: `[{"result":[` + strings.Repeat(`1,`, maxParts) + `1]}]`, err: "parts of a result, at most 200000 are allowed"},
 		{name: "patch of many parts", data: patched(`[` + strings.Repeat(`{},`, maxParts) + `{}]`), err: "patch: limit exceeded: 400003 parts of a patch, at most 200000 are allowed"},
 		{name: "code out of range", data: `[{"result":{"response":{"allowed":true,"status":{"code":65536}}}}]`, err: "code 65536 is out of range"},
-		{name: "patch without type", data: `[{"result":{"response":{"allowed":true,"patch":"W10="}}}]`, err: "patchType must be JSONPatch where there is a patch"},
+		{name: "patch without type", data: `[{"result":{"response":{"allowed":true,"patch":"W10="}}}]`, err: "patchType must be JSONPatch if there is a patch"},
 		{name: "patch of another type", data: `[{"result":{"response":{"allowed":true,"patch":"W10=","patchType":"Merge"}}}]`, err: "patchType must be JSONPatch"},
 		{name: "patch that is not base64", data: `[{"result":{"response":{"allowed":true,"patch":"[]","patchType":"JSONPatch"}}}]`, err: "illegal base64 data"},
 		{name: "patch that is none", data: patched(`{}`), err: "patch: json: cannot unmarshal object"},
@@ -102,7 +102,7 @@ func TestDecodeReview(t *testing.T) {
 	}
 }
 
-// What operations on arrays cost grows with both.
+// The cost of array operations grows with the number of operations and the size of the array.
 func TestPatchesAreBounded(t *testing.T) {
 	object := func(elements int) []byte {
 		return []byte(`{"object":{"b":[` + strings.Repeat(`1,`, elements) + `1]}}`)
@@ -151,14 +151,14 @@ func TestDecodeViolations(t *testing.T) {
 		{name: "two", data: `[{"result":[{"msg":"a","details":{}},{"msg":"b"}]}]`, want: abi.ValidationResponse{Message: "a, b"}},
 		{name: "without a message", data: `[{"result":[{"details":1},{"msg":"b"},{"msg":null}]}]`, want: abi.ValidationResponse{Message: "b"}},
 		{name: "without any message", data: `[{"result":[{}]}]`},
-		// What Kubewarden takes for an acceptance.
+		// Kubewarden takes this for an acceptance.
 		{name: "undefined", data: `[]`, err: "the policy's entrypoint is undefined"},
 		{name: "no result", data: `[{"results":[]}]`, err: "missing field `result`"},
 		{name: "null", data: `[{"result":null}]`, err: "missing field `result`"},
 		{name: "an object", data: `[{"result":{}}]`, err: "cannot unmarshal object"},
 		{name: "a verdict", data: `[{"result":true}]`, err: "cannot unmarshal bool"},
 		{name: "a text", data: `[{"result":["no"]}]`, err: "violation 0: json: cannot unmarshal string"},
-		{name: "a null", data: `[{"result":[{},null]}]`, err: "violation 1: null is no violation"},
+		{name: "a null", data: `[{"result":[{},null]}]`, err: "violation 1: null is not a violation"},
 		{name: "many", data: `[{"result":[` + strings.Repeat(`{},`, maxParts) + `{}]}]`, err: "parts of a result"},
 		{name: "a message of another type", data: `[{"result":[{"msg":1}]}]`, err: "violation 0: json: cannot unmarshal number"},
 		{name: "nothing", data: ``, err: "unexpected end of JSON input"},

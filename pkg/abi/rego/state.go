@@ -29,43 +29,43 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// minShared is the size in bytes from which data is parsed once for all evaluations. A
-// guest of the Open Policy Agent parses it in about 75 microseconds, three times what else
-// an evaluation takes. A state costs an image of a few hundred KiB at least, and up to 40
-// microseconds where there are more states than instances, which then go from one to the
-// other: below, policies with a few settings are better off parsing them.
+// minShared is the size in bytes from which data is parsed once for all evaluations. An Open Policy
+// Agent guest parses data of this size in about 75 microseconds, three times as long as the rest of
+// an evaluation. A state costs an image of at least a few hundred KiB. With more states than
+// instances, each switch of an instance to another state costs up to 40 microseconds. Policies with
+// only a few settings are better off parsing them each time.
 const minShared = 4 << 10
 
-// states are those of a module in which guests have parsed their data. Policies with the
-// same binary have them in common: what a guest makes of the same data is the same.
+// states are the states of one module in which guests have parsed their data. Policies with the
+// same binary share them, because a guest parses the same data to the same result.
 type states struct {
-	// none is whether the module can have no states: each evaluation parses its data.
+	// none reports that the module cannot have states. Each evaluation then parses its data.
 	none atomic.Bool
 
 	mu  sync.Mutex
 	all []*state
 }
 
-// state is one in which a guest has parsed data, or is about to. It stays for as long as
-// it is some policy's last one or has an evaluation.
+// state is a guest's state after it parsed some data, or the wait for it. It lives while it is the
+// last one of some policy, or while an evaluation uses it.
 type state struct {
 	data   text
 	cancel context.CancelFunc
-	// ready is closed once derived and address, or err, are there.
+	// ready is closed once derived and address, or err, are set.
 	ready   chan struct{}
 	derived *engine.Derived
 	address uint32
 	err     error
 
-	// holders counts policies and evaluations. Guarded by states.mu, as is failed, which
-	// is whether there is an error.
+	// holders counts policies and evaluations. failed reports that err is set. states.mu guards
+	// both.
 	holders int
 	failed  bool
 }
 
-// parsed returns the state in which the guest has the data. It is made by the first
-// evaluation that asks for it and, however this one ends, for all. The caller lets go of
-// the state after the evaluation; there is none if the module cannot have states.
+// parsed returns the state in which the guest has parsed the data. The first evaluation that asks
+// for a state starts making it for all, and does not stop this when it ends. The caller releases
+// the state after the evaluation. parsed returns nil if the module cannot have states.
 func (g *Guest) parsed(ctx context.Context, env *abi.Environment, data text) (*state, error) {
 	if g.states.none.Load() {
 		return nil, nil
@@ -74,7 +74,7 @@ func (g *Guest) parsed(ctx context.Context, env *abi.Environment, data text) (*s
 	select {
 	case <-s.ready:
 	case <-ctx.Done():
-		g.letGo(s)
+		g.release(s)
 		cause := engine.CauseCanceled
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cause = engine.CauseDeadline
@@ -85,7 +85,7 @@ func (g *Guest) parsed(ctx context.Context, env *abi.Environment, data text) (*s
 	if s.err == nil {
 		return s, nil
 	}
-	g.letGo(s)
+	g.release(s)
 	if errors.Is(s.err, engine.ErrNotDerivable) {
 		g.states.none.Store(true)
 		return nil, nil
@@ -93,8 +93,7 @@ func (g *Guest) parsed(ctx context.Context, env *abi.Environment, data text) (*s
 	return nil, fmt.Errorf("parsing %d bytes of data: %w", data.size(), s.err)
 }
 
-// hold returns the state of the data, which becomes the policy's last one, and has the
-// caller hold it.
+// hold returns the state of the data, held for the caller. It also makes it the policy's last one.
 func (g *Guest) hold(ctx context.Context, env *abi.Environment, data text) *state {
 	g.states.mu.Lock()
 	s, before := g.last, (*state)(nil)
@@ -107,11 +106,11 @@ func (g *Guest) hold(ctx context.Context, env *abi.Environment, data text) *stat
 	}
 	s.holders++
 	g.states.mu.Unlock()
-	g.letGo(before)
+	g.release(before)
 	return s
 }
 
-// find returns the state of the data, nil if there is none. The caller holds the lock.
+// find returns the state of the data, or nil if there is none. The caller holds the lock.
 func (s *states) find(data text) *state {
 	for _, known := range s.all {
 		if known.is(data) {
@@ -121,11 +120,11 @@ func (s *states) find(data text) *state {
 	return nil
 }
 
-// is tells whether the state is that of the data. The caller holds the lock.
+// is reports whether this is the state of the data. The caller holds the lock.
 func (s *state) is(data text) bool { return !s.failed && s.data.equal(data) }
 
-// begin has a state made. That goes on whatever becomes of the evaluation that asked for
-// it: the next ones need it as well. The caller holds the lock.
+// begin starts making a state. This continues after the evaluation that asked for it ends, because
+// later evaluations need the state as well. The caller holds the lock.
 func (g *Guest) begin(ctx context.Context, timeout time.Duration, data text) *state {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s := &state{data: data, cancel: cancel, ready: make(chan struct{})}
@@ -142,8 +141,8 @@ func (g *Guest) begin(ctx context.Context, timeout time.Duration, data text) *st
 	return s
 }
 
-// finish gives a state to those who wait for it. Failures are not kept: what comes later
-// tries again.
+// finish passes a state to those who wait for it. It drops a failed state, so that the next
+// evaluation tries again.
 func (g *Guest) finish(s *state, derived *engine.Derived, address uint32, err error) {
 	g.states.mu.Lock()
 	wanted := s.holders > 0
@@ -160,14 +159,14 @@ func (g *Guest) finish(s *state, derived *engine.Derived, address uint32, err er
 	}
 }
 
-// forget has a state not be found again. The caller holds the lock.
+// forget removes a state from those that find can return. The caller holds the lock.
 func (s *states) forget(gone *state) {
 	s.all = slices.DeleteFunc(s.all, func(other *state) bool { return other == gone })
 }
 
-// letGo ends the hold of a policy or an evaluation on a state, which goes with the last
-// one. Nil is no state.
-func (g *Guest) letGo(s *state) {
+// release releases the hold of a policy or an evaluation on a state. The last release frees the
+// state. A nil state is ignored.
+func (g *Guest) release(s *state) {
 	if s == nil {
 		return
 	}

@@ -33,12 +33,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// large returns settings that begin with a letter and are parsed once.
+// large returns settings that begin with the letter and are large enough to be parsed only once.
 func large(letter string) []byte {
 	return []byte(`"` + letter + strings.Repeat("x", minShared) + `"`)
 }
 
-// derivations counts the states that an engine derives, by what it logs.
+// derivations counts the states that an engine derives, by its log entries.
 type derivations struct {
 	slog.Handler
 	count atomic.Int32
@@ -53,7 +53,7 @@ func (d *derivations) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// stage is an engine of one instance and a number of policies with the same binary.
+// stage is an engine with one instance, and several policies with the same binary.
 type stage struct {
 	*engine.Engine
 	made   derivations
@@ -87,7 +87,7 @@ func (s *stage) validate(ctx context.Context, guest int, settings []byte) error 
 	return err
 }
 
-// occupy takes the one instance, so that what comes later waits, until it is released.
+// occupy takes the only instance until release is called, so that others wait.
 func (s *stage) occupy(t *testing.T) (release func()) {
 	t.Helper()
 	i, err := s.guests[0].module.Acquire(t.Context(), engine.Evaluation{Timeout: time.Minute})
@@ -95,7 +95,7 @@ func (s *stage) occupy(t *testing.T) (release func()) {
 	return func() { i.Release() }
 }
 
-// holders returns how many policies and evaluations hold the state of settings.
+// holders returns the number of policies and evaluations that hold the state of the settings.
 func (s *stage) holders(settings []byte) int {
 	of := s.guests[0].states
 	of.mu.Lock()
@@ -106,11 +106,11 @@ func (s *stage) holders(settings []byte) int {
 	return 0
 }
 
-// start has evaluations wait for a state that waits for an instance, and returns how they
-// end.
+// start starts evaluations that wait for a state, which itself waits for an instance. It returns
+// their outcomes.
 func (s *stage) start(ctx context.Context, t *testing.T, settings []byte, evaluations int) chan error {
 	t.Helper()
-	want := max(s.holders(settings), 1) + evaluations // one is the policy's
+	want := max(s.holders(settings), 1) + evaluations // one holder is the policy
 	ended := make(chan error, evaluations)
 	for range evaluations {
 		go func() { ended <- s.validate(ctx, 0, settings) }()
@@ -119,7 +119,7 @@ func (s *stage) start(ctx context.Context, t *testing.T, settings []byte, evalua
 	return ended
 }
 
-// However evaluations end, it is the same whether they parse their data themselves.
+// Evaluations have the same outcome with shared data as with data that they parse themselves.
 func TestOutcomesOnSharedData(t *testing.T) {
 	s := newStage(t, 1)
 	s.env.Limits.ResponseBytes = 100
@@ -139,7 +139,7 @@ func TestOutcomesOnSharedData(t *testing.T) {
 	} {
 		t.Run(test.letter, func(t *testing.T) {
 			before := s.made.count.Load()
-			for range 3 { // the guest gives up if it was here before
+			for range 3 { // the guest refuses if it finds a trace of an earlier run
 				err := s.validate(t.Context(), 0, large(test.letter))
 				if test.err == "" {
 					require.NoError(t, err)
@@ -161,17 +161,17 @@ func TestSmallDataHasNoState(t *testing.T) {
 	require.Zero(t, s.made.count.Load())
 }
 
-// pagesAndImages is what an engine's memory takes without the handles that its instances keep:
-// the one instance gets a handle, of twelve kilobytes, for each of the guest's functions that was
-// called once, and keeps it whatever state it goes to. It has nine more at the end of
-// [TestStatesAreShared] than at the beginning.
+// pagesAndImages returns the engine's memory without the handles that its instances keep. The
+// instance gets a handle of 12 KB for each of the guest's functions that was called once, and keeps
+// it in every state. At the end of [TestStatesAreShared], it has nine more handles than at the
+// beginning.
 func (s *stage) pagesAndImages() uint64 {
 	stats := s.Stats()
 	return stats.MemoryBytes - stats.HeapBytes
 }
 
-// Evaluations at the same time wait for one parsing, policies with the same binary and the
-// same data have one state, and what nobody needs any more is given back.
+// Concurrent evaluations wait for one parsing. Policies with the same binary and the same data
+// share one state. Unused states are freed.
 func TestStatesAreShared(t *testing.T) {
 	s := newStage(t, 2)
 	before := s.pagesAndImages()
@@ -192,20 +192,20 @@ func TestStatesAreShared(t *testing.T) {
 	require.NoError(t, s.validate(t.Context(), 1, large("b")))
 	require.EqualValues(t, 2, s.made.count.Load())
 	require.Len(t, s.guests[0].states.all, 1)
-	const pages = 64 << 10 // that an instance has written
+	const pages = 64 << 10 // pages that an instance has written
 	require.InDelta(t, one, s.pagesAndImages(), pages)
 
 	require.NoError(t, s.validate(t.Context(), 0, []byte(`"a"`)), "the module is as it was")
-	s.guests[1].letGo(s.guests[1].last)
+	s.guests[1].release(s.guests[1].last)
 	s.guests[1].last = nil
 	require.Len(t, s.guests[0].states.all, 1)
-	s.guests[0].letGo(s.guests[0].last)
+	s.guests[0].release(s.guests[0].last)
 	s.guests[0].last = nil
 	require.Empty(t, s.guests[0].states.all)
 	require.InDelta(t, before, s.pagesAndImages(), pages)
 }
 
-// A request that ends while it waits takes nothing from those that wait with it.
+// A request that ends while it waits does not affect the others that wait.
 func TestWhoGivesUpFailsNobodyElse(t *testing.T) {
 	s := newStage(t, 1)
 	release := s.occupy(t)
@@ -224,7 +224,7 @@ func TestWhoGivesUpFailsNobodyElse(t *testing.T) {
 	require.EqualValues(t, 1, s.made.count.Load())
 }
 
-// The time that an evaluation waits is its own.
+// Each evaluation has its own time limit for the wait.
 func TestWaitingTakesFromTheEvaluationsTime(t *testing.T) {
 	s := newStage(t, 1)
 	release := s.occupy(t)
@@ -237,7 +237,7 @@ func TestWaitingTakesFromTheEvaluationsTime(t *testing.T) {
 	require.Eventually(t, func() bool { return s.validate(t.Context(), 0, large("a")) == nil }, time.Minute, time.Millisecond)
 }
 
-// A state is not made for nobody: when there is other data, or the policy goes.
+// A state is not made once nobody needs it, because the data changed or the policy was closed.
 func TestStatesThatNobodyNeedsAreNotMade(t *testing.T) {
 	s := newStage(t, 1)
 	release := s.occupy(t)
@@ -255,16 +255,16 @@ func TestStatesThatNobodyNeedsAreNotMade(t *testing.T) {
 	require.ErrorIs(t, <-ended, context.Canceled)
 
 	require.Equal(t, 1, s.holders(large("b")))
-	s.guests[0].letGo(s.guests[0].last)
+	s.guests[0].release(s.guests[0].last)
 	s.guests[0].last = nil
-	s.guests[0].making.Wait() // while the instance is in use
+	s.guests[0].making.Wait() // while the instance is occupied
 	release()
 	require.Zero(t, s.made.count.Load())
 	require.Empty(t, s.guests[0].states.all)
 	require.NoError(t, s.validate(t.Context(), 0, large("a")))
 }
 
-// The guest has two pages of memory, in which data of such a size has no place.
+// The guest has two pages of memory, too few for data of this size.
 func TestFailuresToParseAreNotKept(t *testing.T) {
 	s := newStage(t, 1)
 	huge := bytes.Repeat([]byte("x"), 128<<10)
@@ -297,8 +297,8 @@ func TestGuestsThatCannotBeResetParseForThemselves(t *testing.T) {
 	require.Empty(t, guest.states.all)
 }
 
-// Policies that change their data all the time, and go in between, neither wait for each
-// other nor leave anything behind.
+// Policies that change their data all the time, and close meanwhile, neither wait for each other
+// nor leak states.
 func TestConcurrentChangesOfData(t *testing.T) {
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess, Limits: engine.Limits{Instances: 3}})
 	require.NoError(t, err)

@@ -30,8 +30,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/bench/figure"
 )
 
-// BenchmarkLargeAnswer is what it costs to hand a guest a list of 10,000 pods, and how long
-// garbage collections wait meanwhile until the whole process has stopped.
+// BenchmarkLargeAnswer measures the cost of passing a list of 10,000 pods to a guest. It also
+// measures how long garbage collections wait meanwhile for the whole process to stop.
 func BenchmarkLargeAnswer(b *testing.B) {
 	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "wat", "list-resources.wasm"))
 	require.NoError(b, err)

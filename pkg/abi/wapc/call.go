@@ -25,12 +25,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// maxErrorBytes bounds the text of an error that a guest reports. Real ones are far
-// shorter.
+// maxErrorBytes bounds an error text from a guest. Real texts are far shorter.
 const maxErrorBytes = 64 << 10
 
-// call is the host's side of one operation. Its fields are what the guest's
-// imports read and write.
+// call is the host's side of one operation. The guest's imports read and write its fields.
 type call struct {
 	env         *abi.Environment
 	operation   string
@@ -42,7 +40,7 @@ type call struct {
 	responded bool
 	response  []byte
 	failed    bool
-	// guestError is what the guest reported, if failed.
+	// guestError is the guest's error text. It is valid if failed is set.
 	guestError string
 
 	hostCalls    guestio.HostCalls
@@ -76,8 +74,8 @@ func guestError(i *engine.Instance, stack []uint64) {
 	c.failed = true
 }
 
-// hostCall asks a host capability. It leaves 1 on the stack if that succeeded,
-// 0 if not, and the answer for the guest to fetch.
+// hostCall calls a host capability. It leaves 1 on the stack for success and 0 for failure, and
+// keeps the answer until the guest fetches it.
 func hostCall(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
 	c.hostResponse, c.hostError = nil, nil
@@ -109,7 +107,7 @@ func hostError(i *engine.Instance, stack []uint64) {
 
 func consoleLog(i *engine.Instance, stack []uint64) {
 	c := callOf(i)
-	// A line that is longer than what is kept of it is no reason to stop.
+	// A line that is too long is cut, and does not end the evaluation.
 	offset, length := uint32(stack[0]), uint32(stack[1])
 	if _, ok := i.Read(offset, length); !ok {
 		i.Abort(guestio.OutOfBounds("console log", offset, uint64(length)))
@@ -118,7 +116,7 @@ func consoleLog(i *engine.Instance, stack []uint64) {
 	guestio.Log(i.Context(), c.env, "console", guestio.Read(i, "console log", offset, length, c.env.Limits.LogLineBytes))
 }
 
-// output collects what a guest prints, for the call that is running.
+// output collects what a guest prints during the running call.
 func output(i *engine.Instance, fd int, p []byte) {
 	c := callOf(i)
 	c.output[fd-1].Write(p, c.env.Limits.LogLineBytes, func(line []byte) {
@@ -126,10 +124,10 @@ func output(i *engine.Instance, fd int, p []byte) {
 	})
 }
 
-// outputs are the names of what a guest prints to, by descriptor less one.
+// outputs names the guest's output streams, by file descriptor minus 1.
 var outputs = [2]string{"stdout", "stderr"}
 
-// flushOutput logs what a guest printed without ending the line.
+// flushOutput logs a last line that the guest did not end.
 func (c *call) flushOutput(ctx context.Context) {
 	for n := range c.output {
 		c.output[n].Flush(func(line []byte) { guestio.Log(ctx, c.env, outputs[n], line) })

@@ -23,13 +23,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// ABI returns the convention of waPC guests, by which an engine tells whether a module is one.
-// It must not be changed.
+// ABI returns the waPC convention. Engines use it to recognize waPC guests. It must not be changed.
 func ABI() *engine.ABI { return convention }
 
-// convention is the waPC ABI as the engine needs to know it. The order of the
-// start functions is that of waPC's own Go host: a superset of what Kubewarden's
-// host calls, so that reactors (Go's -buildmode=c-shared) work too.
+// convention describes the waPC ABI to the engine. The start functions come in the order of waPC's
+// own Go host. They are a superset of those that Kubewarden's host calls, so that reactors (Go's
+// -buildmode=c-shared) also work.
 var convention = &engine.ABI{
 	Name:            "waPC",
 	RequiredExports: []string{guestCall},
@@ -50,11 +49,11 @@ var convention = &engine.ABI{
 	WarmUp:     warmUp,
 }
 
-// warmUpPayload is what the operation that counts is given to warm up.
+// warmUpPayload is the payload of the warm-up round.
 const warmUpPayload = `{"request":` + guestio.WarmUpRequest + `,"settings":{}}`
 
-// warmUp runs the operation that counts. An error of the guest is a failure: it
-// may have left the guest in the middle of something.
+// warmUp runs a validate operation. It treats an error of the guest as a failure, because the guest
+// may have stopped halfway through its work.
 func warmUp(i *engine.Instance) error {
 	c := callOf(i)
 	c.operation, c.payload, c.payloadSize = operationValidate, [][]byte{[]byte(warmUpPayload)}, len(warmUpPayload)
@@ -66,8 +65,7 @@ func warmUp(i *engine.Instance) error {
 	return err
 }
 
-// function describes an import of a waPC guest. All its parameters and results
-// are of type i32.
+// function describes an import of a waPC guest. All parameters and results have the type i32.
 func function(name string, params, results int, call func(*engine.Instance, []uint64)) engine.HostFunction {
 	return engine.HostFunction{
 		Module:  "wapc",

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package wapc speaks with guests by the waPC convention: the host calls
-// __guest_call with the sizes of an operation's name and payload, the guest
-// fetches both, and answers before it returns (https://wapc.io/docs/spec). It is
-// Kubewarden's convention for Rust, Go, TinyGo, AssemblyScript, Swift and C#.
+// Package wapc runs guests by the waPC convention (https://wapc.io/docs/spec). The host calls
+// __guest_call with the sizes of an operation's name and payload. The guest fetches both, and
+// answers before it returns. Kubewarden uses this convention for Rust, Go, TinyGo, AssemblyScript,
+// Swift and C#.
 package wapc
 
 import (
@@ -37,13 +37,13 @@ const (
 	operationProtocolVersion  = "protocol_version"
 )
 
-// guestCall is the one export that a waPC guest must have.
+// guestCall is the only export that a waPC guest must have.
 const guestCall = "__guest_call"
 
-// nameOfValidate is what the guest copies of each evaluation.
+// nameOfValidate is the operation's name as bytes, which the guest copies in each evaluation.
 var nameOfValidate = []byte(operationValidate)
 
-// What is around a request and settings in the payload of an evaluation.
+// The JSON around a request and settings in the payload of an evaluation.
 var beforeRequest, beforeSettings, afterSettings = []byte(`{"request":`), []byte(`,"settings":`), []byte(`}`)
 
 // Guest is a waPC policy. It implements [abi.Guest].
@@ -97,7 +97,7 @@ func (g *Guest) ProtocolVersion(ctx context.Context, env *abi.Environment) (stri
 // Close implements [abi.Guest].
 func (g *Guest) Close() { g.module.Close() }
 
-// invoke has the guest run one operation and returns its response and what it used.
+// invoke runs one operation of the guest. It returns the response and the resources used.
 func (g *Guest) invoke(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
 	return g.run(ctx, &call{env: env, operation: operation, payload: payload})
 }
@@ -120,8 +120,8 @@ func (g *Guest) run(ctx context.Context, c *call) (_ []byte, usage abi.Usage, er
 	return response, usage, err
 }
 
-// outcome tells what became of an operation from what __guest_call returned and
-// what the guest said before.
+// outcome returns an operation's result. It combines the result of __guest_call with the response
+// or error that the guest set before.
 func (c *call) outcome(ok bool) ([]byte, error) {
 	switch {
 	case ok && c.responded:

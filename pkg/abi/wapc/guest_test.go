@@ -149,7 +149,7 @@ func TestGuestErrorIsBounded(t *testing.T) {
 	_, _, err := loadGuest(t).invoke(t.Context(), h.environment(), "p")
 	var guestError *abi.GuestError
 	require.ErrorAs(t, err, &guestError)
-	// What is not UTF-8 is replaced by a character of three bytes.
+	// Each invalid UTF-8 sequence becomes a character of three bytes.
 	require.Less(t, len(guestError.Text), maxErrorBytes+16)
 }
 
@@ -191,7 +191,7 @@ func TestLoadRefusesWhatIsNoGuest(t *testing.T) {
 	require.ErrorContains(t, err, `module does not export function "__guest_call": it is not a waPC guest`)
 }
 
-// What is handed to a guest is whole, however large: it is written in portions.
+// A guest receives a complete answer of any size, although the host writes it in portions.
 func TestLargeAnswer(t *testing.T) {
 	wasm, err := os.ReadFile(filepath.Join("..", "..", "..", "test", "policies", "label-from-namespace-rust", "policy.wasm"))
 	require.NoError(t, err)

@@ -27,9 +27,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// BenchmarkValidate compares the ways in which a policy that is a Go program can be
-// run: in a new instance, in one that is reset to before its start, and in one that
-// waits where it reads.
+// BenchmarkValidate compares the ways to run a policy that is a Go program: in a new instance, in
+// an instance that is reset to before its start, and in an instance that is parked where it reads
+// its input.
 func BenchmarkValidate(b *testing.B) {
 	plain := buildGo(b, policies, "./inherit-owner")
 	optimized, err := os.ReadFile(filepath.Join(policies, "inherit-owner", "optimized.wasm"))
@@ -75,8 +75,8 @@ func BenchmarkValidate(b *testing.B) {
 	}
 }
 
-// changingTables adds a function that changes a table, which is a reason for new
-// instances.
+// changingTables adds a function that modifies a table. Such modules need a new instance for each
+// evaluation.
 func changingTables(b *testing.B, binary []byte) []byte {
 	m, err := wasm.Decode(binary)
 	require.NoError(b, err)

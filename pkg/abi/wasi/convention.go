@@ -23,21 +23,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// The operations of a Kubewarden policy, as the guest's first argument.
+// The operations of a Kubewarden policy. The guest finds them in its first argument.
 const (
 	operationValidate         = "validate"
 	operationValidateSettings = "validate-settings"
 )
 
-// program is what Kubewarden calls every guest: the name that is no argument.
+// program is Kubewarden's name for every guest: argument 0 of the program.
 const program = "policy.wasm"
 
-// ABI returns the convention of WASI guests, by which an engine tells whether a module is one.
-// It must not be changed.
+// ABI returns the WASI convention. Engines use it to recognize WASI guests. It must not be changed.
 func ABI() *engine.ABI { return convention }
 
-// convention is the WASI ABI as the engine needs to know it. Guests of Javy make host
-// calls under another name.
+// convention describes the WASI ABI to the engine. Javy guests import the host call under another
+// name.
 var convention = &engine.ABI{
 	Name:            "WASI",
 	RequiredExports: []string{"_start"},
@@ -52,7 +51,8 @@ var convention = &engine.ABI{
 
 func runOf(i *engine.Instance) *run { return i.State().(*run) }
 
-// input is the guest's standard input: a queue, whose end is no end for good.
+// input reads from the guest's standard input. This is a queue: after its end, more data may
+// follow.
 func input(i *engine.Instance, p []byte) int {
 	r := runOf(i)
 	read := 0
@@ -67,7 +67,7 @@ func input(i *engine.Instance, p []byte) int {
 	return read
 }
 
-// output keeps what a guest prints: standard output is its answer.
+// output collects what a guest prints. Its standard output is its answer.
 func output(i *engine.Instance, fd int, p []byte) {
 	r := runOf(i)
 	if fd != 1 {
@@ -80,8 +80,8 @@ func output(i *engine.Instance, fd int, p []byte) {
 	r.stdout = append(r.stdout, p...)
 }
 
-// hostCall asks a host capability. It leaves 0 on the stack if that succeeded, 1 if
-// not, and the answer on the guest's standard input.
+// hostCall calls a host capability. It leaves 0 on the stack for success and 1 for failure, and
+// queues the answer on the guest's standard input.
 func hostCall(i *engine.Instance, stack []uint64) {
 	r := runOf(i)
 	answer, err := r.hostCalls.Take(i, r.env, stack)
@@ -92,7 +92,7 @@ func hostCall(i *engine.Instance, stack []uint64) {
 	if len(answer) == 0 {
 		return
 	}
-	// A guest that does not read must not have the host keep it all.
+	// This bounds what the host keeps for a guest that does not read.
 	limits := &r.env.Limits
 	if unread, limit := r.unread+int64(len(answer)), limits.RequestBytes+limits.HostCallPayloadBytes; unread > limit {
 		i.Abort(&engine.LimitError{Limit: "bytes of standard input that the guest does not read", Value: unread, Max: limit})

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package wasi speaks with guests that are WASI commands (preview 1): programs that
-// find an operation in their arguments and its payload on their standard input, and
-// print the answer to their standard output. It is Kubewarden's execution mode for
-// the official Go compiler and for JavaScript (Javy).
+// Package wasi runs guests that are WASI commands (preview 1). Such a program finds the operation
+// in its arguments and the payload on its standard input. It prints the answer to its standard
+// output. Kubewarden uses this execution mode for the official Go compiler and for JavaScript
+// (Javy).
 package wasi
 
 import (
@@ -66,7 +66,7 @@ func (g *Guest) ValidateSettings(ctx context.Context, env *abi.Environment, sett
 	return response, expected(abi.ExpectedSettingsValidation, err)
 }
 
-// ProtocolVersion implements [abi.Guest]. There is no way to ask a program.
+// ProtocolVersion implements [abi.Guest]. It always fails, because a program cannot be asked.
 func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, error) {
 	return "", errors.New("protocol_version is only applicable to a Kubewarden policy")
 }
@@ -74,7 +74,7 @@ func (g *Guest) ProtocolVersion(context.Context, *abi.Environment) (string, erro
 // Close implements [abi.Guest].
 func (g *Guest) Close() { g.module.Close() }
 
-// run runs the program and returns what it printed and what it used.
+// run runs the program. It returns the output and the resources used.
 func (g *Guest) run(ctx context.Context, env *abi.Environment, operation string, payload ...[]byte) ([]byte, abi.Usage, error) {
 	return g.evaluate(ctx, &run{env: env}, operation, payload...)
 }
@@ -94,7 +94,7 @@ func (g *Guest) evaluate(ctx context.Context, r *run, operation string, payload 
 	return answer, usage, err
 }
 
-// expected has an error that is about a response say which kind was expected.
+// expected adds the kind of the expected response to a response error.
 func expected(kind string, err error) error {
 	if r := (*abi.ResponseError)(nil); errors.As(err, &r) {
 		return &abi.ResponseError{Err: r.Err, Expected: kind}

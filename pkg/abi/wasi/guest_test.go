@@ -68,8 +68,8 @@ func (h *host) environment() *abi.Environment {
 	}
 }
 
-// kinds runs a test with every way in which a guest can be run: parked where it reads
-// first, from its start, and interpreted.
+// kinds runs a test with each way to run a guest: parked at its first read, from its start, and
+// interpreted.
 func kinds(t *testing.T, test func(t *testing.T, guest *Guest, operation string)) {
 	wasm, err := os.ReadFile("testdata/guest.wasm")
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestOutcomes(t *testing.T) {
 		want        string
 		err         string
 		cause       engine.Cause
-		// reported is whether the guest ended itself.
+		// reported says that the guest ended itself.
 		reported bool
 	}{
 		{name: "success", input: "apayload", want: "payload"},
@@ -165,7 +165,7 @@ func TestOutcomes(t *testing.T) {
 	})
 }
 
-// What people read is what the guest said, without more.
+// The error text is exactly what the guest printed.
 func TestGuestErrorsAreVerbatim(t *testing.T) {
 	kinds(t, func(t *testing.T, guest *Guest, operation string) {
 		var h host
@@ -173,7 +173,7 @@ func TestGuestErrorsAreVerbatim(t *testing.T) {
 		require.EqualError(t, err, "the text")
 		require.Empty(t, h.lines)
 		_, _, err = guest.run(t.Context(), h.environment(), operation, []byte("l"))
-		// What is not UTF-8 is replaced by a character of three bytes.
+		// Each invalid UTF-8 sequence becomes a character of three bytes.
 		require.Less(t, len(err.Error()), maxErrorBytes+16)
 	})
 }
@@ -205,7 +205,7 @@ func TestArguments(t *testing.T) {
 	})
 }
 
-// However a run ends, the next finds the guest as every run does.
+// Each run finds the guest in the same state, however the previous run ended.
 func TestNothingOfARunReachesTheNext(t *testing.T) {
 	kinds(t, func(t *testing.T, guest *Guest, operation string) {
 		var fuel int64
@@ -240,7 +240,7 @@ func TestNothingOfARunReachesTheNext(t *testing.T) {
 func TestResponses(t *testing.T) {
 	kinds(t, func(t *testing.T, guest *Guest, _ string) {
 		var h host
-		// The guest takes the first letter of the settings for what to do.
+		// The first letter of the settings tells the guest what to do.
 		response, err := guest.ValidateSettings(t.Context(), h.environment(), []byte(`a{"valid":false,"message":"no"}`))
 		require.NoError(t, err)
 		require.Equal(t, &abi.SettingsValidationResponse{Message: "no"}, response)

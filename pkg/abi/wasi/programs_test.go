@@ -37,7 +37,7 @@ import (
 
 const policies = "../../../test/policies"
 
-// startFuel is less than what a Go program burns before it reads.
+// startFuel is less fuel than a Go program burns before it reads its input.
 const startFuel = 2_000_000
 
 // buildGo builds a program with the Go toolchain.
@@ -87,8 +87,8 @@ func (c *cluster) environment() *abi.Environment {
 	}}
 }
 
-// What optimisers make of a policy is the same policy: the one that published Go
-// policies have gone through has it use references to functions.
+// An optimized policy behaves like the original. The optimizer that published Go policies have gone
+// through introduces function references.
 func TestOptimizedPoliciesAnswerAlike(t *testing.T) {
 	optimized, err := os.ReadFile(filepath.Join(policies, "inherit-owner", "optimized.wasm"))
 	require.NoError(t, err)
@@ -150,10 +150,11 @@ func TestOptimizedPoliciesAnswerAlike(t *testing.T) {
 	}
 }
 
-// However a Go program ends, the next run finds it as it was.
+// A Go program finds the same state in each run, however the previous run ended.
 func TestGoProgramsKeepNothing(t *testing.T) {
 	const fresh = "0 1.5 fresh 1 0 0"
-	// A loop in a large function is dear: without the fuel it would not last until the deadline.
+	// A loop in a large function burns much fuel. A smaller budget would run out before the
+	// deadline.
 	guest := load(t, engine.Options{Limits: engine.Limits{Instances: 1, MemoryBytes: 32 << 20, Fuel: 1 << 50}}, buildGo(t, ".", "./testdata/keeper"))
 	var fuel int64
 	for range 2 {

@@ -26,14 +26,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// maxErrorBytes is how much is kept of what a guest prints to its standard error. That
-// of a Go program which panics, with all its goroutines, is a few KiB.
+// maxErrorBytes is the number of bytes kept of a guest's standard error. A panic of a Go program,
+// with all its goroutines, prints a few KiB.
 const maxErrorBytes = 64 << 10
 
 // run is the host's side of one run of the program.
 type run struct {
 	env *abi.Environment
-	// input is what the guest has not read yet, in pieces, unread how much that is.
+	// input holds the pieces that the guest has not read yet; unread is their total size.
 	input  [][]byte
 	unread int64
 
@@ -41,7 +41,7 @@ type run struct {
 	hostCalls      guestio.HostCalls
 }
 
-// feed puts more onto the guest's standard input.
+// feed appends to the guest's standard input.
 func (r *run) feed(pieces ...[]byte) {
 	for _, p := range pieces {
 		if len(p) > 0 {
@@ -51,8 +51,8 @@ func (r *run) feed(pieces ...[]byte) {
 	}
 }
 
-// outcome tells what became of a run that ended with err. What a guest says on its
-// standard error is the error if it ended itself, and else something for the log.
+// outcome returns the result of a run that ended with err. If the guest ended itself, its standard
+// error becomes the error. Otherwise, its standard error goes to the log.
 func (r *run) outcome(ctx context.Context, err error) ([]byte, error) {
 	if endedItself(err) {
 		text := strings.TrimSpace(strings.ToValidUTF8(string(r.stderr), "\uFFFD"))
@@ -72,8 +72,8 @@ func (r *run) logErrors(ctx context.Context) {
 	lines.Flush(emit)
 }
 
-// endedItself is whether a guest exited with a status other than zero or trapped. All
-// other errors are the host's.
+// endedItself reports whether a guest exited with a nonzero status or trapped. All other errors
+// come from the host.
 func endedItself(err error) bool {
 	if e := (*engine.Error)(nil); !errors.As(err, &e) || e.Phase != engine.PhaseCall {
 		return false

@@ -14,7 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package crypto answers what policies ask of certificates: whether one is trusted.
+// Package crypto implements the host capability crypto: it tells policies whether a certificate is
+// trusted.
 package crypto
 
 import (
@@ -43,7 +44,7 @@ type Crypto struct{ clock clock.PassiveClock }
 
 var _ capabilities.Capability = &Crypto{}
 
-// New returns the capability. The clock says when now is; nil is the real one.
+// New returns the capability. A nil clock is the real one.
 func New(c clock.PassiveClock) *Crypto {
 	if c == nil {
 		c = clock.RealClock{}
@@ -51,7 +52,7 @@ func New(c clock.PassiveClock) *Crypto {
 	return &Crypto{c}
 }
 
-// verdict is the answer to whether a certificate is trusted.
+// verdict is the answer to a request to verify a certificate.
 type verdict struct {
 	Trusted bool   `json:"trusted"`
 	Reason  string `json:"reason"`
@@ -66,7 +67,7 @@ func (c *Crypto) Call(ctx context.Context, _ *capabilities.Caller, operation str
 	if err != nil {
 		return nil, err
 	}
-	// What follows cannot be interrupted, and is bounded.
+	// The rest cannot be interrupted, but it is bounded.
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -77,8 +78,8 @@ func (c *Crypto) Call(ctx context.Context, _ *capabilities.Caller, operation str
 	return json.Marshal(v)
 }
 
-// verify tells whether a certificate is trusted at the time that the request states.
-// Certificates that cannot be read are errors and no verdict.
+// verify reports whether a certificate is trusted at the time in the request. An unreadable
+// certificate is an error, not a verdict.
 func (c *Crypto) verify(r *request) (verdict, error) {
 	at := c.clock.Now()
 	if r.NotAfter != "" {
@@ -103,7 +104,7 @@ func (c *Crypto) verify(r *request) (verdict, error) {
 	return verdict{Trusted: true}, nil
 }
 
-// pools returns the root, which comes last in a chain, and the certificates before it.
+// pools returns the root, which is the last certificate of a chain, and the certificates before it.
 func pools(chain []certificate) (roots, intermediates *x509.CertPool, err error) {
 	roots, intermediates = x509.NewCertPool(), x509.NewCertPool()
 	for n := range chain {
@@ -115,7 +116,7 @@ func pools(chain []certificate) (roots, intermediates *x509.CertPool, err error)
 			intermediates.AddCert(parsed)
 			continue
 		}
-		// Whoever names a root trusts it whatever its dates say, as with Kubewarden.
+		// A root that the policy names is trusted regardless of its dates, as in Kubewarden.
 		parsed.NotBefore, parsed.NotAfter = time.Time{}, time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 		roots.AddCert(parsed)
 	}

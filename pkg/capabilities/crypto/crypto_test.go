@@ -46,8 +46,8 @@ type issued struct {
 	key *ecdsa.PrivateKey
 }
 
-// issue makes a certificate that by signs, or that signs itself, valid for a month around
-// now unless change says otherwise.
+// issue creates a certificate signed by another, or self-signed. It is valid for a month around now
+// unless change sets other dates.
 func issue(t testing.TB, name string, ca bool, by *issued, change func(*x509.Certificate)) *issued {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -71,7 +71,7 @@ func issue(t testing.TB, name string, ca bool, by *issued, change func(*x509.Cer
 	return &issued{certificate, key}
 }
 
-// wire is a certificate as guests send it: with numbers for bytes.
+// wire is a certificate as guests send it: its bytes are numbers.
 type wire struct {
 	Encoding string `json:"encoding"`
 	Data     []int  `json:"data"`
@@ -91,7 +91,7 @@ func asPEM(i *issued) wire {
 	return encoded("Pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.Raw}))
 }
 
-// asked is a request as guests send it.
+// asked is a request in the form that guests send.
 type asked struct {
 	Cert      wire   `json:"cert"`
 	CertChain []wire `json:"cert_chain"`
@@ -172,7 +172,7 @@ func TestErrors(t *testing.T) {
 	many := make([]wire, 33)
 	large, err := rsa.GenerateKey(rand.Reader, 2048)
 	require.NoError(t, err)
-	// A key of 8,200 bits cannot be made in a moment, and need not be one to be refused.
+	// A key of 8,200 bits takes long to generate. A modulus of that size is enough to be refused.
 	large.N.SetBit(large.N, 8199, 1)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: now, NotAfter: now}
 	huge, err := x509.CreateCertificate(rand.Reader, template, root.Certificate, &large.PublicKey, root.key)
@@ -207,7 +207,7 @@ func TestErrors(t *testing.T) {
 	require.EqualError(t, err, "unknown operation: v2/is_certificate_trusted")
 }
 
-// Guests whose JSON library writes bytes in base64 are understood.
+// Some guests' JSON libraries encode bytes in base64.
 func TestBase64(t *testing.T) {
 	root := issue(t, "root", true, nil, nil)
 	answer, err := call(t, map[string]any{

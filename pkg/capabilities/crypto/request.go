@@ -27,29 +27,30 @@ import (
 )
 
 const (
-	// maxCertificateBytes bounds one certificate; usual ones have 1 to 2 KiB.
+	// maxCertificateBytes bounds one certificate. Typical certificates have 1 to 2 KiB.
 	maxCertificateBytes = 64 << 10
-	// maxChain bounds the certificates beside the one to verify.
+	// maxChain bounds the number of certificates in the chain.
 	maxChain = 32
-	// maxRSABits bounds what one signature costs to check, as crypto/tls does it. How many
-	// are checked is bounded by crypto/x509.
+	// maxRSABits bounds the cost of one signature check, with the limit of crypto/tls. crypto/x509
+	// bounds the number of checks.
 	maxRSABits = 8192
 )
 
 // request asks whether a certificate is trusted.
 type request struct {
 	Cert certificate `json:"cert"`
-	// CertChain is how the certificate is trusted, the root last; nil stands for the roots
-	// that Mozilla trusts.
+	// CertChain is the chain of trust with the root last. Nil selects the roots that Mozilla
+	// trusts.
 	CertChain *chain `json:"cert_chain"`
-	// NotAfter is the time at which it has to be valid, as in RFC 3339; "" is now.
+	// NotAfter is the time at which the certificate must be valid, in RFC 3339. An empty string
+	// means now.
 	NotAfter string `json:"not_after"`
 }
 
-// certificate is a certificate and how it is encoded: Pem or Der.
+// certificate is a certificate with its encoding: Pem or Der.
 type certificate struct {
 	Encoding string `json:"encoding"`
-	// Data is an array of numbers. A string in base64, as Go writes bytes, does too.
+	// Data is an array of numbers. A base64 string, which Go writes for bytes, is also accepted.
 	Data []byte `json:"data"`
 }
 
@@ -61,7 +62,7 @@ func decode(payload []byte) (*request, error) {
 	return r, nil
 }
 
-// chain is a list of certificates that is bounded while it is read.
+// chain is a list of certificates. Decoding stops at the bound.
 type chain []certificate
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -84,7 +85,7 @@ func (c *chain) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// parse returns the certificate, or in PEM the first one.
+// parse returns the certificate. In PEM, the first one counts.
 func (c *certificate) parse() (*x509.Certificate, error) {
 	if len(c.Data) > maxCertificateBytes {
 		return nil, fmt.Errorf("the certificate has %d bytes: at most %d are allowed", len(c.Data), maxCertificateBytes)

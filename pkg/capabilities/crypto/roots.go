@@ -23,14 +23,14 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// mozilla returns the roots that Mozilla trusts, with what it restricts them to. They
-// are those of the build and not those of the machine: all replicas give one answer.
+// mozilla returns the roots that Mozilla trusts, with Mozilla's constraints. They come from the
+// build and not from the machine, so that all replicas give the same answer.
 var mozilla = sync.OnceValue(func() *x509.CertPool {
 	pool := x509.NewCertPool()
 	for root := range bundle.Roots() {
 		certificate, err := x509.ParseCertificate(root.Certificate)
 		if err != nil {
-			continue // one that cannot be read vouches for nobody
+			continue // an unreadable root is not trusted
 		}
 		if root.Constraint == nil {
 			pool.AddCert(certificate)

@@ -30,25 +30,25 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/internal/cache"
 )
 
-// decisionLifetime is how long a decision counts, so that not every look asks. What is
-// revoked can be seen for so long.
+// decisionLifetime is how long a decision stays valid, so that not every lookup asks the
+// authorizer. A revoked permission remains effective for that long.
 const decisionLifetime = 3 * time.Second
 
-// maxDecisions bounds how many are remembered; each is about a kilobyte at most.
+// maxDecisions bounds the number of cached decisions. Each takes about 1 KB at most.
 const maxDecisions = 4096
 
-// access is what the user wants to see.
+// access is a permission that the user needs.
 type access struct {
 	verb string
 	resource
 	namespace, name string
 }
 
-// decisions are about what the user may see.
+// decisions caches what the user may read.
 type decisions struct {
 	authorizer authorizer.UnconditionalAuthorizer
 	user       user.Info
-	// recent are the decisions that count: nil or what denies, by access.
+	// recent holds the valid decisions by access. The value is nil or the reason for the denial.
 	recent *cache.Cache[access, *deniedError]
 }
 
@@ -58,8 +58,8 @@ func newDecisions(a authorizer.UnconditionalAuthorizer, u user.Info, c clock.Clo
 	})}
 }
 
-// authorize returns an error if the user may not see something. Without an authorizer,
-// the server that is asked decides.
+// authorize returns an error if the user lacks a permission. Without an authorizer, it leaves the
+// decision to the server.
 func (d *decisions) authorize(ctx context.Context, a access) error {
 	if d.authorizer == nil {
 		return nil
@@ -67,7 +67,7 @@ func (d *decisions) authorize(ctx context.Context, a access) error {
 	return d.decide(ctx, a)
 }
 
-// allows tells whether it is known that the user may see something.
+// allows reports whether the user is known to have a permission.
 func (d *decisions) allows(ctx context.Context, a access) bool {
 	return d.authorizer != nil && d.decide(ctx, a) == nil
 }
@@ -84,8 +84,8 @@ func (d *decisions) decide(ctx context.Context, a access) error {
 	}
 }
 
-// ask asks the authorizer. What it returns as an error is not remembered: the authorizer
-// may know better in a moment.
+// ask asks the authorizer. Errors are not cached, because the authorizer may succeed a moment
+// later.
 func (d *decisions) ask(ctx context.Context, a access) (*deniedError, error) {
 	decision, reason, err := d.authorizer.Authorize(ctx, authorizer.AttributesRecord{
 		User: d.user, Verb: a.verb, Namespace: a.namespace, Name: a.name, ResourceRequest: true,
@@ -103,7 +103,7 @@ func (d *decisions) ask(ctx context.Context, a access) (*deniedError, error) {
 
 func (d *decisions) denied(a access, reason string, err error) *deniedError {
 	var text strings.Builder
-	fmt.Fprintf(&text, "user %q, whose eyes policies see with, cannot %s resource %q in API group %q", d.user.GetName(), a.verb, a.Resource, a.Group)
+	fmt.Fprintf(&text, "user %q, as whom policies read the cluster, cannot %s resource %q in API group %q", d.user.GetName(), a.verb, a.Resource, a.Group)
 	switch {
 	case a.namespace != "":
 		fmt.Fprintf(&text, " in the namespace %q", a.namespace)

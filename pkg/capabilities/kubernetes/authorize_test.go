@@ -48,7 +48,7 @@ func TestDecisionsCountForSeconds(t *testing.T) {
 	decision = authorizer.DecisionDeny
 	require.NoError(t, authorize(), "for some seconds")
 	clock.Step(decisionLifetime + 1)
-	const denied = `user "eyes", whose eyes policies see with, cannot list resource "pods" in API group "" in the namespace "ns": because; bind the user to a role with verbs get, list and watch on pods, or configure another user`
+	const denied = `user "eyes", as whom policies read the cluster, cannot list resource "pods" in API group "" in the namespace "ns": because; bind the user to a role with verbs get, list and watch on pods, or configure another user`
 	require.EqualError(t, authorize(), denied)
 	decision = authorizer.DecisionAllow
 	require.EqualError(t, authorize(), denied, "for some seconds")

@@ -29,8 +29,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// pod returns a pod as the server returns it after the scheduler and a kubelet have been
-// over it, about 4 KB of JSON.
+// pod returns a pod as the server returns it after the scheduler and a kubelet have updated it,
+// about 4 KB of JSON.
 func pod(b *testing.B, n int) *unstructured.Unstructured {
 	b.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "pod.yaml"))
@@ -42,8 +42,8 @@ func pod(b *testing.B, n int) *unstructured.Unstructured {
 	return u
 }
 
-// BenchmarkListOfPods is what a list of 10,000 pods costs: when nothing has changed, and
-// while one pod changes before each.
+// BenchmarkListOfPods measures the cost of a list of 10,000 pods: without changes, and with a
+// change of one pod before each list.
 func BenchmarkListOfPods(b *testing.B) {
 	e := newEncoder(podResource, nil)
 	base := newList(e)

@@ -27,11 +27,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// startRate and startBurst bound how many caches are started a second for one policy: one
-// that asks for something else each time would make a watch for every request.
+// startRate and startBurst limit the caches started per second for one policy. Otherwise, a policy
+// that varies its queries would start a watch for every request.
 const startRate, startBurst = 10, 50
 
-// caches are the reflections of all selections that are in use.
+// caches holds the reflections of all selections in use.
 type caches struct {
 	ctx     context.Context // ends all of them
 	options Options
@@ -41,11 +41,12 @@ type caches struct {
 
 	mu          sync.Mutex
 	reflections map[selection]*reflection
-	// starting are those that a policy waits for its turn to start; closed after that.
+	// starting holds the selections whose start waits for the policy's turn. The channel is closed
+	// after the start.
 	starting map[start]chan struct{}
 }
 
-// start is what a policy wants to start.
+// start identifies a selection that a policy wants to start.
 type start struct {
 	policy string
 	selection
@@ -60,15 +61,15 @@ func newCaches(ctx context.Context, options Options, p *pool, m *mapping) *cache
 	}
 }
 
-// list returns the objects of a selection, and whether they were there already. The mask
-// is the one that the selection names. The policy is the one that asks.
+// list returns the objects of a selection, and whether they came from the cache. The mask must be
+// the parsed form of the selection's mask. The policy is the caller.
 func (c *caches) list(ctx context.Context, policy string, s selection, m mask) (*list, result, error) {
 	_, l, found, err := c.fetch(ctx, policy, s, m)
 	return l, found, err
 }
 
-// choose returns the response to a query with the objects of a namespace, or of all that
-// the query is about if it is "".
+// choose returns the response to a query, with the objects of one namespace. An empty namespace
+// selects all objects of the query.
 func (c *caches) choose(ctx context.Context, policy string, q query, namespace string) ([]byte, result, error) {
 	r, l, found, err := c.fetch(ctx, policy, q.selection, q.mask)
 	if err != nil {
@@ -94,8 +95,8 @@ func (c *caches) fetch(ctx context.Context, policy string, s selection, m mask) 
 	return r, l, found, err
 }
 
-// reflection returns the selection's, and starts it if there is none. It waits within ctx
-// for the policy's turn to do that, and no policy for another's.
+// reflection returns the reflection of a selection, and starts it if necessary. To start one, it
+// waits for the policy's turn, until ctx ends. Policies do not wait for each other's turns.
 func (c *caches) reflection(ctx context.Context, policy string, s selection, m mask) (*reflection, error) {
 	for {
 		r, others := c.find(policy, s)
@@ -113,8 +114,8 @@ func (c *caches) reflection(ctx context.Context, policy string, s selection, m m
 	}
 }
 
-// find returns the selection's reflection; or else what is closed when the policy has
-// tried to start it, nil if the caller has to.
+// find returns the reflection of a selection. If there is none, it returns a channel that is closed
+// after the policy's attempt to start it. A nil channel asks the caller to start it.
 func (c *caches) find(policy string, s selection) (*reflection, chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,7 +129,7 @@ func (c *caches) find(policy string, s selection) (*reflection, chan struct{}) {
 	return nil, others
 }
 
-// current returns the selection's reflection if there is one. The lock is held.
+// current returns the reflection of a selection, if there is one. The caller holds the lock.
 func (c *caches) current(s selection) *reflection {
 	now := c.options.Clock.Now()
 	if r := c.reflections[s]; r != nil && !r.over(now) {
@@ -147,14 +148,14 @@ func (c *caches) startInTurn(ctx context.Context, policy string, s selection, m 
 		close(c.starting[key])
 		delete(c.starting, key)
 	}()
-	if r := c.current(s); r != nil { // another policy's turn came first
+	if r := c.current(s); r != nil { // another policy has started it
 		return r, nil
 	}
 	if err != nil {
 		return nil, errNoTurn(ctx, &s)
 	}
 	now := c.options.Clock.Now()
-	for s, r := range c.reflections { // there are few
+	for s, r := range c.reflections { // there are only a few
 		if r.over(now) {
 			delete(c.reflections, s)
 		}
@@ -164,9 +165,9 @@ func (c *caches) startInTurn(ctx context.Context, policy string, s selection, m 
 	return r, nil
 }
 
-// errNoTurn says that an evaluation's time was up before a cache could be started.
+// errNoTurn returns the error for an evaluation whose time ended before its cache could start.
 func errNoTurn(ctx context.Context, s *selection) error {
-	return &abi.ShortageError{Err: fmt.Errorf("too many different lists are asked for: %s has to wait, as a policy may start %d a second: %w",
+	return &abi.ShortageError{Err: fmt.Errorf("the policy asks for too many different lists: %s must wait, because a policy may start %d per second: %w",
 		s, startRate, context.Cause(ctx))}
 }
 

@@ -39,7 +39,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// podsAndNodes are the kinds that there are.
+// podsAndNodes is a discovery that knows pods and nodes.
 type podsAndNodes struct{}
 
 func (podsAndNodes) ServerResourcesForGroupVersionWithContext(context.Context, string) (*metav1.APIResourceList, error) {
@@ -48,7 +48,7 @@ func (podsAndNodes) ServerResourcesForGroupVersionWithContext(context.Context, s
 	}}, nil
 }
 
-// anywhere allows lists of all namespaces, or else of single ones only.
+// anywhere decides whether lists of all namespaces are allowed, or only lists of single namespaces.
 type anywhere bool
 
 func (all anywhere) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
@@ -58,8 +58,8 @@ func (all anywhere) Authorize(_ context.Context, a authorizer.Attributes) (autho
 	return authorizer.DecisionDeny, "", nil
 }
 
-// newCluster returns a capability that looks at a number of pods, each with a label of its
-// own, and the client whose requests can be counted.
+// newCluster returns a capability for a cluster of pods, each with its own label, and the client
+// that records the requests.
 func newCluster(t *testing.T, pods int, change func(*Options)) (*Kubernetes, *dynamicfake.FakeDynamicClient) {
 	t.Helper()
 	var objects []runtime.Object
@@ -69,7 +69,7 @@ func newCluster(t *testing.T, pods int, change func(*Options)) (*Kubernetes, *dy
 		objects = append(objects, u)
 	}
 	client := dynamicfake.NewSimpleDynamicClient(runtime.NewScheme(), objects...)
-	// It has no streams of what there is.
+	// The fake server does not support streaming lists.
 	client.PrependWatchReactor("*", func(action clienttesting.Action) (bool, watch.Interface, error) {
 		if w := action.(clienttesting.WatchActionImpl); w.ListOptions.SendInitialEvents != nil {
 			return true, nil, apierrors.NewInvalid(schema.GroupKind{}, "", nil)
@@ -89,7 +89,7 @@ func caller(policy string) *capabilities.Caller {
 	return &capabilities.Caller{Policy: policy, Resources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"}, {APIVersion: "v1", Kind: "Node"}}}
 }
 
-// A selector made of the request is no reason to watch anything more, nor to wait.
+// Selectors that depend on the request do not cause more watches or waiting.
 func TestABurstOfSelectorsIsOneWatch(t *testing.T) {
 	const burst = 220
 	k, client := newCluster(t, burst, nil)
@@ -116,8 +116,8 @@ func TestABurstOfSelectorsIsOneWatch(t *testing.T) {
 	require.Len(t, listsOf(client), 1)
 }
 
-// Selectors that only the server can apply are watches of their own. A policy that asks
-// for many waits for them, is not blamed for that, and nobody else waits.
+// Selectors that only the server can apply need their own watches. A policy that uses many of them
+// waits, without being blamed for it. Other policies do not wait.
 func TestABurstOfWatchesWaits(t *testing.T) {
 	k, client := newCluster(t, 1, nil)
 	asked := func(policy string, n int) error {
@@ -137,17 +137,18 @@ func TestABurstOfWatchesWaits(t *testing.T) {
 	require.Len(t, listsOf(client), startBurst+5)
 	require.Empty(t, k.caches.starting)
 
-	// One that cannot be served in its time.
+	// The context ends before this request can be served.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _, err := k.caches.list(ctx, "flood", selection{resource: podResource, field: "spec.nodeName=late"}, nil)
 	require.ErrorAs(t, err, new(*abi.ShortageError))
-	require.EqualError(t, err, "too many different lists are asked for: the list of v1/Pod has to wait, as a policy may start 10 a second: context canceled")
+	require.EqualError(t, err, "the policy asks for too many different lists: the list of v1/Pod must wait, because a policy may start 10 per second: context canceled")
 	require.NoError(t, asked("other", 0))
 	require.Empty(t, k.caches.starting)
 }
 
-// Whoever asks for what another waits to start, waits with it, and no policy for another.
+// Requests of one policy for the same list share its start. Different policies do not wait for each
+// other.
 func TestStartsAreShared(t *testing.T) {
 	k, client := newCluster(t, 1, nil)
 	for range startBurst {
@@ -166,7 +167,7 @@ func TestStartsAreShared(t *testing.T) {
 	require.Len(t, listsOf(client), 1)
 }
 
-// What does not fit as a whole may fit when the server selects.
+// If the whole list does not fit, the list selected by the server may fit.
 func TestListsThatDoNotFitAreSelectedByTheServer(t *testing.T) {
 	for _, all := range []anywhere{true, false} {
 		k, client := newCluster(t, 100, func(o *Options) { o.MemoryBytes, o.Authorizer = 2<<10, all })
@@ -184,7 +185,7 @@ func TestListsThatDoNotFitAreSelectedByTheServer(t *testing.T) {
 	}
 }
 
-// What is remembered of choices takes no room from what was asked for.
+// Cached choices do not displace lists.
 func TestRememberedChoicesGoBeforeLists(t *testing.T) {
 	k, client := newCluster(t, 100, nil)
 	choose := func(n int) {
@@ -208,7 +209,8 @@ func TestRememberedChoicesGoBeforeLists(t *testing.T) {
 	require.Len(t, listsOf(client), 2)
 }
 
-// Without an authorizer the server decides what may be seen, by what it is asked for.
+// Without an authorizer, the server decides by the requests that it receives, so each asks for no
+// more than necessary.
 func TestNoMoreIsAskedForThanTheServerIsToDecide(t *testing.T) {
 	k, _ := newCluster(t, 2, func(o *Options) { o.Authorizer = nil })
 	response, err := k.Call(t.Context(), caller("p"), listByNamespace, []byte(`{"api_version": "v1", "kind": "Pod", "namespace": "ns", "label_selector": "n=1", "field_selector": "metadata.name=pod-1"}`))
@@ -220,7 +222,7 @@ func TestNoMoreIsAskedForThanTheServerIsToDecide(t *testing.T) {
 	}
 }
 
-// listsOf returns the lists that the server was asked for: one for each cache.
+// listsOf returns the list requests that reached the server: one for each cache.
 func listsOf(client *dynamicfake.FakeDynamicClient) (lists []string) {
 	for _, action := range client.Actions() {
 		if action.GetVerb() == "list" {

@@ -31,13 +31,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// reviewKey is what is asked of the authorizer, encoded. A guest may make it long.
+// reviewKey is the encoded question to the authorizer. A guest may make it long.
 type reviewKey string
 
 // size implements [question].
 func (k reviewKey) size() int64 { return int64(len(k)) }
 
-// canI answers can_i: whether somebody may do something, as the authorizer says.
+// canI answers can_i: whether the authorizer allows somebody to do something.
 func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload []byte) ([]byte, result, error) {
 	request := canIRequest{}
 	if err := decode(payload, &request); err != nil {
@@ -60,7 +60,7 @@ func (k *Kubernetes) canI(ctx context.Context, _ *capabilities.Caller, payload [
 	})
 }
 
-// spec returns the request as a SubjectAccessReview asks it.
+// spec converts the request to the spec of a SubjectAccessReview.
 func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 	if r.Review == nil {
 		return nil, missingField("subject_access_review")
@@ -105,8 +105,8 @@ func (r *canIRequest) spec() (*authorizationv1.SubjectAccessReviewSpec, error) {
 	return spec, nil
 }
 
-// review asks the authorizer, as the apiserver does for a SubjectAccessReview, or the
-// server if there is none.
+// review asks the authorizer, as the apiserver does for a SubjectAccessReview. Without an
+// authorizer, it asks the server.
 func (k *Kubernetes) review(ctx context.Context, spec *authorizationv1.SubjectAccessReviewSpec) (*authorizationv1.SubjectAccessReviewStatus, error) {
 	if k.options.Authorizer == nil {
 		return k.ask(ctx, spec)
@@ -129,7 +129,7 @@ func (k *Kubernetes) review(ctx context.Context, spec *authorizationv1.SubjectAc
 	return status, nil
 }
 
-// ask has the server review.
+// ask sends the review to the server.
 func (k *Kubernetes) ask(ctx context.Context, spec *authorizationv1.SubjectAccessReviewSpec) (*authorizationv1.SubjectAccessReviewStatus, error) {
 	review := &authorizationv1.SubjectAccessReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: authorizationv1.SchemeGroupVersion.String(), Kind: "SubjectAccessReview"},

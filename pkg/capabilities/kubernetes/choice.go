@@ -28,34 +28,34 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// The fields that objects of every kind are selected by.
+// The fields that select objects of every kind.
 const (
 	nameField      = "metadata.name"
 	namespaceField = "metadata.namespace"
 )
 
 const (
-	// maxRequirements is how many requirements a selector may have that is applied here:
-	// each object is compared with all of them while a guest waits.
+	// maxRequirements is the maximum number of requirements of a selector that is applied here.
+	// Each object is compared with all of them while a guest waits.
 	maxRequirements = 64
-	// choiceOverhead is about what a remembered choice takes beside its key and response.
+	// choiceOverhead is the approximate size of a cached choice without its key and response.
 	choiceOverhead = 128
-	// minChoices is how many bytes of choices are remembered of a list in any case. Of a
-	// large one it is a quarter of the list.
+	// minChoices is the minimum size of the cached choices of a list. For large lists, the limit is
+	// a quarter of the list's size.
 	minChoices = 64 << 10
 )
 
-// choice is a selector that is applied here, to a list of all objects: requests that differ
-// in it share a watch. nil chooses all. It is immutable.
+// choice is a selector that is applied here to a list of all objects, so that requests with
+// different selectors share a watch. A nil choice selects all objects. A choice is immutable.
 type choice struct {
 	label labels.Selector
 	field fields.Selector
-	// text is the same for all that mean the same.
+	// text is the same for all equivalent selectors.
 	text string
 }
 
-// newChoice returns the choice of a selector, or nil if it is not one to be applied here.
-// The selectors have been checked.
+// newChoice returns the choice of a selector, or nil if the selector is not applied here. The
+// caller has checked the selectors.
 func newChoice(label, field string) (*choice, error) {
 	c := &choice{text: label + "\x00" + field}
 	var err error
@@ -72,9 +72,9 @@ func newChoice(label, field string) (*choice, error) {
 	return c, nil
 }
 
-// appliesHere tells whether a field selector can be applied to the objects of a resource
-// as they are kept. What other fields there are only the server knows, and masks take
-// them away. It does not know namespaces of what is in none.
+// appliesHere reports whether a field selector can be applied to the cached objects of a resource.
+// Only the server knows further fields, and masks remove them. Cluster-scoped objects do not
+// support the field for the namespace.
 func appliesHere(field string, r *resource) bool {
 	selector, err := fields.ParseSelector(field)
 	if err != nil {
@@ -88,8 +88,9 @@ func appliesHere(field string, r *resource) bool {
 	return true
 }
 
-// choose returns the response with the objects of a namespace, or of all if it is "", that
-// are chosen. What it returns is shared. remembered tells whether the list has grown by it.
+// choose returns the response with the chosen objects of a namespace, or of all namespaces if it is
+// empty. Callers share the response. remembered reports whether the list has grown by this
+// response.
 func (l *list) choose(ctx context.Context, c *choice, namespace string) (response []byte, remembered bool, err error) {
 	switch {
 	case c == nil && namespace == "":
@@ -113,7 +114,7 @@ func (l *list) choose(ctx context.Context, c *choice, namespace string) (respons
 	return response, l.choices.put(key, response, most), nil
 }
 
-// chosen makes the response with those objects that are chosen, from one to before another.
+// chosen builds the response with the chosen objects in [from, to).
 func (l *list) chosen(ctx context.Context, c *choice, from, to int) ([]byte, error) {
 	var chosen []int
 	size := len(l.header) + len(l.footer)
@@ -138,8 +139,8 @@ func (l *list) chosen(ctx context.Context, c *choice, from, to int) ([]byte, err
 	return append(response, l.footer...), nil
 }
 
-// choices are those that were last made of a list, as their responses. The zero value has
-// none. It is safe for concurrent use.
+// choices caches the responses of a list's latest choices. The zero value is empty. It is safe for
+// concurrent use.
 type choices struct {
 	mu        sync.Mutex
 	responses map[string][]byte
@@ -154,8 +155,8 @@ func (c *choices) get(key string) []byte {
 	return c.responses[key]
 }
 
-// put remembers a response, and forgets all others if they take too much together. It
-// tells whether the response is remembered by this call.
+// put caches a response. If the total size would exceed the limit, it drops all other responses. It
+// reports whether this call added the response.
 func (c *choices) put(key string, response []byte, most int64) bool {
 	bytes := int64(len(key)+cap(response)) + choiceOverhead
 	if bytes > most {
@@ -175,7 +176,7 @@ func (c *choices) put(key string, response []byte, most int64) bool {
 	return true
 }
 
-// forget drops all.
+// forget drops all responses.
 func (c *choices) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -183,7 +184,7 @@ func (c *choices) forget() {
 	c.bytes.Store(0)
 }
 
-// identified has the fields of an object that everything has.
+// identified provides the fields that every object has.
 type identified struct {
 	list *list
 	n    int
@@ -205,7 +206,7 @@ func (i identified) Get(field string) string {
 	}
 }
 
-// outer returns the string of what stands between the quotes of its JSON.
+// outer decodes the content of a JSON string, given without its quotes.
 func outer(inner []byte) string {
 	if bytes.IndexByte(inner, '\\') < 0 {
 		return string(inner)
@@ -217,8 +218,7 @@ func outer(inner []byte) string {
 	return text
 }
 
-// jsonLabels are labels as they stand in the JSON of an object, and what stands after
-// them; empty if there are none.
+// jsonLabels is the JSON of an object from its labels on. It is empty if the object has no labels.
 type jsonLabels []byte
 
 // labelsOf returns the labels of the n-th object.
@@ -248,8 +248,8 @@ func (l *jsonLabels) Lookup(label string) (string, bool) {
 	return outer(value), has
 }
 
-// find returns a label's value as it stands between its quotes. No selector names a label
-// that has to be escaped.
+// find returns a label's value in its JSON form without quotes. No selector names a label that
+// requires escapes.
 func (l *jsonLabels) find(label string) (value []byte, has bool) {
 	for rest := []byte(*l); len(rest) > 1 && rest[0] != '}'; {
 		key := untilQuote(rest[len(`{"`):])
@@ -263,8 +263,8 @@ func (l *jsonLabels) find(label string) (value []byte, has bool) {
 	return nil, false
 }
 
-// labels returns where the labels begin in the JSON of an object; zero if there are none.
-// It is for what [encoder.encode] made, in which fields are sorted.
+// labels returns the offset of the labels in an object's JSON, or zero if there are none. The
+// object must come from [encoder.encode], which sorts the fields.
 func (e *encoder) labels(object []byte) uint32 {
 	_, _, rest := e.split(object)
 	for len(rest) > 0 && rest[0] == ',' {
@@ -281,8 +281,7 @@ func (e *encoder) labels(object []byte) uint32 {
 	return 0
 }
 
-// areLabels tells whether a JSON value is an object of strings, as labels have to be, with
-// any in it.
+// areLabels reports whether a JSON value is a non-empty object of strings, as labels must be.
 func areLabels(value []byte) bool {
 	if !bytes.HasPrefix(value, []byte(`{"`)) {
 		return false
@@ -297,7 +296,7 @@ func areLabels(value []byte) bool {
 	return true
 }
 
-// afterValue returns what stands after a JSON value within an object.
+// afterValue returns the text after a JSON value inside an object.
 func afterValue(text []byte) []byte {
 	for n, depth := 0, 0; n < len(text); n++ {
 		switch text[n] {

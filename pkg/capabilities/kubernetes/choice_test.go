@@ -28,8 +28,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// labelled returns a list of objects with these metadata, as JSON.
-func labelled(t testing.TB, m mask, metadata ...string) *list {
+// labeled returns a list of objects with the given metadata in JSON.
+func labeled(t testing.TB, m mask, metadata ...string) *list {
 	t.Helper()
 	changes := map[identity][]byte{}
 	l := newList(newEncoder(podResource, m))
@@ -46,7 +46,7 @@ func labelled(t testing.TB, m mask, metadata ...string) *list {
 	return l
 }
 
-// choose returns the names of what a selector chooses.
+// chooseNames returns the names of the objects that a selector chooses.
 func (l *list) chooseNames(t *testing.T, label, field, namespace string) []string {
 	t.Helper()
 	c, err := newChoice(label, field)
@@ -80,7 +80,7 @@ func TestLabelsAreSelectedAsApimachineryDoes(t *testing.T) {
 		`{"namespace": "c", "name": "no-object", "labels": ["app"]}`,
 	}
 	for _, m := range []mask{nil, m} {
-		l := labelled(t, m, metadata...)
+		l := labeled(t, m, metadata...)
 		for _, text := range selectorTests {
 			selector, err := labels.Parse(text)
 			require.NoError(t, err)
@@ -100,7 +100,7 @@ func TestLabelsAreSelectedAsApimachineryDoes(t *testing.T) {
 }
 
 func TestFieldsAreSelected(t *testing.T) {
-	l := labelled(t, nil, `{"namespace": "a", "name": "x", "labels": {"app": "x"}}`, `{"namespace": "a", "name": "y"}`, `{"namespace": "b", "name": "x"}`, `{"name": "ä\"\\"}`)
+	l := labeled(t, nil, `{"namespace": "a", "name": "x", "labels": {"app": "x"}}`, `{"namespace": "a", "name": "y"}`, `{"namespace": "b", "name": "x"}`, `{"name": "ä\"\\"}`)
 	for _, test := range []struct {
 		label, field string
 		want         []string
@@ -124,30 +124,30 @@ func TestFieldsAreSelected(t *testing.T) {
 	}
 }
 
-// What a selection returns is what a list of nothing but those objects would be.
+// A choice reads like a list that contains only the chosen objects.
 func TestChoicesReadAsListsDo(t *testing.T) {
 	x, y, z := `{"namespace": "a", "name": "x", "labels": {"app": "x"}}`, `{"namespace": "a", "name": "y", "labels": {"app": "y"}}`, `{"namespace": "b", "name": "z", "labels": {"app": "x"}}`
-	l := labelled(t, nil, z, y, x)
+	l := labeled(t, nil, z, y, x)
 	for label, of := range map[string][]string{"": {x, y, z}, "app=x": {x, z}, "app=y": {y}, "app=z": {}} {
 		c, err := newChoice(label, "")
 		require.NoError(t, err)
 		response, _, err := l.choose(t.Context(), c, "")
 		require.NoError(t, err)
-		require.Equal(t, string(labelled(t, nil, of...).response), string(response))
+		require.Equal(t, string(labeled(t, nil, of...).response), string(response))
 	}
 }
 
 func TestLabelsMoveWithTheirObjects(t *testing.T) {
-	l := labelled(t, nil, `{"namespace": "b", "name": "b", "labels": {"app": "x"}}`, `{"namespace": "c", "name": "c", "labels": {"app": "x"}}`, `{"namespace": "d", "name": "d"}`)
+	l := labeled(t, nil, `{"namespace": "b", "name": "b", "labels": {"app": "x"}}`, `{"namespace": "c", "name": "c", "labels": {"app": "x"}}`, `{"namespace": "d", "name": "d"}`)
 	require.Equal(t, []string{"b/b", "c/c"}, l.chooseNames(t, "app=x", "", ""))
-	l, err := l.with(map[identity][]byte{{"a", "a"}: labelled(t, nil, `{"namespace": "a", "name": "a", "labels": {"app": "x"}}`).object(0), {"b", "b"}: nil})
+	l, err := l.with(map[identity][]byte{{"a", "a"}: labeled(t, nil, `{"namespace": "a", "name": "a", "labels": {"app": "x"}}`).object(0), {"b", "b"}: nil})
 	require.NoError(t, err)
 	require.Equal(t, []string{"a/a", "c/c"}, l.chooseNames(t, "app=x", "", ""))
 	require.Equal(t, []string{"d/d"}, l.chooseNames(t, "!app", "", ""))
 }
 
 func TestChoicesAreRememberedWithinBounds(t *testing.T) {
-	l := labelled(t, nil, `{"namespace": "a", "name": "a", "labels": {"app": "x"}}`)
+	l := labeled(t, nil, `{"namespace": "a", "name": "a", "labels": {"app": "x"}}`)
 	before := l.size()
 	choose := func(label string) ([]byte, bool) {
 		c, err := newChoice(label, "")
@@ -170,7 +170,7 @@ func TestChoicesAreRememberedWithinBounds(t *testing.T) {
 	require.False(t, l.choices.put("large", make([]byte, minChoices), minChoices), "one that is too large is not")
 }
 
-// A selection is work that a guest waits for: there is an end to it.
+// Choosing objects ends when its context ends, because a guest waits for it.
 func TestChoosingIsBounded(t *testing.T) {
 	text := "a0"
 	for n := 1; n < maxRequirements; n++ {
@@ -186,12 +186,12 @@ func TestChoosingIsBounded(t *testing.T) {
 	cancel()
 	c, err = newChoice("app=x", "")
 	require.NoError(t, err)
-	_, _, err = labelled(t, nil, `{"namespace": "a", "name": "a"}`).choose(ctx, c, "")
+	_, _, err = labeled(t, nil, `{"namespace": "a", "name": "a"}`).choose(ctx, c, "")
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// BenchmarkChoose is what selecting a hundredth of 10,000 pods costs: the first time after
-// a change of any of them, and every other time.
+// BenchmarkChoose measures the selection of one percent of 10,000 pods: the first time after a
+// change, and all later times.
 func BenchmarkChoose(b *testing.B) {
 	changes := map[identity][]byte{}
 	l := newList(newEncoder(podResource, nil))

@@ -29,8 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// Inventory returns what a policy that cannot make host calls has of the cluster: all
-// objects of the kinds that it was granted. nil means that it was granted none.
+// Inventory returns the inventory of a policy that cannot make host calls: all objects of the kinds
+// that it may read. It returns nil if the policy may read none.
 func (k *Kubernetes) Inventory(caller *capabilities.Caller) abi.Inventory {
 	if len(caller.Resources) == 0 {
 		return nil
@@ -91,8 +91,7 @@ func (i *policyInventory) document(ctx context.Context, mode abi.ExecutionMode) 
 	return d, looked, err
 }
 
-// documents are the inventories that were made. They are shared by all policies that may
-// read the same kinds.
+// documents holds the inventories. Policies that may read the same kinds share one.
 type documents struct {
 	pool *pool
 
@@ -106,21 +105,21 @@ type documentKey struct {
 	resources string
 }
 
-// documentSlot is where the document is of a mode and kinds.
+// documentSlot holds the document for a mode and a set of kinds.
 type documentSlot struct {
 	occupant
-	// turn is had by who looks at it or makes it.
+	// turn holds one element while somebody reads or builds the document.
 	turn chan struct{}
 	*document
 }
 
-// document is an inventory, and what it was made of.
+// document is an inventory with the lists it was built from.
 type document struct {
 	bytes      []byte
 	generation uint64
 	parts      []part
 	cost       time.Duration
-	// since is when it was first known that a list had changed; zero if none has.
+	// since is the time at which a change of a list was first noticed, or zero if there was none.
 	since time.Time
 }
 
@@ -134,7 +133,7 @@ func newDocuments(p *pool) *documents {
 	return &documents{pool: p, made: map[documentKey]*documentSlot{}}
 }
 
-// slot returns the place of a document, which is the policy's if there is none yet.
+// slot returns the slot of a document. If there is none, it creates one that the policy owns.
 func (d *documents) slot(policy string, key documentKey) *documentSlot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -154,8 +153,8 @@ func (d *documents) slot(policy string, key documentKey) *documentSlot {
 	return s
 }
 
-// get returns the document of some lists. While lists keep changing, it is made anew at
-// most so often that it does not cost much, as the lists themselves are.
+// get returns the document built from the lists. While the lists keep changing, it limits how often
+// it rebuilds the document, at the same pace as the lists themselves.
 func (d *documents) get(ctx context.Context, policy string, key documentKey, parts []part, write func([]part) ([]byte, error)) (*document, error) {
 	s := d.slot(policy, key)
 	s.touch(d.pool.clock.Now())
@@ -182,7 +181,7 @@ func (d *documents) get(ctx context.Context, policy string, key documentKey, par
 	return s.document, nil
 }
 
-// fits tells whether there is memory for a document beside the lists that it is made of.
+// fits returns an error if memory cannot hold a document beside the lists it is built from.
 func (d *documents) fits(key documentKey, parts []part, bytes []byte) error {
 	size := int64(cap(bytes))
 	for _, p := range parts {
@@ -201,7 +200,7 @@ func (d *documents) next() uint64 {
 	return d.generation
 }
 
-// outdated tells whether the document has to be made of other lists now.
+// outdated reports whether the document must be rebuilt from other lists now.
 func (d *document) outdated(parts []part, now time.Time) bool {
 	if slices.Equal(d.parts, parts) {
 		return false

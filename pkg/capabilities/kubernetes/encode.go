@@ -27,11 +27,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// encoder makes the JSON of the objects of one kind that guests get in lists.
+// encoder encodes objects of one kind as JSON for lists.
 type encoder struct {
-	// head is how the JSON of every object begins, up to the first field of its metadata.
+	// head is the beginning of every object's JSON, up to the first field of its metadata.
 	head []byte
-	// header and footer are what stands before and after the objects in a list's response.
+	// header and footer enclose the objects in the response of a list.
 	header, footer []byte
 	mask           mask
 }
@@ -46,10 +46,10 @@ func newEncoder(r resource, m mask) *encoder {
 	}
 }
 
-// encode returns an object's JSON. The object is changed.
+// encode returns an object's JSON. It modifies the object.
 //
-// It begins with the head, the namespace if there is one, and the name: in this order
-// they are found again without parsing, see [encoder.identity].
+// The JSON begins with the head, the namespace if there is one, and the name. Because of this
+// order, [encoder.identity] can find them without parsing.
 func (e *encoder) encode(u *unstructured.Unstructured) ([]byte, error) {
 	object := u.Object
 	metadata, ok := object["metadata"].(map[string]any)
@@ -87,10 +87,10 @@ func (e *encoder) encode(u *unstructured.Unstructured) ([]byte, error) {
 	return bytes.Clone(buffer.Bytes()), nil
 }
 
-// buffers are what objects are encoded in before their size is known.
+// buffers holds objects whose encoded size is not yet known.
 var buffers = sync.Pool{New: func() any { return &bytes.Buffer{} }}
 
-// writeFurther writes the fields of an object that has begun, and its end.
+// writeFurther writes the remaining fields of an object, and its end.
 func writeFurther(buffer *bytes.Buffer, fields map[string]any) error {
 	at := buffer.Len()
 	if err := writeJSON(buffer, fields); err != nil {
@@ -101,18 +101,18 @@ func writeFurther(buffer *bytes.Buffer, fields map[string]any) error {
 		buffer.WriteByte('}')
 		return nil
 	}
-	buffer.Bytes()[at] = ',' // in place of the opening brace
+	buffer.Bytes()[at] = ',' // replaces the opening brace
 	return nil
 }
 
-// writeJSON writes JSON that is not made for browsers: without escapes of <, > and &.
+// writeJSON writes JSON without the escapes for HTML: <, > and & stay as they are.
 func writeJSON(buffer *bytes.Buffer, value any) error {
 	encoder := json.NewEncoder(buffer)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}
-	buffer.Truncate(buffer.Len() - 1) // the line's end
+	buffer.Truncate(buffer.Len() - 1) // removes the newline
 	return nil
 }
 
@@ -127,19 +127,19 @@ func marshal(value any) ([]byte, error) {
 func quote(s string) []byte {
 	quoted, err := marshal(s)
 	if err != nil {
-		return []byte(`""`) // strings always have JSON
+		return []byte(`""`) // strings can always be encoded
 	}
 	return quoted
 }
 
-// identity returns the namespace, which may be empty, and the name of an object from its
-// JSON, as they stand there between the quotes. It is for what [encoder.encode] made.
+// identity returns the namespace, which may be empty, and the name from an object's JSON, without
+// quotes and still escaped. The object must come from [encoder.encode].
 func (e *encoder) identity(object []byte) (namespace, name []byte) {
 	namespace, name, _ = e.split(object)
 	return namespace, name
 }
 
-// split returns the identity and what stands after it.
+// split returns the identity and the text after it.
 func (e *encoder) split(object []byte) (namespace, name, rest []byte) {
 	rest = object[len(e.head):]
 	if after, ok := bytes.CutPrefix(rest, []byte(`"namespace":"`)); ok {
@@ -151,7 +151,7 @@ func (e *encoder) split(object []byte) (namespace, name, rest []byte) {
 	return namespace, name, rest[len(name)+len(`"`):]
 }
 
-// untilQuote returns what stands before the quote that ends a string.
+// untilQuote returns the text before the quote that ends a string.
 func untilQuote(text []byte) []byte {
 	for from := 0; ; {
 		end := bytes.IndexByte(text[from:], '"')

@@ -29,17 +29,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// objectKey is which object an answer is.
+// objectKey identifies the object of an answer.
 type objectKey struct {
 	resource
 	namespace, name string
 }
 
-// size implements [question]. The resource's names are those of the mapping.
+// size implements [question]. The names of the resource do not count, because the mapping owns
+// them.
 func (k objectKey) size() int64 { return int64(len(k.namespace) + len(k.name)) }
 
-// get answers get_resource: one object as it is, fetched from the server unless that was
-// done a moment ago.
+// get answers get_resource. It returns one object, from the cache or from the server.
 func (k *Kubernetes) get(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, result, error) {
 	request := getRequest{}
 	if err := decode(payload, &request); err != nil {
@@ -92,7 +92,7 @@ func (k *Kubernetes) fetch(ctx context.Context, key objectKey) ([]byte, error) {
 	return marshal(object.Object)
 }
 
-// option writes the namespace as Kubewarden's users know it from Rust.
+// option formats the namespace like Rust's Option, as Kubewarden's users know it.
 func (k *objectKey) option() string {
 	if k.namespace == "" {
 		return "None"
@@ -100,7 +100,7 @@ func (k *objectKey) option() string {
 	return "Some(" + strconv.Quote(k.namespace) + ")"
 }
 
-// masked returns an object's JSON without what the mask takes away.
+// masked returns an object's JSON without the fields outside the mask.
 func masked(object []byte, m mask) ([]byte, error) {
 	var fields map[string]any
 	if err := json.Unmarshal(object, &fields); err != nil {

@@ -23,8 +23,8 @@ import (
 	"slices"
 )
 
-// opaDocument writes the inventory as data.kubernetes of policies for OPA has it: by the
-// plural of the resource, the namespace if it has them, and the name.
+// opaDocument builds the inventory in the layout of data.kubernetes for OPA policies. Its keys are
+// the resource's plural name, the namespace if the resource is namespaced, and the object's name.
 func opaDocument(parts []part) ([]byte, error) {
 	plurals := map[string][]part{}
 	for _, p := range parts {
@@ -52,8 +52,9 @@ func opaDocument(parts []part) ([]byte, error) {
 	return w.end(), nil
 }
 
-// gatekeeperDocument writes the inventory as data.inventory of policies for Gatekeeper has
-// it: objects of the cluster and those of namespaces, by group and version, kind and name.
+// gatekeeperDocument builds the inventory in the layout of data.inventory for Gatekeeper policies.
+// It has separate objects for cluster-scoped and namespaced objects, with group version, kind and
+// name as keys.
 func gatekeeperDocument(parts []part) ([]byte, error) {
 	var cluster, namespaced []part
 	for _, p := range parts {
@@ -77,7 +78,7 @@ func gatekeeperDocument(parts []part) ([]byte, error) {
 	return w.end(), nil
 }
 
-// namespaces returns all namespaces that there are objects in, as they stand in JSON.
+// namespaces returns all namespaces that contain objects, in JSON form without quotes.
 func namespaces(parts []part) []string {
 	found := map[string]bool{}
 	for _, p := range parts {
@@ -91,19 +92,19 @@ func namespaces(parts []part) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// jsonString returns a string's JSON from what stands between its quotes.
+// jsonString returns a JSON string from its content without quotes.
 func jsonString[T string | []byte](inner T) []byte {
 	return append(append([]byte{'"'}, inner...), '"')
 }
 
-// writer writes objects of objects.
+// writer writes nested JSON objects.
 type writer struct{ bytes.Buffer }
 
 // newWriter returns a writer that has begun an object.
 func newWriter(parts []part) *writer {
 	w, size := &writer{}, 0
 	for _, p := range parts {
-		// A name beside each object is less than a tenth of it, mostly.
+		// The name of an object is usually less than a tenth of its size.
 		size += len(p.list.response) + len(p.list.response)/10
 	}
 	w.Grow(size + 64)
@@ -120,7 +121,7 @@ func (w *writer) key(name []byte) {
 	w.WriteByte(':')
 }
 
-// open begins a field that is an object, and close ends it.
+// open begins a field with an object as its value. close ends the object.
 func (w *writer) open(name []byte) {
 	w.key(name)
 	w.WriteByte('{')
@@ -128,14 +129,14 @@ func (w *writer) open(name []byte) {
 
 func (w *writer) close() { w.WriteByte('}') }
 
-// end ends the object and returns it.
+// end ends the outer object and returns it.
 func (w *writer) end() []byte {
 	w.close()
 	return appendInPortions(make([]byte, 0, w.Len()), w.Bytes())
 }
 
-// kinds writes the objects of a namespace, "" for those of the cluster, by group and
-// version, kind and name. The parts are in the order of these.
+// kinds writes the objects of a namespace by group version, kind and name. An empty namespace
+// selects cluster-scoped objects. The parts must be sorted in this order.
 func (w *writer) kinds(parts []part, namespace string) {
 	for from := 0; from < len(parts); {
 		to := from
@@ -162,8 +163,8 @@ func (w *writer) kinds(parts []part, namespace string) {
 	}
 }
 
-// objects writes the objects of a namespace by name. Of two with the same name, that of
-// the later part counts.
+// objects writes the objects of a namespace by name. If two objects have the same name, the later
+// part counts.
 func (w *writer) objects(parts []part, namespace string) {
 	for n, p := range parts {
 		from, to := p.list.namespaceRange(namespace)
@@ -178,7 +179,7 @@ func (w *writer) objects(parts []part, namespace string) {
 	}
 }
 
-// hidden tells whether a part has an object.
+// hidden reports whether one of the parts contains the object.
 func hidden(parts []part, i identity) bool {
 	return slices.ContainsFunc(parts, func(p part) bool {
 		_, found := p.list.find(i)

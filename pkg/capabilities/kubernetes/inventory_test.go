@@ -23,7 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// partOf makes a part of objects, given as namespace and name.
+// partOf builds a part from objects, given as pairs of namespace and name.
 func partOf(t *testing.T, apiVersion, kind, plural string, namespaced bool, objects ...[2]string) part {
 	t.Helper()
 	of, err := schema.ParseGroupVersion(apiVersion)

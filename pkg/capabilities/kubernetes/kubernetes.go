@@ -14,15 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package kubernetes answers what policies ask of the cluster: lists and single objects of
-// kinds that they were granted, and whether somebody may do something.
+// Package kubernetes implements the host capability kubernetes. It answers lists and single objects
+// of the kinds that a policy may read, and tells whether somebody may do something.
 //
-// Every look is authorised for one configured user: the client that fetches the objects
-// may be allowed everything, and nobody else must look through it. Lists come from
-// caches that are kept up to date by watches. A cache starts when it is first wanted and
-// stops when nothing uses it or when another needs its memory. It holds the objects as
-// the JSON of a response and in no other form, so that a list that has not changed
-// costs nothing to make.
+// Every read is authorized for one configured user, because the client that fetches the objects may
+// have all permissions, which must not become available to policies. Lists come from caches that
+// watches keep up to date. A cache starts with its first use. It stops when it is idle, or when
+// another cache needs its memory. A cache holds its objects only as the JSON of a response, so that
+// an unchanged list costs nothing.
 package kubernetes
 
 import (
@@ -42,7 +41,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// The operations, and what a look for an inventory is called in metrics.
+// The operations, and the name of inventory reads in metrics.
 const (
 	listAll         = "list_resources_all"
 	listByNamespace = "list_resources_by_namespace"
@@ -51,7 +50,7 @@ const (
 	inventory       = "inventory"
 )
 
-// violationsPerSecond is how many violations of one policy are logged, with a burst of
+// violationsPerSecond is the number of violations logged per second and policy, with a burst of
 // violationBurst.
 const violationsPerSecond, violationBurst = 1, 10
 
@@ -61,31 +60,30 @@ const (
 	defaultIdleTimeout = 10 * time.Minute
 )
 
-// Options are the parts that the capability works with.
+// Options are the dependencies and limits of the capability.
 type Options struct {
-	// Client fetches, lists and watches objects. Required.
+	// Client fetches, lists and watches objects. It is required.
 	Client dynamic.Interface
-	// Discovery finds the resource of a kind. It should not cache. Required.
+	// Discovery finds the resource of a kind. It should not cache. It is required.
 	Discovery Discovery
-	// Authorizer decides what User may see, and answers can_i. nil means that the client
-	// is the user and that the server decides by itself; can_i asks the server then.
+	// Authorizer decides what User may read, and answers can_i. If it is nil, the server authorizes
+	// the client itself, and also answers can_i.
 	Authorizer authorizer.UnconditionalAuthorizer
-	// User is whose eyes policies see with. Required with an Authorizer.
+	// User is the user that reads for policies. It is required with an Authorizer.
 	User user.Info
-	// MemoryBytes bounds what is held of the cluster, all caches together. 0 is
-	// 256 MiB.
+	// MemoryBytes limits the cluster data in all caches together. The default for 0 is 256 MiB.
 	MemoryBytes int64
-	// IdleTimeout is how long a cache is kept that nothing uses. 0 is 10 minutes.
+	// IdleTimeout is how long an unused cache lives. The default for 0 is 10 minutes.
 	IdleTimeout time.Duration
-	// GetResource and CanI bound what is kept of the answers to these operations.
+	// GetResource and CanI bound the cached answers of these operations.
 	GetResource, CanI AnswerCache
-	// Recorder takes notes; nil discards them.
+	// Recorder records metrics. Nil discards them.
 	Recorder Recorder
-	// Clock is the time; nil is the real one.
+	// Clock is the source of time. Nil is the real clock.
 	Clock clock.WithTicker
 }
 
-// Kubernetes answers the host calls of namespace kubernetes, and has the inventories of
+// Kubernetes answers the host calls of namespace kubernetes, and provides the inventories of
 // policies that cannot make host calls. It is safe for concurrent use.
 type Kubernetes struct {
 	options   Options
@@ -95,7 +93,7 @@ type Kubernetes struct {
 	gets      recent[objectKey]
 	reviews   recent[reviewKey]
 	documents *documents
-	// violations limit what is logged.
+	// violations limits the rate of logged violations.
 	violations *limiters
 }
 
@@ -104,15 +102,15 @@ var (
 	_ capabilities.Inventories = &Kubernetes{}
 )
 
-// New returns the capability. Its caches end with ctx.
+// New returns the capability. Its caches stop when ctx ends.
 func New(ctx context.Context, options Options) (*Kubernetes, error) {
 	switch {
 	case options.Client == nil:
-		return nil, errors.New("missing the client that looks at the cluster")
+		return nil, errors.New("missing the client that reads the cluster")
 	case options.Discovery == nil:
-		return nil, errors.New("missing the discovery of kinds")
+		return nil, errors.New("missing the discovery client")
 	case options.Authorizer != nil && options.User == nil:
-		return nil, errors.New("missing the user that policies look at the cluster as")
+		return nil, errors.New("missing the user as whom policies read the cluster")
 	}
 	if options.MemoryBytes == 0 {
 		options.MemoryBytes = defaultMemoryBytes
@@ -161,20 +159,19 @@ func (k *Kubernetes) Call(ctx context.Context, caller *capabilities.Caller, oper
 	return answer, err
 }
 
-// refusal says that a call was not understood, or that the policy may not make it: the
-// texts of these errors have nothing before them.
+// refusal says that a call was invalid, or that the policy may not make it. Its text has no prefix.
 type refusal struct{ err error }
 
 func (e *refusal) Error() string { return e.err.Error() }
 
 func (e *refusal) Unwrap() error { return e.err }
 
-// deniedError says that somebody may not see something.
+// deniedError says that the user may not read something.
 type deniedError struct{ text string }
 
 func (e *deniedError) Error() string { return e.text }
 
-// failure says what became of a look that failed.
+// failure returns the result that an error counts as.
 func failure(err error) result {
 	if denied := (*deniedError)(nil); errors.As(err, &denied) {
 		return resultDenied
@@ -182,8 +179,8 @@ func failure(err error) result {
 	return resultFailed
 }
 
-// granted returns the resource of a kind that the policy may read. The checks come in
-// Kubewarden's order: what the policy was granted, and only then what there is.
+// granted returns the resource of a kind that the policy may read. It checks in Kubewarden's order:
+// first whether the policy was granted the kind, then whether the kind exists.
 func (k *Kubernetes) granted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (resource, error) {
 	if !slices.Contains(caller.Resources, abi.ContextAwareResource{APIVersion: apiVersion, Kind: kind}) {
 		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "name the kind in the policy's contextAwareResources if it may read it")
@@ -193,20 +190,20 @@ func (k *Kubernetes) granted(ctx context.Context, caller *capabilities.Caller, a
 		return resource{}, err
 	}
 	if r.isSecret() && !caller.Secrets {
-		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "Secrets need a grant of their own beside the policy's contextAwareResources")
+		return resource{}, k.notGranted(ctx, caller, apiVersion, kind, "Secrets need a separate grant in addition to the policy's contextAwareResources")
 	}
 	return r, nil
 }
 
-// PluralName returns what the resource of a kind is called, such as "ingresses". The
-// policy must have been granted the kind.
+// PluralName returns the plural name of a kind's resource, such as "ingresses". The policy must
+// have been granted the kind.
 func (k *Kubernetes) PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (string, error) {
 	r, err := k.granted(ctx, caller, apiVersion, kind)
 	return r.Resource, err
 }
 
-// notGranted reports a policy that wants what it was not granted. Not all of it is logged:
-// a policy that is written wrongly does it for every request.
+// notGranted logs that a policy wants to read a kind without a grant. The log is rate limited,
+// because a faulty policy does this for every request.
 func (k *Kubernetes) notGranted(ctx context.Context, caller *capabilities.Caller, apiVersion, kind, remedy string) error {
 	if now := k.options.Clock.Now(); k.violations.of(caller.Policy, now).AllowN(now, 1) {
 		klog.FromContext(ctx).Error(nil, "Policy wanted to read a kind that it was not granted", "policy", caller.Policy,
@@ -215,7 +212,7 @@ func (k *Kubernetes) notGranted(ctx context.Context, caller *capabilities.Caller
 	return &refusal{&deniedError{fmt.Sprintf("Policy has not been granted access to Kubernetes %s/%s resources. The violation has been reported.", apiVersion, kind)}}
 }
 
-// kindOf returns the resource that a request is about.
+// kindOf returns the resource that a request names.
 func (k *Kubernetes) kindOf(ctx context.Context, caller *capabilities.Caller, apiVersion, kind *string) (resource, error) {
 	version, err := required("api_version", apiVersion)
 	if err != nil {

@@ -26,10 +26,9 @@ import (
 	"sort"
 )
 
-// list is all objects of a selection at one moment, as the response that guests get. It
-// is immutable but for what is remembered of choices. The objects stand in it and nowhere
-// else, in the order of their namespaces and names, so that holding a list takes little
-// more than the response.
+// list holds all objects of a selection at one moment, as the response for guests. It is immutable
+// except for its cached choices. The response is the only copy of the objects, which it sorts by
+// namespace and name. A list therefore takes little more memory than its response.
 type list struct {
 	*encoder
 	response []byte
@@ -37,15 +36,15 @@ type list struct {
 	choices  choices
 }
 
-// span is where an object stands in the response, and where its labels begin in it; zero
-// if it has none.
+// span locates an object in the response. labels is the offset of the object's labels, or zero if
+// it has none.
 type span struct{ offset, length, labels uint32 }
 
 // spanBytes is the size of a span.
 const spanBytes = 12
 
-// identity is what objects are found and sorted by: namespace and name, as they stand in
-// the JSON of [encoder.encode].
+// identity is the key that finds and sorts objects: namespace and name, in the JSON form of
+// [encoder.encode].
 type identity struct{ namespace, name string }
 
 func (i identity) compare(other identity) int {
@@ -56,7 +55,7 @@ func newList(e *encoder) *list {
 	return &list{encoder: e, response: slices.Concat(e.header, e.footer)}
 }
 
-// size returns how many bytes the list takes.
+// size returns the size of the list in bytes.
 func (l *list) size() int64 {
 	return int64(cap(l.response)) + int64(cap(l.spans))*spanBytes + l.choices.size()
 }
@@ -67,14 +66,14 @@ func (l *list) object(n int) []byte {
 	return l.response[s.offset : s.offset+s.length]
 }
 
-// objects returns the JSON of the objects from one to before another, with commas between
-// them. There must be one.
+// objects returns the JSON of the objects in [from, to), separated by commas. The range must not be
+// empty.
 func (l *list) objects(from, to int) []byte {
 	last := l.spans[to-1]
 	return l.response[l.spans[from].offset : last.offset+last.length]
 }
 
-// find returns where an object is, or would be.
+// find returns the index of an object, or the index at which to insert it.
 func (l *list) find(i identity) (int, bool) {
 	return sort.Find(len(l.spans), func(n int) int {
 		namespace, name := l.identity(l.object(n))
@@ -82,7 +81,7 @@ func (l *list) find(i identity) (int, bool) {
 	})
 }
 
-// namespaceRange returns which objects are in a namespace.
+// namespaceRange returns the range of objects in a namespace.
 func (l *list) namespaceRange(namespace string) (from, to int) {
 	after := func(least int) func(int) bool {
 		return func(n int) bool {
@@ -105,8 +104,8 @@ func (l *list) inNamespace(namespace string) []byte {
 	return append(appendInPortions(response, objects), l.footer...)
 }
 
-// with returns the list with changes: the JSON of objects that are new or different,
-// nil of those that are gone.
+// with returns the list with changes applied. A change holds the JSON of a new or modified object,
+// or nil for a deleted one.
 func (l *list) with(changes map[identity][]byte) (*list, error) {
 	identities := slices.SortedFunc(maps.Keys(changes), identity.compare)
 	places := make([]place, len(identities))
@@ -143,14 +142,14 @@ func (l *list) with(changes map[identity][]byte) (*list, error) {
 	return b.list, nil
 }
 
-// place is where a change comes into a list.
+// place is the position of a change in a list.
 type place struct {
 	at     int
 	found  bool
 	object []byte
 }
 
-// builder is a list that is not complete yet.
+// builder is a list under construction.
 type builder struct{ *list }
 
 func (b *builder) comma() {
@@ -165,25 +164,26 @@ func (b *builder) add(object []byte) {
 	b.response = appendInPortions(b.response, object)
 }
 
-// copy takes over objects of another list, all at once.
+// copy appends a range of objects from another list.
 func (b *builder) copy(l *list, from, to int) {
 	if from == to {
 		return
 	}
 	b.comma()
 	objects := l.objects(from, to)
-	shift := uint32(len(b.response)) - l.spans[from].offset // wraps around, twice
+	// The difference may wrap around, and the addition below wraps it back.
+	shift := uint32(len(b.response)) - l.spans[from].offset
 	for _, s := range l.spans[from:to] {
 		b.spans = append(b.spans, span{s.offset + shift, s.length, s.labels})
 	}
 	b.response = appendInPortions(b.response, objects)
 }
 
-// portion is how much is copied at a time.
+// portion is the number of bytes copied at a time.
 const portion = 256 << 10
 
-// appendInPortions appends many bytes. Go's garbage collector cannot stop a copy in its
-// midst, and all of the process would wait for one of tens of megabytes.
+// appendInPortions appends many bytes in portions. Go's garbage collector cannot stop a goroutine
+// in the middle of a copy. The whole process would wait for a copy of tens of megabytes.
 func appendInPortions(to, from []byte) []byte {
 	for ; len(from) > portion; from = from[portion:] {
 		to = append(to, from[:portion]...)

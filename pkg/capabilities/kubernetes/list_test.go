@@ -34,7 +34,7 @@ var podResource = resource{
 	apiVersion:           "v1", kind: "Pod", namespaced: true,
 }
 
-// object returns an object as a client decodes it.
+// object returns an object in the form that a client decodes.
 func object(namespace, name string, fields ...string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{}}}
 	u.SetNamespace(namespace)
@@ -79,7 +79,7 @@ func TestEncode(t *testing.T) {
 	require.EqualError(t, err, "the object has no metadata")
 }
 
-// namesOf returns the identities of a response's items, and checks that it is a response.
+// namesOf returns the identities of a response's items. It also checks the response.
 func namesOf(t *testing.T, response []byte) []string {
 	t.Helper()
 	var decoded struct {
@@ -108,7 +108,7 @@ func TestListOfNothing(t *testing.T) {
 	require.Equal(t, l.response, same.response)
 }
 
-// Whatever changes, a list is what a map of the objects would be.
+// After any change, a list equals one that is built from a map of the objects.
 func TestListWithChanges(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	l, model := newList(newEncoder(podResource, nil)), map[string][]byte{}
@@ -149,7 +149,7 @@ func TestListWithChanges(t *testing.T) {
 	}
 }
 
-// Whatever an object is, what is kept of it is JSON in which it is found again.
+// Each encoded object is valid JSON, and can be found again by its identity.
 func FuzzEncode(f *testing.F) {
 	f.Add(maskedObject)
 	f.Add(`{"metadata": {"name": "\\\"\u0000\ud800", "namespace": "</>", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "x"}}, "": [1e400]}`)
@@ -160,7 +160,7 @@ func FuzzEncode(f *testing.F) {
 		if json.Unmarshal([]byte(text), &u.Object) != nil || u.Object == nil {
 			return
 		}
-		namespace, name, labelled := u.GetNamespace(), u.GetName(), u.GetLabels()
+		namespace, name, labeled := u.GetNamespace(), u.GetName(), u.GetLabels()
 		e := newEncoder(podResource, nil)
 		encoded, err := e.encode(u)
 		if err != nil {
@@ -172,10 +172,10 @@ func FuzzEncode(f *testing.F) {
 		l, err := newList(e).with(map[identity][]byte{{string(inNamespace), string(named)}: encoded})
 		require.NoError(t, err)
 		require.Len(t, namesOf(t, l.response), 1)
-		for key, value := range labelled {
+		for key, value := range labeled {
 			of := l.labelsOf(0)
 			got, has := of.Lookup(key)
-			if encoded := inner(key); encoded != key { // no selector names it
+			if encoded := inner(key); encoded != key { // no selector names such a label
 				continue
 			}
 			require.True(t, has, key)
@@ -184,7 +184,7 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
-// FuzzPayloads reads what guests may send.
+// FuzzPayloads decodes arbitrary payloads.
 func FuzzPayloads(f *testing.F) {
 	f.Add(`{"subject_access_review": {"user": "u", "groups": ["g"], "resource_attributes": {"resource": "pods", "verb": "list"}}}`)
 	f.Add(`{"api_version": "v1", "kind": "Pod", "label_selector": "a in (b, c)", "field_selector": "a=b\\,c", "field_masks": ["x"]}`)

@@ -30,34 +30,35 @@ import (
 )
 
 const (
-	// mappingLifetime is how long a group version is taken to have the kinds that it had.
+	// mappingLifetime is how long the kinds of a group version stay cached.
 	mappingLifetime = 10 * time.Minute
-	// mappingPause is how long it is not asked for again, even if a kind is missing.
+	// mappingPause is the minimum time between two requests for a group version, even if a kind is
+	// missing.
 	mappingPause = 2 * time.Second
 )
 
-// resource is what the server calls a kind.
+// resource describes a kind as the server knows it.
 type resource struct {
 	schema.GroupVersionResource
 	apiVersion, kind string
 	namespaced       bool
 }
 
-// String returns the kind as Kubewarden's users write it, such as apps/v1/Deployment.
+// String returns the kind in the form that Kubewarden's users write, such as apps/v1/Deployment.
 func (r *resource) String() string { return r.apiVersion + "/" + r.kind }
 
-// isSecret tells whether the resource's objects are Secrets, in any version.
+// isSecret reports whether the resource is Secrets, in any version.
 func (r *resource) isSecret() bool { return r.Group == "" && r.Resource == "secrets" }
 
-// Discovery says which kinds there are. [k8s.io/client-go/discovery.DiscoveryClient]
-// implements it; one that caches would hide kinds that come and go.
+// Discovery finds the kinds that exist. [k8s.io/client-go/discovery.DiscoveryClient] implements it.
+// A caching implementation would miss kinds that come and go.
 type Discovery interface {
-	// ServerResourcesForGroupVersionWithContext returns the resources of a group's version.
+	// ServerResourcesForGroupVersionWithContext returns the resources of a group version.
 	ServerResourcesForGroupVersionWithContext(ctx context.Context, groupVersion string) (*metav1.APIResourceList, error)
 }
 
-// mapping knows the resources of kinds. It asks the server for one version of a group at a
-// time, when a kind in it is first wanted.
+// mapping maps kinds to resources. It asks the server for one group version at a time, when
+// somebody first needs one of its kinds.
 type mapping struct {
 	discovery Discovery
 	clock     clock.PassiveClock
@@ -66,13 +67,13 @@ type mapping struct {
 	versions map[string]*groupVersion
 }
 
-// groupVersion is what is known of a group's version.
+// groupVersion holds the cached kinds of a group version.
 type groupVersion struct {
-	// turn is had by who looks at it or asks for it.
+	// turn holds one element while somebody reads or updates the group version.
 	turn  chan struct{}
 	kinds map[string]resource
 	asked time.Time
-	// stale is whether something was gone that should have been there.
+	// stale says that an expected resource was missing on the server.
 	stale bool
 	err   error
 }
@@ -81,8 +82,7 @@ func newMapping(discovery Discovery, clock clock.PassiveClock) *mapping {
 	return &mapping{discovery: discovery, clock: clock, versions: map[string]*groupVersion{}}
 }
 
-// version returns what is known of a group's version, and has the turn on it: give has to
-// be called.
+// version returns the cached group version and locks it. The caller must call give to unlock it.
 func (m *mapping) version(ctx context.Context, apiVersion string) (v *groupVersion, give func(), err error) {
 	m.mu.Lock()
 	v = m.versions[apiVersion]
@@ -99,8 +99,8 @@ func (m *mapping) version(ctx context.Context, apiVersion string) (v *groupVersi
 	}
 }
 
-// resolve returns a kind's resource. A kind that is not known, and may be new, is looked
-// for on the server, but not all the time.
+// resolve returns a kind's resource. It asks the server for an unknown kind, which may be new, at a
+// limited rate.
 func (m *mapping) resolve(ctx context.Context, apiVersion, kind string) (resource, error) {
 	v, give, err := m.version(ctx, apiVersion)
 	if err != nil {
@@ -132,7 +132,7 @@ func missing(apiVersion, kind string) error {
 	return fmt.Errorf("Cannot find resource %s/%s", apiVersion, kind) //nolint:staticcheck // the text that Kubewarden's users know
 }
 
-// ask asks the server for the kinds of a group's version. One that there is not has none.
+// ask asks the server for the kinds of a group version. A missing group version has no kinds.
 func (m *mapping) ask(ctx context.Context, v *groupVersion, apiVersion string) error {
 	of, err := schema.ParseGroupVersion(apiVersion)
 	if err != nil {
@@ -144,7 +144,7 @@ func (m *mapping) ask(ctx context.Context, v *groupVersion, apiVersion string) e
 	}
 	if err != nil {
 		err = fmt.Errorf("looking for the kinds of %s: %w", apiVersion, err)
-		if ctx.Err() == nil { // else the next caller has more time
+		if ctx.Err() == nil { // otherwise the next caller tries with its own time
 			v.err, v.asked = err, m.clock.Now()
 		}
 		return err
@@ -164,8 +164,8 @@ func (m *mapping) ask(ctx context.Context, v *groupVersion, apiVersion string) e
 	return nil
 }
 
-// markStale says that the server did not know a resource: its kind may be gone, or be
-// another now.
+// markStale notes that the server did not know a resource. Its kind may be gone, or may have
+// another resource now.
 func (m *mapping) markStale(ctx context.Context, r *resource) {
 	if v, give, err := m.version(ctx, r.apiVersion); err == nil {
 		v.stale = true

@@ -23,13 +23,13 @@ import (
 	"strings"
 )
 
-// mask is what field masks leave of an object: the fields named, and of each what the
-// mask below it leaves. A nil mask leaves everything.
+// mask selects fields of an object: it keeps the named fields, and applies a nested mask to each of
+// them. A nil mask keeps everything.
 type mask map[string]mask
 
-// parseMask makes a mask of dot-separated paths, such as "spec.containers.image". What
-// every object has to have stays in any case. No paths are no mask. The text that it
-// returns is the same for all lists of paths that mean the same set.
+// parseMask builds a mask from dot-separated paths, such as "spec.containers.image". The mask
+// always keeps the fields that every object must have. Without paths, there is no mask. The
+// returned text is the same for all lists of paths that mean the same set.
 func parseMask(paths []string) (mask, string, error) {
 	if len(paths) == 0 {
 		return nil, "", nil
@@ -49,7 +49,7 @@ func parseMask(paths []string) (mask, string, error) {
 	return root, string(text), err
 }
 
-// add adds a path. Of one that is below another, the shorter counts.
+// add adds a path. If one path is a prefix of another, the shorter one counts.
 func (m mask) add(path []string) {
 	name, rest := path[0], path[1:]
 	below, known := m[name]
@@ -66,7 +66,7 @@ func (m mask) add(path []string) {
 	}
 }
 
-// apply takes away what the mask does not leave. The object is changed.
+// apply removes the fields outside the mask. It modifies the object.
 func (m mask) apply(object map[string]any) {
 	for name, value := range object {
 		below, kept := m[name]
@@ -79,8 +79,8 @@ func (m mask) apply(object map[string]any) {
 	}
 }
 
-// prune applies the mask to a value that must have fields, or to each element of a list
-// of such. Other values do not have what the mask names.
+// prune applies the mask to an object, or to each object in a list. Other values have none of the
+// named fields.
 func (m mask) prune(value any) (any, bool) {
 	switch value := value.(type) {
 	case map[string]any:

@@ -90,7 +90,7 @@ func TestMaskBounds(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A mask only takes away: what is left is in the object, and applying it again changes
+// A mask only removes fields. The result is part of the object, and a second application changes
 // nothing.
 func FuzzMask(f *testing.F) {
 	f.Add("spec.containers.image", maskedObject)
@@ -115,7 +115,7 @@ func FuzzMask(f *testing.F) {
 	})
 }
 
-// within tells whether a value is another with something taken away.
+// within reports whether a value equals another with some fields removed.
 func within(value, whole any) bool {
 	switch value := value.(type) {
 	case map[string]any:

@@ -26,27 +26,27 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// maxOccupants is how many caches and documents there may be, whatever their size: each
-// cache is a watch of its own.
+// maxOccupants is the maximum number of caches and documents, regardless of their size, because
+// each cache needs its own watch.
 const maxOccupants = 256
 
-// occupant is what takes memory of the pool.
+// occupant is a cache or a document that uses memory of the pool.
 type occupant struct {
-	// end drops what the occupant holds. It is called once, without locks held.
+	// end releases the occupant's memory. The pool calls it once, without holding locks.
 	end func(reason stopReason)
-	// owner is the policy that it was started for.
+	// owner is the policy for which it was started.
 	owner string
-	// used is when the occupant was last used, in nanoseconds.
+	// used is the time of the last use, in nanoseconds.
 	used atomic.Int64
-	// bytes is what it holds; the pool's.
+	// bytes is the size of the occupant. The pool guards it.
 	bytes int64
 }
 
-// touch says that the occupant is used.
+// touch records a use.
 func (t *occupant) touch(now time.Time) { t.used.Store(now.UnixNano()) }
 
-// pool bounds the memory of all occupants together: if they take too much, the one that was
-// used longest ago has to go. It is safe for concurrent use.
+// pool bounds the total memory of all occupants. If they exceed the limit, it evicts the least
+// recently used one. It is safe for concurrent use.
 type pool struct {
 	limit    int64
 	clock    clock.PassiveClock
@@ -57,7 +57,7 @@ type pool struct {
 	bytes     int64
 }
 
-// add takes an occupant in.
+// add adds an occupant.
 func (p *pool) add(t *occupant) {
 	t.touch(p.clock.Now())
 	p.mu.Lock()
@@ -74,12 +74,12 @@ func (p *pool) add(t *occupant) {
 	}
 }
 
-// resize says how much an occupant holds now. Others may have to go for it, or the occupant
-// itself if it is too large alone.
+// resize sets the size of an occupant. It may evict others to make room, or the occupant itself if
+// it alone exceeds the limit.
 func (p *pool) resize(t *occupant, bytes int64) {
 	p.mu.Lock()
 	if _, in := p.occupants[t]; !in {
-		p.mu.Unlock() // it is on its way out
+		p.mu.Unlock() // it is being evicted
 		return
 	}
 	p.bytes += bytes - t.bytes
@@ -107,14 +107,14 @@ func (p *pool) resize(t *occupant, bytes int64) {
 	}
 }
 
-// fits tells whether an occupant can hold so much without anybody having to go.
+// fits reports whether an occupant can have this size without any eviction.
 func (p *pool) fits(t *occupant, bytes int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.bytes-t.bytes+bytes <= p.limit
 }
 
-// remove lets an occupant go of its own accord.
+// remove removes an occupant that ends by itself.
 func (p *pool) remove(t *occupant) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -124,7 +124,7 @@ func (p *pool) remove(t *occupant) {
 	}
 }
 
-// sweep lets occupants go that were not used for a time.
+// sweep evicts the occupants that were idle for the given time.
 func (p *pool) sweep(idle time.Duration) {
 	before := p.clock.Now().Add(-idle).UnixNano()
 	p.mu.Lock()
@@ -142,8 +142,8 @@ func (p *pool) sweep(idle time.Duration) {
 	}
 }
 
-// mostOwned returns, of the occupants of the policy that has most of them, the one that was
-// used longest ago. So a policy that wants another place each time takes its own.
+// mostOwned returns the least recently used occupant of the policy that owns the most. A policy
+// that keeps starting new caches therefore displaces its own.
 func (p *pool) mostOwned() (oldest *occupant) {
 	owned := map[string]int{}
 	most := 0
@@ -159,8 +159,7 @@ func (p *pool) mostOwned() (oldest *occupant) {
 	return oldest
 }
 
-// oldest returns the occupant that was used longest ago and holds something, but for one
-// that is spared.
+// oldest returns the least recently used occupant that holds memory, other than the spared one.
 func (p *pool) oldest(spared *occupant) (oldest *occupant) {
 	for t := range p.occupants {
 		if t == spared || t.bytes == 0 {
@@ -181,7 +180,7 @@ func (p *pool) drop(t *occupant) {
 
 func (p *pool) note() { p.recorder.SetCaches(len(p.occupants), p.bytes) }
 
-// tooLargeError says that something does not fit into the memory for all caches.
+// tooLargeError says that an object set exceeds the memory for all caches.
 type tooLargeError struct {
 	what  string
 	limit int64
@@ -192,7 +191,7 @@ func (e *tooLargeError) Error() string {
 		"raise that limit, or have the policy ask for less with field masks, selectors or a namespace", e.what, e.limit)
 }
 
-// run sweeps until ctx ends.
+// run sweeps periodically until ctx ends.
 func (p *pool) run(ctx context.Context, ticker clock.Ticker, idle time.Duration) {
 	defer ticker.Stop()
 	for {

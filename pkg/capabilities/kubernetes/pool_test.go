@@ -24,7 +24,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// occupants makes a pool and occupants of it, each used a second after the one before.
+// occupants returns a pool with occupants, each used one second after the previous one.
 func occupants(count int, limit int64) (p *pool, clock *clocktesting.FakeClock, all []*occupant, ends map[int]stopReason) {
 	clock, ends = clocktesting.NewFakeClock(time.Now()), map[int]stopReason{}
 	p = &pool{limit: limit, clock: clock, recorder: discard{}, occupants: map[*occupant]struct{}{}}
@@ -64,7 +64,7 @@ func TestPoolBoundsTheNumberOfTenants(t *testing.T) {
 	require.Len(t, p.occupants, maxOccupants)
 }
 
-// Who wants another place each time takes its own, and not what others use less often.
+// A policy that keeps starting caches displaces its own, and not the less used caches of others.
 func TestPoolTakesPlacesOfWhoHasMost(t *testing.T) {
 	p, clock, _, ends := occupants(2, 100)
 	for range 2 * maxOccupants {

@@ -23,18 +23,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// query is what a list request asks for.
+// query is a parsed list request.
 type query struct {
-	// selection is what has to be watched for it, in all namespaces, and choice what is
-	// chosen of that here.
+	// selection is the set of objects to watch, in all namespaces. choice selects from these
+	// objects here.
 	selection
 	mask   mask
 	choice *choice
-	// labelSelector and fieldSelector are the request's.
+	// labelSelector and fieldSelector come from the request.
 	labelSelector, fieldSelector string
 }
 
-// narrowed returns the query with the server selecting, so that less is held.
+// narrowed returns the query with the selectors applied by the server, which needs less memory.
 func (q query) narrowed() query {
 	q.label, q.field, q.choice = q.labelSelector, q.fieldSelector, nil
 	return q
@@ -54,8 +54,8 @@ func (k *Kubernetes) listAll(ctx context.Context, caller *capabilities.Caller, p
 	})
 }
 
-// listByNamespace serves from the cache of all namespaces if the user may see them all:
-// one watch serves every namespace then.
+// listByNamespace uses the cache of all namespaces if the user may list all of them. One watch then
+// serves every namespace.
 func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.Caller, payload []byte) ([]byte, result, error) {
 	request := listRequest{}
 	q, err := k.query(ctx, caller, payload, &request)
@@ -86,8 +86,8 @@ func (k *Kubernetes) listByNamespace(ctx context.Context, caller *capabilities.C
 	})
 }
 
-// answer asks for the objects to choose from. If they do not fit into the memory, it asks
-// for those that the server chooses.
+// answer asks for all objects and chooses from them. If they do not fit into memory, it asks for
+// the objects that the server selects.
 func (q query) answer(ask func(query) ([]byte, result, error)) ([]byte, result, error) {
 	response, found, err := ask(q)
 	if q.choice != nil && isTooLarge(err) {
@@ -101,9 +101,9 @@ func isTooLarge(err error) bool {
 	return errors.As(err, &tooLarge)
 }
 
-// query returns what a list request asks for in all namespaces. Without an authorizer the
-// server decides what the user may see, so that no more is asked for than the request
-// does; else a user who may list a kind may list all of it, and the choice is made here.
+// query parses a list request and returns its query for all namespaces. Without an authorizer, the
+// server decides what the user may read, so the query asks for no more than the request does. With
+// one, a user who may list a kind may list all of it, so the selector is applied here.
 func (k *Kubernetes) query(ctx context.Context, caller *capabilities.Caller, payload []byte, request *listRequest) (q query, err error) {
 	if err := decode(payload, request); err != nil {
 		return q, err

@@ -34,26 +34,25 @@ const (
 	defaultCacheTTL     = 5 * time.Second
 )
 
-// AnswerCache bounds what is kept of the answers to one operation, those that were used
-// last.
+// AnswerCache bounds the cached answers of one operation. The most recently used ones are kept.
 type AnswerCache struct {
-	// Entries is how many answers are kept. 0 is 4096.
+	// Entries is the maximum number of answers. The default for 0 is 4096.
 	Entries int
-	// Bytes is how large they may be together, what was asked included. An answer that is
-	// larger by itself is not kept. 0 is 16 MiB.
+	// Bytes is the maximum total size of questions and answers. A single larger answer is not
+	// cached. The default for 0 is 16 MiB.
 	Bytes int64
-	// TTL is how long an answer is given again. 0 is 5 s.
+	// TTL is how long an answer is valid. The default for 0 is 5 s.
 	TTL time.Duration
 }
 
-// question is what an answer is kept by.
+// question is the key of a cached answer.
 type question interface {
 	comparable
-	// size returns the bytes that the question takes.
+	// size returns the size of the question in bytes.
 	size() int64
 }
 
-// recent are the answers that were given lately, by what was asked.
+// recent caches recent answers by question.
 type recent[K question] struct{ *cache.Cache[K, []byte] }
 
 func newRecent[K question](bounds AnswerCache, c clock.PassiveClock) recent[K] {
@@ -64,8 +63,8 @@ func newRecent[K question](bounds AnswerCache, c clock.PassiveClock) recent[K] {
 	})}
 }
 
-// get returns an answer, and whether it was there already. A guest may ask for it to be
-// fetched in any case.
+// get returns an answer, and whether it came from the cache. With bypass, a guest asks to skip the
+// cache.
 func (r recent[K]) get(ctx context.Context, key K, bypass bool, fetch func(context.Context) ([]byte, error)) ([]byte, result, error) {
 	if bypass {
 		answer, err := fetch(ctx)

@@ -34,7 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// reviewer is a capability that is asked can_i alone, and counts what it asks itself.
+// reviewer is a capability that only answers can_i, and counts the questions to its authorizer.
 type reviewer struct {
 	*Kubernetes
 	clock *clocktesting.FakeClock
@@ -44,7 +44,7 @@ type reviewer struct {
 func newReviewer(t *testing.T, bounds AnswerCache) *reviewer {
 	t.Helper()
 	r := &reviewer{clock: clocktesting.NewFakeClock(time.Now())}
-	config := &rest.Config{Host: "127.0.0.1:0"} // nothing is sent there
+	config := &rest.Config{Host: "127.0.0.1:0"} // no request is sent there
 	client, err := dynamic.NewForConfig(config)
 	require.NoError(t, err)
 	kinds, err := discovery.NewDiscoveryClientForConfig(config)
@@ -97,7 +97,7 @@ func TestAnswersAreKeptWithinBounds(t *testing.T) {
 		require.Equal(t, 1, r.ask(t, "a"), "was used before the others")
 	})
 	t.Run("size", func(t *testing.T) {
-		// What is asked takes more than what is answered.
+		// The question is larger than the answer.
 		r := newReviewer(t, AnswerCache{Bytes: 2000})
 		long := strings.Repeat("x", 800)
 		for _, name := range []string{"a" + long, "b" + long, "c" + long} {

@@ -16,44 +16,44 @@ limitations under the License.
 
 package kubernetes
 
-// result is what became of a look at the cluster. The set is closed.
+// result is the outcome of a read from the cluster. The set is closed.
 type result string
 
 // The results.
 const (
-	// resultCached was answered from what is held.
+	// resultCached was answered from a cache.
 	resultCached result = "cached"
-	// resultAsked was answered by asking the server, or after waiting for a cache to fill.
+	// resultAsked was answered by the server, or after a cache was filled.
 	resultAsked result = "asked"
-	// resultDenied was refused: the policy was not granted the kind, or the user may not see it.
+	// resultDenied was refused: the policy was not granted the kind, or the user may not read it.
 	resultDenied result = "denied"
-	// resultFailed had no answer.
+	// resultFailed got no answer.
 	resultFailed result = "failed"
 )
 
-// stopReason is why a cache stopped. The set is closed.
+// stopReason is the reason why a cache stopped. The set is closed.
 type stopReason string
 
 // The reasons.
 const (
-	// stopIdle is because nothing used it.
+	// stopIdle means that nothing used the cache.
 	stopIdle stopReason = "idle"
-	// stopEvicted is because another needed its memory or its place.
+	// stopEvicted means that another cache needed its memory or its place.
 	stopEvicted stopReason = "evicted"
-	// stopTooLarge is because it does not fit into the memory for all caches.
+	// stopTooLarge means that the cache exceeds the memory for all caches.
 	stopTooLarge stopReason = "too_large"
-	// stopFailed is because the server refused the list, or the kind is gone.
+	// stopFailed means that the server refused the list, or that the kind is gone.
 	stopFailed stopReason = "failed"
 )
 
-// Recorder takes notes of looks at the cluster. Implementations are safe for concurrent
-// use and fast: they are called while a guest waits.
+// Recorder records metrics of reads from the cluster. Implementations are safe for concurrent use
+// and fast, because a guest waits during the calls.
 type Recorder interface {
-	// CountLook says what became of a look: one of the operations, or "inventory".
+	// CountLook counts a read by operation and result. The operation may also be "inventory".
 	CountLook(operation string, result string)
-	// SetCaches says how many caches there are now and how many bytes they hold together.
+	// SetCaches sets the number of caches and their total size in bytes.
 	SetCaches(count int, bytes int64)
-	// CountCacheStop says that a cache stopped.
+	// CountCacheStop counts a stopped cache.
 	CountCacheStop(reason string)
 }
 

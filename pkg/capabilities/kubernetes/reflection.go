@@ -40,23 +40,24 @@ import (
 )
 
 const (
-	// pageSize is how many objects are decoded at a time if the server does not stream.
+	// pageSize is the number of objects decoded at a time if the server does not stream lists.
 	pageSize = 500
-	// maxOutage is how long objects are served that can no longer be watched.
+	// maxOutage is how long objects may be served after their watch failed.
 	maxOutage = time.Minute
-	// retryPause is how long an error is the answer before a cache is started again, and
-	// tooLargePause if it is that the objects do not fit: finding that out again is costly.
+	// retryPause is how long a failed cache answers with its error before it is started again.
+	// tooLargePause is longer, and applies to objects that do not fit, because finding that out
+	// again is expensive.
 	retryPause    = time.Second
 	tooLargePause = time.Minute
 )
 
-// selection is which objects are kept up to date, and what of them.
+// selection identifies the objects to watch, and the fields to keep of them.
 type selection struct {
 	resource
-	// namespace is "" for all.
+	// namespace is empty for all namespaces.
 	namespace    string
 	label, field string
-	// mask is the text of the mask, which [parseMask] makes.
+	// mask is the text that [parseMask] returns for the mask.
 	mask string
 }
 
@@ -68,14 +69,14 @@ func (s *selection) String() string {
 	return text
 }
 
-// reflection keeps the objects of a selection up to date by watching them, from its
-// start until it ends. It is safe for concurrent use.
+// reflection keeps the objects of a selection up to date with a watch, from its start until it
+// ends. It is safe for concurrent use.
 type reflection struct {
 	occupant
 	selection
 	clock  clock.Clock
 	logger klog.Logger
-	// limit is that of the memory for all caches.
+	// limit is the memory limit of all caches together.
 	limit int64
 	// gone is called when the server does not know the resource.
 	gone func()
@@ -91,19 +92,20 @@ type reflection struct {
 	filled chan struct{}
 	ending sync.Once
 	ended  chan struct{}
-	// reason and err are why it ended, and at is when; to be read after that only.
+	// reason and err say why the reflection ended, and at says when. They may only be read after
+	// the end.
 	reason stopReason
 	err    error
 	at     time.Time
 }
 
-// outage is when and why the objects can no longer be watched.
+// outage says since when and why the objects cannot be watched.
 type outage struct {
 	since time.Time
 	err   error
 }
 
-// list returns the selection's objects. It waits for the first of them within ctx.
+// list returns the selection's objects. It waits for the first list until ctx ends.
 func (r *reflection) list(ctx context.Context) (*list, error) {
 	select {
 	case <-r.filled:
@@ -113,7 +115,7 @@ func (r *reflection) list(ctx context.Context) (*list, error) {
 		if o := r.outage.Load(); o != nil {
 			err = o.err
 		}
-		return nil, &abi.ShortageError{Err: fmt.Errorf("%s is not there yet: %w", &r.selection, err)}
+		return nil, &abi.ShortageError{Err: fmt.Errorf("%s is not loaded yet: %w", &r.selection, err)}
 	}
 	s := r.store.Load()
 	if s == nil {
@@ -126,14 +128,14 @@ func (r *reflection) list(ctx context.Context) (*list, error) {
 	return s.list(ctx)
 }
 
-// remembered says that choices are remembered of a list.
+// remembered notes that a list has cached choices.
 func (r *reflection) remembered() {
 	if s := r.store.Load(); s != nil {
 		s.remembered()
 	}
 }
 
-// ready tells whether the objects are there, so that list does not wait for them.
+// ready reports whether the objects have been loaded, so that list does not wait.
 func (r *reflection) ready() bool {
 	select {
 	case <-r.filled:
@@ -143,8 +145,8 @@ func (r *reflection) ready() bool {
 	}
 }
 
-// over tells whether the reflection ended and another may take its place. After a failure
-// that takes a moment, in which the error is the answer.
+// over reports whether the reflection has ended and another may replace it. After a failure, it
+// reports false for a moment, during which the error is the answer.
 func (r *reflection) over(now time.Time) bool {
 	select {
 	case <-r.ended:
@@ -161,7 +163,7 @@ func (r *reflection) over(now time.Time) bool {
 	}
 }
 
-// finish ends the reflection; only the first time counts.
+// finish ends the reflection. Only the first call has an effect.
 func (r *reflection) finish(reason stopReason, err error) {
 	r.ending.Do(func() {
 		r.reason, r.err, r.at = reason, err, r.clock.Now()
@@ -173,13 +175,13 @@ func (r *reflection) finish(reason stopReason, err error) {
 	})
 }
 
-// evict implements the end of the occupant.
+// evict is the occupant's end function.
 func (r *reflection) evict(reason stopReason) {
 	switch reason {
 	case stopTooLarge:
 		r.finish(reason, &tooLargeError{what: r.String(), limit: r.limit})
 	default:
-		r.finish(reason, &abi.ShortageError{Err: fmt.Errorf("%s was dropped (%s): the memory for what policies read of the cluster is used up by others; raise that limit, or have policies ask for less", &r.selection, reason)})
+		r.finish(reason, &abi.ShortageError{Err: fmt.Errorf("%s was dropped (%s): other caches use up the memory for what policies read of the cluster; raise that limit, or have policies ask for less", &r.selection, reason)})
 	}
 }
 
@@ -209,7 +211,7 @@ func (r *reflection) run(ctx context.Context, client dynamic.ResourceInterface, 
 	})
 }
 
-// failed says that watching ended with an error, and tells whether that is the end.
+// failed handles an error of the watch, and reports whether the error is final.
 func (r *reflection) failed(err error) bool {
 	switch {
 	case apierrors.IsNotFound(err):
@@ -226,7 +228,7 @@ func (r *reflection) failed(err error) bool {
 	return true
 }
 
-// note remembers since when the objects cannot be watched; nil is that they can.
+// note records since when the objects cannot be watched. A nil error means that the watch works.
 func (r *reflection) note(err error) {
 	switch {
 	case err == nil:
@@ -236,7 +238,7 @@ func (r *reflection) note(err error) {
 	}
 }
 
-// source is where a reflector gets the objects from.
+// source returns the source of a reflector's objects.
 func (r *reflection) source(client dynamic.ResourceInterface, s *store) cache.ListerWatcher {
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {

@@ -27,9 +27,9 @@ import (
 	"sigs.k8s.io/json"
 )
 
-// What a guest may ask for at most.
+// The bounds of a guest's request.
 const (
-	// maxNameBytes is enough for every name that Kubernetes knows.
+	// maxNameBytes is long enough for every valid Kubernetes name.
 	maxNameBytes     = 1024
 	maxSelectorBytes = 16 << 10
 	maxMasks         = 256
@@ -37,8 +37,8 @@ const (
 	maxGroups        = 1000
 )
 
-// listRequest is the payload of list_resources_all, and of list_resources_by_namespace,
-// which has a namespace. Pointers tell what is missing.
+// listRequest is the payload of list_resources_all, and of list_resources_by_namespace, which also
+// has a namespace. Nil pointers are missing fields.
 type listRequest struct {
 	APIVersion    *string  `json:"api_version"`
 	Kind          *string  `json:"kind"`
@@ -64,8 +64,8 @@ type canIRequest struct {
 	DisableCache bool          `json:"disable_cache"`
 }
 
-// accessReview asks whether somebody may do something. The SDKs spell the attributes in
-// two ways.
+// accessReview asks whether somebody may do something. The SDKs use two spellings for the
+// attributes.
 type accessReview struct {
 	User            *string             `json:"user"`
 	Groups          []string            `json:"groups"`
@@ -83,7 +83,7 @@ type resourceAttributes struct {
 	Name        string  `json:"name"`
 }
 
-// decode reads a payload. Fields that are not known are ignored, as Kubewarden does.
+// decode decodes a payload. It ignores unknown fields, as Kubewarden does.
 func decode(payload []byte, into any) error {
 	if err := json.UnmarshalCaseSensitivePreserveInts(payload, into); err != nil {
 		return &refusal{fmt.Errorf("cannot read the payload: %w", err)}
@@ -91,7 +91,7 @@ func decode(payload []byte, into any) error {
 	return nil
 }
 
-// required returns the value of a field that has to be there, within a bound.
+// required returns the value of a required field, and checks its length.
 func required(name string, value *string) (string, error) {
 	if value == nil {
 		return "", missingField(name)
@@ -111,7 +111,7 @@ func bounded(name, value string, bytes int) error {
 	return nil
 }
 
-// pathSegment checks what becomes a part of a request's path.
+// pathSegment checks a value that becomes part of a request's path.
 func pathSegment(name, value string) error {
 	if !utf8.ValidString(value) {
 		return fmt.Errorf("%s is not valid UTF-8", name)
@@ -122,7 +122,8 @@ func pathSegment(name, value string) error {
 	return nil
 }
 
-// namespace returns the namespace of a request for a resource, "" for what is in none.
+// namespace returns the namespace of a request for a resource. It is empty for cluster-scoped
+// resources.
 func (r *resource) namespace(value *string) (string, error) {
 	namespace := ""
 	if value != nil {
@@ -140,8 +141,8 @@ func (r *resource) namespace(value *string) (string, error) {
 	return namespace, pathSegment("namespace", namespace)
 }
 
-// selectors returns the request's selectors in the form that is the same for all that
-// mean the same.
+// selectors returns the request's selectors in a canonical form, which is the same for equivalent
+// selectors.
 func (r *listRequest) selectors() (label, field string, err error) {
 	if r.LabelSelector != nil {
 		if err := bounded("label_selector", *r.LabelSelector, maxSelectorBytes); err != nil {
@@ -166,7 +167,7 @@ func (r *listRequest) selectors() (label, field string, err error) {
 	return label, field, nil
 }
 
-// attributes returns what the review asks about, whichever way it is spelt.
+// attributes returns the attributes of the review, in either spelling.
 func (r *accessReview) attributes() (*resourceAttributes, error) {
 	switch {
 	case r.SnakeAttributes != nil && r.CamelAttributes != nil:

@@ -33,51 +33,52 @@ import (
 )
 
 const (
-	// pace bounds how much of the time goes into putting a list together while its objects
-	// keep changing: one part in so many. A list of a megabyte is a fraction of a
-	// millisecond's work, one of 20 MB is some milliseconds'.
+	// pace limits the share of time spent on rebuilding a list while its objects keep changing: one
+	// part in pace. A list of 1 MB takes a fraction of a millisecond to rebuild, one of 20 MB
+	// several milliseconds.
 	pace = 50
-	// maxPause bounds how long a change waits for its list.
+	// maxPause bounds how long a change waits until it is in the list.
 	maxPause = 500 * time.Millisecond
-	// changeOverhead is about what a change takes beside its object and identity.
+	// changeOverhead is the approximate size of a change without its object and identity.
 	changeOverhead = 96
-	// minCompaction is how many bytes of changes are held beside a list in any case.
+	// minCompaction is the minimum size of changes, in bytes, that may be held beside a list.
 	minCompaction = 64 << 10
 )
 
-// store is the objects of a selection. A reflector brings changes; whoever asks gets a
-// list, in which changes are put at most so often that it does not cost much. It
-// implements [cache.ReflectorStore] and is safe for concurrent use.
+// store holds the objects of a selection. A reflector delivers changes, and readers get a list. The
+// store limits how often it merges changes into the list. It implements [cache.ReflectorStore] and
+// is safe for concurrent use.
 type store struct {
 	*encoder
 	clock clock.PassiveClock
-	// resize is told how many bytes are held, and fail why there can be no list any more.
+	// resize receives the size of the store in bytes. fail receives the reason why no further list
+	// can be built.
 	resize func(bytes int64)
 	fail   func(error)
-	// fits tells whether so many bytes can be held without anybody having to go.
+	// fits reports whether the store can have this size without any eviction.
 	fits func(bytes int64) bool
-	// filled is called when the store was brought up to date as a whole.
+	// filled is called after the store received a complete list.
 	filled func()
 
 	mu   sync.Mutex
 	base *list
-	// changes are those that are neither in the list nor being put into it.
+	// changes holds the changes that are neither in the list nor being merged.
 	changes     map[identity][]byte
 	changeBytes int64
-	// since is when the oldest change was made that is not in the list, and next the oldest
-	// of those that are not being put into it either.
+	// since is the time of the oldest change that is not in the list. next is the time of the
+	// oldest change that is not being merged either.
 	since, next time.Time
-	// building is closed when a list is complete that is being put together; else nil.
+	// building is closed when the running merge is done. It is nil if none is running.
 	building chan struct{}
 	cost     time.Duration
-	// loading is how many bytes have come of the objects that will replace all.
+	// loading is the size of the objects received so far of a complete new list.
 	loading int64
 }
 
 var _ cache.TransformingStore = &store{}
 
-// encodedObject is an object as it is kept. It is a [runtime.Object] so that a reflector
-// takes lists of it.
+// encodedObject is an encoded object. It is a [runtime.Object], because a reflector accepts only
+// lists of these.
 type encodedObject struct{ json []byte }
 
 // GetObjectKind implements [runtime.Object].
@@ -86,12 +87,11 @@ func (*encodedObject) GetObjectKind() schema.ObjectKind { return schema.EmptyObj
 // DeepCopyObject implements [runtime.Object].
 func (e *encodedObject) DeepCopyObject() runtime.Object { return e }
 
-// held returns how many bytes the store takes.
+// held returns the size of the store in bytes.
 func (s *store) held() int64 { return s.base.size() + s.changeBytes + s.loading }
 
-// recount says how much is held. Nobody has to go for what is remembered of choices, and
-// least of all the list that they were made of: without room, they are forgotten. The lock
-// is held.
+// recount reports the size of the store. Cached choices must not evict other occupants, and least
+// of all their own list, so they are dropped if there is no room. The caller holds the lock.
 func (s *store) recount() {
 	if s.base.choices.size() > 0 && !s.fits(s.held()) {
 		s.base.choices.forget()
@@ -99,14 +99,14 @@ func (s *store) recount() {
 	s.resize(s.held())
 }
 
-// remembered says that choices are remembered.
+// remembered notes that choices have been cached.
 func (s *store) remembered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recount()
 }
 
-// beginLoading says that all objects are going to come.
+// beginLoading notes the start of a complete new list.
 func (s *store) beginLoading() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +114,7 @@ func (s *store) beginLoading() {
 	s.recount()
 }
 
-// load encodes one of all objects that are coming.
+// load encodes one object of a complete new list.
 func (s *store) load(object any) (*encodedObject, error) {
 	e, err := s.encodeObject(object)
 	if err != nil {
@@ -127,7 +127,8 @@ func (s *store) load(object any) (*encodedObject, error) {
 	return e, nil
 }
 
-// encodeObject encodes an object as clients decode it. A panic would be the reflector's.
+// encodeObject encodes an object in the form that clients decode. A panic here would end the
+// reflector.
 func (s *store) encodeObject(object any) (e *encodedObject, err error) {
 	switch object := object.(type) {
 	case *encodedObject:
@@ -140,8 +141,8 @@ func (s *store) encodeObject(object any) (e *encodedObject, err error) {
 	}
 }
 
-// Transformer implements [cache.TransformingStore]: objects that are streamed are encoded
-// as they come, so that there is never more than one of them as a tree.
+// Transformer implements [cache.TransformingStore]. It encodes streamed objects one by one, so that
+// at most one of them exists as a tree.
 func (s *store) Transformer() cache.TransformFunc {
 	return func(object any) (any, error) { return s.load(object) }
 }
@@ -203,7 +204,7 @@ func (s *store) identify(object []byte) identity {
 	return identity{string(namespace), string(name)}
 }
 
-// inner returns what stands between the quotes of a string's JSON.
+// inner returns the content of a string's JSON without the quotes.
 func inner(text string) string {
 	quoted := quote(text)
 	return string(quoted[1 : len(quoted)-1])
@@ -234,7 +235,7 @@ func changeSize(i identity, object []byte) int64 {
 	return int64(len(i.namespace)+len(i.name)+len(object)) + changeOverhead
 }
 
-// list returns the objects as they are now, or were a little before.
+// list returns the current objects, or those of a short time ago.
 func (s *store) list(ctx context.Context) (*list, error) {
 	s.mu.Lock()
 	if s.since.IsZero() {
@@ -253,14 +254,14 @@ func (s *store) list(ctx context.Context) (*list, error) {
 	select {
 	case <-building:
 	case <-ctx.Done():
-		return nil, &abi.ShortageError{Err: fmt.Errorf("waiting for a list to be put together: %w", context.Cause(ctx))}
+		return nil, &abi.ShortageError{Err: fmt.Errorf("waiting for a list to be rebuilt: %w", context.Cause(ctx))}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.base, nil
 }
 
-// rebuild begins to put the changes into the list, unless that is being done.
+// rebuild starts to merge the changes into the list, unless a merge is running.
 func (s *store) rebuild() {
 	if s.building != nil {
 		return
@@ -275,7 +276,7 @@ func (s *store) rebuild() {
 func (s *store) build(base *list, changes map[identity][]byte, bytes int64) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.fail(fmt.Errorf("panic while a list was put together: %v", r))
+			s.fail(fmt.Errorf("panic while a list was rebuilt: %v", r))
 		}
 	}()
 	begin := s.clock.Now()
@@ -290,7 +291,7 @@ func (s *store) build(base *list, changes map[identity][]byte, bytes int64) {
 	switch {
 	case err != nil:
 		s.fail(err)
-	case s.base == base: // else all was replaced meanwhile
+	case s.base == base: // otherwise a new list has replaced all objects
 		s.base, s.cost, s.since = built, cost, s.next
 		s.changeBytes -= bytes
 		s.recount()

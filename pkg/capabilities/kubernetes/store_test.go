@@ -26,7 +26,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// newStore returns a store without objects, of a cluster that is up to date.
+// newStore returns an empty store that is up to date.
 func newStore(t *testing.T, clock *clocktesting.FakeClock) (s *store, held *int64) {
 	t.Helper()
 	held = new(int64)
@@ -63,7 +63,7 @@ func TestStoreFollowsAtOnce(t *testing.T) {
 	require.Equal(t, []string{"c/c"}, names())
 }
 
-// A list that takes long to put together may be behind by a multiple of that.
+// The list may lag by a multiple of the time that a merge takes.
 func TestStoreKeepsItsPace(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Now())
 	s, _ := newStore(t, clock)
@@ -83,12 +83,12 @@ func TestStoreKeepsItsPace(t *testing.T) {
 	s.cost = time.Hour
 	require.NoError(t, s.Add(object("a", "y")))
 	clock.Step(maxPause)
-	list() // begins to put it together
+	list() // starts the merge
 	clock.Step(maxPause)
 	require.Equal(t, []string{"a/x", "a/y"}, list(), "however long it takes")
 }
 
-// Who waits for a list that is being put together waits as long as its context.
+// A reader that waits for a merge gives up when its context ends.
 func TestStoreListEndsWithItsContext(t *testing.T) {
 	s, _ := newStore(t, clocktesting.NewFakeClock(time.Now()))
 	s.since, s.building = s.clock.Now(), make(chan struct{})
@@ -98,7 +98,7 @@ func TestStoreListEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// What is held stays close to what a list is, even if nobody asks for it.
+// The size of the store stays close to that of its list, even if nobody reads it.
 func TestStoreHoldsLittleMoreThanItsList(t *testing.T) {
 	clock := clocktesting.NewFakeClock(time.Now())
 	s, held := newStore(t, clock)

@@ -25,20 +25,20 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// limiters are rate limits, one for each policy, so that none uses up another's. Policies
-// come and go: a limiter at rest is as good as a new one, and is forgotten. It is safe for
-// concurrent use.
+// limiters holds a rate limiter for each policy, so that no policy uses up another's rate. An idle
+// limiter equals a new one, so it is dropped in case its policy is gone. It is safe for concurrent
+// use.
 type limiters struct {
 	rate  rate.Limit
 	burst int
 
 	mu       sync.Mutex
 	policies map[string]*rate.Limiter
-	// most is how many there may be before those at rest are forgotten.
+	// most is the number of limiters at which idle ones are dropped.
 	most int
 }
 
-// minLimiters is how many are kept in any case.
+// minLimiters is the minimum of most.
 const minLimiters = 64
 
 func newLimiters(r rate.Limit, burst int) *limiters {
@@ -60,8 +60,8 @@ func (l *limiters) of(policy string, now time.Time) *rate.Limiter {
 	return limiter
 }
 
-// forget drops the limiters at rest. It looks at all of them only when there are twice as
-// many as were left the last time.
+// forget drops the idle limiters. It runs only when there are twice as many limiters as remained
+// after the last time.
 func (l *limiters) forget(now time.Time) {
 	for policy, limiter := range l.policies {
 		if limiter.TokensAt(now) >= float64(l.burst) {
@@ -71,7 +71,7 @@ func (l *limiters) forget(now time.Time) {
 	l.most = max(minLimiters, 2*len(l.policies))
 }
 
-// turns are the queues of what policies want to start. It is safe for concurrent use.
+// turns holds the queues of policies that want to start a cache. It is safe for concurrent use.
 type turns struct {
 	clock    clock.Clock
 	limiters *limiters
@@ -80,10 +80,10 @@ type turns struct {
 	heads map[string]*head
 }
 
-// head is the head of a policy's queue: whoever is at it has the turn.
+// head is the head of a policy's queue. Its holder has the turn.
 type head struct {
 	turn chan struct{}
-	// count is how many stand in the queue.
+	// count is the number of callers in the queue.
 	count int
 }
 
@@ -91,8 +91,8 @@ func newTurns(c clock.Clock) *turns {
 	return &turns{clock: c, limiters: newLimiters(startRate, startBurst), heads: map[string]*head{}}
 }
 
-// wait returns when the policy may start something. Who waits takes nothing from those
-// behind if ctx ends first: only one at a time has reserved anything.
+// wait returns when the policy may start a cache. A caller whose ctx ends first does not delay the
+// others behind it, because only one caller at a time holds a reservation.
 func (t *turns) wait(ctx context.Context, policy string) error {
 	h := t.queue(policy)
 	defer t.leave(policy, h)

@@ -41,7 +41,7 @@ func TestTurnsAreOfOnePolicy(t *testing.T) {
 	for range startBurst {
 		require.NoError(t, turns.wait(t.Context(), "other"), "another policy does not wait")
 	}
-	for range 3 { // one at a time has its turn
+	for range 3 { // one caller at a time has its turn
 		require.Eventually(t, clock.HasWaiters, time.Minute, time.Millisecond)
 		clock.Step(time.Second / startRate)
 		require.NoError(t, <-waiting)

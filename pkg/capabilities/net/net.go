@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package net answers what policies ask of the network: the addresses of a host.
+// Package net implements the host capability net: it looks up the addresses of hosts for policies.
 package net
 
 import (
@@ -34,13 +34,13 @@ import (
 )
 
 const (
-	// maxHostBytes is the longest name that DNS has, and the dot at its end.
+	// maxHostBytes is the length of the longest DNS name, including the final dot.
 	maxHostBytes = 254
-	// maxAddresses bounds what a guest is told, and what is kept, of one host.
+	// maxAddresses bounds the addresses returned and cached for one host.
 	maxAddresses = 64
-	// maxLookupTime bounds one question even where many wait for it.
+	// maxLookupTime bounds one lookup, even if many callers wait for it.
 	maxLookupTime = 10 * time.Second
-	// maxLookups bounds how many questions are asked at the same time.
+	// maxLookups bounds the number of concurrent lookups.
 	maxLookups = 64
 )
 
@@ -50,24 +50,24 @@ const (
 	defaultCacheTTL     = 30 * time.Second
 )
 
-// Options are the parts that the capability works with.
+// Options are the dependencies and limits of the capability.
 type Options struct {
-	// Resolver is asked; nil is that of the process.
+	// Resolver resolves hosts. Nil is the resolver of the process.
 	Resolver *net.Resolver
-	// CacheEntries is how many hosts' addresses are kept. 0 is 1000.
+	// CacheEntries is the number of hosts whose addresses are cached. The default for 0 is 1000.
 	CacheEntries int
-	// CacheTTL is how long they are given again. 0 is 30 s.
+	// CacheTTL is how long cached addresses are valid. The default for 0 is 30 s.
 	CacheTTL time.Duration
-	// Clock is what CacheTTL goes by; nil is the real one.
+	// Clock measures CacheTTL. Nil is the real clock.
 	Clock clock.PassiveClock
 }
 
 // Net answers the host calls of namespace net. It is safe for concurrent use.
 type Net struct {
 	resolver *net.Resolver
-	// answers are by host, encoded.
+	// answers caches encoded answers by host.
 	answers *cache.Cache[string, []byte]
-	// lookups has an element for each question that is being asked.
+	// lookups has an element for each running lookup.
 	lookups chan struct{}
 }
 
@@ -106,14 +106,14 @@ func (n *Net) Call(ctx context.Context, _ *capabilities.Caller, operation string
 	}
 	answer, err := n.answers.Get(ctx, *host, func(ctx context.Context) ([]byte, error) { return n.lookup(ctx, *host) })
 	if err != nil {
-		// Clients may have named the host: that it is not found is not the policy's fault.
+		// A client may have named the host, so the policy is not to blame if it does not exist.
 		return nil, &capabilities.FailedError{Err: &abi.ShortageError{Err: err}}
 	}
-	// Guests' calls may write to what they are given.
+	// The code that handles host calls may modify the answer.
 	return slices.Clone(answer), nil
 }
 
-// lookup asks for the addresses of a host, in the order in which they are to be used.
+// lookup looks up the addresses of a host, in the order in which to use them.
 func (n *Net) lookup(ctx context.Context, host string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxLookupTime)
 	defer cancel()

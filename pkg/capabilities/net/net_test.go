@@ -37,11 +37,11 @@ import (
 	capabilitynet "github.com/wasm-admission/wasm-admission/pkg/capabilities/net"
 )
 
-// server is a DNS server that knows A records. It answers every question for a name that
-// it does not know that there is no such name, and waits while it is blocked.
+// server is a DNS server for A records. It answers that an unknown name does not exist, and waits
+// while it is blocked.
 type server struct {
 	records map[string][][4]byte
-	// questions counts those for A records.
+	// questions counts the questions for A records.
 	questions atomic.Int32
 	blocked   sync.RWMutex
 }
@@ -140,7 +140,8 @@ func TestLookup(t *testing.T) {
 	require.Equal(t, 64, strings.Count(answer, `"10.`), "addresses are bounded")
 }
 
-// Clients name hosts. What is no name at all is for the policy to know.
+// Clients may name hosts, so an unknown host does not count against the policy. An invalid name
+// does.
 func TestHostsThatAreNotFoundAreNoPolicysFault(t *testing.T) {
 	n := capabilitynet.New(capabilitynet.Options{Resolver: (&server{}).start(t)})
 	shortage := new(*abi.ShortageError)
@@ -202,7 +203,7 @@ func TestAnswersAreNobodysButTheCallers(t *testing.T) {
 	}
 }
 
-// Those who want the same host ask once, and one who gives up fails alone.
+// Concurrent callers for the same host share one lookup. A caller that gives up fails alone.
 func TestOneQuestionForAll(t *testing.T) {
 	s := &server{records: map[string][][4]byte{"a.example.": {{192, 0, 2, 1}}}}
 	n := capabilitynet.New(capabilitynet.Options{Resolver: s.start(t)})
@@ -227,7 +228,7 @@ func TestOneQuestionForAll(t *testing.T) {
 	for range 10 {
 		require.NoError(t, <-results)
 	}
-	// The first may have left before the others came: then they asked anew, all together.
+	// If the first caller left before the others came, they share a second lookup.
 	require.LessOrEqual(t, s.questions.Load(), int32(2))
 }
 

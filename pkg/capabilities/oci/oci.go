@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package oci answers what policies ask of images. What looks at registries and verifies
-// signatures is handed in; without it every question fails with a clear message.
+// Package oci implements the host capability oci. The caller provides the [Images] that reads
+// registries and verifies signatures. Without it, every call fails with a clear error.
 package oci
 
 import (
@@ -37,27 +37,27 @@ const (
 	ManifestAndConfig = "v1/oci_manifest_config"
 )
 
-// maxImageBytes bounds a reference to an image.
+// maxImageBytes bounds the reference of an image.
 const maxImageBytes = 4096
 
-// Images looks at images in registries. Implementations are safe for concurrent use and
-// return when ctx ends.
+// Images answers questions about images in registries. Implementations are safe for concurrent use
+// and return when ctx ends.
 type Images interface {
-	// Ask answers one of the operations for an image, in JSON. The request is the
-	// payload: the image as a JSON string, or for the two that verify an object that
-	// names it. The caller is the policy that asks.
+	// Ask answers one of the operations for an image, in JSON. The request is the payload: the
+	// image as a JSON string, or for the two verify operations an object that names the image. The
+	// caller is the policy.
 	Ask(ctx context.Context, caller *capabilities.Caller, operation, image string, request []byte) ([]byte, error)
 }
 
-// errNotAvailable is what guests are told while there is nothing that looks at images.
-var errNotAvailable = errors.New("nothing here looks at images in registries: host capability oci is not available")
+// errNotAvailable is the error for guests if there is no [Images].
+var errNotAvailable = errors.New("host capability oci is not available: this program does not read images from registries")
 
 // OCI answers the host calls of namespace oci. It is safe for concurrent use.
 type OCI struct{ images Images }
 
 var _ capabilities.Capability = &OCI{}
 
-// New returns the capability. nil images means that every question fails.
+// New returns the capability. With nil images, every call fails.
 func New(images Images) *OCI { return &OCI{images} }
 
 // Call implements [capabilities.Capability].
@@ -96,12 +96,12 @@ func plainImage(payload []byte) (image string, err error) {
 	return image, nil
 }
 
-// verification is what all requests to verify have.
+// verification holds the common field of all verify requests.
 type verification struct {
 	Image string `json:"image"`
 }
 
-// verifyV1Image reads a request that is an object with one field, whose name is how to
+// verifyV1Image parses a request that is an object with one field. The field's name says how to
 // verify.
 func verifyV1Image(payload []byte) (string, error) {
 	var request map[string]*verification
@@ -122,13 +122,13 @@ func verifyV1Image(payload []byte) (string, error) {
 	return "", nil
 }
 
-// ways are those of [VerifyV2].
+// ways are the types of verification in [VerifyV2].
 var ways = map[string]bool{
 	"SigstorePubKeyVerify": true, "SigstoreKeylessVerify": true, "SigstoreKeylessPrefixVerify": true,
 	"SigstoreGithubActionsVerify": true, "SigstoreCertificateVerify": true,
 }
 
-// verifyV2Image reads a request whose field type says how to verify.
+// verifyV2Image parses a request with a field type, which says how to verify.
 func verifyV2Image(payload []byte) (string, error) {
 	var request struct {
 		verification
@@ -144,5 +144,5 @@ func verifyV2Image(payload []byte) (string, error) {
 }
 
 func unknownWay(way string) error {
-	return fmt.Errorf("there is no way %.100q to verify an image", way)
+	return fmt.Errorf("unknown way %.100q to verify an image", way)
 }

@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 )
 
-const notAvailable = "Callback evaluation failure: nothing here looks at images in registries: host capability oci is not available"
+const notAvailable = "Callback evaluation failure: host capability oci is not available: this program does not read images from registries"
 
 func TestEveryOperationSaysThatItIsNotAvailable(t *testing.T) {
 	for _, test := range []struct{ operation, payload, err string }{
@@ -47,8 +47,8 @@ func TestEveryOperationSaysThatItIsNotAvailable(t *testing.T) {
 		{oci.VerifyV1, `"busybox"`, "the payload is not a request to verify an image: "},
 		{oci.VerifyV1, `{}`, "the payload has 0 ways to verify an image: exactly one is needed"},
 		{oci.VerifyV1, `{"SigstorePubKeyVerify": null}`, "the payload names no image"},
-		{oci.VerifyV1, `{"SigstoreGithubActionsVerify": {"image": "busybox"}}`, `there is no way "SigstoreGithubActionsVerify" to verify an image`},
-		{oci.VerifyV2, `{"image": "busybox"}`, `there is no way "" to verify an image`},
+		{oci.VerifyV1, `{"SigstoreGithubActionsVerify": {"image": "busybox"}}`, `unknown way "SigstoreGithubActionsVerify" to verify an image`},
+		{oci.VerifyV2, `{"image": "busybox"}`, `unknown way "" to verify an image`},
 		{oci.VerifyV2, `{"type": "SigstorePubKeyVerify"}`, "the payload names no image"},
 		{oci.VerifyV2, `[]`, "the payload is not a request to verify an image: "},
 	} {
@@ -59,7 +59,7 @@ func TestEveryOperationSaysThatItIsNotAvailable(t *testing.T) {
 	}
 }
 
-// images answers with what it is asked, or fails.
+// images answers with the question it received, or fails.
 type images struct{ err error }
 
 func (i images) Ask(_ context.Context, _ *capabilities.Caller, operation, image string, _ []byte) ([]byte, error) {

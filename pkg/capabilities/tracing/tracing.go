@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package tracing writes what policies have to say to the log of the process:
-// what they print, and what they send through the host capability tracing/log.
+// Package tracing writes the output of policies to the process log: the lines they print, and the
+// events they send through the host capability tracing/log.
 package tracing
 
 import (
@@ -32,10 +32,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// Log is the log of one policy. It keeps to a rate, so that a policy cannot
-// drown the log of the process: lines over it are counted and dropped, and the
-// next line that passes says how many. It implements [abi.Log] and the
-// capability of namespace tracing, and is safe for concurrent use.
+// Log is the log of one policy. It limits the rate, so that a policy cannot flood the process log.
+// It counts and drops lines over the rate, and the next line that passes reports their number. It
+// implements [abi.Log] and the capability of namespace tracing. It is safe for concurrent use.
 type Log struct {
 	policy    string
 	lineBytes int
@@ -48,8 +47,8 @@ var (
 	_ capabilities.Capability = &Log{}
 )
 
-// NewLog returns the log of a policy that passes linesPerSecond, with a burst of
-// as many, and keeps lineBytes of each.
+// NewLog returns the log of a policy. It passes linesPerSecond, with a burst of the same number,
+// and keeps lineBytes of each line.
 func NewLog(policy string, linesPerSecond, lineBytes int) *Log {
 	return &Log{
 		policy:    policy,
@@ -58,8 +57,8 @@ func NewLog(policy string, linesPerSecond, lineBytes int) *Log {
 	}
 }
 
-// Line implements [abi.Log]. Lines are logged at info, as Kubewarden does, and those
-// of standard error as warnings.
+// Line implements [abi.Log]. It logs lines at info, as Kubewarden does, and lines of standard error
+// as warnings.
 func (l *Log) Line(ctx context.Context, source, text string) {
 	level := "info"
 	if source == "stderr" {
@@ -68,8 +67,8 @@ func (l *Log) Line(ctx context.Context, source, text string) {
 	l.write(ctx, level, text, "source", source)
 }
 
-// Call answers the host capability tracing/log. The guest hears of no failure:
-// a policy's verdict must not depend on its log.
+// Call answers the host capability tracing/log. It reports no log failures to the guest, because a
+// policy's verdict must not depend on its log.
 func (l *Log) Call(ctx context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	if operation != "log" {
 		return nil, fmt.Errorf("unknown operation: %s", operation)
@@ -83,8 +82,7 @@ func (l *Log) Call(ctx context.Context, _ *capabilities.Caller, operation string
 	return nil, nil
 }
 
-// write puts one event into the log. What the guest said appears as values
-// only, where the log's format quotes it.
+// write logs one event. Text from the guest appears only in values, which the log's format quotes.
 func (l *Log) write(ctx context.Context, level, text string, keysAndValues ...any) {
 	if !l.limiter.Allow() {
 		l.dropped.Add(1)
@@ -114,8 +112,8 @@ func (l *Log) truncate(text string) string {
 	return strings.ToValidUTF8(text[:l.lineBytes], "") + "…"
 }
 
-// event is what tracing/log is called with: a level, a message, and whatever
-// else the guest's logger adds.
+// event is the payload of tracing/log: a level, a message, and further fields from the guest's
+// logger.
 type event struct {
 	level, message, data string
 }

@@ -81,7 +81,7 @@ func TestLinesAreBounded(t *testing.T) {
 	log := tracing.NewLog("p", 10, 5)
 	output := logged(t, func(ctx context.Context) {
 		log.Line(ctx, "stdout", "hello world")
-		log.Line(ctx, "stdout", "äöüß") // the third byte begins the second letter's half
+		log.Line(ctx, "stdout", "äöüß") // the limit splits the third letter
 		_, err := log.Call(ctx, nil, "log", []byte(`{"level":"info","message":"hello world","more":"`+strings.Repeat("x", 100)+`"}`))
 		require.NoError(t, err)
 	})

@@ -14,9 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package discovery finds what may be signatures of an artifact in a registry, or in what has the shape of one. Both
-// formats are looked for, always: layers of the image at the tag sha256-<hex>.sig, as cosign 2 writes them, and Sigstore
-// bundles that refer to the artifact, by the referrers API and by the index at the tag sha256-<hex>.
+// Package discovery finds candidates for the signatures of an artifact in a registry or in an OCI
+// layout. It always searches for both formats. One is the layers of the image with the tag
+// sha256-<hex>.sig, which cosign 2 writes. The other is Sigstore bundles that refer to the
+// artifact, found through the referrers API and through the index with the tag sha256-<hex>.
 package discovery
 
 import (
@@ -40,26 +41,31 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// Bounds of what is read about one artifact.
+// Bounds of the data read for one artifact.
 const (
-	// MaxCandidates is how many are opened of each format. What is beyond is named, and not looked at.
+	// MaxCandidates is the maximum number of candidates read in each format. Any further ones are
+	// reported, but not read.
 	MaxCandidates = 100
-	// maxMetadataBytes bounds a manifest or an index. Those of signatures hold certificates as annotations.
+	// maxMetadataBytes bounds a manifest or an index. Signature manifests hold certificates in
+	// annotations.
 	maxMetadataBytes = 4 << 20
-	// maxBundleBytes bounds a bundle, which has some ten thousand bytes.
+	// maxBundleBytes bounds a bundle. Typical bundles have about 10,000 bytes.
 	maxBundleBytes = 1 << 20
-	// maxTotalBytes bounds everything that is read.
+	// maxTotalBytes bounds all data together.
 	maxTotalBytes = 32 << 20
-	// maxPayloadBytes bounds a payload in the simple signing format, some hundred bytes.
+	// maxPayloadBytes bounds a payload in the simple signing format. Typical payloads have a few
+	// hundred bytes.
 	maxPayloadBytes = 64 << 10
 )
 
-// dockerManifest is the media type of manifests that are not OCI's, and have the same fields.
+// dockerManifest is the media type of Docker manifests, which have the same fields as OCI
+// manifests.
 const dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 
-// Find returns what may be signatures of the artifact with a manifest. Each is read when it is asked for. In place of what
-// cannot be one comes a [*verification.SkippedError]. Any other error is a place that could not be read: what is there is
-// not known. What is not found is no error.
+// Find returns candidates for the signatures of the artifact with the given manifest. It reads each
+// candidate only when the caller asks for it. A [*verification.SkippedError] stands for something
+// that cannot be a candidate. Any other error means that a place could not be read, so that its
+// candidates are unknown. A missing place is not an error.
 func Find(ctx context.Context, source oras.ReadOnlyGraphTarget, manifest ocispec.Descriptor) iter.Seq2[*verification.Candidate, error] {
 	return func(yield func(*verification.Candidate, error) bool) {
 		if !moduleuri.IsDigest(manifest.Digest.String()) {
@@ -71,7 +77,8 @@ func Find(ctx context.Context, source oras.ReadOnlyGraphTarget, manifest ocispec
 	}
 }
 
-// finder looks for the signatures of one artifact. Its functions return false once nobody wants more.
+// finder searches for the signatures of one artifact. Its methods return false once the caller
+// wants no more.
 type finder struct {
 	source   oras.ReadOnlyGraphTarget
 	manifest ocispec.Descriptor
@@ -79,15 +86,16 @@ type finder struct {
 	read     int64
 }
 
-// tag is what cosign and the specification of OCI call things that belong to the artifact.
+// tag returns the tag prefix that cosign and the OCI specification derive from the artifact's
+// digest.
 func (f *finder) tag() string { return strings.Replace(f.manifest.Digest.String(), ":", "-", 1) }
 
-// skip says why something is no candidate.
+// skip reports why something is not a candidate.
 func (f *finder) skip(place string, err error) bool {
 	return f.yield(nil, &verification.SkippedError{Place: place, Err: redact(err)})
 }
 
-// fail says that a place could not be read, unless there is nothing.
+// fail reports that a place could not be read. A place that does not exist is ignored.
 func (f *finder) fail(place string, err error) bool {
 	if errors.Is(err, errdef.ErrNotFound) {
 		return true
@@ -95,7 +103,7 @@ func (f *finder) fail(place string, err error) bool {
 	return f.yield(nil, fmt.Errorf("%s: %w", place, redact(err)))
 }
 
-// tagged reads what a tag stands for.
+// tagged reads the manifest of a tag.
 func (f *finder) tagged(ctx context.Context, tag string) (mediaType string, body []byte, err error) {
 	var descriptor ocispec.Descriptor
 	var reader io.ReadCloser
@@ -116,7 +124,7 @@ func (f *finder) tagged(ctx context.Context, tag string) (mediaType string, body
 	return descriptor.MediaType, body, err
 }
 
-// named reads what has a digest.
+// named reads the content of a descriptor.
 func (f *finder) named(ctx context.Context, descriptor ocispec.Descriptor, most int64) ([]byte, error) {
 	switch {
 	case !moduleuri.IsDigest(descriptor.Digest.String()):
@@ -125,7 +133,7 @@ func (f *finder) named(ctx context.Context, descriptor ocispec.Descriptor, most 
 		return nil, notACandidate("has %d bytes, at most %d are allowed", descriptor.Size, most)
 	}
 	if f.read += descriptor.Size; f.read > maxTotalBytes {
-		return nil, fmt.Errorf("is not read: what was found is larger than %d bytes together", maxTotalBytes)
+		return nil, fmt.Errorf("is not read: everything found together is larger than %d bytes", maxTotalBytes)
 	}
 	body, err := content.FetchAll(ctx, f.source, descriptor)
 	if errors.Is(err, errdef.ErrNotFound) || errors.Is(err, content.ErrMismatchedDigest) || errors.Is(err, content.ErrTrailingData) {
@@ -134,7 +142,7 @@ func (f *finder) named(ctx context.Context, descriptor ocispec.Descriptor, most 
 	return body, err
 }
 
-// decode reads a manifest or an index.
+// decode decodes a manifest or an index.
 func decode(body []byte, into any) error {
 	if err := jsonparts.Check(body, jsonparts.MaxManifest); err != nil {
 		return err
@@ -142,7 +150,7 @@ func decode(body []byte, into any) error {
 	return json.Unmarshal(body, into)
 }
 
-// contentError is what is wrong with what was found, rather than with finding it.
+// contentError says what is wrong with the content, as opposed to an error in reading it.
 type contentError struct{ err error }
 
 func (c *contentError) Error() string { return c.err.Error() }
@@ -152,7 +160,7 @@ func notACandidate(format string, arguments ...any) error {
 	return &contentError{err: fmt.Errorf(format, arguments...)}
 }
 
-// refuse says what became of one candidate.
+// refuse reports the error of one candidate.
 func (f *finder) refuse(place string, err error) bool {
 	if errors.As(err, new(*contentError)) {
 		return f.skip(place, err)
@@ -160,7 +168,7 @@ func (f *finder) refuse(place string, err error) bool {
 	return f.yield(nil, fmt.Errorf("%s: %w", place, redact(err)))
 }
 
-// redact leaves out the queries of URLs: registries redirect to URLs that are signed.
+// redact removes the queries of URLs, because registries redirect to signed URLs.
 func redact(err error) error { return &redactedError{err: err} }
 
 type redactedError struct{ err error }

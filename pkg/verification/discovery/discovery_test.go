@@ -43,14 +43,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// signed makes a layer.
+// signed returns a layer with a signature.
 func signed(payload, signature string) registry.Layer {
 	return registry.Layer{Payload: []byte(payload), Annotations: map[string]string{
 		"dev.cosignproject.cosign/signature": base64.StdEncoding.EncodeToString([]byte(signature)),
 	}}
 }
 
-// find returns the places of candidates, what was skipped, and what could not be read.
+// find returns the candidates, the skipped places, and the errors of places that could not be read.
 func find(t *testing.T, source oras.ReadOnlyGraphTarget, manifest string) (found []*verification.Candidate, skipped []string, failed []error) {
 	t.Helper()
 	descriptor := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(manifest), Size: 1}
@@ -115,13 +115,13 @@ func TestBothFormatsAreFound(t *testing.T) {
 
 			for _, err := range discovery.Find(t.Context(), r.Repository(t, "one"), ocispec.Descriptor{Digest: digest.Digest(manifest)}) {
 				require.NoError(t, err)
-				break // whoever has enough is asked no more
+				break // stops the iteration early
 			}
 		})
 	}
 }
 
-// A bundle may be known to the fallback tag only, where a registry learned the API later.
+// Only the fallback tag may list a bundle, if the registry gained the API later.
 func TestTheFallbackTagIsReadBesideTheAPI(t *testing.T) {
 	r := registry.Start(t, registry.Options{InMemory: true, Referrers: true})
 	manifest := r.Push(t, "one", "v1", []byte("\x00asm"))
@@ -144,7 +144,7 @@ func TestTheFallbackTagIsReadBesideTheAPI(t *testing.T) {
 	require.Equal(t, "referrer "+earlier, found[1].Place)
 }
 
-// A layout on disk has the same things in it.
+// A layout on disk holds the same content as a registry.
 func TestLayouts(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	manifest := r.Push(t, "one", "v1", []byte("\x00asm"))
@@ -193,7 +193,7 @@ func TestWhatIsNoCandidateIsSkipped(t *testing.T) {
 				layers[n] = signed("a", "1")
 			}
 			r.PushSignatures(t, name, manifest, layers...)
-		}, "has 101 layers, of which 100 are looked at"},
+		}, "has 101 layers, of which only 100 are read"},
 		"large bundle": {func(t *testing.T, name, manifest string) {
 			r.PushReferrer(t, name, manifest, registry.BundleMediaType, []byte(large))
 		}, "has 1048577 bytes, at most 1048576 are allowed"},
@@ -213,7 +213,7 @@ func TestWhatIsNoCandidateIsSkipped(t *testing.T) {
 	}
 }
 
-// index names manifests that are not there, which real registries do not take.
+// index serves an index of missing manifests, which real registries refuse.
 func index(count int, size int64) http.HandlerFunc {
 	i := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
 	for n := range count {
@@ -234,7 +234,7 @@ func index(count int, size int64) http.HandlerFunc {
 func TestReferrersThatAreNotThere(t *testing.T) {
 	for count, want := range map[int]string{
 		1:                           "not found",
-		discovery.MaxCandidates + 1: "are more than 100, of which no more are looked at",
+		discovery.MaxCandidates + 1: "are more than 100, and the rest is not read",
 	} {
 		_, skipped, failed := find(t, serve(t, index(count, 10)), manifest)
 		require.Empty(t, failed)
@@ -245,13 +245,13 @@ func TestReferrersThatAreNotThere(t *testing.T) {
 func TestTheSizeOfEverythingTogetherIsBounded(t *testing.T) {
 	_, skipped, failed := find(t, serve(t, index(9, 4<<20)), manifest)
 	require.Len(t, skipped, 7)
-	require.ErrorContains(t, failed[0], "is not read: what was found is larger than 33554432 bytes together")
+	require.ErrorContains(t, failed[0], "is not read: everything found together is larger than 33554432 bytes")
 	_, skipped, failed = find(t, serve(t, index(1, 4<<20+1)), manifest)
 	require.Empty(t, failed)
 	require.Contains(t, skipped[0], "has 4194305 bytes, at most 4194304 are allowed")
 }
 
-// What is small as text may be large in memory.
+// A small text may take much memory.
 func TestTheNumberOfPartsIsBounded(t *testing.T) {
 	const most = jsonparts.MaxManifest
 	for tag, mediaType := range map[string]string{".sig": ocispec.MediaTypeImageManifest, "": ocispec.MediaTypeImageIndex} {
@@ -271,7 +271,7 @@ func TestTheNumberOfPartsIsBounded(t *testing.T) {
 	}
 }
 
-// serve returns a client for a registry that a handler is.
+// serve returns a client for a registry that the handler implements.
 func serve(t *testing.T, handler http.HandlerFunc) *remote.Repository {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -299,7 +299,7 @@ func TestRegistriesThatAnswerOddly(t *testing.T) {
 	for name, c := range map[string]struct {
 		path    string
 		handler http.HandlerFunc
-		want    string // of the failure; "" is none
+		want    string // of the failure; "" for none
 	}{
 		"nothing":              {api, answer(404, "text/plain", "404 page not found\n"), ""},
 		"signatures forbidden": {".sig", answer(403, "application/json", `{"errors": [{"code": "DENIED"}]}`), "tag sha256-44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a.sig: "},
@@ -337,7 +337,7 @@ func TestRegistriesThatAnswerOddly(t *testing.T) {
 	}
 }
 
-// endless serves a list of referrers of which there is always another page.
+// endless serves a list of referrers that always has another page.
 func endless(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", ocispec.MediaTypeImageIndex)
 	w.Header().Set("Link", fmt.Sprintf("<http://%s%s>; rel=next", r.Host, r.URL.Path))

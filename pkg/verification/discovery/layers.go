@@ -26,7 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// What cosign 2 writes into images of signatures.
+// Media types and annotations that cosign 2 writes into signature images.
 const (
 	payloadMediaType      = "application/vnd.dev.cosign.simplesigning.v1+json"
 	signatureAnnotation   = "dev.cosignproject.cosign/signature"
@@ -35,7 +35,7 @@ const (
 	bundleAnnotation      = "dev.sigstore.cosign/bundle"
 )
 
-// layers goes through the image of signatures.
+// layers finds the candidates in the signature image.
 func (f *finder) layers(ctx context.Context) bool {
 	tag := f.tag() + ".sig"
 	mediaType, body, err := f.tagged(ctx, tag)
@@ -47,14 +47,15 @@ func (f *finder) layers(ctx context.Context) bool {
 	}
 	var image ocispec.Manifest
 	if err := decode(body, &image); err != nil {
-		return f.skip("tag "+tag, fmt.Errorf("is no manifest: %w", err))
+		return f.skip("tag "+tag, fmt.Errorf("is not a manifest: %w", err))
 	}
-	// Several signatures of one payload are layers with one digest: what tells them apart is their position.
+	// Several signatures of one payload are layers with the same digest, so their position
+	// identifies them.
 	payloads := map[string][]byte{}
 	for n, layer := range image.Layers {
 		place := fmt.Sprintf("layer %d of %s", n, tag)
 		if n == MaxCandidates {
-			return f.skip("tag "+tag, fmt.Errorf("has %d layers, of which %d are looked at", len(image.Layers), MaxCandidates))
+			return f.skip("tag "+tag, fmt.Errorf("has %d layers, of which only %d are read", len(image.Layers), MaxCandidates))
 		}
 		candidate, err := f.layer(ctx, layer, payloads)
 		if err != nil {
@@ -71,7 +72,7 @@ func (f *finder) layers(ctx context.Context) bool {
 	return true
 }
 
-// layer reads one signature.
+// layer reads one candidate.
 func (f *finder) layer(ctx context.Context, layer ocispec.Descriptor, payloads map[string][]byte) (*verification.Candidate, error) {
 	if layer.MediaType != payloadMediaType {
 		return nil, notACandidate("has media type %.100q, not %s", layer.MediaType, payloadMediaType)

@@ -30,19 +30,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// Manifest is a manifest that has signatures in it, for whoever takes them elsewhere.
+// Manifest is a manifest that contains signatures, for callers that copy them.
 type Manifest struct {
-	// Tag is that which it has to have: sha256-<hex>.sig, "" for one that refers to the artifact.
+	// Tag is the required tag of the manifest: sha256-<hex>.sig, or "" for one that refers to the
+	// artifact.
 	Tag string
 	// Descriptor describes the content.
 	Descriptor ocispec.Descriptor
 	Content    []byte
-	// Blobs are what the content names: its configuration and its layers, each once.
+	// Blobs lists the configuration and the layers of the manifest, without duplicates.
 	Blobs []ocispec.Descriptor
 }
 
-// Manifests returns what [Find] opens for the artifact with a manifest, without opening it. What is damaged, or too much, is
-// an error: nothing is left out.
+// Manifests returns the manifests that [Find] would read, without opening them. Damaged or excess
+// manifests are an error, so the result is complete.
 func Manifests(ctx context.Context, source oras.ReadOnlyGraphTarget, artifact ocispec.Descriptor) (found []Manifest, err error) {
 	if !moduleuri.IsDigest(artifact.Digest.String()) {
 		return nil, fmt.Errorf("an artifact with digest %.100q cannot have signatures: only SHA-256 is supported", artifact.Digest)
@@ -88,7 +89,7 @@ func Manifests(ctx context.Context, source oras.ReadOnlyGraphTarget, artifact oc
 func parseManifest(mediaType string, body []byte) (Manifest, error) {
 	var parsed ocispec.Manifest
 	if err := decode(body, &parsed); err != nil {
-		return Manifest{}, notACandidate("is no manifest: %w", err)
+		return Manifest{}, notACandidate("is not a manifest: %w", err)
 	}
 	m := Manifest{
 		Descriptor: ocispec.Descriptor{MediaType: mediaType, ArtifactType: parsed.ArtifactType, Digest: digest.FromBytes(body), Size: int64(len(body))},
@@ -96,7 +97,7 @@ func parseManifest(mediaType string, body []byte) (Manifest, error) {
 	}
 	seen := map[digest.Digest]bool{}
 	for _, blob := range append([]ocispec.Descriptor{parsed.Config}, parsed.Layers...) {
-		if !seen[blob.Digest] { // several signatures of one payload are layers with one digest
+		if !seen[blob.Digest] { // several signatures of one payload are layers with the same digest
 			seen[blob.Digest] = true
 			m.Blobs = append(m.Blobs, blob)
 		}

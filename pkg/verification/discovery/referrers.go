@@ -29,21 +29,22 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// bundleMediaType is how the media types of bundles begin, whatever their version.
+// bundleMediaType is the common prefix of the media types of all bundle versions.
 const bundleMediaType = "application/vnd.dev.sigstore.bundle"
 
 // errEnough ends a list of referrers early.
 var errEnough = errors.New("enough")
 
-// referrers goes through what the registry, and the index at the fallback tag, say refers to the artifact. Which of both
-// has them depends on the registry and on who signed: both are asked. What they say of a referrer's type is not believed,
-// since registries and tools do not agree on it.
+// referrers finds the candidates among the referrers of the artifact. It uses both the registry's
+// API and the index at the fallback tag, because it depends on the registry and the signer which of
+// them lists a bundle. It ignores the types in these lists, because registries and tools disagree
+// about them.
 func (f *finder) referrers(ctx context.Context) bool {
 	l := &referrerList{finder: f, seen: map[string]bool{f.manifest.Digest.String(): true}}
 	return l.fromAPI(ctx) && l.fromTag(ctx) && l.open(ctx)
 }
 
-// referrerList is what refers to an artifact, each once.
+// referrerList collects the referrers of an artifact, without duplicates.
 type referrerList struct {
 	*finder
 	descriptors []ocispec.Descriptor
@@ -51,7 +52,7 @@ type referrerList struct {
 	more        bool
 }
 
-// add takes descriptors, and returns false when there are too many.
+// add adds descriptors. It returns false if there are too many.
 func (l *referrerList) add(descriptors []ocispec.Descriptor) bool {
 	for _, d := range descriptors {
 		digest := d.Digest.String()
@@ -96,11 +97,11 @@ func (l *referrerList) fromTag(ctx context.Context) bool {
 		return l.fail("tag "+tag, err)
 	}
 	if mediaType != ocispec.MediaTypeImageIndex {
-		return true // some registries have the tag stand for the artifact itself
+		return true // some registries resolve the tag to the artifact itself
 	}
 	var index ocispec.Index
 	if err := decode(body, &index); err != nil {
-		return l.skip("tag "+tag, fmt.Errorf("is no index: %w", err))
+		return l.skip("tag "+tag, fmt.Errorf("is not an index: %w", err))
 	}
 	l.add(index.Manifests)
 	return true
@@ -122,10 +123,10 @@ func (l *referrerList) open(ctx context.Context) bool {
 			}
 		}
 	}
-	return !l.more || l.skip("referrers", fmt.Errorf("are more than %d, of which no more are looked at", MaxCandidates))
+	return !l.more || l.skip("referrers", fmt.Errorf("are more than %d, and the rest is not read", MaxCandidates))
 }
 
-// bundle returns the bundle that a referrer is, nil if it is something else.
+// bundle returns the referrer's bundle, or nil if the referrer is not a bundle.
 func (l *referrerList) bundle(ctx context.Context, descriptor ocispec.Descriptor) ([]byte, error) {
 	_, manifest, err := l.manifestOf(ctx, descriptor)
 	switch {
@@ -145,7 +146,7 @@ func (l *referrerList) manifestOf(ctx context.Context, descriptor ocispec.Descri
 		return nil, manifest, err
 	}
 	if err := decode(body, &manifest); err != nil {
-		return nil, manifest, notACandidate("is no manifest: %w", err)
+		return nil, manifest, notACandidate("is not a manifest: %w", err)
 	}
 	return body, manifest, nil
 }

@@ -64,7 +64,7 @@ func TestDemandsOfPolicies(t *testing.T) {
 		"they add":               {config, true, modules.Demands{Config: []byte(other.Config())}, "allOf[0] of the policy's verification.config"},
 		"broken":                 {config, true, modules.Demands{Config: []byte(`{}`)}, "the policy's verification.config: apiVersion: is missing"},
 		"empty":                  {foreign, false, modules.Demands{Required: true, Config: []byte{}}, "allOf[0] of verification.config"},
-		"no JSON":                {config, true, modules.Demands{Config: []byte(`x`)}, "what the policy demands cannot be read"},
+		"no JSON":                {config, true, modules.Demands{Config: []byte(`x`)}, "the policy's demands cannot be read"},
 		"identities":             {config, true, modules.Demands{Config: []byte(keyless)}, "demands signatures by identities: there is no trust root"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -79,9 +79,9 @@ func TestDemandsOfPolicies(t *testing.T) {
 		})
 	}
 	_, err = modules.New(modules.Options{Config: config})
-	require.ErrorContains(t, err, "this program was built without what does that")
+	require.ErrorContains(t, err, "this program was built without a signature checker")
 	_, err = modules.New(modules.Options{Checker: sigstore.New(nil), Required: true})
-	require.ErrorContains(t, err, "it is not said whose")
+	require.ErrorContains(t, err, "no config says whose")
 	identities, err := verification.ParseConfig([]byte(keyless))
 	require.NoError(t, err)
 	_, err = modules.New(modules.Options{Checker: sigstore.New(nil), Config: identities, Required: true})
@@ -120,7 +120,7 @@ func TestIdentityChangesWithWhatIsDemanded(t *testing.T) {
 	require.Equal(t, keys, newVerifier(t, key.Config()).Identity(""))
 }
 
-// BenchmarkWarmStart is what verifying adds to a start for which everything is in the store.
+// BenchmarkWarmStart measures what verification adds to a start with a complete store.
 func BenchmarkWarmStart(b *testing.B) {
 	const policies = 22
 	key := signing.NewKey(b)

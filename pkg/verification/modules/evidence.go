@@ -30,16 +30,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// maxOtherBytes bounds what is kept of candidates that met no demand. They may meet the demands of another config; but
-// whoever may write to a registry must not crowd out what was accepted, by bounds of those who keep it.
+// maxOtherBytes bounds the candidates kept that met no demand. They may meet the demands of another
+// config. Without this bound, a writer to the registry could fill the size limit of the storage and
+// crowd out the accepted candidates.
 const maxOtherBytes = 128 << 10
 
-// evidence is what was looked at until all demands were met, so that it can be looked at again.
+// evidence holds the candidates that were checked until all demands were met, so that they can be
+// checked again later.
 type evidence struct {
 	Candidates []*verification.Candidate `json:"candidates,omitempty"`
 }
 
-// bound leaves out candidates that met no demand if they are too large together.
+// bound drops candidates that met no demand once their total size is too large.
 func (e *evidence) bound(metBy []*verification.Candidate) {
 	others := 0
 	e.Candidates = slices.DeleteFunc(e.Candidates, func(c *verification.Candidate) bool {
@@ -55,7 +57,7 @@ func (e *evidence) bound(metBy []*verification.Candidate) {
 	})
 }
 
-// record notes the candidates that are asked for.
+// record stores the candidates that pass through.
 func (e *evidence) record(candidates iter.Seq2[*verification.Candidate, error]) iter.Seq2[*verification.Candidate, error] {
 	return func(yield func(*verification.Candidate, error) bool) {
 		for candidate, err := range candidates {
@@ -79,8 +81,8 @@ func (e *evidence) candidates() iter.Seq2[*verification.Candidate, error] {
 	}
 }
 
-// explain adds what was to be verified to an error, and where signatures were looked for if there are none. That there
-// are none, and it is certain, is an errdef.ErrNotFound.
+// explain adds the digest of the artifact to an error, and the places that were searched if there
+// are no signatures. If it is certain that there are none, the error is an errdef.ErrNotFound.
 func explain(a module.Artifact, digest string, err error) error {
 	err = fmt.Errorf("%s: %w", digest, err)
 	unmet := (*verification.UnmetError)(nil)
@@ -96,14 +98,14 @@ func explain(a module.Artifact, digest string, err error) error {
 	return &unsignedError{fmt.Errorf("%w; looked for the tag %s.sig and referrers in %s", err, strings.Replace(digest, ":", "-", 1), a.Repository)}
 }
 
-// unsignedError says that there is no signature at a place.
+// unsignedError says that there is no signature in a place.
 type unsignedError struct{ err error }
 
 func (u *unsignedError) Error() string        { return u.err.Error() }
 func (u *unsignedError) Unwrap() error        { return u.err }
 func (u *unsignedError) Is(target error) bool { return target == errdef.ErrNotFound }
 
-// nameOfBundle is what people call the bundle of a module that does not come from a registry.
+// nameOfBundle returns the bundle's file name for a module that does not come from a registry.
 func nameOfBundle(a module.Artifact) string {
 	uri, _, _ := strings.Cut(module.Redact(a.URI), "?")
 	return path.Base(uri) + BundleSuffix

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package modules verifies what policies are made of, for package module: that each has the signatures that the
-// configuration demands of all, and its policy beside.
+// Package modules verifies policy modules for package module. Each module must have the signatures
+// that the configuration demands of all modules, and those that its policy demands.
 package modules
 
 import (
@@ -37,21 +37,21 @@ import (
 )
 
 const (
-	// BundleSuffix is what the name of a bundle has behind that of the file that was signed.
+	// BundleSuffix is the suffix that a signed file's name has in the name of its bundle.
 	BundleSuffix = ".sigstore.json"
-	// maxBundleBytes bounds a bundle, which has some ten thousand bytes.
+	// maxBundleBytes bounds a bundle. Typical bundles have about 10,000 bytes.
 	maxBundleBytes = 1 << 20
 )
 
 // Options configure a [Verifier].
 type Options struct {
-	// Checker says whether a signature is one. Required.
+	// Checker verifies signatures. It is required.
 	Checker verification.Checker
-	// Config is what is demanded by default; nil is nothing.
+	// Config is the default config. Nil demands nothing.
 	Config *verification.Config
-	// Required demands Config of all modules, and not only of those whose policies ask for it.
+	// Required applies Config to all modules, and not only to those whose policies ask for it.
 	Required bool
-	// Name is what Config is called in errors. Default: "verification.config".
+	// Name is the name of Config in errors. The default is "verification.config".
 	Name string
 }
 
@@ -65,9 +65,9 @@ type Verifier struct {
 func New(options Options) (*Verifier, error) {
 	switch {
 	case options.Checker == nil:
-		return nil, errors.New("signatures are to be verified, and this program was built without what does that")
+		return nil, errors.New("signatures must be verified, but this program was built without a signature checker")
 	case options.Required && options.Config == nil:
-		return nil, errors.New("signatures are required of all modules, and it is not said whose")
+		return nil, errors.New("signatures are required of all modules, but no config says whose")
 	}
 	options.Name = cmp.Or(options.Name, "verification.config")
 	v := &Verifier{options: options}
@@ -81,15 +81,15 @@ func noTrustRoot(name string) error {
 	return fmt.Errorf("%s demands signatures by identities: %w to verify certificates by: set verification.trustRoot, or demand keys only", name, verification.ErrNoTrustRoot)
 }
 
-// Demands are those of one policy. They only add to those of all.
+// Demands are the demands of one policy. They only add to the general demands.
 type Demands struct {
 	// Required demands the default config.
 	Required bool `json:"required,omitempty"`
-	// Config is demanded too, in JSON; nil is nothing.
+	// Config is an additional config in JSON. Nil demands nothing more.
 	Config json.RawMessage `json:"config,omitempty"`
 }
 
-// Text returns the demands as a [module.Request] has them.
+// Text returns the demands in the form of a [module.Request].
 func (d Demands) Text() string {
 	if len(d.Config) == 0 {
 		if !d.Required {
@@ -98,20 +98,20 @@ func (d Demands) Text() string {
 		d.Config = nil
 	}
 	text, err := json.Marshal(d)
-	if err != nil { // the config is no JSON, and neither is this: it is refused
+	if err != nil { // neither the config nor this text is valid JSON, so it is refused
 		return string(d.Config)
 	}
 	return string(text)
 }
 
-// demands are all that a module has to meet.
+// demands are all demands on a module.
 type demands struct {
 	all     []verification.Demand
 	keyless bool
 	err     error
 }
 
-// demandsOf returns what a module has to meet whose policy has demands.
+// demandsOf returns the demands on a module, given the text of its policy's demands.
 func (v *Verifier) demandsOf(text string) *demands {
 	if known, ok := v.parsed.Load(text); ok {
 		return known.(*demands) //nolint:forcetypeassert // nothing else is stored
@@ -125,7 +125,7 @@ func (v *Verifier) parse(text string) *demands {
 	var own Demands
 	if text != "" {
 		if err := json.Unmarshal([]byte(text), &own); err != nil {
-			return &demands{err: fmt.Errorf("what the policy demands cannot be read: %w", err)}
+			return &demands{err: fmt.Errorf("the policy's demands cannot be read: %w", err)}
 		}
 	}
 	d := &demands{}
@@ -148,7 +148,8 @@ func (v *Verifier) parse(text string) *demands {
 	return d
 }
 
-// Identity implements [module.Verifier]. It changes with what is demanded, and with the trust root if identities are.
+// Identity implements [module.Verifier]. It changes with the demands, and with the trust root if
+// they include identities.
 func (v *Verifier) Identity(text string) string {
 	d := v.demandsOf(text)
 	sum := sha256.New()
@@ -159,8 +160,8 @@ func (v *Verifier) Identity(text string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// Verify implements [module.Verifier]. The evidence are the candidates that it looked at, those
-// that meet no demand within bounds.
+// Verify implements [module.Verifier]. The evidence holds the checked candidates. Those that meet
+// no demand are kept up to a bound.
 func (v *Verifier) Verify(ctx context.Context, a module.Artifact) ([]byte, error) {
 	d := v.demandsOf(a.Demands)
 	if d.err != nil {
@@ -185,8 +186,8 @@ func (v *Verifier) Verify(ctx context.Context, a module.Artifact) ([]byte, error
 	return json.Marshal(looked)
 }
 
-// Signed returns what it is that signatures of an artifact sign: the manifest of a module from
-// a registry, and else the module itself.
+// Signed returns the artifact that signatures cover: the manifest for a module from a registry, and
+// otherwise the module itself.
 func Signed(a module.Artifact) verification.Artifact {
 	if a.Repository == "" {
 		return verification.Artifact{Digest: a.Digest, IsFile: true, Content: a.Bytes}
@@ -194,14 +195,14 @@ func Signed(a module.Artifact) verification.Artifact {
 	return verification.Artifact{Digest: a.Manifest.Digest.String()}
 }
 
-// Candidates looks for signatures where they are for such an artifact. What comes of it is as
-// that of [discovery.Find].
+// Candidates finds candidates in the usual place for such an artifact. The sequence is like that of
+// [discovery.Find].
 func Candidates(ctx context.Context, a module.Artifact) (iter.Seq2[*verification.Candidate, error], error) {
 	switch {
 	case a.Evidence != nil:
 		var kept evidence
 		if err := json.Unmarshal(a.Evidence, &kept); err != nil {
-			return nil, fmt.Errorf("what is kept of its signatures cannot be read: %w", err)
+			return nil, fmt.Errorf("its saved signatures cannot be read: %w", err)
 		}
 		return kept.candidates(), nil
 	case a.Source != nil:
@@ -210,7 +211,7 @@ func Candidates(ctx context.Context, a module.Artifact) (iter.Seq2[*verification
 	return beside(ctx, a), nil
 }
 
-// beside looks for the bundle of a file.
+// beside finds the bundle of a file.
 func beside(ctx context.Context, a module.Artifact) iter.Seq2[*verification.Candidate, error] {
 	return func(yield func(*verification.Candidate, error) bool) {
 		if a.Beside == nil {

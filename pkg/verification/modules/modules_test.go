@@ -42,7 +42,7 @@ import (
 
 var wasm = []byte("\x00asm\x01\x00\x00\x00")
 
-// silent returns a context that logs nothing.
+// silent returns a context whose logger discards everything.
 func silent(t *testing.T) context.Context {
 	t.Helper()
 	return klog.NewContext(t.Context(), logr.Discard())
@@ -119,7 +119,7 @@ func TestSignedModulesAreAccepted(t *testing.T) {
 	}
 }
 
-// Whoever may write to a registry, and sign nothing, must not keep a server from what it has accepted.
+// A writer to the registry that cannot sign must not displace the accepted evidence.
 func TestOtherCandidatesDoNotCrowdOutEvidence(t *testing.T) {
 	key := signing.NewKey(t)
 	r := registry.Start(t, registry.Options{})
@@ -167,7 +167,7 @@ func TestModulesAreRefused(t *testing.T) {
 			"annotation of another's": {func(t *testing.T, repository, manifest string) {
 				t.Helper()
 				r.PushSignatures(t, repository, manifest, other.Layer(t, manifest, prod), key.Layer(t, manifest, nil))
-			}, `wants annotation "env", which was not signed along`},
+			}, `wants annotation "env", which the signature does not cover`},
 			"another digest, image": {func(t *testing.T, repository, manifest string) {
 				t.Helper()
 				r.PushSignatures(t, repository, manifest, key.Layer(t, elsewhere, prod))
@@ -209,7 +209,7 @@ func TestModulesAreRefused(t *testing.T) {
 	}
 }
 
-// A tag that was moved to something that nobody signed is refused; what was signed is not affected.
+// A tag that moves to an unsigned module is refused. The signed module stays valid.
 func TestMovedTags(t *testing.T) {
 	key := signing.NewKey(t)
 	r := registry.Start(t, registry.Options{})
@@ -255,7 +255,8 @@ func TestMirrors(t *testing.T) {
 	require.Equal(t, module.CauseUnverified, module.CauseOf(fetch("foreign")))
 }
 
-// After a restart nobody is asked, nor when a configuration demands what was looked at before.
+// The registry is not asked after a restart, nor when a configuration demands evidence that was
+// seen before.
 func TestWithoutTheRegistry(t *testing.T) {
 	key, second, foreign := signing.NewKey(t), signing.NewKey(t), signing.NewKey(t)
 	r := registry.Start(t, registry.Options{})
@@ -279,7 +280,7 @@ func TestWithoutTheRegistry(t *testing.T) {
 	require.Error(t, fetch(key.Config(), modules.Demands{Config: []byte(foreign.Config())}.Text()))
 }
 
-// A registry that cannot say what there is has not said that there is nothing.
+// An error of the registry does not mean that there are no signatures.
 func TestRegistriesThatFail(t *testing.T) {
 	key := signing.NewKey(t)
 	r := registry.Start(t, registry.Options{})

@@ -53,17 +53,17 @@ func TestEveryLookIsTheUsers(t *testing.T) {
 	newConfigMap(t, ns, "c", nil)
 	const remedy = "; bind the user to a role with verbs get, list and watch on configmaps, or configure another user"
 	for payload, want := range map[[2]string]string{
-		{"list_resources_all", `{"api_version": "v1", "kind": "ConfigMap"}`}:                                                          `user "blind", whose eyes policies see with, cannot list resource "configmaps" in API group "" in all namespaces` + remedy,
-		{"list_resources_by_namespace", `{"api_version": "v1", "kind": "ConfigMap", "namespace": "` + ns + `"}`}:                      `user "blind", whose eyes policies see with, cannot list resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
-		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` + ns + `"}`}:                        `user "blind", whose eyes policies see with, cannot get resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
-		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` + ns + `", "disable_cache": true}`}: `user "blind", whose eyes policies see with, cannot get resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
+		{"list_resources_all", `{"api_version": "v1", "kind": "ConfigMap"}`}:                                                          `user "blind", as whom policies read the cluster, cannot list resource "configmaps" in API group "" in all namespaces` + remedy,
+		{"list_resources_by_namespace", `{"api_version": "v1", "kind": "ConfigMap", "namespace": "` + ns + `"}`}:                      `user "blind", as whom policies read the cluster, cannot list resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
+		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` + ns + `"}`}:                        `user "blind", as whom policies read the cluster, cannot get resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
+		{"get_resource", `{"api_version": "v1", "kind": "ConfigMap", "name": "c", "namespace": "` + ns + `", "disable_cache": true}`}: `user "blind", as whom policies read the cluster, cannot get resource "configmaps" in API group "" in the namespace "` + ns + `"` + remedy,
 	} {
 		_, err := l.call(t, payload[0], payload[1])
 		require.EqualError(t, err, "Callback evaluation failure: "+want, payload)
 	}
 	for _, mode := range []abi.ExecutionMode{abi.ExecutionModeOPA, abi.ExecutionModeGatekeeper} {
 		_, _, err := l.Inventory(&l.caller).Inventory(t.Context(), mode)
-		require.ErrorContains(t, err, `user "blind", whose eyes policies see with, cannot list resource`)
+		require.ErrorContains(t, err, `user "blind", as whom policies read the cluster, cannot list resource`)
 	}
 }
 

@@ -265,7 +265,7 @@ func checkSecrets(t *testing.T, s *telling) {
 		require.NotContains(t, strings.ToLower(both), "secret")
 		require.Contains(t, s.ask(t, teller+"-secrets-named", "", ""), "Policy has not been granted access to Kubernetes v1/Secret resources. The violation has been reported.")
 	}
-	eventually(t, func() bool { return strings.Contains(s.Logs(), "Secrets need a grant of their own") }, "the log says how to grant it")
+	eventually(t, func() bool { return strings.Contains(s.Logs(), "Secrets need a separate grant") }, "the log says how to grant it")
 }
 
 // checkNamesOfKinds asks for Secrets, and for kinds that were granted, by other names.

@@ -42,7 +42,7 @@ func TestThePluginLooksAsTheConfiguredUser(t *testing.T) {
 			&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "any-"}}, metav1.CreateOptions{})
 		return err
 	}
-	require.ErrorContains(t, create(), `user "eyes", whose eyes policies see with, cannot list resource "namespaces" in API group "" in all namespaces`)
+	require.ErrorContains(t, create(), `user "eyes", as whom policies read the cluster, cannot list resource "namespaces" in API group "" in all namespaces`)
 
 	openEyes(t, inProcess)
 	eventually(t, func() bool { return create() == nil }, "what the user may see, the policy sees")

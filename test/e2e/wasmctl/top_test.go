@@ -58,5 +58,5 @@ func TestTop(t *testing.T) {
 	require.NoError(t, os.WriteFile(nobody, impersonating(t, text, "nobody"), 0o600))
 	got := call(t, nil, "top", "--once", "--kubeconfig", nobody)
 	require.Equal(t, 1, got.ExitCode)
-	require.Contains(t, got.Stderr, "it answered 403: who asks has to be allowed to get /metrics")
+	require.Contains(t, got.Stderr, "it answered 403: the user must be allowed to get /metrics")
 }

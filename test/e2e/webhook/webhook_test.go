@@ -440,6 +440,6 @@ policies:
 	output, err = harness.ExecuteWebhook(t.Context(), "--config="+file, "--url=http://plain", "--max-requests=0", "--print-webhook-configurations")
 	require.NoError(t, err)
 	require.Equal(t, 1, output.ExitCode)
-	require.Contains(t, output.Stderr, `wasm-admission-webhook: --url: "http://plain": has to be https://host`)
-	require.Contains(t, output.Stderr, `wasm-admission-webhook: --max-requests: 0: has to be positive`)
+	require.Contains(t, output.Stderr, `wasm-admission-webhook: --url: "http://plain": must be https://host`)
+	require.Contains(t, output.Stderr, `wasm-admission-webhook: --max-requests: 0: must be positive`)
 }

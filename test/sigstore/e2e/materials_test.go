@@ -160,10 +160,10 @@ func (x *table) demands(b subjects) {
 		{"image by key: a longer value", key, `to be "production"`, []map[string]any{with(b.keyBundle.demand, "env", "production")}},
 		{"image by key: a value in capitals", key, `to be "PROD"`, []map[string]any{with(b.keyBundle.demand, "env", "PROD")}},
 		{"image by key: an empty value", key, `to be ""`, []map[string]any{with(b.keyBundle.demand, "env", "")}},
-		{"image by key: another annotation", key, "was not signed along", []map[string]any{with(b.keyBundle.demand, "team", "a")}},
-		{"image by key: an annotation in capitals", key, "was not signed along", []map[string]any{with(b.keyBundle.demand, "ENV", "prod")}},
+		{"image by key: another annotation", key, "the signature does not cover", []map[string]any{with(b.keyBundle.demand, "team", "a")}},
+		{"image by key: an annotation in capitals", key, "the signature does not cover", []map[string]any{with(b.keyBundle.demand, "ENV", "prod")}},
 		{"layer by key: another value", layer, `to be "test"`, []map[string]any{with(b.keyBundle.demand, "env", "test")}},
-		{"layer by key: another annotation", layer, "was not signed along", []map[string]any{with(b.keyBundle.demand, "team", "a")}},
+		{"layer by key: another annotation", layer, "the signature does not cover", []map[string]any{with(b.keyBundle.demand, "team", "a")}},
 		{"layer by key: another key too", layer, "meets allOf[1]", []map[string]any{b.keyBundle.demand, x.byKey("second", false).demand}},
 		{"image by address: a key", mail, "by a certificate, not by a key", []map[string]any{b.keyBundle.demand}},
 		{"image by address: another issuer", mail, "wants issuer", []map[string]any{equal("https://accounts.example.com", email)}},
@@ -199,7 +199,7 @@ func (x *table) demands(b subjects) {
 		{"file by workflow: a key", file, "by a certificate, not by a key", []map[string]any{b.keyBundle.demand}},
 		{"file by address: another address", mailFile, "wants subject", []map[string]any{equal(issuer, "boss@example.com")}},
 		{"file by address: a workflow", mailFile, "wants issuer", []map[string]any{x.fromGitHub(owner, "")}},
-		{"file by address: an annotation", mailFile, "was not signed along", []map[string]any{with(equal(issuer, email), "env", "prod")}},
+		{"file by address: an annotation", mailFile, "the signature does not cover", []map[string]any{with(equal(issuer, email), "env", "prod")}},
 	} {
 		x.unless(one.what, one.want, one.module, one.demands...)
 	}

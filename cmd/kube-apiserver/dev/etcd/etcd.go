@@ -14,8 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package etcd runs an etcd of one member inside this process, for development and
-// tests.
+// Package etcd runs a single-member etcd inside this process, for development and tests.
 package etcd
 
 import (
@@ -28,22 +27,21 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// maxSocketPath is the longest path that a unix socket can have on every
-// system: sun_path holds 104 bytes on BSD and macOS, 108 on Linux, and ends in
-// a zero byte.
+// maxSocketPath is the longest path of a unix socket that every system supports: sun_path holds 104
+// bytes on BSD and macOS and 108 on Linux, including the final zero byte.
 const maxSocketPath = 103
 
-// Member is a running etcd of one member that listens on a unix socket alone.
+// Member is a running single-member etcd that listens only on a unix socket.
 type Member struct {
-	// URL is where it serves, as --etcd-servers takes it.
+	// URL is its address, in the form of --etcd-servers.
 	URL string
 
 	server  *embed.Etcd
 	cleanup func()
 }
 
-// Start starts an etcd with its data in dir and returns once it serves. It
-// goes on with the data that it finds there.
+// Start starts an etcd with its data in dir, and returns once it serves. It uses existing data in
+// dir.
 func Start(ctx context.Context, dir string) (*Member, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("etcd: %w", err)
@@ -76,22 +74,21 @@ func config(dir, socket string) *embed.Config {
 	cfg.LogLevel = "error"
 	cfg.ListenClientUrls = []url.URL{{Scheme: "unix", Path: socket}}
 	cfg.AdvertiseClientUrls = cfg.ListenClientUrls
-	// A member without peers listens for none. The address that it would have
-	// is stored with the cluster and never dialled.
+	// A member without peers needs no peer listener. Its peer address is stored with the cluster,
+	// but never used.
 	cfg.ListenPeerUrls = nil
 	cfg.AdvertisePeerUrls = []url.URL{{Scheme: "http", Host: "127.0.0.1:0"}}
 	cfg.InitialCluster = cfg.InitialClusterFromName(cfg.Name)
-	// What was written reaches the page cache in order, and a killed process
-	// does not empty that. Only the death of the machine would lose data.
+	// Writes reach the page cache in order, and killing the process does not lose them. Only a
+	// crash of the machine would lose data.
 	cfg.UnsafeNoFsync = true
-	// There is nobody to wait for in an election.
+	// An election has no other participants to wait for.
 	cfg.TickMs, cfg.ElectionMs = 10, 100
 	return cfg
 }
 
-// socketPath returns where to put the socket, in dir if that is short enough
-// for a socket and in a new temporary directory if not, and what removes the
-// latter.
+// socketPath returns a path for the socket, and a function to clean up. The socket is in dir if
+// that path is short enough, and otherwise in a new temporary directory.
 func socketPath(dir string) (path string, cleanup func(), err error) {
 	const name = "client.sock"
 	if path := filepath.Join(dir, name); len(path) <= maxSocketPath {
@@ -104,7 +101,7 @@ func socketPath(dir string) (path string, cleanup func(), err error) {
 	return filepath.Join(temporary, name), func() { _ = os.RemoveAll(temporary) }, nil
 }
 
-// Close stops the member and returns once it has. It is called once.
+// Close stops the member and returns after that. It must be called only once.
 func (e *Member) Close() {
 	e.server.Close()
 	e.cleanup()

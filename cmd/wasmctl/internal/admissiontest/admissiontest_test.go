@@ -36,7 +36,7 @@ import (
 
 const request = `{"uid":"u","kind":{},"resource":{},"operation":"CREATE","userInfo":{},"object":{"spec":{"a/b":[1,2,3],"c":"d"}}}`
 
-// directory returns one with files, given as names and contents in turn.
+// directory creates a directory with files, given as alternating names and contents.
 func directory(t *testing.T, files ...string) string {
 	t.Helper()
 	directory := t.TempDir()
@@ -94,7 +94,7 @@ cases:
 	require.Empty(t, admissiontest.Filter([]*admissiontest.File{file}, "nothing"))
 }
 
-// A key overrides a merged one, as kubectl has it.
+// A key may override a merged one, as in kubectl.
 func TestReadMergeKeys(t *testing.T) {
 	at := directory(t, "x.json", request, "cases.yaml", `cases:
 - &x {request: x.json, settings: {a: 1}, expect: {allowed: true}}
@@ -117,10 +117,10 @@ func TestReadRefuses(t *testing.T) {
 		"no cases":             {"policy: a", "cases: write at least one"},
 		"no request there":     {"cases: [{request: none.json, expect: {allowed: true}}]", "cases[0]: request: open "},
 		"no verdict":           {"cases: [{request: x.json}]", "cases[0]: expect.allowed: write true or false"},
-		"no request":           {"cases: [{settings: {}, expect: {allowed: true}}]", "cases[0]: expect: what becomes of a request is not known without one"},
-		"message, no request":  {"cases: [{settings: {}, expect: {message: a}}]", "what becomes of a request is not known without one"},
-		"code, no request":     {"cases: [{settings: {}, expect: {code: 0}}]", "what becomes of a request is not known without one"},
-		"warnings, no request": {"cases: [{settings: {}, expect: {warnings: []}}]", "what becomes of a request is not known without one"},
+		"no request":           {"cases: [{settings: {}, expect: {allowed: true}}]", "cases[0]: expect: a response is expected without a request"},
+		"message, no request":  {"cases: [{settings: {}, expect: {message: a}}]", "a response is expected without a request"},
+		"code, no request":     {"cases: [{settings: {}, expect: {code: 0}}]", "a response is expected without a request"},
+		"warnings, no request": {"cases: [{settings: {}, expect: {warnings: []}}]", "a response is expected without a request"},
 		"settings and verdict": {"cases: [{request: x.json, expect: {settingsError: a, allowed: false}}]", "a policy that refuses its settings answers no request"},
 		"two objects":          {"cases: [{request: x.json, expect: {allowed: true, mutated: x.json, unchanged: true}}]", "mutated and unchanged exclude each other"},
 		"two messages":         {"cases: [{request: x.json, expect: {allowed: false, message: a, messageContains: b}}]", "message and messageContains exclude each other"},
@@ -137,7 +137,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// shell answers all requests alike.
+// shell gives the same answer to all requests.
 type shell struct {
 	answer abi.ValidationResponse
 	err    error
@@ -186,7 +186,7 @@ func TestRun(t *testing.T) {
 		"mutated":            {shell{answer: mutated}, admissiontest.Expectation{Allowed: true, Object: mutated.MutatedObject}, nil},
 		"mutated otherwise":  {shell{answer: mutated}, admissiontest.Expectation{Allowed: true, Object: json.RawMessage(`[]`)}, []string{`object` + "\n" + `  /: expected [], got {"spec":{"a/b":[1,5],"e":{}}}`}},
 		"rejected, mutated":  {shell{answer: abi.ValidationResponse{MutatedObject: mutated.MutatedObject}}, admissiontest.Expectation{}, nil},
-		"expected, no JSON":  {shell{answer: mutated}, admissiontest.Expectation{Allowed: true, Object: json.RawMessage(`{`)}, []string{"object: what is expected is not valid JSON: unexpected EOF"}},
+		"expected, no JSON":  {shell{answer: mutated}, admissiontest.Expectation{Allowed: true, Object: json.RawMessage(`{`)}, []string{"object: the expected object is not valid JSON: unexpected EOF"}},
 		"more than one line": {shell{answer: abi.ValidationResponse{Code: 1}}, admissiontest.Expectation{Allowed: true, Code: number(2)}, []string{"verdict\n  expected: allowed\n  got:      rejected", "code\n  expected: 2\n  got:      1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -204,7 +204,7 @@ func TestRunReportsTrouble(t *testing.T) {
 	files := []*admissiontest.File{{Path: "f", Cases: []admissiontest.Case{{Request: []byte("panic")}, {Request: []byte("{}")}, {}}}}
 	results := admissiontest.Run(t.Context(), &shell{}, files)
 	require.EqualError(t, results[0].Err, "panic while the case was run: oh")
-	require.ErrorContains(t, results[1].Err, "the request is no AdmissionRequest")
+	require.ErrorContains(t, results[1].Err, "the request is not an AdmissionRequest")
 	require.True(t, results[2].Passed())
 
 	ctx, cancel := context.WithCancel(t.Context())
@@ -239,7 +239,7 @@ func TestWriteJUnit(t *testing.T) {
 `, text.String())
 }
 
-// Whatever a file of cases says, reading it ends.
+// Reading any file of cases terminates.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte("cases: [{settings: {}, expect: {settingsError: a}}]"))
 	f.Add([]byte("policy: p\nsettings: {a: &a 1, b: *a}\ncases:\n- {name: n}\n"))

@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package admissiontest has cases for policies, which say what a policy makes of a
-// request, and runs them against anything that evaluates policies: a [Shell]. A file of
-// cases lies beside what it is about, so that it can be run wherever the directory is.
+// Package admissiontest defines test cases for policies, which say how a policy should answer a
+// request, and runs them against a [Shell], which evaluates policies. A file of cases lies beside
+// the files that it names, so that the directory can be moved.
 package admissiontest
 
 import (
@@ -37,65 +37,63 @@ import (
 )
 
 const (
-	// maxFileBytes bounds a file of cases and each file that it names but the module.
+	// maxFileBytes bounds a file of cases, and each file that it names except for the module.
 	maxFileBytes = 16 << 20
 	// maxCases bounds the cases in one file.
 	maxCases = 10_000
 )
 
-// File is a file of cases, all of one policy.
+// File is a file of cases for one policy.
 type File struct {
-	// Path is where it was read.
+	// Path is the path of the file.
 	Path string
-	// Cases are what is in it.
+	// Cases are the cases in the file.
 	Cases []Case
 }
 
-// Case is a request, or settings alone, and what a policy makes of it.
+// Case is a request, or settings alone, with the expected result.
 type Case struct {
-	// Name tells the case from others of its file, in which it is unique.
+	// Name is the name of the case, which is unique in its file.
 	Name string
 	// Module is the path or URI of the policy's module. A path is absolute.
 	Module string
-	// ExecutionMode is that of a module which does not say; "" if it does.
+	// ExecutionMode is the mode of a module without metadata, or "" if the metadata has it.
 	ExecutionMode string
 	// Settings are a JSON object.
 	Settings json.RawMessage
-	// Request is what the file at RequestPath holds: an AdmissionReview, an AdmissionRequest
-	// or an object to create, in JSON or YAML, or anything if Raw is set. nil means that the
-	// policy is asked about its settings only.
+	// Request is the content of the file at RequestPath: an AdmissionReview, an AdmissionRequest or
+	// an object to create, in JSON or YAML, or anything if Raw is set. If it is nil, only the
+	// settings are validated.
 	Request     []byte
 	RequestPath string
 	Raw         bool
-	// AllowContextAware grants the kinds that the module asks for.
+	// AllowContextAware grants the kinds that the module's metadata lists.
 	AllowContextAware bool
-	// Session is the path of a recorded session that answers host calls; "" means that
-	// none is answered.
+	// Session is the path of a recorded session that answers host calls. With "", no host call is
+	// answered.
 	Session string
-	// Expect is what has to come of it.
+	// Expect is the expected result.
 	Expect Expectation
 }
 
-// Expectation is what has to come of a case. What is nil is not looked at.
+// Expectation is an expected result. Nil fields are not compared.
 type Expectation struct {
-	// SettingsError is a part of why the policy refuses its settings; nil means that it
-	// has to accept them.
+	// SettingsError is a part of the expected error about the settings. Nil expects valid settings.
 	SettingsError *string
 	// Allowed is the verdict.
 	Allowed bool
-	// Message is the whole of the status' message, MessageContains a part of it.
+	// Message is the complete message of the status, and MessageContains a part of it.
 	Message, MessageContains *string
-	// Code is that of the status, 0 for none.
+	// Code is the code of the status, or 0 for none.
 	Code *int32
-	// Warnings and AuditAnnotations are all of them.
+	// Warnings and AuditAnnotations are complete.
 	Warnings         []string
 	AuditAnnotations map[string]string
-	// Object is what becomes of the request's object, in JSON; nil means that it stays as
-	// it is.
+	// Object is the expected object after mutation, in JSON. Nil expects an unchanged object.
 	Object json.RawMessage
 }
 
-// The file as it is written.
+// The structure of the file.
 type (
 	casesFile struct {
 		Policy            string          `json:"policy"`
@@ -125,15 +123,15 @@ type (
 	}
 )
 
-// isCaseFile is whether a file of that name holds cases.
+// isCaseFile reports whether a file with this name holds cases.
 func isCaseFile(name string) bool {
 	extension := filepath.Ext(name)
 	base := strings.TrimSuffix(name, extension)
 	return (extension == ".yaml" || extension == ".yml") && (base == "cases" || strings.HasSuffix(base, ".cases"))
 }
 
-// Find returns the files of cases at paths, in order: those in a directory, and below it,
-// are called cases.yaml or end with .cases.yaml. It is an error if a directory has none.
+// Find returns the sorted files of cases at the given paths. In directories and below, these are
+// files with the name cases.yaml or the suffix .cases.yaml. A directory without any is an error.
 func Find(paths ...string) ([]string, error) {
 	var found []string
 	for _, path := range paths {
@@ -159,8 +157,7 @@ func Find(paths ...string) ([]string, error) {
 	return found, nil
 }
 
-// Read reads a file of cases and the files that it names. The error names every case that
-// is wrong.
+// Read reads a file of cases and the files that it names. The error names every invalid case.
 func Read(path string) (*File, error) {
 	content, err := readBounded(path)
 	if err != nil {
@@ -197,7 +194,7 @@ func Read(path string) (*File, error) {
 	return file, nil
 }
 
-// decode reads a file of cases. The error names the case of what is wrong, on one line.
+// decode decodes a file of cases. The error is one line and names the case.
 func decode(content []byte) (*casesFile, error) {
 	object, err := strictyaml.ToJSON(content)
 	if err != nil {
@@ -220,7 +217,7 @@ func decode(content []byte) (*casesFile, error) {
 	return wire, nil
 }
 
-// caseReader makes cases of what a file says.
+// caseReader converts the entries of a file into cases.
 type caseReader struct {
 	file      *casesFile
 	directory string
@@ -273,7 +270,7 @@ func (r *caseReader) path(name string) string {
 	return filepath.Join(r.directory, name)
 }
 
-// unique returns a name that no case has yet.
+// unique returns a name that no other case has.
 func (r *caseReader) unique(name string) string {
 	is := name
 	for n := 2; r.names[is]; n++ {
@@ -283,19 +280,19 @@ func (r *caseReader) unique(name string) string {
 	return is
 }
 
-// ofResponse is whether something is expected of the response to a request.
+// ofResponse reports whether the entry expects something of the response to a request.
 func (e *expectEntry) ofResponse() bool {
 	return e.Allowed != nil || e.Message != nil || e.MessageContains != nil || e.Code != nil ||
 		e.Warnings != nil || e.AuditAnnotations != nil || e.Mutated != "" || e.Unchanged
 }
 
-// check says whether what is expected can be.
+// check returns an error for contradictory expectations.
 func (e *expectEntry) check(settingsOnly bool) error {
 	switch {
 	case settingsOnly && e.ofResponse():
-		return errors.New("expect: what becomes of a request is not known without one: add request")
+		return errors.New("expect: a response is expected without a request: add request")
 	case e.SettingsError != nil && e.ofResponse():
-		return errors.New("expect: a policy that refuses its settings answers no request: remove settingsError, or all else")
+		return errors.New("expect: a policy that refuses its settings answers no request: remove settingsError, or everything else")
 	case !settingsOnly && e.Allowed == nil && e.SettingsError == nil:
 		return errors.New("expect.allowed: write true or false")
 	case e.Mutated != "" && e.Unchanged:
@@ -306,7 +303,7 @@ func (e *expectEntry) check(settingsOnly bool) error {
 	return nil
 }
 
-// expect reads what is expected of a case.
+// expect sets the expectation of a case.
 func (r *caseReader) expect(c *Case, entry *caseEntry) error {
 	e := &entry.Expect
 	settingsOnly := c.Request == nil
@@ -352,8 +349,7 @@ func readBounded(path string) ([]byte, error) {
 	return content, err
 }
 
-// Filter returns the cases whose name has the text in it, and drops files that have none
-// left.
+// Filter returns the cases whose names contain the text. It drops files without any such case.
 func Filter(files []*File, text string) []*File {
 	var kept []*File
 	for _, file := range files {

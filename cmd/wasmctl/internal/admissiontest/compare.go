@@ -28,10 +28,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 )
 
-// maxDifferences bounds how many differences of an object are listed.
+// maxDifferences bounds the number of differences listed for an object.
 const maxDifferences = 20
 
-// comparison is what came of a case beside what is expected.
+// comparison compares the result of a case with the expected one.
 type comparison struct {
 	expect   *Expectation
 	failures []string
@@ -41,8 +41,7 @@ func (c *comparison) fail(what string, expected, got any) {
 	c.failures = append(c.failures, fmt.Sprintf("%s\n  expected: %v\n  got:      %v", what, expected, got))
 }
 
-// settings compares whether the settings are accepted. It says whether they are and should
-// be.
+// settings compares whether the settings are accepted. It returns true if they are and should be.
 func (c *comparison) settings(refused *SettingsError) bool {
 	switch wanted := c.expect.SettingsError; {
 	case refused == nil && wanted == nil:
@@ -99,8 +98,8 @@ func inJSON(value any) string {
 	return string(text)
 }
 
-// object compares what becomes of the request's object. Of one that is rejected nothing
-// does, unless the case says so.
+// object compares the object after mutation. A rejected object is compared only if the case expects
+// one.
 func (c *comparison) object(request *review.Request, got *review.Response) {
 	if c.expect.Object == nil && !got.Allowed {
 		return
@@ -113,7 +112,7 @@ func (c *comparison) object(request *review.Request, got *review.Response) {
 	expected := request.Object()
 	if c.expect.Object != nil {
 		if expected, err = jsonpatch.Decode(c.expect.Object); err != nil {
-			c.failures = append(c.failures, "object: what is expected is not valid JSON: "+err.Error())
+			c.failures = append(c.failures, "object: the expected object is not valid JSON: "+err.Error())
 			return
 		}
 	}
@@ -126,7 +125,7 @@ func (c *comparison) object(request *review.Request, got *review.Response) {
 	}
 }
 
-// differences says where a value is not the one that is expected, a line each.
+// differences lists the differences between two values, one per line.
 func differences(expected, got any) ([]string, error) {
 	operations, err := jsonpatch.Diff(expected, got, maxFileBytes)
 	if err != nil {
@@ -154,7 +153,7 @@ func differences(expected, got any) ([]string, error) {
 	return lines, nil
 }
 
-// lookUp returns the value at a JSON pointer, nil if there is none.
+// lookUp returns the value at a JSON pointer, or nil if there is none.
 func lookUp(value any, pointer string) any {
 	if pointer == "" {
 		return value

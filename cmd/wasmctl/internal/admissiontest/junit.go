@@ -24,8 +24,7 @@ import (
 	"time"
 )
 
-// What continuous integration reads: the format of JUnit's Ant task, as far as readers of
-// it agree.
+// The format of JUnit's Ant task for continuous integration, as far as its readers agree on it.
 type (
 	junitSuites struct {
 		XMLName xml.Name     `xml:"testsuites"`
@@ -52,7 +51,7 @@ type (
 	}
 )
 
-// WriteJUnit writes results as XML, a suite for each file.
+// WriteJUnit writes results as XML, with a suite for each file.
 func WriteJUnit(w io.Writer, results []Result) error {
 	var all junitSuites
 	var took time.Duration

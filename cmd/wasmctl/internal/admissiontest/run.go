@@ -28,13 +28,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
-// Shell is something that evaluates policies: a command, a server, a library.
-// Implementations are safe for concurrent use.
+// Shell evaluates policies. It may be a command, a server or a library. Implementations are safe
+// for concurrent use.
 type Shell interface {
-	// Review has the case's policy answer the case's request, and returns the response
-	// with the request that it is to. Both are nil for a case without a request. A
-	// policy that refuses its settings is a [*SettingsError]; any other error says that
-	// the case could not be run.
+	// Review evaluates the request of a case with the case's policy. It returns the request and its
+	// response, or nil for both if the case has no request. If the policy refuses its settings, the
+	// error is a [*SettingsError]. Any other error means that the case could not be run.
 	Review(ctx context.Context, c *Case) (*review.Request, *review.Response, error)
 }
 
@@ -44,24 +43,24 @@ type SettingsError struct{ Message string }
 // Error implements the error interface.
 func (e *SettingsError) Error() string { return "the policy refuses its settings: " + e.Message }
 
-// Result is what came of a case.
+// Result is the result of a case.
 type Result struct {
 	// File is the path of the case's file.
 	File string
 	Case *Case
-	// Failures are what is not as expected, one line or more each; none if all is.
+	// Failures lists the deviations from the expected result, each with one or more lines.
 	Failures []string
 	// Err says why the case could not be run.
 	Err error
-	// Duration is how long it took.
+	// Duration is how long the case took.
 	Duration time.Duration
 }
 
-// Passed is whether all is as expected.
+// Passed reports whether the case ran with the expected result.
 func (r *Result) Passed() bool { return r.Err == nil && len(r.Failures) == 0 }
 
-// Run runs all cases, as many at a time as there are processors, and returns their
-// results in order. Cases that have not begun when ctx ends are not run.
+// Run runs all cases and returns their results in order. It runs as many cases at a time as there
+// are processors. After ctx ends, it starts no further cases.
 func Run(ctx context.Context, shell Shell, files []*File) []Result {
 	var results []Result
 	for _, file := range files {
@@ -77,7 +76,7 @@ func Run(ctx context.Context, shell Shell, files []*File) []Result {
 			return nil
 		})
 	}
-	_ = group.Wait() // the functions return none
+	_ = group.Wait() // the functions return no errors
 	return results
 }
 

@@ -20,14 +20,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// What modules that Javy makes of JavaScript import, and what hosts provide.
+// The imports of modules that Javy builds from JavaScript, and the imports that hosts provide.
 const (
 	javyModule = "kubewarden:javy/host"
 	hostModule = "host"
 	hostCall   = "call"
 )
 
-// adoptJavy has a module of JavaScript import the host call by the name that hosts know. It
+// adoptJavy renames the host call import of a JavaScript module to the name that hosts provide. It
 // returns whether it changed the module.
 func adoptJavy(module *wasm.Module) (changed bool) {
 	for n := range module.Imports {

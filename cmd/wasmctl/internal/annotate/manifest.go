@@ -23,16 +23,15 @@ import (
 )
 
 const (
-	// sourceAnnotation is where a policy's source code is.
+	// sourceAnnotation holds the location of a policy's source code.
 	sourceAnnotation = "io.kubewarden.policy.source"
-	// imageSourceAnnotation is what tools for images look for.
+	// imageSourceAnnotation is the annotation for the source that image tools read.
 	imageSourceAnnotation = "org.opencontainers.image.source"
 )
 
-// ManifestAnnotations returns the annotations of a policy as its manifest in a registry has
-// them, the same as kwctl writes: without space at either end, with the source under the
-// name that tools for images know, and without those of several lines, whose names are
-// returned in order.
+// ManifestAnnotations returns a policy's annotations for its manifest in a registry, as kwctl
+// writes them. It trims white space and adds the source under the name that image tools read. It
+// omits annotations with several lines, and returns their sorted names.
 func ManifestAnnotations(annotations map[string]string) (kept map[string]string, severalLines []string) {
 	kept = map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(annotations)) {

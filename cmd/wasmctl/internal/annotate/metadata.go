@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package annotate gives a policy module its metadata, which every host reads: it turns
-// a YAML file into JSON and appends it as the custom section io.kubewarden.metadata.
+// Package annotate adds metadata to policy modules. It converts a YAML file to JSON and appends it
+// as the custom section io.kubewarden.metadata, which every host reads.
 package annotate
 
 import (
@@ -31,18 +31,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// usageAnnotation holds a policy's manual.
+// usageAnnotation is the annotation with a policy's manual.
 const usageAnnotation = "io.kubewarden.policy.usage"
 
-// Metadata is what is written into a module.
+// Metadata is the metadata to write into a module.
 type Metadata struct {
 	abi.Metadata
-	// fields are all that the file has, those that this package does not know included.
+	// fields holds all fields of the file, including unknown ones.
 	fields map[string]any
 }
 
-// ParseMetadata reads metadata in YAML. It reports everything that is wrong with it, but
-// for the version of the protocol, which need not be there.
+// ParseMetadata parses metadata in YAML. It reports all problems, except for a missing protocol
+// version.
 func ParseMetadata(text []byte) (*Metadata, error) {
 	object, err := strictyaml.ToJSON(text)
 	if err != nil {
@@ -71,7 +71,7 @@ func ParseMetadata(text []byte) (*Metadata, error) {
 			err := fmt.Errorf("%s: required field is missing", required)
 			for name := range m.fields {
 				if !isField(name) && explain.Nearest(name, []string{required}) != "" {
-					err = fmt.Errorf("%w: is %q meant to be it?", err, name)
+					err = fmt.Errorf("%w: %q may be a misspelling of it", err, name)
 				}
 			}
 			errs = append(errs, err)
@@ -83,8 +83,8 @@ func ParseMetadata(text []byte) (*Metadata, error) {
 	return m, nil
 }
 
-// dropNulls removes the fields that are there without a value. They mean what missing ones
-// mean, but Kubewarden's reader refuses a null for most of them.
+// dropNulls removes fields with a null value. They mean the same as missing ones, but Kubewarden's
+// reader refuses most nulls.
 func dropNulls(fields map[string]any) {
 	for name, value := range fields {
 		if value == nil {
@@ -108,8 +108,8 @@ func (m *Metadata) SetUsage(text string) {
 	annotations[usageAnnotation] = text
 }
 
-// JSON returns the metadata as it stands in the section: compact and with sorted keys, so
-// that the same file always gives the same module.
+// JSON returns the content of the metadata section. It is compact and has sorted keys, so that the
+// same file always results in the same module.
 func (m *Metadata) JSON() ([]byte, error) {
 	if m.ProtocolVersion == "" {
 		return nil, errors.New("protocolVersion: required field is missing")
@@ -117,7 +117,8 @@ func (m *Metadata) JSON() ([]byte, error) {
 	return json.Marshal(m.fields)
 }
 
-// Module returns a module with the metadata, which imports and exports what hosts expect.
+// Module returns a copy of a module with the metadata. It also adapts imports and exports to those
+// that hosts expect.
 func (m *Metadata) Module(module []byte) ([]byte, error) {
 	section, err := m.JSON()
 	if err != nil {
@@ -134,8 +135,9 @@ func (m *Metadata) Module(module []byte) ([]byte, error) {
 	return Section(module, section)
 }
 
-// Undeclared returns what a module seems to call and its metadata does not name, and the
-// other way round; nothing if the metadata names no host capabilities at all.
+// Undeclared returns the host capabilities that a module seems to call but the metadata does not
+// list, and the other way round. It returns nothing if the metadata lists no host capabilities at
+// all.
 func (m *Metadata) Undeclared(seen []string) (missing, superfluous []string) {
 	if m.HostCapabilities == nil {
 		return nil, nil
@@ -147,7 +149,7 @@ func (m *Metadata) Undeclared(seen []string) (missing, superfluous []string) {
 	return missing, superfluous
 }
 
-// covers returns whether a declared pattern has a path in it.
+// covers returns a function that reports whether a declared pattern covers the path.
 func covers(path string) func(declared string) bool {
 	return func(declared string) bool {
 		prefix, all := strings.CutSuffix(declared, "*")

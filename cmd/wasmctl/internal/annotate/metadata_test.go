@@ -51,8 +51,8 @@ func TestParseMetadata(t *testing.T) {
 			want: `{"annotations":{"a":"1.0","b":"true","c":"yes","d":"0x1F","e":"q","f":"~"},"mutating":false,"protocolVersion":"v1","rules":[]}`,
 		},
 		{name: "an annotation that is a list", yaml: minimal + "annotations: {a: [b]}\n", err: "annotations: array does not fit: write a string"},
-		{name: "yes", yaml: "rules: []\nmutating: yes\n", err: `mutating: "yes" is no boolean: write true or false`},
-		{name: "off", yaml: minimal + "backgroundAudit: off\n", err: `backgroundAudit: "off" is no boolean: write true or false`},
+		{name: "yes", yaml: "rules: []\nmutating: yes\n", err: `mutating: "yes" is not a boolean: write true or false`},
+		{name: "off", yaml: minimal + "backgroundAudit: off\n", err: `backgroundAudit: "off" is not a boolean: write true or false`},
 		{name: "fields missing", yaml: "protocolVersion: v1\n", err: "rules: required field is missing\nmutating: required field is missing"},
 		{name: "key twice", yaml: minimal + "mutating: true\n", err: "already set"},
 		{name: "not an object", yaml: "- a\n", err: "the metadata is not an object"},
@@ -71,11 +71,11 @@ rules[0].operations: "PATCH" is none of CREATE, UPDATE, DELETE, CONNECT, *
 rules[0].resources: write at least one entry`},
 		{name: "empty resource", yaml: rule("['']"), err: "rules[0].resources: an entry is empty"},
 		{name: "all and more", yaml: rule("['*/*', pods]"), err: `rules[0].resources: "*/*" stands for all: remove the other entries`},
-		{name: "star and a resource", yaml: rule("['*', pods]"), err: `rules[0].resources: "pods" is in "*" already: remove one`},
+		{name: "star and a resource", yaml: rule("['*', pods]"), err: `rules[0].resources: "pods" is already covered by "*": remove one`},
 		{name: "star and a subresource", yaml: rule("['*', pods/status]") + "protocolVersion: v1\n"},
-		{name: "subresources of one", yaml: rule("[pods/*, pods/status]"), err: `"pods/status" is in "pods/*" already: remove one`},
+		{name: "subresources of one", yaml: rule("[pods/*, pods/status]"), err: `"pods/status" is already covered by "pods/*": remove one`},
 		{name: "one and its subresources", yaml: rule("[pods, pods/*]") + "protocolVersion: v1\n"},
-		{name: "a subresource of all", yaml: rule("['*/status', pods/status]"), err: `"pods/status" is in "*/status" already: remove one`},
+		{name: "a subresource of all", yaml: rule("['*/status', pods/status]"), err: `"pods/status" is already covered by "*/status": remove one`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			metadata, err := ParseMetadata([]byte(test.yaml))
@@ -119,7 +119,7 @@ func TestUndeclared(t *testing.T) {
 	require.Empty(t, superfluous)
 }
 
-// The metadata of the sample policies is what their modules have.
+// The modules of the sample policies contain the sample metadata.
 func TestModule(t *testing.T) {
 	policy := filepath.Join("..", "..", "..", "..", "test", "policies", "always-pull")
 	text, err := os.ReadFile(filepath.Join(policy, "metadata.yml"))
@@ -143,7 +143,7 @@ func TestModule(t *testing.T) {
 	require.ErrorContains(t, err, "8 bytes of the magic number")
 }
 
-// JavaScript's host call becomes the one that hosts have.
+// JavaScript's host call import gets the name that hosts provide.
 func TestJavy(t *testing.T) {
 	module := &wasm.Module{
 		Types:   []wasm.FuncType{{}},
@@ -159,7 +159,8 @@ func TestJavy(t *testing.T) {
 	require.Equal(t, "kubewarden:javy/host", decoded.Imports[1].Module)
 }
 
-// A guest that only has _initialize gets a start function that Kubewarden's host calls; others stay.
+// A guest with _initialize alone gets a start function that Kubewarden's host calls. Other guests
+// stay unchanged.
 func TestReactor(t *testing.T) {
 	for name, test := range map[string]struct {
 		mode          string
@@ -199,7 +200,7 @@ func TestReactor(t *testing.T) {
 	}
 }
 
-// Any module is annotated or refused, and has the metadata then.
+// Any module is either refused, or contains the metadata afterwards.
 func FuzzSection(f *testing.F) {
 	f.Add([]byte("\x00asm\x01\x00\x00\x00"))
 	f.Add([]byte("\x00asm\x01\x00\x00\x00\x01\x04\x01\x60\x00\x00" + custom(abi.MetadataSection, "old") + custom("name", "x")))
@@ -214,18 +215,18 @@ func FuzzSection(f *testing.F) {
 	})
 }
 
-// What is nearly a name is pointed out; what is none of these may be for versions to come.
+// A name that resembles a known one is reported. Other unknown names may belong to future versions.
 func TestNearMisses(t *testing.T) {
 	m, err := ParseMetadata([]byte("mutating: false\nnew: [1]\ncontextAwareResource: []\nhostcapabilities: []\n" +
 		"rules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods], resource: [a], scope: b}]\n" +
 		"annotations: {io.kubewarden.policy.titel: a, io.kubewarden.policy.title: b, org.example: c}\n"))
 	require.NoError(t, err)
 	require.Equal(t, []string{
-		"contextAwareResource: nobody reads a field of this name: did you mean contextAwareResources?",
-		"hostcapabilities: nobody reads a field of this name: did you mean hostCapabilities?",
-		"rules[0].resource: nobody reads a field of this name: did you mean resources?",
-		"annotations.io.kubewarden.policy.titel: nobody reads a field of this name: did you mean io.kubewarden.policy.title?",
+		"contextAwareResource: no host reads a field of this name: did you mean contextAwareResources?",
+		"hostcapabilities: no host reads a field of this name: did you mean hostCapabilities?",
+		"rules[0].resource: no host reads a field of this name: did you mean resources?",
+		"annotations.io.kubewarden.policy.titel: no host reads a field of this name: did you mean io.kubewarden.policy.title?",
 	}, m.NearMisses())
 	_, err = ParseMetadata([]byte("mutatng: false\nrules: []\n"))
-	require.EqualError(t, err, `mutating: required field is missing: is "mutatng" meant to be it?`)
+	require.EqualError(t, err, `mutating: required field is missing: "mutatng" may be a misspelling of it`)
 }

@@ -27,12 +27,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// Names that metadata may have. Others are for versions to come, and stay as they are.
+// The names known in metadata. Others may belong to future versions and are kept.
 var (
 	fieldNames    = namesOf[abi.Metadata]()
 	ruleNames     = namesOf[abi.Rule]()
 	resourceNames = namesOf[abi.ContextAwareResource]()
-	// annotationNames are those that Kubewarden and Artifact Hub know.
+	// annotationNames are the annotations that Kubewarden and Artifact Hub know.
 	annotationNames = []string{
 		"io.kubewarden.policy.title", "io.kubewarden.policy.version", "io.kubewarden.policy.description", "io.kubewarden.policy.author",
 		"io.kubewarden.policy.url", "io.kubewarden.policy.ociUrl", "io.kubewarden.policy.source", "io.kubewarden.policy.license",
@@ -52,14 +52,14 @@ func namesOf[T any]() (names []string) {
 
 func isField(name string) bool { return slices.Contains(fieldNames, name) }
 
-// NearMisses returns a line for each name that is none that hosts know, and nearly is one: what
-// it is meant to say nobody reads.
+// NearMisses returns a line for each unknown name that resembles a known one. Hosts would ignore
+// such a field.
 func (m *Metadata) NearMisses() (lines []string) {
 	look := func(path string, value any, known []string) {
 		fields, _ := value.(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			if meant := explain.Nearest(name, known); meant != "" && !slices.Contains(known, name) {
-				lines = append(lines, fmt.Sprintf("%s%s: nobody reads a field of this name: did you mean %s?", path, name, meant))
+				lines = append(lines, fmt.Sprintf("%s%s: no host reads a field of this name: did you mean %s?", path, name, meant))
 			}
 		}
 	}

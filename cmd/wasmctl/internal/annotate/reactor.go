@@ -23,17 +23,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// Start functions of waPC guests.
+// The start functions of waPC guests.
 const (
 	startCommand = "_start"
 	startReactor = "_initialize"
 	startWaPC    = "wapc_init"
 )
 
-// startOnKubewarden has a reactor export its start function by a name that Kubewarden's host
-// calls: _start, and not _initialize. Without it a module that the Go toolchain makes, with
-// -buildmode=c-shared, fails there with every call. It returns whether it changed the module. Guests
-// that export _start or wapc_init stay as they are: those are called anywhere.
+// startOnKubewarden makes a reactor also export its start function under a name that Kubewarden's
+// host calls: _start instead of _initialize. Without this, every call of a module that the Go
+// toolchain builds with -buildmode=c-shared fails there. It returns whether it changed the module.
+// Guests that export _start or wapc_init stay unchanged, because every host calls these.
 func startOnKubewarden(mode abi.ExecutionMode, module *wasm.Module) bool {
 	if mode != abi.ExecutionModeWaPC {
 		return false

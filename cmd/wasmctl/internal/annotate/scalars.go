@@ -22,9 +22,9 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// readScalars corrects fields, which were read as YAML 1.1, where Kubewarden, which reads
-// YAML 1.2 into fields with types, has something else: a bare "rules:" is an empty list,
-// annotations are texts as they are written, and yes and no are no booleans.
+// readScalars corrects fields that were read as YAML 1.1. Kubewarden reads YAML 1.2 into typed
+// fields, which differs in three cases: a bare "rules:" is an empty list, annotations keep the text
+// as written, and yes and no are not booleans.
 func readScalars(document []byte, fields map[string]any) error {
 	var root yamlv3.Node
 	if err := yamlv3.Unmarshal(document, &root); err != nil {
@@ -47,14 +47,14 @@ func readScalars(document []byte, fields map[string]any) error {
 			}
 		case "mutating", "backgroundAudit":
 			if _, isBool := fields[name].(bool); isBool && !isBoolean(value.Value) && value.Kind == yamlv3.ScalarNode {
-				return fmt.Errorf("%s: %q is no boolean: write true or false", name, value.Value)
+				return fmt.Errorf("%s: %q is not a boolean: write true or false", name, value.Value)
 			}
 		}
 	}
 	return nil
 }
 
-// readTexts sets the values of scalars to what is written.
+// readTexts sets the values of scalars to the text as written.
 func readTexts(pairs []*yamlv3.Node, texts map[string]any) {
 	for n := 0; n+1 < len(pairs); n += 2 {
 		if _, known := texts[pairs[n].Value]; known && pairs[n+1].Kind == yamlv3.ScalarNode {
@@ -63,7 +63,7 @@ func readTexts(pairs []*yamlv3.Node, texts map[string]any) {
 	}
 }
 
-// isBoolean is whether a text is a boolean in YAML 1.2.
+// isBoolean reports whether a text is a boolean in YAML 1.2.
 func isBoolean(text string) bool {
 	switch text {
 	case "true", "True", "TRUE", "false", "False", "FALSE":

@@ -33,8 +33,8 @@ const customSection = 0
 
 var errTruncated = errors.New("truncated section")
 
-// Section copies a module, drops every metadata section that it has and appends one with
-// the given content. All other bytes stay as they are.
+// Section copies a module without its metadata sections, and appends one with the given content.
+// All other bytes stay unchanged.
 func Section(module, metadata []byte) ([]byte, error) {
 	rest, ok := bytes.CutPrefix(module, preamble)
 	if !ok {
@@ -71,8 +71,7 @@ func isMetadata(id byte, body []byte) (bool, error) {
 	return string(name) == abi.MetadataSection, err
 }
 
-// sized splits bytes that begin with their length, an unsigned LEB128 number
-// of 32 bits, from what follows them.
+// sized splits off bytes that are preceded by their length, an unsigned LEB128 number of 32 bits.
 func sized(b []byte) (content, after []byte, err error) {
 	length, n := binary.Uvarint(b)
 	if n <= 0 || n > binary.MaxVarintLen32 || length > uint64(len(b)-n) {

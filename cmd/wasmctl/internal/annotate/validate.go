@@ -31,12 +31,12 @@ const wildcard = "*"
 
 var operations = []string{"CREATE", "UPDATE", "DELETE", "CONNECT", wildcard}
 
-// validate checks what nobody should publish: what no host takes, and what hosts are more
-// lenient about.
+// validate checks for metadata that should not be published. This includes everything that a host
+// refuses, and some things that hosts accept.
 func (m *Metadata) validate() error {
 	onHost := m.Metadata
 	onHost.PolicyType = cmp.Or(onHost.PolicyType, "kubernetes")
-	onHost.ProtocolVersion = cmp.Or(onHost.ProtocolVersion, abi.ProtocolVersion1) // the guest is asked
+	onHost.ProtocolVersion = cmp.Or(onHost.ProtocolVersion, abi.ProtocolVersion1) // guests are asked
 	onHost.MinimumKubewardenVersion = ""                                          // another host may be newer
 	errs := []error{onHost.Validate()}
 	add := func(format string, arguments ...any) { errs = append(errs, fmt.Errorf(format, arguments...)) }
@@ -72,7 +72,7 @@ func validateRule(r *abi.Rule) []error {
 	return append(errs, validateResources(r.Resources)...)
 }
 
-// validateResources checks what the API server demands of the resources of webhooks.
+// validateResources applies the API server's rules for the resources of webhooks.
 func validateResources(resources []string) []error {
 	var errs []error
 	has := func(resource string) bool { return slices.Contains(resources, resource) }
@@ -88,11 +88,11 @@ func validateResources(resources []string) []error {
 		case entry == "":
 			errs = append(errs, errors.New("resources: an entry is empty"))
 		case !isSub && entry != wildcard && has(wildcard):
-			errs = append(errs, fmt.Errorf(`resources: %q is in "*" already: remove one`, entry))
+			errs = append(errs, fmt.Errorf(`resources: %q is already covered by "*": remove one`, entry))
 		case isSub && sub != wildcard && has(resource+"/*"):
-			errs = append(errs, fmt.Errorf("resources: %q is in %q already: remove one", entry, resource+"/*"))
+			errs = append(errs, fmt.Errorf("resources: %q is already covered by %q: remove one", entry, resource+"/*"))
 		case isSub && resource != wildcard && has("*/"+sub):
-			errs = append(errs, fmt.Errorf("resources: %q is in %q already: remove one", entry, "*/"+sub))
+			errs = append(errs, fmt.Errorf("resources: %q is already covered by %q: remove one", entry, "*/"+sub))
 		}
 	}
 	return errs

@@ -22,33 +22,33 @@ import (
 	"slices"
 )
 
-// confidence is that of all intervals.
+// confidence is the confidence level of all intervals.
 const confidence = 0.95
 
-// Interval is an estimate between its bounds.
+// Interval is an estimate with its bounds.
 type Interval struct{ Low, Estimate, High float64 }
 
-// Outliers are how many samples lie outside Tukey's fences: mildly one and a half, severely
-// three ranges between the quartiles away from these.
+// Outliers counts the samples outside Tukey's fences, which are 1.5 (mild) and 3 (severe)
+// interquartile ranges away from the quartiles.
 type Outliers struct{ LowSevere, LowMild, HighMild, HighSevere int }
 
-// Total returns how many there are.
+// Total returns the number of all outliers.
 func (o Outliers) Total() int { return o.LowSevere + o.LowMild + o.HighMild + o.HighSevere }
 
-// Analysis is what measurements come to, in nanoseconds for each iteration.
+// Analysis is the analysis of measurements, in nanoseconds per iteration.
 type Analysis struct {
 	Mean, Median Interval
-	// StdDev is the standard deviation of the samples, and MAD their median absolute
-	// deviation, scaled to be the same if they are normally distributed.
+	// StdDev is the standard deviation of the samples. MAD is their median absolute deviation,
+	// scaled to equal the standard deviation for a normal distribution.
 	StdDev, MAD Interval
-	// Slope is that of the line through the origin and all samples, with how well it fits at
-	// both bounds; nil if all samples have equally many iterations.
+	// Slope is the slope of the line through the origin and all samples. RSquared says how well the
+	// line fits at both bounds. Slope is nil if all samples have the same number of iterations.
 	Slope    *Interval
 	RSquared [2]float64
 	Outliers Outliers
 }
 
-// Typical is what an iteration takes: the slope if there is one, and else the mean.
+// Typical returns the time of an iteration: the slope if there is one, and otherwise the mean.
 func (a *Analysis) Typical() Interval {
 	if a.Slope != nil {
 		return *a.Slope
@@ -56,7 +56,7 @@ func (a *Analysis) Typical() Interval {
 	return a.Mean
 }
 
-// Analyze returns what measurements come to.
+// Analyze analyzes measurements.
 func Analyze(data *Data, resamples int, random *rand.Rand) *Analysis {
 	averages := data.Averages()
 	a := &Analysis{Outliers: outliers(averages)}
@@ -65,7 +65,7 @@ func Analyze(data *Data, resamples int, random *rand.Rand) *Analysis {
 	statistics := []struct {
 		of func([]float64) float64
 		to *Interval
-	}{{mean, &a.Mean}, {stdDev, &a.StdDev}, {median, &a.Median}, {medianDeviation, &a.MAD}} // the last two sort
+	}{{mean, &a.Mean}, {stdDev, &a.StdDev}, {median, &a.Median}, {medianDeviation, &a.MAD}} // the last two sort the values
 	drawn := make([][]float64, len(statistics))
 	for range resamples {
 		for i := range sample {
@@ -100,7 +100,7 @@ func resampledSlope(data *Data, resamples int, random *rand.Rand) *Interval {
 	return &resampled
 }
 
-// slope is that of the line through the origin with the least squares.
+// slope returns the slope of the least-squares line through the origin.
 func slope(data *Data) float64 {
 	xy, xx := 0.0, 0.0
 	for i := range data.Times {
@@ -110,7 +110,7 @@ func slope(data *Data) float64 {
 	return xy / xx
 }
 
-// rSquared is how much of the variance a line through the origin explains.
+// rSquared returns the share of the variance that a line through the origin explains.
 func rSquared(data *Data, slope float64) float64 {
 	average := 0.0
 	for _, y := range data.Times {
@@ -127,13 +127,13 @@ func rSquared(data *Data, slope float64) float64 {
 	return 1 - residual/total
 }
 
-// interval returns the estimate with the bounds that the middle of its distribution has.
+// interval returns an estimate with the bounds of the middle part of its distribution.
 func interval(estimate float64, distribution []float64) Interval {
 	slices.Sort(distribution)
 	return Interval{quantile(distribution, (1-confidence)/2), estimate, quantile(distribution, (1+confidence)/2)}
 }
 
-// quantile is of what is sorted, and between two values in proportion.
+// quantile returns a quantile of sorted values. It interpolates linearly.
 func quantile(sorted []float64, q float64) float64 {
 	rank := q * float64(len(sorted)-1)
 	below := int(rank)
@@ -151,7 +151,7 @@ func mean(values []float64) float64 {
 	return sum / float64(len(values))
 }
 
-// variance is that of a sample: it has one degree of freedom less.
+// variance returns the sample variance, with one degree of freedom less than the number of values.
 func variance(values []float64) float64 {
 	average, sum := mean(values), 0.0
 	for _, value := range values {
@@ -162,20 +162,20 @@ func variance(values []float64) float64 {
 
 func stdDev(values []float64) float64 { return math.Sqrt(variance(values)) }
 
-// median sorts the values.
+// median returns the median. It sorts the values.
 func median(values []float64) float64 {
 	slices.Sort(values)
 	return quantile(values, 0.5)
 }
 
-// medianDeviation sorts the values.
+// medianDeviation returns the median absolute deviation. It sorts the values.
 func medianDeviation(values []float64) float64 {
 	middle := median(values)
 	deviations := make([]float64, len(values))
 	for i, value := range values {
 		deviations[i] = math.Abs(value - middle)
 	}
-	const toStdDev = 1.4826 // of a normal distribution
+	const toStdDev = 1.4826 // for a normal distribution
 	return median(deviations) * toStdDev
 }
 
@@ -198,14 +198,14 @@ func outliers(averages []float64) (o Outliers) {
 	return o
 }
 
-// Change is how the mean of measurements differs from that of earlier ones, as a part of it,
-// and how likely so large a difference is by chance.
+// Change is the relative change of the mean from earlier measurements, with the probability that so
+// large a difference occurs by chance.
 type Change struct {
 	Mean Interval
 	P    float64
 }
 
-// What makes a change worth telling.
+// The thresholds for a change worth reporting.
 const (
 	Significance   = 0.05
 	NoiseThreshold = 0.01
@@ -225,7 +225,7 @@ func Compare(data, earlier *Data, resamples int, random *rand.Rand) Change {
 	for range resamples {
 		changes = append(changes, mean(draw(after, a))/mean(draw(before, b))-1)
 	}
-	// If both came from one population, such differences would come of drawing from that.
+	// Resampling the joint population shows which differences occur by chance.
 	all, t, below := slices.Concat(after, before), studentT(after, before), 0
 	for range resamples {
 		if studentT(draw(all, a), draw(all, b)) < t {
@@ -238,7 +238,7 @@ func Compare(data, earlier *Data, resamples int, random *rand.Rand) Change {
 	}
 }
 
-// studentT is Welch's t.
+// studentT returns Welch's t.
 func studentT(a, b []float64) float64 {
 	return (mean(a) - mean(b)) / math.Sqrt(variance(a)/float64(len(a))+variance(b)/float64(len(b)))
 }

@@ -14,10 +14,10 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package benchmark measures how long something takes as Criterion does
-// (https://bheisler.github.io/criterion.rs/book/analysis.html): samples of ever more
-// iterations, a line through them whose slope is the time of one, and intervals of confidence
-// by resampling what was measured.
+// Package benchmark measures times as Criterion does
+// (https://bheisler.github.io/criterion.rs/book/analysis.html). It takes samples with more and more
+// iterations. The slope of a line through the samples is the time of an iteration. Resampling the
+// measurements yields confidence intervals.
 package benchmark
 
 import (
@@ -28,7 +28,7 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// Bounds of what may be asked for. The samples and their times are held in memory.
+// Bounds of a [Config]. The samples and their times are held in memory.
 const (
 	MinSamples   = 2
 	MaxSamples   = 10_000
@@ -36,33 +36,32 @@ const (
 	MaxTime      = 24 * time.Hour
 )
 
-// Config says how long and how often is measured. The defaults are those of
-// [DefaultConfig].
+// Config says how long and how often to measure. [DefaultConfig] returns the defaults.
 type Config struct {
-	// WarmUp is for how long iterations are made that do not count.
+	// WarmUp is the duration of iterations before the measurement.
 	WarmUp time.Duration
-	// Measurement is how long all samples should take. They take longer if each of them needs
-	// an iteration more than that leaves time for.
+	// Measurement is the intended duration of all samples. They take longer if it does not suffice
+	// for one iteration of each.
 	Measurement time.Duration
-	// Samples is how many samples there are, between [MinSamples] and [MaxSamples].
+	// Samples is the number of samples, between [MinSamples] and [MaxSamples].
 	Samples int
-	// Resamples is how often they are resampled, between 1 and [MaxResamples].
+	// Resamples is the number of resamplings, between 1 and [MaxResamples].
 	Resamples int
 }
 
-// DefaultConfig is kwctl's, and Criterion's.
+// DefaultConfig returns the defaults of kwctl and Criterion.
 func DefaultConfig() Config {
 	return Config{WarmUp: 3 * time.Second, Measurement: 5 * time.Second, Samples: 100, Resamples: 100_000}
 }
 
-// Data is what was measured: how many iterations each sample has, and how many nanoseconds
-// they took together.
+// Data holds measurements: for each sample, the number of iterations and their total time in
+// nanoseconds.
 type Data struct {
 	Iterations []uint64
 	Times      []uint64
 }
 
-// Total returns how many iterations there are in all samples, and what they took.
+// Total returns the number of iterations in all samples, and their total time.
 func (d *Data) Total() (iterations uint64, elapsed time.Duration) {
 	for n := range d.Iterations {
 		iterations += d.Iterations[n]
@@ -71,7 +70,7 @@ func (d *Data) Total() (iterations uint64, elapsed time.Duration) {
 	return iterations, elapsed
 }
 
-// Averages returns what an iteration of each sample took, in nanoseconds.
+// Averages returns the average time of an iteration in each sample, in nanoseconds.
 func (d *Data) Averages() []float64 {
 	averages := make([]float64, len(d.Times))
 	for n := range d.Times {
@@ -80,13 +79,14 @@ func (d *Data) Averages() []float64 {
 	return averages
 }
 
-// flat is whether all samples have equally many iterations: there is no line through them.
+// flat reports whether all samples have the same number of iterations, so that there is no line
+// through them.
 func (d *Data) flat() bool { return d.Iterations[0] == d.Iterations[len(d.Iterations)-1] }
 
-// Clock is what time is told by.
+// Clock is the source of time.
 type Clock = clock.PassiveClock
 
-// run makes iterations and returns how long they took. It ends early if one fails.
+// run runs iterations and returns their total time. It stops when one fails.
 func run(ctx context.Context, c Clock, iterations uint64, iterate func()) (time.Duration, error) {
 	begin := c.Now()
 	for range iterations {
@@ -98,7 +98,7 @@ func run(ctx context.Context, c Clock, iterations uint64, iterate func()) (time.
 	return c.Since(begin), nil
 }
 
-// Warm makes iterations for a while, and returns what one takes, in nanoseconds.
+// Warm runs iterations for the warm-up time, and returns the mean time of one in nanoseconds.
 func (c *Config) Warm(ctx context.Context, clock Clock, iterate func()) (mean float64, err error) {
 	var elapsed time.Duration
 	made := uint64(0)
@@ -114,9 +114,10 @@ func (c *Config) Warm(ctx context.Context, clock Clock, iterate func()) (mean fl
 	}
 }
 
-// Plan returns how many iterations each sample is to have, if one takes so many nanoseconds:
-// 1, 2, 3 and so on times the same number, or all the same if even that would take twice as
-// long as was asked for. Short says that it takes longer than that all the same.
+// Plan returns the number of iterations of each sample, given the mean time of one in nanoseconds.
+// The numbers are 1, 2, 3 and so on times a factor. They are all the same if even a factor of 1
+// would take twice as long as intended. Short reports that the samples will still take longer than
+// intended.
 func (c *Config) Plan(mean float64) (iterations []uint64, expected time.Duration, short bool) {
 	n := uint64(c.Samples)
 	runs := n * (n + 1) / 2

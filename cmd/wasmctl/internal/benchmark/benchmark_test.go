@@ -29,13 +29,13 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// ticking returns a clock, and an iteration that takes a time by it.
+// ticking returns a clock, and an iteration that advances it by a fixed time.
 func ticking(takes time.Duration) (Clock, func()) {
 	clock := clocktesting.NewFakePassiveClock(time.Unix(0, 0))
 	return clock, func() { clock.SetTime(clock.Now().Add(takes)) }
 }
 
-// Warming up doubles the iterations until the time is over: 1 + 2 + 4 + 8 of them.
+// The warm-up doubles the iterations until the time is over: 1 + 2 + 4 + 8.
 func TestWarm(t *testing.T) {
 	clock, iterate := ticking(time.Millisecond)
 	made := 0
@@ -78,7 +78,7 @@ func TestPlan(t *testing.T) {
 
 func random() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
-// What always takes the same is known for sure.
+// A constant time has no uncertainty.
 func TestAnalyzeWhatIsSteady(t *testing.T) {
 	clock, iterate := ticking(time.Microsecond)
 	data, err := Collect(t.Context(), clock, []uint64{1, 2, 3, 4}, iterate)
@@ -98,9 +98,9 @@ func TestAnalyzeWhatIsSteady(t *testing.T) {
 	require.Zero(t, a.Outliers.Total())
 }
 
-// The estimates are those that one works out by hand, and lie between their bounds.
+// The estimates match a calculation by hand, and lie between their bounds.
 func TestAnalyze(t *testing.T) {
-	// For each iteration: 10, 12, 11, 9, 100.
+	// The times per iteration are 10, 12, 11, 9 and 100.
 	data := &Data{Iterations: []uint64{1, 2, 3, 4, 5}, Times: []uint64{10, 24, 33, 36, 500}}
 	a := Analyze(data, 10_000, random())
 	require.InDelta(t, 28.4, a.Mean.Estimate, 1e-9)
@@ -125,7 +125,7 @@ func TestAnalyzeFlat(t *testing.T) {
 }
 
 func TestOutliers(t *testing.T) {
-	// The quartiles are 10 and 14: fences at 4, -2, 20 and 26.
+	// The quartiles are 10 and 14, and the fences at 4, -2, 20 and 26.
 	values := []float64{-3, 3, 10, 10, 10, 12, 12, 12, 14, 14, 14, 21, 27}
 	require.Equal(t, Outliers{LowSevere: 1, LowMild: 1, HighMild: 1, HighSevere: 1}, outliers(values))
 }
@@ -161,7 +161,7 @@ func TestFile(t *testing.T) {
 	require.Equal(t, second, got)
 	old, err := os.ReadFile(filepath.Join(directory, "old-sample"))
 	require.NoError(t, err)
-	// As tiny-bench writes it.
+	// tiny-bench writes these bytes.
 	require.Equal(t, []byte{2, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0,
 		15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, old)
 }

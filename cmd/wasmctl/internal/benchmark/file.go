@@ -26,16 +26,15 @@ import (
 	"path/filepath"
 )
 
-// Files of measurements in a directory for what was measured. Their form is that of
-// tiny-bench, which kwctl uses, and so are their names.
+// The names of files with measurements. Each measured operation has its own directory. Names and
+// format are those of tiny-bench, which kwctl uses.
 const (
 	currentSample = "current-sample"
 	oldSample     = "old-sample"
 )
 
-// Encode returns measurements as they are in a file: how many samples there are, in 64 bits,
-// their iterations, in 64 bits each, and their nanoseconds, in 128 bits each; all with the
-// lowest byte first.
+// Encode encodes measurements for a file: the number of samples in 64 bits, their iterations in 64
+// bits each, and their nanoseconds in 128 bits each, all in little-endian order.
 func (d *Data) Encode() []byte {
 	file := binary.LittleEndian.AppendUint64(nil, uint64(len(d.Iterations)))
 	for _, count := range d.Iterations {
@@ -43,12 +42,12 @@ func (d *Data) Encode() []byte {
 	}
 	for _, took := range d.Times {
 		file = binary.LittleEndian.AppendUint64(file, took)
-		file = binary.LittleEndian.AppendUint64(file, 0) // it is never that long
+		file = binary.LittleEndian.AppendUint64(file, 0) // no time is that long
 	}
 	return file
 }
 
-// Decode reads such a file.
+// Decode decodes the content of such a file.
 func Decode(file []byte) (*Data, error) {
 	if len(file) < 8 {
 		return nil, errors.New("it is too short")
@@ -63,13 +62,13 @@ func Decode(file []byte) (*Data, error) {
 		data.Iterations = append(data.Iterations, binary.LittleEndian.Uint64(words[8*n:]))
 		data.Times = append(data.Times, binary.LittleEndian.Uint64(times))
 		if data.Iterations[n] == 0 || binary.LittleEndian.Uint64(times[8:]) != 0 {
-			return nil, fmt.Errorf("sample %d of it is none", n)
+			return nil, fmt.Errorf("sample %d is invalid", n)
 		}
 	}
 	return data, nil
 }
 
-// Read returns what was last written into a directory, nil if that is nothing.
+// Read returns the latest measurements in a directory, or nil if there are none.
 func Read(directory string) (*Data, error) {
 	path := filepath.Join(directory, currentSample)
 	file, err := os.Open(path)
@@ -90,8 +89,8 @@ func Read(directory string) (*Data, error) {
 	return data, nil
 }
 
-// Write writes measurements into a directory, which is made if it is not there. What was there
-// is kept beside them.
+// Write writes measurements into a directory, which it creates if necessary. The previous
+// measurements are kept beside them.
 func (d *Data) Write(directory string) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err

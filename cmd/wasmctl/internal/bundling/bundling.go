@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package bundling takes policies to where there is no network: it collects what a configuration needs into one OCI image
-// layout, and says whether a layout has it and can be believed.
+// Package bundling packs policies for servers without a network. It collects the needs of a
+// configuration in one OCI image layout, and verifies that a layout is complete and trustworthy.
 package bundling
 
 import (
@@ -37,31 +37,32 @@ import (
 )
 
 const (
-	// fileType is the artifactType of a file on a web server and of the bundle beside it.
+	// fileType is the artifactType of a file from a web server and the bundle beside it.
 	fileType = "application/vnd.wasm-admission.file.v1"
-	// rootType is the artifactType of a trust root, and rootName what the index calls it.
+	// rootType is the artifactType of a trust root, and rootName its name in the index.
 	rootType = "application/vnd.wasm-admission.trust-root.v1"
 	rootName = "trust-root"
-	// rootMediaType is that of the trust root itself.
+	// rootMediaType is the media type of the trust root itself.
 	rootMediaType = "application/vnd.dev.sigstore.trustedroot+json;version=0.1"
 	wasmMediaType = "application/vnd.wasm.content.layer.v1+wasm"
 )
 
-// RootFile is what the trust root is called.
+// RootFile is the file name of the trust root.
 const RootFile = "trusted_root.json"
 
-// Wanted is what is collected, or has to be there.
+// Wanted says what to collect, or what a bundle must contain.
 type Wanted struct {
-	// Config is a valid configuration; with it come the modules of its policies and of the manifests in its policy
-	// directory. What it demands of signatures is demanded of all modules.
+	// Config is a valid configuration. It adds the modules of its policies and of the manifests in
+	// its policy directory. Its demands for signatures apply to all modules.
 	Config *wasmadmission.WasmAdmissionConfiguration
 	// URIs are further modules.
 	URIs []string
-	// Root is the trust root, nil if there is none.
+	// Root is the trust root, or nil if there is none.
 	Root *sigstore.Root
 }
 
-// requests returns what to fetch, in order and each once, and the URIs of what stays where it is: files.
+// requests returns the modules to fetch, sorted and without duplicates. It also returns the URIs of
+// files, which are not bundled.
 func (w *Wanted) requests(ctx context.Context) (requests []module.Request, local []string, err error) {
 	desired, err := reload.NewSource(w.Config).Policies(ctx)
 	if err != nil {
@@ -89,7 +90,7 @@ func (w *Wanted) requests(ctx context.Context) (requests []module.Request, local
 	return remote, slices.Compact(local), nil
 }
 
-// Validate says what is wrong with the configuration and the URIs, a line each.
+// Validate returns the problems of the configuration and the URIs, one per line.
 func (w *Wanted) Validate() error {
 	err := policyset.JoinProblems(validation.ValidateConfiguration(w.Config), nil)
 	for _, uri := range w.URIs {
@@ -100,16 +101,16 @@ func (w *Wanted) Validate() error {
 			}
 		case "https", "http":
 			if strings.ContainsAny(uri, "?#") {
-				err = errors.Join(err, fmt.Errorf("%s: has a query or a fragment, which may be a secret and would be in the bundle: serve the module at a path of its own", module.Redact(uri)))
+				err = errors.Join(err, fmt.Errorf("%s: has a query or a fragment, which may be a secret and would be in the bundle: serve the module at its own path", module.Redact(uri)))
 			}
 		default:
-			err = errors.Join(err, fmt.Errorf("%s: is in no registry and on no web server: only such modules are bundled", module.Redact(uri)))
+			err = errors.Join(err, fmt.Errorf("%s: is neither in a registry nor on a web server: only such modules are bundled", module.Redact(uri)))
 		}
 	}
 	return err
 }
 
-// newChecker makes what checks signatures by the trust root that is there, whatever the configuration has.
+// newChecker returns a checker with the available trust root, whatever the configuration says.
 func (w *Wanted) newChecker(context.Context, *wasmadmission.WasmAdmissionConfiguration, verification.RootOptions) (verification.Checker, error) {
 	if w.Root == nil {
 		return sigstore.New(nil), nil
@@ -119,15 +120,17 @@ func (w *Wanted) newChecker(context.Context, *wasmadmission.WasmAdmissionConfigu
 
 // Module is a module in a bundle.
 type Module struct {
-	// URI is what the configuration calls it.
+	// URI is the module's name in the configuration.
 	URI string
-	// Digest is that of the manifest of one from a registry, and of the module itself from a web server.
+	// Digest is the digest of the manifest for a module from a registry, and of the module itself
+	// for one from a web server.
 	Digest string
-	// Signatures are how many there are: manifests in the old format and bundles in the new.
+	// Signatures is the number of signatures: manifests in the old format and bundles in the new
+	// one.
 	Signatures int
 }
 
-// open opens a layout for a person.
+// open opens a layout without the checks of a server on its files.
 func open(path string) (*layout.Layout, error) {
 	return layout.Open(path, layout.Options{AnyOwner: true})
 }

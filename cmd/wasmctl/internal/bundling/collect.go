@@ -38,29 +38,29 @@ import (
 )
 
 const (
-	// maxSignatureBytes bounds a blob of a signature.
+	// maxSignatureBytes bounds each blob of a signature.
 	maxSignatureBytes = 4 << 20
-	// maxBesideBytes bounds everything that stands beside one module: what its manifest names
-	// else, and its signatures. Whoever may push to a registry decides how much that is.
+	// maxBesideBytes bounds the content beside one module: other blobs of its manifest, and its
+	// signatures. Anybody who may push to the registry controls its size.
 	maxBesideBytes = 64 << 20
 )
 
-// Collected says what is in a bundle.
+// Collected describes the content of a bundle.
 type Collected struct {
 	Modules []Module
-	// Local are the modules in files, which are not in it.
+	// Local lists the modules in files, which are not in the bundle.
 	Local []string
 }
 
-// Collect writes a layout with all that is wanted into an empty directory. Adjust may change how registries and servers are
-// asked. Modules that the configuration would refuse are refused.
+// Collect writes a layout with everything wanted into an empty directory. Adjust may change the
+// access to registries and servers. Collect refuses modules that the configuration would refuse.
 func Collect(ctx context.Context, wanted *Wanted, directory string, adjust func(*module.Options)) (*Collected, error) {
 	requests, local, err := wanted.requests(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if len(requests) == 0 {
-		return nil, errors.New("there is no module of a registry or a web server: nothing to bundle")
+		return nil, errors.New("there is no module from a registry or a web server: nothing to bundle")
 	}
 	writer, err := layout.NewWriter(directory)
 	if err != nil {
@@ -98,17 +98,17 @@ func Collect(ctx context.Context, wanted *Wanted, directory string, adjust func(
 	return collected, writer.Close()
 }
 
-// collector takes what stands beside modules when they are verified, in the places that they are fetched from. It is for one
-// request at a time.
+// collector collects the content beside modules while they are verified, from the places where they
+// are fetched. It handles one request at a time.
 type collector struct {
 	verifier module.Verifier // nil accepts everything
 	most     int64
 	writer   *layout.Writer
 
-	// Of the last module:
-	left       int64 // bytes that may come beside it
+	// The remaining fields belong to the last module.
+	left       int64 // bytes that its other content may still have
 	entries    []ocispec.Descriptor
-	bundle     []byte // of one from a web server; nil if there is none
+	bundle     []byte // for a module from a web server; nil if there is none
 	digest     string
 	signatures int
 }
@@ -139,7 +139,7 @@ func (c *collector) Verify(ctx context.Context, a module.Artifact) ([]byte, erro
 	return nil, err
 }
 
-// collect takes the manifest of a module, what it names but the module, and its signatures.
+// collect collects the manifest of a module, its blobs other than the module, and its signatures.
 func (c *collector) collect(ctx context.Context, a module.Artifact) error {
 	content, err := orascontent.FetchAll(ctx, a.Source, a.Manifest)
 	if err != nil {
@@ -150,7 +150,7 @@ func (c *collector) collect(ctx context.Context, a module.Artifact) error {
 		return err
 	}
 	for _, d := range append([]ocispec.Descriptor{manifest.Config}, manifest.Layers...) {
-		if d.Digest.String() != a.Digest { // the module comes by itself
+		if d.Digest.String() != a.Digest { // the module is added separately
 			if err := c.copyBlob(ctx, a, d, c.most); err != nil {
 				return err
 			}
@@ -179,7 +179,7 @@ func (c *collector) collect(ctx context.Context, a module.Artifact) error {
 	return nil
 }
 
-// entryName is what the index calls an artifact.
+// entryName returns the name of an artifact in the index.
 func entryName(a module.Artifact) (string, error) {
 	ref, err := moduleuri.ParseReference(strings.TrimPrefix(a.URI, "registry://"))
 	switch {
@@ -191,7 +191,7 @@ func entryName(a module.Artifact) (string, error) {
 	return a.Repository + ":" + ref.Tag, nil
 }
 
-// sign takes a manifest with signatures, and what it names.
+// sign collects a manifest with signatures and its blobs.
 func (c *collector) sign(ctx context.Context, a module.Artifact, s discovery.Manifest) error {
 	for _, d := range s.Blobs {
 		if err := c.copyBlob(ctx, a, d, maxSignatureBytes); err != nil {
@@ -216,7 +216,7 @@ func (c *collector) copyBlob(ctx context.Context, a module.Artifact, d ocispec.D
 	case d.Size < 0 || d.Size > most:
 		return fmt.Errorf("%s has %d bytes, at most %d are allowed", d.Digest, d.Size, most)
 	case d.Size > c.left:
-		return fmt.Errorf("what stands beside the module has more than %d bytes", maxBesideBytes)
+		return fmt.Errorf("the content beside the module has more than %d bytes", maxBesideBytes)
 	}
 	c.left -= d.Size
 	content, err := orascontent.FetchAll(ctx, a.Source, d)
@@ -227,7 +227,7 @@ func (c *collector) copyBlob(ctx context.Context, a module.Artifact, d ocispec.D
 	return err
 }
 
-// keep keeps a module, and lists what was collected beside it.
+// keep adds a module to the layout, and lists the content collected beside it.
 func (c *collector) keep(uri string, m *module.Module) error {
 	if len(c.entries) == 0 {
 		entry, err := c.keepFile(uri, m)
@@ -246,7 +246,7 @@ func (c *collector) keep(uri string, m *module.Module) error {
 	return nil
 }
 
-// keepFile writes a file of a web server, and the bundle beside it, as an artifact.
+// keepFile writes a file from a web server and the bundle beside it as an artifact.
 func (c *collector) keepFile(uri string, m *module.Module) (ocispec.Descriptor, error) {
 	title := path.Base(uri)
 	layers := []ocispec.Descriptor{{}}
@@ -270,7 +270,7 @@ func (c *collector) titled(mediaType, title string, content []byte) (ocispec.Des
 	return d, err
 }
 
-// artifact writes the manifest of something of our own.
+// artifact writes the manifest of an artifact that only this package uses.
 func (c *collector) artifact(artifactType string, annotations map[string]string, layers ...ocispec.Descriptor) (ocispec.Descriptor, error) {
 	config, err := c.writer.Blob(ocispec.MediaTypeEmptyJSON, ocispec.DescriptorEmptyJSON.Data)
 	if err != nil {
@@ -287,7 +287,7 @@ func (c *collector) artifact(artifactType string, annotations map[string]string,
 	return entry, err
 }
 
-// keepRoot keeps a trust root.
+// keepRoot adds a trust root to the layout.
 func (c *collector) keepRoot(root []byte) error {
 	layer, err := c.titled(rootMediaType, RootFile, root)
 	if err != nil {

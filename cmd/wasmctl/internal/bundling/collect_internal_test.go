@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// Who may push decides what stands beside a module, and not how much room it takes.
+// Anybody who may push controls the content beside a module, but not its size.
 func TestWhatStandsBesideAModuleIsBounded(t *testing.T) {
 	source := memory.New()
 	blob := make([]byte, 100)
@@ -44,6 +44,6 @@ func TestWhatStandsBesideAModuleIsBounded(t *testing.T) {
 		require.NoError(t, source.Push(t.Context(), d, bytes.NewReader(blob[:d.Size])))
 		require.NoError(t, c.copyBlob(t.Context(), a, d, 100))
 	}
-	require.ErrorContains(t, c.copyBlob(t.Context(), a, third, 100), "what stands beside the module has more than")
+	require.ErrorContains(t, c.copyBlob(t.Context(), a, third, 100), "the content beside the module has more than")
 	require.ErrorContains(t, c.copyBlob(t.Context(), a, first, 99), "has 100 bytes, at most 99 are allowed")
 }

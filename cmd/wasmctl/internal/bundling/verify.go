@@ -40,15 +40,15 @@ import (
 // maxMetadataBytes bounds a manifest.
 const maxMetadataBytes = 4 << 20
 
-// Checked says what was found in a bundle.
+// Checked describes the verified content of a bundle.
 type Checked struct {
-	// Manifests and Blobs are how many were read and have their digests.
+	// Manifests and Blobs count the content that was read and matches its digests.
 	Manifests, Blobs int
-	// Modules are those that were asked for and are there.
+	// Modules lists the wanted modules that the bundle contains.
 	Modules []Module
-	// Local are the modules in files, which do not belong into it.
+	// Local lists the modules in files, which do not belong in the bundle.
 	Local []string
-	// Problems are what is wrong.
+	// Problems lists the problems found.
 	Problems []error
 }
 
@@ -56,8 +56,9 @@ func (c *Checked) fail(format string, arguments ...any) {
 	c.Problems = append(c.Problems, fmt.Errorf(format, arguments...))
 }
 
-// Verify reads everything in a bundle, compares the digests, and fetches from it all that is wanted, with the signatures
-// that the configuration demands. Nobody else is asked. Wanted without a configuration is nothing.
+// Verify reads all content of a bundle and checks the digests. It then fetches everything wanted
+// from the bundle, with the signatures that the configuration demands. It uses no network. A Wanted
+// without a configuration or URIs wants nothing.
 func Verify(ctx context.Context, path string, wanted *Wanted) (*Checked, error) {
 	l, err := open(path)
 	if err != nil {
@@ -74,7 +75,7 @@ func Verify(ctx context.Context, path string, wanted *Wanted) (*Checked, error) 
 	return c, c.fetch(ctx, path, l, wanted)
 }
 
-// fetch fetches what is wanted as a server would without a network.
+// fetch fetches the wanted modules like a server without a network.
 func (c *Checked) fetch(ctx context.Context, path string, l *layout.Layout, wanted *Wanted) error {
 	requests, local, err := wanted.requests(ctx)
 	if err != nil {
@@ -117,18 +118,18 @@ func signaturesOf(ctx context.Context, l *layout.Layout, uri string, m *module.M
 	if err != nil {
 		return 0
 	}
-	signatures, _ := discovery.Manifests(ctx, repository, manifest) // what is damaged was found before
+	signatures, _ := discovery.Manifests(ctx, repository, manifest) // damage was reported before
 	return len(signatures)
 }
 
-// reader reads everything that a layout has.
+// reader reads all content of a layout.
 type reader struct {
 	layout  *layout.Layout
 	checked *Checked
 	seen    map[string]bool
 }
 
-// manifest reads one, and what it names.
+// manifest reads a manifest and its blobs.
 func (r *reader) manifest(ctx context.Context, entry ocispec.Descriptor) {
 	if r.seen[entry.Digest.String()] {
 		return
@@ -171,7 +172,7 @@ func (r *reader) blob(ctx context.Context, of, blob ocispec.Descriptor) {
 	r.checked.Blobs++
 }
 
-// readManifest decodes one. What it may become in memory is bounded.
+// readManifest decodes a manifest. It bounds the memory of the decoded manifest.
 func readManifest(ctx context.Context, l *layout.Layout, entry ocispec.Descriptor, into any) error {
 	content, err := l.Read(ctx, entry, maxMetadataBytes)
 	if err != nil {
@@ -181,12 +182,12 @@ func readManifest(ctx context.Context, l *layout.Layout, entry ocispec.Descripto
 		err = json.Unmarshal(content, into)
 	}
 	if err != nil {
-		return fmt.Errorf("is no manifest: %w", err)
+		return fmt.Errorf("is not a manifest: %w", err)
 	}
 	return nil
 }
 
-// nameOf is what an entry of the index is called for people.
+// nameOf returns the name of an index entry for messages.
 func nameOf(entry ocispec.Descriptor) string {
 	for _, annotation := range []string{ocispec.AnnotationRefName, layout.AnnotationURI} {
 		if name := entry.Annotations[annotation]; name != "" {
@@ -196,7 +197,7 @@ func nameOf(entry ocispec.Descriptor) string {
 	return entry.Digest.String()
 }
 
-// ReadRoot returns the trust root in a bundle, nil if there is none.
+// ReadRoot returns the trust root in a bundle, or nil if there is none.
 func ReadRoot(ctx context.Context, path string) (*sigstore.Root, error) {
 	l, err := open(path)
 	if err != nil {

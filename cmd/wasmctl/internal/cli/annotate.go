@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// annotateFlags are those of annotate.
+// annotateFlags are the flags of annotate.
 type annotateFlags struct {
 	limitFlags
 	metadata, output, usage string
@@ -69,13 +69,13 @@ way round.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&f.metadata, "metadata-path", "m", "", "`file` with the metadata, in YAML (required)")
-	flags.StringVarP(&f.output, "output-path", "o", "", "`file` to write, which may be the module (required)")
+	flags.StringVarP(&f.output, "output-path", "o", "", "output `file`; may be the module (required)")
 	flags.StringVarP(&f.usage, "usage-path", "u", "", "`file` with the policy's manual, in Markdown")
 	f.add(flags)
 	return cmd
 }
 
-// sameFile is whether two paths name one file.
+// sameFile reports whether two paths name the same file.
 func sameFile(a, b string) bool {
 	if filepath.Clean(a) == filepath.Clean(b) {
 		return true
@@ -121,7 +121,7 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 	version := abi.ProtocolVersionUnknown
 	if metadata.ExecutionMode == abi.ExecutionModeWaPC {
 		if version, err = c.protocolVersion(ctx, f, fetched.Bytes); err != nil {
-			return fmt.Errorf("%s: asking the policy which version of the protocol it speaks: %w", argument, err)
+			return fmt.Errorf("%s: asking the policy for its version of the protocol: %w", argument, err)
 		}
 	}
 	metadata.SetProtocolVersion(version)
@@ -135,7 +135,7 @@ func (c *command) annotateModule(ctx context.Context, f *annotateFlags, argument
 	return os.WriteFile(f.output, annotated, 0o644)
 }
 
-// checkMode says whether a module is evidently none of an execution mode.
+// checkMode returns an error if a module evidently has another execution mode.
 func checkMode(mode abi.ExecutionMode, decoded *wasm.Module) error {
 	isRego := mode == abi.ExecutionModeOPA || mode == abi.ExecutionModeGatekeeper
 	switch made := host.IsRego(decoded); {
@@ -171,10 +171,10 @@ func (c *command) warnOfCapabilities(metadata *annotate.Metadata, name string, b
 	}
 	missing, superfluous := metadata.Undeclared(report.HostCapabilities)
 	if len(missing) > 0 {
-		fmt.Fprintf(c.Err, "Warning: hostCapabilities: the module seems to call what is not named: %s\n", strings.Join(missing, ", "))
+		fmt.Fprintf(c.Err, "Warning: hostCapabilities: the module seems to call capabilities that are not listed: %s\n", strings.Join(missing, ", "))
 	}
 	if len(superfluous) > 0 {
-		fmt.Fprintf(c.Err, "Warning: hostCapabilities: the module does not seem to call what is named: %s\n", strings.Join(superfluous, ", "))
+		fmt.Fprintf(c.Err, "Warning: hostCapabilities: the module does not seem to call capabilities that are listed: %s\n", strings.Join(superfluous, ", "))
 	}
 	return nil
 }

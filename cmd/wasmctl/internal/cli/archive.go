@@ -45,7 +45,7 @@ not contain signatures: use bundle for that.`,
 			return c.savePolicies(output, arguments)
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "`file` to write (required)")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "output `file` (required)")
 	return cmd
 }
 
@@ -66,11 +66,11 @@ func (c *command) savePolicies(output string, arguments []string) error {
 	return writeWhole(output, func(w io.Writer) error { return store.Save(w, uris) })
 }
 
-// writeWhole writes a file, which is not there, or stays as it was, if anything fails.
+// writeWhole writes a file atomically. If anything fails, the file stays as it was.
 func writeWhole(path string, write func(io.Writer) error) (err error) {
-	// It takes the place of what is there, which must not be a device, or a link to one.
+	// The new file replaces an existing one, which must not be a device, or a link to one.
 	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file: name one", path)
+		return fmt.Errorf("%s is not a regular file: name one", path)
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
@@ -81,12 +81,12 @@ func writeWhole(path string, write func(io.Writer) error) (err error) {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
-		_ = os.Remove(file.Name()) // it is of no use
+		_ = os.Remove(file.Name()) // it is incomplete
 	}
 	return err
 }
 
-// loadFlags are those of load.
+// loadFlags are the flags of load.
 type loadFlags struct {
 	limitFlags
 	input string
@@ -105,7 +105,7 @@ its name says.`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if f.input == "" {
-				return usagef("--input is required: name an archive that save wrote")
+				return usagef("--input is required: name an archive from save")
 			}
 			return c.loadPolicies(f)
 		},

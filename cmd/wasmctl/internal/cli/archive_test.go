@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// What is saved where there is a network is run where there is none.
+// A policy that is saved on a machine with a network runs on a machine without one.
 func TestSaveAndLoad(t *testing.T) {
 	u := newUser(t)
 	u.registry.Push(t, "policies/one", "v1", u.policy)
@@ -52,8 +52,8 @@ func TestSaveAndLoad(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, entries, "nothing is left of an archive that is not whole")
 	require.NoError(t, os.Symlink(archive, none))
-	u.refuses(cli.ExitProblem, "is no regular file", "save", "-o", none, uri)
-	u.refuses(cli.ExitProblem, "no archive that save writes", "load", "--input", privileged+"policy.wasm")
+	u.refuses(cli.ExitProblem, "is not a regular file", "save", "-o", none, uri)
+	u.refuses(cli.ExitProblem, "not an archive from save", "load", "--input", privileged+"policy.wasm")
 	u.refuses(cli.ExitProblem, "raise --module-size", "load", "--module-size", "1Ki", "--input", archive)
 	u.refuses(cli.ExitProblem, "no such file", "load", "--input", filepath.Join(t.TempDir(), "gone"))
 }

@@ -23,20 +23,20 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// oneArgument demands one argument, and names it if it is missing.
+// oneArgument requires exactly one argument. The error names it if it is missing.
 func oneArgument(name, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, arguments []string) error {
 		if err := someArguments(name, what)(cmd, arguments); err != nil {
 			return err
 		}
 		if len(arguments) > 1 {
-			return usagef("there is one %s at a time: %q is one more", name, arguments[1])
+			return usagef("only one %s is allowed, but there is also %q", name, arguments[1])
 		}
 		return nil
 	}
 }
 
-// someArguments demands one argument or more.
+// someArguments requires at least one argument.
 func someArguments(name, what string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, arguments []string) error {
 		if len(arguments) == 0 {
@@ -46,7 +46,7 @@ func someArguments(name, what string) cobra.PositionalArgs {
 	}
 }
 
-// twoArguments demands two arguments, and names what is missing.
+// twoArguments requires exactly two arguments. The error names a missing one.
 func twoArguments(first, firstWhat, second, secondWhat string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, arguments []string) error {
 		if err := someArguments(first, firstWhat)(cmd, arguments); err != nil {
@@ -56,17 +56,17 @@ func twoArguments(first, firstWhat, second, secondWhat string) cobra.PositionalA
 			return err
 		}
 		if len(arguments) > 2 {
-			return usagef("there is one %s and one %s at a time: %q is one more", first, second, arguments[2])
+			return usagef("only one %s and one %s are allowed, but there is also %q", first, second, arguments[2])
 		}
 		return nil
 	}
 }
 
-// checkTimeout refuses a time in which nothing can be evaluated. Zero stands for the
-// default only if nobody wrote it.
+// checkTimeout refuses a timeout that is too short for any evaluation. Zero selects the default
+// only if the flag is not set.
 func checkTimeout(flags *pflag.FlagSet, timeout time.Duration) error {
 	if flags.Changed("timeout") && timeout <= 0 {
-		return usagef("--timeout: %s is no time to evaluate anything in: write one such as 2s, or leave the flag out", timeout)
+		return usagef("--timeout: %s is too short for an evaluation: write a time such as 2s, or omit the flag", timeout)
 	}
 	return nil
 }

@@ -34,10 +34,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/benchmark"
 )
 
-// dumpDirectory is where measurements are kept: where kwctl keeps them, if it is built here.
+// dumpDirectory is the directory for measurements. kwctl uses the same one.
 var dumpDirectory = filepath.Join("target", "simple-bench")
 
-// benchFlags are those of bench, beside those of run.
+// benchFlags are the flags of bench, in addition to those of run.
 type benchFlags struct {
 	runFlags
 	config benchmark.Config
@@ -99,7 +99,7 @@ func (f *benchFlags) checkCounts() error {
 	return nil
 }
 
-// seconds is a flag for a time: whole seconds, as kwctl has it, or with a unit.
+// seconds is a flag for a duration: a number of seconds, as in kwctl, or a time with a unit.
 type seconds time.Duration
 
 var _ pflag.Value = new(seconds)
@@ -134,10 +134,10 @@ func (c *command) benchPolicy(ctx context.Context, f *benchFlags, argument strin
 			again := f.again()
 			response := p.Review(silent, p.request)
 			if response.Status != nil && response.Status.Code >= http.StatusInternalServerError {
-				c.warn("what is measured is an evaluation that fails: " + response.Status.Message)
+				c.warn("the measured evaluation fails: " + response.Status.Message)
 			}
 			if err := c.measure(silent, f, prefix+"validate_settings", func() {
-				_ = p.ValidateSettings(silent) // it was valid
+				_ = p.ValidateSettings(silent) // it was valid before
 			}); err != nil {
 				return err
 			}
@@ -152,7 +152,7 @@ func (c *command) benchPolicy(ctx context.Context, f *benchFlags, argument strin
 	})
 }
 
-// measure measures one thing, and prints what comes of it.
+// measure measures one operation and prints the results.
 func (c *command) measure(ctx context.Context, f *benchFlags, label string, iterate func()) error {
 	out := benchPrinter{command: c, label: label}
 	out.warmingUp(f.config.WarmUp)

@@ -25,7 +25,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// benchPrinter prints what is measured: first how kwctl begins, then as Criterion does.
+// benchPrinter prints measurements: first a line in kwctl's format, then the rest in Criterion's
+// format.
 type benchPrinter struct {
 	*command
 	label string
@@ -90,7 +91,7 @@ func (p *benchPrinter) change(c benchmark.Change) {
 	fmt.Fprintf(p.Out, "%-23s %s\n", "", p.judged(significant, c.Mean))
 }
 
-// judged says what a change means.
+// judged describes the meaning of a change.
 func (p *benchPrinter) judged(significant bool, change benchmark.Interval) string {
 	switch {
 	case !significant:
@@ -103,7 +104,7 @@ func (p *benchPrinter) judged(significant bool, change benchmark.Interval) strin
 	return "Change within noise threshold."
 }
 
-// benchTime writes nanoseconds with five digits, as Criterion does.
+// benchTime formats nanoseconds with five digits, as Criterion does.
 func benchTime(nanoseconds float64) string {
 	value, unit := nanoseconds, "ns"
 	for _, larger := range []string{"µs", "ms", "s"} {
@@ -123,8 +124,8 @@ func benchTime(nanoseconds float64) string {
 	return fmt.Sprintf("%.1f %s", value, unit)
 }
 
-// unusual is what names of files should not have.
+// unusual matches characters that file names should not contain.
 var unusual = regexp.MustCompile(`[^a-zA-Z0-9_-]+`)
 
-// fileNameOf returns a name of a directory for what was measured.
+// fileNameOf returns a directory name for a measurement.
 func fileNameOf(label string) string { return unusual.ReplaceAllString(label, "_") }

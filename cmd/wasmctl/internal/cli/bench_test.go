@@ -26,7 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
 )
 
-// short has a measurement take no longer than it must.
+// short makes a measurement as short as possible.
 var short = []string{"--warm-up-time", "1ms", "--measurement-time", "1ms", "--num-samples", "2", "--num-resamples", "2"}
 
 func bench(t *testing.T, arguments ...string) result {
@@ -64,7 +64,7 @@ func TestBench(t *testing.T) {
 	require.Contains(t, got.err, "Warning: Failed to read last sample: target/simple-bench/validate/current-sample holds no measurements")
 }
 
-// A session is replayed for each evaluation: none of them fails for want of an answer.
+// Each evaluation replays the session from its beginning, so none of them lacks an answer.
 func TestBenchReplays(t *testing.T) {
 	policy := policies + "label-from-namespace-rust/"
 	got := bench(t, "--allow-context-aware", "--replay-host-capabilities-interactions", policy+"testdata/sessions/shop.yaml",
@@ -104,10 +104,10 @@ spec:
 	require.Contains(t, got.out, "privileged/validate_settings warming up for")
 }
 
-// Whoever measures should know that it is a failure that they measure.
+// A user who measures a failing policy should learn that it fails.
 func TestBenchOfAFailure(t *testing.T) {
 	got := bench(t, "--raw", "-r", file(t, "request.json", "{}"), guests+"trap.wasm")
-	require.Contains(t, got.err, "Warning: what is measured is an evaluation that fails: ", got.out)
+	require.Contains(t, got.err, "Warning: the measured evaluation fails: ", got.out)
 }
 
 func TestBenchRefuses(t *testing.T) {

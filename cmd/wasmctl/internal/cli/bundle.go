@@ -40,7 +40,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
 )
 
-// bundleFlags are those of bundle.
+// bundleFlags are the flags of bundle.
 type bundleFlags struct {
 	registryFlags
 	output, verify, policyDirectory, trustConfig string
@@ -109,7 +109,7 @@ func (c *command) bundlePolicies(ctx context.Context, f *bundleFlags, arguments 
 	return c.writeBundle(c.quietly(ctx), f, wanted)
 }
 
-// wanted returns what the arguments are about.
+// wanted returns the modules that the arguments select.
 func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 	wanted, path := &bundling.Wanted{}, ""
 	for _, argument := range arguments {
@@ -117,7 +117,7 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 		case strings.Contains(argument, "://"):
 			wanted.URIs = append(wanted.URIs, argument)
 		case path != "":
-			return nil, usagef("there is one CONFIGURATION at a time: %q is one more; URIs have a scheme, such as registry://", argument)
+			return nil, usagef("only one CONFIGURATION is allowed, but there is also %q; URIs have a scheme, such as registry://", argument)
 		default:
 			path = argument
 		}
@@ -147,7 +147,7 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 		config.Limits.ModuleSize = limits.ModuleSize
 	}
 	if config.Sources.Layout == "" {
-		config.Sources.Layout = "/bundle" // the server that this is for needs no directory to keep modules in
+		config.Sources.Layout = "/bundle" // a server with this bundle needs no directory for modules
 	}
 	wanted.Config = config
 	if err := wanted.Validate(); err != nil {
@@ -157,7 +157,8 @@ func (f *bundleFlags) wanted(arguments []string) (*bundling.Wanted, error) {
 	return wanted, nil
 }
 
-// configuredRoot returns the trust root of the flag or of the configuration, nil if it has none.
+// configuredRoot returns the trust root from the flag or the configuration, or nil if there is
+// none.
 func (c *command) configuredRoot(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted) (*sigstore.Root, error) {
 	if f.trustConfig != "" {
 		return readTrustRoot(f.trustConfig)
@@ -191,7 +192,8 @@ func (c *command) rootOf(ctx context.Context, verification *wasmadmission.Verifi
 	return nil, nil
 }
 
-// writeBundle collects everything into a directory beside the output, which becomes the output or is written into it.
+// writeBundle collects everything into a directory beside the output. The directory then becomes
+// the output, or is written into a tar file.
 func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted) (err error) {
 	options, err := f.options()
 	if err != nil {
@@ -205,7 +207,7 @@ func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundl
 	}
 	isTar := strings.HasSuffix(f.output, ".tar")
 	if _, err := os.Lstat(f.output); err == nil && !isTar {
-		return fmt.Errorf("%s exists already: name a directory that does not, or a file that ends with .tar", f.output)
+		return fmt.Errorf("%s already exists: name a new directory, or a file that ends with .tar", f.output)
 	}
 	directory, err := os.MkdirTemp(filepath.Dir(f.output), filepath.Base(f.output)+".*")
 	if err != nil {
@@ -232,7 +234,7 @@ func (c *command) writeBundle(ctx context.Context, f *bundleFlags, wanted *bundl
 	if err := writeWhole(beside, func(w io.Writer) error { _, err := w.Write(wanted.Root.JSON()); return err }); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Out, "The trust root %s is in %s, too: for verification.trustRoot.file\n", wanted.Root.Digest(), terminal.Plain(beside))
+	fmt.Fprintf(c.Out, "The trust root %s is also in %s, for verification.trustRoot.file\n", wanted.Root.Digest(), terminal.Plain(beside))
 	return nil
 }
 
@@ -241,11 +243,11 @@ func (c *command) listBundled(modules []bundling.Module, local []string) {
 		fmt.Fprintf(c.Out, "%s %s, signatures: %d\n", terminal.Plain(module.Redact(m.URI)), m.Digest, m.Signatures)
 	}
 	for _, uri := range local {
-		fmt.Fprintf(c.Out, "%s is not in it: it is read where it is\n", terminal.Plain(uri))
+		fmt.Fprintf(c.Out, "%s is not in the bundle: a server reads it from its place\n", terminal.Plain(uri))
 	}
 }
 
-// verifyBundle says whether a bundle can be believed, and has what is wanted.
+// verifyBundle checks whether a bundle is intact, properly signed and complete.
 func (c *command) verifyBundle(ctx context.Context, f *bundleFlags, wanted *bundling.Wanted, named bool) error {
 	path, err := filepath.Abs(f.verify)
 	if err != nil {
@@ -280,9 +282,9 @@ func (c *command) verifyBundle(ctx context.Context, f *bundleFlags, wanted *bund
 	fmt.Fprintf(c.Out, "%d manifests and %d other blobs have their digests\n", checked.Manifests, checked.Blobs)
 	switch {
 	case !named:
-		fmt.Fprintln(c.Out, "Signatures were not verified: name a configuration whose verification says whose are needed")
+		fmt.Fprintln(c.Out, "Signatures were not verified: name a configuration whose verification demands signatures")
 	case !demands:
-		fmt.Fprintln(c.Out, "Signatures were not verified: the configuration has no verification for all policies")
+		fmt.Fprintln(c.Out, "Signatures were not verified: the configuration does not demand any for all policies")
 	case wanted.Root != nil:
 		fmt.Fprintf(c.Out, "Certificates are verified by %s trust root, %s\n", whose, wanted.Root.Digest())
 	}

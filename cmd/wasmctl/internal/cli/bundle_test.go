@@ -36,15 +36,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing/keyless"
 )
 
-// airGap is a configuration of policies that are signed in all ways, by a key or by an identity, in a registry and on a web
-// server.
+// airGap is a configuration of policies that are signed in all supported ways: with a key or an
+// identity, in a registry or on a web server.
 type airGap struct {
 	*signed
 	configuration, root string
-	// URIs: of a file on a server, of one with a signature in the new format, and of one signed by an identity.
+	// These URIs name a file on a server, a policy with a signature in the new format, and a policy
+	// signed by an identity.
 	server, packed, keyless string
 	identified              string // the digest of keyless
-	output                  string // where a bundle goes, without .tar
+	output                  string // the bundle's path without .tar
 	stop                    func()
 }
 
@@ -54,7 +55,8 @@ func newAirGap(t *testing.T) *airGap {
 	t.Helper()
 	b := &airGap{signed: newSigned(t), output: filepath.Join(t.TempDir(), "policies")}
 	instance := keyless.New(t)
-	// What refers to a manifest does so in all repositories of a layout: each is another.
+	// A layout lists referrers of a manifest for all its repositories, so each repository gets its
+	// own variant.
 	manifest := b.registry.Push(t, "packed", "v1", b.variant(1))
 	b.registry.PushReferrer(t, "packed", manifest, registry.BundleMediaType, b.key.Bundle(t, manifest, nil))
 	b.packed = "registry://" + b.host + "/packed:v1"
@@ -88,17 +90,17 @@ func (b *airGap) configured(head string) string {
 	return file(b.t, "configuration.yaml", config)
 }
 
-// variant returns the policy with some custom sections.
+// variant returns the policy with additional custom sections.
 func (b *airGap) variant(sections int) []byte {
 	return append(b.policy[:len(b.policy):len(b.policy)], bytes.Repeat([]byte{0, 1, 0}, sections)...)
 }
 
-// blob returns the path of a blob of the directory with the bundle.
+// blob returns the path of a blob in the directory with the bundle.
 func (b *airGap) blob(digest string) string {
 	return filepath.Join(b.output, "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 }
 
-// index changes the index of the directory with the bundle.
+// index changes the index in the directory with the bundle.
 func (b *airGap) index(change func(*ocispec.Index)) {
 	b.t.Helper()
 	path := filepath.Join(b.output, "index.json")
@@ -112,13 +114,13 @@ func (b *airGap) index(change func(*ocispec.Index)) {
 	require.NoError(b.t, os.WriteFile(path, content, 0o600))
 }
 
-// A bundle has everything, and is verified where nothing else is.
+// A bundle is complete, and can be verified without any other source.
 func TestBundle(t *testing.T) {
 	b := newAirGap(t)
 	said := b.does("bundle", "-o", b.output+".tar", b.configuration)
 	for _, want := range []string{
 		b.old + " " + b.manifest + ", signatures: 1\n", b.packed + " sha256:", b.keyless + " " + b.identified + ", signatures: 1\n",
-		b.server + " sha256:", "file:///etc/local.wasm is not in it", "is in " + b.output + ".trusted_root.json, too",
+		b.server + " sha256:", "file:///etc/local.wasm is not in the bundle", "is also in " + b.output + ".trusted_root.json",
 	} {
 		require.Contains(t, said, want)
 	}
@@ -129,7 +131,7 @@ func TestBundle(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, one, again, "the same modules make the same bytes")
 	b.does("bundle", "-o", b.output, b.configuration)
-	b.refuses(cli.ExitProblem, "exists already", "bundle", "-o", b.output, b.configuration)
+	b.refuses(cli.ExitProblem, "already exists", "bundle", "-o", b.output, b.configuration)
 	entries, err := os.ReadDir(filepath.Dir(b.output))
 	require.NoError(t, err)
 	require.Len(t, entries, 3, "nothing else is left")
@@ -143,7 +145,7 @@ func TestBundle(t *testing.T) {
 		b.does("bundle", "--verify", path, b.old)
 		b.refusesBundle(path, "fetch registry://"+b.host+"/other:v1: layout "+path, b.old, "registry://"+b.host+"/other:v1")
 
-		// The other commands know layouts, too.
+		// The other commands also accept layouts.
 		uri := "oci-layout://" + path + ":" + strings.TrimPrefix(b.old, "registry://")
 		require.Contains(t, b.does("run", "-r", request, "-k", b.keyFile, uri), `"allowed":false`)
 		b.refuses(cli.ExitProblem, "no signature meets", "verify", "-k", b.foreignFile, uri)
@@ -155,7 +157,7 @@ func TestBundle(t *testing.T) {
 	}
 }
 
-// refusesBundle verifies a bundle that is to be refused.
+// refusesBundle verifies a bundle and expects an error.
 func (b *airGap) refusesBundle(path, want string, arguments ...string) {
 	b.t.Helper()
 	got := b.call(append([]string{"bundle", "--verify", path}, arguments...)...)
@@ -163,14 +165,14 @@ func (b *airGap) refusesBundle(path, want string, arguments ...string) {
 	require.Contains(b.t, got.err, want)
 }
 
-// With the public root in the configuration, that in the bundle is what there is.
+// If the configuration names the public trust root, the root in the bundle is used.
 func TestTheRootInABundle(t *testing.T) {
 	b := newAirGap(t)
 	b.does("bundle", "-o", b.output, b.configuration)
 	public := b.configured(fmt.Sprintf("sources: {insecure: [%q, %q]}\nstateDirectory: /var/lib/wasm\nverification: {config: %s, trustRoot: {publicGood: true}}\n",
 		b.host, strings.Split(b.server, "/")[2], fmt.Sprintf(byKeyOrIdentity, b.key.PEM)))
 	require.Contains(t, b.does("bundle", "--verify", b.output, public), "Certificates are verified by the bundle's own trust root")
-	// Another root makes another judgement.
+	// A different root leads to a different result.
 	other := file(t, "other.json", string(keyless.New(t).ClientTrustConfig(t)))
 	b.refusesBundle(b.output, b.keyless+": not verified: ", "--sigstore-trust-config", other, public)
 	b.index(func(index *ocispec.Index) {
@@ -179,7 +181,7 @@ func TestTheRootInABundle(t *testing.T) {
 	b.refusesBundle(b.output, "verification: verification.config demands signatures by identities: there is no trust root", public)
 }
 
-// What a server would refuse is not bundled, and nothing is left.
+// A module that a server would refuse is not bundled. No output remains.
 func TestBundleRefuses(t *testing.T) {
 	b := newAirGap(t)
 	config := b.configured(fmt.Sprintf("sources: {insecure: [%q, %q]}\nstateDirectory: /var/lib/wasm\nverification: {config: %s}\n", b.host, strings.Split(b.server, "/")[2], b.foreign.Config()))
@@ -187,11 +189,11 @@ func TestBundleRefuses(t *testing.T) {
 	b.refuses(cli.ExitProblem, "check the host, the name, and the tag", "bundle", "-o", b.output, "registry://"+b.host+"/none:v1")
 	b.refuses(cli.ExitProblem, "nothing to bundle", "bundle", "-o", b.output, file(t, "empty.yaml", "apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\n"))
 	b.refuses(cli.ExitProblem, "has a query or a fragment", "bundle", "-o", b.output, b.server+"?token=secret")
-	b.refuses(cli.ExitProblem, "is in no registry and on no web server", "bundle", "-o", b.output, "file:///policy.wasm")
+	b.refuses(cli.ExitProblem, "is neither in a registry nor on a web server", "bundle", "-o", b.output, "file:///policy.wasm")
 	b.refuses(cli.ExitUsage, "name a configuration", "bundle", "-o", b.output)
 	b.refuses(cli.ExitUsage, "write --output and a path", "bundle", b.old)
 	b.refuses(cli.ExitUsage, "write --output and a path", "bundle", "-o", b.output, "--verify", b.output, b.old)
-	b.refuses(cli.ExitUsage, "is one more", "bundle", "-o", b.output, config, config)
+	b.refuses(cli.ExitUsage, "but there is also", "bundle", "-o", b.output, config, config)
 	entries, err := os.ReadDir(filepath.Dir(b.output))
 	require.NoError(t, err)
 	require.Empty(t, entries)
@@ -209,7 +211,7 @@ func (b *airGap) refusesAll(want string, arguments ...string) {
 	require.Empty(b.t, got.out)
 }
 
-// Whatever is changed in a file of a bundle, or is gone, is found by its digest.
+// Any change or loss of a file in a bundle is detected by its digest.
 func TestDamagedBundles(t *testing.T) {
 	b := newAirGap(t)
 	b.does("bundle", "-o", b.output, b.configuration)
@@ -235,7 +237,7 @@ func TestDamagedBundles(t *testing.T) {
 	b.does("bundle", "--verify", b.output)
 }
 
-// Whoever changes a bundle so that all digests are right again cannot sign.
+// An attacker can change a bundle so that all digests match, but cannot sign it.
 func TestTamperedBundles(t *testing.T) {
 	b := newAirGap(t)
 	manifest := b.registry.Push(t, "evil", "v1", b.variant(3))

@@ -32,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// cache is where all tests keep compiled code.
+// cache is the directory in which all tests keep compiled code.
 var cache string
 
 func TestMain(m *testing.M) {
@@ -53,7 +53,7 @@ const (
 	bats     = "../../../../test/bats/testdata/"
 )
 
-// result is what a command line comes to.
+// result is the outcome of a command line.
 type result struct {
 	code     int
 	out, err string
@@ -69,7 +69,7 @@ func callWith(t *testing.T, stdin string, arguments ...string) result {
 	return callNamed(t, "wasmctl", stdin, arguments...)
 }
 
-// callAs calls the command by another name.
+// callAs runs the command under another name.
 func callAs(t *testing.T, name string, arguments ...string) result {
 	t.Helper()
 	return callNamed(t, name, "", arguments...)
@@ -101,9 +101,9 @@ func TestUsage(t *testing.T) {
 		"no policy":        {[]string{"run", "-r", "x"}, "POLICY is missing: name the path or URI of a module, or a file of manifests"},
 		"no request":       {[]string{"run", "p"}, "--request-path is required"},
 		"bad duration":     {[]string{"run", "--timeout", "soon", "p"}, `invalid argument "soon" for "--timeout"`},
-		"no time":          {[]string{"run", "-r", "x", "--timeout", "0", "p"}, "--timeout: 0s is no time to evaluate anything in"},
-		"negative time":    {[]string{"test", "--timeout", "-1s", "p"}, "--timeout: -1s is no time to evaluate anything in"},
-		"two policies":     {[]string{"run", "-r", "x", "p", "q"}, `there is one POLICY at a time: "q" is one more`},
+		"no time":          {[]string{"run", "-r", "x", "--timeout", "0", "p"}, "--timeout: 0s is too short for an evaluation"},
+		"negative time":    {[]string{"test", "--timeout", "-1s", "p"}, "--timeout: -1s is too short for an evaluation"},
+		"two policies":     {[]string{"run", "-r", "x", "p", "q"}, `only one POLICY is allowed, but there is also "q"`},
 		"no module":        {[]string{"inspect"}, "MODULE is missing"},
 		"module to write":  {[]string{"annotate"}, "MODULE is missing"},
 		"bad format":       {[]string{"run", "-r", "x", "-o", "xml", "p"}, `there is no format "xml": write one of json, yaml, table`},
@@ -144,14 +144,14 @@ func TestRun(t *testing.T) {
 		"escapes":      {[]string{"-r", deleted, "--settings-json", `{"accepted":true,"message":"a\/b 9007199254740993"}`, guests + "answer.wasm"}, 0, `"message":"a/b 9007199254740993"`, ""},
 		"bad settings": {[]string{"-r", deleted, "--settings-json", `{"registries":[]}`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: Provided settings are not valid: this policy has no settings"},
 		"no settings":  {[]string{"-r", deleted, "--settings-json", `[1]`, policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: --settings-json: the settings are not an object"},
-		"two settings": {[]string{"-r", deleted, "--settings-json", `{}`, "-s", settings, policies + "no-latest-tag/policy.wasm"}, 2, "", "two answers to one question"},
+		"two settings": {[]string{"-r", deleted, "--settings-json", `{}`, "-s", settings, policies + "no-latest-tag/policy.wasm"}, 2, "", "exclude each other"},
 		"mode":         {[]string{"-r", deleted, "-e", "x", policies + "no-latest-tag/policy.wasm"}, 2, "", `Unknown policy execution mode "x"`},
 		"pattern":      {[]string{"-r", deleted, "--allowed-host-capabilities", "oci", policies + "no-latest-tag/policy.wasm"}, 2, "", `host capability pattern "oci"`},
 		"no module":    {[]string{"-r", deleted, "/none.wasm"}, 1, "", "Error: there is no file /none.wasm: give a path or a URI"},
 		"a digest":     {[]string{"-r", deleted, "0123abcd"}, 1, "", "Cannot find policy '0123abcd'"},
 		"not a module": {[]string{"-r", deleted, deleted}, 1, "", "not a WebAssembly module: magic number"},
 		"no request":   {[]string{"-r", "/none.json", policies + "no-latest-tag/policy.wasm"}, 1, "", "Error: reading the request: open /none.json"},
-		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "settings.yaml: the request is no AdmissionRequest, and no object: it has no apiVersion and no kind: write apiVersion and kind"},
+		"not one":      {[]string{"-r", settings, policies + "no-latest-tag/policy.wasm"}, 1, "", "settings.yaml: the request is neither an AdmissionRequest nor an object: it has no apiVersion and no kind: write apiVersion and kind"},
 		"no session":   {[]string{"-r", deleted, "--replay-host-capabilities-interactions", "/none", guests + "host-call.wasm"}, 1, "", "open /none"},
 		"no manifests": {[]string{"-r", deleted, bats + "settings.yml"}, 1, "", "apiVersion: is missing"},
 	} {
@@ -184,7 +184,7 @@ func TestRunFormats(t *testing.T) {
 	require.Contains(t, got.out, "VERDICT  rejected\nMESSAGE  image 'ghcr.io/acme/web:latest' must have a tag other than 'latest', or a digest\n")
 }
 
-// What a policy logs is heard, what loading it logs is not unless that is asked for.
+// A policy's log is always shown. The log of loading it is shown only on request.
 func TestRunLogs(t *testing.T) {
 	arguments := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", guests + "host-call.wasm"}
 	got := call(t, arguments...)
@@ -195,7 +195,7 @@ func TestRunLogs(t *testing.T) {
 	require.Contains(t, got.err, "Evaluated")
 }
 
-// A policy that no host would serve, without metadata, can be tried.
+// A policy without metadata can be run, although no host would serve it.
 func TestRunWithoutMetadata(t *testing.T) {
 	const request = policies + "pod-privileged/testdata/pod-delete.json"
 	got := call(t, "run", "-r", request, "../../../../pkg/abi/wapc/testdata/guest.wasm")
@@ -207,7 +207,7 @@ func TestRunWithoutMetadata(t *testing.T) {
 	require.Contains(t, got.err, "it is not a Rego guest")
 }
 
-// Programs and policies in Rego are tried like any other, what they see of the cluster too.
+// WASI and Rego policies can be tested like any other, including the cluster data that they read.
 func TestTestOfEveryMode(t *testing.T) {
 	got := call(t, "test", policies+"inherit-owner", policies+"team-label", policies+"unique-ingress-host", policies+"label-from-namespace-rego", policies+"label-from-namespace-rust")
 	require.Equal(t, cli.ExitOK, got.code, got.out+got.err)
@@ -243,7 +243,7 @@ cases:
 	require.Equal(t, cli.ExitProblem, got.code)
 	require.Contains(t, got.out, "verdict\n    expected: rejected\n    got:      allowed\n")
 	require.Contains(t, got.out, `/spec/containers/0/imagePullPolicy: expected nothing, got "Always"`)
-	require.Contains(t, got.out, "always-pull/metadata.yml: the request is no AdmissionRequest, and no object: it has no apiVersion and no kind")
+	require.Contains(t, got.out, "always-pull/metadata.yml: the request is neither an AdmissionRequest nor an object: it has no apiVersion and no kind")
 	require.Contains(t, got.out, "3 cases, 3 failed")
 	report, err := os.ReadFile(junit)
 	require.NoError(t, err)
@@ -261,7 +261,8 @@ cases:
 	require.Contains(t, got.out, "<testsuites>")
 }
 
-// A case that names a session has its host calls answered, and must ask for all of it.
+// If a test case names a session, the session answers its host calls. The case must ask for all of
+// its exchanges.
 func TestTestReplays(t *testing.T) {
 	directory := t.TempDir()
 	policy := filepath.Join(directory, "policy.wasm")
@@ -295,7 +296,7 @@ func TestInspect(t *testing.T) {
 
 	require.Contains(t, got.out, `"compilation"`)
 	got = call(t, "inspect", guests+"host-call.wasm")
-	require.Contains(t, got.out, "What compiling it costs:")
+	require.Contains(t, got.out, "Cost of compilation:")
 	require.Regexp(t, `basic blocks +\d+ of 262144 +\d+% +function \d+`, got.out)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.Contains(t, got.out, "  wapc.__host_error_len() i32\n")
@@ -344,8 +345,8 @@ func TestAnnotateWarns(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "policy.wasm")
 	got := call(t, "annotate", "-m", metadata, "-u", usage, "-o", out, guests+"host-call.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
-	require.Contains(t, got.err, "seems to call what is not named: kubernetes/get_resource")
-	require.Contains(t, got.err, "does not seem to call what is named: oci/v1/verify")
+	require.Contains(t, got.err, "seems to call capabilities that are not listed: kubernetes/get_resource")
+	require.Contains(t, got.err, "does not seem to call capabilities that are listed: oci/v1/verify")
 	got = call(t, "inspect", "-o", "yaml", out)
 	require.Contains(t, got.out, "io.kubewarden.policy.usage: '# Use it'")
 

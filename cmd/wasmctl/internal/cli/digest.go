@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// digestFlags are those of digest.
+// digestFlags are the flags of digest.
 type digestFlags struct{ registryFlags }
 
 func (c *command) digest() *cobra.Command {

@@ -57,7 +57,7 @@ func TestDigest(t *testing.T) {
 	u.refuses(cli.ExitProblem, "digest", "digest", u.host+"/policies/one@sha256:00")
 }
 
-// What can only be a path is not looked up as a host.
+// An argument that can only be a path is not looked up as a host.
 func TestPathsAreNoHosts(t *testing.T) {
 	u := newUser(t)
 	key := filepath.Join(t.TempDir(), "key.pub")

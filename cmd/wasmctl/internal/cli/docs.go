@@ -41,7 +41,7 @@ func (c *command) docs() *cobra.Command {
 			case output == "":
 				return usagef("--output is required: name a file to write, such as %s.md", c.name)
 			case slices.Contains([]string{".adoc", ".asciidoc"}, filepath.Ext(output)):
-				return usagef("--output: AsciiDoc is not written: name a file such as %s.md, for Markdown", c.name)
+				return usagef("--output: AsciiDoc is not supported: name a file such as %s.md, for Markdown", c.name)
 			}
 			root := cmd.Root()
 			var b strings.Builder
@@ -53,11 +53,11 @@ func (c *command) docs() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "`file` to write (required)")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "output `file` (required)")
 	return cmd
 }
 
-// completions is what kwctl calls completion.
+// completions is kwctl's name for completion.
 func (c *command) completions() *cobra.Command {
 	shells := []string{"bash", "fish", "powershell", "zsh"}
 	shell := ""

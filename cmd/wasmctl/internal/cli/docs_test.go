@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
 )
 
-// Who is told to look at the help is told whose.
+// The hint to read the help names the command.
 func TestUsageNamesTheCommand(t *testing.T) {
 	for command, arguments := range map[string][]string{
 		"wasmctl run": {"run", "--walk"}, "wasmctl scaffold vap": {"scaffold", "vap"}, "wasmctl scaffold": {"scaffold", "house"}, "wasmctl": {"walk"},
@@ -44,7 +44,7 @@ func TestDocs(t *testing.T) {
 		require.Contains(t, string(text), section)
 	}
 	require.Contains(t, call(t, "docs").err, "--output is required")
-	require.Contains(t, call(t, "docs", "-o", "a.adoc").err, "AsciiDoc is not written")
+	require.Contains(t, call(t, "docs", "-o", "a.adoc").err, "AsciiDoc is not supported")
 }
 
 func TestCompletions(t *testing.T) {

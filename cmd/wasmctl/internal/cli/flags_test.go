@@ -32,8 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// kwctlRun are the flags of kwctl run, with what they are called for short. What each does
-// is in the tests of these files, by its name.
+// kwctlRun lists the flags of kwctl run with their short forms. The tests in this package cover the
+// effect of each flag, by its name.
 var kwctlRun = map[string]string{
 	"request-path": "r", "settings-path": "s", "settings-json": "", "execution-mode": "e", "raw": "", "allow-context-aware": "",
 	"allowed-host-capabilities": "", "record-host-capabilities-interactions": "", "replay-host-capabilities-interactions": "",
@@ -53,7 +53,8 @@ func TestRunHasTheFlagsOfKwctl(t *testing.T) {
 	}
 }
 
-// Short flags are those of kwctl, too: nothing runs that was to be verified and is not.
+// Short flags have the same meaning as in kwctl. A policy must not run unverified because of a
+// different meaning.
 func TestShortVerificationFlags(t *testing.T) {
 	key := file(t, "cosign.pub", signing.NewKey(t).PEM)
 	for _, flags := range [][]string{{"-k", key}, {"-k", key, "-a", "env=prod"}, {"-k", key, "-k", key, "-a", "env=prod", "-a", "stable=true"}, {"-k" + key}} {
@@ -64,13 +65,13 @@ func TestShortVerificationFlags(t *testing.T) {
 	}
 }
 
-// Several patterns are one grant, whichever is the one that counts.
+// Several patterns form one grant. Each pattern can be the one that matches.
 func TestAllowedHostCapabilities(t *testing.T) {
 	policy := filepath.Join(t.TempDir(), "policy.wasm")
 	got := call(t, "annotate", "-m", bats+"metadata.yml", "-o", policy, guests+"host-call.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	for allowed, want := range map[string]string{
-		"":                                 `"allowed":true`, // all
+		"":                                 `"allowed":true`, // everything
 		"*":                                `"allowed":true`,
 		"kubernetes/*":                     `"allowed":true`,
 		"oci/* kubernetes/get_resource":    `"allowed":true`,
@@ -90,7 +91,7 @@ func TestAllowedHostCapabilities(t *testing.T) {
 	}
 }
 
-// What is recorded without a cluster is that there is none.
+// A recording without a cluster records that there is no cluster.
 func TestRecordWithoutACluster(t *testing.T) {
 	directory := t.TempDir()
 	policy, session := filepath.Join(directory, "policy.wasm"), filepath.Join(directory, "session.yml")
@@ -110,7 +111,7 @@ func TestRecordWithoutACluster(t *testing.T) {
 	require.Contains(t, got.err, "is a directory")
 }
 
-// A file that is named has to be there, whether or not a policy looks at the cluster.
+// A named file must exist, even if no policy reads the cluster.
 func TestKubeconfigIsThere(t *testing.T) {
 	got := call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--kubeconfig", "/none", policies+"no-latest-tag/policy.wasm")
 	require.Equal(t, cli.ExitProblem, got.code)
@@ -118,7 +119,7 @@ func TestKubeconfigIsThere(t *testing.T) {
 	require.Empty(t, got.out)
 }
 
-// What annotate reads beside the module is not what it writes.
+// annotate does not overwrite its other input files.
 func TestAnnotateOverwritesNoInput(t *testing.T) {
 	metadata, usage := file(t, "metadata.yml", "mutating: false\nrules: []\n"), file(t, "usage.md", "# Usage\n")
 	linked := filepath.Join(t.TempDir(), "linked")
@@ -148,7 +149,7 @@ func TestDisableWasmtimeCache(t *testing.T) {
 	require.Empty(t, compiled("--disable-wasmtime-cache"))
 }
 
-// A module is fetched from where the files of Kubewarden's configuration let it be.
+// Kubewarden's configuration files decide from where a module may be fetched.
 func TestSourcesOfModules(t *testing.T) {
 	server := httptest.NewTLSServer(http.FileServer(http.Dir(policies)))
 	t.Cleanup(server.Close)
@@ -172,8 +173,8 @@ func TestSourcesOfModules(t *testing.T) {
 	require.Contains(t, got.err, "names credential helpers")
 }
 
-// A file of manifests says all that there is to say of its policies: flags that say it too are
-// refused, but in the place of kwctl, which ignores them.
+// Flags that duplicate fields of a manifest file are refused. Under the name kwctl, they are
+// ignored, as kwctl does.
 func TestManifestsRefuseSettings(t *testing.T) {
 	root, err := filepath.Abs("../../../..")
 	require.NoError(t, err)
@@ -209,7 +210,7 @@ func TestManifestsRefuseSettings(t *testing.T) {
 	}
 }
 
-// A policy that is for raw requests gets them without being asked to.
+// A policy for raw requests receives them without a flag.
 func TestRawByMetadata(t *testing.T) {
 	policy := filepath.Join(t.TempDir(), "policy.wasm")
 	got := call(t, "annotate", "-m", file(t, "metadata.yml", "mutating: false\nrules: []\npolicyType: raw\n"), "-o", policy, guests+"answer.wasm")
@@ -219,7 +220,7 @@ func TestRawByMetadata(t *testing.T) {
 	require.Contains(t, got.out, `{"uid":"","allowed":true`)
 }
 
-// Shells are told of what there is to write.
+// Shells can complete the values of flags.
 func TestCompletion(t *testing.T) {
 	for _, test := range []struct {
 		arguments []string

@@ -29,10 +29,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 )
 
-// hostAnswers are what answers policies' questions.
+// hostAnswers answers the host calls of policies.
 type hostAnswers = host.Answers
 
-// hostCallFlags say who answers policies' questions.
+// hostCallFlags select what answers the host calls of policies.
 type hostCallFlags struct {
 	record, replay, kubeconfig string
 
@@ -47,7 +47,7 @@ func (f *hostCallFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig `file` of the cluster that answers host calls (default KUBECONFIG, or ~/.kube/config)")
 }
 
-// checkSession refuses flags that do not go together.
+// checkSession refuses flags that exclude each other.
 func (f *hostCallFlags) checkSession() error {
 	switch {
 	case f.record != "" && f.replay != "":
@@ -58,8 +58,8 @@ func (f *hostCallFlags) checkSession() error {
 	return nil
 }
 
-// answers returns what answers, for images by what is given, and what is to be done when all
-// is evaluated.
+// answers returns the source of answers, with images for questions about images. It also returns a
+// function to call after all evaluations.
 func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io.Writer) error, error) {
 	nothing := func(io.Writer) error { return nil }
 	if f.replay != "" {
@@ -75,7 +75,7 @@ func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io
 			return nil
 		}, nil
 	}
-	// A default that is not there is no error before a policy looks at the cluster.
+	// A missing default file is an error only once a policy reads the cluster.
 	if f.kubeconfig != "" {
 		if _, err := os.Stat(f.kubeconfig); err != nil {
 			return nil, nil, fmt.Errorf("--kubeconfig: %w", err)
@@ -92,13 +92,13 @@ func (f *hostCallFlags) answers(images oci.Images) (*hostAnswers, func(stderr io
 		if err != nil {
 			return fmt.Errorf("recording: %w", err)
 		}
-		// It holds what the cluster answered.
+		// The file holds data from the cluster.
 		return os.WriteFile(f.record, text, 0o600)
 	}, nil
 }
 
-// again returns what to call before an evaluation that is a repetition: a replay begins where it
-// is now, and nothing is recorded any more.
+// again returns a function to call before each repeated evaluation. It resets a replay to its
+// current position, and stops a recording.
 func (f *hostCallFlags) again() func() {
 	switch {
 	case f.replayed != nil:

@@ -29,10 +29,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing/keyless"
 )
 
-// callers is the directory of guests that make the host calls that a request asks for.
+// callers is the directory of guests that make the host calls listed in a request.
 const callers = "../../../../bin/callers/"
 
-// ask has a guest make host calls of namespace oci, and returns what came of them.
+// ask makes a guest call the host capability oci, and returns the answers.
 func (s *signed) ask(operations []string, payloads []any, more ...string) []string {
 	s.t.Helper()
 	var calls []map[string][]byte
@@ -51,8 +51,8 @@ func (s *signed) ask(operations []string, payloads []any, more ...string) []stri
 	return outcomes
 }
 
-// Whoever runs a policy has it ask any registry, at any address, as its modules are fetched. What
-// it was answered is recorded and replayed.
+// A policy on the command line may ask any registry at any address, like the command itself when it
+// fetches modules. The answers can be recorded and replayed.
 func TestPoliciesAskAboutImages(t *testing.T) {
 	s := newSigned(t)
 	instance := keyless.New(t)
@@ -82,7 +82,7 @@ func TestPoliciesAskAboutImages(t *testing.T) {
 	require.Equal(t, live, s.ask(operations, payloads, "--replay-host-capabilities-interactions", session))
 }
 
-// Without a trust root of one's own it is that of the public Sigstore, without a network.
+// Without a private trust root, the public Sigstore's is used, without network access.
 func TestPoliciesAskByThePublicTrustRoot(t *testing.T) {
 	s := newSigned(t)
 	instance := keyless.New(t)
@@ -98,10 +98,10 @@ func TestPoliciesAskOnlyWhatTheyMay(t *testing.T) {
 	s := newSigned(t)
 	require.Contains(t, s.ask([]string{"v1/manifest_digest"}, []any{s.host + "/old:v1"}, "--allowed-host-capabilities", "net/*")[0],
 		"Policy has not been granted access to the 'oci/v1/manifest_digest' host capability")
-	// Sources that cannot be read are the question's problem.
+	// Unreadable sources are an error in the answer to the policy.
 	require.NoError(t, os.Remove(filepath.Join(s.config, "kubewarden", "sources.yaml")))
 	require.Contains(t, s.ask([]string{"v1/manifest_digest"}, []any{s.host + "/old:v1"})[0], "failed: ")
 	s.configure("sources.yaml", "insecure: []")
-	require.Contains(t, s.ask([]string{"v1/manifest_digest"}, []any{s.host + "/old:v1"})[0], "is no sources.yml of Kubewarden")
+	require.Contains(t, s.ask([]string{"v1/manifest_digest"}, []any{s.host + "/old:v1"})[0], "is not a Kubewarden sources.yml")
 	s.refuses(cli.ExitUsage, "--allowed-host-capabilities: ", "run", "-r", request, "--allowed-host-capabilities", "oci/v3", callers+"wapc.wasm")
 }

@@ -24,16 +24,16 @@ import (
 	"strings"
 )
 
-// maxInputBytes bounds what is read of a request, of settings and of manifests: more than
-// a server takes of any of them.
+// maxInputBytes bounds the size of a request, settings or manifests. It exceeds what a server
+// accepts.
 const maxInputBytes = 64 << 20
 
-// inFile puts the name of a file before each line of what is wrong with it.
+// inFile puts the file name before each line of an error.
 func inFile(name string, err error) error {
 	return errors.New(name + ": " + strings.ReplaceAll(err.Error(), "\n", "\n"+name+": "))
 }
 
-// inputName is what an input is called where something is said of it.
+// inputName returns the name of an input for messages.
 func inputName(path string) string {
 	if path == "-" {
 		return "the standard input"
@@ -41,7 +41,7 @@ func inputName(path string) string {
 	return path
 }
 
-// read reads a file, or the standard input if the path is -.
+// read reads a file, or the standard input if the path is "-".
 func (c *command) read(path string) ([]byte, error) {
 	reader := c.In
 	if path != "-" {

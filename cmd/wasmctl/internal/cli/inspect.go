@@ -37,20 +37,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// inspectFlags are those of inspect.
+// inspectFlags are the flags of inspect.
 type inspectFlags struct {
 	sourceFlags
 	outputFlag
 	showSignatures bool
 }
 
-// inspected is what there is to say of a module.
+// inspected holds everything to print about a module.
 type inspected struct {
 	*inspection.Report
 	Signatures *signatures.Report `json:"signatures,omitempty"`
 }
 
-// metadataAlone is what kwctl says of a module in YAML.
+// metadataAlone is the content that kwctl prints about a module in YAML.
 type metadataAlone struct {
 	*abi.Metadata
 	Signatures *signatures.Report `json:"signatures,omitempty"`
@@ -124,7 +124,7 @@ func (c *command) inspectModule(ctx context.Context, f *inspectFlags, argument s
 	})
 }
 
-// describeRego notes what a policy in Rego says of itself.
+// describeRego reads the description that a Rego policy gives of itself.
 func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspection.Rego, binary []byte) (err error) {
 	evaluator, err := f.evaluator(nil, 0)
 	if err != nil {
@@ -138,8 +138,8 @@ func (c *command) describeRego(ctx context.Context, f *inspectFlags, r *inspecti
 	return nil
 }
 
-// fetch fetches a module that is named on the command line, and has it verified unless the
-// verifier is nil.
+// fetch fetches the module that the command line names. It verifies the module unless the verifier
+// is nil.
 func (c *command) fetch(ctx context.Context, f *sourceFlags, verifier module.Verifier, argument string) (fetched *module.Module, err error) {
 	uri, err := sources.URI(argument)
 	if err != nil {
@@ -180,12 +180,12 @@ func (c *command) writeReport(w io.Writer, r *inspection.Report) error {
 	return err
 }
 
-// writeCompilation writes how near a module is to what would be refused as too costly.
+// writeCompilation writes how close a module is to the limits on the cost of its compilation.
 func (c *command) writeCompilation(w io.Writer, counts []weight.Count) error {
 	if len(counts) == 0 {
 		return nil
 	}
-	fmt.Fprintf(w, "\n%s:\n", c.Paint(terminal.Bold, "What compiling it costs"))
+	fmt.Fprintf(w, "\n%s:\n", c.Paint(terminal.Bold, "Cost of compilation"))
 	return columns(w, func(w io.Writer) {
 		for _, count := range counts {
 			share := fmt.Sprintf("%d%%", int64(100*float64(count.Value)/float64(count.Bound)))
@@ -223,7 +223,7 @@ func (c *command) writeMetadata(w io.Writer, r *inspection.Report) {
 	}
 }
 
-// kindNames writes kinds as Kubewarden's users do.
+// kindNames formats kinds as Kubewarden's users write them.
 func kindNames(kinds []abi.ContextAwareResource) (names []string) {
 	for _, kind := range kinds {
 		names = append(names, kind.APIVersion+"/"+kind.Kind)
@@ -231,17 +231,17 @@ func kindNames(kinds []abi.ContextAwareResource) (names []string) {
 	return names
 }
 
-// writeConvention writes what a module is made for.
+// writeConvention writes the calling convention that a module was built for.
 func (c *command) writeConvention(w io.Writer, r *inspection.Report) {
 	switch r.Convention {
 	case inspection.ConventionWaPC:
 		fmt.Fprintln(w, "Made for:\twaPC")
 	case inspection.ConventionWASI:
-		fmt.Fprintln(w, "Made for:\tWASI, as a command: it begins at _start, reads the standard input and writes the standard output")
+		fmt.Fprintln(w, "Made for:\tWASI, as a command: it starts at _start, reads the standard input and writes the standard output")
 	case inspection.ConventionRego:
 		c.writeRego(w, r.Rego)
 	default:
-		fmt.Fprintf(w, "Made for:\t%s\n", c.Paint(terminal.Red, "nothing that policies are made for"))
+		fmt.Fprintf(w, "Made for:\t%s\n", c.Paint(terminal.Red, "no known convention for policies"))
 	}
 }
 
@@ -258,7 +258,7 @@ func (c *command) writeRego(w io.Writer, r *inspection.Rego) {
 	fmt.Fprintf(w, "Entrypoints:\t%s\n", listed(r.Entrypoints))
 	fmt.Fprintf(w, "Built-in functions:\t%s\n", listed(r.Builtins))
 	if len(r.MissingBuiltins) > 0 {
-		fmt.Fprintf(w, "Missing of them:\t%s\n", c.Paint(terminal.Red, listed(r.MissingBuiltins)+": no server loads it"))
+		fmt.Fprintf(w, "Not provided:\t%s\n", c.Paint(terminal.Red, listed(r.MissingBuiltins)+": no server loads it"))
 		for _, name := range slices.Sorted(maps.Keys(r.WithheldReasons)) {
 			fmt.Fprintf(w, "  %s:\t%s\n", name, r.WithheldReasons[name])
 		}

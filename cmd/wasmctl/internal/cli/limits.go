@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 )
 
-// limitFlags are those of the commands that have guests run: what they may use.
+// limitFlags set the limits for guests. All commands that run guests have them.
 type limitFlags struct {
 	path                            string
 	memory, stack, fuel, moduleSize string
@@ -45,12 +45,12 @@ func (f *limitFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.fuel, "fuel", "", "`quantity` instead of limits.fuel, such as 50G")
 }
 
-// addModuleSize adds the one flag that those commands need which run no guest.
+// addModuleSize adds the only flag that commands need if they run no guest.
 func (f *limitFlags) addModuleSize(flags *pflag.FlagSet) {
 	flags.StringVar(&f.moduleSize, "module-size", "", "`quantity` instead of limits.moduleSize, such as 256Mi")
 }
 
-// limits returns the limits that were asked for.
+// limits returns the limits that the flags select.
 func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
 	config, err := assembly.Decode(nil)
 	if err != nil {
@@ -78,11 +78,11 @@ func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
 		}
 		quantity, err := resource.ParseQuantity(flag.text)
 		if err != nil {
-			return nil, usagef("--%s: %q is no quantity: write one such as 8Mi or 20G", flag.name, flag.text)
+			return nil, usagef("--%s: %q is not a quantity: write one such as 8Mi or 20G", flag.name, flag.text)
 		}
 		*flag.value = quantity.Value()
 	}
-	// One instance has to fit into what all have.
+	// One instance must fit into the total.
 	config.Limits.TotalMemory = max(config.Limits.TotalMemory, config.Limits.Memory)
 	if err := checkLimits(config); err != nil {
 		return nil, usageError{f.named(err)}
@@ -90,8 +90,8 @@ func (f *limitFlags) limits() (*wasmadmission.Limits, error) {
 	return &config.Limits, nil
 }
 
-// readLimits reads the limits of a server's configuration. What else is in it is not
-// looked at but for its form.
+// readLimits reads the limits from a server's configuration. It checks only the syntax of all other
+// fields.
 func readLimits(path string) (wasmadmission.Limits, error) {
 	file, err := linting.ReadConfiguration(path)
 	if err == nil && file.Warning != "" {
@@ -117,8 +117,8 @@ func checkLimits(config *wasmadmission.WasmAdmissionConfiguration) error {
 	return errors.Join(problems...)
 }
 
-// named puts the flag before each line of what is wrong with the limits. A file's limits are
-// right by themselves: only flags make them wrong.
+// named puts the flag before each line of an error about limits. The limits in the file are valid,
+// so only flags can cause errors here.
 func (f *limitFlags) named(err error) error {
 	var lines []string
 	for line := range strings.Lines(err.Error()) {

@@ -54,7 +54,7 @@ func TestLimits(t *testing.T) {
 		"unknown field":                {waPCPolicy, limitsHead + "{stak: 64Ki}", nil, `unknown field "limits.stak"`},
 		"value of the file":            {waPCPolicy, limitsHead + "{stack: 1Ki}", nil, "limits.stack: Invalid value: 1024: must be between 64Ki and 512Mi"},
 		"value of the flag":            {waPCPolicy, "", []string{"--stack", "1Ki"}, "limits.stack: Invalid value: 1024: must be between 64Ki and 512Mi"},
-		"no quantity":                  {waPCPolicy, "", []string{"--stack", "much"}, `--stack: "much" is no quantity: write one such as 8Mi or 20G`},
+		"no quantity":                  {waPCPolicy, "", []string{"--stack", "much"}, `--stack: "much" is not a quantity: write one such as 8Mi or 20G`},
 		"too much for an integer":      {waPCPolicy, "", []string{"--fuel", "-1"}, "limits.fuel: Invalid value: -1"},
 		"no entry for the plugin":      {waPCPolicy, "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins: []", nil, `no entry under plugins is called "WasmAdmission"`},
 		"file with nothing of the two": {waPCPolicy, "{}", nil, "apiVersion is missing"},
@@ -70,7 +70,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Every line of what is wrong with limits names the file or the flag that they come from.
+// Every line of an error about limits names the file or the flag that they come from.
 func TestProblemsOfLimits(t *testing.T) {
 	run := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", policies + "no-latest-tag/policy.wasm"}
 	path := file(t, "limits.yaml", limitsHead+"{stack: 1, fuel: 1}")
@@ -88,7 +88,7 @@ func TestProblemsOfLimits(t *testing.T) {
 	require.Contains(t, got.err, "limits.requestTimeout: number does not fit: write a time with its unit, such as 5s\n")
 }
 
-// A module that is too large is said to be as large as it is.
+// The error about a module that is too large states its true size.
 func TestModuleSizeIsTheTrueOne(t *testing.T) {
 	info, err := os.Stat(waPCPolicy)
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestLimitsOfOtherCommands(t *testing.T) {
 	}
 }
 
-// inspect says what becomes of a module with the limits that it is given, however they are given.
+// inspect shows whether a module fits the given limits, however they are given.
 func TestInspectWithLimits(t *testing.T) {
 	large := file(t, "large.wasm", string((&wasm.Module{Memories: []wasm.Limits{{Min: 4096}}}).Encode()))
 	config := func(memory string) string { return file(t, "config.yaml", limitsHead+"{memory: "+memory+"}") }
@@ -137,7 +137,7 @@ func TestInspectWithLimits(t *testing.T) {
 			}
 		})
 	}
-	// The others of a file, too.
+	// All limits of a file count.
 	tables := file(t, "tables.wasm", string((&wasm.Module{Tables: []wasm.Table{
 		{Type: wasm.TableType{Element: wasm.ValueType{Code: wasm.FuncRef}, Limits: wasm.Limits{Min: 2 << 20}}},
 	}}).Encode()))
@@ -145,7 +145,7 @@ func TestInspectWithLimits(t *testing.T) {
 	require.NotContains(t, call(t, "inspect", tables, "--limits", file(t, "config.yaml", limitsHead+"{tableEntries: 4194304}")).out, "refused")
 }
 
-// What an answer says in a server's words is said again with the command's flags.
+// An error in a server's terms is repeated with the command's flags.
 func TestRemediesNameFlags(t *testing.T) {
 	for flag, arguments := range map[string][]string{
 		"raise --fuel, or limits.fuel in the file of --limits":        {"--fuel", "1M", guests + "spin.wasm"},

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// lintFlags are those of lint.
+// lintFlags are the flags of lint.
 type lintFlags struct {
 	outputFlag
 	sourceFlags
@@ -117,7 +117,7 @@ func (c *command) writeLint(w io.Writer, r *linting.Report) error {
 		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "warning:"), terminal.Plain(warning))
 	}
 	for _, unseen := range r.Unseen {
-		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "not looked at:"), unseen)
+		fmt.Fprintf(w, "%s %s\n", c.Paint(terminal.Yellow, "not checked:"), unseen)
 	}
 	switch bad := len(r.Problems) > 0; {
 	case r.BreakGlass && bad:
@@ -159,10 +159,10 @@ func (c *command) writeServer(w io.Writer, r *linting.Report) {
 	case r.Hash == "":
 		fmt.Fprintf(w, "The server at %s serves the set %s, and would go on with it.\n", s.URL, s.Running)
 	default:
-		fmt.Fprintf(w, "The server at %s serves %s, %s: policies, settings, modules or the paths of files would change. It does not tell which.\n",
+		fmt.Fprintf(w, "The server at %s serves %s, %s: policies, settings, modules or the paths of files would change. It does not report which.\n",
 			s.URL, c.Paint(terminal.Yellow, "another set"), s.Running)
 	}
 	if s.Problem != "" {
-		fmt.Fprintf(w, "It cannot load what its own files ask for (%s):\n%s\n", s.Desired, s.Problem)
+		fmt.Fprintf(w, "It cannot load its own configuration (%s):\n%s\n", s.Desired, s.Problem)
 	}
 }

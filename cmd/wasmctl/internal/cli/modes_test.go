@@ -38,7 +38,7 @@ const (
 	opaSettings      = `{"teams":{"web":"Ann"}}`
 )
 
-// bare writes a module without what it says of itself, and returns its path.
+// bare writes a module without its metadata, and returns the path.
 func bare(t *testing.T, module string) string {
 	t.Helper()
 	binary, err := os.ReadFile(module)
@@ -51,7 +51,7 @@ func bare(t *testing.T, module string) string {
 	return path
 }
 
-// program writes a WASI command that accepts everything, and returns its path.
+// program writes a WASI command that accepts everything, and returns the path.
 func program(t *testing.T) string {
 	t.Helper()
 	const answer = `{"accepted":true,"valid":true}`
@@ -69,7 +69,7 @@ func program(t *testing.T) string {
 	return file(t, "program.wasm", string(m.Encode()))
 }
 
-// Each mode, in each way of asking for it, runs a module that does not say what it is.
+// A module without metadata runs in each mode, however the mode is selected.
 func TestRunInMode(t *testing.T) {
 	for mode, test := range map[string]struct{ module, request, settings, want string }{
 		"kubewarden":      {waPCPolicy, "pod-privileged/testdata/pod-create-privileged.json", "{}", `"allowed":false,"status":{"message":"Privileged container`},
@@ -88,8 +88,8 @@ func TestRunInMode(t *testing.T) {
 	}
 }
 
-// What does not say what it is gets no answer in another mode than its own, and a policy in
-// Rego none at all unless somebody says which kind it is.
+// A module without metadata fails in any mode but its own. A Rego policy does not run at all unless
+// its kind is given.
 func TestRunInWrongMode(t *testing.T) {
 	for name, test := range map[string]struct{ module, mode, err string }{
 		"OPA without a mode":        {opaPolicy, "", "The policy has been created with Rego, please specify which Opa runtime has to be used"},
@@ -115,14 +115,14 @@ func TestRunInWrongMode(t *testing.T) {
 	}
 }
 
-// The command line has the last word about the mode of a module that says one.
+// The mode on the command line overrides the mode in the metadata.
 func TestRunInAnotherModeThanMetadata(t *testing.T) {
 	got := call(t, "run", "-r", policies+"team-label/testdata/pod-create.json", "--settings-json", opaSettings, "-e", "gatekeeper", opaPolicy)
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.Contains(t, got.out, `"allowed":false,"status":{"message":"internal server error: invalid response from policy: cannot interpret Gatekeeper policy result`)
 }
 
-// The operations of a policy in Rego are those that it wrote.
+// The response holds the patch operations that a Rego policy wrote.
 func TestRunPrintsThePolicysPatch(t *testing.T) {
 	for _, flags := range [][]string{nil, {"--raw"}} {
 		got := call(t, append([]string{"run", "-r", policies + "team-label/testdata/pod-create.json", "--settings-json", opaSettings, opaPolicy}, flags...)...)
@@ -141,23 +141,23 @@ func TestRunPrintsThePolicysPatch(t *testing.T) {
 	}
 }
 
-// What an OPA policy sees of the cluster is what a session has of it.
+// An OPA policy reads the cluster data of a recorded session.
 func TestRunReplaysTheCluster(t *testing.T) {
-	const labelling = policies + "label-from-namespace-rego/"
+	const labeling = policies + "label-from-namespace-rego/"
 	exchange := func(request, payload string) string {
 		return "- {type: Exchange, request: '" + request + "', response: {type: Success, payload: '" + payload + "'}}\n"
 	}
 	lists := exchange("!KubernetesListResourceAll {api_version: v1, kind: Namespace}", `{"items":[{"metadata":{"name":"shop","labels":{"owner":"recorded"}}}]}`)
 	names := exchange("!KubernetesGetResourcePluralName {api_version: v1, kind: Namespace}", `"namespaces"`)
-	const missing = "reading what the policy may see of the cluster: Replay error: the list of recorded responses is empty"
+	const missing = "reading the policy's cluster inventory: Replay error: the list of recorded responses is empty"
 	for session, want := range map[string][]string{
 		lists + names: {`"allowed":true`, `"patchType":"JSONPatch"`},
 		names + lists: {`"allowed":true`, `"patchType":"JSONPatch"`},
 		lists:         {`"allowed":false`, missing},
 		"":            {`"allowed":false`, missing},
 	} {
-		got := call(t, "run", "--allow-context-aware", "-r", labelling+"testdata/pod-create.json", "--settings-json", `{"label":"owner"}`,
-			"--replay-host-capabilities-interactions", file(t, "session.yml", session), labelling+"policy.wasm")
+		got := call(t, "run", "--allow-context-aware", "-r", labeling+"testdata/pod-create.json", "--settings-json", `{"label":"owner"}`,
+			"--replay-host-capabilities-interactions", file(t, "session.yml", session), labeling+"policy.wasm")
 		require.Equal(t, cli.ExitOK, got.code, got.err)
 		require.NotContains(t, got.err, "Warning")
 		for _, part := range want {
@@ -172,9 +172,9 @@ func TestRunRawInGatekeeper(t *testing.T) {
 	require.JSONEq(t, `{"uid":"","allowed":false,"status":{"message":"internal server error: Gatekeeper does not support raw validation requests","code":500},"auditAnnotations":null,"warnings":null}`, got.out)
 }
 
-// A policy that wants to see the cluster and was not allowed to may behave oddly.
+// A policy that may not read the cluster as it wants to may misbehave.
 func TestRunWarnsOfDeniedKinds(t *testing.T) {
-	const warning = "Warning: the policy would read networking.k8s.io/v1/Ingress and may not: if it should, add --allow-context-aware\n"
+	const warning = "Warning: the policy wants to read networking.k8s.io/v1/Ingress, but may not: to allow it, add --allow-context-aware\n"
 	arguments := []string{"run", "-r", policies + "unique-ingress-host/testdata/ingress-create-taken.json", gatekeeperPolicy}
 	got := call(t, arguments...)
 	require.Equal(t, cli.ExitOK, got.code)
@@ -224,7 +224,7 @@ func TestInspectOfEveryMode(t *testing.T) {
 	r = inspect(unknown)
 	require.Empty(t, r.Rego.ABIVersion)
 	require.Equal(t, []string{"f"}, r.Rego.MissingBuiltins)
-	require.Regexp(t, `Missing of them: +f: no server loads it\n`, table(unknown))
+	require.Regexp(t, `Not provided: +f: no server loads it\n`, table(unknown))
 
 	r = inspect(wasiPolicy)
 	require.Equal(t, "wasi-command", r.Convention)
@@ -235,10 +235,10 @@ func TestInspectOfEveryMode(t *testing.T) {
 
 	require.Equal(t, "wapc", inspect(waPCPolicy).Convention)
 	require.Regexp(t, `Made for: +waPC\n`, table(waPCPolicy))
-	require.Regexp(t, `Made for: +nothing that policies are made for\n`, table("../../../../pkg/engine/internal/rewrite/testdata/bulk.wasm"))
+	require.Regexp(t, `Made for: +no known convention for policies\n`, table("../../../../pkg/engine/internal/rewrite/testdata/bulk.wasm"))
 }
 
-// A module that only looks like Rego is described all the same.
+// A module that only resembles Rego is still described.
 func TestInspectOfBrokenRego(t *testing.T) {
 	binary, err := os.ReadFile("../../../../pkg/engine/internal/rewrite/testdata/bulk.wasm")
 	require.NoError(t, err)

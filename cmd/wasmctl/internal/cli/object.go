@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
-// objectFlags say what request is made of an object.
+// objectFlags select the request that is built from an object.
 type objectFlags struct {
 	operation, user string
 	groups          []string
@@ -39,7 +39,7 @@ func (f *objectFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.groups, "group", []string{"system:authenticated"}, "`group` of the user in a request that is made from an object; may be repeated")
 }
 
-// object returns what the flags say. Several policies are asked about the same request.
+// object returns the selected request. All policies receive the same one.
 func (f *objectFlags) object() (review.Object, error) {
 	if !slices.Contains(review.Operations, f.operation) {
 		return review.Object{}, usagef("--operation: there is no %q of an object: write one of %v", f.operation, review.Operations)
@@ -47,11 +47,11 @@ func (f *objectFlags) object() (review.Object, error) {
 	return review.Object{UID: uuid.NewUUID(), Operation: f.operation, User: f.user, Groups: f.groups}, nil
 }
 
-// checkUnused refuses flags that are for requests that are made of objects.
+// checkUnused refuses these flags for a request that is not built from an object.
 func (f *objectFlags) checkUnused(request *review.Request) error {
 	for _, name := range []string{"operation", "user", "group"} {
 		if !request.Made && f.flags.Changed(name) {
-			return usagef("--%s is for a request that is made of an object, and this is none: remove the flag, or give an object with apiVersion and kind", name)
+			return usagef("--%s applies only to a request built from an object: remove the flag, or give an object with apiVersion and kind", name)
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
-// A request has the object where the apiserver puts it.
+// The request holds the object in the same field as a request of the apiserver.
 func TestRequestOfAnObject(t *testing.T) {
 	const object = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"}}`
 	for operation, want := range map[string][2]string{

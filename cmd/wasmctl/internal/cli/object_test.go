@@ -33,7 +33,7 @@ const (
 	podJSON = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [{"name": "web", "image": "web:1.0"}]}}`
 )
 
-// Whoever has an object need not know what a request looks like.
+// Users with an object need not know the format of a request.
 func TestRunWithAnObject(t *testing.T) {
 	const policy = policies + "no-latest-tag/policy.wasm"
 	got := call(t, "run", "-r", file(t, "pod.yaml", podYAML), policy)
@@ -48,32 +48,32 @@ func TestRunWithAnObject(t *testing.T) {
 	require.Contains(t, got.err, `--operation: there is no "PATCH" of an object: write one of [CREATE UPDATE DELETE]`)
 	got = call(t, "run", "-r", policies+"pod-privileged/testdata/pod-delete.json", "--user", "ann", policy)
 	require.Equal(t, cli.ExitUsage, got.code, got.err)
-	require.Contains(t, got.err, "--user is for a request that is made of an object, and this is none")
+	require.Contains(t, got.err, "--user applies only to a request built from an object")
 }
 
-// A request has one object: what is beside it would be judged by nobody, and nobody told.
+// A request holds one object. Further content would be ignored silently.
 func TestRunWithWhatIsNoObject(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"two objects":         {podYAML + "---\n" + podYAML, "a second document begins"},
 		"nothing, then one":   {"---\n# none\n---\n" + podYAML, "a second document begins"},
-		"list":                {"apiVersion: v1\nkind: List\nitems: [{}, {}]\n", "a List of 2 objects: a request has one, give one of them"},
+		"list":                {"apiVersion: v1\nkind: List\nitems: [{}, {}]\n", "a List of 2 objects: a request has one object, so give one of them"},
 		"list of a kind":      {`{"apiVersion": "v1", "kind": "PodList", "items": []}`, "a PodList of 0 objects: a request has one"},
 		"a key twice":         {"apiVersion: v1\nkind: Pod\nkind: Pod\n", "not a JSON object, nor one document of YAML: line 3: key \"kind\" already set in map: remove one of the two"},
 		"neither of the two":  {"{", "not a JSON object, nor one document of YAML"},
 		"text":                {"hello", "the request is not a JSON object, nor one of YAML, but a string: write apiVersion and kind"},
 		"review in YAML":      {"apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\nrequest: {uid: a}\n", "missing field `kind`"},
-		"object without kind": {"apiVersion: v1\nmetadata: {name: web}\n", "no object: it has no kind: write apiVersion and kind as for kubectl"},
-		"no apiVersion":       {"kind: Pod\nmetadata: {name: web}\n", "no object: it has no apiVersion: write apiVersion and kind as for kubectl"},
-		"neither":             {"metadata: {name: web}\n", "no object: it has no apiVersion and no kind: write apiVersion and kind"},
-		"nothing":             {"", "there is nothing in it: write apiVersion and kind"},
-		"a comment":           {"# nothing\n", "there is nothing in it: write apiVersion and kind"},
+		"object without kind": {"apiVersion: v1\nmetadata: {name: web}\n", "nor an object: it has no kind: write apiVersion and kind as for kubectl"},
+		"no apiVersion":       {"kind: Pod\nmetadata: {name: web}\n", "nor an object: it has no apiVersion: write apiVersion and kind as for kubectl"},
+		"neither":             {"metadata: {name: web}\n", "nor an object: it has no apiVersion and no kind: write apiVersion and kind"},
+		"nothing":             {"", "it is empty: write apiVersion and kind"},
+		"a comment":           {"# nothing\n", "it is empty: write apiVersion and kind"},
 		"a list":              {"- a\n", "not a JSON object, nor one of YAML, but a list: write apiVersion and kind"},
 		"lower-case kind":     {"apiVersion: v1\nkind: pod\n", `kind: "pod" begins with a lower-case letter: write it as kubectl api-resources does, such as Pod`},
-		"upper-case field":    {"apiVersion: v1\nKind: Pod\n", `"Kind" is there in place of kind: correct its name`},
-		"no version":          {"apiVersion: a/b/c\nkind: Pod\n", `apiVersion: "a/b/c" is none: write a version, such as v1`},
+		"upper-case field":    {"apiVersion: v1\nKind: Pod\n", `it has "Kind" instead of kind: correct the name`},
+		"no version":          {"apiVersion: a/b/c\nkind: Pod\n", `apiVersion: "a/b/c" is invalid: write a version, such as v1`},
 		"version of a number": {"apiVersion: 1\nkind: Pod\n", "the object cannot be read: apiVersion: number does not fit: write a string"},
 		"metadata of a text":  {"apiVersion: v1\nkind: Pod\nmetadata: web\n", "metadata: string does not fit: write an object"},
-		"request's field":     {`{"uid": "a", "kind": {}, "resource": []}`, "the request is no AdmissionRequest: resource: array does not fit: write an object"},
+		"request's field":     {`{"uid": "a", "kind": {}, "resource": []}`, "the request is not an AdmissionRequest: resource: array does not fit: write an object"},
 		"review of nothing":   {"apiVersion: admission.k8s.io/v1\nkind: AdmissionReview\n", "an AdmissionReview without a request: write request"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,13 +85,13 @@ func TestRunWithWhatIsNoObject(t *testing.T) {
 			require.NotRegexp(t, `json:|Go |\bmap\[|\.v1\.|unmarshal`, got.err)
 		})
 	}
-	// As kubectl takes it: a merge key may be overridden.
+	// As in kubectl, a key may override a merge key.
 	got := callWith(t, "base: &base {name: a}\napiVersion: v1\nkind: Pod\nmetadata: {<<: *base, name: web}\n---\n",
 		"run", "-r", "-", policies+"no-latest-tag/policy.wasm")
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 }
 
-// A text file is no metadata's fault.
+// An error about a module that is a text file does not blame the metadata file.
 func TestAnnotateBlamesTheModule(t *testing.T) {
 	module := file(t, "policy.txt", "this is text, not a module")
 	got := call(t, "annotate", "-m", bats+"metadata.yml", "-o", module+".out", module)
@@ -116,7 +116,7 @@ func TestInspectSaysNothingTwice(t *testing.T) {
 	require.Contains(t, got.out, "annotate it, for example with wasmctl annotate")
 }
 
-// Of several answers each says whose it is.
+// With several answers, each names its policy.
 func TestRunNamesSeveralPolicies(t *testing.T) {
 	module, err := os.ReadFile(policies + "no-latest-tag/policy.wasm")
 	require.NoError(t, err)
@@ -142,7 +142,7 @@ func TestRunNamesSeveralPolicies(t *testing.T) {
 	require.NotContains(t, got.out, `"policy"`, "a single answer is kwctl's")
 }
 
-// Cases read requests as run does, and what becomes of them as well.
+// Test cases accept the same requests as run, and also check the results.
 func TestTestWithAnObject(t *testing.T) {
 	policy, err := filepath.Abs(policies + "always-pull/policy.wasm")
 	require.NoError(t, err)

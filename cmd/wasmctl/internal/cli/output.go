@@ -34,7 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// outputFlag says in which form a command prints.
+// outputFlag selects a command's output format.
 type outputFlag struct {
 	format  string
 	formats []string
@@ -46,12 +46,12 @@ func (f *outputFlag) add(flags *pflag.FlagSet, formats ...string) {
 	flags.StringVarP(&f.format, "output", "o", formats[0], "`format`: "+strings.Join(formats, ", "))
 }
 
-// completeFormats has shells know the formats.
+// completeFormats makes shells complete the formats.
 func (f *outputFlag) completeFormats(cmd *cobra.Command) { complete(cmd, "output", f.formats...) }
 
-// complete has shells know the values of a flag.
+// complete makes shells complete the values of a flag.
 func complete(cmd *cobra.Command, flag string, values ...string) {
-	// It fails only for flags that the command does not have.
+	// The registration fails only for flags that the command lacks.
 	utilruntime.Must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
 }
 
@@ -62,7 +62,7 @@ func (f *outputFlag) check() error {
 	return nil
 }
 
-// print prints a value, and has table print it as one.
+// print prints a value. For the format table, it calls table.
 func (f *outputFlag) print(w io.Writer, value any, table func(io.Writer) error) error {
 	switch f.format {
 	case "json":
@@ -90,14 +90,14 @@ func columns(w io.Writer, write func(w io.Writer)) error {
 	return table.Flush()
 }
 
-// namedResponse is a response that says whose it is.
+// namedResponse is a response with the name of its policy.
 type namedResponse struct {
 	Policy string `json:"policy"`
 	*review.Response
 }
 
-// printResponse prints a response; in JSON it is one line. It says whose it is if it is
-// one of several. That of a single policy has the form that kwctl's has.
+// printResponse prints a response, in JSON as one line. If there are several responses, it adds the
+// policy's name. A single response has kwctl's format.
 func (c *command) printResponse(f *outputFlag, policy string, oneOfSeveral bool, response *review.Response) error {
 	var value any = response
 	if oneOfSeveral {
@@ -152,7 +152,7 @@ func (c *command) writeResponse(w io.Writer, policy string, response *review.Res
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// counted writes how many of something there are.
+// counted formats a number with its noun.
 func counted[N int | uint64](count N, noun string) string {
 	if count == 1 {
 		return "1 " + noun

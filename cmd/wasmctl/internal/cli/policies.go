@@ -75,7 +75,7 @@ func yesOrNo(b bool) string {
 	return "no"
 }
 
-// size writes a number of bytes as kwctl does: 224.63 kB.
+// size formats a number of bytes as kwctl does: 224.63 kB.
 func size(bytes int) string {
 	value, unit := float64(bytes), 0
 	units := []string{"B", "kB", "MB", "GB"}
@@ -85,8 +85,7 @@ func size(bytes int) string {
 	return strconv.FormatFloat(math.Round(value*100)/100, 'f', -1, 64) + " " + units[unit]
 }
 
-// boxed writes a table with lines around its cells, as kwctl does. The first row has the
-// titles.
+// boxed writes a table with lines around its cells, as kwctl does. The first row holds the titles.
 func boxed(w io.Writer, rows [][]string) error {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
@@ -119,9 +118,9 @@ func boxed(w io.Writer, rows [][]string) error {
 func (c *command) rm() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm POLICY",
-		Short: "Remove a policy from the store of policies",
-		Long: `Removes a policy that was pulled or loaded. POLICY is its URI, or the beginning of
-its digest.`,
+		Short: "Remove a policy from the store",
+		Long: `Removes a policy that was pulled or loaded. POLICY is its URI, or the beginning of its
+digest.`,
 		Example: `  wasmctl rm registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl rm 0d2cc30f6cdd`,
 		Args: oneArgument("POLICY", "the URI of a policy in the store, or the beginning of its digest"),
@@ -139,7 +138,7 @@ its digest.`,
 	}
 }
 
-// storedPolicy returns the URI by which a store has what is named on the command line.
+// storedPolicy returns the URI in the store of the policy that the command line names.
 func storedPolicy(store *policystore.Store, argument string) (string, error) {
 	if policystore.IsDigestBeginning(argument) {
 		uri, _, err := store.Find(argument)

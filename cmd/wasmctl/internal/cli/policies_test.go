@@ -47,7 +47,7 @@ func TestPolicies(t *testing.T) {
 	u.refuses(cli.ExitUsage, `unknown command "all"`, "policies", "all")
 }
 
-// Nothing is left of a policy that is removed, and the others stay.
+// rm removes all files of a policy, and no others.
 func TestRm(t *testing.T) {
 	u := newUser(t)
 	uri := "registry://" + u.host + "/policies/one:v1"
@@ -66,7 +66,7 @@ func TestRm(t *testing.T) {
 	u.does("pull", uri)
 	u.registry.Push(t, "policies/two", "v1", u.policy)
 	u.does("pull", u.host+"/policies/two:v1")
-	u.refuses(cli.ExitProblem, "begins the digests of", "rm", engine.Digest(u.policy)[7:19])
+	u.refuses(cli.ExitProblem, "is the beginning of the digests of both", "rm", engine.Digest(u.policy)[7:19])
 	u.does("rm", uri)
 	require.FileExists(t, u.stored("registry/"+u.host+"/policies/two:v1"))
 }

@@ -33,7 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// pullFlags are those of pull.
+// pullFlags are the flags of pull.
 type pullFlags struct {
 	registryFlags
 	verificationFlags
@@ -70,8 +70,7 @@ them. A policy that is already in the store is verified as well, with its source
 	return cmd
 }
 
-// registryURI returns the URI of an argument, which is one of a registry if it has no
-// scheme.
+// registryURI returns the URI of an argument. Without a scheme, it names a registry.
 func registryURI(argument string) string {
 	if strings.Contains(argument, "://") {
 		return argument
@@ -79,8 +78,8 @@ func registryURI(argument string) string {
 	return "registry://" + argument
 }
 
-// isPath tells whether an argument can only be a path: no host begins with a dot or a
-// slash, and a reference has a host and a repository.
+// isPath reports whether an argument can only be a path. No host begins with a dot or a slash, and
+// a reference needs a host and a repository.
 func isPath(argument string) bool {
 	return strings.HasPrefix(argument, ".") || strings.HasPrefix(argument, "/") || !strings.Contains(argument, "/")
 }
@@ -88,7 +87,7 @@ func isPath(argument string) bool {
 func (c *command) pullPolicy(ctx context.Context, f *pullFlags, argument string) error {
 	uri := registryURI(argument)
 	if strings.HasPrefix(uri, "file://") {
-		return usagef("pull fetches from registries and web servers: %s is a file already", uri)
+		return usagef("pull fetches from registries and web servers: %s is already a file", uri)
 	}
 	output, store, err := destination(f, uri)
 	if err != nil {
@@ -113,7 +112,7 @@ func (c *command) pullPolicy(ctx context.Context, f *pullFlags, argument string)
 	return store.Put(uri, m.Bytes)
 }
 
-// destination returns where a policy is written: a file, or the store of policies.
+// destination returns where to write a policy: a file, or the store of policies.
 func destination(f *pullFlags, uri string) (output string, store *policystore.Store, err error) {
 	if f.output != "" {
 		output, err = outputFile(f.output, uri)
@@ -126,9 +125,9 @@ func destination(f *pullFlags, uri string) (output string, store *policystore.St
 	return "", store, err
 }
 
-// fetchURI fetches a module as it is at its source now. What is named by a digest is kept
-// beside the store of policies, which does not vouch for digests; so is what was verified, with
-// what it was verified by.
+// fetchURI fetches the current module from its source. A module named by a digest is kept beside
+// the store of policies, because the store does not guarantee digests. The same goes for a verified
+// module, which is kept with its evidence.
 func (c *command) fetchURI(ctx context.Context, f *pullFlags, store *policystore.Store, verifier module.Verifier, uri string) (m *module.Module, err error) {
 	options, err := f.options()
 	if err != nil {
@@ -147,8 +146,8 @@ func (c *command) fetchURI(ctx context.Context, f *pullFlags, store *policystore
 	return fetcher.Get(c.quietly(ctx), module.Request{URI: uri})
 }
 
-// outputFile returns the file that --output-path means for a URI: in a directory the one
-// with the last part of the URI as its name.
+// outputFile returns the file that --output-path names for a URI. In a directory, the file gets the
+// last part of the URI as its name.
 func outputFile(output, uri string) (string, error) {
 	info, err := os.Stat(output)
 	if isDirectory := err == nil && info.IsDir(); !isDirectory {

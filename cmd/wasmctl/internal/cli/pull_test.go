@@ -34,8 +34,7 @@ import (
 
 const privileged = policies + "pod-privileged/"
 
-// user is one with directories of their own, and a registry without TLS that their
-// sources.yaml names.
+// user has private directories, and a registry without TLS that is listed in their sources.yaml.
 type user struct {
 	t                   *testing.T
 	cache, config, host string
@@ -54,7 +53,7 @@ func newUser(t *testing.T) *user {
 	return u
 }
 
-// configure writes a file that kwctl looks for.
+// configure writes a file that kwctl also reads.
 func (u *user) configure(name, content string) {
 	u.t.Helper()
 	require.NoError(u.t, os.MkdirAll(filepath.Join(u.config, "kubewarden"), 0o700))
@@ -71,7 +70,7 @@ func (u *user) call(arguments ...string) result {
 	return result{code, out.String(), stderr.String()}
 }
 
-// does calls a command that must succeed, and returns what it prints.
+// does runs a command that must succeed, and returns its output.
 func (u *user) does(arguments ...string) string {
 	u.t.Helper()
 	got := u.call(arguments...)
@@ -79,7 +78,7 @@ func (u *user) does(arguments ...string) string {
 	return got.out
 }
 
-// refuses calls a command that must fail, with one line.
+// refuses runs a command that must fail with a one-line error.
 func (u *user) refuses(code int, text string, arguments ...string) {
 	u.t.Helper()
 	got := u.call(arguments...)
@@ -97,7 +96,7 @@ func (u *user) stored(place string) string {
 	return filepath.Join(u.cache, "kubewarden", "store", place)
 }
 
-// What was pulled is run without asking anybody, but for what is asked for always.
+// A pulled policy runs without network access, except for the tag latest.
 func TestPull(t *testing.T) {
 	u := newUser(t)
 	u.registry.Push(t, "policies/one", "v1", u.policy)
@@ -125,13 +124,13 @@ func TestPull(t *testing.T) {
 	u.refuses(cli.ExitProblem, "connection refused", "run", "-r", request, "registry://"+u.host+"/policies/one:latest")
 }
 
-// manifest returns a policy of Kubewarden.
+// manifest returns a Kubewarden policy.
 func manifest(name, uri string) string {
 	return "---\napiVersion: policies.kubewarden.io/v1\nkind: ClusterAdmissionPolicy\nmetadata: {name: " + name + "}\nspec:\n  module: " + uri +
 		"\n  rules: [{apiGroups: [''], apiVersions: [v1], resources: [pods], operations: [CREATE]}]\n  mutating: false\n"
 }
 
-// Manifests name policies in registries, as they do in clusters.
+// Manifests may name policies in registries, as in clusters.
 func TestManifestsNameRegistries(t *testing.T) {
 	u := newUser(t)
 	u.registry.Push(t, "policies/one", "v1", u.policy)
@@ -168,14 +167,14 @@ func TestPullFromServers(t *testing.T) {
 func TestPullRefuses(t *testing.T) {
 	u := newUser(t)
 	u.refuses(cli.ExitUsage, "URI is missing: name where a policy is", "pull")
-	u.refuses(cli.ExitUsage, "is a file already", "pull", "file:///policy.wasm")
+	u.refuses(cli.ExitUsage, "is already a file", "pull", "file:///policy.wasm")
 	u.refuses(cli.ExitUsage, "no place for it", "pull", "registry://")
 	u.refuses(cli.ExitProblem, "check the host, the name, and the tag", "pull", u.host+"/policies/none:v1")
 	u.configure("sources.yaml", "insecure: []")
-	u.refuses(cli.ExitProblem, `sources.yaml: is no sources.yml of Kubewarden`, "pull", u.host+"/policies/one:v1")
+	u.refuses(cli.ExitProblem, `sources.yaml: is not a Kubewarden sources.yml`, "pull", u.host+"/policies/one:v1")
 }
 
-// Manifests may name modules in registries, as they do in clusters.
+// Manifests may name modules in registries, as in clusters.
 func TestRunManifestOfARegistry(t *testing.T) {
 	u := newUser(t)
 	uri := "registry://" + u.host + "/policies/pod-privileged:v1"

@@ -37,7 +37,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// pushFlags are those of push.
+// pushFlags are the flags of push.
 type pushFlags struct {
 	registryFlags
 	outputFlag
@@ -164,7 +164,7 @@ func localPolicy(ctx context.Context, fetcher *sources.Fetcher, argument string)
 	return content, err
 }
 
-// manifestAnnotations returns the annotations that a module gives to its manifest.
+// manifestAnnotations returns the annotations of the module for its manifest.
 func (c *command) manifestAnnotations(f *pushFlags, binary []byte) (map[string]string, error) {
 	decoded, err := wasm.Decode(binary)
 	if err != nil {
@@ -179,7 +179,7 @@ func (c *command) manifestAnnotations(f *pushFlags, binary []byte) (map[string]s
 		}
 		kept, dropped := annotate.ManifestAnnotations(metadata.Annotations)
 		for _, name := range dropped {
-			c.logger(slog.LevelError).Info("Annotation has several lines and is left out", "annotation", name)
+			c.logger(slog.LevelError).Info("Annotation has several lines and is omitted", "annotation", name)
 		}
 		return kept, nil
 	case !f.force:

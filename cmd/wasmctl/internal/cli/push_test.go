@@ -32,8 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/registry"
 )
 
-// A policy is pushed from a file, and from the store by its URI and by its digest, and is
-// the same each time.
+// A policy can be pushed from a file, and from the store by its URI and by its digest. The result
+// is always the same.
 func TestPush(t *testing.T) {
 	u := newUser(t)
 	to := u.host + "/pushed/one:v1"
@@ -62,8 +62,8 @@ func TestPush(t *testing.T) {
 	require.Contains(t, u.does("run", "-r", privileged+"testdata/pod-create-privileged.json", "registry://"+u.host+"/pushed/two:latest"), `"allowed":false`)
 }
 
-// One without metadata is pushed by force, unless it is in Rego: nobody would know what to
-// run it as.
+// A policy without metadata can be pushed by force, except in Rego: without metadata, nobody would
+// know its execution mode.
 func TestPushWithoutMetadata(t *testing.T) {
 	u := newUser(t)
 	bare := file(t, "bare.wasm", "\x00asm\x01\x00\x00\x00")
@@ -80,7 +80,7 @@ func TestPushRefuses(t *testing.T) {
 	policy := privileged + "policy.wasm"
 	u.refuses(cli.ExitUsage, "POLICY is missing: name the path of a module", "push")
 	u.refuses(cli.ExitUsage, "URI is missing: name where it goes", "push", policy)
-	u.refuses(cli.ExitUsage, "is one more", "push", policy, u.host+"/a:v1", u.host+"/b:v1")
+	u.refuses(cli.ExitUsage, "but there is also", "push", policy, u.host+"/a:v1", u.host+"/b:v1")
 	u.refuses(cli.ExitUsage, "there is no format", "push", "-o", "yaml", policy, u.host+"/a:v1")
 	u.refuses(cli.ExitProblem, "there is no file none.wasm", "push", "none.wasm", u.host+"/a:v1")
 	u.refuses(cli.ExitProblem, "Cannot find policy 'registry://"+u.host+"/none:v1'", "push", "registry://"+u.host+"/none:v1", u.host+"/a:v1")
@@ -91,7 +91,7 @@ func TestPushRefuses(t *testing.T) {
 	u.refuses(cli.ExitProblem, "magic", "push", policies+"pod-privileged/metadata.yml", u.host+"/a:v1")
 }
 
-// Credentials are those of docker login, and no message has them.
+// Credentials come from docker login. No message shows them.
 func TestPushWithCredentials(t *testing.T) {
 	u := newUser(t)
 	r := registry.Start(t, registry.Options{TLS: true, Username: "alice", Password: "hunter2"})

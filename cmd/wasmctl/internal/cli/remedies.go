@@ -25,17 +25,17 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// raised finds what an error of the server's says to raise.
+// raised matches the limit that a server's error asks to raise.
 var raised = regexp.MustCompile(`raise (limits\.[A-Za-z]+)`)
 
-// limitSettings are the settings of a server that commands have flags for.
+// limitSettings maps a server's settings to the flags of commands.
 var limitSettings = map[string]string{
 	"limits.moduleSize": "module-size", "limits.memory": "memory", "limits.stack": "stack", "limits.fuel": "fuel",
 	"limits.evaluationTimeout": "timeout",
 }
 
-// withFlags has what is to be raised in a server's configuration be raised by a command's flags,
-// where it has them.
+// withFlags rewrites remedies in a server's terms: it names the command's flags instead of
+// settings, where there are such flags.
 func withFlags(flags *pflag.FlagSet, text string) string {
 	return raised.ReplaceAllStringFunc(text, func(remedy string) string {
 		setting := strings.TrimPrefix(remedy, "raise ")
@@ -53,11 +53,11 @@ func withFlags(flags *pflag.FlagSet, text string) string {
 	})
 }
 
-// warnOfLimit says how to raise the limit that a response tells of in a server's words.
+// warnOfLimit says how to raise a limit if a response reports that it was exceeded.
 func (c *command) warnOfLimit(message string) {
-	if message == verdict.DeadlineExceeded { // the sentence is kwctl's, and names no setting
-		c.warn("the evaluation's time was up: " + withFlags(c.flags, "raise limits.evaluationTimeout"))
+	if message == verdict.DeadlineExceeded { // kwctl's sentence names no setting
+		c.warn("the evaluation exceeded its time limit: " + withFlags(c.flags, "raise limits.evaluationTimeout"))
 	} else if remedy := raised.FindString(message); remedy != "" {
-		c.warn("the policy came to a limit: " + withFlags(c.flags, remedy))
+		c.warn("the policy reached a limit: " + withFlags(c.flags, remedy))
 	}
 }

@@ -14,8 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package cli holds the commands of wasmctl: their flags, what they print, and what they
-// exit with.
+// Package cli implements the commands of wasmctl, with their flags, output and exit codes.
 package cli
 
 import (
@@ -34,23 +33,23 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/buildinfo"
 )
 
-// What the process exits with.
+// The exit codes of the process.
 const (
-	// ExitOK says that all is well. Of run it says nothing about the verdict.
+	// ExitOK means success. It is also the exit code of run if the verdict is a rejection.
 	ExitOK = 0
-	// ExitProblem says that something is wrong: settings that a policy refuses, a case
-	// that fails, a configuration that a server would refuse, a file that cannot be read.
+	// ExitProblem reports a problem: settings that a policy refuses, a failed test case, a
+	// configuration that a server would refuse, an unreadable file.
 	ExitProblem = 1
-	// ExitUsage says that the command line is wrong.
+	// ExitUsage reports an invalid command line.
 	ExitUsage = 2
-	// ExitSkew, ExitRefused and ExitUnknown are what status says of a cluster: servers run
-	// different policies, refuse what is configured, or do not tell.
+	// ExitSkew, ExitRefused and ExitUnknown describe a cluster: servers run different policies,
+	// refuse their configuration, or do not report their status.
 	ExitSkew    = 3
 	ExitRefused = 4
 	ExitUnknown = 5
 )
 
-// usageError says that the command line is wrong.
+// usageError is an error in the command line.
 type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
@@ -59,29 +58,29 @@ func usagef(format string, arguments ...any) error {
 	return usageError{fmt.Errorf(format, arguments...)}
 }
 
-// errSaid ends a command that has said already what is wrong.
+// errSaid ends a command that has already printed its problem.
 var errSaid = errors.New("something is wrong")
 
-// saidError ends a command that has said already what is wrong with what it exits with.
+// saidError is an exit code for a command that has already printed its problem.
 type saidError int
 
 func (e saidError) Error() string { return errSaid.Error() }
 
-// command is what all commands have in common.
+// command holds what all commands share.
 type command struct {
 	*terminal.Streams
-	// name is what the command was called as.
+	// name is the name under which the command was called.
 	name    string
 	verbose bool
-	// flags are those of the command that runs.
+	// flags are the flags of the running command.
 	flags *pflag.FlagSet
 }
 
-// kwctl is the name by which Kubewarden's command is called, whose habits differ in places.
+// kwctl is the name of Kubewarden's command, which behaves differently in places.
 const kwctl = "kwctl"
 
-// New returns the command. Its name is what it was called as: kwctl is known, whose
-// command line it understands.
+// New returns the root command. The name is the one under which it was called. Under the name
+// kwctl, it accepts kwctl's command line.
 func New(name string, streams *terminal.Streams) *cobra.Command {
 	c := &command{Streams: streams, name: name}
 	root := &cobra.Command{
@@ -110,7 +109,7 @@ Kubewarden's kwctl to run, measure, annotate, verify and distribute policies.`,
 	return root
 }
 
-// markUsage has wrong arguments of the commands below one be known as such.
+// markUsage marks errors about arguments as usage errors, for all subcommands.
 func markUsage(parent *cobra.Command) {
 	for _, sub := range parent.Commands() {
 		markUsage(sub)
@@ -127,7 +126,7 @@ func markUsage(parent *cobra.Command) {
 	}
 }
 
-// Main runs a command line and returns what to exit with.
+// Main runs a command line and returns the exit code.
 func Main(ctx context.Context, name string, arguments []string, streams *terminal.Streams) int {
 	root := New(name, streams)
 	root.SetArgs(arguments)
@@ -149,8 +148,8 @@ func Main(ctx context.Context, name string, arguments []string, streams *termina
 	return ExitProblem
 }
 
-// logger returns one that writes to the standard error what is at least of a level, and
-// everything if the command is to be verbose.
+// logger returns a logger that writes to the standard error from the given level on. With the flag
+// verbose, it writes everything.
 func (c *command) logger(level slog.Level) klog.Logger {
 	if c.verbose {
 		level = slog.LevelDebug
@@ -171,7 +170,7 @@ func (c *command) quietly(ctx context.Context) context.Context {
 	return klog.NewContext(ctx, c.logger(slog.LevelError))
 }
 
-// heard returns a context in which what policies log is.
+// heard returns a context in which policies' logs are shown.
 func (c *command) heard(ctx context.Context) context.Context {
 	return klog.NewContext(ctx, c.logger(slog.LevelInfo))
 }

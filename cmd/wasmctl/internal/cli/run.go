@@ -37,7 +37,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// runFlags are those of run.
+// runFlags are the flags of run.
 type runFlags struct {
 	sourceFlags
 	hostCallFlags
@@ -142,14 +142,14 @@ func (c *command) runPolicy(ctx context.Context, f *runFlags, argument string) e
 	})
 }
 
-// asked is a policy with what it is asked.
+// asked is a policy with the request for it.
 type asked struct {
 	*evaluation.Policy
 	request *review.Request
 }
 
-// withPolicies loads the policies that the arguments name, and has each of them asked what the
-// flags say. When that is done, it ends the session with the host.
+// withPolicies loads the policies that the arguments name, and calls ask with each policy's
+// request. It then ends the session with the host.
 func (c *command) withPolicies(ctx context.Context, f *runFlags, argument string, ask func([]asked) error) (err error) {
 	if f.requestPath == "" {
 		return usagef("--request-path is required: name a file with a request, or - for the standard input")
@@ -217,7 +217,7 @@ func (c *command) loadToRun(ctx context.Context, f *runFlags, evaluator *evaluat
 	return c.loadModule(ctx, f, evaluator, argument, answers)
 }
 
-// review has a policy answer a request. What the policy logs is heard.
+// review evaluates a request. The policy's log is shown.
 func (c *command) review(ctx context.Context, policy *evaluation.Policy, request *review.Request) *review.Response {
 	done := c.Progress("Evaluating " + module.Redact(policy.Name()))
 	response := policy.Review(c.heard(ctx), request)
@@ -228,12 +228,12 @@ func (c *command) review(ctx context.Context, policy *evaluation.Policy, request
 	return response
 }
 
-// isManifest is whether an argument names a file of manifests.
+// isManifest reports whether an argument names a file of manifests.
 func isManifest(argument string) bool {
 	return slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(argument))
 }
 
-// images returns what asks registries for policies, as modules are fetched from them.
+// images returns what asks registries for policies, in the same way as modules are fetched.
 func (c *command) images(ctx context.Context, f *verificationFlags, fetcher *sources.Fetcher) oci.Images {
 	return host.Images(func() (o images.Options, err error) {
 		if o.Sources, err = fetcher.Sources(c.quietly(ctx)); err == nil {
@@ -254,8 +254,8 @@ func (c *command) loadManifests(ctx context.Context, f *runFlags, evaluator *eva
 	return evaluator.LoadManifests(c.quietly(ctx), kubewarden.File{Path: path, Content: content}, answers)
 }
 
-// checkManifestFlags refuses what a file of manifests says itself. kwctl ignores the flags; in
-// its place they earn a warning.
+// checkManifestFlags refuses flags that duplicate fields of a manifest file. kwctl ignores these
+// flags; under that name, they only cause a warning.
 func (c *command) checkManifestFlags(f *runFlags) error {
 	if f.raw {
 		return usagef("--raw cannot be used with a file of manifests: name the module")
@@ -298,7 +298,7 @@ func (c *command) loadModule(ctx context.Context, f *runFlags, evaluator *evalua
 		return nil, err
 	}
 	if len(policy.Denied) > 0 {
-		fmt.Fprintf(c.Err, "Warning: the policy would read %s and may not: if it should, add --allow-context-aware\n", listed(kindNames(policy.Denied)))
+		fmt.Fprintf(c.Err, "Warning: the policy wants to read %s, but may not: to allow it, add --allow-context-aware\n", listed(kindNames(policy.Denied)))
 	}
 	return []*evaluation.Policy{policy}, nil
 }

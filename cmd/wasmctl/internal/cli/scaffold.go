@@ -18,7 +18,7 @@ package cli
 
 import "github.com/spf13/cobra"
 
-// scaffold is the parent of the commands that write what people begin with.
+// scaffold is the parent of the commands that write files to start with.
 func (c *command) scaffold() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "scaffold",
@@ -26,7 +26,7 @@ func (c *command) scaffold() *cobra.Command {
 		Long:  `Each command writes files to start from, to standard output or into a directory.`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("scaffold: say what is to be written: %s", listed(namesOf(cmd.Commands())))
+			return usagef("scaffold: name what to write: %s", listed(namesOf(cmd.Commands())))
 		},
 	}
 	cmd.AddCommand(c.scaffoldAdmissionRequest(), c.scaffoldArtifactHub(), c.scaffoldManifest(), c.scaffoldPolicy(), c.scaffoldVAP(), c.scaffoldVerificationConfig())

@@ -29,13 +29,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/scaffolding"
 )
 
-// Files that count if no others are named, the first that is there.
+// The default files. The first one that exists counts.
 var (
 	metadataFiles  = []string{"metadata.yml", "metadata.yaml"}
 	questionsFiles = []string{"questions-ui.yml", "questions-ui.yaml", "questions.yml", "questions.yaml"}
 )
 
-// artifactHubFlags are those of scaffold artifacthub.
+// artifactHubFlags are the flags of scaffold artifacthub.
 type artifactHubFlags struct{ metadata, questions, version, output string }
 
 func (c *command) scaffoldArtifactHub() *cobra.Command {
@@ -98,8 +98,7 @@ func (c *command) describeForHub(f *artifactHubFlags) error {
 	})
 }
 
-// firstFile returns the path that was named, or else the first of others that is there; "" if
-// none is.
+// firstFile returns the named path, or otherwise the first existing one of the others, or "".
 func firstFile(named string, others []string) string {
 	if named != "" {
 		return named

@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// A manifest that was made is one that a server starts with.
+// A server starts with the manifest that the command writes.
 func TestScaffoldManifest(t *testing.T) {
 	for kind, arguments := range map[string][]string{"ClusterAdmissionPolicy": nil, "AdmissionPolicy": {"--namespace", "shop"}} {
 		got := call(t, append([]string{"scaffold", "manifest", "-t", kind, "--title", "registries", "--settings-json", `{"registries": ["ghcr.io/acme"]}`, policies + "allowed-registries/policy.wasm"}, arguments...)...)
@@ -45,7 +45,7 @@ func TestScaffoldManifest(t *testing.T) {
 	}
 }
 
-// What is found by its digest comes from where it was pulled.
+// The manifest of a policy found by its digest names the URI it was pulled from.
 func TestScaffoldManifestFromTheStore(t *testing.T) {
 	u := newUser(t)
 	uri := "registry://" + u.registry.Host + "/policies/pod-privileged:v1"
@@ -65,7 +65,7 @@ func TestScaffoldManifestRefuses(t *testing.T) {
 		"no type":      {cli.ExitUsage, []string{policy}, `--type: there is no "" of a policy: write one of ClusterAdmissionPolicy, AdmissionPolicy`},
 		"unknown type": {cli.ExitUsage, []string{"-t", "Policy", policy}, `--type: there is no "Policy"`},
 		"namespace":    {cli.ExitUsage, []string{"-t", "ClusterAdmissionPolicy", "--namespace", "a", policy}, "--namespace: a ClusterAdmissionPolicy is in none"},
-		"two settings": {cli.ExitUsage, []string{"-t", "AdmissionPolicy", "-s", "a", "--settings-json", "{}", policy}, "two answers to one question"},
+		"two settings": {cli.ExitUsage, []string{"-t", "AdmissionPolicy", "-s", "a", "--settings-json", "{}", policy}, "exclude each other"},
 		"bad title":    {cli.ExitProblem, []string{"-t", "AdmissionPolicy", "--title", "A B", policy}, "Invalid title 'A B'. Must conform to RFC 1123"},
 		"no metadata":  {cli.ExitProblem, []string{"-t", "AdmissionPolicy", guests + "accept.wasm"}, ""},
 		"no key":       {cli.ExitProblem, []string{"-t", "AdmissionPolicy", "-k", "a", policy}, "--verification-key"},
@@ -79,7 +79,7 @@ func TestScaffoldManifestRefuses(t *testing.T) {
 	}
 }
 
-// Policies of Kubernetes become manifests, with kwctl's warnings.
+// ValidatingAdmissionPolicies become manifests, with kwctl's warnings.
 func TestScaffoldVAP(t *testing.T) {
 	policy := "../../../../test/bats/testdata/vap.yaml"
 	got := callAs(t, "kwctl", "scaffold", "vap", "--policy", policy, "--binding", policy)

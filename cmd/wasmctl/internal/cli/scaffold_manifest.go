@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// scaffoldManifestFlags are those of scaffold manifest.
+// scaffoldManifestFlags are the flags of scaffold manifest.
 type scaffoldManifestFlags struct {
 	sourceFlags
 	verificationFlags
@@ -49,8 +49,8 @@ func (c *command) scaffoldManifest() *cobra.Command {
 		Long: `Writes a Kubewarden custom resource for a policy, with the rules and other fields that
 its metadata suggests. It works in a policy directory and in a cluster.
 
-POLICY is the path or URI of a module, or the beginning of the digest of one in
-the store.`,
+POLICY is the path or URI of a module, or the beginning of the digest of a policy in the
+store.`,
 		Example: `  wasmctl scaffold manifest -t ClusterAdmissionPolicy registry://ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
   wasmctl scaffold manifest -t AdmissionPolicy --title labels --settings-json '{"labels": {"team": "."}}' policy.wasm`,
 		Args: oneArgument("POLICY", "the path or URI of a module"),
@@ -107,8 +107,8 @@ func (c *command) writeManifest(ctx context.Context, f *scaffoldManifestFlags, a
 	return c.writeScaffold(text, warnings)
 }
 
-// moduleURI returns what a manifest names a module by: where it comes from, if it is named by
-// the beginning of its digest in the store.
+// moduleURI returns the module's URI for a manifest. If the argument is the beginning of a digest
+// in the store, this is the URI that the module was pulled from.
 func moduleURI(argument string) (string, error) {
 	uri, err := sources.URI(argument)
 	if err != nil || !policystore.IsDigestBeginning(argument) {
@@ -121,10 +121,10 @@ func moduleURI(argument string) (string, error) {
 	if stored, _, err := store.Find(argument); err == nil {
 		return stored, nil
 	}
-	return uri, nil // a file that is called like that
+	return uri, nil // a file with this name exists
 }
 
-// writeScaffold writes what was made, and what whoever uses it should know.
+// writeScaffold writes the result to the output, and the warnings to the standard error.
 func (c *command) writeScaffold(text []byte, warnings []string) error {
 	for _, warning := range warnings {
 		c.warn(warning)

@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/scaffolding"
 )
 
-// scaffoldPolicyFlags are those of scaffold policy.
+// scaffoldPolicyFlags are the flags of scaffold policy.
 type scaffoldPolicyFlags struct{ language, name string }
 
 func (c *command) scaffoldPolicy() *cobra.Command {
@@ -53,7 +53,7 @@ Rust, it uses Kubewarden's crate kubewarden-policy-sdk, and in Rego the compiler
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.language, "language", "", "`language`: "+strings.Join(scaffolding.Languages, ", ")+" (required)")
-	flags.StringVar(&f.name, "name", "", "`name` of the policy, of letters a to z, digits and dashes (default that of the directory)")
+	flags.StringVar(&f.name, "name", "", "`name` of the policy, with the characters a-z, 0-9 and - (default that of the directory)")
 	complete(cmd, "language", scaffolding.Languages...)
 	return cmd
 }

@@ -27,8 +27,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/cli"
 )
 
-// TestScaffoldPolicy shows that what is written builds, and passes its own tests, in every
-// language whose tools are here.
+// TestScaffoldPolicy shows that a new policy builds and passes its own tests, in every language
+// whose tools are installed.
 func TestScaffoldPolicy(t *testing.T) {
 	for language, build := range map[string]func(t *testing.T, directory string) (module string){
 		"go": buildGoPolicy, "rust": buildRustPolicy, "rego": buildRegoPolicy,
@@ -48,8 +48,8 @@ func TestScaffoldPolicy(t *testing.T) {
 	}
 }
 
-// buildGoPolicy builds without a network, and runs the tests in Go. WebAssembly is left to the
-// cases.
+// buildGoPolicy builds without a network, and runs the tests in Go. The test cases cover
+// WebAssembly.
 func buildGoPolicy(t *testing.T, directory string) string {
 	t.Helper()
 	offline := []string{"GOPROXY=off", "GOFLAGS=", "GOWORK=off", "PATH=" + os.Getenv("PATH"), "WASMCTL="}
@@ -77,7 +77,7 @@ func buildRegoPolicy(t *testing.T, directory string) string {
 	t.Helper()
 	opa, err := exec.LookPath("opa")
 	if err != nil {
-		// Where make checklist-guests has it.
+		// make checklist-guests installs it here.
 		found, _ := filepath.Glob("../../../../.cache/guests/opa-*/opa")
 		if len(found) == 0 {
 			t.Skipf("opa is missing: %v: run make checklist-guests", err)

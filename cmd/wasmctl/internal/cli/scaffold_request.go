@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
-// scaffoldRequestFlags are those of scaffold admission-request.
+// scaffoldRequestFlags are the flags of scaffold admission-request.
 type scaffoldRequestFlags struct {
 	operation, object, old string
 	kubeconfig, cache      string
@@ -68,7 +68,7 @@ a cluster, it writes what is usual, with a warning.`,
 	return cmd
 }
 
-// check says whether there are the objects that the operation wants.
+// check returns an error if an object is missing that the operation needs.
 func (f *scaffoldRequestFlags) check() error {
 	if !slices.Contains(review.Operations, f.operation) {
 		return usagef("--operation: there is no %q of an object: write one of %s", f.operation, strings.Join(review.Operations, ", "))
@@ -102,7 +102,7 @@ func (c *command) writeRequest(ctx context.Context, f *scaffoldRequestFlags) err
 		}
 	}
 	served := kinds.Options{Kubeconfig: f.kubeconfig, CacheDirectory: (&sourceFlags{cache: f.cache}).directory("discovery")}
-	// Who asks is who kwctl says it is.
+	// The user is the one that kwctl uses.
 	made := review.Object{UID: "705ab4f5-6393-11e8-b7cc-42010a800002", Operation: f.operation, User: "test-user", Groups: []string{"system:masters"}}
 	request, err := made.Request(object, old, func(kind schema.GroupVersionKind) review.Resource {
 		defer c.Progress("Asking the cluster for " + kind.Kind)()

@@ -37,7 +37,7 @@ func TestScaffoldVerificationConfig(t *testing.T) {
 	require.Nil(t, config.AnyOf)
 }
 
-// What stands in comments is right as well, but for the key.
+// The commented parts are valid as well, except for the key.
 func TestScaffoldVerificationConfigComments(t *testing.T) {
 	u := newUser(t)
 	_, text, _ := strings.Cut(u.does("scaffold", "verification-config"), "apiVersion: v1\n")
@@ -51,9 +51,9 @@ func TestScaffoldVerificationConfigComments(t *testing.T) {
 
 func TestScaffoldUsage(t *testing.T) {
 	for name, arguments := range map[string][]string{
-		"scaffold: say what is to be written: ": {"scaffold"},
-		`unknown command "house"`:               {"scaffold", "house"},
-		`unknown command "more"`:                {"scaffold", "verification-config", "more"},
+		"scaffold: name what to write: ": {"scaffold"},
+		`unknown command "house"`:        {"scaffold", "house"},
+		`unknown command "more"`:         {"scaffold", "verification-config", "more"},
 	} {
 		r := call(t, arguments...)
 		require.Equal(t, cli.ExitUsage, r.code, "%s", r.err)

@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// scaffoldVAPFlags are those of scaffold vap.
+// scaffoldVAPFlags are the flags of scaffold vap.
 type scaffoldVAPFlags struct{ policy, binding, module string }
 
 func (c *command) scaffoldVAP() *cobra.Command {
@@ -79,7 +79,7 @@ func (c *command) convertVAP(f *scaffoldVAPFlags) error {
 	if err != nil {
 		return err
 	}
-	// These two are kwctl's words.
+	// These two messages are kwctl's.
 	if reference, err := moduleuri.ParseReference(strings.TrimPrefix(f.module, "registry://")); err != nil {
 		if !strings.Contains(f.module, "://") || strings.HasPrefix(f.module, "registry://") {
 			warnings = append([]string{"The CEL policy module specified is not a valid OCI reference"}, warnings...)

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/policystore"
 )
 
-// sampleVerificationConfig is the config that kwctl begins with. PATH stands for where it is
-// found, and NAME for what the command is called.
+// sampleVerificationConfig is the config that kwctl writes. PATH stands for the path where it is
+// expected, and NAME for the command's name.
 const sampleVerificationConfig = `# Kubewarden's verification config: which signatures a policy must have.
 #
 # As it stands, policies must be signed by the Kubewarden project.

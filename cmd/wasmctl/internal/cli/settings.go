@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
-// settingsFlags say which settings a policy has.
+// settingsFlags select a policy's settings.
 type settingsFlags struct {
 	path, json string
 	flags      *pflag.FlagSet
@@ -36,16 +36,16 @@ type settingsFlags struct {
 
 func (f *settingsFlags) add(flags *pflag.FlagSet) {
 	f.flags = flags
-	flags.StringVarP(&f.path, "settings-path", "s", "", "`file` with the policy's settings, in JSON or YAML: 1.1 as kubectl reads it, or 1.2 if the command is called kwctl")
+	flags.StringVarP(&f.path, "settings-path", "s", "", "JSON or YAML `file` with the policy's settings: YAML 1.1 as in kubectl, or 1.2 if the command is called kwctl")
 	flags.StringVar(&f.json, "settings-json", "", "the policy's settings, as `JSON`")
 }
 
-// settings returns the policy's settings as JSON, nil if none are given.
+// settings returns the policy's settings as JSON, or nil if none are given.
 func (c *command) settings(f *settingsFlags) ([]byte, error) {
 	text, name := []byte(f.json), "--settings-json"
 	switch {
 	case f.path != "" && f.json != "":
-		return nil, usagef("--settings-path and --settings-json are two answers to one question: give one")
+		return nil, usagef("--settings-path and --settings-json exclude each other: remove one")
 	case f.path != "":
 		var err error
 		if text, err = c.read(f.path); err != nil {
@@ -57,7 +57,7 @@ func (c *command) settings(f *settingsFlags) ([]byte, error) {
 		return f.kwctlSettings(name, text)
 	}
 	object, err := text, error(nil)
-	if !json.Valid(text) { // YAML does not know all of JSON's escapes
+	if !json.Valid(text) { // YAML lacks some of JSON's escapes
 		if object, err = strictyaml.ToJSON(text); err != nil {
 			err = explain.YAML(err)
 		}
@@ -75,8 +75,8 @@ func (c *command) settings(f *settingsFlags) ([]byte, error) {
 	return object, nil
 }
 
-// kwctlSettings reads settings as kwctl does: those of a file as YAML 1.2, others as JSON.
-// Settings that are given are not empty.
+// kwctlSettings reads settings as kwctl does: those in a file as YAML 1.2, and others as JSON. If
+// settings are given, they must not be empty.
 func (f *settingsFlags) kwctlSettings(name string, text []byte) (_ []byte, err error) {
 	switch {
 	case f.path != "":

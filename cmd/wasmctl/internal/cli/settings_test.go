@@ -29,7 +29,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// Called kwctl, run reads settings as kwctl does.
+// Under the name kwctl, run reads settings as kwctl does.
 func TestSettingsOfKwctl(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	policy := filepath.Join(t.TempDir(), "policy.wasm")
@@ -43,7 +43,7 @@ func TestSettingsOfKwctl(t *testing.T) {
 		"boolean of YAML 1.1": {[]string{"-s", file(t, "settings.yml", "accepted: yes\n")}, accepted, isText},
 		"boolean":             {[]string{"-s", file(t, "settings.yml", "accepted: true\n")}, accepted, accepted},
 		"two documents":       {[]string{"-s", file(t, "settings.yml", "accepted: true\n---\n")}, accepted, "there is more than one document"},
-		"tag":                 {[]string{"-s", file(t, "settings.yml", "accepted: !x true\n")}, "", "the tag !x is not known"},
+		"tag":                 {[]string{"-s", file(t, "settings.yml", "accepted: !x true\n")}, "", "unknown tag !x"},
 		"empty file":          {[]string{"-s", file(t, "settings.yml", "")}, "", "the document is empty"},
 		"empty text":          {[]string{"--settings-json", ""}, "", "--settings-json: the settings are not an object"},
 		"YAML as JSON":        {[]string{"--settings-json", "accepted: true"}, accepted, "--settings-json: the settings are not an object"},
@@ -59,7 +59,7 @@ func TestSettingsOfKwctl(t *testing.T) {
 	}
 }
 
-// What cannot be decoded is told in one line that names the file, without words of Go.
+// A decoding error is one line that names the file, without Go terms.
 func TestProblemsOfFiles(t *testing.T) {
 	const policy = policies + "no-latest-tag/policy.wasm"
 	run := []string{"run", "-r", policies + "pod-privileged/testdata/pod-delete.json", policy}
@@ -93,7 +93,7 @@ func TestProblemsOfFiles(t *testing.T) {
 	}
 	got := call(t, append(run, "--settings-json", "[1]")...)
 	require.Equal(t, "Error: --settings-json: the settings are not an object: array does not fit: write an object\n", got.err)
-	// Of several problems each names the file.
+	// If there are several problems, each names the file.
 	path := file(t, "metadata.yml", "executionMode: x\n")
 	got = call(t, append(annotate, "-m", path)...)
 	require.Contains(t, got.err, "Error: "+path+": rules: required field is missing\n"+path+": mutating: required field is missing\n"+path+": ")

@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// signatures looks which signatures there are of a module that was fetched.
+// signatures finds the signatures of a module that was fetched.
 func (c *command) signatures(ctx context.Context, f *registryFlags, argument, digest string) (*signatures.Report, error) {
 	uri, err := sources.URI(argument)
 	if err != nil {
@@ -42,7 +42,7 @@ func (c *command) signatures(ctx context.Context, f *registryFlags, argument, di
 		return nil, err
 	}
 	if options.Policies, err = policystore.Default(); err != nil {
-		options.Policies = nil // then nothing was pulled
+		options.Policies = nil // nothing was pulled in this case
 	}
 	var fetcher *sources.Fetcher
 	defer c.Progress("Looking for signatures of " + module.Redact(argument))()
@@ -54,10 +54,10 @@ func (c *command) signatures(ctx context.Context, f *registryFlags, argument, di
 	return report, fetcher.Close()
 }
 
-// notVerified is said of all signatures that are shown.
-const notVerified = "not verified: whoever wrote them may have made up all of it"
+// notVerified is the note on all signatures that are shown.
+const notVerified = "not verified: their author may have invented all of it"
 
-// writeSignatures writes what there is of signatures.
+// writeSignatures writes the signatures that were found.
 func (c *command) writeSignatures(w io.Writer, r *signatures.Report) error {
 	if r == nil {
 		return nil
@@ -112,7 +112,7 @@ func writeSignature(w io.Writer, f *signatures.Found) {
 	line("Problem", f.Problem)
 }
 
-// hint is what is said of a key.
+// hint formats the hint of a key.
 func hint(text string) string {
 	if text == "" {
 		return "it does not say which"

@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing/keyless"
 )
 
-// Signatures in both formats are shown, and it is said that they are not verified.
+// Signatures in both formats are shown, with a note that they are not verified.
 func TestShowSignatures(t *testing.T) {
 	s := newSigned(t)
 	instance := keyless.New(t)
@@ -36,7 +36,7 @@ func TestShowSignatures(t *testing.T) {
 		instance.Bundle(t, "ann@example.com", "https://issuer.example.com", s.manifest, map[string]string{"env": "prod"}))
 	s.registry.PushReferrer(t, "old", s.manifest, registry.BundleMediaType, s.key.Statement(t, s.manifest, "https://slsa.dev/provenance/v1", nil))
 	out := s.does("inspect", "--show-signatures", s.old)
-	require.Contains(t, out, "Signatures (not verified: whoever wrote them may have made up all of it):\n  layer 0 of sha256-")
+	require.Contains(t, out, "Signatures (not verified: their author may have invented all of it):\n  layer 0 of sha256-")
 	require.Regexp(t, `(?m)^    Format: +simple signing$`, out)
 	require.Regexp(t, `(?m)^    Key: +it does not say which$`, out)
 	require.Regexp(t, `(?m)^    Annotation: +env=prod$`, out)
@@ -54,7 +54,7 @@ func TestShowSignatures(t *testing.T) {
 		s.does("inspect", "-o", "yaml", "--show-signatures", s.bare))
 }
 
-// Whoever signs writes nothing but text on a terminal.
+// Signers cannot write anything but text to a terminal.
 func TestShowSignaturesOfHostileSigners(t *testing.T) {
 	s := newSigned(t)
 	s.registry.PushReferrer(t, "bare", s.manifest, registry.BundleMediaType,
@@ -93,7 +93,7 @@ func TestShowSignaturesAsYAML(t *testing.T) {
 	}
 }
 
-// The bundle of a file is shown; what cannot be read is no failure, as there.
+// The bundle of a file is shown. An unreadable bundle is not a failure, as with registries.
 func TestShowSignaturesOfFiles(t *testing.T) {
 	s := newSigned(t)
 	path := filepath.Join(t.TempDir(), "policy.wasm")

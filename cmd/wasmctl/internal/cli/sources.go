@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// registryFlags say how registries are asked, and how large modules may be.
+// registryFlags configure the access to registries, and the maximum size of modules.
 type registryFlags struct {
 	limitFlags
 	sourcesPath, dockerConfig string
@@ -42,7 +42,7 @@ func (f *registryFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.dockerConfig, "docker-config-json-path", "", "`directory` with a Docker config.json, for credentials of registries (default DOCKER_CONFIG, or ~/.docker)")
 }
 
-// options returns how modules are fetched: into no store, and from none.
+// options returns how to fetch modules, without a store.
 func (f *registryFlags) options() (sources.Options, error) {
 	limits, err := f.limits()
 	if err != nil {
@@ -51,7 +51,7 @@ func (f *registryFlags) options() (sources.Options, error) {
 	return sources.Options{MaxBytes: limits.ModuleSize, SourcesPath: f.sourcesPath, DockerConfigDirectory: f.dockerConfig}, nil
 }
 
-// sourceFlags say where modules come from.
+// sourceFlags configure the sources of modules.
 type sourceFlags struct {
 	registryFlags
 	cache        string
@@ -67,7 +67,7 @@ func (f *sourceFlags) add(flags *pflag.FlagSet) {
 	f.limitFlags.add(flags)
 }
 
-// directory returns the one below the cache directory with a name, "" if there is none.
+// directory returns a named directory below the cache directory, or "" if there is no cache.
 func (f *sourceFlags) directory(name string) string {
 	cache := f.cache
 	if cache == "" {
@@ -84,8 +84,8 @@ func (f *sourceFlags) directory(name string) string {
 	return path
 }
 
-// fetcher returns what fetches modules, has them verified unless the verifier is nil, and tells
-// how far downloads have come.
+// fetcher returns a fetcher for modules. It verifies them unless the verifier is nil, and reports
+// the progress of downloads.
 func (f *sourceFlags) fetcher(verifier module.Verifier, progress func(bytes, total int64)) (*sources.Fetcher, error) {
 	options, err := f.options()
 	if err != nil {
@@ -93,14 +93,14 @@ func (f *sourceFlags) fetcher(verifier module.Verifier, progress func(bytes, tot
 	}
 	options.Verifier, options.Progress = verifier, progress
 	options.StoreDirectory = f.directory("modules")
-	if store, err := policystore.Default(); err == nil { // else nothing was pulled
+	if store, err := policystore.Default(); err == nil { // otherwise nothing was pulled
 		options.Policies = store
 	}
 	return sources.NewFetcher(options), nil
 }
 
-// evaluator returns an evaluator that takes modules from a fetcher, and gives an evaluation
-// a time, 0 for that of the limits.
+// evaluator returns an evaluator that takes modules from a fetcher. The timeout bounds an
+// evaluation; 0 selects the one of the limits.
 func (f *sourceFlags) evaluator(fetcher policyset.Fetcher, timeout time.Duration) (*evaluation.Evaluator, error) {
 	limits, err := f.limits()
 	if err != nil {
@@ -109,7 +109,7 @@ func (f *sourceFlags) evaluator(fetcher policyset.Fetcher, timeout time.Duration
 	return evaluation.New(evaluation.Options{Fetcher: fetcher, CodeDirectory: f.codeDirectory(), Limits: limits, Timeout: timeout, Sampler: f.sampler})
 }
 
-// codeDirectory is where compiled code is kept, "" if it is not.
+// codeDirectory is the directory for compiled code, or "" if code is not kept.
 func (f *sourceFlags) codeDirectory() string {
 	if f.disableCache {
 		return ""

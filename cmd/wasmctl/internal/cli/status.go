@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// statusFlags are those of status.
+// statusFlags are the flags of status.
 type statusFlags struct {
 	output     outputFlag
 	kubeconfig string

@@ -32,8 +32,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal/terminaltest"
 )
 
-// Tables are coloured at a terminal, and nothing is that a program reads.
-func TestColours(t *testing.T) {
+// Tables have colors on a terminal, but not in output for programs.
+func TestColors(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")
@@ -60,7 +60,7 @@ func TestColours(t *testing.T) {
 	}
 }
 
-// What takes long is said.
+// Long operations report their progress.
 func TestProgress(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", cache)
 	terminalErr := terminaltest.Open(t)
@@ -73,7 +73,7 @@ func TestProgress(t *testing.T) {
 	require.NotContains(t, out.String(), "\x1b")
 }
 
-// A transfer that takes long is said, without what may be secret in its URI.
+// Long transfers are reported, without possible secrets in their URI.
 func TestTransferProgress(t *testing.T) {
 	u := newUser(t)
 	shown := make(chan struct{})

@@ -32,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// testFlags are those of test.
+// testFlags are the flags of test.
 type testFlags struct {
 	sourceFlags
 	outputFlag
@@ -144,7 +144,7 @@ func (c *command) runCases(ctx context.Context, f *testFlags, files []*admission
 	return admissiontest.Run(c.quietly(ctx), shell, files), nil
 }
 
-// caseResult is a result as it is printed.
+// caseResult is a result in the form in which it is printed.
 type caseResult struct {
 	File     string   `json:"file"`
 	Case     string   `json:"case"`
@@ -154,7 +154,7 @@ type caseResult struct {
 	Error    string   `json:"error,omitempty"`
 }
 
-// What becomes of a case.
+// The possible results of a case.
 const (
 	casePassed = "passed"
 	caseFailed = "failed"
@@ -188,13 +188,13 @@ func (c *command) printResults(f *testFlags, results []admissiontest.Result) err
 	return f.print(c.Out, all, func(w io.Writer) error { return c.writeResults(w, all) })
 }
 
-// writeResults writes a table of all cases, then what is wrong with those that failed, and
-// how many there are.
+// writeResults writes a table of all cases, then the details of failed cases and the totals.
 func (c *command) writeResults(w io.Writer, results []caseResult) error {
 	err := columns(w, func(w io.Writer) {
 		fmt.Fprintln(w, "FILE\tCASE\tSECONDS\tRESULT")
 		for _, r := range results {
-			// The last column: escapes of colours have no width.
+			// The escape sequences of colors would count as width, so this column must be the last
+			// one.
 			fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\n", r.File, abbreviate(r.Case), r.Seconds, c.paintResult(r.Result))
 		}
 	})
@@ -215,7 +215,7 @@ func (c *command) writeResults(w io.Writer, results []caseResult) error {
 	return err
 }
 
-// abbreviate cuts a name to what a table has room for.
+// abbreviate cuts a name to the width of a table.
 func abbreviate(name string) string {
 	const most = 50
 	if runes := []rune(name); len(runes) > most {

@@ -30,10 +30,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/top"
 )
 
-// leastInterval keeps a slip of the pen from keeping a server busy.
+// leastInterval prevents a typing error from overloading a server.
 const leastInterval = 100 * time.Millisecond
 
-// topFlags are those of top.
+// topFlags are the flags of top.
 type topFlags struct {
 	kubeconfig, order string
 	interval          time.Duration
@@ -85,11 +85,11 @@ func orders() (names []string) {
 	return names
 }
 
-// atMostOneArgument demands that there is not a second argument.
+// atMostOneArgument refuses a second argument.
 func atMostOneArgument(name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, arguments []string) error {
 		if len(arguments) > 1 {
-			return usagef("there is one %s at a time: %q is one more", name, arguments[1])
+			return usagef("only one %s is allowed, but there is also %q", name, arguments[1])
 		}
 		return nil
 	}
@@ -102,7 +102,7 @@ func (c *command) showTop(ctx context.Context, f *topFlags, where string) (err e
 	case f.interval < leastInterval:
 		return usagef("--interval: %s is too short: write %s or more", f.interval, leastInterval)
 	case where != "" && f.kubeconfig != "":
-		return usagef("--kubeconfig: METRICS says already where they come from: remove one of both")
+		return usagef("--kubeconfig: METRICS already names their source: remove one of the two")
 	}
 	source, err := top.NewSource(where, f.kubeconfig)
 	if err != nil {

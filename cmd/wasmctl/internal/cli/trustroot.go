@@ -28,14 +28,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification"
 )
 
-// refreshTimeout is how long a command waits for the public Sigstore's trust root. Who has no
-// network has a copy.
+// refreshTimeout is how long a command waits for the public Sigstore's trust root. Without a
+// network, it uses a copy.
 const refreshTimeout = 10 * time.Second
 
-// checker returns what checks the signatures that a config demands. Keys need no trust root.
+// checker returns the checker for the signatures that a config demands. Keys need no trust root.
 func (c *command) checker(ctx context.Context, f *verificationFlags, config *verification.Config) (verification.Checker, error) {
 	switch {
-	case len(f.sigstoreTrustConfig) > 0: // a wrong one is wrong, whether it is needed or not
+	case len(f.sigstoreTrustConfig) > 0: // an invalid file is an error even if it is not needed
 		root, err := readTrustRoot(f.sigstoreTrustConfig[0])
 		if err != nil {
 			return nil, err
@@ -51,8 +51,8 @@ func (c *command) checker(ctx context.Context, f *verificationFlags, config *ver
 	return sigstore.New(public.Current), nil
 }
 
-// refreshedPublicGood returns the public Sigstore's trust root as it is now, or as it was last
-// known with a warning.
+// refreshedPublicGood returns the current trust root of the public Sigstore, or the latest known
+// one with a warning.
 func (c *command) refreshedPublicGood(ctx context.Context) (*sigstore.PublicGood, error) {
 	public, err := publicGood()
 	if err != nil {
@@ -64,14 +64,14 @@ func (c *command) refreshedPublicGood(ctx context.Context) (*sigstore.PublicGood
 	err = public.RefreshOld(ctx)
 	done()
 	if err != nil {
-		fmt.Fprintf(c.Err, "Warning: %v; certificates are verified by what is known since %s\n", err, public.Status().Since.UTC().Format(time.DateOnly))
+		fmt.Fprintf(c.Err, "Warning: %v; certificates are verified with the trust root of %s\n", err, public.Status().Since.UTC().Format(time.DateOnly))
 	}
 	return public, nil
 }
 
-// imageChecker returns what checks the signatures of the images that policies ask about. While a
-// policy waits there is no time to ask for a trust root: the public Sigstore's is what was
-// fetched last to verify a policy, or what the program was built with.
+// imageChecker returns the checker for the signatures of images that policies ask about. There is
+// no time to fetch a trust root while a policy waits. The public Sigstore's trust root is therefore
+// the one fetched last to verify a policy, or the one built into the program.
 func imageChecker(f *verificationFlags) (verification.Checker, error) {
 	if len(f.sigstoreTrustConfig) > 0 {
 		root, err := readTrustRoot(f.sigstoreTrustConfig[0])
@@ -90,8 +90,8 @@ func imageChecker(f *verificationFlags) (verification.Checker, error) {
 	return sigstore.New(root), nil
 }
 
-// publicGood returns the public Sigstore's trust root, which is kept where kwctl keeps it, in a
-// directory of its own: the files are others.
+// publicGood returns the public Sigstore's trust root. It is kept in a dedicated directory beside
+// kwctl's, because the files differ.
 func publicGood() (*sigstore.PublicGood, error) {
 	options := sigstore.PublicGoodOptions{}
 	if directory, err := policystore.ConfigDirectory(); err == nil {

@@ -34,12 +34,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification/modules"
 )
 
-// verificationConfigFile is what kwctl calls the verification config that counts if there are
-// no flags.
+// verificationConfigFile is the name of kwctl's verification config, which counts if there are no
+// flags.
 const verificationConfigFile = "verification-config.yml"
 
-// verificationFlags say whose signatures modules must have. All of them may be repeated on a
-// command line, so that those are found that must not be.
+// verificationFlags select the required signatures of modules. All of them are lists, so that a
+// forbidden repetition can be detected.
 type verificationFlags struct {
 	keys, annotations                       []string
 	email, issuer, owner, repo              []string
@@ -57,7 +57,7 @@ func (f *verificationFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.sigstoreTrustConfig, "sigstore-trust-config", nil, "`file` with a Sigstore trust root, a trusted_root.json or ClientTrustConfig (default that of the public Sigstore)")
 }
 
-// The texts are those that Kubewarden's users know.
+// Kubewarden's users know these texts.
 const (
 	onlyAnnotations = "Intending to verify annotations, but no verification keys, OIDC issuer or GitHub owner were passed"
 	onlyRepository  = "Intending to verify GitHub actions signature, but the repository owner is missing."
@@ -65,7 +65,8 @@ const (
 	flagsAndConfig  = "verification-config-path cannot be used in conjunction with other verification flags"
 )
 
-// badFlags says that verification flags are wrong: kwctl exits as if it were anything else.
+// badFlags is an error about verification flags. kwctl exits with the same code as for any other
+// error.
 func (c *command) badFlags(format string, arguments ...any) error {
 	if c.name == kwctl {
 		return fmt.Errorf(format, arguments...)
@@ -73,14 +74,14 @@ func (c *command) badFlags(format string, arguments ...any) error {
 	return usagef(format, arguments...)
 }
 
-// demanded is what flags demand of modules.
+// demanded holds the demands of the flags on modules.
 type demanded struct {
 	*verification.Config
-	// name is what the config is called in errors.
+	// name is the name of the config in errors.
 	name string
 }
 
-// demands returns what is demanded of modules, nil if that is nothing.
+// demands returns the demands on modules, or nil if there are none.
 func (c *command) demands(f *verificationFlags) (*demanded, error) {
 	for _, once := range []struct {
 		name   string
@@ -90,7 +91,7 @@ func (c *command) demands(f *verificationFlags) (*demanded, error) {
 		{"verification-config-path", f.verificationConfig}, {"sigstore-trust-config", f.sigstoreTrustConfig},
 	} {
 		if len(once.values) > 1 {
-			return nil, usagef("--%s: is there %d times: write it once", once.name, len(once.values))
+			return nil, usagef("--%s: occurs %d times: write it once", once.name, len(once.values))
 		}
 	}
 	identities := len(f.email) + len(f.issuer) + len(f.owner)
@@ -109,8 +110,8 @@ func (c *command) demands(f *verificationFlags) (*demanded, error) {
 	return c.flagged(f)
 }
 
-// configured returns what a verification config demands: that of the flag, or that which kwctl
-// takes if it is there.
+// configured returns the demands of a verification config: the one from the flag, or the one that
+// kwctl uses, if it exists.
 func (c *command) configured(f *verificationFlags) (*demanded, error) {
 	path := ""
 	if len(f.verificationConfig) > 0 {
@@ -137,13 +138,13 @@ func (c *command) configured(f *verificationFlags) (*demanded, error) {
 	return &demanded{config, path}, nil
 }
 
-// flagged returns what the flags demand: all of it.
+// flagged returns the demands of the flags. All of them must be met.
 func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 	annotations := map[string]string{}
 	for _, text := range f.annotations {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok || name == "" {
-			return nil, c.badFlags("--verification-annotation: %q is no annotation: write key=value", text)
+			return nil, c.badFlags("--verification-annotation: %q is not an annotation: write key=value", text)
 		}
 		annotations[name] = value
 	}
@@ -192,15 +193,15 @@ func (c *command) flagged(f *verificationFlags) (*demanded, error) {
 // maxKeyBytes bounds the file of a key.
 const maxKeyBytes = 64 << 10
 
-// verifier returns what modules are verified by, nil if nothing is demanded of them. It may ask
-// for the public Sigstore's trust root.
+// verifier returns the verifier for modules, or nil if there are no demands. It may fetch the
+// public Sigstore's trust root.
 func (c *command) verifier(ctx context.Context, f *verificationFlags) (module.Verifier, error) {
 	d, err := c.demands(f)
 	if err != nil {
 		return nil, err
 	}
 	if d == nil {
-		if len(f.sigstoreTrustConfig) > 0 { // policies may ask about images: it is wrong now or never
+		if len(f.sigstoreTrustConfig) > 0 { // policies may ask about images, so an invalid file must fail now
 			_, err = readTrustRoot(f.sigstoreTrustConfig[0])
 		}
 		return nil, err
@@ -216,21 +217,21 @@ func (c *command) verifier(ctx context.Context, f *verificationFlags) (module.Ve
 	return &announced{v, c.logger(slog.LevelInfo), c.name == kwctl}, nil
 }
 
-// fetchVerifier is as verifier, for commands that have no policy run: for these a trust root
-// alone has no meaning, and whoever names one wants modules verified.
+// fetchVerifier is like verifier, for commands that run no policy. For them, a trust root alone has
+// no effect, although it shows that the user wants modules to be verified.
 func (c *command) fetchVerifier(ctx context.Context, f *verificationFlags) (module.Verifier, error) {
 	v, err := c.verifier(ctx, f)
 	if v == nil && err == nil && len(f.sigstoreTrustConfig) > 0 {
-		return nil, c.badFlags("--sigstore-trust-config: says who vouches for certificates, and nothing says who must have signed: add --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path, or remove the flag")
+		return nil, c.badFlags("--sigstore-trust-config: says who vouches for certificates, but nothing says who must have signed: add --cert-email and --cert-oidc-issuer, --github-owner or --verification-config-path, or remove the flag")
 	}
 	return v, err
 }
 
-// announced says which modules were verified, as kwctl does.
+// announced reports which modules were verified, as kwctl does.
 type announced struct {
 	module.Verifier
 	logger klog.Logger
-	// asKwctl has errors be known by kwctl's words.
+	// asKwctl adds kwctl's words to errors.
 	asKwctl bool
 }
 

@@ -35,14 +35,14 @@ const (
 	request  = privileged + "testdata/pod-create-privileged.json"
 )
 
-// signed is a user whose registry has policies, two of them signed by one key, in either format.
+// signed is a user whose registry has policies. One key has signed two of them, one in each format.
 type signed struct {
 	*user
 	key, foreign *signing.Key
-	// old, bundled and bare are URIs; manifest is the digest that all of them have.
+	// old, bundled and bare are URIs. manifest is the digest that all of them have.
 	old, bundled, bare string
 	manifest           string
-	// keyFile and foreignFile are the keys.
+	// keyFile and foreignFile are the files of the keys.
 	keyFile, foreignFile string
 }
 
@@ -72,7 +72,7 @@ func TestVerifyByKeys(t *testing.T) {
 		}
 		s.refuses(cli.ExitProblem, s.manifest+": no signature meets allOf[0] of the verification flags: key sha256:", "verify", "-k", s.foreignFile, uri)
 		s.refuses(cli.ExitProblem, `wants annotation "env" to be "test", not "prod"`, "verify", "-k", s.keyFile, "-a", "env=test", uri)
-		s.refuses(cli.ExitProblem, `wants annotation "stable", which was not signed along`, "verify", "-k", s.keyFile, "-a", "env=prod", "-a", "stable=true", uri)
+		s.refuses(cli.ExitProblem, `wants annotation "stable", which the signature does not cover`, "verify", "-k", s.keyFile, "-a", "env=prod", "-a", "stable=true", uri)
 		// All of them must have signed.
 		s.refuses(cli.ExitProblem, "no signature meets allOf[1] of the verification flags", "verify", "-k", s.keyFile, "-k", s.foreignFile, uri)
 	}
@@ -80,11 +80,11 @@ func TestVerifyByKeys(t *testing.T) {
 	s.refuses(cli.ExitProblem, "check the host, the name, and the tag", "verify", "-k", s.keyFile, s.host+"/none:v1")
 }
 
-// What kwctl says, and exits with, is what scripts know.
+// Scripts depend on kwctl's output and exit codes.
 func TestVerifyAsKwctl(t *testing.T) {
 	s := newSigned(t)
 	asKwctl := func(arguments ...string) result {
-		s.call() // which sets the environment
+		s.call() // sets the environment
 		return callAs(t, "kwctl", arguments...)
 	}
 	got := asKwctl("verify", "-k", s.foreignFile, s.old)
@@ -113,14 +113,14 @@ func TestVerificationFlagsThatAreWrong(t *testing.T) {
 	}{
 		"nothing":                {"could not retrieve sigstore options: say who must have signed, with --verification-key", nil},
 		"annotation alone":       {"Intending to verify annotations, but no verification keys", []string{"-a", "env=prod"}},
-		"no annotation":          {`--verification-annotation: "env" is no annotation: write key=value`, []string{"-k", s.keyFile, "-a", "env"}},
+		"no annotation":          {`--verification-annotation: "env" is not an annotation: write key=value`, []string{"-k", s.keyFile, "-a", "env"}},
 		"repository alone":       {"the repository owner is missing", []string{"--github-repo", "policies"}},
 		"empty repository":       {"--github-repo: is empty", []string{"--github-owner", "kubewarden", "--github-repo", ""}},
-		"owner with a slash":     {`--github-owner: owner: "kubewarden/policies" is no account on GitHub`, []string{"--github-owner", "kubewarden/policies"}},
+		"owner with a slash":     {`--github-owner: owner: "kubewarden/policies" is not a GitHub account`, []string{"--github-owner", "kubewarden/policies"}},
 		"e-mail alone":           {"You must pass the email and OIDC issuer", []string{"--cert-email", "ann@example.com"}},
 		"issuer alone":           {"You must pass the email and OIDC issuer", []string{"--cert-oidc-issuer", "https://example.com"}},
-		"empty e-mail":           {"--cert-email, --cert-oidc-issuer: subject: has not exactly one of", []string{"--cert-email", "", "--cert-oidc-issuer", "https://example.com"}},
-		"two owners":             {"--github-owner: is there 2 times: write it once", []string{"--github-owner", "a", "--github-owner", "b"}},
+		"empty e-mail":           {"--cert-email, --cert-oidc-issuer: subject: must have exactly one of", []string{"--cert-email", "", "--cert-oidc-issuer", "https://example.com"}},
+		"two owners":             {"--github-owner: occurs 2 times: write it once", []string{"--github-owner", "a", "--github-owner", "b"}},
 		"config and flags":       {"cannot be used in conjunction with other verification flags", []string{"-k", s.keyFile, "--verification-config-path", "x"}},
 		"private key":            {"is a private key, which everybody who reads", []string{"-k", private}},
 		"no key":                 {"is not in PEM", []string{"-k", request}},
@@ -140,7 +140,7 @@ func TestVerificationFlagsThatAreWrong(t *testing.T) {
 	s.refuses(cli.ExitProblem, "the trust root is not JSON", "run", "-r", request, "--sigstore-trust-config", s.keyFile, s.old)
 }
 
-// A config by a flag, or where kwctl has it, demands what the flags do.
+// A config from a flag, or in kwctl's place, has the same effect as the flags.
 func TestVerificationConfig(t *testing.T) {
 	s := newSigned(t)
 	config := file(t, "verification.yml", s.key.Config(`"env": "prod"`))
@@ -158,7 +158,7 @@ func TestVerificationConfig(t *testing.T) {
 		require.Contains(t, got.err, "verification-config.yml: key sha256:")
 		require.Empty(t, got.out)
 	}
-	// Flags come before it.
+	// Flags take precedence over it.
 	s.refuses(cli.ExitProblem, "of the verification flags", "verify", "-k", s.foreignFile, s.old)
 	s.configure("verification-config.yml", "apiVersion: v1")
 	got := s.call("run", "-r", request, s.old)
@@ -167,7 +167,7 @@ func TestVerificationConfig(t *testing.T) {
 	require.Empty(t, got.out)
 }
 
-// What kwctl writes has fields that are null.
+// kwctl writes fields with null values.
 func TestVerificationConfigOfKwctl(t *testing.T) {
 	s := newSigned(t)
 	config := file(t, "verification.yml", "apiVersion: v1\nallOf:\n- kind: pubKey\n  owner: null\n  annotations: null\n  key: |\n    "+
@@ -185,7 +185,7 @@ func TestVerifyByIdentities(t *testing.T) {
 		s.does(append([]string{"verify", "-a", "env=prod", s.bare}, append(identity, "ann@example.com")...)...)
 		s.refuses(cli.ExitProblem, `by "ann@example.com" of "https://issuer.example.com"`, append([]string{"verify", s.bare}, append(identity, "bob@example.com")...)...)
 		s.refuses(cli.ExitProblem, `wants issuer "https://token.actions.githubusercontent.com"`, "verify", "--sigstore-trust-config", root, "--github-owner", "kubewarden", s.bare)
-		// Key and identity, both.
+		// Both the key and the identity are required.
 		s.refuses(cli.ExitProblem, "no signature meets allOf[1]", append([]string{"verify", "-k", s.keyFile, s.bare}, append(identity, "ann@example.com")...)...)
 	}
 	other := file(t, "other.json", string(keyless.New(t).TrustedRoot(t)))
@@ -193,12 +193,12 @@ func TestVerifyByIdentities(t *testing.T) {
 		"--cert-oidc-issuer", "https://issuer.example.com", "--cert-email", "ann@example.com", s.bare)
 }
 
-// A bundle beside a file is what a signature in a registry is, which kwctl knows nothing of.
+// A bundle beside a file counts like a signature in a registry. kwctl does not support this.
 func TestVerifyFiles(t *testing.T) {
 	s := newSigned(t)
 	path := filepath.Join(t.TempDir(), "policy.wasm")
 	require.NoError(t, os.WriteFile(path, s.policy, 0o600))
-	require.NoError(t, os.Chmod(path, 0o666)) // as a server would not read it
+	require.NoError(t, os.Chmod(path, 0o666)) // a server would refuse to read it
 	s.refuses(cli.ExitProblem, "looked for policy.wasm.sigstore.json, as cosign sign-blob --bundle writes it", "verify", "-k", s.keyFile, path)
 	require.NoError(t, os.WriteFile(path+".sigstore.json", s.key.FileBundle(t, s.policy), 0o600))
 	s.does("verify", "-k", s.keyFile, path)

@@ -32,7 +32,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/sigstore/cosign"
 )
 
-// What is not verified is written nowhere.
+// An unverified module is not written anywhere.
 func TestPullVerifies(t *testing.T) {
 	s := newSigned(t)
 	for _, uri := range []string{s.old, s.bundled} {
@@ -48,19 +48,19 @@ func TestPullVerifies(t *testing.T) {
 	require.FileExists(t, out)
 }
 
-// What is in the store is verified as well, and its source has to vouch for it.
+// A module in the store is verified as well. Its source must confirm it.
 func TestTheStoreIsVerified(t *testing.T) {
 	s := newSigned(t)
 	for _, uri := range []string{s.old, s.bare} {
 		s.does("pull", uri)
 	}
 	digest := strings.TrimPrefix(engine.Digest(s.policy), "sha256:")
-	s.refuses(cli.ExitProblem, "begins the digests of", "verify", "-k", s.keyFile, digest[:12])
+	s.refuses(cli.ExitProblem, "is the beginning of the digests of both", "verify", "-k", s.keyFile, digest[:12])
 	for _, command := range [][]string{{"run", "-r", request}, {"pull"}, {"verify"}} {
 		s.refuses(cli.ExitProblem, "no signature meets", append(command, "-k", s.keyFile, s.bare)...)
 		s.does(append(command, "-k", s.keyFile, s.old)...)
 	}
-	// By the beginning of its digest, and by its path, it is what was pulled.
+	// The beginning of its digest and its path name the pulled module.
 	s.does("rm", s.bare)
 	for _, name := range []string{digest[:12], s.stored("registry/" + s.host + "/old:v1")} {
 		require.Contains(t, s.does("run", "-r", request, "-k", s.keyFile, name), `"allowed":false`)
@@ -73,12 +73,12 @@ func TestTheStoreIsVerified(t *testing.T) {
 	for _, command := range [][]string{{"run", "-r", request}, {"pull"}} {
 		got := s.call(append(command, "-k", s.keyFile, s.old)...)
 		require.Equal(t, cli.ExitProblem, got.code)
-		require.Contains(t, got.err, "the store of policies has something else than its source: remove it with the command rm, and pull it again")
+		require.Contains(t, got.err, "the store of policies differs from the source: remove it with the command rm, and pull it again")
 		require.Empty(t, got.out)
 	}
 }
 
-// What was verified once is verified again without a registry, by what it was verified by.
+// A verified module is verified again without a registry, with the kept evidence.
 func TestVerifiedPoliciesRunOffline(t *testing.T) {
 	s := newSigned(t)
 	s.does("pull", "-k", s.keyFile, s.old)
@@ -88,11 +88,11 @@ func TestVerifiedPoliciesRunOffline(t *testing.T) {
 	require.Equal(t, cli.ExitOK, got.code, got.err)
 	require.Contains(t, got.err, verified)
 	s.refuses(cli.ExitProblem, "connection refused", "run", "-r", request, "-k", s.keyFile, s.bundled)
-	// Whether it is signed is for the registry to say.
+	// Only the registry can tell whether it is signed.
 	s.refuses(cli.ExitProblem, "connection refused", "verify", "-k", s.keyFile, s.old)
 }
 
-// The policies of a file of manifests are verified, all of them.
+// All policies in a file of manifests are verified.
 func TestManifestsAreVerified(t *testing.T) {
 	s := newSigned(t)
 	good := file(t, "policies.yaml", manifest("one", s.old)+manifest("two", s.bundled))
@@ -103,7 +103,7 @@ func TestManifestsAreVerified(t *testing.T) {
 	require.Empty(t, got.out)
 }
 
-// What the real cosign signs is verified and shown, in all its ways.
+// The signatures of the real cosign are verified and shown, in all its formats.
 func TestWhatCosignSigns(t *testing.T) {
 	c := cosign.New(t)
 	s := newSigned(t)
@@ -121,7 +121,7 @@ func TestWhatCosignSigns(t *testing.T) {
 	s.does("verify", "-k", c.Path("p256.pub"), "-k", c.Path("ed25519.pub"), s.bare)
 }
 
-// A module on a web server has its bundle beside it.
+// The bundle of a module on a web server is beside it.
 func TestVerifyFromServers(t *testing.T) {
 	s := newSigned(t)
 	bundle := s.key.FileBundle(t, s.policy)
@@ -143,7 +143,7 @@ func TestVerifyFromServers(t *testing.T) {
 	s.refuses(cli.ExitProblem, "looked for bare.wasm.sigstore.json", "pull", "-k", s.keyFile, server.URL+"/bare.wasm")
 }
 
-// A manifest is made of what was verified, or not at all; so is a measurement.
+// Manifests and measurements are made only for verified modules.
 func TestManifestsAreMadeOfWhatIsVerified(t *testing.T) {
 	s := newSigned(t)
 	scaffold := []string{"scaffold", "manifest", "-t", "ClusterAdmissionPolicy", "-k", s.keyFile}

@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// verifyFlags are those of verify.
+// verifyFlags are the flags of verify.
 type verifyFlags struct {
 	registryFlags
 	verificationFlags

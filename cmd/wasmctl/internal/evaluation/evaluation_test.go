@@ -67,7 +67,7 @@ func load(t *testing.T, e *evaluation.Evaluator, m evaluation.Module) *evaluatio
 	return policy
 }
 
-// safeBuffer may be written by several evaluations.
+// safeBuffer is a buffer for concurrent evaluations.
 type safeBuffer struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -79,7 +79,7 @@ func (b *safeBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-// What a policy logs goes to the logger of the evaluation.
+// A policy's log goes to the logger of the evaluation.
 func TestPolicyLog(t *testing.T) {
 	policy := load(t, newEvaluator(t, evaluation.Options{}), evaluation.Module{URI: uri(t, "cmd/wasmctl/internal/evaluation/testdata/talks.wasm")})
 	parsed, err := policy.ParseRequest([]byte(request), false, review.Object{})
@@ -98,7 +98,7 @@ func TestPolicyLog(t *testing.T) {
 	require.Contains(t, log.String(), "a word of the policy")
 }
 
-// The time that a server gives a policy is what it has here, unless another is set.
+// Policies have the same timeout as on a server, unless another one is set.
 func TestTimeout(t *testing.T) {
 	policy := load(t, newEvaluator(t, evaluation.Options{Timeout: 50 * time.Millisecond}), evaluation.Module{URI: uri(t, "test/wat/spin.wasm")})
 	parsed, err := policy.ParseRequest([]byte(request), false, review.Object{})
@@ -113,7 +113,7 @@ func TestTimeout(t *testing.T) {
 	require.Equal(t, 2*time.Second, config.Limits.EvaluationTimeout.Duration)
 }
 
-// A module that does not say what it is for, and one that says that it takes raw requests.
+// This test covers a module without metadata, and one for raw requests.
 func TestMetadata(t *testing.T) {
 	binary, err := os.ReadFile("../../../../test/wat/answer.wasm")
 	require.NoError(t, err)
@@ -182,7 +182,7 @@ spec:
 	require.ErrorContains(t, err, "p.yaml: holds no policy")
 }
 
-// Each policy of a file is its caller's, whichever is closed first.
+// The policies of a file can be closed in any order.
 func TestPoliciesOfManifestsAreClosedOneByOne(t *testing.T) {
 	e := newEvaluator(t, evaluation.Options{})
 	var content string
@@ -202,7 +202,7 @@ spec:
 	require.NoError(t, err)
 	require.Len(t, policies, 2)
 	policies[0].Close()
-	policies[0].Close() // once is enough
+	policies[0].Close() // a second call does nothing
 	parsed, err := policies[1].ParseRequest([]byte(request), false, review.Object{})
 	require.NoError(t, err)
 	require.True(t, policies[1].Review(t.Context(), parsed).Allowed)

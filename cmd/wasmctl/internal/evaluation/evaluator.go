@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package evaluation has policies answer requests outside an apiserver, with the engine,
-// the limits and the conventions that a server has.
+// Package evaluation evaluates policies outside an apiserver, with the same engine, limits and
+// conventions as a server.
 package evaluation
 
 import (
@@ -39,15 +39,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// Options say how policies are evaluated. Only Fetcher is required.
+// Options configure an [Evaluator]. Only Fetcher is required.
 type Options struct {
-	// Fetcher fetches their modules.
+	// Fetcher fetches modules.
 	Fetcher policyset.Fetcher
-	// CodeDirectory is where compiled code is kept; "" means in memory.
+	// CodeDirectory is the directory for compiled code. With "", code is kept in memory.
 	CodeDirectory string
-	// Limits bound what policies may use; nil means those of a server that was told nothing.
+	// Limits bound the resources of policies. Nil selects a server's default limits.
 	Limits *wasmadmission.Limits
-	// Timeout bounds an evaluation's wall-clock time. Default: that of the limits.
+	// Timeout bounds the wall-clock time of an evaluation. The default comes from the limits.
 	Timeout time.Duration
 	// Sampler is told which functions of guests burn fuel; nil is not.
 	Sampler *engine.Sampler
@@ -69,7 +69,7 @@ func New(options Options) (*Evaluator, error) {
 		config.Limits.EvaluationTimeout = metav1.Duration{Duration: options.Timeout}
 		config.Limits.RequestTimeout = config.Limits.EvaluationTimeout
 	}
-	// An evaluation that fails is somebody's question, and none of many.
+	// Users look at each failure themselves, so the circuit breaker is off.
 	config.CircuitBreaker.Failures = 0
 	a, err := assembly.New(context.Background(), config, assembly.Options{
 		Guests: host.Guests(), Fetcher: options.Fetcher,
@@ -84,27 +84,26 @@ func New(options Options) (*Evaluator, error) {
 	return &Evaluator{a}, nil
 }
 
-// Close frees what the evaluator holds. No policy may be in use.
+// Close frees the evaluator. No policy may be in use.
 func (e *Evaluator) Close() error { return e.assembly.Close() }
 
-// Policy is a policy or group that is ready to answer. It is safe for concurrent use.
-// Close it after use.
+// Policy is a loaded policy or group. It is safe for concurrent use. Close it after use.
 type Policy struct {
-	// Raw is whether the policy is for raw requests.
+	// Raw reports whether the policy is for raw requests.
 	Raw bool
-	// Denied are the kinds that the policy asks for and was not allowed to read.
+	// Denied lists the kinds that the policy wants to read but may not.
 	Denied []abi.ContextAwareResource
 
 	policy *policyset.Policy
 	terms  verdict.Terms
-	// free lets go of the set that the policy is in.
+	// free releases the set that contains the policy.
 	free func()
-	// rawRefused says why raw requests cannot be answered, if so.
+	// rawRefused says why the policy cannot answer raw requests, if it cannot.
 	rawRefused error
 }
 
-// newPolicies returns the policies of a set, which is freed once all of them are closed. If
-// one fails, whoever asks sees how, whatever its failure policy is.
+// newPolicies returns the policies of a set. The set is freed once all of them are closed. Failures
+// are visible to the user regardless of the failure policy.
 func newPolicies(set *policyset.Set) (policies []*Policy) {
 	open := &atomic.Int64{}
 	open.Store(int64(len(set.Policies())))
@@ -120,15 +119,15 @@ func newPolicies(set *policyset.Set) (policies []*Policy) {
 	return policies
 }
 
-// Name returns what the policy is called.
+// Name returns the policy's name.
 func (p *Policy) Name() string { return p.terms.Name }
 
-// Close frees the policy, with the last of those that were loaded with it. Further calls do
-// nothing.
+// Close closes the policy. The last one of those that were loaded together frees them all. Further
+// calls have no effect.
 func (p *Policy) Close() { p.free() }
 
-// ParseRequest reads a request for the policy as it is in a file, a raw one if raw is set or
-// the policy is for such. Of an object a request is made.
+// ParseRequest parses the request in a file. It is a raw request if raw is set or the policy is for
+// raw requests. If the file holds an object, a request is built from it.
 func (p *Policy) ParseRequest(data []byte, raw bool, object review.Object) (*review.Request, error) {
 	switch {
 	case raw:
@@ -143,8 +142,7 @@ func (p *Policy) ParseRequest(data []byte, raw bool, object review.Object) (*rev
 	return review.ParseFile(data, object)
 }
 
-// Review has the policy answer a request. The policy's log goes to the logger of the
-// context.
+// Review evaluates a request. The policy's log goes to the logger of the context.
 func (p *Policy) Review(ctx context.Context, request *review.Request) *review.Response {
 	if request.Raw && p.rawRefused != nil {
 		return request.Respond(p.terms, nil, p.rawRefused)
@@ -157,10 +155,10 @@ func (p *Policy) Review(ctx context.Context, request *review.Request) *review.Re
 	return request.Respond(p.terms, answer, err)
 }
 
-// ValidateSettings asks the policy once more whether it can work with its settings.
+// ValidateSettings makes the policy validate its settings again.
 func (p *Policy) ValidateSettings(ctx context.Context) error { return p.policy.ValidateSettings(ctx) }
 
-// everything is a rule for policies whose rules nobody asks for.
+// everything is a rule for policies whose rules are ignored.
 var everything = []admissionregistrationv1.RuleWithOperations{{
 	Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
 	Rule:       admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}},

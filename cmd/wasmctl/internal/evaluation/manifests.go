@@ -33,11 +33,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// LoadManifests loads the policies and groups in a file of Kubewarden's manifests, in the
-// order of the file. They are what they would be in a cluster, but answer any request.
+// LoadManifests loads the policies and groups in a file of Kubewarden manifests, in the order of
+// the file. They behave as in a cluster, but answer any request.
 func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, answers *host.Answers) ([]*Policy, error) {
 	config := *e.assembly.Config
-	// Modules come from the fetcher, which has its own mind on where it keeps them.
+	// The configuration needs a valid path, but the fetcher decides where modules are kept.
 	config.StateDirectory = "/"
 	manifests, err := kubewarden.Files{file}.Decode(&config)
 	if err != nil {
@@ -75,7 +75,7 @@ func (e *Evaluator) LoadManifests(ctx context.Context, file kubewarden.File, ans
 	return policies, nil
 }
 
-// adjust has a policy's questions answered, as far as it was granted to ask.
+// adjust connects a policy's host calls to the answers, within its grants.
 func adjust(spec *wasmadmission.Policy, env *abi.Environment, answers *host.Answers, grants host.Grants) {
 	env.Capabilities = answers.Gate(spec.Name, grants, env.Capabilities)
 	if answers.Inventory != nil {

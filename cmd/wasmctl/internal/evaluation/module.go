@@ -37,31 +37,30 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// Module says which policy is loaded from a module alone.
+// Module describes a policy to load from a module without a manifest.
 type Module struct {
-	// URI is where the module is.
+	// URI is the location of the module.
 	URI string
-	// Mode is the execution mode; "" means that the module says so, or that it is found
-	// out.
+	// Mode is the execution mode. With "", it comes from the metadata or is detected.
 	Mode abi.ExecutionMode
-	// Settings are a JSON object; empty means {}.
+	// Settings is a JSON object. Empty settings mean {}.
 	Settings []byte
-	// AllowContextAware grants the kinds that the module asks for.
+	// AllowContextAware grants the kinds that the module's metadata lists.
 	AllowContextAware bool
-	// Capabilities grant host capabilities.
+	// Capabilities are the granted host capabilities.
 	Capabilities capabilities.Patterns
-	// Answers answer host calls. Required.
+	// Answers answers host calls. It is required.
 	Answers *host.Answers
 }
 
-// SettingsError says that a policy cannot work with its settings.
+// SettingsError says that a policy refuses its settings.
 type SettingsError struct{ Problem string }
 
-// Error implements the error interface with the text that Kubewarden's users know.
+// Error returns the text that Kubewarden's users know.
 func (e *SettingsError) Error() string { return "Provided settings are not valid: " + e.Problem }
 
-// Load loads a policy. It may change objects, and nothing is said of what it is for. Errors
-// about settings are [*SettingsError].
+// Load loads a policy. The policy may change objects, and receives all requests. Errors about
+// settings are of type [*SettingsError].
 func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
 	settings := m.Settings
 	if len(settings) == 0 {
@@ -100,12 +99,12 @@ func (e *Evaluator) Load(ctx context.Context, m Module) (*Policy, error) {
 	return p, nil
 }
 
-// explain says what is wrong with a policy that was not named in any configuration.
+// explain rewords the problems of a policy for users who have no configuration.
 func explain(uri string, errs field.ErrorList) error {
 	var problems []string
 	for _, err := range errs {
 		if strings.HasSuffix(err.Field, ".settings") {
-			// kwctl says the policy's words only, and people compare the line.
+			// kwctl prints only the policy's words, and users compare the line.
 			return &SettingsError{strings.TrimPrefix(err.Detail, policyset.SettingsRefused)}
 		}
 		problems = append(problems, err.Detail)
@@ -113,8 +112,8 @@ func explain(uri string, errs field.ErrorList) error {
 	return fmt.Errorf("loading %s: %s", module.Redact(uri), strings.Join(problems, "\n"))
 }
 
-// readMetadata reads a module's metadata. One that has none is run in the mode given, and
-// else as waPC, unless it is evidently written in Rego.
+// readMetadata reads a module's metadata. A module without metadata gets the given mode or, by
+// default, waPC. It is an error if the module is evidently a Rego policy and no mode is given.
 func readMetadata(binary []byte, mode abi.ExecutionMode) (*abi.Metadata, error) {
 	decoded, err := wasm.Decode(binary)
 	if err != nil {
@@ -136,8 +135,7 @@ func readMetadata(binary []byte, mode abi.ExecutionMode) (*abi.Metadata, error) 
 	return &abi.Metadata{ExecutionMode: mode}, nil
 }
 
-// executionModes are the ways in which modes are written: those of metadata, and those of
-// kwctl's flag.
+// executionModes maps the names of modes: those in metadata, and those of kwctl's flag.
 var executionModes = map[string]abi.ExecutionMode{
 	"kubewarden-wapc": abi.ExecutionModeWaPC, "kubewarden": abi.ExecutionModeWaPC,
 	"wasi":       abi.ExecutionModeWASI,
@@ -145,10 +143,11 @@ var executionModes = map[string]abi.ExecutionMode{
 	"gatekeeper": abi.ExecutionModeGatekeeper,
 }
 
-// ExecutionModes returns how modes are written.
+// ExecutionModes returns the sorted names of modes.
 func ExecutionModes() []string { return slices.Sorted(maps.Keys(executionModes)) }
 
-// ParseExecutionMode reads the name of an execution mode; "" is none.
+// ParseExecutionMode parses the name of an execution mode. An empty name is valid and stands for no
+// mode.
 func ParseExecutionMode(name string) (abi.ExecutionMode, error) {
 	mode, known := executionModes[name]
 	if name != "" && !known {
@@ -157,12 +156,12 @@ func ParseExecutionMode(name string) (abi.ExecutionMode, error) {
 	return mode, nil
 }
 
-// DescribeRego asks a policy in Rego what it needs and offers.
+// DescribeRego asks a Rego policy for its requirements and its entrypoints.
 func (e *Evaluator) DescribeRego(ctx context.Context, binary []byte) (*host.Rego, error) {
 	return host.DescribeRego(ctx, e.assembly.Loader.Engine, binary)
 }
 
-// ProtocolVersion asks a waPC guest which version of the protocol it speaks.
+// ProtocolVersion asks a waPC guest for its version of the protocol.
 func (e *Evaluator) ProtocolVersion(ctx context.Context, binary []byte) (string, error) {
 	guest, err := wapc.Load(ctx, e.assembly.Loader.Engine, binary)
 	if err != nil {

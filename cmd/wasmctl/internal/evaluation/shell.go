@@ -31,8 +31,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// Shell runs cases. Nothing but recorded sessions answers host calls. It is safe for
-// concurrent use. Close it after use.
+// Shell runs test cases. Only recorded sessions answer host calls. It is safe for concurrent use.
+// Close it after use.
 type Shell struct {
 	evaluator *Evaluator
 
@@ -42,13 +42,13 @@ type Shell struct {
 
 var _ admissiontest.Shell = &Shell{}
 
-// loadKey tells policies apart.
+// loadKey identifies a loaded policy.
 type loadKey struct {
 	module, mode, settings string
 	contextAware           bool
 }
 
-// loadedPolicy is loaded by whoever needs it first.
+// loadedPolicy is loaded by the first case that needs it.
 type loadedPolicy struct {
 	once   sync.Once
 	policy *Policy
@@ -60,7 +60,7 @@ func NewShell(evaluator *Evaluator) *Shell {
 	return &Shell{evaluator: evaluator, loaded: map[loadKey]*loadedPolicy{}}
 }
 
-// Close frees the policies of all cases. None may be running.
+// Close frees the policies of all cases. No case may be running.
 func (s *Shell) Close() {
 	for _, l := range s.loaded {
 		if l.policy != nil {
@@ -86,8 +86,8 @@ func (s *Shell) Review(ctx context.Context, c *admissiontest.Case) (*review.Requ
 	return request, response, done()
 }
 
-// policy returns the policy of a case, and what tells in the end whether it asked all that
-// its session has.
+// policy returns the policy of a case. It also returns a function that checks at the end whether
+// the policy used all exchanges of its session.
 func (s *Shell) policy(ctx context.Context, c *admissiontest.Case) (*Policy, func() error, error) {
 	if c.Session != "" {
 		return s.replaying(ctx, c)

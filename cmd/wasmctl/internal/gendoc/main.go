@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command gendoc writes docs/wasmctl.md to its standard output: what is written by hand,
-// and what the commands say of themselves.
+// Command gendoc writes docs/wasmctl.md to its standard output. It combines a hand-written part
+// with the help of the commands.
 package main
 
 import (

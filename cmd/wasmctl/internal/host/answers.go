@@ -25,22 +25,22 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci"
 )
 
-// Answers are what answers the questions of policies.
+// Answers answers the host calls of policies.
 type Answers struct {
-	// Capabilities answer host calls, by their namespace.
+	// Capabilities answer host calls, by namespace.
 	Capabilities map[string]capabilities.Capability
-	// Inventory returns what a policy in Rego is given of the kinds that it may read; nil
-	// means nothing.
+	// Inventory returns the cluster data for a Rego policy that may read the given kinds. Nil
+	// provides none.
 	Inventory func(resources []abi.ContextAwareResource) abi.Inventory
 
-	// cluster is what inventories are made of when they are recorded; nil means nothing.
+	// cluster is the source of inventories in a recording. It is nil if there is none.
 	cluster session.Cluster
 }
 
-// Live returns the answers of the real world: of the cluster of a kubeconfig, of its
-// current context, of name servers, and of registries by images, of which [Images] makes
-// some. A path of "" stands for what kubectl would use. Nothing is asked before a policy
-// asks: a kubeconfig that is missing or wrong is an error of the policy's question.
+// Live returns live answers: from the cluster in the current context of a kubeconfig, from name
+// servers, and from registries through images, for example from [Images]. With an empty path, it
+// uses the same kubeconfig as kubectl. It connects only when a policy asks. A missing or invalid
+// kubeconfig is then an error of the policy's call.
 func Live(kubeconfig string, images oci.Images) (*Answers, error) {
 	c := newCluster(kubeconfig)
 	return &Answers{
@@ -50,7 +50,7 @@ func Live(kubeconfig string, images oci.Images) (*Answers, error) {
 	}, nil
 }
 
-// Replay returns the answers that a session has.
+// Replay returns the answers of a session.
 func Replay(replay *session.Replay) *Answers {
 	answers := &Answers{Capabilities: map[string]capabilities.Capability{}, Inventory: replay.Inventory}
 	for _, namespace := range session.Namespaces {
@@ -59,7 +59,7 @@ func Replay(replay *session.Replay) *Answers {
 	return answers
 }
 
-// Record returns the same answers, and takes them down.
+// Record returns the same answers, and records them.
 func (a *Answers) Record(recording *session.Recording) *Answers {
 	recorded := &Answers{Capabilities: map[string]capabilities.Capability{}, Inventory: a.Inventory}
 	if a.cluster != nil {

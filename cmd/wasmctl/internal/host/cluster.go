@@ -36,7 +36,8 @@ import (
 
 var _ session.Cluster = &cluster{}
 
-// cluster answers for the cluster of a kubeconfig, which is read when a policy first looks.
+// cluster answers for the cluster of a kubeconfig. It reads the kubeconfig when a policy first
+// needs it.
 type cluster struct {
 	connect func() (*kubernetes.Kubernetes, error)
 }
@@ -45,9 +46,9 @@ func newCluster(kubeconfig string) *cluster {
 	return &cluster{sync.OnceValues(func() (*kubernetes.Kubernetes, error) { return connect(kubeconfig) })}
 }
 
-// connect returns what looks at the cluster as the kubeconfig's user: the server decides
-// what that one may see. Without a usable kubeconfig it is what refuses all that is refused
-// without looking, such as what the policy was not granted, and fails at the look.
+// connect returns a capability that reads the cluster as the kubeconfig's user, whom the server
+// authorizes. Without a usable kubeconfig, the returned capability still makes all checks that need
+// no cluster, such as for missing grants. It fails when it would ask the cluster.
 func connect(kubeconfig string) (*kubernetes.Kubernetes, error) {
 	options, err := clients(kubeconfig)
 	if err != nil {
@@ -56,14 +57,14 @@ func connect(kubeconfig string) (*kubernetes.Kubernetes, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Its caches live as long as the command.
+	// The caches live as long as the command.
 	return kubernetes.New(context.Background(), options)
 }
 
 func clients(path string) (kubernetes.Options, error) {
 	config, err := kubeconfig.Load(path)
 	if err != nil {
-		return kubernetes.Options{}, fmt.Errorf("the policy looks at the cluster, and there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w", err)
+		return kubernetes.Options{}, fmt.Errorf("the policy reads the cluster, but there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): %w", err)
 	}
 	return clientsOf(config)
 }
@@ -71,27 +72,27 @@ func clients(path string) (kubernetes.Options, error) {
 func clientsOf(config *rest.Config) (kubernetes.Options, error) {
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
-		return kubernetes.Options{}, fmt.Errorf("making a client of the kubeconfig: %w", err)
+		return kubernetes.Options{}, fmt.Errorf("creating a client from the kubeconfig: %w", err)
 	}
 	kinds, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
-		return kubernetes.Options{}, fmt.Errorf("making a client of the kubeconfig: %w", err)
+		return kubernetes.Options{}, fmt.Errorf("creating a client from the kubeconfig: %w", err)
 	}
 	return kubernetes.Options{Client: client, Discovery: kinds}, nil
 }
 
-// unreachableError says why there is no way to the cluster. As an [http.RoundTripper] it is
-// the answer to every request.
+// unreachableError says why the cluster cannot be reached. As an [http.RoundTripper], it fails
+// every request with that error.
 type unreachableError struct{ error }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (e *unreachableError) Unwrap() error { return e.error }
 
 // RoundTrip implements [http.RoundTripper].
 func (e *unreachableError) RoundTrip(*http.Request) (*http.Response, error) { return nil, e }
 
-// plain returns why there is no way to the cluster, if an error comes from that, without
-// the request around it that was never made.
+// plain returns the unreachableError inside an error, if there is one, without the text about a
+// request that was never sent.
 func plain(err error) error {
 	if unreachable := (*unreachableError)(nil); errors.As(err, &unreachable) {
 		return unreachable
@@ -122,7 +123,8 @@ func (c *cluster) PluralName(ctx context.Context, caller *capabilities.Caller, a
 	return name, plain(err)
 }
 
-// inventory returns what a policy in Rego is given of the resources, nil if they are none.
+// inventory returns the cluster data for a Rego policy that may read the resources, or nil if there
+// are none.
 func (c *cluster) inventory(resources []abi.ContextAwareResource) abi.Inventory {
 	if len(resources) == 0 {
 		return nil

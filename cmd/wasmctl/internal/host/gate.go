@@ -23,16 +23,16 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// Grants are what a policy may ask.
+// Grants are a policy's permissions.
 type Grants struct {
-	// Resources are the kinds that it may read.
+	// Resources are the kinds that the policy may read.
 	Resources []abi.ContextAwareResource
-	// Capabilities are the host capabilities that it may call.
+	// Capabilities are the host capabilities that the policy may call.
 	Capabilities capabilities.Patterns
 }
 
-// Gate returns what answers the host calls of one policy, with the grants given. Calls of
-// tracing go to what answers them without.
+// Gate returns what answers the host calls of one policy with the given grants. Calls of tracing,
+// which need no grant, go to tracing.
 func (a *Answers) Gate(policy string, grants Grants, tracing abi.Capabilities) abi.Capabilities {
 	return capabilities.NewGate(capabilities.GateOptions{
 		Caller:  capabilities.Caller{Policy: policy, Resources: grants.Resources, Secrets: true},
@@ -42,7 +42,7 @@ func (a *Answers) Gate(policy string, grants Grants, tracing abi.Capabilities) a
 	})
 }
 
-// ungated answers calls of namespace tracing by what takes whole host calls.
+// ungated answers calls of namespace tracing with a handler of complete host calls.
 type ungated struct{ calls abi.Capabilities }
 
 // Call implements [capabilities.Capability].

@@ -14,9 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package host is what policies find around them in wasmctl: the execution modes that it
-// knows, and what answers host calls. It is where an execution mode or a capability is
-// plugged in.
+// Package host provides the environment of policies in wasmctl: the execution modes and the answers
+// to host calls. New execution modes and capabilities are added here.
 package host
 
 import (
@@ -32,8 +31,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/policyset"
 )
 
-// Guests returns how policies of the execution modes are loaded that need a library of
-// their own. Those that a server links are the same.
+// Guests returns the loaders for execution modes that need their own library. They are the same as
+// in a server.
 func Guests() map[abi.ExecutionMode]policyset.GuestLoader {
 	return map[abi.ExecutionMode]policyset.GuestLoader{
 		abi.ExecutionModeOPA:        topdown.Loader(abi.ExecutionModeOPA),
@@ -41,24 +40,24 @@ func Guests() map[abi.ExecutionMode]policyset.GuestLoader {
 	}
 }
 
-// IsRego is whether the compiler of the Open Policy Agent made a module, as kwctl tells it.
+// IsRego reports whether the Open Policy Agent's compiler built a module, by kwctl's criteria.
 func IsRego(m *wasm.Module) bool {
 	return slices.ContainsFunc(m.Exports, func(e wasm.Export) bool { return strings.HasPrefix(e.Name, "opa_") })
 }
 
-// Rego is what a policy in Rego says of itself. All of it is the policy's word.
+// Rego is a Rego policy's description of itself. The policy controls all of it.
 type Rego struct {
-	// Entrypoints are what it was compiled with; the first is what is evaluated.
+	// Entrypoints lists the policy's entrypoints. Evaluations use the first one.
 	Entrypoints []string `json:"entrypoints"`
-	// Builtins are the built-in functions of Rego that it wants of its host, and
-	// MissingBuiltins those of them that it does not get, for which no server loads it.
-	// WithheldReasons say why not, for those that exist.
+	// Builtins lists the built-in functions that the policy requires from its host. MissingBuiltins
+	// are those that no host provides, so that no server loads the policy. WithheldReasons has the
+	// reasons for existing functions.
 	Builtins        []string          `json:"builtins"`
 	MissingBuiltins []string          `json:"missingBuiltins"`
 	WithheldReasons map[string]string `json:"withheldReasons,omitempty"`
 }
 
-// DescribeRego asks a policy in Rego what it needs and offers.
+// DescribeRego asks a Rego policy for its requirements and its entrypoints.
 func DescribeRego(ctx context.Context, e *engine.Engine, binary []byte) (*Rego, error) {
 	r := &Rego{Builtins: []string{}, MissingBuiltins: []string{}}
 	guest, err := rego.Load(ctx, e, binary, abi.ExecutionModeOPA, (*listener)(r))
@@ -70,7 +69,7 @@ func DescribeRego(ctx context.Context, e *engine.Engine, binary []byte) (*Rego, 
 	return r, nil
 }
 
-// listener has all built-in functions, and notes which of them are wanted.
+// listener provides all built-in functions, and records which ones the policy requires.
 type listener Rego
 
 // Builtin implements [rego.Builtins].

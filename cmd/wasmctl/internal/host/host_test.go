@@ -32,14 +32,14 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// echo answers with what it is asked.
+// echo answers with its input.
 type echo struct{}
 
 func (echo) Call(_ context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	return []byte(caller.Policy + " " + operation + " " + string(payload)), nil
 }
 
-// own answers what needs no grant.
+// own answers calls that need no grant.
 type own struct{}
 
 func (own) Call(_ context.Context, call abi.HostCall) ([]byte, error) {
@@ -74,7 +74,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// A recording of answers has them again.
+// Replaying a recording returns the same answers.
 func TestRecordAndReplay(t *testing.T) {
 	all, err := capabilities.ParsePatterns([]string{"*"})
 	require.NoError(t, err)
@@ -90,15 +90,15 @@ func TestRecordAndReplay(t *testing.T) {
 	require.Empty(t, replay.Left())
 }
 
-// A kubeconfig is missed when a policy looks at the cluster, and not before: what a server
-// refuses without looking is the same with and without one.
+// A missing kubeconfig is an error only when a policy reads the cluster. Refusals that need no
+// cluster are the same with and without a kubeconfig.
 func TestLiveWithoutKubeconfig(t *testing.T) {
 	answers, err := host.Live(filepath.Join(t.TempDir(), "missing"), nil)
 	require.NoError(t, err)
 	for _, namespace := range session.Namespaces {
 		require.NotNil(t, answers.Capabilities[namespace])
 	}
-	const missing = "the policy looks at the cluster, and there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): "
+	const missing = "the policy reads the cluster, but there is no usable kubeconfig (name one with --kubeconfig or in KUBECONFIG, or replay a session): "
 	const denied = "Policy has not been granted access to Kubernetes v1/Secret resources. The violation has been reported."
 	resources := []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}
 	for name, test := range map[string]struct{ operation, payload, want string }{
@@ -122,7 +122,7 @@ func TestLiveWithoutKubeconfig(t *testing.T) {
 	require.True(t, strings.HasPrefix(err.Error(), missing), err)
 }
 
-// Policies in Rego are loaded as a server loads them.
+// Rego policies are loaded as in a server.
 func TestGuests(t *testing.T) {
 	e, err := engine.New(engine.Options{Compilation: engine.InProcess})
 	require.NoError(t, err)

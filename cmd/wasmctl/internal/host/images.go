@@ -25,9 +25,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci/images"
 )
 
-// Images returns what asks registries as a server does, but any of them, wherever it is: whoever
-// runs a policy at a terminal says which images it is asked about. The options are asked for
-// when a policy first asks; an error is that of its question.
+// Images returns an [oci.Images] that asks registries as a server does, but allows all of them at
+// any address, because the user at the terminal chooses the images. The options are requested when
+// a policy first asks. An error is then an error of the policy's call.
 func Images(options func() (images.Options, error)) oci.Images {
 	return &anyImages{sync.OnceValues(func() (*images.Images, error) {
 		o, err := options()

@@ -25,13 +25,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// hostCallImports are what guests call the host by, in waPC, in WASI and in what Javy makes
-// of JavaScript.
+// hostCallImports are the imports for host calls in waPC, in WASI, and in Javy's modules from
+// JavaScript.
 var hostCallImports = []struct{ module, name string }{
 	{"wapc", "__host_call"}, {"host", "call"}, {"kubewarden:javy/host", "call"},
 }
 
-// callsHost is whether a module can call the host.
+// callsHost reports whether a module can call the host.
 func callsHost(m *wasm.Module) bool {
 	for n := range m.Imports {
 		for _, i := range hostCallImports {
@@ -43,8 +43,8 @@ func callsHost(m *wasm.Module) bool {
 	return false
 }
 
-// capabilitiesIn returns the paths of the host capabilities whose namespace and operation
-// are both in a module's data. It guesses: nothing says what data is used for.
+// capabilitiesIn returns the paths of host capabilities whose namespace and operation both occur in
+// a module's data. This is a guess, because nothing says how data is used.
 func capabilitiesIn(m *wasm.Module) []string {
 	found := []string{}
 	if !callsHost(m) {

@@ -29,21 +29,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Convention is a way in which a host and a guest speak with each other.
+// Convention is a calling convention between host and guest.
 type Convention string
 
-// The conventions, by what modules look like that follow them.
+// The conventions, which are detected by the structure of a module.
 const (
-	// ConventionWaPC is that of guests that a host calls by __guest_call.
+	// ConventionWaPC is the convention of guests that a host calls through __guest_call.
 	ConventionWaPC Convention = "wapc"
-	// ConventionWASI is that of programs: they begin at _start, read their standard input
-	// and write their standard output. WASI calls them commands.
+	// ConventionWASI is the convention of programs, which WASI calls commands: they start at
+	// _start, read their standard input and write their standard output.
 	ConventionWASI Convention = "wasi-command"
-	// ConventionRego is that of modules made by the compiler of the Open Policy Agent.
+	// ConventionRego is the convention of modules from the Open Policy Agent's compiler.
 	ConventionRego Convention = "rego"
 )
 
-// wasiModule is what programs import.
+// wasiModule is the module that programs import.
 const wasiModule = "wasi_snapshot_preview1"
 
 func conventionOf(m *wasm.Module) Convention {
@@ -59,8 +59,8 @@ func conventionOf(m *wasm.Module) Convention {
 	return ""
 }
 
-// abi is what a server expects of the module, nil if it is not known: what the metadata says, or
-// else what it looks like.
+// abi returns the ABI that a server expects of the module, or nil if it is unknown. It comes from
+// the metadata, or else from the structure of the module.
 func (r *Report) abi() *engine.ABI {
 	convention := r.Convention
 	if r.Metadata != nil {
@@ -77,7 +77,7 @@ func (r *Report) abi() *engine.ABI {
 	return nil
 }
 
-// conventions are those of modules by what their metadata says.
+// conventions maps execution modes in metadata to conventions.
 var conventions = map[abi.ExecutionMode]Convention{
 	abi.ExecutionModeWaPC:       ConventionWaPC,
 	abi.ExecutionModeWASI:       ConventionWASI,
@@ -89,18 +89,18 @@ func exportsFunction(m *wasm.Module, name string) bool {
 	return slices.ContainsFunc(m.Exports, func(e wasm.Export) bool { return e.Kind == wasm.ExternFunction && e.Name == name })
 }
 
-// Rego is what there is to say of a guest in Rego.
+// Rego describes a Rego guest.
 type Rego struct {
-	// ABIVersion is that of the Open Policy Agent's ABI, such as "1.3"; "" if the module
-	// does not say.
+	// ABIVersion is the version of the Open Policy Agent's ABI, such as "1.3", or "" if the module
+	// does not state it.
 	ABIVersion string `json:"abiVersion,omitempty"`
-	// Rego is what the guest says when it is asked; nil if it was not, or did not say, for
-	// which Problem is the reason then. No server loads a guest that does not.
+	// Rego is the guest's description of itself. It is nil if the guest was not asked, or if it
+	// failed; Problem then has the reason. No server loads a guest that fails.
 	*host.Rego
 	Problem string `json:"problem,omitempty"`
 }
 
-// regoVersion returns the version of the ABI that a module says in constants.
+// regoVersion returns the ABI version from a module's constants.
 func regoVersion(m *wasm.Module) string {
 	major, found := constant(m, "opa_wasm_abi_version")
 	if !found {
@@ -113,7 +113,7 @@ func regoVersion(m *wasm.Module) string {
 	return fmt.Sprintf("%d.%d", major, minor)
 }
 
-// constant returns an exported number that does not change.
+// constant returns the value of an exported immutable global.
 func constant(m *wasm.Module, name string) (int32, bool) {
 	for _, e := range m.Exports {
 		n := int(e.Index) - m.ImportedCount(wasm.ExternGlobal)

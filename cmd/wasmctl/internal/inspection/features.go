@@ -24,7 +24,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/wasm"
 )
 
-// The features of WebAssembly beyond version 1.0, by the names of their proposals
+// The features of WebAssembly beyond version 1.0, with the names of their proposals
 // (https://webassembly.org/features).
 const (
 	featureBulkMemory     = "bulk-memory"
@@ -97,7 +97,7 @@ func constants(m *wasm.Module) (all []wasm.ConstExpr) {
 	return all
 }
 
-// instructionFeatures are the ranges of opcodes that features brought.
+// instructionFeatures maps ranges of opcodes to features.
 var instructionFeatures = []struct {
 	from, to wasm.Opcode
 	feature  string
@@ -114,8 +114,7 @@ var instructionFeatures = []struct {
 	{0xfd00, 0xfdff, featureSIMD},
 }
 
-// featureOf returns the feature that an instruction belongs to, "" for those of version
-// 1.0.
+// featureOf returns the feature of an instruction, or "" for instructions of version 1.0.
 func featureOf(in *wasm.Instruction) string {
 	if in.Op == wasm.OpBlock || in.Op == wasm.OpLoop || in.Op == wasm.OpIf {
 		if in.X != wasm.NoType {

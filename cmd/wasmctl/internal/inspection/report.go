@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package inspection says what a module is without running it.
+// Package inspection describes modules without running them.
 package inspection
 
 import (
@@ -28,59 +28,60 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine/weight"
 )
 
-// Report is what can be said of a module.
+// Report describes a module.
 type Report struct {
-	// Module is its URI, without what may be secret.
+	// Module is the module's URI without possible secrets.
 	Module string `json:"module"`
-	// Digest is the SHA-256 of the binary, as configurations name it.
+	// Digest is the SHA-256 of the binary, in the form of configurations.
 	Digest string `json:"digest"`
-	// Bytes is its size, and Functions how many functions it defines.
+	// Bytes is the size, and Functions the number of functions that the module defines.
 	Bytes     int `json:"bytes"`
 	Functions int `json:"functions"`
-	// Metadata is what the module says of itself; nil if that is nothing, or nothing that
-	// can be read, which MetadataProblem says then.
+	// Metadata is the module's metadata. It is nil if there is none or if it is unreadable, and
+	// MetadataProblem then says so.
 	Metadata        *abi.Metadata `json:"metadata,omitempty"`
 	MetadataProblem string        `json:"metadataProblem,omitempty"`
-	// Convention is that by which guests of its shape are spoken to, "" if it has the shape
-	// of none. What it is run as is for its metadata to say.
+	// Convention is the calling convention that the module's structure indicates, or "" if it
+	// indicates none. The metadata decides how the module is run.
 	Convention Convention `json:"convention,omitempty"`
-	// Rego is what there is to say of a guest in Rego, nil of others.
+	// Rego describes a Rego guest. It is nil for others.
 	Rego *Rego `json:"rego,omitempty"`
-	// Imports and Exports are the functions, and all else, at its border.
+	// Imports and Exports list functions and all other items.
 	Imports []string `json:"imports"`
 	Exports []string `json:"exports"`
-	// Features are those of WebAssembly beyond version 1.0 that it uses.
+	// Features lists the WebAssembly features beyond version 1.0 that the module uses.
 	Features []string `json:"features"`
-	// Memory is its linear memory, nil if there is none.
+	// Memory describes the linear memory. It is nil if there is none.
 	Memory *Memory `json:"memory,omitempty"`
-	// HostCalls is whether it can call the host, and HostCapabilities are the paths of
-	// those whose names are in its data. Others may be put together when it runs.
+	// HostCalls reports whether the module can call the host. HostCapabilities lists the paths
+	// whose names occur in its data. The module may build other names at run time.
 	HostCalls        bool     `json:"hostCalls"`
 	HostCapabilities []string `json:"hostCapabilities"`
-	// Compilation says how near the module is to each bound on what compiling it costs.
+	// Compilation compares the module with each limit on the cost of compilation.
 	Compilation []weight.Count `json:"compilation,omitempty"`
-	// Refused says why no server would load it, "" if nothing speaks against it.
+	// Refused says why no server would load the module. It is "" if there is no known reason.
 	Refused string `json:"refused,omitempty"`
-	// Resettable is whether instances can be used again. FreshInstances says why not:
-	// every evaluation then needs one of its own, which costs a multiple.
+	// Resettable reports whether instances can be reused. FreshInstances says why not. Every
+	// evaluation then needs a new instance, which costs several times as much.
 	Resettable     bool     `json:"resettable"`
 	FreshInstances []string `json:"freshInstances,omitempty"`
 }
 
-// Memory is a module's linear memory, in bytes.
+// Memory describes a module's linear memory, in bytes.
 type Memory struct {
-	// Imported is whether the host makes it.
+	// Imported reports whether the host provides the memory.
 	Imported bool `json:"imported"`
-	// Initial is what an instance begins with.
+	// Initial is the initial size of an instance's memory.
 	Initial int64 `json:"initial"`
-	// Declared is the most that the module would ever have, 0 if it does not say.
+	// Declared is the maximum size that the module declares, or 0 if it declares none.
 	Declared int64 `json:"declared,omitempty"`
-	// Limit is the most that a server with the limits would give it.
+	// Limit is the maximum size under the given limits of a server.
 	Limit int64 `json:"limit"`
 }
 
-// Inspect reads a module, and says what a server with some limits makes of it. A zero field
-// of the limits takes the value of [engine.DefaultLimits]. An error means that it is none.
+// Inspect reads a module and describes it, for a server with the given limits. Zero fields of the
+// limits select the values of [engine.DefaultLimits]. An error means that the binary is not a
+// module.
 func Inspect(uri string, binary []byte, limits engine.Limits) (*Report, error) {
 	module, err := wasm.Decode(binary)
 	if err != nil {
@@ -105,7 +106,7 @@ func Inspect(uri string, binary []byte, limits engine.Limits) (*Report, error) {
 	return r, nil
 }
 
-// describe says what a server would make of the module.
+// describe describes how a server would treat the module.
 func (r *Report) describe(binary []byte, limits engine.Limits) {
 	d := engine.Describe(binary, r.abi(), limits)
 	r.Compilation = d.Compilation
@@ -148,7 +149,7 @@ func imports(m *wasm.Module) []string {
 		all = append(all, text)
 	}
 	slices.Sort(all)
-	return slices.Compact(all) // a module may import one thing several times
+	return slices.Compact(all) // a module may import the same item several times
 }
 
 func exports(m *wasm.Module) []string {
@@ -165,7 +166,7 @@ func exports(m *wasm.Module) []string {
 	return all
 }
 
-// signature writes the type of a function as (i32, i32) i32.
+// signature formats the type of a function as (i32, i32) i32.
 func signature(m *wasm.Module, index uint32) string {
 	names := func(types []wasm.ValueType) string {
 		var all []string

@@ -92,7 +92,7 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// Features that are gone from a module once it is decoded, and those of constants.
+// This test covers features that a decoded module no longer shows, and those of constants.
 func TestFeaturesOutsideOfCode(t *testing.T) {
 	compact := "\x00asm\x01\x00\x00\x00" + "\x01\x04\x01\x60\x00\x00" + "\x02\x0a\x01\x01m\x00\x7f\x01\x01f\x00\x00"
 	r, err := Inspect("compact", []byte(compact), engine.Limits{})
@@ -107,7 +107,7 @@ func TestFeaturesOutsideOfCode(t *testing.T) {
 	require.Equal(t, []string{featureExtendedConst}, r.Features)
 }
 
-// What a server refuses is said to be refused.
+// The report says whether a server would refuse the module.
 func TestRefusedAsByAServer(t *testing.T) {
 	require.Contains(t, inspect(t, "test/wat/unknown-import.wasm").Refused, "which the host does not provide to waPC guests")
 }
@@ -119,7 +119,7 @@ func TestNotAModule(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, it is described or refused.
+// Any file is either described or refused.
 func FuzzInspect(f *testing.F) {
 	for _, path := range []string{"test/wat/host-call.wasm", "pkg/engine/testdata/tables.wasm", "pkg/engine/internal/rewrite/testdata/tail_recursion.wasm"} {
 		binary, err := os.ReadFile("../../../../" + path)
@@ -137,7 +137,7 @@ func FuzzInspect(f *testing.F) {
 	})
 }
 
-// TestCompilation looks at what is counted of a module, and at one that has too much of it.
+// TestCompilation checks the counts for a module, and a module that exceeds a limit.
 func TestCompilation(t *testing.T) {
 	r := inspect(t, "test/policies/allowed-registries/policy.wasm")
 	names := map[string]bool{}

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package kinds says how kinds are served: those of Kubernetes without asking anybody, others
-// by asking a cluster.
+// Package kinds finds the resources of kinds. It knows Kubernetes' own kinds, and asks a cluster
+// for others.
 package kinds
 
 import (
@@ -41,15 +41,14 @@ import (
 )
 
 const (
-	// connectTimeout and answerTimeout keep a cluster that is away from holding people up.
+	// connectTimeout and answerTimeout bound the wait for an unreachable cluster.
 	connectTimeout = time.Second
 	answerTimeout  = 10 * time.Second
-	// cacheTTL is how long what a cluster said is taken for true. What is not in it is asked
-	// again.
+	// cacheTTL is how long a cluster's answer is cached. Missing kinds are asked for again.
 	cacheTTL = 6 * time.Hour
 )
 
-// clusterWide are the kinds of Kubernetes whose objects are in no namespace.
+// clusterWide are the cluster-scoped kinds of Kubernetes.
 var clusterWide = sets.New(
 	"APIService", "CertificateSigningRequest", "ClusterRole", "ClusterRoleBinding", "ClusterTrustBundle", "ComponentStatus",
 	"CSIDriver", "CSINode", "DeviceClass", "DeviceTaintRule", "FlowSchema", "IngressClass", "IPAddress", "MutatingAdmissionPolicy",
@@ -60,15 +59,17 @@ var clusterWide = sets.New(
 	"ValidatingWebhookConfiguration", "VolumeAttachment", "VolumeAttributesClass",
 )
 
-// Options say who is asked for what Kubernetes does not have itself.
+// Options configure the access to a cluster for kinds that do not belong to Kubernetes.
 type Options struct {
-	// Kubeconfig is the path of one; "" stands for that of KUBECONFIG, or ~/.kube/config.
+	// Kubeconfig is the path of the kubeconfig. With "", it is that of KUBECONFIG, or
+	// ~/.kube/config.
 	Kubeconfig string
-	// CacheDirectory is where what clusters say is kept; "" means nowhere.
+	// CacheDirectory is the directory for clusters' answers. With "", they are not cached.
 	CacheDirectory string
 }
 
-// Builtin returns how a kind of Kubernetes is served, and whether it is one.
+// Builtin returns the resource of one of Kubernetes' own kinds. It returns false for any other
+// kind.
 func Builtin(kind schema.GroupVersionKind) (review.Resource, bool) {
 	if !scheme.Scheme.Recognizes(kind) {
 		return review.Resource{}, false
@@ -77,8 +78,9 @@ func Builtin(kind schema.GroupVersionKind) (review.Resource, bool) {
 	return review.Resource{Plural: guess.Resource, Namespaced: !clusterWide.Has(kind.Kind)}, true
 }
 
-// Find returns how a kind is served. One that is no part of Kubernetes is looked for in a cluster;
-// if that cannot be asked or does not have it, the result is a guess, and the error says why.
+// Find returns the resource of a kind. It asks a cluster for a kind that does not belong to
+// Kubernetes. If the cluster cannot be asked or does not have the kind, the result is a guess, and
+// the error says why.
 func (o *Options) Find(ctx context.Context, kind schema.GroupVersionKind) (review.Resource, error) {
 	if resource, known := Builtin(kind); known {
 		return resource, nil
@@ -98,13 +100,13 @@ func (o *Options) ask(ctx context.Context, kind schema.GroupVersionKind) (*meta.
 	}
 	config.Timeout, config.Dial = answerTimeout, (&net.Dialer{Timeout: connectTimeout}).DialContext
 	if o.CacheDirectory == "" {
-		return nil, errors.New("there is no directory to keep what the cluster says: name one with --cache-directory")
+		return nil, errors.New("there is no directory for the cluster's answers: name one with --cache-directory")
 	}
 	client, err := disk.NewCachedDiscoveryClientForConfig(config, filepath.Join(o.CacheDirectory, fileName(config.Host)), "", cacheTTL)
 	if err != nil {
-		return nil, fmt.Errorf("making a client of the kubeconfig: %w", err)
+		return nil, fmt.Errorf("creating a client from the kubeconfig: %w", err)
 	}
-	ctx = klog.NewContext(ctx, logr.Discard()) // what is logged is in the error as well
+	ctx = klog.NewContext(ctx, logr.Discard()) // the error contains the same text
 	mapping, err := restmapper.NewDeferredDiscoveryRESTMapperWithContext(client).RESTMappingWithContext(ctx, kind.GroupKind(), kind.Version)
 	if meta.IsNoMatchError(err) {
 		return nil, fmt.Errorf("the cluster at %s has no kind %s of %s", config.Host, kind.Kind, kind.GroupVersion())
@@ -112,8 +114,8 @@ func (o *Options) ask(ctx context.Context, kind schema.GroupVersionKind) (*meta.
 	return mapping, err
 }
 
-// unusual is what names of files should not have.
+// unusual matches characters that file names should not contain.
 var unusual = regexp.MustCompile(`[^a-zA-Z0-9.]`)
 
-// fileName returns a name of a directory for a server.
+// fileName returns a directory name for a server.
 func fileName(host string) string { return unusual.ReplaceAllString(host, "_") }

@@ -33,8 +33,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/review"
 )
 
-// The client of Kubernetes says of each kind whether it has namespaces: who wants to use it has
-// to name one then.
+// The methods of the Kubernetes client show which kinds are namespaced: their interfaces need a
+// namespace.
 func TestClusterWide(t *testing.T) {
 	clients, checked := reflect.TypeFor[kubernetes.Interface](), 0
 	for n := range clients.NumMethod() {
@@ -88,7 +88,7 @@ func TestBuiltin(t *testing.T) {
 	require.False(t, isKnown)
 }
 
-// cluster serves what it is asked for first, and returns a kubeconfig for it.
+// cluster serves the given answers, and returns a kubeconfig for it.
 func cluster(t *testing.T, answers map[string]string) (kubeconfig string, stop func()) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -111,7 +111,7 @@ current-context: a
 	return kubeconfig, server.Close
 }
 
-// Other kinds are asked of a cluster, whose answers are kept.
+// A cluster is asked for other kinds, and its answers are cached.
 func TestFind(t *testing.T) {
 	kubeconfig, stop := cluster(t, map[string]string{
 		"/api":                 `{"kind": "APIVersions", "versions": []}`,

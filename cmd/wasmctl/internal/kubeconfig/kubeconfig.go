@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package kubeconfig reads the kubeconfig that a command talks to a cluster by.
+// Package kubeconfig reads the kubeconfig with which a command accesses a cluster.
 package kubeconfig
 
 import (
@@ -25,16 +25,16 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Load reads the current context of the file at a path; "" means that of KUBECONFIG, or
-// ~/.kube/config.
+// Load reads the current context of a kubeconfig. With an empty path, the file is that of
+// KUBECONFIG, or ~/.kube/config.
 func Load(path string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
 }
 
-// Client returns a client with the credentials of a configuration, and the server's URL. To
-// that a path is added by [URL].
+// Client returns a client with the credentials of a configuration, and the server's URL. [URL] adds
+// a path to that.
 func Client(config *rest.Config) (client *http.Client, server string, err error) {
 	if client, err = rest.HTTPClientFor(config); err != nil {
 		return nil, "", err
@@ -46,5 +46,5 @@ func Client(config *rest.Config) (client *http.Client, server string, err error)
 	return client, base.String(), nil
 }
 
-// URL is that of a path, which begins with a slash, of a server.
+// URL returns the URL of a path on a server. The path begins with a slash.
 func URL(server, path string) string { return strings.TrimSuffix(server, "/") + path }

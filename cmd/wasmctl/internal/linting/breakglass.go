@@ -30,15 +30,15 @@ import (
 
 const (
 	breakGlassKind = "BreakGlass"
-	// maxUnknownNames bounds the names that are told because no policy has them.
+	// maxUnknownNames bounds the reported names that no policy has.
 	maxUnknownNames = 20
 )
 
-// breakGlassAlone looks at a break-glass file that was named instead of a configuration.
+// breakGlassAlone checks a break-glass file that was named instead of a configuration.
 func (l *linter) breakGlassAlone(options Options) {
 	l.report.BreakGlass, l.file = true, options.Path
 	if options.PolicyDirectory != "" {
-		l.fail(errors.New("is a break-glass file, which is looked at alone: leave out the policy directory"))
+		l.fail(errors.New("is a break-glass file, which is checked alone: omit the policy directory"))
 		return
 	}
 	path, err := filepath.Abs(options.Path)
@@ -48,8 +48,8 @@ func (l *linter) breakGlassAlone(options Options) {
 	l.fail(err)
 }
 
-// breakGlass looks at the break-glass file that the configuration names. A server starts
-// whatever is in it.
+// breakGlass checks the break-glass file of the configuration. Its content does not keep a server
+// from starting.
 func (l *linter) breakGlass() {
 	path := l.config.BreakGlassFile
 	if path == "" {
@@ -57,7 +57,7 @@ func (l *linter) breakGlass() {
 	}
 	order, err := breakglass.Read(path, time.Now())
 	switch {
-	case errors.Is(err, fs.ErrNotExist): // as most of the time
+	case errors.Is(err, fs.ErrNotExist): // the usual case
 	case err != nil:
 		for _, line := range linesOf(err) {
 			l.warnOfBreakGlass("would not be obeyed: " + line)

@@ -28,7 +28,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
 )
 
-// order is the content of a break-glass file.
+// order returns the content of a break-glass file.
 func order(ahead time.Duration, policies ...string) string {
 	return fmt.Sprintf("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: BreakGlass\nreason: test\nuntil: %s\npolicies: ['%s']\n",
 		time.Now().Add(ahead).UTC().Format(time.RFC3339), strings.Join(policies, "', '"))
@@ -36,8 +36,7 @@ func order(ahead time.Duration, policies ...string) string {
 
 const breakGlassRemedy = ": write names as refusals and metrics have them, such as clusterwide-NAME for a ClusterAdmissionPolicy"
 
-// A server starts whatever is in the break-glass file, and who looks for mistakes wants to
-// know of those in it.
+// A server starts with any break-glass file, but lint reports the mistakes in it.
 func TestBreakGlassFileOfAConfiguration(t *testing.T) {
 	w := newWorkspace(t)
 	many := make([]string, 22)
@@ -76,7 +75,7 @@ func TestBreakGlassFileOfAConfiguration(t *testing.T) {
 	require.Len(t, report.Warnings, 22)
 	require.Contains(t, report.Warnings[20], "2 more names are those of no policy")
 
-	// Nothing is known of names where policies cannot be loaded.
+	// If the policies cannot be loaded, their names are unknown.
 	report = w.lint(w.write("config.yaml", head+"breakGlassFile: "+path+"\npolicies: [{name: own, module: "+w.module("none")+"}]\n"))
 	require.Len(t, report.Problems, 1)
 	require.Empty(t, report.Warnings)
@@ -101,5 +100,5 @@ func TestBreakGlassFileAlone(t *testing.T) {
 
 	report = linting.Lint(t.Context(), linting.Options{Path: w.path("break-glass.yaml"), PolicyDirectory: w.path("policies.d")})
 	require.Len(t, report.Problems, 1)
-	require.Contains(t, report.Problems[0], "leave out the policy directory")
+	require.Contains(t, report.Problems[0], "omit the policy directory")
 }

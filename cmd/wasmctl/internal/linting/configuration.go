@@ -34,21 +34,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/apis/wasmadmission/load"
 )
 
-// pluginName is what the plugin is called in an AdmissionConfiguration.
+// pluginName is the plugin's name in an AdmissionConfiguration.
 const pluginName = "WasmAdmission"
 
-// File is what a server would hand to the plugin as its configuration.
+// File is the configuration that a server would pass to the plugin.
 type File struct {
-	// Path is that of the file that holds it.
+	// Path is the path of the file that contains it.
 	Path string
 	// Data is the configuration.
 	Data []byte
-	// Warning is what is to be known of how it was found, "" if nothing is.
+	// Warning is a note on how the configuration was found, or "".
 	Warning string
 }
 
-// ReadConfiguration returns the plugin's configuration in a file: all of it, or what is in
-// a server's AdmissionConfiguration, as the server would hand it to the plugin.
+// ReadConfiguration returns the plugin's configuration from a file. This is the whole file, or the
+// plugin's entry in a server's AdmissionConfiguration, as the server would pass it to the plugin.
 func ReadConfiguration(path string) (*File, error) {
 	data, err := readBounded(path)
 	if err != nil {
@@ -80,14 +80,14 @@ func ReadConfiguration(path string) (*File, error) {
 	return &File{Path: at, Data: data}, nil
 }
 
-// head is what an object says of itself.
+// head is the type information of an object.
 type head struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 }
 
-// headOf reads the head of a file's first document. What cannot be read is for the decoder of
-// the plugin to refuse.
+// headOf reads the head of a file's first document. It ignores errors, which the plugin's decoder
+// will report.
 func headOf(data []byte) (h head) {
 	if strictyaml.CheckExpansion(data) == nil {
 		_ = yaml.Unmarshal(data, &h)
@@ -95,8 +95,8 @@ func headOf(data []byte) (h head) {
 	return h
 }
 
-// kindOf returns the kind of what is in a file, "" if that is not known. It refuses what
-// belongs into a policy directory.
+// kindOf returns the kind of the object in a file, or "" if it is unknown. It refuses kinds that
+// belong in a policy directory.
 func kindOf(path string) (string, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return "", fmt.Errorf("%s: is a directory: if it holds manifests, name it with --policy-directory", path)
@@ -107,12 +107,12 @@ func kindOf(path string) (string, error) {
 	}
 	h := headOf(data)
 	if strings.HasPrefix(h.APIVersion, "policies.kubewarden.io/") || h.APIVersion == "v1" && h.Kind == "List" {
-		return "", fmt.Errorf("%s: is a manifest and no configuration: name the directory that it is in with --policy-directory", path)
+		return "", fmt.Errorf("%s: is a manifest, not a configuration: name the directory that it is in with --policy-directory", path)
 	}
 	return h.Kind, nil
 }
 
-// pluginEntry returns the plugin's entry in an AdmissionConfiguration, nil if there is none.
+// pluginEntry returns the plugin's entry in an AdmissionConfiguration, or nil if there is none.
 func pluginEntry(data []byte) (*apiserver.AdmissionPluginConfiguration, error) {
 	scheme := runtime.NewScheme()
 	install.Install(scheme)
@@ -137,8 +137,8 @@ func pluginEntry(data []byte) (*apiserver.AdmissionPluginConfiguration, error) {
 	return found, nil
 }
 
-// readBounded reads a file that is not much larger than a configuration may be. What is a
-// little larger is for the decoder to refuse.
+// readBounded reads a file with a little more than the maximum size of a configuration. The decoder
+// then refuses one that is too large.
 func readBounded(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {

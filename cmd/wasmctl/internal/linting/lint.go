@@ -14,10 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package linting says whether an apiserver would start with a configuration, by doing
-// what it would do: with the code of the plugin, down to asking every policy whether it
-// can work with its settings. Nothing is evaluated. It also says whether a break-glass file
-// would be obeyed.
+// Package linting checks whether an apiserver would start with a configuration. It uses the code of
+// the plugin and does the same, including the validation of every policy's settings. It evaluates
+// no request. It also checks whether a server would obey a break-glass file.
 package linting
 
 import (
@@ -40,36 +39,36 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/sigstore"
 )
 
-// Options say what is looked at.
+// Options say what to check.
 type Options struct {
-	// Path is that of a WasmAdmissionConfiguration, or of the AdmissionConfiguration that
-	// holds or names one; "" stands for one that says nothing. It may be that of a
-	// break-glass file instead, which is looked at alone.
+	// Path is the path of a WasmAdmissionConfiguration, or of an AdmissionConfiguration that
+	// contains or names one. With "", the configuration is empty. Path may also be a break-glass
+	// file, which is checked alone.
 	Path string
-	// PolicyDirectory takes the place of the configuration's; "" leaves it.
+	// PolicyDirectory replaces that of the configuration, unless it is "".
 	PolicyDirectory string
-	// StateDirectory takes the place of the configuration's, which belongs to the server:
-	// "" keeps nothing.
+	// StateDirectory replaces that of the configuration, which belongs to the server. With "", no
+	// state is kept.
 	StateDirectory string
 }
 
-// Report is what is known of a configuration.
+// Report is the result of a check.
 type Report struct {
-	// BreakGlass is whether a break-glass file was looked at, and no configuration.
+	// BreakGlass reports that a break-glass file was checked instead of a configuration.
 	BreakGlass bool `json:"breakGlass,omitempty"`
-	// Problems are why a server would not start, or not obey the break-glass file, a line
-	// each; none means that it would.
+	// Problems lists why a server would not start, or would not obey the break-glass file, one per
+	// line. It is empty if there is no reason.
 	Problems []string `json:"problems"`
-	// Warnings are what the configuration probably does not mean.
+	// Warnings lists parts of the configuration that are probably mistakes.
 	Warnings []string `json:"warnings"`
-	// Unseen are what could not be looked at because of other problems.
+	// Unseen lists what could not be checked because of other problems.
 	Unseen []string `json:"unseen,omitempty"`
-	// Policies are those that a server would serve, if it would start.
+	// Policies lists the policies that a server would serve, if it started.
 	Policies []Policy `json:"policies"`
-	// Hash is what a server calls that set, in its metrics and its log: the same for the
-	// same files, under the same paths, and the same modules.
+	// Hash is the server's hash of this set in its metrics and log. It is the same for the same
+	// files under the same paths with the same modules.
 	Hash string `json:"hash,omitempty"`
-	// Server is how a running one stands to it, nil if none was asked.
+	// Server compares the configuration with a running server. It is nil if none was asked.
 	Server *Server `json:"server,omitempty"`
 }
 
@@ -82,7 +81,7 @@ type Policy struct {
 	SettingsHash string `json:"settingsHash"`
 }
 
-// Lint looks at a configuration. It logs to the logger of the context.
+// Lint checks a configuration. It logs to the logger of the context.
 func Lint(ctx context.Context, options Options) *Report {
 	l := &linter{report: &Report{Problems: []string{}, Warnings: []string{}, Policies: []Policy{}}}
 	l.lint(ctx, options)
@@ -91,31 +90,32 @@ func Lint(ctx context.Context, options Options) *Report {
 
 type linter struct {
 	config *wasmadmission.WasmAdmissionConfiguration
-	// file is the one that holds the configuration or is a break-glass file, "" before it is
-	// found.
+	// file is the path of the file with the configuration, or of the break-glass file. It is ""
+	// until the file is found.
 	file string
-	// otherDirectory is whether the policy directory is not the one of the configuration.
+	// otherDirectory reports that the policy directory is not the configuration's own.
 	otherDirectory bool
 
 	report *Report
-	mu     sync.Mutex // held while warnings of loading are added
+	mu     sync.Mutex // held while warnings are added
 }
 
-// warn takes a warning of loading policies.
+// warn adds a warning from loading policies.
 func (l *linter) warn(warning policyset.Warning) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.report.Warnings = append(l.report.Warnings, warning.String())
 }
 
-// fail takes the problems that an error has, a line each.
+// fail adds the lines of an error to the problems.
 func (l *linter) fail(err error) {
 	for _, problem := range linesOf(err) {
 		l.report.Problems = append(l.report.Problems, l.named(problem))
 	}
 }
 
-// named puts the file before a problem of the configuration. Those of manifests name theirs.
+// named puts the file name before a problem of the configuration. Problems of manifests already
+// name their file.
 func (l *linter) named(problem string) string {
 	switch {
 	case l.file == "", strings.HasPrefix(problem, "reading a manifest: "):
@@ -135,7 +135,7 @@ func linesOf(err error) []string {
 	return strings.Split(strings.TrimSuffix(err.Error(), "\n"), "\n")
 }
 
-// unseen notes what was not looked at, and why.
+// unseen records what was not checked, and why.
 func (l *linter) unseen(what string) { l.report.Unseen = append(l.report.Unseen, what) }
 
 func (l *linter) lint(ctx context.Context, options Options) {
@@ -152,30 +152,30 @@ func (l *linter) lint(ctx context.Context, options Options) {
 	}
 	if err != nil {
 		l.fail(err)
-		l.unseen("no manifest was read and no module was fetched: mend the problems first")
+		l.unseen("no manifest was read and no module was fetched: fix the problems first")
 		return
 	}
 	l.policies(ctx, options)
 	l.breakGlass()
 }
 
-// policies looks at the configuration and at all that it has served.
+// policies checks the configuration and all that it serves.
 func (l *linter) policies(ctx context.Context, options Options) {
 	errs := validation.ValidateConfiguration(l.config)
 	l.fail(policyset.JoinProblems(errs, nil))
 	l.report.Warnings = append(l.report.Warnings, validation.Warnings(l.config)...)
 
-	// The state belongs to the server, and what it kept is no answer to the question.
+	// The state belongs to the server. Saved policy sets must not hide a problem.
 	l.config.StateDirectory, l.config.Reload.KeepLastGood = options.StateDirectory, false
 	source := reload.NewSource(l.config)
 	desired, complete := l.desired(ctx, source)
 	if concernsAll(errs) {
-		l.unseen("no module was fetched: mend the problems first")
+		l.unseen("no module was fetched: fix the problems first")
 		return
 	}
 	a, filesOnly := l.assemble(ctx)
 	if a == nil {
-		l.unseen("no module was fetched: mend the problems first")
+		l.unseen("no module was fetched: fix the problems first")
 		return
 	}
 	defer func() {
@@ -188,20 +188,20 @@ func (l *linter) policies(ctx context.Context, options Options) {
 		return
 	}
 	if !complete {
-		l.unseen("no module of a manifest was fetched: mend the problems of the policy directory and its manifests first")
+		l.unseen("no module of a manifest was fetched: fix the problems of the policy directory and its manifests first")
 	}
 	l.loadValid(ctx, a, desired, filesOnly)
 }
 
-// desired returns what the configuration wants to be served, and whether that is known of the
-// manifests, too.
+// desired returns the policies of the configuration. It also reports whether those of the manifests
+// are included.
 func (l *linter) desired(ctx context.Context, source reload.Source) (_ *reload.Desired, complete bool) {
 	desired, err := source.Policies(ctx)
 	if err == nil {
 		return desired, true
 	}
 	l.fail(err)
-	// Those can be loaded that are too few.
+	// With too few policies, those that exist can still be loaded.
 	few := *l.config
 	few.MinimumPolicies = 0
 	if desired, err := reload.NewSource(&few).Policies(ctx); err == nil {
@@ -241,8 +241,8 @@ func (l *linter) read(options Options) error {
 	return nil
 }
 
-// concernsAll is whether any problem is about more than one policy, so that it makes no
-// sense to load others.
+// concernsAll reports whether a problem is about more than one policy, so that it makes no sense to
+// load the others.
 func concernsAll(errs field.ErrorList) bool {
 	for _, err := range errs {
 		if !strings.HasPrefix(err.Field, "policies[") && !strings.HasPrefix(err.Field, "policyGroups[") {
@@ -252,7 +252,7 @@ func concernsAll(errs field.ErrorList) bool {
 	return false
 }
 
-// start does what a server does at its start.
+// start does the same as a server at its start.
 func (l *linter) start(ctx context.Context, a *assembly.Assembly, source reload.Source) {
 	manager := a.Manager(source)
 	if err := manager.Start(ctx); err != nil {
@@ -269,13 +269,13 @@ func (l *linter) start(ctx context.Context, a *assembly.Assembly, source reload.
 	})
 }
 
-// loadValid loads the policies that nothing is known to be wrong with: whoever mends the
-// others should not meet a new problem then.
+// loadValid loads the policies without a known problem. Otherwise, users would find further
+// problems only after they fixed the known ones.
 func (l *linter) loadValid(ctx context.Context, a *assembly.Assembly, desired *reload.Desired, filesOnly bool) {
 	l.report.Warnings = append(l.report.Warnings, desired.Warnings...)
 	valid := *l.config
 	valid.Policies, valid.PolicyGroups = nil, nil
-	// What is behind those of the configuration comes from manifests, and is valid.
+	// Policies after those of the configuration come from manifests and are valid.
 	for n, policy := range desired.Policies {
 		if n >= len(l.config.Policies) || len(validation.ValidatePolicy(&policy, l.config, validation.PolicyPath(n, policy.Name))) == 0 {
 			valid.Policies = append(valid.Policies, policy)
@@ -287,7 +287,7 @@ func (l *linter) loadValid(ctx context.Context, a *assembly.Assembly, desired *r
 		}
 	}
 	if filesOnly && keepFiles(&valid) {
-		l.unseen("no module of a registry or a web server was fetched, nor those of groups with such a member: mend the problems of sources first")
+		l.unseen("no module from a registry or a web server was fetched, nor those of groups with such a member: fix the problems of sources first")
 	}
 	set, errs := a.Loader.Load(ctx, &valid)
 	l.fail(policyset.JoinProblems(errs, desired.Origins))
@@ -296,8 +296,8 @@ func (l *linter) loadValid(ctx context.Context, a *assembly.Assembly, desired *r
 	}
 }
 
-// keepFiles takes out policies and groups whose modules are not all in files. It says
-// whether there were any.
+// keepFiles removes policies and groups whose modules are not all in files. It returns whether
+// there were any.
 func keepFiles(config *wasmadmission.WasmAdmissionConfiguration) bool {
 	isRemote := func(uri string) bool { return !strings.HasPrefix(uri, "file://") }
 	before := len(config.Policies) + len(config.PolicyGroups)
@@ -308,13 +308,14 @@ func keepFiles(config *wasmadmission.WasmAdmissionConfiguration) bool {
 	return len(config.Policies)+len(config.PolicyGroups) < before
 }
 
-// assemble makes what loads policies, as a server does; nil if it cannot be made. Where
-// nothing but sources is wrong, which does not concern files, it fetches from files only.
+// assemble returns an assembly that loads policies like a server, or nil if it cannot be created.
+// If the only problems are in sources, which do not matter for files, the assembly fetches only
+// from files.
 func (l *linter) assemble(ctx context.Context) (a *assembly.Assembly, filesOnly bool) {
 	options := assembly.Options{Guests: host.Guests(), NewChecker: sigstore.ForConfiguration, KeepModules: true, Warn: l.warn}
 	a, err := assembly.New(ctx, l.config, options)
 	if err != nil {
-		// Another command may have the directory, which is not the server's.
+		// Another command may be using the cache directory, which does not belong to the server.
 		options.AdjustEngine = func(o *engine.Options) { o.CacheDirectory = "" }
 		a, err = assembly.New(ctx, l.config, options)
 	}

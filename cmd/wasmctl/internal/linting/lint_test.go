@@ -95,7 +95,7 @@ func TestGood(t *testing.T) {
 	require.Regexp(t, "^[0-9a-f]{64}$", report.Hash)
 }
 
-// What a server would log of policies while it loads them is in the report.
+// The report contains the warnings that a server would log while it loads policies.
 func TestWarningsOfLoading(t *testing.T) {
 	w := newWorkspace(t)
 	report := w.lint(w.write("config.yaml", head+"policies: [{name: own, module: "+w.module("deny")+", contextAwareResources: [{apiVersion: v1, kind: Secret}]}]\n"))
@@ -114,7 +114,7 @@ func TestWarningsOfLoading(t *testing.T) {
 
 const admission = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\nplugins:\n"
 
-// The configuration may be in a server's, or named there.
+// The configuration may be inside a server's configuration, or in a file that it names.
 func TestAdmissionConfiguration(t *testing.T) {
 	w := newWorkspace(t)
 	w.write("plugin.yaml", head+"policies: [{name: named, module: "+w.module("accept")+"}]")
@@ -136,7 +136,7 @@ func TestAdmissionConfiguration(t *testing.T) {
 	require.Contains(t, report.Problems[0], `the entry "WasmAdmission" has neither path nor configuration`)
 }
 
-// What is granted to nobody is told, and does not keep a server from starting.
+// Grants for unknown policies are reported, but do not keep a server from starting.
 func TestReadersOfSecretsThatDoNotExist(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
@@ -155,7 +155,7 @@ func TestPolicyDirectoryAlone(t *testing.T) {
 	require.DirExists(t, w.path("state"))
 }
 
-// Who has the directory for compiled code does not keep others from linting.
+// Another process that uses the directory for compiled code does not prevent linting.
 func TestTheStateDirectoryIsInUse(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))
@@ -167,7 +167,7 @@ func TestTheStateDirectoryIsInUse(t *testing.T) {
 	require.Len(t, report.Policies, 1)
 }
 
-// The server's state directory is not touched, and what it kept there hides no problem.
+// The server's state directory is not touched, and saved sets in it hide no problem.
 func TestStateIsLeftAlone(t *testing.T) {
 	w := newWorkspace(t)
 	report := w.lint(w.write("config.yaml", head+"stateDirectory: "+w.path("server")+"\nreload: {keepLastGood: true}\npolicies: [{name: a, module: "+w.module("none")+"}]"))
@@ -175,7 +175,7 @@ func TestStateIsLeftAlone(t *testing.T) {
 	require.NoDirExists(t, w.path("server"))
 }
 
-// serve serves what a server tells of the policies of a configuration, and returns a
+// serve serves what a server reports about the policies of a configuration, and returns a
 // kubeconfig for it.
 func (w *workspace) serve(path string) (kubeconfig string, manager *reload.Manager) {
 	data, err := os.ReadFile(path)
@@ -214,7 +214,7 @@ users: [{name: u, user: {}}]
 `)
 }
 
-// A server that has the same files serves the same set, by its own word.
+// A server with the same files reports that it serves the same set.
 func TestAgainst(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("first", w.module("accept"))

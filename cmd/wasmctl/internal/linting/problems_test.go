@@ -26,7 +26,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/linting"
 )
 
-// Everything that is wrong is said at once, as far as it can be known.
+// All problems are reported at once, as far as possible.
 func TestAllProblems(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("bad", "file://relative.wasm")
@@ -76,12 +76,12 @@ func TestProblems(t *testing.T) {
 }
 
 const (
-	manifestsUnseen = "no module of a manifest was fetched: mend the problems of the policy directory and its manifests first"
-	remoteUnseen    = "no module of a registry or a web server was fetched, nor those of groups with such a member: mend the problems of sources first"
+	manifestsUnseen = "no module of a manifest was fetched: fix the problems of the policy directory and its manifests first"
+	remoteUnseen    = "no module from a registry or a web server was fetched, nor those of groups with such a member: fix the problems of sources first"
 )
 
-// What is wrong in one place does not hide what is wrong with modules, or it is said that
-// they were not looked at.
+// A problem elsewhere does not hide problems of modules, or else the report says that they were not
+// checked.
 func TestProblemsOfModulesBesideOthers(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("fetch", w.module("none"))
@@ -102,10 +102,10 @@ func TestProblemsOfModulesBesideOthers(t *testing.T) {
 		"too few":             {directory + own + "minimumPolicies: 3", []string{"minimumPolicies: ", gone, fetch}, warnings, nil},
 		"no directory":        {"policyDirectory: " + w.path("none") + "\n" + own, []string{"none: no such file", gone}, nil, []string{manifestsUnseen}},
 		"both":                {"policyDirectory: " + w.path("none") + "\n" + remote + "sources: {dockerConfig: " + w.path("none") + "}", []string{"none: no such file", "sources.dockerConfig"}, nil, []string{manifestsUnseen, remoteUnseen}},
-		"manifest beside all": {"policyDirectory: " + w.path("none") + "\n" + own + "limits: {memory: 1}", []string{"limits.memory", "none: no such file"}, nil, []string{"no module was fetched: mend the problems first"}},
-		"signatures":          {own + "verification: {file: " + w.path("none") + "}", []string{"verification.file: "}, nil, []string{"no module was fetched: mend the problems first"}},
-		"all are concerned":   {own + "limits: {memory: 1}", []string{"limits.memory"}, nil, []string{"no module was fetched: mend the problems first"}},
-		"not decoded":         {own + "a: 1", []string{`unknown field "a"`}, nil, []string{"no manifest was read and no module was fetched: mend the problems first"}},
+		"manifest beside all": {"policyDirectory: " + w.path("none") + "\n" + own + "limits: {memory: 1}", []string{"limits.memory", "none: no such file"}, nil, []string{"no module was fetched: fix the problems first"}},
+		"signatures":          {own + "verification: {file: " + w.path("none") + "}", []string{"verification.file: "}, nil, []string{"no module was fetched: fix the problems first"}},
+		"all are concerned":   {own + "limits: {memory: 1}", []string{"limits.memory"}, nil, []string{"no module was fetched: fix the problems first"}},
+		"not decoded":         {own + "a: 1", []string{`unknown field "a"`}, nil, []string{"no manifest was read and no module was fetched: fix the problems first"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			report := w.lint(w.write("config.yaml", head+test.config))
@@ -121,7 +121,7 @@ func TestProblemsOfModulesBesideOthers(t *testing.T) {
 	}
 }
 
-// A problem says in which file it is, but for those of manifests, which say it themselves.
+// Each problem names its file. Problems of manifests already contain the name.
 func TestProblemsNameTheirFile(t *testing.T) {
 	w := newWorkspace(t)
 	for name, test := range map[string]struct{ config, problem string }{
@@ -138,7 +138,7 @@ func TestProblemsNameTheirFile(t *testing.T) {
 			require.Len(t, report.Problems, 1, report.Problems)
 			require.Contains(t, report.Problems[0], w.path("config.yaml")+": "+test.problem)
 
-			// The server's file names the other one.
+			// The server's configuration names the other file.
 			w.write("plugin.yaml", head+test.config)
 			report = w.lint(w.write("admission.yaml", admission+"- {name: WasmAdmission, path: plugin.yaml}\n"))
 			require.Contains(t, report.Problems[0], w.path("plugin.yaml")+": "+test.problem)
@@ -162,14 +162,14 @@ func TestProblemsNameTheirFile(t *testing.T) {
 	require.True(t, strings.HasPrefix(report.Problems[0], "policyDirectory: cannot be read: "), report.Problems)
 }
 
-// Who names manifests where a configuration belongs is told how to name them.
+// The error about a manifest in place of a configuration says how to name manifests.
 func TestManifestsInPlaceOfAConfiguration(t *testing.T) {
 	w := newWorkspace(t)
 	w.manifest("a", w.module("accept"))
 	for path, want := range map[string]string{
 		w.path("policies.d"):        w.path("policies.d") + ": is a directory: if it holds manifests, name it with --policy-directory",
-		w.path("policies.d/a.yaml"): w.path("policies.d/a.yaml") + ": is a manifest and no configuration: name the directory that it is in with --policy-directory",
-		w.write("list.yaml", "apiVersion: v1\nkind: List\nitems: []\n"): w.path("list.yaml") + ": is a manifest and no configuration: name the directory that it is in with --policy-directory",
+		w.path("policies.d/a.yaml"): w.path("policies.d/a.yaml") + ": is a manifest, not a configuration: name the directory that it is in with --policy-directory",
+		w.write("list.yaml", "apiVersion: v1\nkind: List\nitems: []\n"): w.path("list.yaml") + ": is a manifest, not a configuration: name the directory that it is in with --policy-directory",
 	} {
 		require.Equal(t, []string{want}, w.lint(path).Problems)
 	}

@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/kubeconfig"
 )
 
-// What a server tells of its policies, and where.
+// The paths and metrics in which a server reports its policies.
 const (
 	metricsPath   = "/metrics"
 	readyzPath    = "/readyz/wasm-admission-policies"
@@ -42,23 +42,24 @@ const (
 	maxReadyzText = 1 << 20
 )
 
-// Server is what a running server says of its policies, beside those of a report. It
-// tells hashes and no names: which policies differ cannot be told.
+// Server is a running server's report of its policies, compared with this one. The server reports
+// hashes but no names, so it is unknown which policies differ.
 type Server struct {
-	// URL is where it was asked. Of several servers behind it, one answered.
+	// URL is the address that was asked. If several servers are behind it, one of them answered.
 	URL string `json:"url"`
-	// Running is the hash of the set that it serves, and Desired that of the set that its
-	// files ask for.
+	// Running is the hash of the set that the server serves. Desired is the hash of the set in its
+	// files.
 	Running string `json:"running"`
 	Desired string `json:"desired"`
-	// Problem is why the two are not the same, "" if they are.
+	// Problem says why the two differ. It is "" if they are equal.
 	Problem string `json:"problem,omitempty"`
-	// Same is whether it serves the report's set already. It is false if there is none.
+	// Same reports whether the server already serves this report's set. It is false if there is no
+	// such set.
 	Same bool `json:"same"`
 }
 
-// Against asks the server of the kubeconfig at a path, by its current context, how it stands to the
-// report, and notes that there.
+// Against asks the server in the current context of a kubeconfig, and adds the comparison to the
+// report.
 func (r *Report) Against(ctx context.Context, path string) error {
 	config, err := kubeconfig.Load(path)
 	if err != nil {
@@ -87,7 +88,7 @@ func (r *Report) Against(ctx context.Context, path string) error {
 	return nil
 }
 
-// problem returns why a server does not serve what it should, "" if it does.
+// problem returns the reason why a server does not serve its desired set, or "" if it does.
 func problem(ctx context.Context, client *http.Client, url string) (string, error) {
 	text, status, err := get(ctx, client, url, maxReadyzText)
 	switch {
@@ -118,7 +119,7 @@ func get(ctx context.Context, client *http.Client, url string, most int64) (text
 	return string(body), response.StatusCode, err
 }
 
-// read finds the hashes among a server's metrics.
+// read finds the hashes in a server's metrics.
 func (s *Server) read(metrics string) error {
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(strings.NewReader(metrics))

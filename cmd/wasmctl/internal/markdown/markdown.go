@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package markdown writes what commands say of themselves as Markdown.
+// Package markdown writes the help of commands as Markdown.
 package markdown
 
 import (
@@ -25,15 +25,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Commands writes a section for each command below one, and one for the flags of all.
+// Commands writes a section for each subcommand, and one for the common flags.
 func Commands(b *strings.Builder, root *cobra.Command) {
 	sections(b, root)
 	b.WriteString("\n## Flags of all commands\n\n")
 	flags(b, root.PersistentFlags())
 }
 
-// sections writes what the commands below one say of themselves. Of a command that only has
-// others below it there is nothing to say.
+// sections writes sections for the subcommands. It skips commands that only have subcommands.
 func sections(b *strings.Builder, parent *cobra.Command) {
 	for _, command := range parent.Commands() {
 		if !command.IsAvailableCommand() && !command.HasAvailableSubCommands() {
@@ -47,7 +46,7 @@ func sections(b *strings.Builder, parent *cobra.Command) {
 	}
 }
 
-// section writes what a command says of itself.
+// section writes the section of a command.
 func section(b *strings.Builder, command *cobra.Command) {
 	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n```text\n%s\n```\n\n%s\n", command.CommandPath(), command.Short, command.UseLine(), prose(command.Long))
 	if command.Example != "" {
@@ -59,7 +58,7 @@ func section(b *strings.Builder, command *cobra.Command) {
 	}
 }
 
-// prose makes Markdown of a help text, in which what is indented is literal.
+// prose converts a help text to Markdown. Indented lines become literal blocks.
 func prose(text string) string {
 	var b strings.Builder
 	literal := false

@@ -24,13 +24,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is indented in a help text is literal in the document.
+// Indented lines in a help text are literal in the document.
 func TestProse(t *testing.T) {
 	require.Equal(t, "a\n\n```yaml\nb:\n- c\n\nd\n```\n\ne", prose("a\n\n  b:\n  - c\n\n  d\n\ne"))
 	require.Equal(t, "a\nb", prose("a\nb"))
 }
 
-// Commands below commands have sections of their own, hidden ones none.
+// Nested subcommands have their own sections. Hidden ones have none.
 func TestCommands(t *testing.T) {
 	root, parent := &cobra.Command{Use: "tool"}, &cobra.Command{Use: "write"}
 	do := func(*cobra.Command, []string) {}

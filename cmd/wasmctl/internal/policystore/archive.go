@@ -25,8 +25,8 @@ import (
 	"os"
 )
 
-// Save writes modules of the store as an archive, as kwctl does: a gzipped tar of their
-// places. The same modules always give the same bytes.
+// Save writes modules of the store as an archive, as kwctl does: a gzipped tar file with their
+// places. The same modules always result in the same bytes.
 func (s *Store) Save(w io.Writer, uris []string) error {
 	zip := gzip.NewWriter(w)
 	archive := tar.NewWriter(zip)
@@ -49,9 +49,9 @@ func (s *Store) Save(w io.Writer, uris []string) error {
 	return errors.Join(archive.Close(), zip.Close())
 }
 
-// Load puts the modules of an archive into the store, in place of those that are there. An
-// archive that has anything else in it, or too much, is refused before anything is kept.
-// It returns the URIs. No module may have more than maxBytes.
+// Load puts the modules of an archive into the store, and replaces existing ones. It refuses an
+// archive with other or too much content before it stores anything. It returns the URIs. No module
+// may have more than maxBytes.
 func (s *Store) Load(path string, maxBytes int64) (uris []string, err error) {
 	maxBytes = min(maxBytes, s.maxModuleBytes)
 	if err := s.readArchive(path, maxBytes, s.check); err != nil {
@@ -67,8 +67,8 @@ func (s *Store) Load(path string, maxBytes int64) (uris []string, err error) {
 	return uris, nil
 }
 
-// readArchive calls a function for the modules of an archive. Nothing that the archive says
-// of itself is believed.
+// readArchive calls f for each module of an archive. It trusts nothing that the archive says about
+// itself.
 func (s *Store) readArchive(path string, maxBytes int64, f func(uri string, content []byte) error) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *Store) readArchive(path string, maxBytes int64, f func(uri string, cont
 	defer func() { _ = file.Close() }() // it was only read
 	zip, err := gzip.NewReader(file)
 	if err != nil {
-		return fmt.Errorf("it is no archive that save writes: %w", err)
+		return fmt.Errorf("it is not an archive from save: %w", err)
 	}
 	bounded := &io.LimitedReader{R: zip, N: s.maxArchiveBytes + 1}
 	archive := tar.NewReader(bounded)
@@ -90,17 +90,17 @@ func (s *Store) readArchive(path string, maxBytes int64, f func(uri string, cont
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("it is no archive that save writes: %w", err)
+			return fmt.Errorf("it is not an archive from save: %w", err)
 		}
 		if entries >= s.maxEntries {
 			return fmt.Errorf("it has more than %d entries", s.maxEntries)
 		}
-		if header.Typeflag == tar.TypeDir { // the way to modules, which is made anyway
+		if header.Typeflag == tar.TypeDir { // the directories of modules are created anyway
 			continue
 		}
 		uri, ok := uriOf(header.Name)
 		if header.Typeflag != tar.TypeReg || !ok {
-			return fmt.Errorf("%.200q in it is no policy's file: only registry/HOST/…, https/HOST/… and http/HOST/… are taken", header.Name)
+			return fmt.Errorf("%.200q in it is not the file of a policy: only registry/HOST/…, https/HOST/… and http/HOST/… are accepted", header.Name)
 		}
 		content, err := io.ReadAll(io.LimitReader(archive, maxBytes+1))
 		switch {
@@ -109,7 +109,7 @@ func (s *Store) readArchive(path string, maxBytes int64, f func(uri string, cont
 		case err != nil:
 			return fmt.Errorf("it is damaged: %w", err)
 		case int64(len(content)) > maxBytes:
-			return fmt.Errorf("%s in it has more than %d bytes: raise --module-size if it is the module that you mean", uri, maxBytes)
+			return fmt.Errorf("%s in it has more than %d bytes: raise --module-size if you trust the module", uri, maxBytes)
 		}
 		if err := f(uri, content); err != nil {
 			return err

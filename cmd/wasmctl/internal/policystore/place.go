@@ -27,15 +27,15 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// digestBeginning is what the beginning of a digest looks like.
+// digestBeginning matches the beginning of a digest.
 var digestBeginning = regexp.MustCompile("^[0-9a-f]{4,64}$")
 
-// IsDigestBeginning is whether a text may name a module by the beginning of its digest: at
-// least four digits of it.
+// IsDigestBeginning reports whether a text may name a module by the beginning of its digest, with
+// at least four digits.
 func IsDigestBeginning(text string) bool { return digestBeginning.MatchString(text) }
 
-// Place returns the place of a URI in a store: a path relative to its directory, with
-// slashes. A reference without a tag has that of "latest".
+// Place returns the place of a URI in a store: a path relative to the store's directory, with
+// slashes. A reference without a tag has the place of "latest".
 func Place(uri string) (string, error) {
 	place, err := placeOf(uri)
 	if err != nil {
@@ -65,13 +65,13 @@ func placeOf(uri string) (string, error) {
 	return "", errors.New("it begins with none of registry://, https:// and http://")
 }
 
-// placeOfURL keeps out what would lead out of the place of its host. What is asked for in a
-// query has no part in a place, and may be secret.
+// placeOfURL refuses URLs that would lead out of the place of their host. It also refuses queries,
+// which have no place and may contain secrets.
 func placeOfURL(uri string) (string, error) {
 	u, err := url.Parse(uri)
 	switch {
 	case err != nil:
-		return "", errors.New("the URL cannot be parsed") // the error has all of it
+		return "", errors.New("the URL cannot be parsed") // the error contains the complete URL
 	case u.User != nil:
 		return "", errors.New("the URL has credentials in it: remove them")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
@@ -88,7 +88,7 @@ func placeOfURL(uri string) (string, error) {
 	return path.Join(segments...), nil
 }
 
-// uriOf returns the URI of a place. What is in no place that [Place] returns has none.
+// uriOf returns the URI of a place. It returns false for a path that [Place] never returns.
 func uriOf(place string) (uri string, ok bool) {
 	scheme, rest, _ := strings.Cut(place, "/")
 	uri = scheme + "://" + rest
@@ -96,9 +96,10 @@ func uriOf(place string) (uri string, ok bool) {
 	return uri, err == nil && got == place
 }
 
-// IsFixed is whether what a URI names may be taken from a store instead of being asked for:
-// that a tag stands for what it stood for, unless it is "latest", is what those who pull
-// ask for; that bytes have a digest is for their source to show.
+// IsFixed reports whether a URI's module may come from a store without asking its source. This is
+// true for URLs and for tags other than "latest", because users who pull expect these to keep their
+// meaning. It is false for digests, because only the source can show that the bytes have the
+// digest.
 func IsFixed(uri string) bool {
 	place, err := placeOf(uri)
 	if err != nil || !strings.HasPrefix(place, "registry/") {

@@ -14,15 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package policystore is the store of policies that kwctl keeps in the user's cache
-// directory, in the same place and with the same layout, so that each of both commands
-// finds what the other has pulled:
+// Package policystore is kwctl's store of policies in the user's cache directory. It has the same
+// place and layout, so that each command finds the policies that the other has pulled:
 //
 //	<cache>/kubewarden/store/registry/ghcr.io/kubewarden/policies/pod-privileged:v1.0.3
 //	<cache>/kubewarden/store/https/example.com/policies/policy.wasm
 //
-// Files are found by their places alone. Nothing says that one is what its place names, so
-// none counts for a reference with a digest.
+// Only its place identifies a file. Nothing proves that a file is what its place says, so the store
+// cannot answer a reference with a digest.
 package policystore
 
 import (
@@ -44,26 +43,25 @@ import (
 const (
 	// maxEntries bounds the files and directories of a store, and the entries of an archive.
 	maxEntries = 10_000
-	// maxModuleBytes bounds a module of the store: more than limits.moduleSize may be.
+	// maxModuleBytes bounds a module of the store. It exceeds the maximum of limits.moduleSize.
 	maxModuleBytes = 1 << 30
-	// maxArchiveBytes bounds the modules of an archive together.
+	// maxArchiveBytes bounds the total size of the modules in an archive.
 	maxArchiveBytes = 4 << 30
-	// wasmMagic begins every module.
+	// wasmMagic is the beginning of every module.
 	wasmMagic = "\x00asm"
-	// temporary begins the names of files that are being written.
+	// temporary is the prefix of unfinished files.
 	temporary = ".tmp-"
 )
 
-// Store is a store of policies. It need not be there. Any number of processes may use it
-// at a time. It is safe for concurrent use.
+// Store is a store of policies. Its directory need not exist. Several processes may use it at the
+// same time. It is safe for concurrent use.
 type Store struct {
 	root                            string
 	maxEntries                      int
 	maxModuleBytes, maxArchiveBytes int64
 }
 
-// Default returns the user's store. It fails if the system does not say where the user's
-// cache directory is.
+// Default returns the user's store. It fails if the user's cache directory is unknown.
 func Default() (*Store, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -72,13 +70,12 @@ func Default() (*Store, error) {
 	return New(filepath.Join(cache, application(), "store")), nil
 }
 
-// New returns the store in a directory, which is made when something is put into it.
+// New returns the store in a directory, which is created when something is stored.
 func New(root string) *Store {
 	return &Store{root: root, maxEntries: maxEntries, maxModuleBytes: maxModuleBytes, maxArchiveBytes: maxArchiveBytes}
 }
 
-// ConfigDirectory returns the directory in which kwctl looks for its configuration, which
-// need not be there.
+// ConfigDirectory returns kwctl's configuration directory, which need not exist.
 func ConfigDirectory() (string, error) {
 	config, err := os.UserConfigDir()
 	if err != nil {
@@ -87,7 +84,7 @@ func ConfigDirectory() (string, error) {
 	return filepath.Join(config, application()), nil
 }
 
-// application is what kwctl calls its directories.
+// application returns kwctl's name for its directories.
 func application() string {
 	if runtime.GOOS == "darwin" {
 		return "io.kubewarden.kubewarden"
@@ -98,7 +95,7 @@ func application() string {
 // Root returns the store's directory.
 func (s *Store) Root() string { return s.root }
 
-// URIOf returns the URI under which a file of the store was put there, by an absolute path.
+// URIOf returns the URI of a file in the store, given its absolute path.
 func (s *Store) URIOf(path string) (uri string, ok bool) {
 	place, err := filepath.Rel(s.root, path)
 	if err != nil {
@@ -107,19 +104,18 @@ func (s *Store) URIOf(path string) (uri string, ok bool) {
 	return uriOf(filepath.ToSlash(place))
 }
 
-// NotFoundError says that the store does not have a policy.
+// NotFoundError says that the store does not contain a policy.
 type NotFoundError struct {
-	// Policy is what was asked for: a URI, or the beginning of a digest.
+	// Policy is the requested policy: a URI, or the beginning of a digest.
 	Policy string
 }
 
 // Error says what to do.
 func (e *NotFoundError) Error() string {
-	return fmt.Sprintf("Cannot find policy '%s' inside of the local store: pull it first, and see what there is with the command policies", e.Policy)
+	return fmt.Sprintf("Cannot find policy '%s' inside of the local store: pull it first, or list the store with the command policies", e.Policy)
 }
 
-// Get returns the module that was put there under a URI. If there is none the error is a
-// [*NotFoundError].
+// Get returns the module with a URI. If there is none, the error is a [*NotFoundError].
 func (s *Store) Get(uri string) ([]byte, error) {
 	place, err := Place(uri)
 	if err != nil {
@@ -138,19 +134,19 @@ func (s *Store) Get(uri string) ([]byte, error) {
 		return nil, &NotFoundError{uri}
 	}
 	if err == nil && s.check(uri, content) != nil {
-		err = fmt.Errorf("%s is damaged, it is no WebAssembly module: remove it with the command rm, and pull it again", filepath.Join(s.root, filepath.FromSlash(place)))
+		err = fmt.Errorf("%s is damaged and not a WebAssembly module: remove it with the command rm, and pull it again", filepath.Join(s.root, filepath.FromSlash(place)))
 	}
 	return content, err
 }
 
-// read reads a module. A link leads nowhere but into the store.
+// read reads a module. It follows no link out of the store.
 func (s *Store) read(root *os.Root, place string) ([]byte, error) {
 	info, err := root.Stat(place)
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file: remove it", filepath.Join(s.root, place))
+		return nil, fmt.Errorf("%s is not a regular file: remove it", filepath.Join(s.root, place))
 	}
 	file, err := root.Open(place)
 	if err != nil {
@@ -162,12 +158,12 @@ func (s *Store) read(root *os.Root, place string) ([]byte, error) {
 		return nil, err
 	}
 	if size := int64(len(content)); size > s.maxModuleBytes {
-		return nil, fmt.Errorf("%s has more than %d bytes, which no module may have: remove it", filepath.Join(s.root, place), s.maxModuleBytes)
+		return nil, fmt.Errorf("%s has more than %d bytes, too many for a module: remove it", filepath.Join(s.root, place), s.maxModuleBytes)
 	}
 	return content, nil
 }
 
-// Put keeps a module under a URI, whole or not at all.
+// Put stores a module under a URI, atomically.
 func (s *Store) Put(uri string, content []byte) (err error) {
 	place, err := Place(uri)
 	if err != nil {
@@ -192,24 +188,24 @@ func (s *Store) Put(uri string, content []byte) (err error) {
 		err = root.Rename(unfinished, place)
 	}
 	if err != nil {
-		_ = root.Remove(unfinished) // if it is there
+		_ = root.Remove(unfinished) // if it exists
 	}
 	return err
 }
 
-// check refuses what is no module, or one that the store would not return.
+// check refuses content that is not a module, and modules that the store could not return.
 func (s *Store) check(uri string, content []byte) error {
 	switch {
 	case !strings.HasPrefix(string(content[:min(len(content), len(wasmMagic))]), wasmMagic):
-		return fmt.Errorf("%s is no WebAssembly module", uri)
+		return fmt.Errorf("%s is not a WebAssembly module", uri)
 	case int64(len(content)) > s.maxModuleBytes:
 		return fmt.Errorf("%s has %d bytes, at most %d are kept", uri, len(content), s.maxModuleBytes)
 	}
 	return nil
 }
 
-// Remove removes the module that was put there under a URI, and the directories that are
-// empty then. If there is none the error is a [*NotFoundError].
+// Remove removes the module with a URI, and the directories that are then empty. If there is none,
+// the error is a [*NotFoundError].
 func (s *Store) Remove(uri string) (err error) {
 	place, err := Place(uri)
 	if err != nil {
@@ -223,7 +219,7 @@ func (s *Store) Remove(uri string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	// A directory is one of the way to other modules.
+	// A directory belongs to the paths of other modules.
 	info, err := root.Lstat(place)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
 		return &NotFoundError{uri}
@@ -242,8 +238,7 @@ func (s *Store) Remove(uri string) (err error) {
 	return nil
 }
 
-// Each calls a function for the modules of the store, in the order of their places, until
-// it returns an error.
+// Each calls f for each module of the store, ordered by place, until f returns an error.
 func (s *Store) Each(f func(uri string, content []byte) error) (err error) {
 	root, err := os.OpenRoot(s.root)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -276,9 +271,8 @@ func (s *Store) Each(f func(uri string, content []byte) error) (err error) {
 	})
 }
 
-// Find returns the URI and the module whose digest begins with a text, which is
-// hexadecimal. If there is none the error is a [*NotFoundError]; if there are several, it
-// names two of them.
+// Find returns the URI and the module whose digest begins with a hexadecimal text. If there is
+// none, the error is a [*NotFoundError]. If there are several, the error names two of them.
 func (s *Store) Find(beginning string) (uri string, content []byte, err error) {
 	digest := ""
 	err = s.Each(func(other string, bytes []byte) error {
@@ -288,7 +282,7 @@ func (s *Store) Find(beginning string) (uri string, content []byte, err error) {
 		case digest == "":
 			uri, content, digest = other, bytes, got
 		default:
-			return fmt.Errorf("%s begins the digests of %s and of %s: write more of the digest, or a URI", beginning, uri, other)
+			return fmt.Errorf("%s is the beginning of the digests of both %s and %s: write more of the digest, or a URI", beginning, uri, other)
 		}
 		return nil
 	})

@@ -95,7 +95,7 @@ func TestStore(t *testing.T) {
 	require.Equal(t, module("one"), got)
 	require.FileExists(t, filepath.Join(s.Root(), "registry/example.com:5000/policies/one:v1"))
 	require.NoError(t, s.Put(tagged, module("one again")))
-	// What nobody put there is left alone.
+	// The store leaves other files alone.
 	require.NoError(t, os.WriteFile(filepath.Join(s.Root(), "notes"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(s.Root(), "https/example.com/.tmp-1"), nil, 0o600))
 	require.Equal(t, []string{web, "registry://example.com/three:latest", tagged}, list(t, s))
@@ -108,7 +108,7 @@ func TestStore(t *testing.T) {
 	require.ErrorContains(t, err, "Cannot find policy '"+zeros+"'")
 	require.NoError(t, s.Put("https://example.com/b.wasm", module("two")))
 	_, _, err = s.Find(strings.TrimPrefix(engine.Digest(module("two")), "sha256:")[:12])
-	require.ErrorContains(t, err, "begins the digests of https://example.com/a/policy.wasm and of https://example.com/b.wasm")
+	require.ErrorContains(t, err, "is the beginning of the digests of both https://example.com/a/policy.wasm and https://example.com/b.wasm")
 
 	require.ErrorAs(t, s.Remove("https://example.com/a"), new(*NotFoundError), "a directory is no policy")
 	require.NoError(t, s.Remove(tagged))
@@ -119,12 +119,12 @@ func TestStore(t *testing.T) {
 func TestStoreRefuses(t *testing.T) {
 	s := New(t.TempDir())
 	s.maxModuleBytes, s.maxEntries = 16, 5
-	require.ErrorContains(t, s.Put(tagged, []byte("text")), "no WebAssembly module")
+	require.ErrorContains(t, s.Put(tagged, []byte("text")), "not a WebAssembly module")
 	require.ErrorContains(t, s.Put(tagged, module("larger than 16 bytes")), "at most 16 are kept")
 	require.ErrorContains(t, s.Put("https://example.com/../../a", module("")), "has no place")
 	require.NoError(t, s.Put(tagged, module("")))
 
-	// Links lead nowhere but into the store.
+	// Links must not lead out of the store.
 	outside := filepath.Join(t.TempDir(), "outside")
 	require.NoError(t, os.WriteFile(outside, module("secret"), 0o600))
 	require.NoError(t, os.Symlink(outside, filepath.Join(s.Root(), "registry/example.com:5000/policies/two:v1")))
@@ -167,7 +167,7 @@ func TestArchive(t *testing.T) {
 	require.Equal(t, module("two"), got)
 }
 
-// Archives come from anywhere: nothing of one that has something else in it is kept.
+// Archives come from anywhere. If one has any other content, nothing of it is stored.
 func TestLoadRefuses(t *testing.T) {
 	good := &tar.Header{Name: "registry/example.com/one:v1", Typeflag: tar.TypeReg}
 	for name, test := range map[string]struct {
@@ -175,12 +175,12 @@ func TestLoadRefuses(t *testing.T) {
 		text    string
 		err     string
 	}{
-		"a way out":       {[]*tar.Header{good, {Name: "../../outside", Typeflag: tar.TypeReg}}, "", "is no policy's file"},
-		"an inner way":    {[]*tar.Header{good, {Name: "https/example.com/../../../outside", Typeflag: tar.TypeReg}}, "", "is no policy's file"},
-		"an absolute one": {[]*tar.Header{good, {Name: "/etc/passwd", Typeflag: tar.TypeReg}}, "", "is no policy's file"},
-		"a link":          {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeSymlink, Linkname: "/etc"}}, "", "is no policy's file"},
-		"a hard link":     {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeLink, Linkname: good.Name}}, "", "is no policy's file"},
-		"a device":        {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeChar}}, "", "is no policy's file"},
+		"a way out":       {[]*tar.Header{good, {Name: "../../outside", Typeflag: tar.TypeReg}}, "", "is not the file of a policy"},
+		"an inner way":    {[]*tar.Header{good, {Name: "https/example.com/../../../outside", Typeflag: tar.TypeReg}}, "", "is not the file of a policy"},
+		"an absolute one": {[]*tar.Header{good, {Name: "/etc/passwd", Typeflag: tar.TypeReg}}, "", "is not the file of a policy"},
+		"a link":          {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeSymlink, Linkname: "/etc"}}, "", "is not the file of a policy"},
+		"a hard link":     {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeLink, Linkname: good.Name}}, "", "is not the file of a policy"},
+		"a device":        {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeChar}}, "", "is not the file of a policy"},
 		"too large":       {[]*tar.Header{good, {Name: "https/example.com/a", Typeflag: tar.TypeReg}}, "larger than thirty-two bytes is this", "raise --module-size"},
 		"too many":        {[]*tar.Header{good, good, good, good}, "", "more than 3 entries"},
 		"too large all":   {[]*tar.Header{good, {Name: "https/example.com", Typeflag: tar.TypeReg, PAXRecords: map[string]string{"comment": strings.Repeat("a", 4096)}}}, "", "more than 4096 bytes"},
@@ -200,12 +200,12 @@ func TestLoadRefuses(t *testing.T) {
 	text := filepath.Join(t.TempDir(), "text")
 	require.NoError(t, os.WriteFile(text, []byte("text"), 0o600))
 	_, err := s.Load(text, 32)
-	require.ErrorContains(t, err, "no archive that save writes")
+	require.ErrorContains(t, err, "not an archive from save")
 	_, err = s.Load("/none", 32)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	writeArchive(t, text, []*tar.Header{good}, []byte("text"))
 	_, err = s.Load(text, 32)
-	require.ErrorContains(t, err, "no WebAssembly module")
+	require.ErrorContains(t, err, "not a WebAssembly module")
 }
 
 func writeArchive(t *testing.T, path string, headers []*tar.Header, content []byte) {
@@ -238,7 +238,7 @@ func list(t *testing.T, s *Store) (uris []string) {
 	return uris
 }
 
-// No name in an archive leads out of the store, and what has a place has one URI.
+// No name in an archive leads out of the store, and each place has exactly one URI.
 func FuzzPlaces(f *testing.F) {
 	f.Add("https/example.com/a")
 	f.Add("registry/example.com/a:v1")

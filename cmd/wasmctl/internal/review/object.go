@@ -39,28 +39,29 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/strictyaml"
 )
 
-// Operations are those that a request can be made of an object for. CONNECT has no object
-// of its own.
+// Operations are the operations for which a request can be built from an object. CONNECT has no
+// object.
 var Operations = []string{"CREATE", "UPDATE", "DELETE"}
 
-// Object says what request is made of an object. The zero value is one that creates it.
+// Object says which request to build from an object. The zero value creates the object.
 type Object struct {
-	// UID identifies the request. Default: a random one.
+	// UID identifies the request. The default is a random UID.
 	UID types.UID
-	// Operation is one of [Operations]. Default: CREATE. An object is updated from itself.
+	// Operation is one of [Operations]. The default is CREATE. For UPDATE, the old object is the
+	// same as the new one.
 	Operation string
-	// User and Groups are who makes the request. Default: kubernetes-admin, who is in
+	// User and Groups are the user of the request. The default is kubernetes-admin in
 	// system:authenticated.
 	User   string
 	Groups []string
 }
 
-// forms is what a file with a request may hold.
+// forms lists the possible contents of a file with a request.
 const forms = "write apiVersion and kind as for kubectl, such as v1 and Pod, or give an AdmissionReview or AdmissionRequest"
 
-// ParseFile reads a request as people have it in files: an AdmissionReview, an
-// AdmissionRequest, or an object as kubectl applies it, in JSON or YAML. Of an object a
-// request is made, which the result says. Errors are one line.
+// ParseFile parses the request in a user's file: an AdmissionReview, an AdmissionRequest, or an
+// object as for kubectl apply, in JSON or YAML. It builds a request from an object, and the result
+// then has Made set. Errors are one line.
 func ParseFile(data []byte, object Object) (*Request, error) {
 	data, err := ToJSON(data)
 	if err != nil {
@@ -98,9 +99,9 @@ func ParseFile(data []byte, object Object) (*Request, error) {
 	return request, err
 }
 
-// ToJSON returns a request that is written in JSON or YAML as JSON.
+// ToJSON converts a request in JSON or YAML to JSON.
 func ToJSON(data []byte) ([]byte, error) {
-	if json.Valid(data) { // YAML does not know all of JSON's escapes
+	if json.Valid(data) { // YAML lacks some of JSON's escapes
 		return data, nil
 	}
 	object, err := strictyaml.ToJSON(data)
@@ -121,12 +122,12 @@ func fieldsOf(data []byte) (map[string]json.RawMessage, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the request is not a JSON object: %w", err)
 	case fields == nil:
-		return nil, fmt.Errorf("the request is not a JSON object: there is nothing in it: %s", forms)
+		return nil, fmt.Errorf("the request is not a JSON object: it is empty: %s", forms)
 	}
 	return fields, nil
 }
 
-// articled names a type of JSON in a sentence.
+// articled returns the name of a JSON type with its article.
 func articled(jsonType string) string {
 	switch jsonType {
 	case "array":
@@ -137,8 +138,8 @@ func articled(jsonType string) string {
 	return "a " + jsonType
 }
 
-// looksLikeRequest is whether fields are meant as those of a review or of a request, which
-// has fields that no object has, and a kind that is an object itself.
+// looksLikeRequest reports whether the fields are probably those of a review or a request. A
+// request has fields that no object has, and its kind is an object.
 func looksLikeRequest(fields map[string]json.RawMessage) bool {
 	if kind := fields["kind"]; kind != nil {
 		return kind[0] != '"' || string(kind) == `"AdmissionReview"`
@@ -147,7 +148,7 @@ func looksLikeRequest(fields map[string]json.RawMessage) bool {
 		func(name string) bool { return fields[name] != nil })
 }
 
-// objectHead is what a request says of an object.
+// objectHead holds the fields of an object that a request needs.
 type objectHead struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -158,26 +159,24 @@ type objectHead struct {
 	Items json.RawMessage `json:"items"`
 }
 
-// Resource is how a kind is served.
+// Resource describes how a kind is served.
 type Resource struct {
 	// Plural is the resource's name.
 	Plural string
-	// Namespaced is whether objects of the kind are in namespaces. One that does not say in
-	// which is taken to be in that called default.
+	// Namespaced reports whether the kind is namespaced. An object without a namespace is then
+	// assumed to be in the namespace default.
 	Namespaced bool
 }
 
-// guessed returns the resource that is usual for a kind, of which it is not known whether it
-// has namespaces.
+// guessed returns the usual resource of a kind, if it is unknown whether the kind is namespaced.
 func guessed(kind schema.GroupVersionKind) Resource {
 	resource, _ := meta.UnsafeGuessKindToResource(kind)
 	return Resource{Plural: resource.Resource}
 }
 
-// Request returns the AdmissionRequest that is made of an object, in JSON or YAML, and of what
-// it was before, as the operation wants them: the object alone to create it, both to update it,
-// and what it was before alone to delete it; nil stands for none. How the kind is served is
-// asked of resource.
+// Request builds an AdmissionRequest from an object and its old version, in JSON or YAML. CREATE
+// needs only the object, UPDATE both, and DELETE only the old version; nil stands for none. The
+// function resource returns how the kind is served.
 func (o Object) Request(object, old []byte, resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
 	var heads []*objectHead
 	for _, data := range []*[]byte{&object, &old} {
@@ -199,7 +198,7 @@ func (o Object) Request(object, old []byte, resource func(schema.GroupVersionKin
 		heads = append(heads, head)
 	}
 	if len(heads) == 0 {
-		return nil, errors.New("there is no object to make a request of")
+		return nil, errors.New("there is no object to build a request from")
 	}
 	if len(heads) == 2 && *heads[0].identity() != *heads[1].identity() {
 		return nil, fmt.Errorf("the object is %s, and the old one %s: an update changes neither apiVersion, kind, name nor namespace", heads[0].identity(), heads[1].identity())
@@ -207,7 +206,7 @@ func (o Object) Request(object, old []byte, resource func(schema.GroupVersionKin
 	return o.request(heads[0], object, old, resource)
 }
 
-// headOf reads what a request is made of.
+// headOf reads the head of an object.
 func headOf(object []byte, fields map[string]json.RawMessage) (*objectHead, error) {
 	head := &objectHead{}
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(object, head); err != nil {
@@ -222,7 +221,7 @@ func headOf(object []byte, fields map[string]json.RawMessage) (*objectHead, erro
 func (o Object) request(head *objectHead, object, old []byte, resource func(schema.GroupVersionKind) Resource) (*admissionv1.AdmissionRequest, error) {
 	version, err := schema.ParseGroupVersion(head.APIVersion)
 	if err != nil {
-		return nil, fmt.Errorf("apiVersion: %q is none: write a version, such as v1, or group and version, such as apps/v1", head.APIVersion)
+		return nil, fmt.Errorf("apiVersion: %q is invalid: write a version, such as v1, or group and version, such as apps/v1", head.APIVersion)
 	}
 	kind := version.WithKind(head.Kind)
 	served := resource(kind)
@@ -239,7 +238,7 @@ func (o Object) request(head *objectHead, object, old []byte, resource func(sche
 	if served.Namespaced {
 		request.Namespace = cmp.Or(request.Namespace, metav1.NamespaceDefault)
 	}
-	if kind == namespaceKind { // which a server takes to be in itself
+	if kind == namespaceKind { // a server assumes that a namespace is in itself
 		request.Namespace = head.Metadata.Name
 	}
 	if o.Groups == nil {
@@ -248,22 +247,22 @@ func (o Object) request(head *objectHead, object, old []byte, resource func(sche
 	return request, nil
 }
 
-// namespaceKind is that of namespaces.
+// namespaceKind is the kind Namespace.
 var namespaceKind = schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}
 
-// identity is what an update leaves as it is.
+// identity holds the fields that an update must not change.
 type identity struct{ apiVersion, kind, namespace, name string }
 
 func (h *objectHead) identity() *identity {
 	return &identity{h.APIVersion, h.Kind, h.Metadata.Namespace, h.Metadata.Name}
 }
 
-// String returns what people call the object.
+// String names the object for messages.
 func (i *identity) String() string {
 	return fmt.Sprintf("%s %s %q", i.apiVersion, i.kind, strings.TrimPrefix(i.namespace+"/"+i.name, "/"))
 }
 
-// check says whether a request can be made of the object.
+// check returns an error if no request can be built from the object.
 func (h *objectHead) check(fields map[string]json.RawMessage) error {
 	var missing []string
 	for _, field := range []struct{ name, value string }{{"apiVersion", h.APIVersion}, {"kind", h.Kind}} {
@@ -272,7 +271,7 @@ func (h *objectHead) check(fields map[string]json.RawMessage) error {
 		}
 		for name := range fields {
 			if name != field.name && strings.EqualFold(name, field.name) {
-				return fmt.Errorf("the request is no AdmissionRequest, and no object: %q is there in place of %s: correct its name", name, field.name)
+				return fmt.Errorf("the request is neither an AdmissionRequest nor an object: it has %q instead of %s: correct the name", name, field.name)
 			}
 		}
 		missing = append(missing, field.name)
@@ -280,12 +279,12 @@ func (h *objectHead) check(fields map[string]json.RawMessage) error {
 	var items []json.RawMessage
 	switch {
 	case len(missing) > 0:
-		return fmt.Errorf("the request is no AdmissionRequest, and no object: it has no %s: %s", strings.Join(missing, " and no "), forms)
+		return fmt.Errorf("the request is neither an AdmissionRequest nor an object: it has no %s: %s", strings.Join(missing, " and no "), forms)
 	case strings.IndexFunc(h.Kind, unicode.IsLower) == 0:
 		return fmt.Errorf("kind: %q begins with a lower-case letter: write it as kubectl api-resources does, such as Pod", h.Kind)
-	// No request creates a list: kubectl sends what is in it, one after the other.
+	// No request creates a list. kubectl sends its items one after the other.
 	case strings.HasSuffix(h.Kind, "List") && h.Items != nil && json.Unmarshal(h.Items, &items) == nil:
-		return fmt.Errorf("a %s of %d objects: a request has one, give one of them", h.Kind, len(items))
+		return fmt.Errorf("a %s of %d objects: a request has one object, so give one of them", h.Kind, len(items))
 	}
 	return nil
 }

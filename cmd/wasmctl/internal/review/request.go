@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package review has admission reviews outside an apiserver as Kubewarden's hosts have
-// them: the request as it comes in a file, and the response that a policy's answer makes.
+// Package review handles admission reviews outside an apiserver as Kubewarden's hosts do: it parses
+// requests from files, and builds responses from policies' answers.
 package review
 
 import (
@@ -33,23 +33,23 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 )
 
-// Request is what a policy is asked about. It is immutable.
+// Request is a request to a policy. It is immutable.
 type Request struct {
-	// UID identifies the request in its response; "" if it has none.
+	// UID identifies the request in its response. It is "" if the request has none.
 	UID string
-	// Raw is whether it is any JSON, and no AdmissionRequest.
+	// Raw reports whether the request is arbitrary JSON instead of an AdmissionRequest.
 	Raw bool
-	// Made is whether it was made of an object, by [ParseFile].
+	// Made reports whether [ParseFile] built the request from an object.
 	Made bool
-	// JSON is the request as policies get it.
+	// JSON is the request in the form that policies receive.
 	JSON []byte
-	// object is what a policy may change, nil if there is nothing, and before is its text.
+	// object is the value that a policy may change, or nil if there is none. before is its text.
 	object any
 	before []byte
 }
 
-// admissionRequest is that of admission.k8s.io/v1 as Kubewarden passes it on: unknown
-// fields are dropped, and what is absent is left out rather than null.
+// admissionRequest is an AdmissionRequest of admission.k8s.io/v1 in the form that Kubewarden passes
+// on: it drops unknown fields, and omits absent fields instead of writing null.
 type admissionRequest struct {
 	UID                *string                      `json:"uid"`
 	Kind               *metav1.GroupVersionKind     `json:"kind"`
@@ -68,8 +68,7 @@ type admissionRequest struct {
 	Options            json.RawMessage              `json:"options,omitempty"`
 }
 
-// ParseRequest reads an AdmissionReview or an AdmissionRequest of admission.k8s.io/v1, in
-// JSON.
+// ParseRequest parses an AdmissionReview or an AdmissionRequest of admission.k8s.io/v1 in JSON.
 func ParseRequest(data []byte) (*Request, error) {
 	content, err := unwrap(data)
 	if err != nil {
@@ -77,7 +76,7 @@ func ParseRequest(data []byte) (*Request, error) {
 	}
 	var wire admissionRequest
 	if err := kjson.UnmarshalCaseSensitivePreserveInts(content, &wire); err != nil {
-		return nil, fmt.Errorf("the request is no AdmissionRequest: %w", explain.Value(err))
+		return nil, fmt.Errorf("the request is not an AdmissionRequest: %w", explain.Value(err))
 	}
 	if err := wire.check(); err != nil {
 		return nil, err
@@ -97,8 +96,8 @@ func ParseRequest(data []byte) (*Request, error) {
 	return r, nil
 }
 
-// ParseRawRequest reads the request of a raw policy: any JSON object, which the policy
-// gets as it is.
+// ParseRawRequest parses the request for a raw policy: any JSON object, which the policy receives
+// unchanged.
 func ParseRawRequest(data []byte) (*Request, error) {
 	value, err := jsonpatch.Decode(data)
 	if err != nil {
@@ -112,8 +111,8 @@ func ParseRawRequest(data []byte) (*Request, error) {
 	return &Request{UID: uid, Raw: true, JSON: data, object: value, before: data}, nil
 }
 
-// unwrap returns the request in an AdmissionReview, and anything else as it is. The kind
-// of a review is a string, that of a request is an object.
+// unwrap returns the request in an AdmissionReview, and anything else unchanged. The kind of a
+// review is a string, and that of a request is an object.
 func unwrap(data []byte) ([]byte, error) {
 	fields, err := fieldsOf(data)
 	if err != nil {
@@ -144,23 +143,23 @@ func (r *admissionRequest) check() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("the request is no AdmissionRequest: missing field %s", strings.Join(missing, ", "))
+		return fmt.Errorf("the request is not an AdmissionRequest: missing field %s", strings.Join(missing, ", "))
 	}
 	return nil
 }
 
-// Object returns what a policy may change, as [jsonpatch.Decode] reads values: the object,
-// or all of a raw request. nil if there is nothing. It must not be changed.
+// Object returns the value that a policy may change, in the form of [jsonpatch.Decode]: the object,
+// or the whole of a raw request. It is nil if there is none. Callers must not modify it.
 func (r *Request) Object() any { return r.object }
 
-// Patched returns what becomes of the object by a response's patch.
+// Patched applies a response's patch to the object.
 func (r *Request) Patched(response *Response) (any, error) {
 	if response.Patch == nil {
 		return r.object, nil
 	}
 	patch, err := evanphx.DecodePatch(response.Patch)
 	if err != nil {
-		return nil, fmt.Errorf("the patch is no JSON patch: %w", err)
+		return nil, fmt.Errorf("the patch is not a JSON patch: %w", err)
 	}
 	before, err := json.Marshal(r.object)
 	if err != nil {

@@ -30,32 +30,32 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verdict"
 )
 
-// Response is the AdmissionResponse of a policy, with the names and the order of fields
-// that Kubewarden's hosts have.
+// Response is the AdmissionResponse of a policy, with the same names and order of fields as in
+// Kubewarden's hosts.
 type Response struct {
-	// UID is that of the request.
+	// UID is the UID of the request.
 	UID string `json:"uid"`
 	// Allowed is the verdict.
 	Allowed bool `json:"allowed"`
 	// PatchType is "JSONPatch" if there is a patch.
 	PatchType string `json:"patchType,omitempty"`
-	// Patch is a JSON patch, in base64 when it is encoded; nil if nothing is changed.
+	// Patch is a JSON patch, which is encoded in base64. It is nil if nothing changes.
 	Patch []byte `json:"patch,omitempty"`
-	// Status is what is said of the verdict, nil if nothing is.
+	// Status explains the verdict. It is nil if there is no explanation.
 	Status *Status `json:"status,omitempty"`
-	// AuditAnnotations and Warnings are null when there are none.
+	// AuditAnnotations and Warnings are null if there are none.
 	AuditAnnotations map[string]string `json:"auditAnnotations"`
 	Warnings         []string          `json:"warnings"`
 }
 
-// internalError is how errors begin for Kubewarden's users.
+// internalError is the beginning of errors that Kubewarden's users know.
 const internalError = "internal server error: "
 
-// maxPatchBytes bounds a patch, which can be far larger than what it changes.
+// maxPatchBytes bounds a patch, which can be far larger than the object.
 const maxPatchBytes = 32 << 20
 
-// Respond makes a response of a policy's answer, or of the error that it got instead of
-// one, on the policy's terms. The answer is not changed.
+// Respond builds a response from a policy's answer, or from the error that replaced it, on the
+// policy's terms. It does not modify the answer.
 func (r *Request) Respond(terms verdict.Terms, answer *abi.ValidationResponse, err error) *Response {
 	judgement := terms.Judge(verdict.Answer{Response: answer, Change: r.change(answer), Err: err})
 	response := &Response{UID: r.UID, Allowed: !judgement.Rejected}
@@ -81,7 +81,7 @@ func (r *Request) Respond(terms verdict.Terms, answer *abi.ValidationResponse, e
 	return response
 }
 
-// change is what an answer wants of the object.
+// change returns the change of the object that an answer requests.
 func (r *Request) change(answer *abi.ValidationResponse) verdict.Change {
 	if answer == nil {
 		return verdict.Unchanged
@@ -89,7 +89,7 @@ func (r *Request) change(answer *abi.ValidationResponse) verdict.Change {
 	return verdict.ChangeOf(r.before, answer.MutatedObject)
 }
 
-// statusOf is what a policy says of its verdict, nil if it says nothing.
+// statusOf returns a policy's explanation of its verdict, or nil if there is none.
 func statusOf(answer *abi.ValidationResponse) *Status {
 	if answer.Explanation() == "" && answer.Code == 0 && answer.Details == nil && len(answer.Causes) == 0 {
 		return nil
@@ -101,8 +101,8 @@ func statusOf(answer *abi.ValidationResponse) *Status {
 	return status
 }
 
-// patch returns what makes the mutated object of the request's, nil if there is none. A
-// policy's own patch stays as it is: people look for the operations that they wrote.
+// patch returns the patch from the request's object to the mutated one, or nil if nothing changes.
+// It keeps a policy's own patch unchanged, because users look for the operations that they wrote.
 func (r *Request) patch(answer *abi.ValidationResponse) ([]byte, error) {
 	if answer.MutatedObject == nil || answer.Patch != nil {
 		return answer.Patch, nil
@@ -126,7 +126,7 @@ func explanation(err error) string {
 	case engine.CauseOf(err) == engine.CauseDeadline:
 		return verdict.DeadlineExceeded
 	case errors.As(err, &g) && g.End != nil && g.Text != "":
-		// A program's last words stand for themselves.
+		// A program's last output stands alone.
 		return strings.TrimSpace(g.Text)
 	case errors.As(err, &g):
 		return internalError + err.Error()

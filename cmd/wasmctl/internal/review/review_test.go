@@ -51,9 +51,9 @@ func TestParseRequest(t *testing.T) {
 		},
 		"nothing":      {data: ``, err: "the request is not a JSON object"},
 		"list":         {data: `[]`, err: "the request is not a JSON object"},
-		"empty":        {data: `{}`, err: "the request is no AdmissionRequest: missing field `uid`, `kind`, `resource`, `operation`, `userInfo`"},
-		"an object":    {data: `{"apiVersion":"v1","kind":"Pod","metadata":{}}`, err: "the request is no AdmissionRequest"},
-		"wrong type":   {data: `{` + head + `,"namespace":1}`, err: "the request is no AdmissionRequest: namespace: number does not fit: write a string"},
+		"empty":        {data: `{}`, err: "the request is not an AdmissionRequest: missing field `uid`, `kind`, `resource`, `operation`, `userInfo`"},
+		"an object":    {data: `{"apiVersion":"v1","kind":"Pod","metadata":{}}`, err: "the request is not an AdmissionRequest"},
+		"wrong type":   {data: `{` + head + `,"namespace":1}`, err: "the request is not an AdmissionRequest: namespace: number does not fit: write a string"},
 		"empty review": {data: `{"kind":"AdmissionReview","request":null}`, err: "the request is an AdmissionReview without a request: write request"},
 		"more values":  {data: create + `{}`, err: "the request is not a JSON object"},
 	} {
@@ -121,7 +121,7 @@ func TestRespond(t *testing.T) {
 			want:   `{"uid":"u","allowed":false,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZW1vdmUiLCJwYXRoIjoiL21ldGFkYXRhL25hbWUifV0=","auditAnnotations":null,"warnings":null}`,
 		},
 		"patched": {
-			// The difference would be shorter: [{"op":"remove","path":"/metadata/name"}].
+			// The computed difference would be shorter: [{"op":"remove","path":"/metadata/name"}].
 			answer: abi.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"metadata":{},"n":9007199254740993}`), Patch: []byte(`[{"op":"replace","path":"/metadata","value":{}}]`)},
 			want:   `{"uid":"u","allowed":true,"patchType":"JSONPatch","patch":"W3sib3AiOiJyZXBsYWNlIiwicGF0aCI6Ii9tZXRhZGF0YSIsInZhbHVlIjp7fX1d","auditAnnotations":null,"warnings":null}`,
 		},
@@ -181,7 +181,7 @@ func TestRespond(t *testing.T) {
 	}
 }
 
-// The patch of a raw request leads from the whole of it.
+// The patch of a raw request applies to the whole request.
 func TestRespondToRaw(t *testing.T) {
 	request, err := review.ParseRawRequest([]byte(`{"resource":"banana"}`))
 	require.NoError(t, err)
@@ -209,7 +209,7 @@ func TestPatchIsBounded(t *testing.T) {
 	require.False(t, response.Allowed)
 }
 
-// On a policy's terms, its answer is what policy-server makes of it.
+// On a policy's terms, its answer results in the same response as in policy-server.
 func TestTerms(t *testing.T) {
 	other := json.RawMessage(`{}`)
 	for name, test := range map[string]struct {
@@ -279,7 +279,7 @@ func FuzzParseRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What policies get is a request again, and the same.
+		// The JSON for policies parses to the same request.
 		again, err := review.ParseRequest(request.JSON)
 		require.NoError(t, err)
 		require.JSONEq(t, string(request.JSON), string(again.JSON))

@@ -18,16 +18,16 @@ package review
 
 import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-// Status is the part of metav1.Status that policies have a say in.
+// Status is the part of metav1.Status that policies can set.
 type Status struct {
 	Message string                `json:"message,omitempty"`
 	Reason  string                `json:"reason,omitempty"`
 	Details *metav1.StatusDetails `json:"details,omitempty"`
-	// Code is like a status of HTTP; 0 if there is none.
+	// Code is similar to an HTTP status. It is 0 if there is none.
 	Code int32 `json:"code,omitempty"`
 }
 
-// withMessage returns a status with another message, and keeps the one before as a cause.
+// withMessage returns a status with another message, and keeps the previous one as a cause.
 func (s *Status) withMessage(message string) *Status {
 	if s == nil {
 		return &Status{Message: message}

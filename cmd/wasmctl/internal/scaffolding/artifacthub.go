@@ -33,7 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// The annotations of metadata that say what a policy is.
+// The metadata annotations that describe a policy.
 const (
 	annotationTitle       = "io.kubewarden.policy.title"
 	annotationVersion     = "io.kubewarden.policy.version"
@@ -51,7 +51,7 @@ const (
 	annotationHiddenUI    = "io.kubewarden.hidden-ui"
 )
 
-// artifactHubHead is what a description begins with.
+// artifactHubHead is the beginning of a description.
 const artifactHubHead = `# Kubewarden Artifacthub Package config
 #
 # Use this config to submit the policy to https://artifacthub.io.
@@ -60,15 +60,15 @@ const artifactHubHead = `# Kubewarden Artifacthub Package config
 #   %s scaffold artifacthub > artifacthub-pkg.yml
 `
 
-// install is what people are told to do, of an image.
+// install is the installation instruction for an image.
 const install = "The policy can be obtained using [kwctl](https://docs.kubewarden.io/howtos/install-kwctl):\n" +
 	"```console\nkwctl pull %[1]s\n```\n" +
 	"Then, generate the policy manifest and tune it to your liking. For example:\n" +
 	"```console\nkwctl scaffold manifest -t ClusterAdmissionPolicy registry://%[1]s\n```\n"
 
-// artifactHub is an artifacthub-pkg.yml, as Artifact Hub wants one of policies of Kubewarden:
-// https://artifacthub.io/docs/topics/repositories/kubewarden-policies. The fields are in the
-// order in which kwctl writes them.
+// artifactHub is an artifacthub-pkg.yml as Artifact Hub requires it for Kubewarden policies:
+// https://artifacthub.io/docs/topics/repositories/kubewarden-policies. The fields have kwctl's
+// order.
 type artifactHub struct {
 	Version         string            `yaml:"version"`
 	Name            string            `yaml:"name"`
@@ -119,17 +119,17 @@ type (
 	}
 )
 
-// Package is what a description for Artifact Hub is made of.
+// Package is the input of a description for Artifact Hub.
 type Package struct {
-	// Metadata is the policy's.
+	// Metadata is the policy's metadata.
 	Metadata *abi.Metadata
-	// Version is what counts if the metadata says none.
+	// Version is used if the metadata has no version.
 	Version string
-	// Questions are the questions that a user interface asks, in YAML; nil for none.
+	// Questions are the questions for a user interface, in YAML. Nil means none.
 	Questions []byte
-	// CreatedAt is when the description was made.
+	// CreatedAt is the creation time of the description.
 	CreatedAt time.Time
-	// Command is what the command that makes it is called.
+	// Command is the name of the command that creates it.
 	Command string
 }
 
@@ -160,7 +160,7 @@ func (p *Package) Describe() ([]byte, error) {
 	return append(fmt.Appendf(nil, artifactHubHead, p.Command), text...), err
 }
 
-// encode writes YAML with two blanks where something is in something else.
+// encode writes YAML with an indent of two blanks.
 func encode(value any) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := yaml.NewEncoder(&b)
@@ -169,7 +169,7 @@ func encode(value any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// hubBuilder notes what is wrong with annotations.
+// hubBuilder collects the problems of annotations.
 type hubBuilder struct {
 	annotations map[string]string
 	errs        []error
@@ -219,7 +219,7 @@ func (b *hubBuilder) url(name string) string {
 		return ""
 	}
 	if u, err := url.Parse(text); err != nil || u.Scheme == "" || u.Host == "" {
-		b.fail("annotation %q in policy metadata is malformed: %q is no URL: write one such as https://github.com/kubewarden/cel-policy", name, text)
+		b.fail("annotation %q in policy metadata is malformed: %q is not a URL: write one such as https://github.com/kubewarden/cel-policy", name, text)
 	}
 	return text
 }
@@ -239,7 +239,7 @@ func (b *hubBuilder) keywords() (words []string) {
 	return words
 }
 
-// links names the module of a release, where that is known, and the source.
+// links returns links to the module of a release, if that is known, and to the source.
 func (b *hubBuilder) links(version string) []link {
 	source := b.url(annotationSource)
 	if source == "" {

@@ -39,7 +39,7 @@ func hubPackage() *scaffolding.Package {
 	return &scaffolding.Package{Metadata: m, Questions: []byte("questions contents"), CreatedAt: time.Unix(0, 0), Command: "kwctl"}
 }
 
-// The expectation is the one of Kubewarden's own test, but for what newer versions add.
+// The expected text is that of Kubewarden's own test, plus additions of newer versions.
 func TestArtifactHub(t *testing.T) {
 	text, err := hubPackage().Describe()
 	require.NoError(t, err)
@@ -80,8 +80,8 @@ func TestArtifactHubRefuses(t *testing.T) {
 		"keywords":        {"io.artifacthub.keywords", "foo,,bar", "must be csv values"},
 		"author":          {"io.kubewarden.policy.author", "Foo foo@example.com, Bar <bar@example.com>", `must be csv values of "name <email>"`},
 		"author's email":  {"io.kubewarden.policy.author", "Bar <#$%#$%>", `must be csv values of "name <email>"`},
-		"URL":             {"io.kubewarden.policy.url", "@&*foo", "is no URL"},
-		"source":          {"io.kubewarden.policy.source", "@&*foo", "is no URL"},
+		"URL":             {"io.kubewarden.policy.url", "@&*foo", "is not a URL"},
+		"source":          {"io.kubewarden.policy.source", "@&*foo", "is not a URL"},
 		"hidden":          {"io.kubewarden.hidden-ui", "perhaps", "is neither true nor false"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestArtifactHubRefuses(t *testing.T) {
 	require.EqualError(t, err, "no annotations in policy metadata. policy metadata must specify annotations")
 }
 
-// Other hosts than GitHub have no releases that are known; the metadata's version counts.
+// Releases on hosts other than GitHub are unknown, so the metadata's version counts.
 func TestArtifactHubVersions(t *testing.T) {
 	p := hubPackage()
 	p.Metadata.Annotations["io.kubewarden.policy.source"] = "https://example.com/repo"

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package scaffolding makes what people begin with: manifests of Kubewarden's policies out of
-// modules' metadata and out of Kubernetes' own policies, and descriptions for Artifact Hub.
+// Package scaffolding writes files to start with: manifests of Kubewarden policies from modules'
+// metadata and from Kubernetes' own policies, descriptions for Artifact Hub, and new policies.
 package scaffolding
 
 import (
@@ -32,13 +32,13 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// Kinds that a manifest of a single policy may have.
+// The kinds of manifests for a single policy.
 const (
 	KindClusterAdmissionPolicy = "ClusterAdmissionPolicy"
 	KindAdmissionPolicy        = "AdmissionPolicy"
 )
 
-// Kinds are those of manifests that [Manifest] makes.
+// Kinds are the kinds of manifests that [Policy.Manifest] writes.
 var Kinds = []string{KindClusterAdmissionPolicy, KindAdmissionPolicy}
 
 // manifest is a custom resource of policies.kubewarden.io/v1.
@@ -49,7 +49,7 @@ type manifest struct {
 	Spec       manifestSpec `json:"spec"`
 }
 
-// manifestMeta is what somebody writes of an object's metadata.
+// manifestMeta is the part of an object's metadata that users write.
 type manifestMeta struct {
 	Name        string            `json:"name"`
 	Namespace   string            `json:"namespace,omitempty"`
@@ -76,25 +76,26 @@ func newManifest(kind string, metadata manifestMeta, spec *manifestSpec) ([]byte
 	return yaml.Marshal(manifest{APIVersion: "policies.kubewarden.io/v1", Kind: kind, Metadata: metadata, Spec: *spec})
 }
 
-// Policy is what a manifest is made of.
+// Policy is the input of a manifest.
 type Policy struct {
 	// Kind is one of [Kinds].
 	Kind string
 	// Module is the module's URI.
 	Module string
-	// Metadata is the module's.
+	// Metadata is the module's metadata.
 	Metadata *abi.Metadata
-	// Title names the policy. Default: the title in the metadata.
+	// Title names the policy. The default is the title in the metadata.
 	Title string
-	// Namespace is that of an AdmissionPolicy. Default: that of whoever applies it.
+	// Namespace is the namespace of an AdmissionPolicy. The default is that of the kubeconfig when
+	// it is applied.
 	Namespace string
-	// Settings are a JSON object. Default: {}.
+	// Settings is a JSON object. The default is {}.
 	Settings []byte
-	// AllowContextAware grants the kinds that the module asks for.
+	// AllowContextAware grants the kinds that the module's metadata lists.
 	AllowContextAware bool
 }
 
-// Manifest returns the manifest of a policy, in YAML, and what whoever applies it should know.
+// Manifest returns the manifest of a policy in YAML, and warnings for the person who applies it.
 func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 	metadata := p.Metadata
 	title := p.Title
@@ -105,7 +106,7 @@ func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 		return nil, nil, fmt.Errorf("the module's metadata has no annotation %s: name the policy with --title", annotationTitle)
 	}
 	if len(validation.IsDNS1123Subdomain(title)) > 0 {
-		// The sentence is kwctl's, but for the remedy.
+		// The sentence is kwctl's, except for the remedy.
 		return nil, nil, fmt.Errorf("Invalid title '%s'. Must conform to RFC 1123: use lowercase alphanumeric chars, '-' or '.', and start/end with an alphanumeric character: name the policy with --title", title) //nolint:staticcheck // see above
 	}
 	spec := &manifestSpec{Module: p.Module, Mutating: metadata.Mutating, Rules: rulesOf(metadata.Rules), Settings: runtime.RawExtension{Raw: p.Settings}}
@@ -120,7 +121,7 @@ func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 	}
 	warnings = append(warnings, p.grant(spec)...)
 	if p.Kind == KindAdmissionPolicy && p.Namespace == "" {
-		warnings = append(warnings, "metadata.namespace is left to whoever applies the policy, and a policy directory wants one: write it, or name it with --namespace")
+		warnings = append(warnings, "metadata.namespace is missing, and a policy directory requires it: write it, or set it with --namespace")
 	}
 	annotations := map[string]string{}
 	for _, name := range []string{annotationSeverity, annotationCategory} {
@@ -132,8 +133,8 @@ func (p *Policy) Manifest() (text []byte, warnings []string, err error) {
 	return text, warnings, err
 }
 
-// grant grants what the module wants to read, if that is allowed. What it says is what kwctl
-// says.
+// grant grants the kinds that the module wants to read, if that is allowed. The warnings are
+// kwctl's.
 func (p *Policy) grant(spec *manifestSpec) (warnings []string) {
 	wanted := p.Metadata.ContextAwareResources
 	switch {

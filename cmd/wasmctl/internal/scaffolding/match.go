@@ -26,7 +26,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// match has the new policy see what the policy and its binding see together.
+// match makes the new policy see the requests that both the policy and its binding select.
 func (c *CELPolicy) match() {
 	policy, binding := &admissionregistrationv1.MatchResources{}, &admissionregistrationv1.MatchResources{}
 	if c.policy.Spec.MatchConstraints != nil {
@@ -35,7 +35,7 @@ func (c *CELPolicy) match() {
 	if c.binding.Spec.MatchResources != nil {
 		binding = c.binding.Spec.MatchResources
 	}
-	const remedy = "a ClusterAdmissionPolicy cannot leave out: remove it, and narrow spec.matchConstraints.resourceRules"
+	const remedy = "a ClusterAdmissionPolicy cannot exclude resources: remove it, and narrow spec.matchConstraints.resourceRules"
 	if len(policy.ExcludeResourceRules) > 0 {
 		c.fail("the ValidatingAdmissionPolicy's spec.matchConstraints.excludeResourceRules: %s", remedy)
 	}
@@ -71,7 +71,7 @@ func (c *CELPolicy) rules(rules []admissionregistrationv1.NamedRuleWithOperation
 	}
 }
 
-// matchPolicyOf returns the policy that counts if nobody wrote one, too.
+// matchPolicyOf returns the match policy, including the default.
 func matchPolicyOf(m *admissionregistrationv1.MatchResources) admissionregistrationv1.MatchPolicyType {
 	if m.MatchPolicy == nil {
 		return admissionregistrationv1.Equivalent
@@ -79,7 +79,7 @@ func matchPolicyOf(m *admissionregistrationv1.MatchResources) admissionregistrat
 	return *m.MatchPolicy
 }
 
-// both returns a selector of what two select. One that is not there selects everything.
+// both returns a selector for the intersection of two. A missing selector selects everything.
 func both(a, b *metav1.LabelSelector) (*metav1.LabelSelector, error) {
 	if a == nil || b == nil {
 		return cmp.Or(a, b), nil
@@ -87,7 +87,7 @@ func both(a, b *metav1.LabelSelector) (*metav1.LabelSelector, error) {
 	labels := maps.Clone(a.MatchLabels)
 	for key, value := range b.MatchLabels {
 		if other, there := labels[key]; there && other != value {
-			return nil, fmt.Errorf("the ValidatingAdmissionPolicy wants the label %s to be %q, and the ValidatingAdmissionPolicyBinding %q, which nothing fulfills: make them equal, or remove one", key, other, value)
+			return nil, fmt.Errorf("the ValidatingAdmissionPolicy wants the label %s to be %q, and the ValidatingAdmissionPolicyBinding %q, which no object satisfies: make them equal, or remove one", key, other, value)
 		}
 		if labels == nil {
 			labels = map[string]string{}

@@ -29,26 +29,26 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// policyFiles have a directory for each language, one that all share, and the SDK for Go, which
+// policyFiles has a directory for each language, one for all languages, and the SDK for Go, which
 // `make generate` copies from sdk/go.
 //
 //go:embed policy
 var policyFiles embed.FS
 
 const (
-	// languageGo is the language whose policies come with their SDK.
+	// languageGo is the language whose policies include the SDK.
 	languageGo = "go"
 	// policyName stands for the name of a policy in the files.
 	policyName = "POLICY-NAME"
-	// disguise is at the end of the names of files that tools would take for their own.
+	// disguise is a suffix that hides files from tools that would otherwise process them.
 	disguise = ".txt"
 )
 
-// Languages are those in which a policy can be begun.
+// Languages are the languages of new policies.
 var Languages = []string{languageGo, "rust", "rego"}
 
-// WritePolicy writes a policy to begin with into a directory, which is made and must be empty. It
-// returns the files that were written, in order, but for those of the SDK.
+// WritePolicy writes a new policy into a directory, which is created if necessary and must be
+// empty. It returns the sorted files that it wrote, except for those of the SDK.
 func WritePolicy(directory, name, language string) (written []string, err error) {
 	if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 		return nil, fmt.Errorf("the name %q: %s", name, strings.Join(problems, "; "))
@@ -56,7 +56,7 @@ func WritePolicy(directory, name, language string) (written []string, err error)
 	if entries, err := os.ReadDir(directory); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	} else if len(entries) > 0 {
-		return nil, fmt.Errorf("%s is not empty: name a directory that is, or none that is there", directory)
+		return nil, fmt.Errorf("%s is not empty: name an empty or a new directory", directory)
 	}
 	for _, from := range []string{language, "common"} {
 		files, err := writeTree(path.Join("policy", from), directory, name)

@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSDKIsCurrent shows that policies are begun with the SDK as it is.
+// TestSDKIsCurrent checks that new policies get the current SDK.
 func TestSDKIsCurrent(t *testing.T) {
 	const sdk = "../../../../sdk/go"
 	wanted := map[string]string{}

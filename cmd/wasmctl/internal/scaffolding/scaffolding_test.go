@@ -30,7 +30,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/assembly"
 )
 
-// decoded is what a server makes of a manifest, about which it has nothing to say.
+// decoded returns the policy that a server reads from a manifest, which must cause no warnings.
 func decoded(t *testing.T, text []byte) *wasmadmission.Policy {
 	t.Helper()
 	config, err := assembly.Decode([]byte("apiVersion: wasm.admission.config.k8s.io/v1alpha1\nkind: WasmAdmissionConfiguration\nstateDirectory: /var/lib/wasm\n"))
@@ -95,7 +95,7 @@ spec:
 	text, warnings, err = policy.Manifest()
 	require.NoError(t, err)
 	require.Equal(t, []string{"The policy would read the cluster (v1/Namespace), which an AdmissionPolicy cannot: make a ClusterAdmissionPolicy of it."}, warnings[:1])
-	require.Contains(t, warnings[1], "metadata.namespace is left to whoever applies the policy")
+	require.Contains(t, warnings[1], "metadata.namespace is missing")
 	require.NotContains(t, string(text), "contextAware")
 
 	policy.Namespace = "shop"
@@ -215,7 +215,7 @@ spec:
 	require.Equal(t, wasmadmission.ModeProtect, decoded(t, text).Mode)
 }
 
-// replaced returns a policy and its binding with something else in them.
+// replaced returns a policy and its binding with some texts replaced.
 func replaced(pairs ...string) (string, string) {
 	r := strings.NewReplacer(pairs...)
 	return r.Replace(vap), r.Replace(binding)
@@ -233,7 +233,7 @@ func TestCELPolicyWarns(t *testing.T) {
 		},
 		"namespaceObject": {[]string{"replicas <= 5", "replicas <= size(namespaceObject.metadata.labels)"}, "granting access to v1/Namespace", `"contextAwareResources":[{"apiVersion":"v1","kind":"Namespace"}]`},
 		"kw.k8s":          {[]string{"replicas <= 5", "replicas <= size(kw.k8s.apiVersion('v1').kind('Pod').list().items)"}, "this policy calls kw.k8s.*", "kw.k8s"},
-		"audit":           {[]string{"[Deny]", "[Audit, Warn]"}, "spec.validationActions: nothing is denied, so the policy is in mode monitor, which logs and warns nobody: Audit, Warn is not what it does", `"mode":"monitor"`},
+		"audit":           {[]string{"[Deny]", "[Audit, Warn]"}, "spec.validationActions: nothing is denied, so the policy is in mode monitor, which only logs: Audit, Warn is left out", `"mode":"monitor"`},
 		"deny and audit":  {[]string{"[Deny]", "[Deny, Audit]"}, "denies and does nothing else: Audit is left out", `"rules"`},
 		"annotations":     {[]string{"  variables:\n", "  auditAnnotations: [{key: k, valueExpression: \"'v'\"}]\n  variables:\n"}, "spec.auditAnnotations: auditAnnotations are not supported", `"rules"`},
 	} {
@@ -249,7 +249,7 @@ func TestCELPolicyWarns(t *testing.T) {
 	}
 }
 
-// What would have the new policy see or refuse something else is an error.
+// A difference in what the new policy sees or refuses is an error.
 func TestCELPolicyRefuses(t *testing.T) {
 	for name, test := range map[string]struct {
 		replace []string

@@ -33,8 +33,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// What the words of CEL that a policy is asked for look like: those that come from around the
-// object, which the converted policy gets in another way or does not get at all.
+// These patterns match CEL variables and functions that do not come from the object. The converted
+// policy receives their data in another way, or not at all.
 var (
 	wordParams     = regexp.MustCompile(`\bparams\b`)
 	wordNamespace  = regexp.MustCompile(`\bnamespaceObject\b`)
@@ -51,7 +51,7 @@ type celSettings struct {
 	Validations   []admissionregistrationv1.Validation       `json:"validations"`
 }
 
-// CELPolicy is a policy of Kubernetes that becomes one of Kubewarden.
+// CELPolicy is a Kubernetes policy that is converted into a Kubewarden policy.
 type CELPolicy struct {
 	policy  *admissionregistrationv1.ValidatingAdmissionPolicy
 	binding *admissionregistrationv1.ValidatingAdmissionPolicyBinding
@@ -62,8 +62,8 @@ type CELPolicy struct {
 	errs     []error
 }
 
-// ReadCELPolicy reads a ValidatingAdmissionPolicy and its binding, in YAML. Other objects in
-// the same files are passed over.
+// ReadCELPolicy reads a ValidatingAdmissionPolicy and its binding, in YAML. It ignores other
+// objects in the same files.
 func ReadCELPolicy(policy, binding []byte) (*CELPolicy, error) {
 	c := &CELPolicy{}
 	var err error
@@ -76,7 +76,7 @@ func ReadCELPolicy(policy, binding []byte) (*CELPolicy, error) {
 	return c, nil
 }
 
-// find returns the one object of a kind in a stream of documents.
+// find returns the only object of a kind in a stream of documents.
 func find[T any](stream []byte, kind string) (found *T, err error) {
 	for document := range strictyaml.Documents(stream) {
 		var head metav1.TypeMeta
@@ -104,9 +104,10 @@ func find[T any](stream []byte, kind string) (found *T, err error) {
 	return found, nil
 }
 
-// Manifest returns the ClusterAdmissionPolicy that has Kubewarden's cel-policy, a module of a
-// URI, decide as the policy does, and what whoever applies it should know. What cannot be
-// carried over and would have the policy see or refuse more, or less, is an error.
+// Manifest returns a ClusterAdmissionPolicy with which Kubewarden's cel-policy, the module with the
+// given URI, decides like the policy. It also returns warnings for the person who applies it. A
+// part that cannot be converted is an error if the new policy would see or refuse more or fewer
+// requests without it.
 func (c *CELPolicy) Manifest(module string) (text []byte, warnings []string, err error) {
 	c.spec = manifestSpec{Module: module, FailurePolicy: c.policy.Spec.FailurePolicy}
 	c.settings = celSettings{
@@ -148,7 +149,7 @@ func (c *CELPolicy) checkNames() {
 	case c.policy.Name == "":
 		c.fail("the ValidatingAdmissionPolicy has no metadata.name: write it")
 	case c.binding.Spec.PolicyName != c.policy.Name:
-		c.fail("the ValidatingAdmissionPolicyBinding is of another policy: its spec.policyName is %q, and the ValidatingAdmissionPolicy's metadata.name is %q", c.binding.Spec.PolicyName, c.policy.Name)
+		c.fail("the ValidatingAdmissionPolicyBinding belongs to another policy: its spec.policyName is %q, and the ValidatingAdmissionPolicy's metadata.name is %q", c.binding.Spec.PolicyName, c.policy.Name)
 	}
 	if c.binding.Name == "" {
 		c.fail("the ValidatingAdmissionPolicyBinding has no metadata.name: write it, the new policy has the same")
@@ -158,7 +159,7 @@ func (c *CELPolicy) checkNames() {
 	}
 }
 
-// params grants the policy to read its parameters, which the server no longer hands it.
+// params lets the policy read its parameters, which the server no longer passes to it.
 func (c *CELPolicy) params() {
 	kind, ref := c.policy.Spec.ParamKind, c.binding.Spec.ParamRef
 	if (kind == nil) != (ref == nil) {
@@ -184,7 +185,7 @@ func (c *CELPolicy) grant(resource abi.ContextAwareResource, why string) {
 	c.warn("granting access to %s/%s via spec.contextAwareResources (required by %s); review before applying", resource.APIVersion, resource.Kind, why)
 }
 
-// conditions carries over what a webhook has as well.
+// conditions converts the parts that webhooks also have.
 func (c *CELPolicy) conditions() {
 	c.spec.MatchConditions = c.policy.Spec.MatchConditions
 	for n, condition := range c.spec.MatchConditions {
@@ -194,7 +195,7 @@ func (c *CELPolicy) conditions() {
 	}
 }
 
-// actions finds the mode that comes nearest to what is to be done with what is invalid.
+// actions selects the mode that is closest to the validation actions.
 func (c *CELPolicy) actions() {
 	actions := c.binding.Spec.ValidationActions
 	if len(actions) == 0 || slices.Contains(actions, admissionregistrationv1.Deny) {
@@ -204,7 +205,7 @@ func (c *CELPolicy) actions() {
 		return
 	}
 	c.spec.Mode = "monitor"
-	c.warn("spec.validationActions: nothing is denied, so the policy is in mode monitor, which logs and warns nobody: %s is not what it does", others(actions))
+	c.warn("spec.validationActions: nothing is denied, so the policy is in mode monitor, which only logs: %s is left out", others(actions))
 }
 
 func others(actions []admissionregistrationv1.ValidationAction) string {
@@ -217,7 +218,7 @@ func others(actions []admissionregistrationv1.ValidationAction) string {
 	return strings.Join(names, ", ")
 }
 
-// expressions looks for what expressions read beside the object and the request.
+// expressions checks what the expressions read beside the object and the request.
 func (c *CELPolicy) expressions() {
 	namespace, cluster := false, false
 	look := func(field, expression string) {

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package servers shows what the apiservers of a cluster say that they serve.
+// Package servers shows what the apiservers of a cluster report about their policies.
 package servers
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/status"
 )
 
-// Write writes a table, which needs a tabwriter, and below it what is wrong.
+// Write writes a table, which needs a tabwriter, and the problems below it.
 func Write(w io.Writer, t *status.Table) {
 	fmt.Fprintln(w, "SERVER\tADDRESS\tSTATE\tRUNNING\tDESIRED\tSINCE\tPOLICIES\tVERSION\tRENEWED")
 	for n := range t.Servers {
@@ -43,13 +43,13 @@ func Write(w io.Writer, t *status.Table) {
 	}
 }
 
-// oneLine returns what a server told as a part of a line.
+// oneLine returns a server's text as a part of a line.
 func oneLine(text string) string {
 	return strings.NewReplacer("\n", "�", "\t", "�").Replace(terminal.Plain(text))
 }
 
-// Problems returns lines that say what is wrong, none if all is well. The table is that of the
-// webhook servers in a namespace, or that of the apiservers if webhooks is empty.
+// Problems returns a line for each problem. The table shows the webhook servers in a namespace, or
+// the apiservers if webhooks is empty.
 func Problems(t *status.Table, webhooks string) (lines []string) {
 	if len(t.Servers) == 0 {
 		return []string{"unknown: " + nobody(webhooks)}
@@ -70,16 +70,16 @@ func Problems(t *status.Table, webhooks string) (lines []string) {
 			lines = append(lines, fmt.Sprintf("%s: %s: %s", s.State, name, oneLine(failure)))
 		}
 		if more := s.Report.FailureCount - len(s.Report.Failures); more > 0 {
-			lines = append(lines, fmt.Sprintf("%s: %s: and %d more, which its log has", s.State, name, more))
+			lines = append(lines, fmt.Sprintf("%s: %s: and %d more, see its log", s.State, name, more))
 		}
 	}
 	return lines
 }
 
-// nobody says that no server tells its status, and what to look at.
+// nobody returns the message that no server reports its status, with hints.
 func nobody(webhooks string) string {
 	if webhooks == "" {
-		return "no apiserver tells its status: switch the feature gate WasmAdmission on, or see its log for why it cannot write a Lease"
+		return "no apiserver reports its status: enable the feature gate WasmAdmission, or see its log for why it cannot write a Lease"
 	}
-	return fmt.Sprintf("no webhook server tells its status in namespace %q: name the namespace of their Service or their --status-namespace, or see their logs for why they cannot write a Lease", webhooks)
+	return fmt.Sprintf("no webhook server reports its status in namespace %q: name the namespace of their Service or their --status-namespace, or see their logs for why they cannot write a Lease", webhooks)
 }

@@ -61,8 +61,8 @@ func TestNobody(t *testing.T) {
 		webhooks string
 		want     []string
 	}{
-		"apiservers":      {"", []string{"unknown: no apiserver tells its status: ", "feature gate WasmAdmission"}},
-		"webhook servers": {"policies", []string{`unknown: no webhook server tells its status in namespace "policies": `, "--status-namespace"}},
+		"apiservers":      {"", []string{"unknown: no apiserver reports its status: ", "feature gate WasmAdmission"}},
+		"webhook servers": {"policies", []string{`unknown: no webhook server reports its status in namespace "policies": `, "--status-namespace"}},
 		"terminal":        {"a\x1b[2J", []string{`namespace "a\x1b[2J"`}},
 	} {
 		t.Run(name, func(t *testing.T) {

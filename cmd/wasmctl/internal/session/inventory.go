@@ -30,12 +30,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// inventory is what a policy in Rego is given of the cluster. It makes its document once,
-// of the objects of each kind and, for policies of OPA, of what the kinds' resources are
-// called. All lists are asked for first, as Kubewarden's hosts do it.
+// inventory is the cluster data for a Rego policy. It builds its document once, from the objects of
+// each kind and, for OPA policies, from the plural names of the kinds. It asks for all lists first,
+// as Kubewarden's hosts do.
 type inventory struct {
-	// list returns all objects of a kind, as a host call would have them, and plural what
-	// the kind's resource is called, in JSON.
+	// list returns all objects of a kind, as a host call does. plural returns the plural name of
+	// the kind's resource in JSON.
 	list, plural func(ctx context.Context, kind abi.ContextAwareResource) ([]byte, error)
 	kinds        []abi.ContextAwareResource
 
@@ -44,7 +44,8 @@ type inventory struct {
 	err      error
 }
 
-// inOrder returns kinds in the order in which Kubewarden's hosts ask for them, each once.
+// inOrder returns the kinds in the order in which Kubewarden's hosts ask for them, without
+// duplicates.
 func inOrder(kinds []abi.ContextAwareResource) []abi.ContextAwareResource {
 	return slices.Compact(slices.SortedFunc(slices.Values(kinds), func(a, b abi.ContextAwareResource) int {
 		return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
@@ -55,7 +56,7 @@ func inOrder(kinds []abi.ContextAwareResource) []abi.ContextAwareResource {
 func (i *inventory) Inventory(ctx context.Context, mode abi.ExecutionMode) ([]byte, uint64, error) {
 	i.once.Do(func() {
 		i.document, i.err = i.build(ctx, mode)
-		// The policy did not call anybody.
+		// The policy made no host call, so the error must not look like that of one.
 		if failed := (*capabilities.FailedError)(nil); errors.As(i.err, &failed) {
 			i.err = failed.Err
 		}
@@ -105,14 +106,14 @@ func (i *inventory) objects(ctx context.Context) ([][]json.RawMessage, error) {
 		}
 		var list struct{ Items []json.RawMessage }
 		if err := json.Unmarshal(payload, &list); err != nil {
-			return nil, fmt.Errorf("the list of %s/%s is none: %w", kind.APIVersion, kind.Kind, err)
+			return nil, fmt.Errorf("the list of %s/%s is invalid: %w", kind.APIVersion, kind.Kind, err)
 		}
 		all[n] = list.Items
 	}
 	return all, nil
 }
 
-// pluralName returns what a kind's resource is called.
+// pluralName returns the plural name of a kind's resource.
 func (i *inventory) pluralName(ctx context.Context, kind abi.ContextAwareResource) (string, error) {
 	payload, err := i.plural(ctx, kind)
 	if err != nil {
@@ -128,7 +129,7 @@ func (i *inventory) pluralName(ctx context.Context, kind abi.ContextAwareResourc
 	return name, nil
 }
 
-// place is where an object is in the document of a mode.
+// place returns the path of an object in the document of a mode.
 func place(mode abi.ExecutionMode, kind abi.ContextAwareResource, plural string, object json.RawMessage) ([]string, error) {
 	var of struct {
 		Metadata struct{ Name, Namespace string } `json:"metadata"`
@@ -159,12 +160,12 @@ func put(document map[string]any, path []string, object json.RawMessage) error {
 		}
 		var ok bool
 		if at, ok = next.(map[string]any); !ok {
-			return fmt.Errorf("two kinds are both at %s, one in namespaces and one not", strings.Join(path, "."))
+			return fmt.Errorf("two kinds share the path %s, but only one of them is namespaced", strings.Join(path, "."))
 		}
 	}
 	last := path[len(path)-1]
 	if _, isObject := at[last].(map[string]any); isObject {
-		return fmt.Errorf("two kinds are both at %s, one in namespaces and one not", strings.Join(path, "."))
+		return fmt.Errorf("two kinds share the path %s, but only one of them is namespaced", strings.Join(path, "."))
 	}
 	at[last] = object
 	return nil

@@ -27,31 +27,30 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// Recording takes down what policies ask, in the order in which they are answered. The
-// zero value is empty and ready. It is safe for concurrent use.
+// Recording records the host calls of policies in the order in which they are answered. The zero
+// value is empty and ready to use. It is safe for concurrent use.
 type Recording struct {
 	mu      sync.Mutex
 	session Session
 	stopped bool
 }
 
-// Session returns what was taken down so far.
+// Session returns the recorded session so far.
 func (r *Recording) Session() Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.session)
 }
 
-// Stop has what is asked from now on not be taken down.
+// Stop stops the recording.
 func (r *Recording) Stop() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stopped = true
 }
 
-// Capability returns what answers the host calls of one namespace as another capability
-// does, and takes them down. Calls that are none are not: nothing would answer them in a
-// replay either.
+// Capability returns a capability that answers like another one and records the calls. It does not
+// record invalid calls, because a replay could not answer them either.
 func (r *Recording) Capability(namespace string, of capabilities.Capability) capabilities.Capability {
 	return &recorded{recording: r, namespace: namespace, Capability: of}
 }
@@ -64,10 +63,10 @@ type recorded struct {
 
 // Call implements [capabilities.Capability].
 func (r *recorded) Call(ctx context.Context, caller *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
-	// Before the call: the payload is valid until it returns.
+	// The payload is valid only until the call returns.
 	request, invalid := RequestOf(r.namespace, operation, payload)
 	answer, err := r.Capability.Call(ctx, caller, operation, payload)
-	// What a policy may not ask is not what it was answered.
+	// A call without a grant gets no answer that could be recorded.
 	if invalid == nil && granted(caller, request) == nil {
 		r.recording.add(request, answer, err)
 	}
@@ -89,16 +88,17 @@ func (r *Recording) add(request Request, answer []byte, err error) {
 	}
 }
 
-// Cluster answers the host calls of namespace kubernetes, and knows what kinds' resources
-// are called. Implementations are safe for concurrent use.
+// Cluster answers the host calls of namespace kubernetes, and knows the plural names of kinds.
+// Implementations are safe for concurrent use.
 type Cluster interface {
 	capabilities.Capability
-	// PluralName returns such as "ingresses". The caller must have been granted the kind.
+	// PluralName returns a plural name such as "ingresses". The caller must have been granted the
+	// kind.
 	PluralName(ctx context.Context, caller *capabilities.Caller, apiVersion, kind string) (string, error)
 }
 
-// Inventory returns what a policy in Rego is given of the cluster, nil if the policy was
-// granted no kinds. It takes down what it is made of, as if the policy had asked for it.
+// Inventory returns the cluster data for a Rego policy, or nil if the policy may read no kinds. It
+// records the data, as if the policy had asked for it.
 func (r *Recording) Inventory(of Cluster, caller *capabilities.Caller) abi.Inventory {
 	if len(caller.Resources) == 0 {
 		return nil

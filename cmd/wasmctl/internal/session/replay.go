@@ -29,34 +29,35 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities"
 )
 
-// Namespaces are those of the host capabilities that sessions have.
+// Namespaces are the namespaces of host capabilities in sessions.
 var Namespaces = []string{"crypto", "kubernetes", "net", "oci"}
 
-// Replay answers from a session: what is asked has to be what was asked when it was
-// recorded, in the same order. It is safe for concurrent use, which has no order.
+// Replay answers host calls from a session. The calls must be the recorded ones, in the same order.
+// It is safe for concurrent use, but concurrent calls have no fixed order.
 type Replay struct {
 	mu   sync.Mutex
 	left Session
 }
 
-// NewReplay returns the replay of a session, from its beginning.
+// NewReplay returns the replay of a session from its beginning.
 func NewReplay(session Session) *Replay { return &Replay{left: slices.Clone(session)} }
 
-// Left returns the exchanges that were not asked for.
+// Left returns the exchanges that were not used.
 func (r *Replay) Left() Session {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.left)
 }
 
-// Rewind has the replay go on with exchanges that were left before, such as [Replay.Left] returned.
+// Rewind continues the replay with other remaining exchanges, such as an earlier result of
+// [Replay.Left].
 func (r *Replay) Rewind(left Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.left = slices.Clone(left)
 }
 
-// Capability returns what answers the host calls of one namespace.
+// Capability returns a capability that answers the host calls of one namespace.
 func (r *Replay) Capability(namespace string) capabilities.Capability {
 	return &replayed{replay: r, namespace: namespace}
 }
@@ -77,14 +78,14 @@ func (r *replayed) Call(ctx context.Context, caller *capabilities.Caller, operat
 	}
 	answer, err := r.replay.next(request)
 	if e := (*orderError)(nil); errors.As(err, &e) {
-		// The policy may keep it to itself.
+		// The policy may hide the error.
 		klog.FromContext(ctx).Error(err, "A recorded session does not fit", "policy", caller.Policy)
 	}
 	return answer, err
 }
 
-// Inventory returns what a policy in Rego is given of the kinds, nil if they are none. It is
-// made of the lists in the session, which hosts do not ask for in one order.
+// Inventory returns the cluster data for a Rego policy that may read the kinds, or nil if there are
+// none. It uses the lists in the session in any order, because hosts do not agree on one.
 func (r *Replay) Inventory(kinds []abi.ContextAwareResource) abi.Inventory {
 	if len(kinds) == 0 {
 		return nil
@@ -95,8 +96,8 @@ func (r *Replay) Inventory(kinds []abi.ContextAwareResource) abi.Inventory {
 	return &inventory{list: taking(variantListAll), plural: taking(variantPluralName), kinds: inOrder(kinds)}
 }
 
-// take answers the first request of a variant for a kind, wherever it is, and removes what
-// hosts ask beside it.
+// take answers the first request with a variant and kind at any position. It also removes further
+// requests that hosts make.
 func (r *Replay) take(variant string, kind abi.ContextAwareResource) ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,7 +117,7 @@ func (r *Replay) take(variant string, kind abi.ContextAwareResource) ([]byte, er
 	return answer.answer()
 }
 
-// granted says whether a policy may read what it asks for.
+// granted returns an error if a policy may not read what it asks for.
 func granted(caller *capabilities.Caller, request Request) error {
 	if !slices.Contains([]string{variantListNamespace, variantListAll, variantGet}, request.Variant) {
 		return nil
@@ -142,13 +143,14 @@ func (r *Replay) next(request Request) ([]byte, error) {
 	return next.Response.answer()
 }
 
-// orderError says that a policy asks something else than was recorded.
+// orderError says that a policy asks for something other than the recorded request.
 type orderError struct{ problem string }
 
-// Error implements the error interface with the text that Kubewarden's users know.
+// Error returns the text that Kubewarden's users know.
 func (e *orderError) Error() string { return "Replay error: " + e.problem }
 
-// answer is what was recorded, which is made behind [capabilities.FailedError].
+// answer returns the recorded answer. The text of an error gets its prefix from
+// [capabilities.FailedError].
 func (r Response) answer() ([]byte, error) {
 	if r.Failed {
 		return nil, &capabilities.FailedError{Err: errors.New(r.Message)}

@@ -26,12 +26,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/jsonpatch"
 )
 
-// Request is a question of a policy as sessions name it: by a variant, which stands for
-// namespace and operation of a host call, with fields.
+// Request is a host call in the form of sessions: a variant, which stands for namespace and
+// operation, with fields.
 type Request struct {
-	// Variant is such as "KubernetesGetResource".
+	// Variant is the name of the variant, such as "KubernetesGetResource".
 	Variant string
-	// Fields are those of the variant, as [jsonpatch.Decode] reads values. None is null.
+	// Fields are the fields of the variant, in the form of [jsonpatch.Decode]. None is null.
 	Fields map[string]any
 }
 
@@ -46,13 +46,13 @@ const (
 	variantListAll           = "KubernetesListResourceAll"
 	variantGet               = "KubernetesGetResource"
 	variantCanI              = "KubernetesCanI"
-	// No guest asks these: they are how hosts find the data of policies in Rego.
+	// Guests do not send these. Hosts use them to collect the data of Rego policies.
 	variantPluralName = "KubernetesGetResourcePluralName"
 	variantHasChanged = "HasKubernetesListResourceAllResultChangedSinceInstant"
 )
 
-// signatureVariants are those of oci/v1/verify and oci/v2/verify, which name them
-// themselves.
+// signatureVariants are the variants of oci/v1/verify and oci/v2/verify. The payloads of these
+// operations name their variant.
 var signatureVariants = []string{
 	"SigstorePubKeyVerify", "SigstoreKeylessVerify", "SigstoreKeylessPrefixVerify", "SigstoreGithubActionsVerify", "SigstoreCertificateVerify",
 }
@@ -62,8 +62,8 @@ var variants = slices.Concat(signatureVariants, []string{
 	variantListNamespace, variantListAll, variantGet, variantCanI, variantPluralName, variantHasChanged,
 })
 
-// textVariants are those whose payload is a text, by namespace and operation, with the
-// field that it goes to.
+// textVariants are the variants of operations with a text as the payload, by namespace and
+// operation, with the field for the text.
 var textVariants = map[string]struct{ variant, field string }{
 	"oci/v1/manifest_digest":     {variantManifestDigest, "image"},
 	"oci/v1/oci_manifest":        {variantManifest, "image"},
@@ -71,7 +71,7 @@ var textVariants = map[string]struct{ variant, field string }{
 	"net/v1/dns_lookup_host":     {variantLookupHost, "host"},
 }
 
-// objectVariants are those whose payload is an object with the same fields.
+// objectVariants are the variants of operations whose payload is an object with the same fields.
 var objectVariants = map[string]string{
 	"kubernetes/list_resources_by_namespace": variantListNamespace,
 	"kubernetes/list_resources_all":          variantListAll,
@@ -79,7 +79,7 @@ var objectVariants = map[string]string{
 	"kubernetes/can_i":                       variantCanI,
 }
 
-// RequestOf returns the request that a host call is.
+// RequestOf returns the request for a host call.
 func RequestOf(namespace, operation string, payload []byte) (Request, error) {
 	value, err := jsonpatch.Decode(payload)
 	if err != nil {
@@ -109,12 +109,12 @@ func RequestOf(namespace, operation string, payload []byte) (Request, error) {
 	}
 	variant, found := objectVariants[path]
 	if !found {
-		return Request{}, fmt.Errorf("%s is no host capability that sessions have", path)
+		return Request{}, fmt.Errorf("sessions do not support the host capability %s", path)
 	}
 	return newRequest(variant, fields)
 }
 
-// tagged returns the request in an object whose one field is named for the variant.
+// tagged returns the request in an object with a single field, which is named after the variant.
 func tagged(fields map[string]any) (Request, error) {
 	for variant, value := range fields {
 		if inner, ok := value.(map[string]any); ok && len(fields) == 1 {
@@ -124,11 +124,11 @@ func tagged(fields map[string]any) (Request, error) {
 	return Request{}, errors.New("the payload is not an object with one field, which names the kind of signature")
 }
 
-// newRequest returns a request in the one form in which requests are compared: recordings
-// are older than some fields, and SDKs do not agree on all of them.
+// newRequest returns a request in the normal form for comparisons. Old recordings lack some fields,
+// and SDKs differ in some of them.
 func newRequest(variant string, fields map[string]any) (Request, error) {
 	if !slices.Contains(variants, variant) {
-		return Request{}, fmt.Errorf("%q is no request that sessions have: it is none of %v", variant, variants)
+		return Request{}, fmt.Errorf("%q is not a request in sessions, which have %v", variant, variants)
 	}
 	fields = withoutNulls(fields).(map[string]any)
 	switch variant {
@@ -140,8 +140,8 @@ func newRequest(variant string, fields map[string]any) (Request, error) {
 	return Request{Variant: variant, Fields: fields}, nil
 }
 
-// canI brings the spellings of a SubjectAccessReview together: the review's spec may be
-// the object itself or in one of several fields, and its attributes have two names.
+// canI unifies the spellings of a SubjectAccessReview. The review's spec may be the object itself
+// or one of several fields, and its attributes have two names.
 func canI(fields map[string]any) map[string]any {
 	is := map[string]any{}
 	if disabled, found := fields["disable_cache"]; found {
@@ -174,8 +174,7 @@ func defaultToFalse(fields map[string]any, name string) {
 	}
 }
 
-// withoutNulls returns a value without the fields that are null, which mean the same as
-// absent ones.
+// withoutNulls returns a value without null fields, which mean the same as absent ones.
 func withoutNulls(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -194,13 +193,13 @@ func withoutNulls(value any) any {
 	return value
 }
 
-// Equal is whether two requests ask the same.
+// Equal reports whether two requests are the same.
 func (r Request) Equal(other Request) bool {
 	return r.Variant == other.Variant && jsonpatch.Equal(r.Fields, other.Fields)
 }
 
-// String names the request in one line, for people: without the quotes of JSON, which
-// guests trip over that put an error into JSON of their own.
+// String names the request in one line, for people. It has no JSON quotes, because some guests put
+// an error into JSON of their own without escaping it.
 func (r Request) String() string {
 	fields, err := json.Marshal(r.Fields)
 	if err != nil {
@@ -209,7 +208,7 @@ func (r Request) String() string {
 	return r.Variant + " " + strings.ReplaceAll(string(fields), `"`, "")
 }
 
-// text returns a field that is a string, "" if it is none.
+// text returns a field that is a string, or "" if it is not.
 func (r Request) text(field string) string {
 	text, _ := r.Fields[field].(string)
 	return text

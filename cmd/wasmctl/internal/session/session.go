@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package session records what policies ask of their host and what they are answered, and
-// answers from such a recording. A session is a file in the format of kwctl, so that one
-// that a policy's author made there is replayed here, and the other way round.
+// Package session records the host calls of policies with their answers, and replays such
+// recordings. A session is a file in kwctl's format, so that both commands can replay each other's
+// recordings.
 package session
 
 import (
@@ -31,25 +31,25 @@ import (
 )
 
 const (
-	// MaxBytes bounds a session as a file: 64 MiB.
+	// MaxBytes bounds the size of a session's file: 64 MiB.
 	MaxBytes = 64 << 20
-	// maxExchanges bounds the exchanges in one.
+	// maxExchanges bounds the number of exchanges in a session.
 	maxExchanges = 100_000
 )
 
-// Session is what was said between a policy and its host, in order.
+// Session holds the exchanges between a policy and its host, in order.
 type Session []Exchange
 
-// Exchange is a question of a policy and its answer.
+// Exchange is a host call with its answer.
 type Exchange struct {
 	Request  Request
 	Response Response
 }
 
-// Response is what the policy is told: a payload, or the text of an error.
+// Response is the answer to the policy: a payload, or the text of an error.
 type Response struct {
 	Payload string
-	// Failed is whether Message is what counts.
+	// Failed reports that Message is valid, and not the payload.
 	Failed  bool
 	Message string
 }
@@ -61,7 +61,7 @@ const (
 	typeError    = "Error"
 )
 
-// exchangeFile and responseFile are an exchange as it is written.
+// exchangeFile and responseFile are the structure of an exchange in the file.
 type (
 	exchangeFile struct {
 		Type     string       `yaml:"type"`
@@ -75,7 +75,7 @@ type (
 	}
 )
 
-// Parse reads a session. The error names every exchange that is wrong, counted from 1.
+// Parse parses a session. The error names every invalid exchange, counted from 1.
 func Parse(data []byte) (Session, error) {
 	if len(data) > MaxBytes {
 		return nil, fmt.Errorf("the session is larger than %d bytes: record a shorter one", MaxBytes)
@@ -126,7 +126,7 @@ func (f *exchangeFile) exchange() (Exchange, error) {
 	return e, nil
 }
 
-// Encode writes the session as a file, which is no larger than what [Parse] reads.
+// Encode encodes the session as a file. It refuses one that is larger than [Parse] accepts.
 func (s Session) Encode() ([]byte, error) {
 	file, size := make([]exchangeFile, len(s)), 0
 	for n := range s {
@@ -155,5 +155,5 @@ func (s Session) Encode() ([]byte, error) {
 }
 
 func tooLarge(size int) error {
-	return fmt.Errorf("the session has %d bytes or more, and no more than %d can be replayed: have the policy look at less", size, MaxBytes)
+	return fmt.Errorf("the session has %d bytes or more, and no more than %d can be replayed: make the policy read less", size, MaxBytes)
 }

@@ -51,7 +51,7 @@ const recording = `- type: Exchange
 
 var caller = &capabilities.Caller{Policy: "p", Resources: []abi.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}}
 
-// Each host call is the request that a session has for it, written by another hand.
+// Each host call corresponds to the request in a session that was written by hand.
 func TestRequestOf(t *testing.T) {
 	for _, test := range []struct{ namespace, operation, payload, recorded string }{
 		{"kubernetes", "get_resource", `{"api_version":"v1","kind":"Namespace","name":"a","namespace":null,"disable_cache":false}`,
@@ -106,10 +106,10 @@ func TestRequestOfRefuses(t *testing.T) {
 	for _, test := range []struct{ namespace, operation, payload, err string }{
 		{"kubernetes", "get_resource", `{`, "the payload is not valid JSON: unexpected EOF"},
 		{"kubernetes", "get_resource", `[]`, "the payload is not an object"},
-		{"kubernetes", "namespaces", `{}`, "kubernetes/namespaces is no host capability that sessions have"},
+		{"kubernetes", "namespaces", `{}`, "sessions do not support the host capability kubernetes/namespaces"},
 		{"net", "v1/dns_lookup_host", `{}`, "the payload is not a string"},
 		{"oci", "v1/verify", `{"a":{},"b":{}}`, "the payload is not an object with one field, which names the kind of signature"},
-		{"oci", "v2/verify", `{}`, `"" is no request that sessions have`},
+		{"oci", "v2/verify", `{}`, `"" is not a request in sessions`},
 	} {
 		_, err := RequestOf(test.namespace, test.operation, []byte(test.payload))
 		require.ErrorContains(t, err, test.err)
@@ -151,11 +151,11 @@ func TestParseRefuses(t *testing.T) {
 		"no tag":          {exchange("a: b"), "exchange 1: request: is not tagged"},
 		"a tag of YAML":   {exchange("!!map {a: b}"), "exchange 1: request: is not tagged"},
 		"a list":          {exchange("!DNSLookupHost [a]"), "exchange 1: request: is not tagged"},
-		"unknown variant": {exchange("!Nonsense {a: b}"), `exchange 1: request: "Nonsense" is no request that sessions have`},
-		"field twice":     {exchange("!DNSLookupHost\nhost: a\nhost: b"), `exchange 1: request: line 3: field "host" is there twice`},
+		"unknown variant": {exchange("!Nonsense {a: b}"), `exchange 1: request: "Nonsense" is not a request in sessions`},
+		"field twice":     {exchange("!DNSLookupHost\nhost: a\nhost: b"), `exchange 1: request: line 3: duplicate field "host"`},
 		"alias":           {exchange("!DNSLookupHost\nhost: &a b\nmore: *a"), "exchange 1: request: line 3: aliases are not read"},
 		"odd name":        {exchange("!DNSLookupHost\n[a]: b"), "exchange 1: request: line 2: the name of a field is not a text"},
-		"odd number":      {exchange("!DNSLookupHost\nhost: .inf"), `exchange 1: request: line 2: ".inf" is no number that JSON has`},
+		"odd number":      {exchange("!DNSLookupHost\nhost: .inf"), `exchange 1: request: line 2: ".inf" is not a JSON number`},
 		"too deep":        {exchange("!DNSLookupHost\nhost: " + strings.Repeat("[", 200) + strings.Repeat("]", 200)), "exchange 1: request: line 2: values nest deeper than 100"},
 		"no response":     {"- {type: Exchange, request: \"!DNSLookupHost\\nhost: a\"}", "exchange 1: response: write type Success with a payload"},
 		"success's error": {"- {type: Exchange, request: \"!DNSLookupHost\\nhost: a\", response: {type: Success, message: a}}", "exchange 1: response: write type Success"},
@@ -195,7 +195,7 @@ func TestReplay(t *testing.T) {
 	require.EqualError(t, err, `Callback evaluation failure: Replay error: the list of recorded responses is empty: the policy asks for KubernetesGetResource {api_version:v1,disable_cache:false,kind:Namespace,name:default}`)
 }
 
-// The order is that of the recording.
+// The replay keeps the order of the recording.
 func TestReplayIsStrict(t *testing.T) {
 	session, err := Parse([]byte(recording))
 	require.NoError(t, err)
@@ -205,7 +205,7 @@ func TestReplayIsStrict(t *testing.T) {
 		`{api_version:v1,disable_cache:false,kind:Namespace,name:default} is recorded`)
 }
 
-// A policy that was not granted a kind does not read it from a recording either.
+// A recording does not give a policy kinds that it was not granted.
 func TestReplayKeepsGrants(t *testing.T) {
 	session, err := Parse([]byte(recording))
 	require.NoError(t, err)
@@ -223,14 +223,14 @@ func TestReplayKeepsGrants(t *testing.T) {
 	require.EqualError(t, err, "Callback evaluation failure: Replay error: the payload is not an object")
 }
 
-// oracle answers anything.
+// oracle answers every call.
 type oracle struct{ err error }
 
 func (o oracle) Call(_ context.Context, _ *capabilities.Caller, operation string, payload []byte) ([]byte, error) {
 	return []byte(operation + " " + string(payload)), o.err
 }
 
-// A recording that was stopped takes nothing more down.
+// A stopped recording records no further calls.
 func TestRecordingStops(t *testing.T) {
 	recording := &Recording{}
 	for range 2 {
@@ -241,7 +241,7 @@ func TestRecordingStops(t *testing.T) {
 	require.Len(t, recording.Session(), 1)
 }
 
-// What was recorded is what is replayed.
+// The replay returns the recorded answers.
 func TestRecording(t *testing.T) {
 	recording := &Recording{}
 	const namespace = `{"api_version":"v1","kind":"Namespace","name":"a"}`
@@ -249,7 +249,7 @@ func TestRecording(t *testing.T) {
 	require.NoError(t, err)
 	_, err = recording.Capability("net", oracle{&capabilities.FailedError{Err: errors.New("no")}}).Call(t.Context(), caller, "v1/dns_lookup_host", []byte(`"a"`))
 	require.EqualError(t, err, "Callback evaluation failure: no")
-	// Neither of these is a request.
+	// Neither of these calls is a valid request.
 	_, _ = recording.Capability("net", oracle{}).Call(t.Context(), caller, "v2/unknown", []byte(`"a"`))
 	_, _ = recording.Capability("kubernetes", oracle{}).Call(t.Context(), &capabilities.Caller{}, "get_resource", []byte(namespace))
 
@@ -308,7 +308,7 @@ func TestInventory(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, uint64(1), generation)
 		require.JSONEq(t, want, string(document))
-		// It is there for the next evaluation too.
+		// The next evaluation also has the inventory.
 		again, _, err := inventory.Inventory(t.Context(), mode)
 		require.NoError(t, err)
 		require.Equal(t, document, again)
@@ -324,7 +324,7 @@ func TestInventory(t *testing.T) {
 	require.EqualError(t, err, "Replay error: the list of recorded responses is empty: KubernetesListResourceAll of v1/Namespace is not recorded")
 }
 
-// cluster has some objects, and notes in which order they are asked for.
+// cluster holds some objects, and records the order in which they are asked for.
 type cluster struct {
 	lists, plurals map[string]string
 	asked          []string
@@ -348,8 +348,8 @@ func (c *cluster) PluralName(_ context.Context, _ *capabilities.Caller, _, kind 
 	return c.plurals[kind], nil
 }
 
-// What a policy in Rego was given while it was recorded is what it is given in a replay,
-// and hosts that insist on an order find theirs.
+// A Rego policy sees the same inventory in a replay as in the recording. Hosts that require a
+// certain order find it.
 func TestRecordInventory(t *testing.T) {
 	services := abi.ContextAwareResource{APIVersion: "v1", Kind: "Service"}
 	namespaces := abi.ContextAwareResource{APIVersion: "v1", Kind: "Namespace"}
@@ -391,7 +391,7 @@ func TestRecordInventory(t *testing.T) {
 	require.Nil(t, (&Recording{}).Inventory(&cluster{}, &capabilities.Caller{}))
 }
 
-// A policy in Rego is told of a failure in a replay what it was told when it was recorded.
+// In a replay, a Rego policy sees the same failure as in the recording.
 func TestRecordInventoryThatFails(t *testing.T) {
 	recording := &Recording{}
 	_, _, err := recording.Inventory(&cluster{}, caller).Inventory(t.Context(), abi.ExecutionModeOPA)
@@ -399,15 +399,15 @@ func TestRecordInventoryThatFails(t *testing.T) {
 	_, _, err = NewReplay(recording.Session()).Inventory(caller.Resources).Inventory(t.Context(), abi.ExecutionModeOPA)
 	require.EqualError(t, err, "Cannot find resource v1/Namespace")
 
-	// Nor does a kind without a name go unnoticed.
+	// A kind without a name is also an error.
 	recording = &Recording{}
 	_, _, err = recording.Inventory(&cluster{lists: map[string]string{"Namespace": `{}`}}, caller).Inventory(t.Context(), abi.ExecutionModeOPA)
 	require.EqualError(t, err, "the plural name of v1/Namespace is empty")
 	_, _, err = recording.Inventory(&cluster{lists: map[string]string{"Namespace": `[]`}}, caller).Inventory(t.Context(), abi.ExecutionModeOPA)
-	require.ErrorContains(t, err, "the list of v1/Namespace is none: ")
+	require.ErrorContains(t, err, "the list of v1/Namespace is invalid: ")
 }
 
-// Two kinds may have one plural name, but not if only one of them is in namespaces.
+// Two kinds may have the same plural name only if both or neither are namespaced.
 func TestInventoryWithoutRoom(t *testing.T) {
 	kinds := []abi.ContextAwareResource{{APIVersion: "a/v1", Kind: "A"}, {APIVersion: "b/v1", Kind: "B"}}
 	inventory := func(a, b string) error {
@@ -417,22 +417,22 @@ func TestInventoryWithoutRoom(t *testing.T) {
 	}
 	inside, outside := `{"items":[{"metadata":{"name":"x","namespace":"n"}}]}`, `{"items":[{"metadata":{"name":"n"}}]}`
 	require.NoError(t, inventory(inside, inside))
-	require.EqualError(t, inventory(outside, inside), "two kinds are both at things.n.x, one in namespaces and one not")
-	require.EqualError(t, inventory(inside, outside), "two kinds are both at things.n, one in namespaces and one not")
+	require.EqualError(t, inventory(outside, inside), "two kinds share the path things.n.x, but only one of them is namespaced")
+	require.EqualError(t, inventory(inside, outside), "two kinds share the path things.n, but only one of them is namespaced")
 	require.EqualError(t, inventory(inside, `{"items":[{}]}`), "an object in the list of b/v1/B has no name")
 }
 
-// What cannot be replayed is not written.
+// A session that cannot be replayed is not written.
 func TestEncodeIsBounded(t *testing.T) {
 	recording := &Recording{}
 	for range 2 {
 		recording.add(Request{Variant: variantLookupHost, Fields: map[string]any{"host": "a"}}, bytes.Repeat([]byte("x"), MaxBytes/2+1), nil)
 	}
 	_, err := recording.Session().Encode()
-	require.EqualError(t, err, "the session has 67108866 bytes or more, and no more than 67108864 can be replayed: have the policy look at less")
+	require.EqualError(t, err, "the session has 67108866 bytes or more, and no more than 67108864 can be replayed: make the policy read less")
 }
 
-// A session is read as it is or refused, and what is read can be written and read again.
+// A session is either refused or parsed, and a parsed one can be written and parsed again.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(recording))
 	f.Add([]byte(inventoryRecording))

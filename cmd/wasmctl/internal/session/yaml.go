@@ -28,10 +28,10 @@ import (
 	yamlv3 "go.yaml.in/yaml/v3"
 )
 
-// maxDepth bounds how deep the values of a request nest.
+// maxDepth bounds the nesting of the values in a request.
 const maxDepth = 100
 
-// parseRequest reads a request: a YAML document whose tag is the variant.
+// parseRequest parses a request: a YAML document whose tag is the variant.
 func parseRequest(text string) (Request, error) {
 	var document yamlv3.Node
 	if err := yamlv3.Unmarshal([]byte(text), &document); err != nil {
@@ -52,8 +52,8 @@ func parseRequest(text string) (Request, error) {
 	return newRequest(variant, fields)
 }
 
-// value converts a node to what JSON would be decoded to. Types of YAML that JSON does not
-// have stay what they are written as: a time is a text.
+// value converts a node to the form of decoded JSON. Values of YAML types that JSON lacks keep
+// their text, for example times.
 func value(node *yamlv3.Node, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("line %d: values nest deeper than %d", node.Line, maxDepth)
@@ -85,7 +85,7 @@ func mapping(node *yamlv3.Node, depth int) (map[string]any, error) {
 			return nil, fmt.Errorf("line %d: the name of a field is not a text", name.Line)
 		}
 		if _, twice := fields[name.Value]; twice {
-			return nil, fmt.Errorf("line %d: field %q is there twice", name.Line, name.Value)
+			return nil, fmt.Errorf("line %d: duplicate field %q", name.Line, name.Value)
 		}
 		converted, err := value(node.Content[n+1], depth+1)
 		if err != nil {
@@ -109,15 +109,15 @@ func scalar(node *yamlv3.Node) (any, error) {
 		}
 		var n int64
 		if err := node.Decode(&n); err != nil {
-			return nil, fmt.Errorf("line %d: %q is no number that JSON has", node.Line, node.Value)
+			return nil, fmt.Errorf("line %d: %q is not a JSON number", node.Line, node.Value)
 		}
 		return json.Number(strconv.FormatInt(n, 10)), nil
 	}
 	return node.Value, nil
 }
 
-// encode writes the request as a YAML document. Fields that are absent and have a meaning
-// when they are null are not written: whoever reads them takes both for the same.
+// encode writes the request as a YAML document. It omits fields whose absence means null, because
+// readers treat both alike.
 func (r Request) encode() (string, error) {
 	root, err := nodeOf(r.Fields)
 	if err != nil {
@@ -129,7 +129,7 @@ func (r Request) encode() (string, error) {
 	return string(text), err
 }
 
-// nodeOf converts what JSON was decoded to.
+// nodeOf converts a decoded JSON value to a node.
 func nodeOf(value any) (*yamlv3.Node, error) {
 	node := &yamlv3.Node{}
 	switch value := value.(type) {

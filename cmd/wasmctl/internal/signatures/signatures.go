@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package signatures shows which signatures there are of a module, without judging them.
+// Package signatures lists the signatures of a module without verifying them.
 package signatures
 
 import (
@@ -30,32 +30,32 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/verification/modules"
 )
 
-// Report is what is found where signatures of a module are. Nothing of it is verified.
+// Report lists the signatures found for a module. Nothing in it is verified.
 type Report struct {
-	// Verified is false: it is there to be read.
+	// Verified is always false, as a note to readers.
 	Verified bool `json:"verified"`
-	// Digest is that of what they sign: of the manifest, or of the file.
+	// Digest is the digest that they sign: that of the manifest, or of the file.
 	Digest string `json:"digest,omitempty"`
-	// Found are the signatures, and what looks like such.
+	// Found lists signatures, and objects that look like signatures.
 	Found []Found `json:"found"`
-	// Problems say what could not be read: there may be more signatures.
+	// Problems lists places that could not be read, where more signatures may be.
 	Problems []string `json:"problems,omitempty"`
 }
 
-// Found is something that is, or looks like, a signature.
+// Found is a signature, or an object that looks like one.
 type Found struct {
-	// Place says where it is.
+	// Place says where it was found.
 	Place string `json:"place"`
 	sigstore.Description
 }
 
-// Fetcher fetches modules, and has them verified by what it was made with.
+// Fetcher fetches modules, and verifies them with the verifier that it was created with.
 type Fetcher interface {
 	Get(ctx context.Context, request module.Request) (*module.Module, error)
 }
 
-// Look returns what signatures there are of what a request is for. The fetcher is made with the
-// verifier given, and is not closed.
+// Look returns the signatures of the module that a request names. The function fetcher creates a
+// fetcher with the given verifier. Look does not close it.
 func Look(ctx context.Context, request module.Request, fetcher func(module.Verifier) Fetcher) *Report {
 	c := &collector{report: Report{Found: []Found{}}}
 	if _, err := fetcher(c).Get(ctx, request); err != nil && !errors.Is(err, errLooked) {
@@ -64,13 +64,14 @@ func Look(ctx context.Context, request module.Request, fetcher func(module.Verif
 	return &c.report
 }
 
-// errLooked ends a fetch once it has led to signatures: the module is not needed.
+// errLooked ends a fetch once the signatures have been found, because the module itself is not
+// needed.
 var errLooked = errors.New("its signatures were looked at")
 
-// collector is a [module.Verifier] that accepts nothing, and notes what there is.
+// collector is a [module.Verifier] that accepts nothing, and collects signatures.
 type collector struct{ report Report }
 
-// Identity implements [module.Verifier]: nothing was accepted before.
+// Identity implements [module.Verifier]. It is empty, because nothing was accepted before.
 func (c *collector) Identity(string) string { return "" }
 
 // Verify implements [module.Verifier].
@@ -80,7 +81,7 @@ func (c *collector) Verify(ctx context.Context, a module.Artifact) ([]byte, erro
 		return nil, err
 	}
 	signed := modules.Signed(a)
-	// What a mirror had is forgotten if the source itself is asked.
+	// If the source itself is asked after a mirror, the mirror's result is dropped.
 	c.report = Report{Digest: signed.Digest, Found: []Found{}}
 	for candidate, err := range candidates {
 		switch skipped := (*verification.SkippedError)(nil); {

@@ -29,8 +29,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// Sources returns how registries and web servers are asked, which the first call reads. It is
-// good until the fetcher is closed.
+// Sources returns the configuration for registries and web servers. The first call reads it. It is
+// valid until the fetcher is closed.
 func (f *Fetcher) Sources(ctx context.Context) (module.Sources, error) {
 	f.asking.Do(func() { f.sources, f.sourcesErr = f.readSources(ctx) })
 	return f.sources, f.sourcesErr
@@ -51,14 +51,15 @@ func (f *Fetcher) readSources(ctx context.Context) (s module.Sources, err error)
 		return s, nil
 	}
 	if _, err := module.NewRegistries(module.RegistriesOptions{Sources: s}); err != nil {
-		// Nobody asked for this file, which may need helpers: most modules need no credentials.
-		klog.FromContext(ctx).Error(err, "Registries are asked without credentials")
+		// The user did not name this file, and it may need helper programs. Most modules need no
+		// credentials.
+		klog.FromContext(ctx).Error(err, "Registries are accessed without credentials")
 		s.DockerConfig = ""
 	}
 	return s, nil
 }
 
-// sourcesPath returns the path of the sources.yml that counts, "" if there is none.
+// sourcesPath returns the path of the sources.yml to use, or "" if there is none.
 func (f *Fetcher) sourcesPath() string {
 	if f.options.SourcesPath != "" {
 		return f.options.SourcesPath
@@ -74,8 +75,8 @@ func (f *Fetcher) sourcesPath() string {
 	return path
 }
 
-// dockerConfig returns the path of the config.json of Docker, and whether it was not
-// asked for; "" if there is none then.
+// dockerConfig returns the path of Docker's config.json, or "" if there is none. It also reports
+// whether the file was chosen by default.
 func (f *Fetcher) dockerConfig() (path string, implied bool) {
 	directory := f.options.DockerConfigDirectory
 	if directory == "" {

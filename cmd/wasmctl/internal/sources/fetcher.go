@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package sources fetches policy modules for people at a terminal: from files of their
-// own, and from registries and web servers as the flags of kwctl describe them.
+// Package sources fetches policy modules for users at a terminal: from their files, and from
+// registries and web servers as configured by kwctl's flags.
 package sources
 
 import (
@@ -36,25 +36,25 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// Options say how modules are fetched.
+// Options configure a [Fetcher].
 type Options struct {
-	// MaxBytes is the largest module that is read, in bytes. Required.
+	// MaxBytes is the maximum size of a module in bytes. It is required.
 	MaxBytes int64
-	// SourcesPath is the path of a sources.yml of Kubewarden; "" stands for sources.yaml in
-	// kwctl's directory, if there is one.
+	// SourcesPath is the path of a Kubewarden sources.yml. With "", it is sources.yaml in kwctl's
+	// directory, if that exists.
 	SourcesPath string
-	// DockerConfigDirectory holds a config.json of Docker. "" stands for the directory
-	// that the variable DOCKER_CONFIG names, and then for ~/.docker, if they have one.
+	// DockerConfigDirectory holds Docker's config.json. With "", it is the directory in the
+	// environment variable DOCKER_CONFIG, or else ~/.docker, if the file exists there.
 	DockerConfigDirectory string
-	// StoreDirectory is where modules from registries are kept; "" means nowhere.
+	// StoreDirectory is the directory for modules from registries. With "", they are not kept.
 	StoreDirectory string
-	// Policies is where what was pulled is taken from, without asking anybody; nil means
-	// nowhere. What a digest or the tag "latest" names is not taken from there.
+	// Policies is the store from which pulled modules are taken without network access. Nil means
+	// no store. Modules named by a digest or by the tag "latest" are not taken from it.
 	Policies *policystore.Store
-	// Verifier decides whether a module may be used; nil means that all may. Then the source
-	// has to vouch for what is in Policies.
+	// Verifier decides whether a module may be used. Nil allows all. With a verifier, the source
+	// must confirm modules from Policies.
 	Verifier module.Verifier
-	// Progress is told how far downloads have come; nil is not.
+	// Progress receives the progress of downloads. It may be nil.
 	Progress func(bytes, total int64)
 }
 
@@ -63,14 +63,14 @@ type Fetcher struct {
 	options Options
 
 	asking sync.Once
-	// sources say how others are asked; they are read when they are needed.
+	// sources configure the access to registries and web servers. They are read on demand.
 	sources    module.Sources
 	sourcesErr error
 	temporary  string
 
 	once sync.Once
-	// remote is for what is not in files; it is made when it is needed. store is where it
-	// keeps modules.
+	// remote fetches modules that are not in files, and keeps them in store. Both are created on
+	// demand.
 	remote *module.Fetcher
 	store  *module.Store
 	err    error
@@ -87,8 +87,8 @@ func (f *Fetcher) Close() error {
 	return os.RemoveAll(f.temporary)
 }
 
-// URI returns the URI of a module that is named on a command line: a path stands for the
-// file, and the beginning of a digest for the file in the store of policies.
+// URI returns the URI of a module named on a command line. A path stands for its file, and the
+// beginning of a digest for the file in the store of policies.
 func URI(argument string) (string, error) {
 	if strings.Contains(argument, "://") {
 		return argument, nil
@@ -106,7 +106,7 @@ func URI(argument string) (string, error) {
 	return "file://" + path, nil
 }
 
-// storedURI returns the URI of the file in the store that a digest begins with.
+// storedURI returns the URI of the file in the store whose digest begins with the text.
 func storedURI(beginning string) (string, error) {
 	store, err := policystore.Default()
 	if err != nil {
@@ -123,7 +123,7 @@ func storedURI(beginning string) (string, error) {
 	return "file://" + filepath.Join(store.Root(), filepath.FromSlash(place)), nil
 }
 
-// Get fetches a module. Unlike a server it reads files whoever may have written them.
+// Get fetches a module. Unlike a server, it reads files that others could have written.
 func (f *Fetcher) Get(ctx context.Context, request module.Request) (*module.Module, error) {
 	if path, isFile := strings.CutPrefix(request.URI, "file://"); isFile {
 		return f.fromFile(ctx, path, request)
@@ -138,7 +138,7 @@ func (f *Fetcher) Get(ctx context.Context, request module.Request) (*module.Modu
 	return remote.Get(ctx, request)
 }
 
-// Remote returns the fetcher of what is not in files, which the first call makes.
+// Remote returns the fetcher for modules that are not in files. The first call creates it.
 func (f *Fetcher) Remote(ctx context.Context) (*module.Fetcher, error) {
 	f.once.Do(func() { f.remote, f.err = f.newRemote(ctx) })
 	return f.remote, f.err
@@ -160,7 +160,7 @@ func (f *Fetcher) fromFile(ctx context.Context, path string, request module.Requ
 	return local.Get(ctx, request)
 }
 
-// pulled returns what the store of policies has for a request, nil if that is nothing.
+// pulled returns the module for a request from the store of policies, or nil if there is none.
 func (f *Fetcher) pulled(ctx context.Context, request module.Request) (*module.Module, error) {
 	if f.options.Policies == nil || !policystore.IsFixed(request.URI) {
 		return nil, nil
@@ -173,7 +173,7 @@ func (f *Fetcher) pulled(ctx context.Context, request module.Request) (*module.M
 		return nil, err
 	}
 	m, err := newModule(bytes, f.options.MaxBytes, request.Digest)
-	if errors.As(err, new(*module.DigestError)) { // the source may have another one by now
+	if errors.As(err, new(*module.DigestError)) { // the source may have the right one by now
 		return nil, nil
 	}
 	if err != nil || f.options.Verifier == nil {
@@ -182,7 +182,7 @@ func (f *Fetcher) pulled(ctx context.Context, request module.Request) (*module.M
 	return f.vouched(ctx, request, bytes)
 }
 
-// readFile is a [module.ReadFile] for people, whose files others may have written.
+// readFile is a [module.ReadFile] for users' files, which others may have written.
 func readFile(path string, maxBytes int64) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -194,7 +194,7 @@ func readFile(path string, maxBytes int64) ([]byte, error) {
 		return nil, err
 	}
 	if int64(len(bytes)) > maxBytes {
-		// One more than the limit was read; how large the file is, it says itself.
+		// Only limit+1 bytes were read, so ask the file for its size.
 		if info, err := file.Stat(); err == nil {
 			return nil, &safefile.TooLargeError{Path: path, Size: info.Size(), Max: maxBytes}
 		}
@@ -206,7 +206,7 @@ func tooLarge(size, maxBytes int64) error {
 	return &engine.LimitError{Limit: "bytes of module", Value: size, Max: maxBytes, Setting: "limits.moduleSize"}
 }
 
-// newModule refuses what is too large, and what does not have the digest that is asked for.
+// newModule refuses a module that is too large, or that does not have the requested digest.
 func newModule(bytes []byte, maxBytes int64, digest string) (*module.Module, error) {
 	if size := int64(len(bytes)); size > maxBytes {
 		return nil, tooLarge(size, maxBytes)
@@ -224,7 +224,7 @@ func (f *Fetcher) newRemote(ctx context.Context) (*module.Fetcher, error) {
 		return nil, err
 	}
 	if f.store, err = f.openStore(); err != nil {
-		klog.FromContext(ctx).Error(err, "Modules are not kept: they have to be fetched every time")
+		klog.FromContext(ctx).Error(err, "Modules cannot be stored and must be fetched every time")
 	}
 	return module.NewFetcher(module.Options{MaxBytes: f.options.MaxBytes, Sources: sources, Store: f.store, Verifier: f.options.Verifier, Progress: f.options.Progress, AnyLayout: true})
 }

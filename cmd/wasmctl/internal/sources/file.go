@@ -32,7 +32,7 @@ import (
 // maxFileBytes bounds a sources.yml and a file with certificates.
 const maxFileBytes = 4 << 20
 
-// file is a sources.yml of Kubewarden.
+// file is a Kubewarden sources.yml.
 type file struct {
 	Insecure    []string               `json:"insecure_sources"`
 	Authorities map[string][]authority `json:"source_authorities"`
@@ -43,15 +43,15 @@ type file struct {
 	} `json:"proxies"`
 }
 
-// authority is a certificate, in a file or here.
+// authority is a certificate, in another file or inline.
 type authority struct {
 	Type string `json:"type"`
 	Path string `json:"path"`
 	Data string `json:"data"`
 }
 
-// readSources reads a sources.yml. Certificates are written into the directory, as files
-// in PEM. Proxies become variables of the environment, where all clients look for them.
+// readSources reads a sources.yml. It writes certificates into the directory as PEM files. It sets
+// proxies as environment variables, which all clients read.
 func readSources(path, directory string) (module.Sources, error) {
 	content, err := readBounded(path)
 	if err != nil {
@@ -59,7 +59,7 @@ func readSources(path, directory string) (module.Sources, error) {
 	}
 	var f file
 	if err := strictyaml.Unmarshal(content, &f); err != nil {
-		return module.Sources{}, fmt.Errorf("is no sources.yml of Kubewarden: %w", err)
+		return module.Sources{}, fmt.Errorf("is not a Kubewarden sources.yml: %w", err)
 	}
 	s := module.Sources{Insecure: f.Insecure}
 	var errs []error
@@ -82,7 +82,7 @@ func readSources(path, directory string) (module.Sources, error) {
 	return s, errors.Join(errs...)
 }
 
-// write writes the certificate, which may be in DER, into a file in PEM.
+// write writes the certificate, which may be in DER, as a PEM file.
 func (a *authority) write(path string) error {
 	content := []byte(a.Data)
 	switch a.Type {

@@ -48,7 +48,7 @@ func TestURI(t *testing.T) {
 	require.ErrorContains(t, err, "Cannot find policy 'deadbeef'")
 }
 
-// Files of the user need not be safe from others, as those of a server.
+// Unlike a server's files, a user's files need not be protected from others.
 func TestFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "policy.wasm")
 	require.NoError(t, os.WriteFile(path, []byte("12345"), 0o600))
@@ -68,7 +68,7 @@ func TestFiles(t *testing.T) {
 	require.NoError(t, f.Close())
 }
 
-// A web server is trusted if a sources.yml has its certificate, in a file or in place.
+// A web server is trusted if a sources.yml contains or names its certificate.
 func TestSourcesFile(t *testing.T) {
 	wasm := "\x00asm\x01\x00\x00\x00"
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(wasm)) }))
@@ -127,7 +127,7 @@ func TestProxies(t *testing.T) {
 	require.Equal(t, []string{"before", "http://proxy:3128", "localhost"}, []string{os.Getenv("HTTP_PROXY"), os.Getenv("HTTPS_PROXY"), os.Getenv("NO_PROXY")})
 }
 
-// A config.json that nobody asked for must not be in the way.
+// An unreadable default config.json is not an error.
 func TestDockerConfig(t *testing.T) {
 	directory := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(directory, "config.json"), []byte(`{"credsStore":"desktop"}`), 0o600))

@@ -26,8 +26,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
-// pulledFrom returns where a file of the store of policies is from, if modules are verified: its
-// signatures are there, and not beside the file.
+// pulledFrom returns the origin of a file in the store of policies, if modules are verified. The
+// signatures are at the origin, and not beside the file.
 func (f *Fetcher) pulledFrom(path string) (uri string, ok bool) {
 	if f.options.Verifier == nil || f.options.Policies == nil {
 		return "", false
@@ -35,8 +35,8 @@ func (f *Fetcher) pulledFrom(path string) (uri string, ok bool) {
 	return f.options.Policies.URIOf(path)
 }
 
-// vouched returns a module of the store of policies if its source names it and has signatures of
-// it that are accepted. Nothing in the store says that a file is what its place names.
+// vouched returns a module from the store of policies if its source names it and has acceptable
+// signatures for it. The store itself does not prove that a file is what its place says.
 func (f *Fetcher) vouched(ctx context.Context, request module.Request, bytes []byte) (*module.Module, error) {
 	remote, err := f.Remote(ctx)
 	if err != nil {
@@ -46,17 +46,17 @@ func (f *Fetcher) vouched(ctx context.Context, request module.Request, bytes []b
 	if err != nil {
 		return nil, err
 	}
-	// It need not be downloaded again. If it cannot be kept it is, and nothing else.
+	// This avoids another download. If it fails, the module is downloaded.
 	_ = f.store.Put(m)
 	request.Digest = m.Digest
 	got, err := remote.Get(ctx, request)
 	if errors.As(err, new(*module.DigestError)) {
-		return nil, fmt.Errorf("the store of policies has something else than its source: remove it with the command rm, and pull it again: %w", err)
+		return nil, fmt.Errorf("the store of policies differs from the source: remove it with the command rm, and pull it again: %w", err)
 	}
 	return got, err
 }
 
-// sizeError says which limit a file is too large for.
+// sizeError adds to an error the limit that a file exceeds.
 func sizeError(err error) error {
 	if large := (*safefile.TooLargeError)(nil); errors.As(err, &large) {
 		return &engine.LimitError{Limit: "bytes of module", Value: large.Size, Max: large.Max, Setting: "limits.moduleSize"}

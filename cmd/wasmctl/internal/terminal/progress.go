@@ -26,23 +26,23 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// progressAfter is after how long, and then how often, a person is told that something
-// is still being done.
+// progressAfter is the delay before the progress of an operation is shown, and the interval of
+// updates.
 const progressAfter = time.Second
 
-// shown is what a person is told of something that takes long.
+// shown is the progress display of a long operation.
 type shown struct {
 	w    io.Writer
 	what string
 
 	mu      sync.Mutex
 	written bool
-	// bar is there as long as something comes in.
+	// bar exists during a transfer.
 	bar *progressbar.ProgressBar
 }
 
-// Progress tells a person at the terminal what takes long. It returns what to call when
-// that is done, which removes what was written. Without a terminal it does nothing.
+// Progress shows the user at the terminal that an operation is running. The returned function ends
+// the operation and removes the display. Without a terminal, Progress does nothing.
 func (s *Streams) Progress(what string) (done func()) {
 	if !isTerminal(s.Err) {
 		return func() {}
@@ -56,8 +56,8 @@ func (s *Streams) Progress(what string) (done func()) {
 	}
 }
 
-// Transferred shows how much has come of what takes long: so many bytes, of a total that is zero
-// if nobody knows it. It is safe for concurrent use.
+// Transferred shows the progress of a transfer: the bytes so far, and the total, which is 0 if it
+// is unknown. It is safe for concurrent use.
 func (s *Streams) Transferred(bytes, total int64) {
 	if p := s.current.Load(); p != nil {
 		p.transferred(bytes, total)
@@ -99,16 +99,16 @@ func (p *shown) transferred(bytes, total int64) {
 	defer p.mu.Unlock()
 	if p.bar == nil || p.bar.GetMax64() != max(total, -1) && total > 0 {
 		if total <= 0 {
-			total = -1 // a bar that only turns
+			total = -1 // shows a bar without an end
 		}
 		p.written = true
 		fmt.Fprint(p.w, "\r\x1b[K")
 		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.w), progressbar.OptionSetDescription(p.what),
 			progressbar.OptionShowBytes(true), progressbar.OptionSetRenderBlankState(true), progressbar.OptionThrottle(100*time.Millisecond))
 	}
-	_ = p.bar.Set64(bytes) // it fails if there is more than was said, and then shows that it is full
+	_ = p.bar.Set64(bytes) // it fails if there are more bytes than announced, and then shows a full bar
 	if total > 0 && bytes >= total {
-		p.bar = nil // what comes now is no transfer
+		p.bar = nil // the transfer is over
 	}
 }
 

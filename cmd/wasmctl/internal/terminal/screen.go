@@ -24,18 +24,18 @@ import (
 	"golang.org/x/term"
 )
 
-// Screen is the whole of a terminal, for a command that shows there what changes. Its
-// methods are not safe for concurrent use.
+// Screen is the whole terminal, for a command that updates its display. Its methods are not safe
+// for concurrent use.
 type Screen struct {
 	out, in *os.File
 	color   bool
-	// before is how the keyboard was; nil if keys are not read.
+	// before is the previous state of the keyboard. It is nil if keys are not read.
 	before *term.State
 	keys   chan byte
 	closed chan struct{}
 }
 
-// What terminals understand (ECMA-48, and xterm's second screen).
+// Escape sequences of terminals (ECMA-48, and xterm's alternate screen).
 const (
 	secondScreen = "\x1b[?1049h\x1b[?25l"
 	firstScreen  = "\x1b[?25h\x1b[?1049l"
@@ -44,11 +44,11 @@ const (
 	eraseBelow   = "\x1b[J"
 )
 
-// ErrNoTerminal says that nobody looks at the standard output.
-var ErrNoTerminal = errors.New("the standard output is no terminal")
+// ErrNoTerminal says that the standard output is not a terminal.
+var ErrNoTerminal = errors.New("the standard output is not a terminal")
 
-// OpenScreen takes the terminal of the standard output, whose content Close brings back.
-// Keys are read if the standard input is a terminal too.
+// OpenScreen takes over the terminal of the standard output. Close restores its content. Keys are
+// read if the standard input is also a terminal.
 func (s *Streams) OpenScreen() (*Screen, error) {
 	if !isTerminal(s.Out) {
 		return nil, ErrNoTerminal
@@ -68,9 +68,8 @@ func (s *Streams) OpenScreen() (*Screen, error) {
 	return screen, nil
 }
 
-// read passes keys on until the input ends or the screen is closed. A read cannot be
-// interrupted: the last one may take a key from what comes after, or wait until the
-// process ends.
+// read passes on keys until the input ends or the screen is closed. A read cannot be interrupted.
+// The last read may therefore take a key from the next program, or wait until the process ends.
 func (s *Screen) read() {
 	defer close(s.keys)
 	key := make([]byte, 1)
@@ -86,12 +85,12 @@ func (s *Screen) read() {
 	}
 }
 
-// Keys returns the keys that are pressed, Ctrl-C as 3; nil if none are read. It is closed
-// when there can be no more.
+// Keys returns the channel of pressed keys, with Ctrl-C as 3. It is nil if keys are not read. It is
+// closed when the input ends.
 func (s *Screen) Keys() <-chan byte { return s.keys }
 
-// Show shows lines in place of those before: as many as there is room for, and of each
-// what there is room for. The line with the number head is bold.
+// Show replaces the displayed lines. It cuts the lines to the size of the terminal. The line with
+// the index head is bold.
 func (s *Screen) Show(lines []string, head int) error {
 	width, height, err := term.GetSize(int(s.out.Fd()))
 	if err != nil || width <= 0 || height <= 0 {
@@ -119,7 +118,7 @@ func (s *Screen) Show(lines []string, head int) error {
 	return err
 }
 
-// Close gives the terminal back as it was. It is called once.
+// Close restores the terminal. It must be called only once.
 func (s *Screen) Close() error {
 	close(s.closed)
 	_, err := s.out.WriteString(firstScreen)

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package terminal is where a command reads and writes, and what it does for people only
-// if it is one of theirs that it writes to.
+// Package terminal provides a command's input and output. It adds colors and progress only if the
+// output is a terminal.
 package terminal
 
 import (
@@ -28,52 +28,52 @@ import (
 	"golang.org/x/term"
 )
 
-// Streams are those of a process.
+// Streams are the streams of a process.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// NoColor switches colours off, wherever is written to.
+	// NoColor disables colors for all output.
 	NoColor bool
 
-	// current is what takes long now, the innermost of what does.
+	// current is the innermost running operation with a progress display.
 	current atomic.Pointer[shown]
 }
 
 // Standard returns the streams of this process.
 func Standard() *Streams { return &Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr} }
 
-// isTerminal is whether somebody looks at what is written.
+// isTerminal reports whether a writer is a terminal.
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// Colour is one that a text may have.
-type Colour string
+// Color is the color of a text.
+type Color string
 
-// The colours, as terminals know them (ECMA-48, Select Graphic Rendition).
+// The colors of terminals (ECMA-48, Select Graphic Rendition).
 const (
-	Bold   Colour = "1"
-	Red    Colour = "31"
-	Green  Colour = "32"
-	Yellow Colour = "33"
+	Bold   Color = "1"
+	Red    Color = "31"
+	Green  Color = "32"
+	Yellow Color = "33"
 )
 
-// Paint returns a text that is written to the standard output, in a colour if that is a
-// terminal and nobody is against it (https://no-color.org).
-func (s *Streams) Paint(colour Colour, text string) string {
+// Paint returns a text for the standard output. It adds a color if the output is a terminal and
+// colors are not disabled (https://no-color.org).
+func (s *Streams) Paint(color Color, text string) string {
 	if s.NoColor || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !isTerminal(s.Out) {
 		return text
 	}
-	return paint(colour, text)
+	return paint(color, text)
 }
 
-func paint(colour Colour, text string) string {
-	return "\x1b[" + string(colour) + "m" + text + "\x1b[0m"
+func paint(color Color, text string) string {
+	return "\x1b[" + string(color) + "m" + text + "\x1b[0m"
 }
 
-// Plain returns a text that somebody else wrote without what could make a terminal do
-// anything but show it. Lines and tabs stay.
+// Plain removes from a foreign text all characters that could control the terminal. It keeps line
+// breaks and tabs.
 func Plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

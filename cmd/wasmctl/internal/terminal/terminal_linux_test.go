@@ -25,7 +25,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal/terminaltest"
 )
 
-// A terminal gets colours, unless somebody is against it.
+// A terminal gets colors, unless they are disabled.
 func TestPaint(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")
@@ -40,7 +40,7 @@ func TestPaint(t *testing.T) {
 	require.Equal(t, "text", (&Streams{Out: out}).Paint(Red, "text"))
 }
 
-// What takes over a second is said at a terminal, and gone when it is done.
+// An operation of over a second is shown on a terminal, and removed at the end.
 func TestProgressAtATerminal(t *testing.T) {
 	terminal := terminaltest.Open(t)
 	s := &Streams{Out: &bytes.Buffer{}, Err: terminal.File}
@@ -51,7 +51,7 @@ func TestProgressAtATerminal(t *testing.T) {
 	require.Regexp(t, "^\rLoading … 1s.*\r\x1b\\[K$", terminal.Shown())
 }
 
-// What comes in has a bar, as long as it does; what nobody waits for has none.
+// A transfer shows a bar while it runs. Transfers in the background show none.
 func TestTransferAtATerminal(t *testing.T) {
 	terminal := terminaltest.Open(t)
 	s := &Streams{Out: &bytes.Buffer{}, Err: terminal.File}

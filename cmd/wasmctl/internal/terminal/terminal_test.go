@@ -26,7 +26,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
-// What is no terminal gets neither colours nor progress.
+// Output that is not a terminal has no colors and no progress.
 func TestNoTerminal(t *testing.T) {
 	var out, err bytes.Buffer
 	s := &Streams{Out: &out, Err: &err}
@@ -57,7 +57,7 @@ func TestProgress(t *testing.T) {
 	require.Equal(t, "\r\x1b[K", read())
 	<-ended
 
-	// What is quick says nothing: nobody reads here.
+	// A fast operation shows nothing, so nobody reads from the pipe here.
 	(&shown{w: writer, what: "Loading"}).begin(clock)()
 }
 

@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package top tells what policies cost a server and what they decide, from the metrics that
-// it serves.
+// Package top shows the cost and the decisions of a server's policies, from the metrics of the
+// server.
 package top
 
 import (
@@ -32,7 +32,7 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// What is read of a server's metrics.
+// The metrics that are read.
 const (
 	prefix       = "apiserver_wasm_admission_"
 	evaluations  = prefix + "evaluation_duration_seconds"
@@ -43,34 +43,34 @@ const (
 	started      = "process_start_time_seconds"
 )
 
-// maxPolicies is how many policies are read, which is more than a server takes.
+// maxPolicies bounds the policies that are read. It exceeds the maximum of a server.
 const maxPolicies = 100_000
 
-// Counts are what a server counted of a policy, or by how much that grew in a second.
+// Counts are a server's counts for a policy, or their increase per second.
 type Counts struct {
-	// Evaluations are all, of which Denied are those that denied, and Failed those that
-	// ended without a verdict.
+	// Evaluations counts all evaluations. Denied and Failed count those that denied, and those
+	// without a verdict.
 	Evaluations, Denied, Failed float64
-	// Changed is how often it changed an object.
+	// Changed counts the changes of objects.
 	Changed float64
-	// Seconds is the time that evaluations took, and Fuel what they burnt.
+	// Seconds is the total time of evaluations, and Fuel the fuel that they burned.
 	Seconds, Fuel float64
 }
 
-// Snapshot is what a server has counted until now.
+// Snapshot holds a server's counts at one time.
 type Snapshot struct {
-	// Started is when the server started, in seconds of Unix time; 0 if it does not say.
+	// Started is the start of the server in Unix time, or 0 if it is unknown.
 	Started float64
-	// Served is how many policies and groups it enforces.
+	// Served is the number of policies and groups that the server enforces.
 	Served int
-	// Policies are the counts by policy. Only those that were asked are in them.
+	// Policies holds the counts by policy, for policies with at least one evaluation.
 	Policies map[string]Counts
-	// Open are the policies whose circuit breaker is open.
+	// Open is the set of policies whose circuit breaker is open.
 	Open map[string]bool
 }
 
-// Read reads a server's metrics in Prometheus' text format. It is an error if there are
-// none of WasmAdmission among them.
+// Read reads a server's metrics in Prometheus' text format. Metrics without those of WasmAdmission
+// are an error.
 func Read(text io.Reader) (*Snapshot, error) {
 	own, err := only(text)
 	if err != nil {
@@ -117,7 +117,7 @@ func Read(text io.Reader) (*Snapshot, error) {
 	return s, nil
 }
 
-// only returns the lines that are read. An apiserver has tens of thousands of others.
+// only returns the lines that are needed. An apiserver has tens of thousands of others.
 func only(text io.Reader) (string, error) {
 	var own strings.Builder
 	lines := bufio.NewScanner(text)
@@ -155,17 +155,17 @@ func sum(family *dto.MetricFamily) (total float64) {
 	return total
 }
 
-// Row is a policy with what is shown of it.
+// Row is a policy with the values that are shown.
 type Row struct {
 	Policy string
 	Counts
-	// Open is whether its circuit breaker is open.
+	// Open reports whether its circuit breaker is open.
 	Open bool
 }
 
-// Rows returns the policies of a snapshot: with all that was counted if there is none
-// before, else with how much that grew in each of so many seconds. It returns no rows if
-// the one before is of another server, or from before a restart.
+// Rows returns the policies of a snapshot. Without an earlier snapshot, the values are the total
+// counts, and otherwise the increase per second in the given time. It returns false if the earlier
+// snapshot comes from another server, or from before a restart.
 func (s *Snapshot) Rows(before *Snapshot, seconds float64) (rows []Row, ok bool) {
 	if before != nil && (before.Started != s.Started || seconds <= 0) {
 		return nil, false

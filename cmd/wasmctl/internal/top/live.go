@@ -26,27 +26,27 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// Live shows what policies do, again and again.
+// Live shows the activity of policies continuously.
 type Live struct {
 	Source *Source
-	// Interval is how long after one look comes the next.
+	// Interval is the time between two readings.
 	Interval time.Duration
 	Order    Order
 	Clock    clock.WithTicker
 
-	// last and before are the last two looks, and lookedAt and lookedBefore their times.
+	// last and before are the last two readings, and lookedAt and lookedBefore their times.
 	last, before           *Snapshot
 	lookedAt, lookedBefore time.Time
-	// problem is why there is no newer look.
+	// problem says why there is no newer reading.
 	problem error
 }
 
-// ctrlC is the key that ends a program. A terminal whose keys are read does not make a
-// signal of it.
+// ctrlC is the key that ends a program. The terminal does not turn it into a signal while its keys
+// are read.
 const ctrlC = 3
 
-// Run shows on a screen what policies do, until the context ends or a person quits. The
-// first look has to succeed; what keeps later ones from it is shown.
+// Run shows the activity of policies on a screen, until the context ends or the user quits. The
+// first reading must succeed. Errors of later readings are shown.
 func (l *Live) Run(ctx context.Context, screen *terminal.Screen) error {
 	if err := l.look(ctx); err != nil {
 		return err
@@ -89,11 +89,10 @@ func (l *Live) look(ctx context.Context) error {
 	return nil
 }
 
-// headLine is the number of the line that is the head of the table.
+// headLine is the index of the line with the table's head.
 const headLine = 3
 
-// lines are what is shown: what it is about, which keys there are, a line about what is
-// wrong, and the table.
+// lines returns the displayed lines: a title, the keys, a line for problems, and the table.
 func (l *Live) lines() []string {
 	state := "since the last look"
 	rows, ok := l.last.Rows(l.before, l.lookedAt.Sub(l.lookedBefore).Seconds())
@@ -115,7 +114,7 @@ func (l *Live) lines() []string {
 	}, Table(rows, perSecond)...)
 }
 
-// Once returns a table of all that the server has counted since it started.
+// Once returns a table of all counts since the start of the server.
 func Once(ctx context.Context, source *Source, order Order) ([]string, error) {
 	snapshot, err := source.Snapshot(ctx)
 	if err != nil {

@@ -34,7 +34,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/top"
 )
 
-// TestLive looks at a server three times, of which the last fails, and presses keys.
+// TestLive takes three readings, of which the last fails, and presses keys.
 func TestLive(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")
@@ -80,7 +80,7 @@ func TestLive(t *testing.T) {
 	require.True(t, strings.HasSuffix(shown.Shown(), "\x1b[?25h\x1b[?1049l"))
 }
 
-// TestScreenEndsWithCtrlC has what is typed for a signal end it, and the lines cut to the
+// TestScreenEndsWithCtrlC checks that Ctrl-C ends the program, and that lines are cut to the
 // terminal's size.
 func TestScreenEndsWithCtrlC(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

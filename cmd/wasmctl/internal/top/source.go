@@ -32,22 +32,22 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/kubeconfig"
 )
 
-// What reading metrics may take. An apiserver of a large cluster serves some 10 MiB.
+// Limits for reading metrics. An apiserver of a large cluster serves about 10 MiB.
 const (
 	maxMetrics = 128 << 20
 	timeout    = 30 * time.Second
 )
 
-// Source is where metrics are read.
+// Source is a source of metrics.
 type Source struct {
-	// Name says where that is, without what may be secret.
+	// Name is the location of the source, without possible secrets.
 	Name string
 	open func(ctx context.Context) (io.ReadCloser, error)
-	// limit is how many bytes are read; 0 means maxMetrics.
+	// limit is the maximum number of bytes. 0 selects maxMetrics.
 	limit int64
 }
 
-// Snapshot reads the metrics that there are now. It takes 30 seconds and 128 MiB at most.
+// Snapshot reads the current metrics, within 30 seconds and up to 128 MiB.
 func (s *Source) Snapshot(ctx context.Context) (*Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -61,7 +61,7 @@ func (s *Source) Snapshot(ctx context.Context) (*Snapshot, error) {
 		return nil, fmt.Errorf("asking %s: %w", s.Name, err)
 	}
 	if int64(len(text)) > limit {
-		return nil, fmt.Errorf("asking %s: the metrics are longer than %d bytes, which no server's are: name an address at which metrics are served", s.Name, limit)
+		return nil, fmt.Errorf("asking %s: the metrics are longer than %d bytes, more than those of any server: name an address that serves metrics", s.Name, limit)
 	}
 	snapshot, err := Read(bytes.NewReader(text))
 	if err != nil {
@@ -70,8 +70,8 @@ func (s *Source) Snapshot(ctx context.Context) (*Snapshot, error) {
 	return snapshot, nil
 }
 
-// NewSource returns where metrics are read: at a URL or from a file, or, if both are not
-// named, from the server of a kubeconfig's current context.
+// NewSource returns a source of metrics: a URL or a file, or with an empty location the server in
+// the kubeconfig's current context.
 func NewSource(where, configPath string) (*Source, error) {
 	switch {
 	case strings.HasPrefix(where, "http://"), strings.HasPrefix(where, "https://"):
@@ -102,14 +102,14 @@ func getter(client *http.Client, address string) func(context.Context) (io.ReadC
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			// Without the address around it, which may have a secret in its query.
+			// Drop the wrapper with the URL, which may have a secret in its query.
 			if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 				err = wrapped.Err
 			}
 			return nil, err
 		}
 		if response.StatusCode != http.StatusOK {
-			return nil, errors.Join(fmt.Errorf("it answered %d: who asks has to be allowed to get /metrics", response.StatusCode), response.Body.Close())
+			return nil, errors.Join(fmt.Errorf("it answered %d: the user must be allowed to get /metrics", response.StatusCode), response.Body.Close())
 		}
 		return response.Body, nil
 	}

@@ -29,10 +29,10 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/terminal"
 )
 
-// An Order is what policies are sorted by.
+// An Order is a sort order of policies.
 type Order string
 
-// The orders. But for names the largest comes first.
+// The orders. Except for names, the largest value comes first.
 const (
 	ByTime        Order = "time"
 	ByFuel        Order = "fuel"
@@ -42,11 +42,11 @@ const (
 	ByName        Order = "name"
 )
 
-// Orders are all orders; the first is the default.
+// Orders are all orders. The first one is the default.
 var Orders = []Order{ByTime, ByFuel, ByDenials, ByFailures, ByEvaluations, ByName}
 
-// Key returns the key by which a person chooses an order: the first letter, but for
-// failures, since fuel has it.
+// Key returns the key that selects an order: its first letter, except for failures, because fuel
+// has the same letter.
 func (o Order) Key() byte {
 	if o == ByFailures {
 		return 'x'
@@ -54,7 +54,7 @@ func (o Order) Key() byte {
 	return o[0]
 }
 
-// by returns what an order sorts by; nil is the name.
+// by returns the value that an order sorts by. It returns nil for the name.
 func (o Order) by() func(Row) float64 {
 	switch o {
 	case ByTime:
@@ -71,7 +71,7 @@ func (o Order) by() func(Row) float64 {
 	return nil
 }
 
-// Sort sorts rows; those that are equal are in the order of their names.
+// Sort sorts rows. Equal rows are ordered by name.
 func (o Order) Sort(rows []Row) {
 	by := o.by()
 	slices.SortFunc(rows, func(a, b Row) int {
@@ -84,8 +84,8 @@ func (o Order) Sort(rows []Row) {
 	})
 }
 
-// Table returns the lines of a table, the first of which is the head. Each says how much a
-// second it is if it is about a time, else how much since the server started.
+// Table returns the lines of a table, with its head first. The head says whether the values are per
+// second or totals since the start of the server.
 func Table(rows []Row, perSecond bool) []string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 8, 2, ' ', 0)
@@ -104,7 +104,7 @@ func Table(rows []Row, perSecond bool) []string {
 			duration(ratio(r.Seconds, r.Evaluations)), number(ratio(r.Fuel, r.Evaluations)), breaker,
 		}, "\t"))
 	}
-	// A strings.Builder takes everything.
+	// Writing to a strings.Builder cannot fail.
 	_ = table.Flush()
 	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
 	for n := range lines {
@@ -113,7 +113,7 @@ func Table(rows []Row, perSecond bool) []string {
 	return lines
 }
 
-// oneLine returns a name that a server told as a part of a line.
+// oneLine returns a name from a server as a part of a line.
 func oneLine(name string) string {
 	return strings.NewReplacer("\n", "�", "\t", "�").Replace(terminal.Plain(name))
 }
@@ -125,7 +125,7 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// number writes a number in four digits, with the letters of thousands.
+// number formats a number with four digits and a metric prefix.
 func number(value float64) string {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return "?"
@@ -148,7 +148,7 @@ func number(value float64) string {
 	return strconv.FormatFloat(value, 'f', 1, 64)
 }
 
-// duration writes a time in three digits or a few more.
+// duration formats a time with about three digits.
 func duration(seconds float64) string {
 	switch {
 	case math.IsNaN(seconds) || seconds < 0 || seconds > 1e9:

@@ -31,7 +31,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/cmd/wasmctl/internal/top"
 )
 
-// captured is what a server served after a minute under load, but for the metrics of others.
+// captured holds the WasmAdmission metrics of a real server after a minute under load.
 const captured = "testdata/metrics.txt"
 
 func snapshot(t *testing.T, text string) *top.Snapshot {
@@ -41,7 +41,7 @@ func snapshot(t *testing.T, text string) *top.Snapshot {
 	return s
 }
 
-// metrics are those of a server that started at a time and evaluated so much.
+// metrics returns the metrics of a server with the given start time and number of evaluations.
 func metrics(started, count int) string {
 	return fmt.Sprintf(`# HELP apiserver_request_total Not ours.
 apiserver_request_total{code="200"} 1
@@ -122,7 +122,7 @@ func TestTable(t *testing.T) {
 	require.Contains(t, top.Table(nil, true)[0], "TIME/S")
 }
 
-// TestRealMetrics reads what a real server served.
+// TestRealMetrics reads the metrics of a real server.
 func TestRealMetrics(t *testing.T) {
 	source, err := top.NewSource(captured, "")
 	require.NoError(t, err)
@@ -179,7 +179,7 @@ func TestSources(t *testing.T) {
 	for name, test := range map[string]struct{ where, kubeconfig, err string }{
 		"no file":           {"/none", "", "asking /none: open /none: no such file or directory"},
 		"no kubeconfig":     {"", "/none", "reading the kubeconfig (name one with --kubeconfig or in KUBECONFIG): stat /none"},
-		"not allowed":       {server.URL + "/other", "", "/other: it answered 403: who asks has to be allowed to get /metrics"},
+		"not allowed":       {server.URL + "/other", "", "/other: it answered 403: the user must be allowed to get /metrics"},
 		"no server":         {"http://user:secret@127.0.0.1:1/metrics?token=secret", "", "asking http://127.0.0.1:1/metrics: dial tcp"},
 		"something else":    {"https://" + strings.TrimPrefix(server.URL, "http://"), "", "server gave HTTP response"},
 		"no URL of a place": {"http://[", "", "the URL of the metrics cannot be parsed"},

@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package yaml12 reads YAML as Kubewarden's kwctl reads settings: as version 1.2 has it.
+// Package yaml12 reads YAML 1.2, as Kubewarden's kwctl reads settings.
 package yaml12
 
 import (
@@ -33,16 +33,16 @@ import (
 )
 
 const (
-	// maxDepth is how deep a document may be nested, as in kwctl.
+	// maxDepth is the maximum nesting of a document, as in kwctl.
 	maxDepth = 128
-	// maxValues is how many values a document may have, those that aliases repeat included.
+	// maxValues is the maximum number of values in a document, including those that aliases repeat.
 	maxValues = 1 << 20
 )
 
-// ToJSON returns a document as JSON. Texts such as no, on, 0777 and 1_000 are strings, and
-// << is a key like any other. A second document, a tag that is not YAML's own, a key that
-// is there twice, and a document nested deeper than 128 levels or with more than 1,048,576
-// values are errors, and so are aliases that make much of little.
+// ToJSON converts a document to JSON. Texts such as no, on, 0777 and 1_000 are strings, and << is
+// an ordinary key. The following are errors: a second document, a tag outside the YAML standard, a
+// duplicate key, more than 128 levels of nesting, more than 1,048,576 values, and aliases that
+// expand to too much.
 func ToJSON(document []byte) ([]byte, error) {
 	decoder := yamlv3.NewDecoder(bytes.NewReader(document))
 	var root, second yamlv3.Node
@@ -59,7 +59,7 @@ func ToJSON(document []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Values that aliases repeat are one in memory, and as many in JSON.
+	// Values repeated by aliases exist once in memory, but multiple times in JSON.
 	if err := strictyaml.CheckExpansion(document); err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (r *reader) read(node *yamlv3.Node, depth int) (any, error) {
 		return r.read(node.Alias, depth+1)
 	}
 	if tagged := node.Style&yamlv3.TaggedStyle != 0; tagged && !strings.HasPrefix(node.LongTag(), "tag:yaml.org,2002:") {
-		return nil, fmt.Errorf("line %d: the tag %s is not known: remove it", node.Line, node.Tag)
+		return nil, fmt.Errorf("line %d: unknown tag %s: remove it", node.Line, node.Tag)
 	}
 	switch node.Kind {
 	case yamlv3.SequenceNode:
@@ -102,10 +102,10 @@ func (r *reader) readMapping(node *yamlv3.Node, depth int) (any, error) {
 			key = key.Alias
 		}
 		if key.Kind != yamlv3.ScalarNode {
-			return nil, fmt.Errorf("line %d: a key is no scalar", key.Line)
+			return nil, fmt.Errorf("line %d: a key is not a scalar", key.Line)
 		}
 		if _, twice := fields[key.Value]; twice {
-			return nil, fmt.Errorf("line %d: key %q is there twice", key.Line, key.Value)
+			return nil, fmt.Errorf("line %d: duplicate key %q", key.Line, key.Value)
 		}
 		value, err := r.read(node.Content[n+1], depth+1)
 		if err != nil {
@@ -116,7 +116,7 @@ func (r *reader) readMapping(node *yamlv3.Node, depth int) (any, error) {
 	return fields, nil
 }
 
-// scalar reads a scalar. One that is quoted, or tagged as a string, is a string.
+// scalar parses a scalar. A quoted scalar, or one with the string tag, is a string.
 func scalar(node *yamlv3.Node) (any, error) {
 	const plain = yamlv3.DoubleQuotedStyle | yamlv3.SingleQuotedStyle | yamlv3.LiteralStyle | yamlv3.FoldedStyle
 	text := node.Value
@@ -143,7 +143,7 @@ func scalar(node *yamlv3.Node) (any, error) {
 	return float(text), nil
 }
 
-// integer reads a decimal number, or one with a prefix: 0x, 0o, 0b.
+// integer parses a decimal number, or one with the prefix 0x, 0o or 0b.
 func integer(text string) (json.Number, bool) {
 	digits := strings.TrimPrefix(text, "+")
 	negative := strings.HasPrefix(text, "-")
@@ -173,8 +173,8 @@ func integer(text string) (json.Number, bool) {
 	return json.Number(strconv.FormatUint(value, 10)), true
 }
 
-// float reads a floating-point number; what is none is a string. JSON has no infinity and
-// no NaN: they become null.
+// float parses a floating-point number, and returns other texts unchanged. Infinity and NaN become
+// null, because JSON lacks them.
 func float(text string) any {
 	switch strings.TrimLeft(text, "+-") {
 	case ".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN":
@@ -185,7 +185,7 @@ func float(text string) any {
 		return text // such as 0777
 	}
 	if strings.ContainsAny(text, "_xXpP") {
-		return text // numbers of Go
+		return text // Go accepts it, but YAML does not
 	}
 	value, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(value, 0) || math.IsNaN(value) {

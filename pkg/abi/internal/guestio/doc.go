@@ -14,8 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package guestio is what the calling conventions have in common: how memory of a
-// guest is read and written, how its host calls are taken and answered, and how
-// what it prints becomes lines of a log. All of it keeps to the limits of the
-// evaluation's environment, and ends the evaluation of a guest that does not.
+// Package guestio holds the code that the calling conventions share. It reads and writes guest
+// memory, answers host calls, and turns guest output into log lines. It enforces the limits of the
+// evaluation's environment, and ends the evaluation of a guest that exceeds them.
 package guestio

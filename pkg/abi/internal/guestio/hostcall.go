@@ -27,19 +27,19 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// maxNameBytes bounds the parts of a host call's address. Real ones are far shorter.
+// maxNameBytes bounds each name in a host call. Real names are far shorter.
 const maxNameBytes = 1 << 10
 
-// HostCalls takes and answers the host calls of one evaluation. It belongs to the
-// goroutine of that.
+// HostCalls answers the host calls of one evaluation. Only the goroutine of that evaluation may use
+// it.
 type HostCalls struct {
 	made int64
-	// shortage is what a call could not be answered for the last time, if any.
+	// shortage is the latest shortage that made a host call fail, if any.
 	shortage *abi.ShortageError
 }
 
-// HostCallFunction describes the import by which guests make host calls. The two
-// conventions give it different names, and mean different things by its result.
+// HostCallFunction describes the import through which guests make host calls. The two conventions
+// name it differently and give its result different meanings.
 func HostCallFunction(module, name string, call func(i *engine.Instance, stack []uint64)) engine.HostFunction {
 	return engine.HostFunction{
 		Module:   module,
@@ -51,9 +51,9 @@ func HostCallFunction(module, name string, call func(i *engine.Instance, stack [
 	}
 }
 
-// Take answers a host call. The stack holds addresses and lengths of binding,
-// namespace, operation and payload. An error is what the guest is to be told; a call
-// over a limit, or from outside the guest's memory, ends the evaluation.
+// Take answers a host call. The stack holds the addresses and lengths of binding, namespace,
+// operation and payload. The returned error is for the guest. A call that exceeds a limit or
+// reaches outside the guest's memory ends the evaluation.
 func (h *HostCalls) Take(i *engine.Instance, env *abi.Environment, stack []uint64) ([]byte, error) {
 	if h.made++; h.made > env.Limits.HostCalls {
 		i.Abort(&engine.LimitError{Limit: "host calls", Value: h.made, Max: env.Limits.HostCalls, Setting: "limits.hostCalls"})
@@ -70,9 +70,9 @@ func (h *HostCalls) Take(i *engine.Instance, env *abi.Environment, stack []uint6
 	return response, err
 }
 
-// Explain adds to the error of an evaluation what was short when it made host calls. The
-// guest may have made anything of that: a trap, an error of its own, or nothing until its
-// time was up.
+// Explain adds the latest shortage of a host call to the error of an evaluation. The guest may have
+// reacted to the shortage in any way: with a trap, with its own error, or by doing nothing until
+// its deadline.
 func (h *HostCalls) Explain(err error) error {
 	if err == nil || h.shortage == nil {
 		return err
@@ -80,8 +80,8 @@ func (h *HostCalls) Explain(err error) error {
 	return &explained{error: err, shortage: h.shortage}
 }
 
-// explained is the error of an evaluation that met a shortage. It reads as it would
-// without.
+// explained is the error of an evaluation that met a shortage. Its text does not mention the
+// shortage.
 type explained struct {
 	error
 	shortage error
@@ -109,9 +109,8 @@ func name(i *engine.Instance, what string, offset, length uint64) string {
 	return string(p)
 }
 
-// StartEnvironment is what start functions and warm-up rounds have around them: no
-// capabilities, no log, and the limits of a configuration that sets none. It must
-// not be changed.
+// StartEnvironment is the environment of start functions and warm-up rounds: no capabilities, no
+// log, and the default limits. It must not be changed.
 var StartEnvironment = abi.Environment{Limits: abi.Limits{
 	RequestBytes:         8 << 20,
 	ResponseBytes:        8 << 20,
@@ -120,8 +119,8 @@ var StartEnvironment = abi.Environment{Limits: abi.Limits{
 	LogLineBytes:         4 << 10,
 }}
 
-// WarmUpRequest is a request as good as any for a guest to warm up with: the creation of a
-// Pod. Settings are no part of a snapshot, which policies with different ones share.
+// WarmUpRequest is the request that warms up guests: the creation of a Pod. Warm-up uses no
+// policy's settings, because policies with different settings share the snapshot.
 const WarmUpRequest = `{"uid":"00000000-0000-0000-0000-000000000000",` +
 	`"kind":{"group":"","version":"v1","kind":"Pod"},"resource":{"group":"","version":"v1","resource":"pods"},` +
 	`"name":"warm-up","namespace":"default","operation":"CREATE","userInfo":{"username":"warm-up","groups":["system:authenticated"]},` +

@@ -24,12 +24,11 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi"
 )
 
-// Lines cuts what a guest prints into lines. Of a line that is too long it keeps the
-// beginning.
+// Lines splits a guest's output into lines. It keeps only the beginning of a line that is too long.
 type Lines struct{ line []byte }
 
-// Write takes more of what is printed, and gives each line that is whole to emit, for
-// the time of the call. Of a line it keeps limit bytes.
+// Write adds output and passes each complete line to emit. Emit may use the line only during the
+// call. Write keeps the first limit bytes of each line.
 func (l *Lines) Write(p []byte, limit int64, emit func(line []byte)) {
 	for len(p) > 0 {
 		text, rest, ended := bytes.Cut(p, []byte("\n"))
@@ -43,7 +42,7 @@ func (l *Lines) Write(p []byte, limit int64, emit func(line []byte)) {
 	}
 }
 
-// Flush gives emit what was printed without ending the line.
+// Flush passes an unfinished last line to emit.
 func (l *Lines) Flush(emit func(line []byte)) {
 	if len(l.line) > 0 {
 		emit(l.line)
@@ -51,7 +50,7 @@ func (l *Lines) Flush(emit func(line []byte)) {
 	}
 }
 
-// Log hands a line to the environment's log, if it has one.
+// Log passes a line to the environment's log, if there is one.
 func Log(ctx context.Context, env *abi.Environment, source string, line []byte) {
 	if env.Log != nil {
 		env.Log.Line(ctx, source, strings.ToValidUTF8(string(line), "\uFFFD"))

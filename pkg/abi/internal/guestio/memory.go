@@ -25,22 +25,21 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// copyFuel is what a guest pays for a byte that is copied from or to its memory, and textFuel
-// for one that the host also takes apart, or prints: see [engine.Instance.Burn].
+// copyFuel is the fuel for each byte copied from or to guest memory. textFuel is the fuel for each
+// byte that the host also parses or prints. See [engine.Instance.Burn].
 const (
 	copyFuel = 1
 	textFuel = 10
 )
 
-// TooLong says that what a guest handed over has size bytes, and may have limit.
+// TooLong returns the error for data of size bytes where limit bytes are allowed.
 func TooLong(what string, size, limit int64) *engine.LimitError {
 	settings := map[string]string{"response": "limits.responseSize", "host call payload": "limits.hostCallPayloadSize"}
 	return &engine.LimitError{Limit: "bytes of " + what, Value: size, Max: limit, Setting: settings[what]}
 }
 
-// Read copies a part of the guest's memory that is at most limit bytes long. It
-// ends the evaluation if the part is longer or not within memory; what names it in
-// the error.
+// Read copies up to limit bytes of guest memory. It ends the evaluation if the part is longer than
+// that or outside memory. The error names the part as what.
 func Read(i *engine.Instance, what string, offset, length uint32, limit int64) []byte {
 	if int64(length) > limit {
 		i.Abort(TooLong(what, int64(length), limit))
@@ -53,12 +52,12 @@ func Read(i *engine.Instance, what string, offset, length uint32, limit int64) [
 	return Clone(p)
 }
 
-// portion is how much is copied at a time. Go's garbage collector cannot stop a copy in its
-// midst, and all of the process would wait for one of tens of megabytes, into memory that
-// nobody has touched yet.
+// portion is the number of bytes copied at a time. Go's garbage collector cannot stop a goroutine
+// in the middle of a copy. The whole process would wait for a copy of tens of megabytes into
+// untouched memory.
 const portion = 256 << 10
 
-// Clone copies what was read from a guest's memory.
+// Clone copies data that was read from a guest's memory.
 func Clone(p []byte) []byte {
 	if len(p) <= portion {
 		return bytes.Clone(p)
@@ -70,14 +69,14 @@ func Clone(p []byte) []byte {
 	return c
 }
 
-// copyPortion is not inlined, so that a goroutine can be stopped before it.
+// copyPortion is not inlined, so that the runtime can stop the goroutine before each call.
 //
 //go:noinline
 func copyPortion(to, from []byte) { copy(to, from) }
 
-// Fill copies a document in parts into the guest's memory, one behind the other, for which
-// the evaluation pays. If there is no room for all of it, or no fuel, nothing is written and
-// the error says so; what names the document there.
+// Fill copies the parts of a document into guest memory, one after another. The evaluation pays for
+// the copy. If memory or fuel does not suffice, Fill writes nothing and returns an error that names
+// the document as what.
 func Fill(i *engine.Instance, what string, offset uint32, parts ...[]byte) error {
 	var size uint64
 	for _, part := range parts {
@@ -106,16 +105,15 @@ func Fill(i *engine.Instance, what string, offset uint32, parts ...[]byte) error
 	return nil
 }
 
-// Write is [Fill], and ends the evaluation instead of returning an error.
+// Write is like [Fill], but ends the evaluation instead of returning an error.
 func Write(i *engine.Instance, what string, offset uint32, parts ...[]byte) {
 	if err := Fill(i, what, offset, parts...); err != nil {
 		i.Abort(err)
 	}
 }
 
-// Text copies a text out of the guest's memory that ends before a byte of zero and is at most
-// limit bytes long, for which the evaluation pays. It returns an error if there is none; what
-// names it there.
+// Text copies a zero-terminated text of at most limit bytes out of guest memory. The evaluation
+// pays for the copy. If there is no such text, the error names it as what.
 func Text(i *engine.Instance, what string, offset uint32, limit int64) ([]byte, error) {
 	room := i.Usage().MemoryBytes - int64(offset)
 	p, ok := i.Read(offset, uint32(max(0, min(room, limit+1))))
@@ -135,8 +133,8 @@ func Text(i *engine.Instance, what string, offset uint32, limit int64) ([]byte, 
 	return nil, fmt.Errorf("%s: a text at address %d has no end", what, offset)
 }
 
-// OutOfBounds is the error with which an evaluation ends whose guest gave an address
-// outside its memory.
+// OutOfBounds returns the error that ends the evaluation of a guest that gave an address outside
+// its memory.
 func OutOfBounds(what string, offset uint32, length uint64) error {
 	return fmt.Errorf("%s: %d bytes at address %d are outside the guest's memory", what, length, offset)
 }

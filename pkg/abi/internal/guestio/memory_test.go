@@ -27,7 +27,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// newInstance returns an instance with a page of memory and nothing else.
+// newInstance returns an instance that has only one page of memory.
 func newInstance(t *testing.T, fuel int64) *engine.Instance {
 	t.Helper()
 	e, err := engine.New(engine.Options{Limits: engine.Limits{Fuel: fuel, Timeout: time.Minute}, Compilation: engine.InProcess})
@@ -44,7 +44,7 @@ func newInstance(t *testing.T, fuel int64) *engine.Instance {
 	return i
 }
 
-// What crosses the border is paid for by its length.
+// The guest pays for copied data by its length.
 func TestCrossingTheBorderHasItsPrice(t *testing.T) {
 	const long = 10_000
 	x := bytes.Repeat([]byte{'x'}, long/2)
@@ -85,7 +85,7 @@ func TestCrossingTheBorderHasItsPrice(t *testing.T) {
 	}
 }
 
-// A document is written whole or not at all.
+// A document is written completely or not at all.
 func TestFill(t *testing.T) {
 	const room = 10
 	for _, test := range []struct {

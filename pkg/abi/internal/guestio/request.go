@@ -23,8 +23,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// RequestSize returns the size of a request that is given in parts, or the error that
-// it is too large to be handed to the guest.
+// RequestSize returns the total size of a request given in parts, or an error if the guest may not
+// receive that much.
 func RequestSize(module *engine.Module, env *abi.Environment, operation string, parts [][]byte) (int, error) {
 	size := 0
 	for _, part := range parts {

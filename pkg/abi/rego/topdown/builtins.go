@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package topdown lends the built-in functions of the Open Policy Agent to policies in
-// Rego. It is the one package that links the Open Policy Agent: whoever wants policies in
-// Rego hands it in.
+// Package topdown provides the Open Policy Agent's built-in functions to Rego policies. No other
+// package links the Open Policy Agent. Programs that want to run Rego policies pass this package
+// in.
 package topdown
 
 import (
@@ -40,13 +40,12 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 )
 
-// Builtins are the functions that need nothing but their arguments, a clock and
-// randomness. It is safe for concurrent use. The zero value treats errors as Kubewarden
-// does.
+// Builtins are the functions that need only their arguments, a clock and randomness. It is safe for
+// concurrent use. The zero value treats errors as Kubewarden does.
 type Builtins struct {
-	// UndefinedErrors makes all functions undefined that fail, as the Open Policy Agent
-	// has it. By default those fail the evaluation that Kubewarden has, too: there, they
-	// do.
+	// UndefinedErrors makes each function that fails undefined, as the Open Policy Agent does. By
+	// default, the functions that Kubewarden's host has end the evaluation when they fail, as they
+	// do there.
 	UndefinedErrors bool
 }
 
@@ -75,13 +74,13 @@ func (Builtins) Withheld(name string) string {
 	return withheld[name]
 }
 
-// function is one that is lent.
+// function is a built-in that the host provides.
 type function struct {
 	call  topdown.BuiltinFunc
 	price pricing
 	arity int
-	// fails is whether an error ends the evaluation. If not, it makes the function
-	// undefined, unless it is of the kind that ends evaluations in the Open Policy Agent.
+	// fails reports whether an error ends the evaluation. Otherwise, an error makes the result
+	// undefined, except for the errors that end evaluations in the Open Policy Agent.
 	fails bool
 }
 
@@ -115,7 +114,7 @@ func (f *function) evaluate(call *rego.BuiltinCall) ([]byte, error) {
 	return printed.text, call.Burn(byteWork * int64(len(printed.text)))
 }
 
-// result calls the function. Nil is undefined.
+// result calls the function. A nil result is undefined.
 func (f *function) result(call *rego.BuiltinCall, c *priced) (result *ast.Term, err error) {
 	bctx := *c.shared
 	bctx.Cancel = topdown.NewCancel()
@@ -133,7 +132,7 @@ func (f *function) result(call *rego.BuiltinCall, c *priced) (result *ast.Term, 
 	return nil, nil
 }
 
-// maxErrorBytes is how much of an error is kept: some repeat the arguments.
+// maxErrorBytes is the number of bytes kept of an error. Some errors repeat the arguments.
 const maxErrorBytes = 1 << 10
 
 func short(err error) error {
@@ -144,8 +143,8 @@ func short(err error) error {
 	return errors.New(strings.ToValidUTF8(text[:maxErrorBytes], "") + "...")
 }
 
-// contextOf returns what an evaluation's functions share: a time that stands still,
-// randomness, caches, and the permission to ask no host for a schema.
+// contextOf returns the data that the functions of one evaluation share: a constant time,
+// randomness, caches, and an empty list of hosts that schemas may come from.
 func contextOf(call *rego.BuiltinCall) *topdown.BuiltinContext {
 	if bctx, ok := (*call.Memo).(*topdown.BuiltinContext); ok {
 		return bctx
@@ -163,10 +162,11 @@ func contextOf(call *rego.BuiltinCall) *topdown.BuiltinContext {
 	return bctx
 }
 
-// printer logs what a policy prints.
+// printer logs the lines that a policy prints.
 type printer struct{ print func(line string) }
 
-// Print implements [print.Hook]. Sets in what a policy prints multiply its lines.
+// Print implements [print.Hook]. A print call with sets produces a line for each combination of
+// their elements.
 func (p printer) Print(ctx print.Context, line string) error {
 	if err := ctx.Context.Err(); err != nil {
 		return topdown.Halt{Err: err}
@@ -175,7 +175,7 @@ func (p printer) Print(ctx print.Context, line string) error {
 	return nil
 }
 
-// trace logs a note, as it does in Kubewarden.
+// trace logs a note, as Kubewarden does.
 func trace(bctx topdown.BuiltinContext, operands []*ast.Term, iter func(*ast.Term) error) error {
 	note, ok := operands[0].Value.(ast.String)
 	if !ok {

@@ -32,20 +32,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// evaluation calls functions as one evaluation does.
+// evaluation calls functions in the way that one evaluation does.
 type evaluation struct {
 	memo  any
 	lines []string
-	// fuel is what may be burnt, zero for anything.
-	burnt, fuel int64
+	// fuel limits the fuel that may be burned. Zero is no limit.
+	burned, fuel int64
 }
 
 func (e *evaluation) call(ctx context.Context, b Builtins, name string, arguments ...string) (string, error) {
 	c := &rego.BuiltinCall{
 		Context: ctx, Memo: &e.memo, Limit: 1000,
 		Burn: func(units int64) error {
-			if e.burnt += units; e.fuel > 0 && e.burnt > e.fuel {
-				return &engine.LimitError{Limit: "units of fuel", Value: e.burnt, Max: e.fuel}
+			if e.burned += units; e.fuel > 0 && e.burned > e.fuel {
+				return &engine.LimitError{Limit: "units of fuel", Value: e.burned, Max: e.fuel}
 			}
 			return nil
 		},
@@ -72,9 +72,10 @@ func TestBuiltins(t *testing.T) {
 		{"hex.encode", []string{`"\n"`}, `"0a"`, ""},
 		{"regex.split", []string{`"-"`, `"a-b"`}, `["a","b"]`, ""},
 		{"json.patch", []string{`{"a":{1,2}}`, `[{"op":"remove","path":"/a"}]`}, `{}`, ""},
-		// Kubewarden's host has this one: there, it fails the evaluation.
+		// Kubewarden's host has this function, and its errors end the evaluation there.
 		{"yaml.unmarshal", []string{`"[:"`}, "", "yaml.unmarshal"},
-		// It has not this one, which is undefined as in the Open Policy Agent.
+		// Kubewarden's host lacks this function. Its errors make it undefined, as in the Open
+		// Policy Agent.
 		{"units.parse", []string{`"x"`}, "", ""},
 		{"sprintf", []string{`"` + strings.Repeat("%[1]1000000d", 6) + `"`, `[1]`}, "", "bytes of memory for one call, at most 16777216 are allowed"},
 		{"sprintf", []string{`"%9999999d"`, `[1]`}, "", "bytes of result, at most 1000 are allowed"},
@@ -129,7 +130,7 @@ func TestBuiltins(t *testing.T) {
 	}
 }
 
-// completeGraph returns a graph of nodes that lead to all.
+// completeGraph returns a graph in which each node leads to all nodes.
 func completeGraph(nodes int) string {
 	var names, edges []string
 	for n := range nodes {
@@ -147,8 +148,8 @@ func TestErrorsAreUndefinedIfWanted(t *testing.T) {
 	require.Empty(t, got)
 }
 
-// Each function of the Open Policy Agent is lent, in the module, or withheld for a reason:
-// a version of it that brings a new one fails here until somebody has decided.
+// Each function of the Open Policy Agent is provided, compiled into the module, or withheld for a
+// reason. This test fails for a new function in a new version, until somebody decides about it.
 func TestEachFunctionIsDecidedOn(t *testing.T) {
 	known := map[string]bool{}
 	for _, f := range ast.Builtins {

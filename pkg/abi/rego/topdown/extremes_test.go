@@ -26,11 +26,11 @@ import (
 	"strings"
 )
 
-// series makes the arguments of a call that grow with a size.
+// series returns the arguments of a call, which grow with size.
 type series func(size int) []string
 
-// extremes are calls of each function that is lent, by what makes it take much. All of them
-// are harmless within the bounds; the largest that are not refused are looked at.
+// extremes are calls of each provided function with the arguments that cost the most. All of them
+// are harmless within the bounds. The tests measure the largest calls that are not refused.
 var extremes = map[string][]series{
 	"base64url.encode_no_pad":               {one(`a`), one(`\u0001`)},
 	"crypto.md5":                            {one(`a`)},
@@ -179,15 +179,15 @@ var yamls = []series{
 	func(n int) []string { return []string{`"{` + numbers(`k%d: {}`, n) + `}"`} },
 }
 
-// quoted is a string of so many repetitions.
+// quoted returns a string of repeated parts.
 func quoted(part string, times int) string { return `"` + strings.Repeat(part, times) + `"` }
 
-// array is an array of so many elements and one.
+// array returns an array with elements+1 elements.
 func array(element string, elements int) string {
 	return `[` + strings.Repeat(element+`,`, elements) + element + `]`
 }
 
-// object is one of so many members and one.
+// object returns an object with members+1 members.
 func object(value string, members int) string {
 	var b strings.Builder
 	b.WriteString(`{"k":` + value)
@@ -197,7 +197,7 @@ func object(value string, members int) string {
 	return b.String() + `}`
 }
 
-// numbers are so many texts with a number in each, and commas between them.
+// numbers returns texts with a number in each, separated by commas.
 func numbers(format string, count int) string {
 	var b strings.Builder
 	for n := range count {
@@ -218,12 +218,12 @@ func after(first, part string) series {
 	return func(n int) []string { return []string{first, quoted(part, n)} }
 }
 
-// instants are times in a zone with a layout that gets longer.
+// instants returns the arguments of a time with a zone and a layout that grows with n.
 func instants(n int) []string {
 	return []string{`[0,"Europe/Berlin",` + quoted(`2006`, n) + `]`}
 }
 
-// chain is a graph of so many nodes in a row.
+// chain returns a graph of nodes in a row.
 func chain(nodes int) string {
 	var b strings.Builder
 	for n := range nodes {
@@ -232,14 +232,14 @@ func chain(nodes int) string {
 	return `{` + b.String() + `"end":[]}`
 }
 
-// token is one whose claims have an array of so many numbers.
+// token returns a token whose claims hold an array of numbers.
 func token(size int) []string {
 	encoded := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 	claims := `{"l":` + array(`1`, size) + `}`
 	return []string{`"` + encoded(`{"alg":"RS256"}`) + `.` + encoded(claims) + `.` + encoded(strings.Repeat(`s`, 64)) + `"`}
 }
 
-// certificates are so many, one after another.
+// certificates returns certificates, one after another.
 func certificates(count int) []string {
 	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"a.example.com"}}

@@ -18,9 +18,9 @@ package topdown
 
 import "strings"
 
-// priceGlobs reckons with regex.globs_match trying each place of one glob for each token of
-// the other that may repeat, again for each such token after it. A set of characters is a
-// list of all of them there, however short its range is written.
+// priceGlobs prices regex.globs_match. It assumes that each repeatable token of one glob tries each
+// position of the other glob, and does so again for each repeatable token after it.
+// regex.globs_match lists every character of a set, even if its range is short to write.
 func priceGlobs(c *priced) price {
 	characters, longest, repeated := int64(1), int64(2), 0
 	for n := range c.operands {
@@ -36,8 +36,8 @@ func priceGlobs(c *priced) price {
 	return price{work: times(steps, 500), memory: 50*c.bytes + 200*characters}
 }
 
-// listed returns how many characters the ranges of a glob may come to. A backslash may
-// stand between the ends of a range and what they are.
+// listed returns the maximum number of characters in a glob's ranges. A backslash may stand before
+// the end of a range.
 func listed(glob []rune) (count int64) {
 	for n, r := range glob {
 		if r != '-' || n == 0 || n == len(glob)-1 {

@@ -33,7 +33,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// cluster returns an inventory of about a size in bytes: Ingresses, each with a host.
+// cluster returns an inventory of about the given size in bytes: Ingresses with a host each.
 func cluster(mode abi.ExecutionMode, size int) inventory {
 	var objects []string
 	for n := 0; len(objects)*220 < size; n++ {
@@ -46,8 +46,8 @@ func cluster(mode abi.ExecutionMode, size int) inventory {
 	return inventory(`{"namespace":{"shop":{"networking.k8s.io/v1":{"Ingress":{` + text + `}}}}}`)
 }
 
-// Whatever the size of the cluster, an evaluation burns what it burns without one: to parse
-// a byte takes hundreds of units.
+// An evaluation burns the same fuel with and without a cluster of any size. Parsing would burn
+// hundreds of units for each byte.
 func TestEvaluationsDoNotParseTheCluster(t *testing.T) {
 	guest := load(t, "team-label", abi.ExecutionModeOPA)
 	env := environment()
@@ -66,8 +66,8 @@ func TestEvaluationsDoNotParseTheCluster(t *testing.T) {
 	}
 }
 
-// changing is a cluster that changes, beside a thousand objects that do not. Its n-th
-// version has an Ingress for the host "vn.example.com", and no other with such a name.
+// changing is a cluster that changes beside a thousand objects that do not. Its n-th version has an
+// Ingress for the host "vn.example.com", and no other with such a name.
 type changing struct {
 	version atomic.Int64
 	mu      sync.Mutex
@@ -86,7 +86,7 @@ func (c *changing) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64
 	return c.text, uint64(c.built), nil
 }
 
-// seen returns which of the versions [first, first+10) an evaluation saw.
+// seen returns the version in [first, first+10) that an evaluation saw.
 func (c *changing) seen(ctx context.Context, guest *rego.Guest, first int64) (int64, error) {
 	var rules []string
 	for n := range int64(10) {
@@ -119,8 +119,8 @@ func TestTheNextEvaluationSeesTheChange(t *testing.T) {
 	}
 }
 
-// An evaluation sees no older cluster than there was when it began, while it changes under
-// many of them, of which some give up.
+// An evaluation never sees a cluster older than its own start. This holds while the cluster changes
+// during many evaluations, and while some of them give up.
 func TestEvaluationsDuringChanges(t *testing.T) {
 	guest := load(t, "unique-ingress-host", abi.ExecutionModeGatekeeper)
 	c := &changing{}
@@ -151,7 +151,7 @@ func TestEvaluationsDuringChanges(t *testing.T) {
 	group.Wait()
 }
 
-// A cluster that cannot be made data of is no empty cluster.
+// A cluster that cannot be parsed is an error, not an empty cluster.
 func TestAClusterThatCannotBeParsedFailsTheEvaluation(t *testing.T) {
 	large := cluster(abi.ExecutionModeGatekeeper, 100<<10)
 	for _, test := range []struct {

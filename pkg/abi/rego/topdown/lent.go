@@ -20,9 +20,9 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
-// lent are all functions that guests may call, with what bounds a call. A function is here
-// if the compiler of the Open Policy Agent does not put it into modules, and if the cost of
-// a call can be told before it is made.
+// lent holds all functions that guests may call, with the bound of a call. A function is listed if
+// the Open Policy Agent's compiler does not put it into modules, and if the cost of a call can be
+// computed in advance.
 var lent = map[string]pricing{
 	"base64url.encode_no_pad":               linear(20, 4),
 	"crypto.md5":                            linear(50, 4),
@@ -37,7 +37,7 @@ var lent = map[string]pricing{
 	"indexof_n":                             priceIndexes,
 	"internal.print":                        pricePrint,
 	"io.jwt.decode":                         priceToken,
-	"json.is_valid":                         linear(100, 1), // newer compilers put it into modules, older ones did not
+	"json.is_valid":                         linear(100, 1), // newer compilers put it into modules
 
 	"json.marshal_with_options": priceIndented,
 	"json.patch":                pricePatch,
@@ -87,14 +87,13 @@ var lent = map[string]pricing{
 	"yaml.unmarshal":            priceYAML,
 }
 
-// aliases are names that Kubewarden has without the part before the dot.
+// aliases are functions that Kubewarden names without the part before the dot.
 var aliases = map[string]string{
 	"date":             "time.date",
 	"parse_rfc3339_ns": "time.parse_rfc3339_ns",
 }
 
-// strict are the functions that Kubewarden's host has, where one that fails ends the
-// evaluation.
+// strict are the functions that Kubewarden's host has. There, a failure ends the evaluation.
 var strict = []string{
 	"base64url.encode_no_pad", "date", "glob.quote_meta", "hex.decode", "hex.encode", "json.is_valid", "json.patch",
 	"parse_rfc3339_ns", "regex.find_n", "regex.split", "regex.template_match", "semver.compare", "semver.is_valid",
@@ -102,11 +101,11 @@ var strict = []string{
 	"urlquery.encode_object", "yaml.is_valid", "yaml.marshal", "yaml.unmarshal",
 }
 
-// withheld are functions that are not lent, and why.
+// withheld maps the functions that are not provided to the reasons.
 var withheld = map[string]string{
 	"http.send":          network,
 	"net.lookup_ip_addr": network,
-	"opa.runtime":        "it tells of the host's environment",
+	"opa.runtime":        "it reveals the host's environment",
 
 	"json.match_schema":  schemas,
 	"json.verify_schema": schemas,
@@ -163,18 +162,18 @@ var withheld = map[string]string{
 
 const (
 	network   = "it reaches out to the network"
-	schemas   = "a schema may refer to files of the host, and to itself without end: what overflows Go's stack ends the process"
-	queries   = "it compares the fields of a query with each other, through fragments in fragments, and cannot be interrupted"
-	languages = "it parses a whole language, for which no bound on time and stack is known"
-	secrets   = "it works with private keys, which policies have no use for, at a cost that grows with the cube of their length"
-	tokens    = "it verifies tokens and messages by keys, which admission requests do not carry, and a signature takes as long as whoever made the key wants"
-	casts     = "the language has given it up: is_array and its siblings, or a comprehension, say the same"
+	schemas   = "a schema may refer to files of the host, or to itself without end, and an overflow of Go's stack ends the process"
+	queries   = "it compares the fields of a query with each other, including those of nested fragments, and cannot be interrupted"
+	languages = "it parses a complete language, without a known bound on time and stack"
+	secrets   = "it works with private keys, which policies do not need, at a cost that grows with the cube of their length"
+	tokens    = "it verifies tokens and messages with keys, which admission requests do not carry, and the author of a key decides how long a check takes"
+	casts     = "it is deprecated: use is_array and the like, or a comprehension"
 	chains    = "it checks up to a hundred signatures by keys of any length to find a chain"
 	compiled  = "the compiler of the Open Policy Agent replaces it"
 )
 
-// native are the functions that the compiler of the Open Policy Agent puts into modules.
-// No module needs the host for them, and what Go has under their names knows no bounds.
+// native are the functions that the Open Policy Agent's compiler puts into modules. No module needs
+// the host for them, and the Go implementations of these names are unbounded.
 var native = []string{
 	"abs", "all", "and", "any", "array.concat", "array.flatten", "array.reverse", "array.slice", "assign",
 	"base64.decode", "base64.encode", "base64.is_valid", "base64url.decode", "base64url.encode", "bits.and",
@@ -191,5 +190,5 @@ var native = []string{
 	"union", "upper", "walk",
 }
 
-// own are functions that are not those of the Open Policy Agent.
+// own are functions that do not come from the Open Policy Agent.
 var own = map[string]topdown.BuiltinFunc{"trace": trace}

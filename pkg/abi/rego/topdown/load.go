@@ -24,9 +24,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Loader returns what loads policies in Rego of an execution mode, [abi.ExecutionModeOPA] or
-// [abi.ExecutionModeGatekeeper], and lends them the functions of the Open Policy Agent as
-// Kubewarden does. It is safe for concurrent use.
+// Loader returns a function that loads Rego policies for an execution mode, [abi.ExecutionModeOPA]
+// or [abi.ExecutionModeGatekeeper]. It provides the Open Policy Agent's built-ins as Kubewarden
+// does. The function is safe for concurrent use.
 func Loader(mode abi.ExecutionMode) func(context.Context, *engine.Engine, []byte) (abi.Guest, error) {
 	return func(ctx context.Context, e *engine.Engine, binary []byte) (abi.Guest, error) {
 		guest, err := rego.Load(ctx, e, binary, mode, Builtins{})

@@ -36,27 +36,28 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/abi/rego"
 )
 
-// maxResidentMiB is what a call may add to what the process has in memory, with its
-// arguments, its result, and what the collector leaves lying.
+// maxResidentMiB limits what a call may add to the resident memory of the process. This includes
+// arguments, result, and garbage.
 const maxResidentMiB = 64
 
-// inChild says to the test binary that it is the child.
+// inChild is the environment variable that tells the test binary that it is the child.
 const inChild = "REGO_BUILTINS_CHILD"
 
-// outcome is what the largest calls of a function came to.
+// outcome is the result of the largest calls of a function.
 type outcome struct {
 	Name        string
 	ResidentKiB int64
-	// Calls are those that were made, and Size is that of the largest of them.
+	// Calls is the number of calls, and Size the size of the largest one.
 	Calls, Size int
-	// Fuel is what the dearest burnt, and PerNanosecond the least that any paid for its time.
+	// Fuel is the most fuel that a call burned, and PerNanosecond the least that a call paid for
+	// its time.
 	Fuel          int64
 	Microseconds  int64
 	PerNanosecond float64
 }
 
-// Every function that is lent is called with larger and larger arguments until they are
-// refused, in a child that cannot take much memory.
+// This test calls every provided function with larger and larger arguments until it refuses them.
+// The calls run in a child process with limited memory.
 func TestCallsTakeLittleMemory(t *testing.T) {
 	if os.Getenv(inChild) != "" {
 		beTheChild(t)
@@ -87,7 +88,7 @@ func TestCallsTakeLittleMemory(t *testing.T) {
 	fmt.Printf("figure rego_builtins_lent %d count\nfigure rego_builtin_rss_mib_max %d MiB\n", seen, (most+1023)>>10)
 }
 
-// beTheChild calls all functions under a limit on what the process may allocate.
+// beTheChild calls all functions while the process has a limit on its memory.
 func beTheChild(t *testing.T) {
 	const dataBytes = 1 << 30
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: dataBytes, Max: dataBytes}))
@@ -102,8 +103,8 @@ func beTheChild(t *testing.T) {
 	}
 }
 
-// grow quadruples the size of a call until it is refused, or nothing grows any more, and
-// then closes in on the largest that is not.
+// grow quadruples the size of a call until it is refused or stops growing. It then narrows down the
+// largest call that is not refused.
 func (o *outcome) grow(t *testing.T, arguments series) {
 	const most = 4 << 20
 	made, size := 0, 1
@@ -123,7 +124,7 @@ func (o *outcome) grow(t *testing.T, arguments series) {
 	}
 }
 
-// call makes a call and returns whether it was not refused.
+// call makes a call and reports whether it was allowed.
 func (o *outcome) call(t *testing.T, arguments []string) bool {
 	debug.FreeOSMemory()
 	require.NoError(t, os.WriteFile("/proc/self/clear_refs", []byte("5"), 0))
@@ -154,7 +155,7 @@ func (o *outcome) call(t *testing.T, arguments []string) bool {
 	return err == nil
 }
 
-// resident returns a line of what the kernel says of the process's memory, in KiB.
+// resident returns a line of the kernel's report on the memory of the process, in KiB.
 func resident(t *testing.T, line string) int64 {
 	status, err := os.ReadFile("/proc/self/status")
 	require.NoError(t, err)

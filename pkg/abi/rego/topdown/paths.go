@@ -18,15 +18,15 @@ package topdown
 
 import "github.com/open-policy-agent/opa/v1/ast"
 
-// maxPathNodes is how many nodes the paths of a graph may have together: one of twenty
-// nodes can have more paths than there is memory. As nodes are compared, their names must
-// not be long, so that there is a bound on all of them.
+// maxPathNodes limits the total number of nodes in the paths of a graph. A graph of twenty nodes
+// can have more paths than memory can hold. maxGraphBytes bounds the graph's text, because nodes
+// are compared and long names make that slow.
 const (
 	maxPathNodes  = 200_000
 	maxGraphBytes = 256 << 10
 )
 
-// pricePaths walks the paths that graph.reachable_paths will make, and makes none.
+// pricePaths walks the paths that graph.reachable_paths would produce, without keeping them.
 func pricePaths(c *priced) price {
 	if err := exceeds("bytes of a graph", int64(len(c.texts[0])), maxGraphBytes); err != nil {
 		return refused(err)
@@ -41,19 +41,19 @@ func pricePaths(c *priced) price {
 		return refused(exceeds("nodes of paths", maxPathNodes+1, maxPathNodes))
 	}
 	nodes := int64(maxPathNodes - w.left)
-	// Paths by the same nodes in another order have the same hash, and are compared.
+	// Paths through the same nodes in another order have the same hash, so they must be compared.
 	return price{work: 2000*nodes + 100*c.bytes + times(w.ends, w.ends, 500), memory: 64*nodes + termBytes*c.elements}
 }
 
 type pathWalk struct {
 	graph ast.Object
 	left  int
-	// ends is how many paths may have ended.
+	// ends is the maximum number of paths that end.
 	ends int64
 }
 
-// visit walks all paths that go on from a path by a node, until there were too many. It
-// calls itself as deeply as the path is long, and as each step costs that, not deeply.
+// visit walks all paths that continue with the node, until there are too many nodes. The recursion
+// is as deep as the path is long. It stays shallow, because each step costs the length of the path.
 func (w *pathWalk) visit(node *ast.Term, path []*ast.Term) (goOn bool) {
 	path = append(path, node)
 	w.left -= len(path)
@@ -77,8 +77,8 @@ func (w *pathWalk) visit(node *ast.Term, path []*ast.Term) (goOn bool) {
 	})
 }
 
-// eachElement calls a function for the elements of an array or a set, while it returns
-// true. It returns whether all did.
+// eachElement calls do for the elements of an array or a set until it returns false. It returns
+// whether all calls returned true.
 func eachElement(collection *ast.Term, do func(*ast.Term) bool) bool {
 	stop := func(t *ast.Term) bool { return !do(t) }
 	switch c := collection.Value.(type) {

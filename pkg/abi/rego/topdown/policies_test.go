@@ -34,7 +34,7 @@ import (
 
 const samples = "../../../../test/policies"
 
-// inventory is a document that stands for a cluster.
+// inventory is a document that represents a cluster.
 type inventory []byte
 
 func (d inventory) Inventory(context.Context, abi.ExecutionMode) ([]byte, uint64, error) {
@@ -68,14 +68,14 @@ func load(t testing.TB, policy string, mode abi.ExecutionMode) *rego.Guest {
 	return guest
 }
 
-// sample is a request of a policy's testdata and what becomes of it.
+// sample is a request from a policy's testdata with its expected outcome.
 type sample struct {
 	request, settings string
 	refused           string
 	code              int32
 	warnings          []string
 	audit             map[string]string
-	// inventory is whether the policy sees the cluster of its testdata.
+	// inventory reports whether the policy sees the cluster from its testdata.
 	inventory bool
 }
 
@@ -137,8 +137,8 @@ func TestSamples(t *testing.T) {
 	} {
 		t.Run(test.policy, func(t *testing.T) {
 			guest := load(t, test.policy, test.mode)
-			// One after another, and then side by side and again and again: an answer must
-			// not depend on what was asked before.
+			// Evaluate the samples in sequence, and then repeatedly in parallel: an answer must not
+			// depend on earlier requests.
 			for n := range test.samples {
 				s := &test.samples[n]
 				t.Run(s.request, func(t *testing.T) { s.check(t, guest, test.policy, test.settings) })
@@ -158,7 +158,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// The key kubernetes of the data is the cluster's, whatever the settings say.
+// The data's key kubernetes holds the cluster, even if the settings have such a key.
 func TestClusterReplacesSettings(t *testing.T) {
 	guest := load(t, "team-label", abi.ExecutionModeOPA)
 	env := environment()

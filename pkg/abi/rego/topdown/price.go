@@ -29,36 +29,36 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// Functions run in the host's process, where neither a guest's fuel nor its memory holds
-// them, and most cannot be interrupted. So the most that a call may come to is told from
-// its arguments before: what is too much is refused, and all else is paid for.
+// Functions run in the host's process, where the guest's fuel and memory do not limit them. Most
+// cannot be interrupted. The host therefore computes the maximum cost of a call from its arguments.
+// It refuses calls that cost too much, and charges for all others.
 const (
-	// maxWork is what a call may cost, in fuel: about a tenth of a second.
+	// maxWork is the maximum cost of a call in fuel: about a tenth of a second.
 	maxWork = 1_000_000_000
-	// maxMemory is what a call may take beside its arguments, in bytes. The collector
-	// lets the heap grow to about twice of what is in use.
+	// maxMemory is the maximum memory of a call beside its arguments, in bytes. The collector lets
+	// the heap grow to about twice the live memory.
 	maxMemory = 16 << 20
-	// maxArgumentBytes is how long the arguments of a call may be together.
+	// maxArgumentBytes is the maximum total length of a call's arguments.
 	maxArgumentBytes = 2 << 20
 
-	// callWork is the fuel that each call costs, and byteWork and elementWork what it costs
-	// to read a byte and a value.
+	// callWork is the fuel for each call. byteWork and elementWork are the fuel for reading a byte
+	// and a value.
 	callWork    = 10_000
 	byteWork    = 50
 	elementWork = 2_000
 )
 
-// price is the most that a call may come to: units of fuel and bytes of memory. Err says
-// that it is out of the question.
+// price is the maximum cost of a call: units of fuel and bytes of memory. Err is set for a call
+// that must be refused.
 type price struct {
 	work, memory int64
 	err          error
 }
 
-// pricing tells the price of a call.
+// pricing computes the price of a call.
 type pricing func(*priced) price
 
-// check refuses what is too much.
+// check returns an error for a price that is too high.
 func (p price) check() error {
 	if p.err != nil {
 		return p.err
@@ -69,17 +69,17 @@ func (p price) check() error {
 	return exceeds("bytes of memory for one call", p.memory, maxMemory)
 }
 
-// priced is a call whose price is to be told.
+// priced is a call with the data that determines its price.
 type priced struct {
 	operands []*ast.Term
-	// texts are the operands as the guest prints them, and bytes their length.
+	// texts are the operands as the guest prints them, and bytes is their total length.
 	texts [][]byte
 	bytes int64
 	counts
 	shared *topdown.BuiltinContext
 }
 
-// newPriced reads the arguments of a call, and has the guest pay for that.
+// newPriced parses the arguments of a call, and charges the guest for the work.
 func newPriced(call *rego.BuiltinCall, arity int) (*priced, error) {
 	if len(call.Arguments) != arity {
 		return nil, fmt.Errorf("it takes %d arguments, not %d", arity, len(call.Arguments))
@@ -105,17 +105,18 @@ func newPriced(call *rego.BuiltinCall, arity int) (*priced, error) {
 	return c, call.Burn(elementWork * (c.elements + c.collisions))
 }
 
-// text is an operand if that is a string, and empty if not: the function says what is
-// wrong then.
+// text returns a string operand. It returns an empty string for an operand of another type, about
+// which the function itself reports an error.
 func (c *priced) text(n int) string {
 	text, _ := c.operands[n].Value.(ast.String)
 	return string(text)
 }
 
-// size is how many values are in an operand.
+// size returns the number of values in an operand.
 func (c *priced) size(n int) int64 { return elements(c.operands[n].Value) }
 
-// linear is the price of a function that costs so much for each byte of its arguments.
+// linear returns the pricing of a function whose cost is proportional to the bytes of its
+// arguments.
 func linear(work, memory int64) pricing {
 	return func(c *priced) price { return price{work: work * c.bytes, memory: memory * c.bytes} }
 }
@@ -129,7 +130,7 @@ func exceeds(what string, value, most int64) error {
 	return &engine.LimitError{Limit: what, Value: value, Max: most}
 }
 
-// times multiplies what is not negative, to at most 1<<60.
+// times multiplies non-negative factors. The product is capped at 1<<60.
 func times(factors ...int64) int64 {
 	product := uint64(1)
 	for _, factor := range factors {
@@ -144,7 +145,7 @@ func times(factors ...int64) int64 {
 	return int64(product)
 }
 
-// elements returns how many values there are in a value, at all levels.
+// elements returns the number of values in a value, at all levels.
 func elements(value ast.Value) (count int64) {
 	ast.WalkTerms(ast.NewTerm(value), func(*ast.Term) bool {
 		count++
@@ -153,13 +154,13 @@ func elements(value ast.Value) (count int64) {
 	return count
 }
 
-// smallMemory is what any number of calls may take at a time. Of those that may take more,
-// there are as many as processors: what they take together is bounded.
+// smallMemory is the memory up to which any number of calls may run at a time. Of the larger calls,
+// only as many run at a time as there are processors. This bounds their total memory.
 const smallMemory = 1 << 20
 
 var large = make(chan struct{}, runtime.GOMAXPROCS(0))
 
-// enter waits until a call may take so much memory. The caller says when it is done.
+// enter waits until a call may take this much memory. The caller calls leave afterwards.
 func enter(ctx context.Context, memory int64) (leave func(), err error) {
 	if memory <= smallMemory {
 		return func() {}, nil

@@ -26,8 +26,8 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// priceIndented prices json.marshal_with_options: each value may have a line, which begins
-// with a prefix and an indent for each level.
+// priceIndented prices json.marshal_with_options. Each value may take a line, which begins with a
+// prefix and an indent for each level.
 func priceIndented(c *priced) price {
 	line := int64(2)
 	if options, ok := c.operands[1].Value.(ast.Object); ok {
@@ -40,13 +40,13 @@ func priceIndented(c *priced) price {
 			}
 		})
 	}
-	line += c.depth + 1 // tabs, if nothing is said
+	line += c.depth + 1 // tabs by default
 	total := 6*c.bytes + times(2*c.elements, line)
 	return price{work: 50*total + 2000*c.elements, memory: 3*total + 2*c.elements*termBytes}
 }
 
-// pricePatch prices json.patch: each operation may move all elements of an array, and each
-// copy may double the document.
+// pricePatch prices json.patch. Each operation may move all elements of an array, and each copy may
+// double the document.
 func pricePatch(c *priced) price {
 	operations, ok := c.operands[1].Value.(*ast.Array)
 	if !ok {
@@ -68,19 +68,19 @@ func pricePatch(c *priced) price {
 	}
 }
 
-// priceSubset prices object.subset, which may compare all with all.
+// priceSubset prices object.subset, which may compare all values with all others.
 func priceSubset(c *priced) price {
 	return price{work: times(int64(len(c.texts[0]))+20, c.size(1), 5), memory: c.elements * termBytes}
 }
 
-// priceNetworkPairs prices net.cidr_contains_matches: each network meets each.
+// priceNetworkPairs prices net.cidr_contains_matches, which compares each network with each other.
 func priceNetworkPairs(c *priced) price {
 	pairs := times(members(c.operands[0]), members(c.operands[1]))
 	longest := max(int64(len(c.texts[0])), int64(len(c.texts[1])))
 	return price{work: times(pairs, 10_000) + times(longest, members(c.operands[0])+members(c.operands[1])), memory: times(pairs, 10*termBytes)}
 }
 
-// members is how many elements a collection has, one if it is none.
+// members returns the number of elements of a collection, or 1 for any other value.
 func members(t *ast.Term) int64 {
 	if collection, ok := t.Value.(interface{ Len() int }); ok {
 		return int64(collection.Len())
@@ -92,16 +92,16 @@ func members(t *ast.Term) int64 {
 func priceExpansion(c *priced) price {
 	_, network, err := net.ParseCIDR(c.text(0))
 	if err != nil {
-		return linear(1, 1)(c) // the function says what is wrong
+		return linear(1, 1)(c) // the function itself reports the error
 	}
 	ones, width := network.Mask.Size()
 	addresses := times(1<<min(width-ones, 60), 1)
 	return price{work: times(addresses, 5000), memory: times(addresses, 4*termBytes)}
 }
 
-// priceMerge prices net.cidr_merge. What it makes of networks of one family are no more
-// than there were. A range that goes from one family into the other, or by the part of IPv6
-// that IPv4 is written in, becomes two for each bit of an address.
+// priceMerge prices net.cidr_merge. It merges networks of one family into no more networks than
+// before. A range that crosses from one family into the other, or lies in the part of IPv6 that
+// represents IPv4, splits into two for each bit of an address.
 func priceMerge(c *priced) price {
 	four, six, other := false, false, false
 	eachElement(c.operands[0], func(t *ast.Term) bool {
@@ -109,7 +109,7 @@ func priceMerge(c *priced) price {
 		address, _, _ := strings.Cut(string(text), "/")
 		parsed, err := netip.ParseAddr(address)
 		switch {
-		case err != nil: // the function says what is wrong
+		case err != nil: // the function itself reports the error
 		case parsed.Is4():
 			four = true
 		case new(big.Int).SetBytes(parsed.AsSlice()).BitLen() <= 64:
@@ -133,7 +133,7 @@ func priceRange(c *priced) price {
 		text, _ := operand.Value.(ast.Number)
 		n, ok := new(big.Int).SetString(string(text), 10)
 		if !ok {
-			return refused(fmt.Errorf("%.100s is no integer", operand.Value))
+			return refused(fmt.Errorf("%.100s is not an integer", operand.Value))
 		}
 		numbers = append(numbers, n)
 	}
@@ -150,16 +150,16 @@ func priceRange(c *priced) price {
 	return price{work: times(count.Int64(), 3000+100*digits), memory: times(count.Int64(), 3*termBytes+2*digits)}
 }
 
-// nodeBytes is what a value takes while YAML is read or written, and pairWork the fuel that
-// a pair of keys of an object costs: each is compared with each.
+// nodeBytes is the memory of a value while YAML is read or written. pairWork is the fuel for each
+// pair of keys of an object, because each key is compared with all others.
 const (
 	nodeBytes = 700
 	pairWork  = 40
 )
 
-// priceYAML prices what reads YAML. Each of these bytes may begin a value; an alias stands
-// for a value that has others in it: with so many of them, it comes at most to three times as
-// much for each three.
+// priceYAML prices functions that read YAML. Each of the counted bytes may begin a value. An alias
+// repeats a value that may itself contain aliases, so that each three aliases can at most triple
+// the document.
 func priceYAML(c *priced) price {
 	text := c.text(0)
 	nodes := int64(1)
@@ -182,7 +182,8 @@ func priceYAML(c *priced) price {
 	}
 }
 
-// countAliases returns how many aliases a text of YAML may have: none without an anchor.
+// countAliases returns the maximum number of aliases in a YAML text. A text without anchors has
+// none.
 func countAliases(text string) (count int) {
 	if !strings.Contains(text, "&") {
 		return 0
@@ -195,8 +196,8 @@ func countAliases(text string) (count int) {
 	return count
 }
 
-// priceYAMLOf prices yaml.marshal: a string may have many lines, each of which is indented
-// for each level.
+// priceYAMLOf prices yaml.marshal. A string may have many lines, each with an indent for each
+// level.
 func priceYAMLOf(c *priced) price {
 	lines := c.elements
 	for _, text := range c.texts {
@@ -206,7 +207,7 @@ func priceYAMLOf(c *priced) price {
 	return price{work: 300*total + 20_000*c.elements + pairWork*pairs(c.operands[0]), memory: 4*total + nodeBytes*c.elements}
 }
 
-// pairs returns how many pairs of keys the objects in a value have.
+// pairs returns the number of pairs of keys in all objects of a value.
 func pairs(value *ast.Term) (count int64) {
 	ast.WalkTerms(value, func(t *ast.Term) bool {
 		if object, ok := t.Value.(ast.Object); ok {

@@ -25,56 +25,55 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// Bounds of regular expressions. The Open Policy Agent keeps a hundred of them.
+// Bounds of regular expressions.
 const (
 	maxPatternBytes = 2 << 10
 	maxInstructions = 2_000
-	// maxCompiledBytes is what one expression may come to: the Open Policy Agent keeps a
-	// hundred for all.
+	// maxCompiledBytes is the maximum size of a compiled expression. The Open Policy Agent caches
+	// 100 expressions for the whole process.
 	maxCompiledBytes = 1 << 20
-	// maxTables is how often an expression may name a class of Unicode. Its table is
-	// copied each time, by the parser even.
+	// maxTables limits how often an expression may name a Unicode class. Even the parser copies the
+	// table of the class each time.
 	maxTables = 16
-	// maxFolded is how many characters the ranges of an expression may have that ignores
-	// case: the parser looks at each of them. foldWork is what that costs, for the two
-	// times that an expression is parsed.
+	// maxFolded limits the characters in the ranges of an expression that ignores case, because the
+	// parser visits each of them. foldWork is the fuel for each of these characters. An expression
+	// is parsed twice.
 	maxFolded = 500_000
 	foldWork  = 400
-	// lastFolded is beyond the characters that have a case.
+	// lastFolded is greater than any character that has a case.
 	lastFolded = 0x1e944
 
-	// stepWork is what one instruction costs for one byte of text, and compileWork what it
-	// costs to be compiled.
+	// stepWork is the fuel for one instruction and one byte of text. compileWork is the fuel to
+	// compile an instruction.
 	stepWork    = 30
 	compileWork = 10_000
 
-	// unbounded is a length that is none.
+	// unbounded stands for a length without a bound.
 	unbounded = 1 << 40
 )
 
-// pattern is what matters of a regular expression.
+// pattern holds the properties of a regular expression that determine its cost.
 type pattern struct {
 	instructions, captures int64
-	// ends are those of the ranges of all classes, and branches where a match may go on in
-	// more than one way. What begins at the beginning of a text is compiled with the ends
-	// of all that may follow a branch.
+	// ends counts the ends of the ranges in all classes. branches counts the places where a match
+	// may continue in more than one way. An expression that is anchored at the beginning of the
+	// text is compiled with the ends of everything that may follow a branch.
 	ends, branches int64
 	anchored       bool
-	// folded are the characters that the parser looks at for others of another case.
+	// folded counts the characters for which the parser looks up other cases.
 	folded int64
-	// ahead is how many bytes may be read beyond the end of a match to find it: those of
-	// another one that would be preferred. It is unbounded for most expressions that
-	// repeat something.
+	// ahead is the number of bytes that may be read past the end of a match, in search of a match
+	// that is preferred to it. It is unbounded for most expressions with repetitions.
 	ahead int64
 	err   error
 }
 
-// priceOf reads a regular expression. One that is none costs nothing.
+// priceOf parses a regular expression and returns its properties. An invalid one costs nothing.
 func priceOf(text string) pattern {
 	if err := exceeds("bytes of a regular expression", int64(len(text)), maxPatternBytes); err != nil {
 		return pattern{err: err}
 	}
-	// These have to be known before it is parsed.
+	// These bounds are checked before the expression is parsed.
 	tables, folded := int64(strings.Count(text, `\p`)+strings.Count(text, `\P`)), folded(text)
 	if err := exceeds("classes of Unicode in a regular expression", tables, maxTables); err != nil {
 		return pattern{err: err}
@@ -84,7 +83,7 @@ func priceOf(text string) pattern {
 	}
 	re, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return pattern{folded: folded} // the function says what is wrong
+		return pattern{folded: folded} // the function itself reports the error
 	}
 	p := pattern{captures: int64(re.MaxCap()), ahead: ahead(re), folded: folded}
 	p.count(re, 1)
@@ -95,8 +94,8 @@ func priceOf(text string) pattern {
 	return p
 }
 
-// folded returns how many characters the ranges of an expression have at most, if it may
-// ignore case. What is written as an escape may be any character.
+// folded returns the maximum number of characters in the ranges of an expression that may ignore
+// case. An escape may stand for any character.
 func folded(text string) (count int64) {
 	ignores := false
 	for _, rest := range strings.Split(text, "(?")[1:] {
@@ -116,7 +115,7 @@ func folded(text string) (count int64) {
 	return count
 }
 
-// count adds up the instructions of an expression that is repeated so often.
+// count adds the instructions of an expression that is repeated the given number of times.
 func (p *pattern) count(re *syntax.Regexp, repeated int64) {
 	own := int64(2)
 	switch re.Op {
@@ -140,8 +139,8 @@ func (p *pattern) count(re *syntax.Regexp, repeated int64) {
 	}
 }
 
-// ahead tells how far beyond a match is read. Where the last thing that an expression has is
-// one character, as often as it goes, reading on makes the match longer.
+// ahead returns how far past a match an expression reads. If an expression ends with a repeated
+// single character, reading on only makes the match longer.
 func ahead(re *syntax.Regexp) int64 {
 	re = uncaptured(re)
 	switch {
@@ -164,7 +163,7 @@ func uncaptured(re *syntax.Regexp) *syntax.Regexp {
 	return re
 }
 
-// repeatsCharacter is whether an expression is one character as often as it goes.
+// repeatsCharacter reports whether an expression is a single character with unlimited repetition.
 func repeatsCharacter(re *syntax.Regexp) bool {
 	if re.Op != syntax.OpStar && re.Op != syntax.OpPlus || re.Flags&syntax.NonGreedy != 0 {
 		return false
@@ -179,7 +178,7 @@ func repeatsCharacter(re *syntax.Regexp) bool {
 	return false
 }
 
-// longest is how many bytes an expression may match.
+// longest returns the maximum number of bytes that an expression can match.
 func longest(re *syntax.Regexp) (length int64) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -205,7 +204,7 @@ func longest(re *syntax.Regexp) (length int64) {
 	return length
 }
 
-// all prices finding all matches in a text: after each one the search begins anew.
+// all returns the price of finding all matches in a text. The search restarts after each match.
 func (p pattern) all(text int64, memory int64) price {
 	text++
 	return price{
@@ -223,7 +222,7 @@ func (p pattern) memory() int64 {
 	return maxPatternBytes*64 + 400*p.instructions + times(8, p.ends, copies)
 }
 
-// parseWork is what it costs to read the classes.
+// parseWork returns the fuel to parse the classes.
 func (p pattern) parseWork() int64 { return foldWork * (p.folded + p.ends) }
 
 func priceSplit(c *priced) price { return priceMatches(c.text(0), c.text(1), unbounded) }
@@ -243,8 +242,8 @@ func priceMatches(expression, text string, most int64) price {
 	return priceOf(expression).all(length, times(min(length+1, most), termBytes))
 }
 
-// priceReplacement prices regex.replace. A match at each byte takes a replacement each, and
-// each two bytes of that may stand for the match.
+// priceReplacement prices regex.replace. A match at each byte inserts a replacement, and each two
+// bytes of a replacement may refer to the match.
 func priceReplacement(c *priced) price {
 	text, replacement := int64(len(c.text(0))), int64(len(c.text(2)))
 	p := priceOf(c.text(1))
@@ -252,8 +251,8 @@ func priceReplacement(c *priced) price {
 	return p.all(text, 3*result+times(text+1, 16*(p.captures+1)+48))
 }
 
-// priceTemplateMatch prices regex.template_match, which makes one expression of those
-// between the delimiters.
+// priceTemplateMatch prices regex.template_match, which combines the expressions between the
+// delimiters into one.
 func priceTemplateMatch(c *priced) price {
 	template, text, start, end := c.text(0), int64(len(c.text(1))), c.text(2), c.text(3)
 	if err := exceeds("bytes of a regular expression", int64(len(template)), maxPatternBytes); err != nil {
@@ -266,7 +265,7 @@ func priceTemplateMatch(c *priced) price {
 	if !ok {
 		return linear(1, 1)(c)
 	}
-	// Quoted, the rest is up to twice as long.
+	// Quoting can double the length of the other parts.
 	p := priceOf(expression[:min(len(expression), maxPatternBytes)])
 	if len(expression) > maxPatternBytes {
 		return refused(exceeds("bytes of a regular expression", int64(len(expression)), maxPatternBytes))
@@ -274,8 +273,8 @@ func priceTemplateMatch(c *priced) price {
 	return price{work: times(p.instructions, 2*compileWork+times(text+1, stepWork)) + 2*p.parseWork(), memory: 2 * p.memory(), err: p.err}
 }
 
-// templateExpression returns the expression that the Open Policy Agent makes of a template,
-// and whether it makes one.
+// templateExpression returns the expression that the Open Policy Agent builds from a template, and
+// false if it builds none.
 func templateExpression(template string, start, end byte) (string, bool) {
 	var expression strings.Builder
 	expression.WriteByte('^')

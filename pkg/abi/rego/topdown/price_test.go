@@ -27,18 +27,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// All calls are paid for, and one that cannot be is not made.
+// The guest pays for all calls. A call that it cannot pay for is not made.
 func TestCallsBurnFuel(t *testing.T) {
 	var e evaluation
 	_, err := e.call(t.Context(), Builtins{}, "hex.encode", `"a"`)
 	require.NoError(t, err)
-	small := e.burnt
+	small := e.burned
 	require.GreaterOrEqual(t, small, int64(callWork))
 	e = evaluation{}
 	_, err = e.call(t.Context(), Builtins{}, "hex.encode", `"`+strings.Repeat("a", 400)+`"`)
 	require.NoError(t, err)
-	require.Greater(t, e.burnt, small+400*byteWork)
-	for _, fuel := range []int64{1, callWork + 10*byteWork, e.burnt - 1} {
+	require.Greater(t, e.burned, small+400*byteWork)
+	for _, fuel := range []int64{1, callWork + 10*byteWork, e.burned - 1} {
 		e = evaluation{fuel: fuel}
 		_, err = e.call(t.Context(), Builtins{}, "hex.encode", `"`+strings.Repeat("a", 400)+`"`)
 		require.ErrorContains(t, err, "units of fuel")
@@ -96,7 +96,7 @@ func TestArgumentsAreBounded(t *testing.T) {
 	}
 }
 
-// bomb returns YAML in which each line stands for twice what the one before does.
+// bomb returns YAML in which each line stands for twice as much as the line before.
 func bomb(lines int) string {
 	var b strings.Builder
 	b.WriteString(`a0: &a0 [x]\n`)
@@ -118,7 +118,7 @@ func TestKeysAreNotKeptWithoutEnd(t *testing.T) {
 	require.ErrorContains(t, err, "keys of one evaluation, at most 10000 are allowed")
 }
 
-// What takes much memory waits for its turn, no longer than its evaluation lasts.
+// Calls that take much memory wait for their turn, at most until their evaluation ends.
 func TestLargeCallsTakeTurns(t *testing.T) {
 	var leaves []func()
 	for range cap(large) {

@@ -22,12 +22,12 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
-// termBytes is about what a string or a number takes in a result, beside its text.
+// termBytes is the approximate memory of a string or a number in a result, without its text.
 const termBytes = 120
 
-// priceFormat prices sprintf. Each verb prints its argument at up to ten times its length,
-// as %q does with what cannot be printed, or as wide as it says; arguments are used again by
-// their number. The standard library takes widths of up to a million.
+// priceFormat prices sprintf. Each verb prints its argument at up to ten times its length, as %q
+// does with unprintable characters, or at the width that it specifies. Explicit indexes can reuse
+// arguments. The standard library accepts widths of up to a million.
 func priceFormat(c *priced) price {
 	const most, verb = 1_000_000, 64
 	format := c.text(0)
@@ -49,7 +49,7 @@ func priceFormat(c *priced) price {
 	return price{work: 20 * total, memory: 3 * total}
 }
 
-// priceIndexes prices indexof_n, which compares wherever the first byte is right.
+// priceIndexes prices indexof_n, which compares at each occurrence of the first byte.
 func priceIndexes(c *priced) price {
 	text, search := c.text(0), c.text(1)
 	if search == "" {
@@ -66,7 +66,7 @@ func pricePieces(c *priced) price {
 	return price{work: 50*c.bytes + 1000*pieces, memory: c.bytes + pieces*termBytes}
 }
 
-// pricePrint prices internal.print: sets in what a policy prints multiply its lines.
+// pricePrint prices internal.print. Sets multiply the printed lines.
 func pricePrint(c *priced) price {
 	lines, array := int64(1), (*ast.Array)(nil)
 	array, _ = c.operands[0].Value.(*ast.Array)
@@ -77,11 +77,11 @@ func pricePrint(c *priced) price {
 			}
 		})
 	}
-	// A line is no longer than all arguments.
+	// A line is at most as long as all arguments.
 	return price{work: times(lines, 20_000+20*c.bytes), memory: 4 * c.bytes}
 }
 
-// priceTime prices functions of time. Zones are files, or part of the program.
+// priceTime prices functions of time. Time zones come from files or from the program.
 func priceTime(c *priced) price {
 	const most, zone = 1 << 10, 3_000_000
 	if err := exceeds("bytes of times and layouts", c.bytes, most); err != nil {
@@ -94,8 +94,8 @@ func priceTime(c *priced) price {
 	return price{work: work + 2000*c.bytes, memory: 100 * c.bytes}
 }
 
-// priceUnits prices units.parse and units.parse_bytes, which write out all digits. They
-// refuse exponents of more than six digits themselves, and drop quotes before.
+// priceUnits prices units.parse and units.parse_bytes, which expand all digits. The functions drop
+// quotes, and then refuse exponents of more than six digits.
 func priceUnits(c *priced) price {
 	const most, digits, own = 256, 3, 6
 	text := c.text(0)
@@ -116,7 +116,7 @@ func priceUnits(c *priced) price {
 	return price{work: 1_000_000, memory: 64 << 10}
 }
 
-// priceRemembered prices functions whose answers are kept until the evaluation ends.
+// priceRemembered prices functions whose results are cached until the evaluation ends.
 func priceRemembered(c *priced) price {
 	const most, keys = 256, 10_000
 	if err := exceeds("bytes of a key", c.bytes, most); err != nil {
@@ -134,8 +134,8 @@ func priceQuery(c *priced) price {
 	return price{work: 100*c.bytes + 10_000*pairs, memory: 4*c.bytes + 6*pairs*termBytes}
 }
 
-// priceQueryObject prices urlquery.encode_object, which writes a key again for each of its
-// values, and for each byte three.
+// priceQueryObject prices urlquery.encode_object. It repeats a key for each of its values, and
+// writes three bytes for each byte.
 func priceQueryObject(c *priced) price {
 	total := 3 * c.bytes
 	if object, ok := c.operands[0].Value.(ast.Object); ok {
@@ -147,7 +147,7 @@ func priceQueryObject(c *priced) price {
 	return price{work: 50*total + 1000*c.elements, memory: 3*total + 4*c.elements*termBytes}
 }
 
-// priceToken prices reading a token.
+// priceToken prices functions that parse a token.
 func priceToken(c *priced) price {
 	const most = 64 << 10
 	if err := exceeds("bytes of a token", c.bytes, most); err != nil {
@@ -156,7 +156,7 @@ func priceToken(c *priced) price {
 	return price{work: 100_000 + 500*c.bytes, memory: 100 * c.bytes}
 }
 
-// priceCertificates prices functions that write certificates out.
+// priceCertificates prices functions that print certificates.
 func priceCertificates(c *priced) price {
 	const most = 64 << 10
 	if err := exceeds("bytes of certificates", c.bytes, most); err != nil {

@@ -22,20 +22,21 @@ import (
 	"text/template/parse"
 )
 
-// maxTemplateBytes bounds the text of a template: its parser calls itself for what nests.
+// maxTemplateBytes bounds the text of a template, because the parser recurses for each nested
+// action.
 const maxTemplateBytes = 16 << 10
 
-// templateFunctions are what templates may call, and whether numbers may be their
-// arguments: what they return is no number, or one of the data's, which cannot be counted
-// to. All others make texts, or numbers, out of nothing.
+// templateFunctions are the functions that templates may call. The value tells whether a function
+// may take number literals. The functions return no numbers, or numbers from the data, which a loop
+// cannot count to. All other functions can produce texts or numbers from nothing.
 var templateFunctions = map[string]bool{
 	"and": false, "or": false, "not": true, "index": true,
 	"eq": true, "ge": true, "gt": true, "le": true, "lt": true, "ne": true,
 }
 
-// priceTemplate reckons with each argument of an action of strings.render_template being
-// all of its data, to be printed or compared, and with each loop going as often round as
-// the data has elements anywhere. Loops in loops so come to their product.
+// priceTemplate prices strings.render_template. It assumes that each argument of an action prints
+// or compares all of the data. It also assumes that each loop runs once for each element anywhere
+// in the data. The costs of nested loops multiply.
 func priceTemplate(c *priced) price {
 	text := c.text(0)
 	if err := exceeds("bytes of a template", int64(len(text)), maxTemplateBytes); err != nil {
@@ -45,7 +46,7 @@ func priceTemplate(c *priced) price {
 	tree.Mode = parse.SkipFuncCheck
 	more := map[string]*parse.Tree{}
 	if _, err := tree.Parse(text, "", "", more); err != nil {
-		return linear(100, 100)(c) // the function says what is wrong
+		return linear(100, 100)(c) // the function itself reports the error
 	}
 	t := templateCost{printed: 2*int64(len(c.texts[1])) + 16, turns: c.size(1), most: unbounded}
 	total := t.list(tree.Root)
@@ -55,10 +56,10 @@ func priceTemplate(c *priced) price {
 	return price{work: 100*total + 1000*c.bytes, memory: 3*total + 100*int64(len(text)) + 4*termBytes*c.elements, err: t.err}
 }
 
-// templateCost adds up what a template may come to, in bytes.
+// templateCost adds up the maximum cost of a template, in bytes.
 type templateCost struct {
 	printed, turns int64
-	// most is what makes no difference any more: sums stay far below what overflows.
+	// most caps the sums well below an overflow. Larger costs make no difference.
 	most int64
 	err  error
 }
@@ -92,7 +93,7 @@ func (t *templateCost) node(node parse.Node) int64 {
 	return 0
 }
 
-// pipe returns what the arguments of a pipeline come to, and looks for what is not allowed.
+// pipe returns the cost of a pipeline's arguments. It also refuses forbidden nodes.
 func (t *templateCost) pipe(pipe *parse.PipeNode) (total int64) {
 	for _, command := range pipe.Cmds {
 		function, _ := command.Args[0].(*parse.IdentifierNode)
@@ -103,9 +104,9 @@ func (t *templateCost) pipe(pipe *parse.PipeNode) (total int64) {
 	return total
 }
 
-// argument looks at an argument of a function, if there is one, and returns what those of
-// a pipeline in it come to. A number is allowed where it is compared with another: a loop
-// could count to it.
+// argument checks an argument of a function, if there is one. It returns the cost of a pipeline
+// inside the argument. A number is allowed only in a comparison with another, because a loop could
+// count to it.
 func (t *templateCost) argument(node parse.Node, function *parse.IdentifierNode) int64 {
 	switch n := node.(type) {
 	case *parse.PipeNode:

@@ -28,20 +28,20 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/engine"
 )
 
-// maxDepth is how deeply values may nest. What handles them calls itself for each level,
-// and an overflow of Go's stack ends the process.
+// maxDepth limits how deeply values may nest. Functions recurse for each level, and a Go stack
+// overflow ends the process.
 const maxDepth = 1000
 
-// maxExponent is how large a number's exponent may be, more than that of any double, and
-// maxDigits how many bytes its text may have.
+// maxExponent limits the exponent of a number. It is larger than the exponent of any double.
+// maxDigits limits the bytes of a number's text.
 const (
 	maxExponent = 1000
 	maxDigits   = 1000
 )
 
-// maxElements is how many values there may be in the arguments of a call, at all levels:
-// each takes up to 300 bytes. maxCollisions is how often keys and members may be compared
-// that have the same hash, which is easy to arrange: all numbers between 0 and 1 have.
+// maxElements limits the values in the arguments of a call, at all levels. Each value takes up to
+// 300 bytes. maxCollisions limits the comparisons of keys and members with the same hash.
+// Collisions are easy to arrange: all numbers between 0 and 1 have the same hash.
 const (
 	maxElements   = 50_000
 	maxCollisions = 200_000
@@ -49,11 +49,11 @@ const (
 
 var errTooDeep = fmt.Errorf("a value nests more than %d levels deep", maxDepth)
 
-// parseValue reads the text of a value as guests print it: JSON, and beside it sets and
-// objects whose keys are any values. The parser of the Open Policy Agent is one of a whole
-// language, which a guest must not get to evaluate.
+// parseValue parses the text of a value as guests print it: JSON, and also sets and objects with
+// keys of any type. The Open Policy Agent's own parser reads a whole language, which a guest must
+// not get to evaluate.
 //
-// The counts go on from one value to the next.
+// The counts accumulate over several values.
 func parseValue(text []byte, counts *counts) (ast.Value, error) {
 	p := parser{text: text, counts: counts}
 	value, err := p.value(0)
@@ -66,8 +66,7 @@ func parseValue(text []byte, counts *counts) (ast.Value, error) {
 	return value, nil
 }
 
-// counts are how many values there are, how deeply they nest, and how often keys and
-// members are compared to tell them apart.
+// counts counts values, their nesting depth, and the comparisons of keys and members.
 type counts struct{ elements, depth, collisions int64 }
 
 type parser struct {
@@ -76,7 +75,7 @@ type parser struct {
 	counts *counts
 }
 
-// peek skips white space and returns the next byte, 0 at the end.
+// peek skips white space and returns the next byte, or 0 at the end.
 func (p *parser) peek() byte {
 	for ; p.at < len(p.text); p.at++ {
 		switch c := p.text[p.at]; c {
@@ -96,7 +95,7 @@ func (p *parser) expect(c byte) error {
 	return nil
 }
 
-// literal takes a word if it is next.
+// literal consumes the word if it comes next.
 func (p *parser) literal(word string) bool {
 	if len(p.text)-p.at < len(word) || string(p.text[p.at:p.at+len(word)]) != word {
 		return false
@@ -164,14 +163,14 @@ func (p *parser) number() (ast.Value, error) {
 		return nil, err
 	}
 	if text[0] == '.' {
-		// As a policy may write it, and guests keep it.
+		// A policy may omit the zero before the dot, and guests preserve that.
 		text = append([]byte("0"), text...)
 	}
 	var n json.Number
 	if err := json.Unmarshal(text, &n); err != nil {
 		return nil, err
 	}
-	// Who reckons with a number writes out its zeros.
+	// Functions that compute with a number write out its zeros.
 	if e := strings.IndexAny(string(n), "eE"); e >= 0 {
 		if exponent, err := strconv.Atoi(string(n[e+1:])); err != nil || exponent > maxExponent || exponent < -maxExponent {
 			return nil, fmt.Errorf("the exponent of %.20s is beyond %d", n, maxExponent)
@@ -193,7 +192,7 @@ func (p *parser) array(depth int) (ast.Value, error) {
 	return ast.NewArray(elements...), nil
 }
 
-// braces reads an object or a set, which the first element tells apart.
+// braces parses an object or a set. The first element decides which.
 func (p *parser) braces(depth int) (ast.Value, error) {
 	object, set := ast.NewObject(), ast.NewSet()
 	hashes := map[int]int64{}
@@ -232,7 +231,7 @@ func (p *parser) braces(depth int) (ast.Value, error) {
 	return object, nil
 }
 
-// list reads what stands between a bracket, which is next, and its end.
+// list parses the elements between the next bracket and its end.
 func (p *parser) list(end byte, element func() error) error {
 	p.at++
 	if p.peek() == end {
@@ -250,9 +249,9 @@ func (p *parser) list(end byte, element func() error) error {
 	}
 }
 
-// printed is the text of a value as guests can parse it: that of the Open Policy Agent
-// quotes strings as Go does, which they cannot. Values share parts, so that a small one
-// can have a text without end: it ends at limit bytes with an error.
+// printed builds the text of a value in a form that guests can parse. The Open Policy Agent's own
+// text quotes strings like Go, which guests cannot parse. Values share parts, so that a small value
+// can have an unbounded text. It ends with an error at limit bytes.
 type printed struct {
 	text  []byte
 	limit int64
@@ -292,7 +291,7 @@ func (p *printed) value(value ast.Value, depth int) {
 	case ast.Object:
 		p.object(v, depth)
 	default:
-		p.err = fmt.Errorf("the result is a %s, which is no value", ast.ValueName(value))
+		p.err = fmt.Errorf("the result is a %s, which is not a value", ast.ValueName(value))
 	}
 }
 

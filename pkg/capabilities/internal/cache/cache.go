@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package cache keeps answers that host capabilities asked for: bounded in number,
-// size and age, and asked for once when several want the same.
+// Package cache caches the answers of host capabilities. It bounds their number, size and age, and
+// shares one call among concurrent requests for the same key.
 package cache
 
 import (
@@ -32,33 +32,33 @@ import (
 
 // Options bounds a cache.
 type Options[K comparable, V any] struct {
-	// Entries is how many answers are kept. Must be positive.
+	// Entries is the maximum number of answers. It must be positive.
 	Entries int
-	// Bytes is how large they may be together, as Size sees it; an answer that is larger
-	// by itself is returned and not kept. Zero means that only their number is bounded.
+	// Bytes is the maximum total size of the answers, as reported by Size. A single larger answer
+	// is returned but not cached. With zero, only Entries bounds the cache.
 	Bytes int64
-	// Size returns the bytes that an answer and its key take. Required with Bytes.
+	// Size returns the size of an answer and its key in bytes. It is required if Bytes is set.
 	Size func(K, V) int64
-	// TTL is how long an answer is given again. Must be positive.
+	// TTL is the time for which an answer is valid. It must be positive.
 	TTL time.Duration
-	// Clock is what TTL goes by; nil is the real one.
+	// Clock measures the TTL. Nil is the real clock.
 	Clock clock.PassiveClock
 }
 
-// Cache keeps the answers that were used last. Only successes are kept. It is safe for
-// concurrent use. What it returns is shared: callers must not change it.
+// Cache holds the most recently used answers. It caches successes only. It is safe for concurrent
+// use. Callers share the returned values and must not modify them.
 type Cache[K comparable, V any] struct {
 	options Options[K, V]
 
 	mu sync.Mutex
-	// entries are answers by key, of type [entry].
+	// entries holds answers of type [entry], by key.
 	entries *lru.Cache
 	bytes   int64
-	// flights are the questions that are being asked.
+	// flights holds the running calls.
 	flights map[K]*flight[V]
 }
 
-// entry is an answer that is kept.
+// entry is a cached answer.
 type entry[V any] struct {
 	value   V
 	size    int64
@@ -75,11 +75,10 @@ func New[K comparable, V any](options Options[K, V]) *Cache[K, V] {
 	return c
 }
 
-// Get returns the answer for the key, and asks for it if there is none that is fresh.
-// Those who want the same key at the same time wait for one call of ask, which runs on
-// until it returns or until the last of them has given up: the context that it gets has
-// the values of the first one's and ends only then. Get returns when ctx ends, with the
-// context's error. A panic in ask becomes an error.
+// Get returns the answer for the key. If there is no fresh answer, it calls ask. Concurrent callers
+// with the same key wait for one call of ask. Ask receives a context with the values of the first
+// caller's context, which ends only after ask returns or all callers have given up. Get returns
+// when ctx ends, with the context's error. A panic in ask becomes an error.
 func (c *Cache[K, V]) Get(ctx context.Context, key K, ask func(context.Context) (V, error)) (V, error) {
 	c.mu.Lock()
 	if value, ok := c.lookup(key); ok {
@@ -104,21 +103,21 @@ func (c *Cache[K, V]) Get(ctx context.Context, key K, ask func(context.Context) 
 	}
 }
 
-// Len returns how many answers are kept, stale ones included.
+// Len returns the number of cached answers, including stale ones.
 func (c *Cache[K, V]) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.entries.Len()
 }
 
-// Bytes returns how large the answers are that are kept; zero if there is no bound.
+// Bytes returns the total size of the cached answers, or zero if Bytes is unbounded.
 func (c *Cache[K, V]) Bytes() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.bytes
 }
 
-// lookup returns an answer that is fresh, and drops one that is not.
+// lookup returns a fresh answer. It drops a stale one.
 func (c *Cache[K, V]) lookup(key K) (value V, ok bool) {
 	kept, ok := c.entries.Get(key)
 	if !ok {
@@ -132,8 +131,8 @@ func (c *Cache[K, V]) lookup(key K) (value V, ok bool) {
 	return e.value, true
 }
 
-// add keeps an answer, and drops those that were not used for the longest time until
-// there is room for it. Its age counts from when it was asked for.
+// add caches an answer, and evicts the least recently used answers to make room. The age of an
+// answer counts from the start of the call.
 func (c *Cache[K, V]) add(key K, value V, asked time.Time) {
 	e := entry[V]{value: value, expires: asked.Add(c.options.TTL)}
 	if c.options.Bytes > 0 {
@@ -149,22 +148,22 @@ func (c *Cache[K, V]) add(key K, value V, asked time.Time) {
 	c.entries.Add(key, e)
 }
 
-// flight is one call of an ask and those who wait for it.
+// flight is a running call with its waiting callers.
 type flight[V any] struct {
 	cancel  context.CancelFunc
 	span    spans.Span
 	waiters int
-	// done is closed when value and err are there.
+	// done is closed once value and err are set.
 	done  chan struct{}
 	value V
 	err   error
 }
 
-// takeOff starts to ask. The package singleflight knows keys that are strings, and no
-// context.
+// takeOff starts a call. The package singleflight would not do: it supports only string keys, and
+// no context.
 func (c *Cache[K, V]) takeOff(ctx context.Context, key K, ask func(context.Context) (V, error)) *flight[V] {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	ctx, span := spans.StartApart(ctx, spans.Look) // others may wait for it when the request has ended
+	ctx, span := spans.StartApart(ctx, spans.Look) // other requests may still wait when this one ends
 	f := &flight[V]{cancel: cancel, span: span, done: make(chan struct{})}
 	c.flights[key] = f
 	go func() {
@@ -187,8 +186,8 @@ func (c *Cache[K, V]) takeOff(ctx context.Context, key K, ask func(context.Conte
 	return f
 }
 
-// leave is called by one who has given up. With the last one, the question is dropped;
-// who comes later asks anew.
+// leave removes a caller that has given up. The last one cancels the call, and later callers start
+// a new one.
 func (c *Cache[K, V]) leave(key K, f *flight[V]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

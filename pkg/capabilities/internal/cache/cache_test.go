@@ -35,7 +35,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
-// source counts how often it is asked, and answers with the key and that number.
+// source counts its calls, and answers with the key and that count.
 type source struct{ asked atomic.Int32 }
 
 func (s *source) get(t *testing.T, c *cache.Cache[string, string], key string) string {
@@ -47,7 +47,7 @@ func (s *source) get(t *testing.T, c *cache.Cache[string, string], key string) s
 	return value
 }
 
-// What several wait for is in a trace of its own, and linked with those of all of them.
+// A shared call has its own trace, which is linked with the traces of all waiting callers.
 func TestAQuestionHasATraceOfItsOwn(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("server")
@@ -137,7 +137,7 @@ func TestOneQuestionForAllWhoWait(t *testing.T) {
 	asked := make(chan struct{})
 	answer := make(chan struct{})
 	ask := func(ctx context.Context) (string, error) {
-		close(asked) // panics when it is called twice
+		close(asked) // a second call would panic
 		select {
 		case <-answer:
 			return "yes", nil

@@ -16,7 +16,7 @@ limitations under the License.
 
 package cache
 
-// Waiters returns how many wait for the answer for a key.
+// Waiters returns the number of callers that wait for a key.
 func Waiters[K comparable, V any](c *Cache[K, V], key K) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

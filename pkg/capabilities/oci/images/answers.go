@@ -31,38 +31,38 @@ import (
 )
 
 const (
-	// patience is how long a registry may take while there is an answer that may be given
-	// instead.
+	// patience is how long a registry may take if an older answer is available.
 	patience = time.Second
-	// queued is how many looks of one policy, and of those how many at one registry, may wait
-	// for each that may be under way.
+	// queued is the number of lookups that may wait for each running one. It applies to the lookups
+	// of one policy, and to those of one policy at one registry.
 	queued = 8
-	// entryBytes is what an entry takes beside what is in it.
+	// entryBytes is the size of an entry without its content.
 	entryBytes = 512
 )
 
-// bounds are those of [answers].
+// bounds are the limits of [answers].
 type bounds struct {
 	entries int
 	bytes   int64
-	// ttl is how long an answer is given again, failureTTL how long a failure is, and staleTTL
-	// how much longer an answer is if the registry does not answer.
+	// ttl is how long an answer is valid, and failureTTL how long a failure is. staleTTL is how
+	// much longer an answer is used if the registry does not answer.
 	ttl, failureTTL, staleTTL time.Duration
-	// timeout is the time of one look.
+	// timeout bounds one lookup.
 	timeout time.Duration
-	// policy and registry are how many looks there may be at the same time, of each.
+	// policy and registry are the maximum numbers of concurrent lookups per policy and per
+	// registry.
 	policy, registry int
 	clock            clock.Clock
 }
 
-// answers keeps answers, good and bad, and asks for them. There is one look at a time for a
-// question, which goes on when nobody waits for it any more, for no longer than its timeout.
-// An answer that is used is asked for again before it is too old.
+// answers caches answers and failures, and looks up missing ones. Each question has at most one
+// running lookup. A lookup continues when nobody waits for it, until its timeout. An answer that is
+// in use is refreshed before it expires.
 type answers struct {
 	bounds
 	policies, registries *turns
-	// shares are turns of a policy at a registry, as many as that has: no registry that hangs
-	// holds all turns of a policy while its looks wait for one another.
+	// shares limits the lookups of one policy at one registry to the registry's own limit. Lookups
+	// at a registry that hangs therefore cannot take all turns of a policy.
 	shares *turns
 
 	mu      sync.Mutex
@@ -72,34 +72,36 @@ type answers struct {
 	looks   map[string]int     // by policy, and by share
 }
 
-// entry is what is known. It is not changed.
+// entry is a cached answer. It is immutable.
 type entry struct {
 	body []byte
 	err  error
-	// stale says that body is given in place of an answer.
+	// stale says that body is an older answer, used because the registry did not answer.
 	stale bool
-	// until is when it is too old, refresh is when to ask again before.
+	// until is the time at which the entry expires. From refresh on, a use of the entry starts a
+	// new lookup.
 	until, refresh time.Time
-	// good is the last answer, which may be given until goodUntil.
+	// good is the last good answer. It may be used until goodUntil.
 	good      []byte
 	goodUntil time.Time
 	size      int64
 }
 
-// flight is one look.
+// flight is a running lookup.
 type flight struct {
-	done chan struct{} // closed when entry is there
+	done chan struct{} // closed once entry is set
 	span spans.Span
 	*entry
 }
 
-// question is what is asked.
+// question is what a lookup asks a registry.
 type question struct {
 	key, policy, registry string
 	ask                   func(context.Context) ([]byte, error)
 }
 
-// describe tells a span of the look, and ends it. The registry and the image are the object's.
+// describe completes and ends the lookup's span. The span does not name the registry and the image,
+// because they come from the reviewed object.
 func (q *question) describe(span spans.Span, err error) {
 	if span.Recording() {
 		span.Set(spans.Text(spans.PolicyName, q.policy))
@@ -110,7 +112,7 @@ func (q *question) describe(span spans.Span, err error) {
 	}
 }
 
-// share is the key of what a policy asks a registry.
+// share returns the key for a policy's lookups at a registry.
 func (q *question) share() string { return q.policy + "\x00" + q.registry }
 
 func newAnswers(b bounds) *answers {
@@ -119,7 +121,7 @@ func newAnswers(b bounds) *answers {
 	return a
 }
 
-// known returns what is known and fresh enough that nothing is to be asked.
+// known returns the cached entry if it needs no lookup.
 func (a *answers) known(key string) *entry {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -135,8 +137,8 @@ func (a *answers) lookup(key string) *entry {
 	return known
 }
 
-// get returns an answer, and asks for it if there is none that is fresh. It returns when ctx
-// ends; the look goes on.
+// get returns an answer, and starts a lookup if there is no fresh one. It returns when ctx ends,
+// while the lookup continues.
 func (a *answers) get(ctx context.Context, q question) ([]byte, result, error) {
 	a.mu.Lock()
 	e, now := a.lookup(q.key), a.clock.Now()
@@ -153,7 +155,7 @@ func (a *answers) get(ctx context.Context, q question) ([]byte, result, error) {
 	switch {
 	case e != nil && now.Before(e.until):
 		return e.result(resultCached)
-	case canBeStale && (e.stale || busy != nil): // the registry did not answer before
+	case canBeStale && (e.stale || busy != nil): // the last lookup got no answer
 		return e.good, resultStale, nil
 	case busy != nil:
 		return nil, resultDenied, busy
@@ -170,11 +172,11 @@ func (a *answers) get(ctx context.Context, q question) ([]byte, result, error) {
 	case <-tired:
 		return e.good, resultStale, nil
 	case <-ctx.Done():
-		return nil, resultFailed, fmt.Errorf("the registry has not answered yet, and is asked on for a while: %w", context.Cause(ctx))
+		return nil, resultFailed, fmt.Errorf("the registry has not answered yet, and the lookup continues for a while: %w", context.Cause(ctx))
 	}
 }
 
-// result returns what is known, which came as it says.
+// result returns the entry's answer. how is the result of a good answer.
 func (e *entry) result(how result) ([]byte, result, error) {
 	switch {
 	case e.err != nil && errors.As(e.err, new(*ForbiddenError)):
@@ -187,13 +189,13 @@ func (e *entry) result(how result) ([]byte, result, error) {
 	return e.body, how, nil
 }
 
-// takeOff begins to ask, unless the policy has too many looks.
+// takeOff starts a lookup, unless the policy has too many.
 func (a *answers) takeOff(ctx context.Context, q question) (*flight, error) {
 	if most := a.policy * (1 + queued); a.looks[q.policy] >= most {
-		return nil, fmt.Errorf("the policy has %d looks at images under way or waiting, at most %d are allowed: see capabilities.oci.policyLooks", a.looks[q.policy], most)
+		return nil, fmt.Errorf("the policy has %d image lookups running or waiting, at most %d are allowed: see capabilities.oci.policyLooks", a.looks[q.policy], most)
 	}
 	if most := a.registry * (1 + queued); a.looks[q.share()] >= most {
-		return nil, fmt.Errorf("the policy has %d looks at images in %s under way or waiting, at most %d are allowed: see capabilities.oci.registryLooks", a.looks[q.share()], q.registry, most)
+		return nil, fmt.Errorf("the policy has %d image lookups in %s running or waiting, at most %d are allowed: see capabilities.oci.registryLooks", a.looks[q.share()], q.registry, most)
 	}
 	a.looks[q.policy]++
 	a.looks[q.share()]++
@@ -220,7 +222,8 @@ func (a *answers) takeOff(ctx context.Context, q question) (*flight, error) {
 	return f, nil
 }
 
-// fly waits for turns and asks. A panic becomes an error: it would end the process.
+// fly waits for its turns and then asks the registry. It turns a panic into an error, because a
+// panic would end the process.
 func (a *answers) fly(ctx context.Context, q question) (body []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -233,15 +236,15 @@ func (a *answers) fly(ctx context.Context, q question) (body []byte, err error) 
 	}{{a.shares, q.share()}, {a.policies, q.policy}, {a.registries, q.registry}} {
 		end, err := t.take(ctx, t.key)
 		if err != nil {
-			return nil, &unansweredError{fmt.Errorf("waiting for earlier looks at images: %w", err)}
+			return nil, &unansweredError{fmt.Errorf("waiting for earlier image lookups: %w", err)}
 		}
 		defer end()
 	}
 	return q.ask(ctx)
 }
 
-// settle keeps what came, and returns what those are told who wait for it. The age of an answer
-// counts from when it was asked for.
+// settle caches the outcome of a lookup, and returns the entry for those who wait. The age of an
+// answer counts from the start of the lookup.
 func (a *answers) settle(key string, begin time.Time, body []byte, err error) *entry {
 	now, old := a.clock.Now(), a.lookup(key)
 	unanswered := errors.As(err, new(*unansweredError))
@@ -250,7 +253,7 @@ func (a *answers) settle(key string, begin time.Time, body []byte, err error) *e
 	case err == nil:
 		e.until, e.refresh = begin.Add(a.ttl), begin.Add(a.ttl*3/4)
 		e.good, e.goodUntil = body, e.until.Add(a.staleTTL)
-	case unanswered && old != nil && old.err == nil && !old.stale && now.Before(old.until): // asked before it was needed
+	case unanswered && old != nil && old.err == nil && !old.stale && now.Before(old.until): // a refresh failed
 		kept := *old
 		kept.refresh = e.refresh
 		e = &kept
@@ -262,8 +265,8 @@ func (a *answers) settle(key string, begin time.Time, body []byte, err error) *e
 	return e
 }
 
-// keep holds an entry, and drops those that were not used for the longest time until there is
-// room. One that is too large by itself is not held.
+// keep caches an entry, and evicts the least recently used entries to make room. An entry that
+// alone exceeds the limit is not cached.
 func (a *answers) keep(key string, e *entry) {
 	a.entries.Remove(key)
 	e.size = int64(entryBytes + len(key) + len(e.body))

@@ -36,8 +36,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/spans"
 )
 
-// source is a registry that answers with how often it was asked, unless it has an error. It
-// waits while it is blocked.
+// source is a registry that answers with the number of its calls, unless it has an error. It waits
+// while it is blocked.
 type source struct {
 	asked   atomic.Int32
 	err     atomic.Pointer[error]
@@ -95,7 +95,7 @@ func (w *world) requireAnswer(t *testing.T, want string, how result) {
 	require.Equal(t, how, got)
 }
 
-// settled waits until nothing is asked any more.
+// settled waits until no lookup is running.
 func (w *world) settled(t *testing.T) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -124,7 +124,7 @@ func TestAnswersAreAskedForBeforeTheyAreTooOld(t *testing.T) {
 	w.settled(t)
 	w.requireAnswer(t, "answer 2", resultCached)
 
-	// If that fails the answer is good until its time is over.
+	// If the refresh fails, the answer remains valid until it expires.
 	w.clock.Step(45 * time.Second)
 	w.fail(errGone)
 	w.requireAnswer(t, "answer 2", resultCached)
@@ -134,7 +134,7 @@ func TestAnswersAreAskedForBeforeTheyAreTooOld(t *testing.T) {
 	w.clock.Step(15 * time.Second)
 	w.requireAnswer(t, "gone", resultFailed)
 
-	// What is not verified any more is not.
+	// A failed verification replaces the older answer.
 	w = newWorld(nil)
 	w.requireAnswer(t, "answer 1", resultAsked)
 	w.clock.Step(45 * time.Second)
@@ -180,7 +180,8 @@ func TestStaleAnswers(t *testing.T) {
 	w.clock.Step(11 * time.Minute)
 	w.requireAnswer(t, "gone", resultFailed)
 
-	// Not of what is not verified, however the registry answers later.
+	// After a failed verification, the older answer is not used again, whatever the registry
+	// answers later.
 	w = newWorld(stale)
 	w.requireAnswer(t, "answer 1", resultAsked)
 	w.clock.Step(2 * time.Minute)
@@ -218,7 +219,7 @@ func TestALookOutlivesItsRequestAndServesTheNext(t *testing.T) {
 	cancel()
 	_, how, err := w.get(ctx, w.question("k"))
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, err, "the registry has not answered yet, and is asked on for a while")
+	require.ErrorContains(t, err, "the registry has not answered yet, and the lookup continues for a while")
 	require.Equal(t, resultFailed, how)
 	var group sync.WaitGroup
 	for range 10 {
@@ -231,8 +232,8 @@ func TestALookOutlivesItsRequestAndServesTheNext(t *testing.T) {
 	require.EqualValues(t, 1, w.asked.Load(), "one look for all of them")
 }
 
-// A look may outlast the requests that wait for it: it is in none of their traces, and linked
-// with all of them.
+// A lookup may outlast the requests that wait for it. It has its own trace, which is linked with
+// all of theirs.
 func TestALookHasATraceOfItsOwn(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	tracer := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("server")
@@ -286,11 +287,11 @@ func TestLooksOfAPolicyAreBounded(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return w.asked.Load() == 2 }, 10*time.Second, time.Millisecond, "two at the same time")
 	_, how, err := w.get(t.Context(), w.question("one more"))
-	require.EqualError(t, err, "the policy has 18 looks at images under way or waiting, at most 18 are allowed: see capabilities.oci.policyLooks")
+	require.EqualError(t, err, "the policy has 18 image lookups running or waiting, at most 18 are allowed: see capabilities.oci.policyLooks")
 	require.Equal(t, resultDenied, how)
 	require.EqualValues(t, 2, w.asked.Load())
 
-	// Another policy is let through to another registry.
+	// Another policy may ask another registry.
 	other := question{key: "other", policy: "q", registry: "s", ask: (&source{}).ask}
 	_, _, err = w.get(t.Context(), other)
 	require.NoError(t, err)
@@ -301,7 +302,8 @@ func TestLooksOfAPolicyAreBounded(t *testing.T) {
 	require.Empty(t, w.registries.lines)
 }
 
-// Whoever names images in a registry that hangs must not keep a policy from others.
+// A client that names images in a registry that hangs must not block the policy's lookups at other
+// registries.
 func TestARegistryThatHangsLeavesTurnsForOthers(t *testing.T) {
 	w := newWorld(func(b *bounds) { b.registry = 1 })
 	w.blocked.Lock()
@@ -318,7 +320,7 @@ func TestARegistryThatHangsLeavesTurnsForOthers(t *testing.T) {
 		return w.asked.Load() == 1 && l != nil && l.in == 9
 	}, 10*time.Second, time.Millisecond)
 	_, how, err := w.get(t.Context(), w.question("one more"))
-	require.EqualError(t, err, "the policy has 9 looks at images in r under way or waiting, at most 9 are allowed: see capabilities.oci.registryLooks")
+	require.EqualError(t, err, "the policy has 9 image lookups in r running or waiting, at most 9 are allowed: see capabilities.oci.registryLooks")
 	require.Equal(t, resultDenied, how)
 
 	// The same policy has another turn, for another registry.
@@ -351,13 +353,13 @@ func TestLooksAtARegistryAreBounded(t *testing.T) {
 	require.EqualValues(t, 6, w.asked.Load())
 }
 
-// A look that gets no turn says nothing of the image.
+// A lookup that gets no turn says nothing about the image.
 func TestWaitingForATurnEnds(t *testing.T) {
 	w := newWorld(func(b *bounds) { b.timeout, b.registry = time.Millisecond, 1 })
 	end, err := w.registries.take(t.Context(), "r")
 	require.NoError(t, err)
 	_, _, err = w.get(t.Context(), w.question("k"))
-	require.ErrorContains(t, err, "waiting for earlier looks at images: ")
+	require.ErrorContains(t, err, "waiting for earlier image lookups: ")
 	require.ErrorAs(t, err, new(*unansweredError))
 	end()
 }

@@ -56,14 +56,14 @@ func TestALookIsBoundedInRequestsAndBytes(t *testing.T) {
 	ctx := withBudget(t.Context(), 2, 1000)
 	require.NoError(t, get(ctx))
 	require.NoError(t, get(ctx))
-	require.ErrorContains(t, get(ctx), "the look takes more than 512 requests")
+	require.ErrorContains(t, get(ctx), "the lookup takes more than 512 requests")
 	ctx = withBudget(t.Context(), 100, 15)
 	require.NoError(t, get(ctx))
-	require.ErrorContains(t, get(ctx), "the look takes more than 67108864 bytes")
+	require.ErrorContains(t, get(ctx), "the lookup takes more than 67108864 bytes")
 	require.ErrorContains(t, get(t.Context()), "requests", "what is no look asks nothing")
 }
 
-// hostile is a registry that sends documents as they are, by the repository's name.
+// hostile is a registry that serves the given documents unchanged, by repository name.
 func hostile(t *testing.T, documents map[string]string, mediaType string) *Images {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -27,22 +27,22 @@ import (
 	"time"
 )
 
-// dialTimeout bounds making one connection.
+// dialTimeout bounds the time to connect.
 const dialTimeout = 5 * time.Second
 
 // ForbiddenError says that the apiserver must not ask a host for an image.
 type ForbiddenError struct{ text string }
 
-// Error implements the error interface. It says how to allow it.
+// Error returns a text that says how to allow the host.
 func (f *ForbiddenError) Error() string { return f.text }
 
 func forbid(format string, arguments ...any) error {
 	return &ForbiddenError{fmt.Sprintf(format, arguments...)}
 }
 
-// notPublic are addresses that nobody on the internet has, beside those that package netip
-// knows: those of carriers, of protocols, of benchmarks and documentation, and those of IPv6
-// that stand for one of IPv4, which a gateway may take for such a one.
+// notPublic lists addresses that no host on the internet has, beyond those that package netip
+// knows: carrier networks, protocol assignments, benchmarks and documentation. It also lists IPv6
+// ranges that embed IPv4 addresses, because a gateway may translate them.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.88.99.0/24"), netip.MustParsePrefix("198.18.0.0/15"),
@@ -51,8 +51,8 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("2001::/23"), netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("2002::/16"), netip.MustParsePrefix("fec0::/10"),
 }
 
-// isPublic says whether an address, which has no zone and no other form, is one on the internet, and not this machine's or one of
-// networks behind it.
+// isPublic reports whether an address is on the internet, and does not belong to this machine or to
+// a private network. The address must have no zone and must be unmapped.
 func isPublic(address netip.Addr) bool {
 	if !address.IsGlobalUnicast() || address.IsPrivate() {
 		return false
@@ -71,12 +71,12 @@ func isPublic(address netip.Addr) bool {
 	return err == nil
 }
 
-// dialer connects to addresses that are public, or belong to a host that is named.
+// dialer connects only to public addresses, and to hosts that are listed by name.
 type dialer struct {
 	resolver *net.Resolver
-	// named are hosts, as host:port, that may have any address.
+	// named lists the hosts, as host:port, that may have any address.
 	named map[string]bool
-	// denied are ranges of addresses that others may not have, though they are public.
+	// denied lists further ranges that other hosts may not use, although they are public.
 	denied []netip.Prefix
 }
 
@@ -91,8 +91,8 @@ func parseRanges(cidrs []string) (all []netip.Prefix, err error) {
 	return all, nil
 }
 
-// dial is a [module.Dial]. What is looked at is the address that is connected to, after names
-// were looked up: it does not matter what a name server says.
+// dial is a [module.Dial]. It checks the address of the connection after name resolution, so a name
+// server cannot get around the check.
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: dialTimeout, Resolver: d.resolver}
 	if !d.named[strings.ToLower(address)] {
@@ -103,7 +103,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 
 func (d *dialer) check(host, connected string) error {
 	to, err := netip.ParseAddrPort(connected)
-	address := to.Addr().Unmap().WithZone("") // no range has an address with a zone
+	address := to.Addr().Unmap().WithZone("") // prefixes have no zone
 	denied := slices.ContainsFunc(d.denied, func(p netip.Prefix) bool { return p.Contains(address) })
 	switch {
 	case denied:

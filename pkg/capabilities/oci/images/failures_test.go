@@ -27,8 +27,9 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// Who creates Pods names images. That these are not there, not signed, not in a registry that may be asked, or that their
-// registry is down makes no policy look broken. What the policy itself asks wrongly does.
+// Clients that create Pods name images. A missing or unsigned image, a registry that may not be
+// asked, and a registry that is down do not make the policy look broken. An invalid request from
+// the policy itself does.
 func TestLooksThatFailAreNoPolicysFault(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	r.Push(t, "app", "v1", []byte("app"))
@@ -39,7 +40,7 @@ func TestLooksThatFailAreNoPolicysFault(t *testing.T) {
 	}
 	shortage := new(*abi.ShortageError)
 	for _, image := range []string{r.Host + "/app:v2", "ghcr.io/app:v1", "-/app", r.Host + "/app:v1"} {
-		for range 2 { // the second is told what is kept
+		for range 2 { // the second answer comes from the cache
 			_, err := call(t, i, oci.VerifyV2, verify(image, key.PEM))
 			require.ErrorAs(t, err, shortage, image)
 		}

@@ -24,28 +24,28 @@ import (
 	"sync/atomic"
 )
 
-// Bounds of one look.
+// Bounds of one lookup.
 const (
-	// maxRequests bounds its requests, those that follow redirects and ask for tokens
-	// included. Signatures take up to some hundred.
+	// maxRequests bounds the number of requests, including redirects and token requests. Signatures
+	// take up to several hundred.
 	maxRequests = 512
-	// maxBytes bounds what comes back, all together.
+	// maxBytes bounds the total size of the responses.
 	maxBytes = 64 << 20
 )
 
-// fence lets requests through to hosts that are named, and no more of them than a look may
-// make. It implements http.RoundTripper.
+// fence lets requests pass only to listed hosts, and only as many as a lookup may make. It
+// implements http.RoundTripper.
 type fence struct {
 	named hostPatterns
 	next  http.RoundTripper
 }
 
-// budget is what a look may still use.
+// budget is the remainder of a lookup's bounds.
 type budget struct{ requests, bytes atomic.Int64 }
 
 type budgetKey struct{}
 
-// withBudget gives a look its budget.
+// withBudget gives a lookup its budget.
 func withBudget(ctx context.Context, requests, bytes int64) context.Context {
 	b := &budget{}
 	b.requests.Store(requests)
@@ -72,15 +72,15 @@ func (f *fence) RoundTrip(request *http.Request) (*http.Response, error) {
 func (f *fence) check(request *http.Request, b *budget) error {
 	switch {
 	case !f.named.match(request.URL.Scheme, request.URL.Host):
-		return forbid("the registry leads to host %.200q, for what it stores or for a token, and that is not named: "+
-			"add it to capabilities.oci.redirects if the apiserver is to ask it", request.URL.Host)
+		return forbid("the registry leads to host %.200q, for content or for a token, and that host is not listed: "+
+			"to allow it, add it to capabilities.oci.redirects", request.URL.Host)
 	case b == nil || b.requests.Add(-1) < 0:
-		return fmt.Errorf("the look takes more than %d requests", maxRequests)
+		return fmt.Errorf("the lookup takes more than %d requests", maxRequests)
 	}
 	return nil
 }
 
-// boundedBody counts what is read of a response.
+// boundedBody counts the bytes read from a response.
 type boundedBody struct {
 	io.ReadCloser
 	budget *budget
@@ -90,7 +90,7 @@ type boundedBody struct {
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.budget.bytes.Add(-int64(n)) < 0 {
-		return 0, fmt.Errorf("the look takes more than %d bytes", maxBytes)
+		return 0, fmt.Errorf("the lookup takes more than %d bytes", maxBytes)
 	}
 	return n, err
 }

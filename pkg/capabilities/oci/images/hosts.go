@@ -26,26 +26,26 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
 )
 
-// hubServer is the host that is asked for what is at docker.io.
+// hubServer is the host that serves docker.io.
 const hubServer = "registry-1.docker.io"
 
-// hostPatterns say which hosts may be asked.
+// hostPatterns are the hosts that may be asked.
 type hostPatterns []hostPattern
 
-// hostPattern is one host, or all names below a domain.
+// hostPattern matches one host, or all names below a domain.
 type hostPattern struct {
-	name string // "" with below is every name
-	// below is whether it is the names below that, rather than itself.
+	name string // with below, "" matches every name
+	// below selects the names below the domain, and not the domain itself.
 	below bool
-	port  string // "" is the default of the scheme
-	// everything is every name and every address, with any port.
+	port  string // "" is the default port of the scheme
+	// everything matches every name and every address, with any port.
 	everything bool
 }
 
 var anyHost = hostPatterns{{everything: true}}
 
-// parseHosts reads what a configuration names: host or host:port, with "*." in front for the
-// names below a domain, and "*" for every name.
+// parseHosts parses the hosts of a configuration: host or host:port, with the prefix "*." for the
+// names below a domain, or "*" for every name.
 func parseHosts(field string, texts []string) (hostPatterns, error) {
 	var all hostPatterns
 	for _, text := range texts {
@@ -57,15 +57,15 @@ func parseHosts(field string, texts []string) (hostPatterns, error) {
 			p.name, p.below = rest, true
 		}
 		if (p.name == "" && !p.below) || strings.Contains(p.name, "*") {
-			return nil, fmt.Errorf("%s: %.200q is no pattern of hosts: write host, host:port, *.example.com or *", field, text)
+			return nil, fmt.Errorf("%s: %.200q is not a host pattern: write host, host:port, *.example.com or *", field, text)
 		}
 		all = append(all, p)
 	}
 	return all, nil
 }
 
-// match says whether a host may be asked by a scheme. An address is matched by itself only:
-// it is below no domain.
+// match reports whether a host may be asked with a scheme. An IP address matches only itself,
+// because it is below no domain.
 func (h hostPatterns) match(scheme, host string) bool {
 	u := url.URL{Host: strings.ToLower(host)}
 	name, port := u.Hostname(), u.Port()
@@ -93,7 +93,7 @@ func (p *hostPattern) matchName(name string) bool {
 	return p.name == "" || strings.HasSuffix(name, "."+p.name)
 }
 
-// addresses are the patterns that name one host with its port, as host:port: these may have
+// addresses returns the patterns for single hosts with a port, as host:port. These hosts may have
 // any address.
 func (h hostPatterns) addresses() (all []string) {
 	for _, p := range h {

@@ -47,7 +47,7 @@ func TestShortNames(t *testing.T) {
 		"user@ghcr.io/app", "user:pw@ghcr.io/app", "ghcr.io?x/app", "ghcr.io#x/app", "http://ghcr.io/app", "gh%63r.io/app", "ghcr.io:/app", ".ghcr.io/app", "ghcr.io:99999999/app", "[::1/app", "ghcr.io\\@evil.example/app",
 	} {
 		_, _, err := expand(image)
-		require.ErrorContains(t, err, "is no host: write [host[:port]/]repository[:tag][@digest]", image)
+		require.ErrorContains(t, err, "is not a host: write [host[:port]/]repository[:tag][@digest]", image)
 	}
 }
 
@@ -87,7 +87,7 @@ func TestHostPatterns(t *testing.T) {
 	for _, pattern := range []string{"", "a*.example.com", "*.*", "a.*.com", "**"} {
 		_, err := parseHosts("field", []string{pattern})
 		require.ErrorContains(t, err, "field: ", pattern)
-		require.ErrorContains(t, err, "is no pattern of hosts")
+		require.ErrorContains(t, err, "is not a host pattern")
 	}
 }
 
@@ -106,12 +106,12 @@ func TestAddressesThatAreNotOnTheInternet(t *testing.T) {
 	require.Error(t, (&dialer{}).check("a:443", "no address"))
 }
 
-// at is what is connected to at an address.
+// at returns the host that is connected to at an address.
 func at(address string) string {
 	return netip.AddrPortFrom(netip.MustParseAddr(address), 443).String()
 }
 
-// Clusters may have addresses of the internet.
+// A cluster may use public addresses.
 func TestRangesThatAreDenied(t *testing.T) {
 	denied, err := parseRanges([]string{"140.82.112.0/20", "2606:4700::/32"})
 	require.NoError(t, err)

@@ -14,14 +14,14 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package images answers what policies ask of images in registries: what a tag stands for, what
-// is in a manifest, and who signed.
+// Package images answers policies' questions about images in registries: the digest of a tag, the
+// contents of a manifest, and the signers of an image.
 //
-// The names of images come from whoever creates Pods, so the apiserver would be a proxy for
-// everybody if it asked whatever it is told to. It asks registries that are named, by addresses
-// on the internet unless a registry is named exactly, and follows nobody to a host that is not
-// named. Answers are kept for a while, and looks at registries are bounded in number, time and
-// what they read.
+// Clients that create Pods choose the names of images. If the apiserver asked any registry that
+// they name, it would be an open proxy. It therefore asks only listed registries. It connects only
+// to addresses on the internet, unless a registry is listed with its exact name, and does not
+// follow registries to hosts that are not listed. Answers are cached. Lookups are bounded in
+// number, time and size.
 package images
 
 import (
@@ -45,52 +45,54 @@ import (
 
 // Options configure [Images].
 type Options struct {
-	// Sources say which authorities, credentials and mirrors registries have. Mirrors count as
-	// named, and may have any address. Proxies are not asked.
+	// Sources provide the authorities, credentials and mirrors of registries. Mirrors count as
+	// listed hosts, and may have any address. Proxies are not used.
 	Sources module.Sources
-	// Registries are those that may be asked: host, host:port, "*.example.com" for the names
-	// below a domain, or "*" for every name. One that is named with its port, and is no pattern,
-	// may have any address; others must have one on the internet. None by default.
+	// Registries lists the registries that may be asked: host, host:port, "*.example.com" for the
+	// names below a domain, or "*" for every name. A registry that is listed with its port, and not
+	// as a pattern, may have any address. Others must have an address on the internet. The default
+	// is none.
 	Registries []string
-	// Anywhere has any registry be asked, at any address and by the proxies of the environment,
-	// and be followed to any host; Registries, Redirects and DeniedRanges do not count then. It is for people
-	// who run a policy themselves. What others choose the images for must not set it.
+	// Anywhere allows any registry at any address, uses the proxies from the environment, and
+	// follows registries to any host. It overrides Registries, Redirects and DeniedRanges. It is
+	// for people who run a policy themselves. Programs must not set it if others choose the images.
 	Anywhere bool
-	// Redirects are further hosts, in the same form, that registries may lead to for what they
-	// store and for tokens. None by default.
+	// Redirects lists further hosts, in the same form, to which registries may redirect for content
+	// and tokens. The default is none.
 	Redirects []string
-	// DeniedRanges are CIDRs of further addresses that only a host that is named with its port
-	// may have. None by default.
+	// DeniedRanges lists CIDR ranges of further addresses that only a host listed with its port may
+	// have. The default is none.
 	DeniedRanges []string
-	// Checker checks signatures; nil has every question for them fail.
+	// Checker verifies signatures. If it is nil, every verification fails.
 	Checker verification.Checker
 
-	// CacheEntries is how many answers are kept. 0 is 4096.
+	// CacheEntries is the maximum number of answers in the cache. The default for 0 is 4096.
 	CacheEntries int
-	// CacheBytes is how large they may be together. 0 is 16 MiB.
+	// CacheBytes is the maximum total size of these answers. The default for 0 is 16 MiB.
 	CacheBytes int64
-	// CacheTTL is how long an answer is given again. 0 is 1 minute.
+	// CacheTTL is how long an answer is valid. The default for 0 is 1 minute.
 	CacheTTL time.Duration
-	// FailureTTL is how long a failure is told again before the registry is asked anew. 0 is 5 s.
+	// FailureTTL is how long a failure is cached before the registry is asked again. The default
+	// for 0 is 5 s.
 	FailureTTL time.Duration
-	// StaleTTL is how much longer than CacheTTL the last good answer is given if the registry
-	// does not answer. 0 is not at all.
+	// StaleTTL is how much longer than CacheTTL the last good answer is used if the registry does
+	// not answer. With 0, it is not used at all.
 	StaleTTL time.Duration
-	// LookTimeout bounds one look. It goes on when the evaluation that needs it has ended. 0 is
-	// 10 s.
+	// LookTimeout bounds one lookup. A lookup continues after the evaluation that started it has
+	// ended. The default for 0 is 10 s.
 	LookTimeout time.Duration
-	// PolicyLooks is how many looks one policy has under way at the same time; eight times as
-	// many may wait. 0 is 16.
+	// PolicyLooks is the maximum number of concurrent lookups of one policy. Eight times as many
+	// may wait. The default for 0 is 16.
 	PolicyLooks int
-	// RegistryLooks is how many looks at one registry are under way at the same time; of each
-	// policy eight times as many may wait. 0 is 8.
+	// RegistryLooks is the maximum number of concurrent lookups at one registry. Eight times as
+	// many may wait for each policy. The default for 0 is 8.
 	RegistryLooks int
 
-	// Resolver looks up hosts; nil is that of the process.
+	// Resolver resolves hosts. Nil is the resolver of the process.
 	Resolver *net.Resolver
-	// Clock is what the age of answers goes by; nil is the real one.
+	// Clock measures the age of answers. Nil is the real clock.
 	Clock clock.Clock
-	// Recorder takes notes; nil discards them.
+	// Recorder records metrics. Nil discards them.
 	Recorder Recorder
 }
 
@@ -105,7 +107,7 @@ type Images struct {
 
 var _ oci.Images = &Images{}
 
-// New returns what asks registries. It asks nothing yet.
+// New returns an Images with the options. It sends no request yet.
 func New(o Options) (*Images, error) {
 	named, asked, err := o.hosts()
 	if err != nil {
@@ -126,7 +128,8 @@ func New(o Options) (*Images, error) {
 	}, nil
 }
 
-// hosts returns the registries that may be asked, and how they and what they lead to are.
+// hosts returns the registries that may be asked, and the options to reach them and the hosts to
+// which they redirect.
 func (o *Options) hosts() (hostPatterns, module.RegistriesOptions, error) {
 	none := module.RegistriesOptions{}
 	if o.Anywhere {
@@ -162,7 +165,7 @@ func (o *Options) hosts() (hostPatterns, module.RegistriesOptions, error) {
 	return named, fenced(o.Sources, d.dial, followed), nil
 }
 
-// fenced has requests go to some hosts only, and be counted.
+// fenced limits requests to the given hosts, and counts them.
 func fenced(sources module.Sources, dial module.Dial, to hostPatterns) module.RegistriesOptions {
 	return module.RegistriesOptions{
 		Sources: sources, Dial: dial, Wrap: func(next http.RoundTripper) http.RoundTripper { return &fence{named: to, next: next} },
@@ -180,16 +183,16 @@ func (i *Images) Ask(ctx context.Context, caller *capabilities.Caller, operation
 func (i *Images) ask(ctx context.Context, policy, operation, image string, request []byte) ([]byte, result, error) {
 	host, uri, err := expand(image)
 	if err != nil {
-		return nil, resultFailed, unlucky(err)
+		return nil, resultFailed, asShortage(err)
 	}
 	if !i.named.match("https", host) {
-		return nil, resultDenied, unlucky(forbid("image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
+		return nil, resultDenied, asShortage(forbid("image %.200q is in registry %s, which policies may not ask about: add %q, or a pattern such as \"*.example.com\", "+
 			"to capabilities.oci.registries of the configuration", image, host, host))
 	}
 	q := question{policy: policy, registry: host, key: i.key(operation, request)}
 	if known := i.answers.known(q.key); known != nil {
 		answer, how, err := known.result(resultCached)
-		return answer, how, unlucky(err)
+		return answer, how, asShortage(err)
 	}
 	l := &look{registries: i.registries, operation: operation, uri: uri}
 	if operation == oci.VerifyV1 || operation == oci.VerifyV2 {
@@ -199,21 +202,20 @@ func (i *Images) ask(ctx context.Context, policy, operation, image string, reque
 	}
 	q.ask = l.run
 	answer, how, err := i.answers.get(ctx, q)
-	return answer, how, unlucky(err)
+	return answer, how, asShortage(err)
 }
 
-// unlucky makes an error one that is no policy's fault. Clients name images, and registries
-// answer or do not: a policy that fails over that must not look broken, or whoever creates
-// Pods could open its breaker, and have other images decided without it.
-func unlucky(err error) error {
+// asShortage marks an error that is not the policy's fault. Clients name images, and registries may
+// fail. If such errors made a policy look broken, a client that creates Pods could open the
+// policy's breaker, and other images would be decided without the policy.
+func asShortage(err error) error {
 	if err == nil {
 		return nil
 	}
 	return &abi.ShortageError{Err: err}
 }
 
-// key identifies a question, with all that the policy demands and the trust root that it is
-// answered by.
+// key identifies a question. It includes the policy's demands and the trust root.
 func (i *Images) key(operation string, request []byte) string {
 	sum := sha256.Sum256(request)
 	key := operation + "\x00" + string(sum[:])

@@ -41,7 +41,8 @@ import (
 	"github.com/wasm-admission/wasm-admission/test/signing"
 )
 
-// newImages returns what asks a registry on loopback, which is named exactly and speaks HTTP.
+// newImages returns an Images that may ask one registry on loopback, which is listed exactly and
+// speaks HTTP.
 func newImages(t testing.TB, host string, change func(*images.Options)) *images.Images {
 	t.Helper()
 	options := images.Options{Registries: []string{host}, Sources: module.Sources{Insecure: []string{host}}, Checker: sigstore.New(nil)}
@@ -53,7 +54,7 @@ func newImages(t testing.TB, host string, change func(*images.Options)) *images.
 	return i
 }
 
-// call asks as a guest does.
+// call asks in the way that a guest does.
 func call(t testing.TB, i *images.Images, operation string, request any) (string, error) {
 	t.Helper()
 	payload, err := json.Marshal(request)
@@ -62,7 +63,7 @@ func call(t testing.TB, i *images.Images, operation string, request any) (string
 	return string(answer), err
 }
 
-// image is one that a registry has: an index of one for this platform and one for another.
+// image is an image in a registry: an index with one image for this platform and one for another.
 type image struct {
 	*registry.Registry
 	index, child, config string
@@ -88,7 +89,7 @@ func pushImage(t testing.TB, r *registry.Registry) *image {
 	return i
 }
 
-// eachRegistry runs a test against both kinds of registries.
+// eachRegistry runs a test with both kinds of registries.
 func eachRegistry(t *testing.T, test func(*testing.T, *registry.Registry)) {
 	t.Helper()
 	for name, options := range map[string]registry.Options{"distribution": {}, "referrers": {InMemory: true, Referrers: true}} {
@@ -122,11 +123,11 @@ func TestWhatIsSaidOfAnImage(t *testing.T) {
 		_, err = call(t, i, oci.ManifestDigest, name+":none")
 		require.ErrorContains(t, err, "Callback evaluation failure: fetch registry://"+name+":none: not found")
 		_, err = call(t, i, oci.ManifestDigest, name+"@sha256:short")
-		require.ErrorContains(t, err, "what follows the @ must be the digest of a manifest")
+		require.ErrorContains(t, err, "the part after the @ must be the digest of a manifest")
 	})
 }
 
-// An artifact whose configuration is empty is what kwctl pushes.
+// kwctl pushes artifacts with an empty configuration.
 func TestTheConfigurationOfAPolicy(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	manifest := r.Push(t, "policy", "v1", []byte("\x00asm"))
@@ -135,7 +136,7 @@ func TestTheConfigurationOfAPolicy(t *testing.T) {
 	require.Contains(t, answer, `,"digest":"`+manifest+`","config":{}}`)
 }
 
-// by makes a request to verify an image by keys.
+// by returns a request to verify that keys signed an image.
 func by(version, image string, annotations map[string]string, keys ...*signing.Key) any {
 	pem := []string{}
 	for _, key := range keys {
@@ -190,7 +191,7 @@ func TestVerifyByKeys(t *testing.T) {
 }
 
 func TestRequestsToVerifyThatSayTooLittle(t *testing.T) {
-	i := newImages(t, "127.0.0.1:1", nil) // nobody is asked
+	i := newImages(t, "127.0.0.1:1", nil) // no registry is asked
 	for _, test := range []struct{ operation, request, err string }{
 		{oci.VerifyV1, `{"SigstorePubKeyVerify": {"pub_keys": []}}`, "Must provide at least one pub key"},
 		{oci.VerifyV1, `{"SigstoreKeylessVerify": {"keyless": []}}`, "Must provide keyless info"},
@@ -218,14 +219,14 @@ func TestRequestsToVerifyThatSayTooLittle(t *testing.T) {
 	}
 	i = newImages(t, "127.0.0.1:1", func(o *images.Options) { o.Checker = nil })
 	_, err := call(t, i, oci.VerifyV2, by(oci.VerifyV2, "127.0.0.1:1/app", nil, signing.NewKey(t)))
-	require.ErrorContains(t, err, "this program was built without what checks them")
+	require.ErrorContains(t, err, "this program was built without a signature checker")
 }
 
-// attested is a checker that has verified certificates of somebody.
+// attested is a checker that accepts a fixed identity as verified.
 type attested struct {
 	verification.Checker
 	identity verification.CertificateIdentity
-	// asked is what was asked of a certificate.
+	// asked is the question about a certificate.
 	asked string
 }
 
@@ -243,7 +244,8 @@ func (a *attested) Certificate(_ context.Context, _ *verification.Candidate, _ v
 	return &verification.Signed{Annotations: map[string]string{"env": "prod"}}, nil
 }
 
-// How certificates are verified is tested where it is done; here it is which are demanded.
+// This test covers which certificates are demanded. The tests of package sigstore cover how they
+// are verified.
 func TestVerifyByIdentitiesAndCertificates(t *testing.T) {
 	r := registry.Start(t, registry.Options{})
 	pushed := pushImage(t, r)
@@ -283,7 +285,7 @@ func TestVerifyByIdentitiesAndCertificates(t *testing.T) {
 	}
 }
 
-// Where a mirror has the image and no signatures, the registry itself is asked for them.
+// If a mirror has the image but no signatures, the registry itself is asked for them.
 func TestSignaturesOfMirroredImages(t *testing.T) {
 	source, mirror := registry.Start(t, registry.Options{}), registry.Start(t, registry.Options{})
 	pushed, key := pushImage(t, source), signing.NewKey(t)
@@ -302,7 +304,7 @@ func TestSignaturesOfMirroredImages(t *testing.T) {
 	require.Contains(t, answer, pushed.index)
 }
 
-// Credentials are for the registry that they belong to.
+// Credentials go only to the registry that they belong to.
 func TestCredentialsAreThoseOfSources(t *testing.T) {
 	r := registry.Start(t, registry.Options{TLS: true, Username: "u", Password: "p"})
 	pushed := pushImage(t, r)
@@ -322,7 +324,7 @@ func TestCredentialsAreThoseOfSources(t *testing.T) {
 	require.Contains(t, answer, pushed.index)
 }
 
-// looks counts what is recorded.
+// looks counts the recorded lookups.
 type looks map[string]int
 
 func (l looks) CountLook(operation, result string) { l[operation+" "+result]++ }
@@ -346,7 +348,7 @@ func TestTheQuestionIsWhatAnAnswerIsKeptBy(t *testing.T) {
 		require.NoError(t, err)
 		_, err = call(t, i, oci.Manifest, "ghcr.io/app")
 		require.ErrorContains(t, err, "may not ask about")
-		r.Stop() // the second time nobody is asked
+		r.Stop() // the second answer comes from the cache
 	}
 	require.Equal(t, looks{
 		"v2/verify asked": 1, "v2/verify cached": 1, "v2/verify failed": 4, "v1/manifest_digest asked": 1, "v1/manifest_digest cached": 1,

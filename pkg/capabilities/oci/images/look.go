@@ -38,22 +38,22 @@ import (
 )
 
 const (
-	// maxDocumentBytes bounds a manifest, and a configuration.
+	// maxDocumentBytes bounds a manifest and a configuration.
 	maxDocumentBytes = 4 << 20
-	// maxReferrerPages bounds the pages of a list of what refers to an image.
+	// maxReferrerPages bounds the pages of a list of referrers.
 	maxReferrerPages = 16
 )
 
-// The media types of manifests that are Docker's.
+// Docker's media types of manifests.
 const (
 	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 	dockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 
-// unansweredError says that the registry did not say anything of the image.
+// unansweredError says that the registry gave no answer about the image.
 type unansweredError struct{ error }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (u *unansweredError) Unwrap() error { return u.error }
 
 // look is one question to registries.
@@ -61,12 +61,12 @@ type look struct {
 	registries *module.Registries
 	operation  string
 	uri        string
-	// judge is that of the two operations that verify.
+	// judge is set for the two operations that verify.
 	judge judge
 }
 
-// run asks. The error is an [*unansweredError] if the registry did not say what the image is:
-// once it has, whatever fails is a failure.
+// run asks the registries. The error is an [*unansweredError] if no registry returned the image's
+// manifest. After that, any error is a failure.
 func (l *look) run(ctx context.Context) (answer []byte, err error) {
 	ctx = withBudget(ctx, maxRequests, maxBytes)
 	answered := false
@@ -111,19 +111,19 @@ func (l *look) answer(ctx context.Context, from *remote.Repository, m *manifest)
 	}{true, m.digest})
 }
 
-// unsignedError has the registry itself be asked if a mirror has no signatures.
+// unsignedError makes the lookup continue at the registry itself if a mirror has no signatures.
 type unsignedError struct{ error }
 
-// Unwrap returns the error underneath.
+// Unwrap returns the underlying error.
 func (u *unsignedError) Unwrap() error { return u.error }
 
-// Is implements what errors.Is looks for.
+// Is makes errors.Is match errdef.ErrNotFound.
 func (u *unsignedError) Is(target error) bool { return target == errdef.ErrNotFound }
 
-// manifest is one that was read, of an image or an index of several.
+// manifest is a manifest of an image, or of an index of several images.
 type manifest struct {
 	mediaType string
-	digest    string // of the content, whatever the registry says
+	digest    string // computed from the content
 	content   []byte
 	document  struct {
 		MediaType string                `json:"mediaType"`
@@ -136,7 +136,7 @@ func (m *manifest) isIndex() bool {
 	return m.mediaType == ocispec.MediaTypeImageIndex || m.mediaType == dockerList
 }
 
-// readManifest reads what a tag or a digest stands for.
+// readManifest reads the manifest of a tag or a digest.
 func readManifest(ctx context.Context, from *remote.Repository, name string) (*manifest, error) {
 	descriptor, body, err := from.FetchReference(ctx, name)
 	if err != nil {
@@ -159,7 +159,7 @@ func readManifest(ctx context.Context, from *remote.Repository, name string) (*m
 	return m, m.check()
 }
 
-// check refuses what is one thing to the registry and another to who reads it.
+// check refuses a manifest that registry and readers could interpret differently.
 func (m *manifest) check() error {
 	d := &m.document
 	switch m.mediaType {
@@ -173,8 +173,8 @@ func (m *manifest) check() error {
 	return nil
 }
 
-// withConfig reads the configuration of an image, of an index that of the platform of this
-// process.
+// withConfig reads the configuration of an image. For an index, it reads that of the image for this
+// platform.
 func withConfig(ctx context.Context, from *remote.Repository, m *manifest) ([]byte, error) {
 	if m.isIndex() {
 		child, err := m.platform()
@@ -212,7 +212,7 @@ func withConfig(ctx context.Context, from *remote.Repository, m *manifest) ([]by
 	}{m.content, m.digest, config})
 }
 
-// platform returns the digest of the image that this process could run.
+// platform returns the digest of the image for this platform.
 func (m *manifest) platform() (string, error) {
 	for _, d := range *m.document.Manifests {
 		if d.Platform == nil || d.Platform.OS != runtime.GOOS || d.Platform.Architecture != runtime.GOARCH {
@@ -226,7 +226,7 @@ func (m *manifest) platform() (string, error) {
 	return "", fmt.Errorf("the index has no image for %s/%s", runtime.GOOS, runtime.GOARCH)
 }
 
-// readBounded reads what a registry sends.
+// readBounded reads a document from a registry, up to the bound.
 func readBounded(body io.ReadCloser, what string) ([]byte, error) {
 	defer func() { _ = body.Close() }()
 	content, err := io.ReadAll(io.LimitReader(body, maxDocumentBytes+1))

@@ -36,7 +36,7 @@ import (
 	"github.com/wasm-admission/wasm-admission/pkg/capabilities/oci/images"
 )
 
-// names is a DNS server that has one address for every name.
+// names is a DNS server that returns one address for every name.
 func names(t *testing.T, address [4]byte) *net.Resolver {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -69,7 +69,7 @@ func names(t *testing.T, address [4]byte) *net.Resolver {
 	}}
 }
 
-// victim counts the requests that reach it.
+// victim is a server that counts the requests that reach it.
 func victim(t *testing.T) (host string, requests *atomic.Int32) {
 	t.Helper()
 	requests = &atomic.Int32{}
@@ -116,15 +116,15 @@ func TestOnlyNamedRegistriesAreAsked(t *testing.T) {
 			require.Zero(t, requests.Load())
 		})
 	}
-	// A name that is named with its port may have any address.
+	// A name that is listed with its port may have any address.
 	i := newImages(t, "a.example.com:"+port, func(o *images.Options) { o.Resolver = names(t, [4]byte{127, 0, 0, 1}) })
 	_, err = call(t, i, oci.ManifestDigest, "a.example.com:"+port+"/app")
 	require.ErrorContains(t, err, "answered 418")
 	require.EqualValues(t, 1, requests.Load())
 }
 
-// leading is a registry whose manifests are good, and which leads elsewhere for what is asked by a
-// pattern.
+// leading is a registry with valid manifests. It redirects requests that match a pattern to another
+// host.
 func leading(t *testing.T, elsewhere string) (host string) {
 	t.Helper()
 	config := digest.FromString("{}")
@@ -147,7 +147,7 @@ func leading(t *testing.T, elsewhere string) (host string) {
 	return u.Host
 }
 
-// Who runs a policy themselves may let it ask anybody.
+// People who run a policy themselves may allow any host.
 func TestAnybodyIsAskedIfThatIsWished(t *testing.T) {
 	host, requests := victim(t)
 	i := newImages(t, host, func(o *images.Options) { o.Registries, o.Anywhere = nil, true })
@@ -193,7 +193,8 @@ func TestRegistriesLeadNowhereElse(t *testing.T) {
 	require.EqualValues(t, 1, requests.Load(), "it is named")
 }
 
-// Registries sign the URLs that they lead to: who has one may read what it is of.
+// Registries sign the URLs to which they redirect, and such a URL alone grants access to the
+// content.
 func TestURLsOfRedirectsAreNotTold(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Docker-Content-Digest", digest.FromString("something else").String())

@@ -36,9 +36,9 @@ var (
 	errNoOwner   = errors.New("Must provide owner info")           //nolint:staticcheck // Kubewarden's text
 )
 
-var errNoChecker = errors.New("signatures of images are not verified here: this program was built without what checks them")
+var errNoChecker = errors.New("image signatures cannot be verified: this program was built without a signature checker")
 
-// verifyRequest is a request to verify an image, in whichever way.
+// verifyRequest is a request to verify an image in any way.
 type verifyRequest struct {
 	Type        string            `json:"type"`
 	Annotations map[string]string `json:"annotations"`
@@ -60,10 +60,10 @@ type verifyRequest struct {
 	RequireRekorBundle *bool    `json:"require_rekor_bundle"`
 }
 
-// judge returns nil if candidates for an artifact meet what is demanded.
+// judge returns nil if the candidates for an artifact meet the demands.
 type judge func(ctx context.Context, artifact verification.Artifact, candidates iter.Seq2[*verification.Candidate, error]) error
 
-// parseVerify reads what a request to verify an image demands.
+// parseVerify parses the demands of a request to verify an image.
 func parseVerify(operation string, payload []byte, checker verification.Checker) (judge, error) {
 	if checker == nil {
 		return nil, errNoChecker
@@ -84,7 +84,7 @@ func parseVerify(operation string, payload []byte, checker verification.Checker)
 	}
 	config, err := verification.NewConfig(signatures...)
 	if err != nil {
-		return nil, fmt.Errorf("what the policy demands of the image: %w", err)
+		return nil, fmt.Errorf("the policy's demands on the image: %w", err)
 	}
 	if config.Keyless() && checker.TrustRoot() == "" {
 		return nil, fmt.Errorf("the policy demands a signature by an identity: %w to verify certificates by: set verification.trustRoot", verification.ErrNoTrustRoot)
@@ -94,8 +94,8 @@ func parseVerify(operation string, payload []byte, checker verification.Checker)
 	}, nil
 }
 
-// parseRequest reads what both versions have in common: in the first, the way to verify is the
-// name of the only field.
+// parseRequest parses the common part of both versions. In version 1, the name of the only field
+// says how to verify.
 func parseRequest(operation string, payload []byte) (*verifyRequest, error) {
 	way := ""
 	if operation == oci.VerifyV1 {
@@ -116,7 +116,7 @@ func parseRequest(operation string, payload []byte) (*verifyRequest, error) {
 	return r, nil
 }
 
-// signatures are those that must be there, all of them.
+// signatures returns the demanded signatures. All of them are required.
 func (r *verifyRequest) signatures() (all []verification.Signature, err error) {
 	switch r.Type {
 	case "SigstorePubKeyVerify":
@@ -146,7 +146,7 @@ func (r *verifyRequest) signatures() (all []verification.Signature, err error) {
 		}
 		err = errNoOwner
 	default:
-		return nil, fmt.Errorf("there is no way %.100q to verify an image", r.Type)
+		return nil, fmt.Errorf("unknown way %.100q to verify an image", r.Type)
 	}
 	if len(all) == 0 {
 		return nil, err

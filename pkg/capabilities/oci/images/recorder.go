@@ -16,27 +16,27 @@ limitations under the License.
 
 package images
 
-// result is what became of a look at an image. The set is closed.
+// result is the outcome of a lookup. The set is closed.
 type result string
 
 // The results.
 const (
-	// resultCached was answered from what is held.
+	// resultCached was answered from the cache.
 	resultCached result = "cached"
-	// resultAsked was answered by asking the registry.
+	// resultAsked was answered by the registry.
 	resultAsked result = "asked"
-	// resultStale was answered from what is held for too long, since the registry does not answer.
+	// resultStale was answered from an expired entry, because the registry did not answer.
 	resultStale result = "stale"
-	// resultDenied was refused: the registry is not named, or the policy has too many looks.
+	// resultDenied was refused: the registry is not listed, or the policy has too many lookups.
 	resultDenied result = "denied"
-	// resultFailed had no answer, or was not verified. It may be held, too.
+	// resultFailed got no answer, or failed the verification. It may come from the cache.
 	resultFailed result = "failed"
 )
 
-// Recorder takes notes of looks at images. Implementations are safe for concurrent use and
-// fast: they are called while a guest waits.
+// Recorder records metrics of lookups. Implementations are safe for concurrent use and fast,
+// because a guest waits during the calls.
 type Recorder interface {
-	// CountLook says what became of a look by one of the operations.
+	// CountLook counts a lookup by operation and result.
 	CountLook(operation, result string)
 }
 

@@ -22,14 +22,14 @@ import (
 	"strings"
 )
 
-// hub is the registry of images that name none.
+// hub is the default registry of images.
 const hub = "docker.io"
 
-// validHost is what the host of an image looks like: a name or an address, perhaps with a port.
+// validHost matches the host of an image: a name or an address, with an optional port.
 var validHost = regexp.MustCompile(`^([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?$`)
 
-// expand gives an image the name that it has in full, as Docker does: busybox is
-// docker.io/library/busybox. It returns the registry and the URI.
+// expand returns the registry and the URI of an image. It completes short names as Docker does:
+// busybox is docker.io/library/busybox.
 func expand(image string) (host, uri string, err error) {
 	name := strings.TrimPrefix(image, "registry://")
 	host, rest, found := strings.Cut(name, "/")
@@ -44,13 +44,13 @@ func expand(image string) (host, uri string, err error) {
 		rest = "library/" + rest
 	}
 	if !validHost.MatchString(host) {
-		return "", "", fmt.Errorf("image %.200q: %.100q is no host: write [host[:port]/]repository[:tag][@digest]", image, host)
+		return "", "", fmt.Errorf("image %.200q: %.100q is not a host: write [host[:port]/]repository[:tag][@digest]", image, host)
 	}
 	return host, "registry://" + host + "/" + rest, nil
 }
 
-// namesHost is whether the first part of an image's name is a host, rather than a part of a
-// repository's name.
+// namesHost reports whether the first part of an image's name is a host. Otherwise, it is part of
+// the repository's name.
 func namesHost(part string) bool {
 	return strings.ContainsAny(part, ".:") || part == "localhost" || strings.ToLower(part) != part
 }

@@ -21,8 +21,7 @@ import (
 	"sync"
 )
 
-// turns has at most so many do something at the same time, for each key. Keys that nobody
-// uses take nothing.
+// turns limits how many callers run at the same time for each key. Unused keys take no memory.
 type turns struct {
 	limit int
 
@@ -30,7 +29,7 @@ type turns struct {
 	lines map[string]*line
 }
 
-// line is those who have a turn with a key, or wait for one.
+// line holds the callers that have a turn for a key, or wait for one.
 type line struct {
 	busy chan struct{}
 	in   int
@@ -38,7 +37,7 @@ type line struct {
 
 func newTurns(limit int) *turns { return &turns{limit: limit, lines: map[string]*line{}} }
 
-// take waits for a turn, which ends with the function that it returns.
+// take waits for a turn. The returned function ends the turn.
 func (t *turns) take(ctx context.Context, key string) (end func(), err error) {
 	t.mu.Lock()
 	l := t.lines[key]

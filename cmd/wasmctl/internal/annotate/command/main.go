@@ -14,9 +14,9 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command annotate gives the guests of the repository their metadata when they are built. It is
-// `wasmctl annotate` without asking the guest: some are made not to start. It links nothing that
-// evaluates policies.
+// Command annotate adds metadata to the repository's guests when they are built. It works like
+// `wasmctl annotate`, but without asking the guest, because some guests fail at the start on
+// purpose. It links no code that evaluates policies.
 package main
 
 import (

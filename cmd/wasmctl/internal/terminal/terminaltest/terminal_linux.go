@@ -14,7 +14,7 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Package terminaltest has terminals for tests, which see what is shown on them.
+// Package terminaltest provides pseudo-terminals for tests, which can read what is shown on them.
 package terminaltest
 
 import (
@@ -28,7 +28,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Terminal is one that nobody but the test looks at. What is written to the file is shown.
+// Terminal is a pseudo-terminal. It shows what is written to the file.
 type Terminal struct {
 	*os.File
 
@@ -39,8 +39,8 @@ type Terminal struct {
 	shown   strings.Builder
 }
 
-// Open returns a terminal, which the end of the test closes. The test is skipped where
-// there are none to be had.
+// Open returns a terminal, which is closed at the end of the test. It skips the test if there are
+// no pseudo-terminals.
 func Open(t testing.TB) *Terminal {
 	t.Helper()
 	viewer, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -58,7 +58,7 @@ func Open(t testing.TB) *Terminal {
 	looking.Go(func() { terminal.look(viewer) })
 	t.Cleanup(func() {
 		require.NoError(t, terminal.Close())
-		// Whoever reads keys still holds the terminal until there is one.
+		// The reader of keys holds the terminal until it receives one.
 		_, _ = viewer.WriteString("\n")
 		looking.Wait() // until the terminal hangs up
 		require.NoError(t, viewer.Close())
@@ -80,14 +80,14 @@ func (t *Terminal) look(viewer *os.File) {
 	}
 }
 
-// Press presses keys, which whoever reads from the file gets.
+// Press sends keys to the reader of the file.
 func (t *Terminal) Press(keys string) {
 	t.t.Helper()
 	_, err := t.viewer.WriteString(keys)
 	require.NoError(t.t, err)
 }
 
-// Resize changes how many characters there is room for.
+// Resize changes the size of the terminal in characters.
 func (t *Terminal) Resize(rows, columns uint16) {
 	t.t.Helper()
 	require.NoError(t.t, unix.IoctlSetWinsize(int(t.viewer.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}))
@@ -102,8 +102,7 @@ func (t *Terminal) Await(text string) {
 	}
 }
 
-// Shown returns what was shown since it was last called, with the ends of lines that
-// terminals have.
+// Shown returns the text shown since the last call, with the line ends of terminals.
 func (t *Terminal) Shown() string {
 	t.t.Helper()
 	const mark = "\a\aend\a\a"

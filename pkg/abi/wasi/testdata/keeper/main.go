@@ -14,8 +14,8 @@ See the License for the specific language governing permissions and
 limitations under the License.
 */
 
-// Command keeper is a WASI command that tries to keep something from one run to the
-// next, wherever a Go program can: it prints what it found, and ends as its input says.
+// Command keeper is a WASI command that tries to keep state from one run to the next in every place
+// that a Go program has. It prints the state that it finds, and ends as its input tells it.
 package main
 
 import (
@@ -36,7 +36,7 @@ var (
 )
 
 func init() {
-	// A goroutine that waits is state, too.
+	// A waiting goroutine is also state.
 	go func() {
 		for n := range started {
 			entries["goroutine"] += n
