@@ -177,8 +177,8 @@ func TestModulesThatCannotBeLoaded(t *testing.T) {
 		})
 	}
 	t.Run("required export", func(t *testing.T) {
-		_, err := newEngine(t, engine.Options{}).Load(t.Context(), binary(t, "guest"), &engine.ABI{Name: "other", RequiredExports: []string{"run"}})
-		require.ErrorContains(t, err, `module does not export function "run": it is no other guest`)
+		_, err := newEngine(t, engine.Options{}).Load(t.Context(), binary(t, "guest"), &engine.ABI{Name: "second", RequiredExports: []string{"run"}})
+		require.ErrorContains(t, err, `module does not export function "run": it is not a second guest`)
 	})
 }
 

@@ -46,7 +46,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(directory, "evidence", "*"))
 	require.NoError(t, err)
 	require.Empty(t, files)
-	require.Contains(t, log(), "at most 16777216 are kept")
+	require.Contains(t, log(), "at most 16777216 are stored")
 }
 
 // Someone who can write to the store cannot get an unsigned module accepted.

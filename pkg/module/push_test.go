@@ -119,7 +119,7 @@ func TestPushRefuses(t *testing.T) {
 		"no registry": {"https://example.com/policy.wasm", binary, "", "does not begin with registry://"},
 		"a digest":    {"registry://example.com/a@sha256:" + strings.Repeat("0", 64), binary, "", "name a tag"},
 		"too long":    {"registry://example.com/" + strings.Repeat("a", 5000), binary, "", "longer than 4096 bytes"},
-		"no module":   {"registry://example.com/a:v1", []byte("text"), "", "no WebAssembly module"},
+		"no module":   {"registry://example.com/a:v1", []byte("text"), "", "not a WebAssembly module"},
 		"too large":   {"registry://example.com/a:v1", append(binary, make([]byte, maxBytes)...), "", "bytes of module"},
 		"annotations": {"registry://example.com/a:v1", binary, strings.Repeat("a", 1<<20), "shorten the annotations"},
 	} {

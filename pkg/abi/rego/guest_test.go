@@ -215,7 +215,7 @@ func TestLoadRefuses(t *testing.T) {
 		builtins Builtins
 		err      string
 	}{
-		{"another mode", guestBinary(t), abi.ExecutionModeWASI, all, `execution mode "wasi" is none of policies in Rego`},
+		{"another mode", guestBinary(t), abi.ExecutionModeWASI, all, `execution mode "wasi" is not an execution mode of Rego policies`},
 		{"no guest", []byte("\x00asm\x01\x00\x00\x00"), abi.ExecutionModeOPA, all, "it is not a Rego guest"},
 		{"missing functions", guestBinary(t), abi.ExecutionModeOPA, nil, `Missing Rego builtins: {"f"}`},
 		{"functions missing by name", guestBinary(t), abi.ExecutionModeOPA, lender{}, `Missing Rego builtins: {"f"}`},

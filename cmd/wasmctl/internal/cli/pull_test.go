@@ -159,7 +159,7 @@ func TestPullFromServers(t *testing.T) {
 	u.refuses(cli.ExitUsage, "name a file with --output-path", "pull", server.URL+"/policy.wasm?token=secret")
 	require.NotContains(t, u.call("pull", server.URL+"/policy.wasm?token=secret").err, "secret")
 	u.refuses(cli.ExitUsage, "does not end with the name of a file", "pull", "-o", directory, server.URL+"/")
-	u.refuses(cli.ExitProblem, "no WebAssembly module", "pull", server.URL+"/text")
+	u.refuses(cli.ExitProblem, "not a WebAssembly module", "pull", server.URL+"/text")
 	u.refuses(cli.ExitProblem, "at most 1024 are allowed", "pull", "--module-size", "1Ki", server.URL+"/b/policy.wasm")
 	require.NoFileExists(t, u.stored("http/"+host+"/text"))
 }
