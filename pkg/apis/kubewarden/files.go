@@ -30,16 +30,18 @@ import (
 	"github.com/wasm-admission/wasm-admission/internal/safefile"
 )
 
+// Bounds of a policy directory.
 const (
-	// maxEntries bounds the entries of a directory, hidden and other ones included.
-	maxEntries = 1000
-	// maxFileSize bounds one file, in bytes.
-	maxFileSize = 4 << 20
-	// maxTotalSize bounds all files together, in bytes.
-	maxTotalSize = 64 << 20
-	// maxPassedOver bounds the entries that are named because they are not read.
-	maxPassedOver = 20
+	// MaxEntries bounds the entries of a directory, including hidden and other ones.
+	MaxEntries = 1000
+	// MaxFileSize bounds one file, in bytes.
+	MaxFileSize = 4 << 20
+	// MaxTotalSize bounds all files together, in bytes.
+	MaxTotalSize = 64 << 20
 )
+
+// maxPassedOver bounds the entries that are named because they are not read.
+const maxPassedOver = 20
 
 // extensions are those of manifests. Other files are not read.
 var extensions = []string{".json", ".yaml", ".yml"}
@@ -64,7 +66,7 @@ type Files []File
 // other entry, but for hidden ones and names that end with "~", as those of backups do.
 // They come with an error too.
 func ReadFiles(directory string) (files Files, warnings []string, err error) {
-	names, err := safefile.ReadNames(directory, maxEntries)
+	names, err := safefile.ReadNames(directory, MaxEntries)
 	if err != nil {
 		return nil, nil, fmt.Errorf("policyDirectory: cannot be read: %w", err)
 	}
@@ -72,14 +74,14 @@ func ReadFiles(directory string) (files Files, warnings []string, err error) {
 	var errs []error
 	total := 0
 	for _, name := range names {
-		if isHidden(name) || !isManifest(name) {
+		if !IsManifest(name) {
 			continue
 		}
 		path := filepath.Join(directory, name)
-		content, err := safefile.Read(path, int64(min(maxFileSize, maxTotalSize-total)))
+		content, err := safefile.Read(path, int64(min(MaxFileSize, MaxTotalSize-total)))
 		var tooLarge *safefile.TooLargeError
-		if errors.As(err, &tooLarge) && tooLarge.Max < maxFileSize {
-			return nil, warnings, fmt.Errorf("the manifests in %s have more than %d bytes: remove some", directory, maxTotalSize)
+		if errors.As(err, &tooLarge) && tooLarge.Max < MaxFileSize {
+			return nil, warnings, fmt.Errorf("the manifests in %s have more than %d bytes: remove some", directory, MaxTotalSize)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("reading a manifest: %w", err))
@@ -91,7 +93,10 @@ func ReadFiles(directory string) (files Files, warnings []string, err error) {
 	return files, warnings, errors.Join(errs...)
 }
 
-func isManifest(name string) bool { return slices.Contains(extensions, filepath.Ext(name)) }
+// IsManifest says whether a file of this name in a policy directory is read.
+func IsManifest(name string) bool {
+	return !isHidden(name) && slices.Contains(extensions, filepath.Ext(name))
+}
 
 func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 
@@ -100,7 +105,7 @@ func isHidden(name string) bool { return strings.HasPrefix(name, ".") }
 func passedOver(directory string, names []string) (warnings []string) {
 	more := 0
 	for _, name := range names {
-		if isHidden(name) || isManifest(name) || strings.HasSuffix(name, "~") {
+		if isHidden(name) || IsManifest(name) || strings.HasSuffix(name, "~") {
 			continue
 		}
 		if len(warnings) == maxPassedOver {

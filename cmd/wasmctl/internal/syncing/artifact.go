@@ -36,6 +36,7 @@ import (
 
 	"github.com/wasm-admission/wasm-admission/internal/jsonparts"
 	"github.com/wasm-admission/wasm-admission/internal/moduleuri"
+	"github.com/wasm-admission/wasm-admission/pkg/apis/kubewarden"
 	"github.com/wasm-admission/wasm-admission/pkg/module"
 )
 
@@ -49,9 +50,9 @@ const (
 	// maxManifestBytes bounds the OCI manifest of a set, which has some 300 bytes for each file.
 	maxManifestBytes = 1 << 20
 	// maxFiles, maxFileBytes and maxBytes bound the files of a set, as the server bounds those of a policy directory.
-	maxFiles     = 1000
-	maxFileBytes = 4 << 20
-	maxBytes     = 64 << 20
+	maxFiles     = kubewarden.MaxEntries
+	maxFileBytes = kubewarden.MaxFileSize
+	maxBytes     = kubewarden.MaxTotalSize
 )
 
 // fileName are the names that a file of a set may have: what a server reads, directly in its policy directory.
@@ -135,7 +136,7 @@ func readDirectory(directory string) (files []file, err error) {
 	total := 0
 	for _, entry := range entries {
 		name := entry.Name()
-		if strings.HasPrefix(name, ".") || !strings.Contains(".yaml.yml.json.", filepath.Ext(name)+".") || filepath.Ext(name) == "" {
+		if !kubewarden.IsManifest(name) {
 			continue
 		}
 		path := filepath.Join(directory, name)
